@@ -1,0 +1,46 @@
+# The same DAG as `dvc repro`, in parallel: one rule per stage of dvc.yaml, run by DVC. See workflow/.
+import sys
+
+from pipeline.errors import ExpectedError
+from pipeline.params import load_params
+from workflow.dag import DagError, read_stages
+from workflow.stamps import reconcile, show_failures, stamp_path
+
+try:
+    if workflow.is_main_process:
+        load_params()
+    stages = read_stages()
+    if workflow.is_main_process:
+        reconcile(stage.address for stage in stages)
+except (DagError, ExpectedError) as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+rule all:
+    input:
+        [stamp_path(stage.address) for stage in stages],
+
+
+for stage in stages:
+
+    rule:
+        name:
+            stage.address
+        input:
+            [stamp_path(address) for address in stage.upstream],
+        output:
+            stamp_path(stage.address),
+        threads: stage.threads
+        resources:
+            mem_mb=stage.mem_mb,
+            gpu=stage.gpu,
+        params:
+            python=sys.executable,
+            address=stage.address,
+        shell:
+            "exec {params.python:q} -m workflow.run_stage {params.address:q}"
+
+
+onerror:
+    show_failures()

@@ -1,0 +1,50 @@
+"""`python -m pipeline COMMAND`: the one entry for people. Stages are started as `python -m pipeline.stages.<name>`."""
+
+import argparse
+import difflib
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline.entry import guarded
+
+# Module and help of each command. Only the module of the command that is asked for gets imported.
+COMMANDS = {
+    "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
+    "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
+    "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
+    "deps": ("pipeline.commands.deps", "compare the code deps in dvc.yaml with what the stages import"),
+    "track": ("pipeline.tracking.command", "mirror the working tree or a past commit into MLflow"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0, or 2 with one message where something expected is wrong."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `python -m pipeline schema | head` is no error
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser(given).parse_args(given)
+    guarded(lambda: parsed.run(parsed), parsed.debug)
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline", description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback where something expected is wrong")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    asked = next((word for word in given if not word.startswith("-")), None)
+    if asked is not None and asked not in COMMANDS:
+        close = difflib.get_close_matches(asked, COMMANDS, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+        parser.error(f"no command {asked!r}; {advice}")
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == asked:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,29 @@
+"""`python -m pipeline dag`: the DAG of dvc.yaml as a picture, printed or kept in step for README and report."""
+
+import argparse
+
+from pipeline import paths
+from pipeline.commands.generated import add_generated_arguments, deliver
+from pipeline.errors import ExpectedError
+from pipeline.plots.dag import draw_dag
+from workflow.dag import DagError, read_stages
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generated_arguments(parser, paths.DAG)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the SVG, write it, or check the committed one."""
+    deliver(dag_svg(), paths.DAG, arguments)
+
+
+def dag_svg() -> str:
+    """SVG of the stages that have a command, in the order of the DAG."""
+    try:
+        stages = [stage for stage in read_stages() if stage.command]
+    except DagError as error:
+        raise ExpectedError(str(error)) from error
+    nodes = [stage.address for stage in stages]
+    edges = [(address, stage.address) for stage in stages for address in stage.upstream if address in nodes]
+    return draw_dag(nodes, edges)

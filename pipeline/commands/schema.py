@@ -1,0 +1,25 @@
+"""`python -m pipeline schema`: the JSON schema of params.yaml, printed or kept in step for editors."""
+
+import argparse
+import json
+
+from pipeline import paths
+from pipeline.commands.generated import add_generated_arguments, deliver
+from pipeline.params import Params
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_generated_arguments(parser, paths.SCHEMA)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the schema, write it, or check the committed one."""
+    deliver(schema_text(), paths.SCHEMA, arguments)
+
+
+def schema_text() -> str:
+    """The schema as the committed file holds it."""
+    schema = {"$schema": SCHEMA_DIALECT, **Params.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

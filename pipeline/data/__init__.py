@@ -1,0 +1,1 @@
+"""Reading, checking, splitting and storing data; nothing here knows of a model."""

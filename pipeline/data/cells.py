@@ -1,0 +1,98 @@
+"""Cells in memory: sparse counts with their covariates, as plain arrays.
+
+Axes: N cells, G genes, and B rows asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[Any] | slice
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Counts of N cells in CSR (cell i: `indices[indptr[i]:indptr[i + 1]]`) and one entry per cell of the rest.
+
+    The covariates are codes into the sorted categories of the store that the cells come from.
+    """
+
+    genes: int
+    names: npt.NDArray[np.object_]  # (N,) str
+    indptr: npt.NDArray[np.int64]  # (N + 1,), starts at 0
+    indices: npt.NDArray[np.int32]  # (nonzeros,) gene, in [0, genes)
+    counts: npt.NDArray[np.int32]  # (nonzeros,)
+    perturbation: npt.NDArray[np.int64]  # (N,)
+    cell_type: npt.NDArray[np.int64]  # (N,)
+    batch: npt.NDArray[np.int64]  # (N,)
+    library_size: npt.NDArray[np.int64]  # (N,) counts over the genes held here
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def dense(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Counts of the chosen cells, (B, G), in the order asked for."""
+        lengths_B, entries = self._entries(rows)
+        x_BG = np.zeros((len(lengths_B), self.genes), np.float32)
+        places = np.repeat(np.arange(len(lengths_B), dtype=np.int64) * self.genes, lengths_B)
+        places += self.indices[entries]
+        x_BG.reshape(-1)[places] = self.counts[entries]
+        return x_BG
+
+    def select(self, rows: Rows) -> Self:
+        """The chosen cells, in the order asked for."""
+        lengths_B, entries = self._entries(rows)
+        return type(self)(
+            genes=self.genes,
+            names=self.names[rows],
+            indptr=pointers(lengths_B),
+            indices=self.indices[entries],
+            counts=self.counts[entries],
+            perturbation=self.perturbation[rows],
+            cell_type=self.cell_type[rows],
+            batch=self.batch[rows],
+            library_size=self.library_size[rows],
+        )
+
+    def _entries(self, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
+        """Entries per chosen cell, (B,), and where they are: a slice where the cells are consecutive (no copy)."""
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            start, stop, _ = rows.indices(len(self))
+            bounds = self.indptr[start : max(start, stop) + 1]
+            return np.diff(bounds), slice(int(bounds[0]), int(bounds[-1]))
+        starts_B = self.indptr[:-1][rows]
+        lengths_B = self.indptr[1:][rows] - starts_B
+        return lengths_B, ranges(starts_B, lengths_B)
+
+
+def pointers(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """CSR row pointers, (N + 1,), of rows with these numbers of entries, (N,)."""
+    indptr = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    return indptr
+
+
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """start, start + 1, ... start + length - 1 of every pair in turn, concatenated."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total, dtype=np.int64)
+
+
+def concatenate(parts: list[Cells]) -> Cells:
+    """All cells of one or more parts, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    return Cells(
+        genes=parts[0].genes,
+        names=np.concatenate([part.names for part in parts]),
+        indptr=pointers(np.concatenate([np.diff(part.indptr) for part in parts])),
+        indices=np.concatenate([part.indices for part in parts]),
+        counts=np.concatenate([part.counts for part in parts]),
+        perturbation=np.concatenate([part.perturbation for part in parts]),
+        cell_type=np.concatenate([part.cell_type for part in parts]),
+        batch=np.concatenate([part.batch for part in parts]),
+        library_size=np.concatenate([part.library_size for part in parts]),
+    )

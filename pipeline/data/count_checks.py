@@ -1,0 +1,194 @@
+"""Are these raw counts? One streamed look at every stored value, which also brings them to canonical form."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.csr import CountMatrix, CsrBlock
+from pipeline.data.h5ad import count_places, open_counts
+from pipeline.data.source import Findings, Source, counted
+
+LARGEST = np.iinfo(np.int32).max  # 2,147,483,647: no gene of a cell is counted as often
+SAMPLE = 100  # cells looked at to say what non-integers are
+ENTRIES_PER_BLOCK = 16_000_000  # of a dense matrix in memory at once
+
+
+def rows_per_block(genes: int) -> int:
+    """Cells to read at once: few enough for a dense block to fit, enough to forget the cost of a block."""
+    return max(64, min(8_192, ENTRIES_PER_BLOCK // max(genes, 1)))
+
+
+class CountCheck:
+    """Sums up what is wrong with the counts, block by block."""
+
+    def __init__(self, genes: int) -> None:
+        self.cells = 0
+        self.empty_cells = 0
+        self.nonzeros = 0
+        self.cells_per_gene = np.zeros(genes, np.int64)
+        self.negative = self.nan = self.infinite = self.fractional = self.too_large = 0
+        self.smallest = 0.0
+        self.largest_fractional = 0.0
+        self.example: str | None = None
+        self.likely: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """True once a value was seen that is no count."""
+        return bool(self.negative or self.nan or self.infinite or self.fractional or self.too_large)
+
+    def add(self, block: CsrBlock) -> CsrBlock | None:
+        """Check a block; its canonical form (int32, genes ascending, no zeros), or None where a value is no count."""
+        with np.errstate(invalid="ignore"):
+            counts = block.counts.astype(np.int32)
+        # The cast is exact for counts alone; a value that it changed, or a negative one, is looked at more closely.
+        if not (np.array_equal(counts, block.counts) and (len(counts) == 0 or counts.min() >= 0)):
+            self._classify(block)
+            return None
+        canonical = _canonical(block, counts, len(self.cells_per_gene))
+        if canonical is None:
+            self.too_large += 1
+            return None
+        self.cells += len(canonical)
+        self.nonzeros += len(canonical.counts)
+        self.empty_cells += int((np.diff(canonical.indptr) == 0).sum())
+        self.cells_per_gene += np.bincount(canonical.indices, minlength=len(self.cells_per_gene))
+        return canonical
+
+    def _classify(self, block: CsrBlock) -> None:
+        values = block.counts.astype(np.float64)
+        finite = np.isfinite(values)
+        fractional = finite & (values != np.rint(values))
+        bad = ~finite | fractional | (values < 0) | (values > LARGEST)
+        self.nan += int(np.isnan(values).sum())
+        self.infinite += int(np.isinf(values).sum())
+        self.fractional += int(fractional.sum())
+        self.negative += int((values[finite] < 0).sum())
+        self.too_large += int((values[finite] > LARGEST).sum())
+        self.smallest = min(self.smallest, float(values[finite].min(initial=0)))
+        self.largest_fractional = max(self.largest_fractional, float(values[fractional].max(initial=0)))
+        if self.example is None:
+            entry = int(np.argmax(bad))
+            cell = block.start + int(np.searchsorted(block.indptr, entry, side="right")) - 1
+            self.example = f"such as {values[entry]:g} in cell {cell + 1}, gene {int(block.indices[entry]) + 1}"
+        if fractional.any() and self.likely is None:
+            self.likely = likely_transformation(block)
+
+    def report(self, source: Source, findings: Findings) -> None:
+        """Add what was found, once all blocks are in."""
+        where = f"counts in {source.counts}"
+        if self.failed:
+            findings.problem(where, self._found(), "whole numbers from 0 on (raw counts)", _advice(source))
+        elif self.cells and not self.nonzeros:
+            mend = f"point {source.key('counts')} at the raw counts"
+            findings.problem(where, "zeros alone: every cell and gene is empty", "counts above 0", mend)
+        else:
+            empty_genes = int((self.cells_per_gene == 0).sum())
+            for number, what in ((self.empty_cells, "cell"), (empty_genes, "gene")):
+                if number:
+                    findings.notes.append(f"{counted(number, what)} without a count; preprocess drops them")
+
+    def _found(self) -> str:
+        kinds = (
+            (self.negative, "negative value", f" (down to {self.smallest:g})"),
+            (self.nan, "NaN value", ""),
+            (self.infinite, "infinite value", ""),
+            (self.fractional, "non-integer value", ""),
+            (self.too_large, "value", f" beyond {LARGEST:,} (32 bits)"),
+        )
+        found = " and ".join(counted(number, kind) + detail for number, kind, detail in kinds if number)
+        return f"{found}, {self.example}{self._guess()}" if self.example else f"{found}{self._guess()}"
+
+    def _guess(self) -> str:
+        if not self.fractional:
+            return ""
+        if self.likely:
+            return f"; this looks {self.likely}"
+        if self.negative:
+            return "; this looks scaled or batch-corrected, not counted"
+        return "; this looks log-transformed" if self.largest_fractional < 20 else ""
+
+
+def likely_transformation(block: CsrBlock) -> str | None:
+    """What was done to the counts of a block with non-integers, or None where no simple inverse restores integers.
+
+    Undone, every value is a multiple of its cell's smallest one, which mostly stands for a count of 1.
+    """
+    inverses = (
+        ("log-normalised", np.expm1),
+        ("log2-normalised", _exp2m1),
+        ("normalised to a common total", np.positive),
+    )
+    for name, inverse in inverses:
+        ratios = [np.zeros(0)]
+        for cell in range(min(SAMPLE, len(block))):
+            values = block.counts[block.indptr[cell] : block.indptr[cell + 1]].astype(np.float64)
+            with np.errstate(over="ignore"):
+                undone = inverse(values[(values > 0) & (values < np.inf)])
+            ratios.append(undone[np.isfinite(undone)] / undone.min(initial=np.inf))
+        # Ratios of 1 are whole in any case; beyond 20, the stored float32 is rounded too coarsely to tell.
+        ratio = np.concatenate(ratios)
+        ratio = ratio[(ratio > 1.5) & (ratio < 20)]
+        if len(ratio) and (np.abs(ratio - np.rint(ratio)) < 0.05).mean() > 0.8:
+            return name
+    return None
+
+
+def _exp2m1(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.exp2(values) - 1.0
+
+
+def _advice(source: Source) -> str:
+    better = [
+        place for place in count_places(source.path) if place != source.counts and _holds_counts(source.path, place)
+    ]
+    if better:
+        return f"set {source.key('counts')} to {' or '.join(better)}, which holds whole numbers"
+    return f"put the raw counts into the file, such as a layer, and point {source.key('counts')} at them"
+
+
+def _holds_counts(path: Path, place: str) -> bool:
+    """Whether the first cells of a matrix are counts: enough for advice."""
+    with open_counts(path, place) as matrix:
+        if matrix.kind not in "biuf":
+            return False
+        check = CountCheck(matrix.shape[1])
+        for block in matrix.blocks(rows_per_block(matrix.shape[1])):
+            check.add(block)
+            break
+        return not check.failed and check.nonzeros > 0
+
+
+def check_shape(matrix: CountMatrix, cells: int, genes: int, source: Source, findings: Findings) -> bool:
+    """Whether the matrix holds numbers, one row per cell and one column per gene; a problem is added where not."""
+    mend = "write the file again with anndata's write_h5ad"
+    where = f"counts in {source.counts}"
+    if matrix.kind not in "biuf":
+        findings.problem(where, f"values of type {matrix.dtype}", "numbers", mend)
+    elif matrix.shape != (cells, genes):
+        found = f"{matrix.shape[0]:,} x {matrix.shape[1]:,}"
+        findings.problem(where, found, f"{cells:,} cells x {genes:,} genes, as named in obs and var", mend)
+    else:
+        return True
+    return False
+
+
+def _canonical(block: CsrBlock, counts: npt.NDArray[np.int32], genes: int) -> CsrBlock | None:
+    """Without zeros, genes ascending inside each cell, repeated entries added up; None where a sum exceeds 32 bits."""
+    cell = np.repeat(np.arange(len(block)), np.diff(block.indptr))
+    indices = block.indices
+    if len(counts) and counts.min() == 0:
+        kept = counts > 0
+        cell, indices, counts = cell[kept], indices[kept], counts[kept]
+    place = cell * genes + indices
+    if (np.diff(place) <= 0).any():
+        order = np.argsort(place, kind="stable")
+        place, first = np.unique(place[order], return_index=True)
+        sums = np.add.reduceat(counts[order].astype(np.int64), first)
+        if sums.max() > LARGEST:
+            return None
+        cell, indices, counts = place // genes, (place % genes).astype(np.int32), sums.astype(np.int32)
+    indptr = np.zeros(len(block) + 1, np.int64)
+    np.cumsum(np.bincount(cell, minlength=len(block)), out=indptr[1:])
+    return CsrBlock(block.start, indptr, indices, counts)

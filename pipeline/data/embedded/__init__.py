@@ -1,0 +1,1 @@
+"""Simulated and shipped data sets, so that the default run needs no network."""

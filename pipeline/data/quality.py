@@ -1,0 +1,92 @@
+"""Filtering cells and genes by how much of them was seen, and the histograms that show what was lost.
+
+Cells are filtered first, each by itself; genes afterwards, by the kept cells alone. Axes: N cells of a block, G genes.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.csr import CsrBlock
+
+Mask = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.int64]
+
+# Twenty bins to the decade, at whole numbers, so that no bin of small counts stays empty for want of a whole number.
+EDGES: Whole = np.unique(np.ceil(10 ** (np.arange(0, 181) / 20))).astype(np.int64)
+
+
+def counts_per_cell(block: CsrBlock) -> Whole:
+    """Sum of counts of each cell, (N,)."""
+    counts_N = np.zeros(len(block), np.int64)
+    filled = np.flatnonzero(np.diff(block.indptr))  # reduceat has no notion of an empty cell
+    if len(filled):
+        counts_N[filled] = np.add.reduceat(block.counts, block.indptr[filled], dtype=np.int64)
+    return counts_N
+
+
+def entries_of(block: CsrBlock, cells: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Genes and counts of the entries that belong to the chosen cells, each (nonzeros,)."""
+    # Copying whole runs of neighbouring cells is several times faster than choosing entry by entry.
+    borders = np.flatnonzero(np.diff(cells, prepend=False, append=False))
+    bounds = block.indptr[borders].tolist()
+    runs = [slice(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=True)] or [slice(0)]
+    if len(runs) == 1:
+        return block.indices[runs[0]], block.counts[runs[0]]
+    return np.concatenate([block.indices[run] for run in runs]), np.concatenate([block.counts[run] for run in runs])
+
+
+class Histogram:
+    """Numbers of cells by a whole number per cell, in logarithmic bins, gathered block by block."""
+
+    def __init__(self) -> None:
+        self._before: Whole = np.zeros(len(EDGES) - 1, np.int64)
+        self._after: Whole = np.zeros(len(EDGES) - 1, np.int64)
+
+    def add(self, values: Whole, kept: Mask) -> None:
+        """Add cells, (N,); a value of 0 has no place on a logarithmic axis and is left out."""
+        self._before += _binned(values)
+        self._after += _binned(values[kept])
+
+    def report(self) -> dict[str, list[int]]:
+        """`edges` (bins + 1,), `before` and `after` (bins,), without the empty bins at both ends."""
+        filled = np.flatnonzero(self._before)
+        first, last = (int(filled[0]), int(filled[-1]) + 1) if len(filled) else (0, 1)
+        return {
+            "edges": EDGES[first : last + 1].tolist(),
+            "before": self._before[first:last].tolist(),
+            "after": self._after[first:last].tolist(),
+        }
+
+
+def _binned(values: Whole) -> Whole:
+    places = np.searchsorted(EDGES, values[values > 0], side="right") - 1
+    return np.bincount(np.minimum(places, len(EDGES) - 2), minlength=len(EDGES) - 1)
+
+
+@dataclass
+class CellFilter:
+    """Keeps cells with enough counts and enough detected genes; remembers the histograms of both."""
+
+    min_counts: int
+    min_genes: int
+
+    def __post_init__(self) -> None:
+        self.empty = 0  # cells without any count
+        self._counts = Histogram()
+        self._genes = Histogram()
+
+    def keep(self, block: CsrBlock) -> Mask:
+        """Which cells of a block pass, (N,)."""
+        counts_N, genes_N = counts_per_cell(block), np.diff(block.indptr)
+        kept_N: Mask = (counts_N >= self.min_counts) & (genes_N >= self.min_genes)
+        self._counts.add(counts_N, kept_N)
+        self._genes.add(genes_N, kept_N)
+        self.empty += int((counts_N == 0).sum())
+        return kept_N
+
+    def histograms(self) -> dict[str, Any]:
+        """Histograms before and after filtering, for the report."""
+        return {"counts_per_cell": self._counts.report(), "genes_per_cell": self._genes.report()}

@@ -1,0 +1,92 @@
+"""Counts of a whole split on the training device, as CSR, and minibatches indexed from there.
+
+N: cells, B: cells of a minibatch, G: genes, K: non-zero counts of a minibatch. Held sparse, a million cells of 200
+expressed genes take about two gigabytes; only the minibatch becomes dense.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.cells import Cells
+
+
+@dataclass(frozen=True)
+class CountBatch:
+    """Counts and covariates of B cells; everything but `rows` is on the training device."""
+
+    rows: Tensor  # (B,) int64, on the CPU: which cells of the split these are
+    x_BG: Tensor  # counts, float32
+    place_K: Tensor  # int64: where the non-zero counts are in the flattened x_BG
+    x_K: Tensor  # the non-zero counts, float32
+    library_B: Tensor  # library sizes, float32
+    cell_type_B: Tensor  # int64 codes
+    batch_B: Tensor  # int64 codes
+    perturbation_B: Tensor  # int64 codes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class ResidentCounts:
+    """Minibatches of cells that fit on the device. With `seed` None they come in the order of the store."""
+
+    def __init__(self, cells: Cells, batch_size: int, device: torch.device, seed: int | None = None) -> None:
+        self.cell_names = cells.names
+        self.genes = cells.genes
+        self.batch_size = batch_size
+        self.device = device
+        self.seed = seed
+        self._indptr = torch.from_numpy(cells.indptr).to(device)
+        self._indices = torch.from_numpy(np.require(cells.indices, requirements="W")).to(device)
+        self._counts = torch.from_numpy(np.require(cells.counts, requirements="W")).to(device)
+        self._library = torch.from_numpy(cells.library_size.astype(np.float32)).to(device)
+        self._cell_type, self._batch, self._perturbation = (
+            torch.from_numpy(np.require(codes, requirements="W")).to(device)
+            for codes in (cells.cell_type, cells.batch, cells.perturbation)
+        )
+
+    def __len__(self) -> int:
+        """Minibatches of an epoch; the last may be smaller."""
+        return -(-len(self.cell_names) // self.batch_size)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[CountBatch]:
+        """Minibatches `start`, `start` + 1, ... of this epoch: the order depends on seed and epoch number alone."""
+        cells = len(self.cell_names)
+        if self.seed is None:
+            order = torch.arange(cells)
+        else:
+            order = torch.from_numpy(np.random.default_rng([self.seed, number]).permutation(cells))
+        for first in range(start * self.batch_size, cells, self.batch_size):
+            yield self.take(order[first : first + self.batch_size])
+
+    def names(self, batch: CountBatch) -> list[str]:
+        """Names of a minibatch's cells, for messages."""
+        return [str(self.cell_names[row]) for row in batch.rows.tolist()]
+
+    def take(self, rows: Tensor) -> CountBatch:
+        """The cells of these rows, (B,) int64 on the CPU, in the order asked for."""
+        on_device = rows.to(self.device)
+        start_B = self._indptr[on_device]
+        length_B = self._indptr[on_device + 1] - start_B
+        end_B = length_B.cumsum(0)
+        offset_B = start_B - (end_B - length_B)
+        row_K = torch.repeat_interleave(torch.arange(len(rows), device=self.device), length_B)
+        entry_K = torch.arange(len(row_K), device=self.device) + offset_B[row_K]
+        place_K = row_K * self.genes + self._indices[entry_K]
+        x_K = self._counts[entry_K].to(torch.float32)
+        x_BG = torch.zeros(len(rows) * self.genes, device=self.device)
+        x_BG[place_K] = x_K
+        return CountBatch(
+            rows=rows,
+            x_BG=x_BG.view(len(rows), self.genes),
+            place_K=place_K,
+            x_K=x_K,
+            library_B=self._library[on_device],
+            cell_type_B=self._cell_type[on_device],
+            batch_B=self._batch[on_device],
+            perturbation_B=self._perturbation[on_device],
+        )

@@ -1,0 +1,177 @@
+"""Reading the parquet store: sharded counts of cells, with their covariates, one folder per split.
+
+dataset.json              schema version, categories, sizes, shards and their sha256, what was filtered
+genes.parquet             the genes, in the order of the gene indices
+<split>/part-NNNNN.parquet   one row per cell; see `schema`
+
+The two list columns `gene_index` and `count` are the indices and data of a CSR matrix and share its row pointers, so a
+row group is read without a copy; any reader of parquet sees one list per cell.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data.arrow import to_numpy
+from pipeline.data.cells import Cells, concatenate
+from pipeline.errors import ExpectedError
+from pipeline.files import read_json
+
+__all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
+
+SCHEMA_VERSION = 1
+DATASET = "dataset.json"
+GENES = "genes.parquet"
+COVARIATES = ("perturbation", "cell_type", "batch")
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def schema() -> pa.Schema:
+    """Columns of a shard. Nothing is nullable: an absent value is refused before the store is written."""
+    entries = pa.list_(pa.field("element", pa.int32(), nullable=False))
+    label = pa.dictionary(pa.int32(), pa.string())
+    columns = [
+        ("cell", pa.string()),
+        *((covariate, label) for covariate in COVARIATES),
+        ("library_size", pa.int64()),  # counts over the genes of the store
+        ("total_counts", pa.int64()),  # counts over all genes of the input
+        ("gene_index", entries),  # row of genes.parquet
+        ("count", entries),
+    ]
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """The unit of streaming: a run of cells in one shard."""
+
+    file: str  # relative to the store
+    index: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store; `dataset` is the content of dataset.json."""
+
+    folder: Path
+    dataset: dict[str, Any]
+    genes: list[str]
+    control: str
+    categories: dict[str, list[str]]  # of each covariate: sorted labels, which the codes of Cells index
+
+    def cells(self, split: Split) -> int:
+        """Number of cells of a split."""
+        return int(self.dataset["splits"][split]["cells"])
+
+    def row_groups(self, split: Split) -> list[RowGroup]:
+        """Every row group of a split, in order; ExpectedError where a shard is missing, damaged or of another size."""
+        found = []
+        for shard in self.dataset["splits"][split]["shards"]:
+            footer = self._shard(shard["file"]).metadata
+            if footer.num_rows != shard["cells"]:
+                raise self._damaged(shard["file"], f"it holds {footer.num_rows} cells, expected {shard['cells']}")
+            sizes = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
+            found += [RowGroup(shard["file"], index, cells) for index, cells in enumerate(sizes)]
+        return found
+
+    def read(self, split: Split) -> Cells:
+        """All cells of a split in memory, in the order of the store."""
+        parts = [self.read_row_group(row_group) for row_group in self.row_groups(split)]
+        return concatenate(parts) if parts else _no_cells(len(self.genes))
+
+    def read_row_group(self, row_group: RowGroup) -> Cells:
+        """The cells of one row group, in order; ExpectedError where its bytes have been damaged."""
+        shard = self._shard(row_group.file)
+        try:
+            table = shard.read_row_group(row_group.index, use_threads=False).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(row_group.file, str(error)) from error
+        column = {name: _only_chunk(table, name) for name in table.column_names}
+        # Offsets of a freshly read row group start at zero, and both list columns share them.
+        return Cells(
+            genes=len(self.genes),
+            names=np.array(column["cell"].to_pylist(), object),
+            indptr=to_numpy(column["gene_index"].offsets).astype(np.int64),
+            indices=to_numpy(column["gene_index"].values),
+            counts=to_numpy(column["count"].values),
+            library_size=to_numpy(column["library_size"]),
+            **{name: self._codes(column[name], name, row_group.file) for name in COVARIATES},
+        )
+
+    def _codes(self, labels: Any, covariate: str, file: str) -> npt.NDArray[np.int64]:
+        # Each shard numbers its labels by itself; here they become codes into the store's own categories.
+        code_of = {label: code for code, label in enumerate(self.categories[covariate])}
+        unknown = sorted(set(labels.dictionary.to_pylist()) - set(code_of))
+        if unknown:
+            raise self._damaged(file, f"its {covariate} {unknown[0]!r} is not in {DATASET}")
+        codes: npt.NDArray[np.int64] = np.array([code_of[label] for label in labels.dictionary.to_pylist()], np.int64)
+        places: npt.NDArray[np.int32] = to_numpy(labels.indices)
+        return codes[places]
+
+    def _shard(self, file: str) -> pq.ParquetFile:
+        path = self.folder / file
+        try:
+            shard = pq.ParquetFile(path, page_checksum_verification=True)
+        except FileNotFoundError as error:
+            raise self._damaged(file, "it is missing") from error
+        except pa.ArrowException as error:
+            raise self._damaged(file, str(error)) from error
+        if not shard.schema_arrow.equals(schema()):
+            raise self._damaged(file, f"its columns are\n{shard.schema_arrow.to_string(show_schema_metadata=False)}")
+        return shard
+
+    def _damaged(self, file: str, problem: str) -> ExpectedError:
+        return _broken(self.folder, f"{self.folder / file} does not belong to a whole store: {problem}")
+
+
+def open_store(folder: Path) -> Store:
+    """Open the store in `folder`; ExpectedError where there is none, or one of another schema version, or half of one.
+
+    Shards are looked at when they are read.
+    """
+    path = folder / DATASET
+    try:
+        dataset = read_json(path)
+    except FileNotFoundError as error:
+        raise _broken(folder, f"no store in {folder}: {path} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _broken(folder, f"{path} is damaged: {error}") from error
+    version = dataset.get("schema_version") if isinstance(dataset, dict) else None
+    if version != SCHEMA_VERSION:
+        raise _broken(
+            folder, f"the store in {folder} has schema version {version}, this program reads {SCHEMA_VERSION}"
+        )
+    absent = {"control", "categories", "splits", "genes"} - set(dataset)
+    if absent:
+        raise _broken(folder, f"{path} is damaged: it lacks {', '.join(sorted(absent))}")
+    try:
+        # Not read_table, which imports pandas: 0.3 s that no training has use for.
+        genes = pq.ParquetFile(folder / GENES).read(["gene"]).column("gene").to_pylist()
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise _broken(folder, f"{folder / GENES} cannot be read: {error}") from error
+    if len(genes) != dataset["genes"]:
+        raise _broken(folder, f"{folder / GENES} holds {len(genes)} genes, expected {dataset['genes']}")
+    return Store(folder, dataset, genes, dataset["control"], dataset["categories"])
+
+
+def _broken(folder: Path, problem: str) -> ExpectedError:
+    return ExpectedError(f"{problem}; write the store again with: dvc repro --force preprocess@{folder.name}")
+
+
+def _only_chunk(table: pa.Table, name: str) -> Any:
+    chunks = table.column(name).chunks
+    return chunks[0] if chunks else pa.array([], table.schema.field(name).type)
+
+
+def _no_cells(genes: int) -> Cells:
+    entries, whole = np.zeros(0, np.int32), np.zeros(0, np.int64)
+    return Cells(genes, np.zeros(0, object), np.zeros(1, np.int64), entries, entries, whole, whole, whole, whole)

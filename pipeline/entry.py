@@ -1,0 +1,74 @@
+"""How a stage starts: validated parameters in, one clear message and exit code 2 on an expected problem."""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pipeline.errors import ExpectedError, storage_error
+from pipeline.lifeline import follow_engine
+from pipeline.params import load_params, select_section
+
+
+def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
+    """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug."""
+    try:
+        action()
+    except ExpectedError as error:
+        _fail(error, debug)
+    except OSError as error:
+        expected = storage_error(error)
+        if expected is None:
+            raise
+        _fail(expected, debug, cause=error)
+    sys.exit(0)
+
+
+def _fail(error: ExpectedError, debug: bool, cause: BaseException | None = None) -> NoReturn:
+    if debug:
+        raise error from cause
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run_stage(section: str, run: Callable[[Any], None]) -> NoReturn:
+    """Entry of a stage module: validate all of params.yaml, hand `run` its own section only, exit.
+
+    A stage sees no other section than its own, so what dvc.yaml lists under `params` is what the stage can read.
+    """
+    follow_engine()
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    unknown = [argument for argument in arguments if argument != "--debug"]
+
+    def action() -> None:
+        if unknown:
+            raise ExpectedError(f"unexpected argument {unknown[0]!r}: a stage takes none but --debug")
+        run(select_section(load_params(), section))
+
+    guarded(action, debug)
+
+
+def run_keyed_stage(package: str) -> NoReturn:
+    """Entry of a stage that exists once per key (`python -m pipeline.stages.ingest perturbation`).
+
+    The key names a module of `package`, which holds `SECTION` and `run(settings)`.
+    """
+    follow_engine()
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    keys = [argument for argument in arguments if argument != "--debug"]
+
+    def action() -> None:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        known = sorted(m.name for m in pkgutil.iter_modules(spec.submodule_search_locations) if m.name != "__main__")
+        if len(keys) != 1 or keys[0] not in known:
+            given = " ".join(keys) or "nothing"
+            raise ExpectedError(f"{package} takes one of {', '.join(known)}; got {given}")
+        module = importlib.import_module(f"{package}.{keys[0]}")
+        module.run(select_section(load_params(), module.SECTION))
+
+    guarded(action, debug)

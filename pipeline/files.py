@@ -1,0 +1,125 @@
+"""Writing so that a killed process leaves the previous result or none, never a half."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; what is written there is synced and renamed to `path` on success, removed on error."""
+    with _scratch(path) as scratch:
+        partial = scratch / path.name
+        yield partial
+        _fsync(partial)
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(path)
+    _fsync(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success its files are synced and it takes the place of `path`."""
+    with _scratch(path) as scratch:
+        partial = scratch / path.name
+        partial.mkdir()
+        yield partial
+        for file in sorted(partial.rglob("*")):
+            _fsync(file)
+        partial.chmod(0o777 & ~_umask())
+        if path.exists():
+            path.replace(scratch / "previous")
+        partial.replace(path)
+    _fsync(path.parent)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside `path`, locked while it is in use, and gone afterwards, whatever happens but a kill.
+
+    What killed processes left of earlier ones is removed first. git and DVC ignore `*.partial`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    try:
+        with _open_folder(scratch) as descriptor:
+            _lock(descriptor)
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.partial")  # as mkdtemp makes them
+    for scratch in path.parent.iterdir():
+        if pattern.fullmatch(scratch.name) and scratch.is_dir():
+            try:
+                with _open_folder(scratch) as descriptor:
+                    if _lock(descriptor):
+                        shutil.rmtree(scratch)
+            except FileNotFoundError:
+                continue  # its own process has removed it meanwhile
+
+
+@contextmanager
+def _open_folder(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock could be had. The system releases it when the process ends, however it ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False  # someone is writing there, or this file system has no locks: then leftovers stay
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically, as UTF-8."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` atomically as indented JSON; a NaN or an infinity is a ValueError, never written."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    # The only portable way to read the umask is to set it; stages are single-threaded when they write.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Models and their losses; nothing here reads a file."""

@@ -1,0 +1,116 @@
+"""The velocity field that carries a cell's z_int from unperturbed to perturbed, given its context.
+
+B: cells, D: dimensions of z_int, P: perturbations other than control, A: dimensions of α, J: basis fields.
+
+    α = (adapter · p) ⊙ gate(cell type)         bias-free, so p = 0 gives α = 0 whatever the cell type
+    v = base(z, t, context) + Σ_j coefficient_j(α) · basis_j(z, t, context)
+
+The perturbation acts through the coefficients alone, and a control follows the base field bit for bit. The perturbation
+is a vector of doses: one-hot for one perturbation, several non-zero entries for a combination, zero for control.
+A cell type that training never showed under a perturbation is "unknown" to the field under that perturbation: what its
+embedding would do there was never trained, so the size of the effect would be left to chance, while "unknown" was
+trained on the cells of every type that did get it.
+z_tech does not flow: the technical latent of the cell that was started from is carried along.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.nn.layers import CovariateEmbedding, Perceptron, sinusoidal
+
+
+class Condition(NamedTuple):
+    """What the field needs to know of a cell besides z and t: the same at every step of the solver."""
+
+    context_BC: Tensor  # embeddings of batch and cell type
+    coefficient_BJ: Tensor  # of the basis fields; exactly zero for controls
+    control_B: Tensor  # bool
+
+
+class FlowField(nn.Module):
+    """The field and its conditioning. A cell type or batch code at or above the number of categories is "unknown"."""
+
+    def __init__(
+        self,
+        dimensions: int,
+        perturbations: int,
+        cell_types: int,
+        batches: int,
+        hidden: Sequence[int],
+        time_embedding: int,
+        covariate_embedding: int,
+        covariate_dropout: float,
+        perturbation_embedding: int,
+        basis: int,
+    ) -> None:
+        super().__init__()
+        self.arguments: dict[str, Any] = {
+            "dimensions": dimensions,
+            "perturbations": perturbations,
+            "cell_types": cell_types,
+            "batches": batches,
+            "hidden": list(hidden),
+            "time_embedding": time_embedding,
+            "covariate_embedding": covariate_embedding,
+            "covariate_dropout": covariate_dropout,
+            "perturbation_embedding": perturbation_embedding,
+            "basis": basis,
+        }
+        self.dimensions, self.basis = dimensions, basis
+        self.time_embedding = time_embedding
+        self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
+        self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
+        self.adapter = nn.Linear(perturbations, perturbation_embedding, bias=False)
+        self.gate = nn.Linear(covariate_embedding, perturbation_embedding)
+        self.alpha_head = nn.Linear(perturbation_embedding, basis, bias=False)
+        # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
+        self.unseen_CP: Tensor
+        self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, perturbations))
+        self.trunk = Perceptron(dimensions + time_embedding + 2 * covariate_embedding, hidden)
+        self.base_head = nn.Linear(hidden[-1], dimensions)
+        self.basis_head = nn.Linear(hidden[-1], basis * dimensions)
+        # An untrained field stands still: no effect until the data show one.
+        nn.init.zeros_(self.base_head.weight)
+        nn.init.zeros_(self.base_head.bias)
+        nn.init.zeros_(self.alpha_head.weight)
+
+    def remember(self, p_BP: Tensor, cell_type_B: Tensor) -> None:
+        """Note that these cells are all that training shows: under what each cell type was seen."""
+        cell_B, perturbation_B = torch.nonzero(p_BP, as_tuple=True)
+        self.unseen_CP.fill_(1.0)
+        self.unseen_CP[cell_type_B[cell_B], perturbation_B] = 0.0
+
+    def condition(
+        self, p_BP: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
+    ) -> Condition:
+        """Context and coefficients; the generator is needed in training mode only (covariate dropout)."""
+        cell_type_B = self._known(p_BP, cell_type_B)
+        cell_type_BE = self.cell_type(cell_type_B, generator)
+        batch_BE = self.batch(batch_B, generator)
+        # A gate around 1 scales α by 0 to 2 per cell type; it multiplies, so it can't make something of nothing.
+        alpha_BA = self.adapter(p_BP) * (1 + torch.tanh(self.gate(cell_type_BE)))
+        return Condition(torch.cat([batch_BE, cell_type_BE], dim=1), self.alpha_head(alpha_BA), (p_BP == 0).all(dim=1))
+
+    def _known(self, p_BP: Tensor, cell_type_B: Tensor) -> Tensor:
+        """The cell types, "unknown" in place of those never seen under a perturbation that is asked for, (B,)."""
+        unknown = self.cell_type.unknown
+        cell_type_B = cell_type_B.clamp(max=unknown)
+        if self.cell_type.dropout == 0:  # then "unknown" is not trained either
+            return cell_type_B
+        unseen_B = ((p_BP != 0) & (self.unseen_CP[cell_type_B] > 0)).any(dim=1)
+        return cell_type_B.masked_fill(unseen_B, unknown)
+
+    def heads(self, z_BD: Tensor, t_B: Tensor, context_BC: Tensor) -> tuple[Tensor, Tensor]:
+        """The base field, (B, D), and the basis fields, (B, J, D)."""
+        hidden_BH = self.trunk(torch.cat([z_BD, sinusoidal(t_B, self.time_embedding), context_BC], dim=1))
+        return self.base_head(hidden_BH), self.basis_head(hidden_BH).view(-1, self.basis, self.dimensions)
+
+    def forward(self, z_BD: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
+        """Velocity, (B, D)."""
+        base_BD, basis_BJD = self.heads(z_BD, t_B, condition.context_BC)
+        change_BD = torch.einsum("bj,bjd->bd", condition.coefficient_BJ, basis_BJD)
+        # The change of a control is a sum of zeros. Chosen, not added: −0 + 0 is +0, which is another bit pattern.
+        return torch.where(condition.control_B[:, None], base_BD, base_BD + change_BD)

@@ -1,0 +1,81 @@
+"""Predicted cells: control cells carried along the flow and decoded.
+
+B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: perturbations other than control.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.models.flow import FlowField
+from pipeline.models.vae import Vae
+from pipeline.nn.distributions import sample_counterfactual, sample_negative_binomial
+from pipeline.nn.ode import integrate
+
+Source = Literal["control", "noise"]
+
+
+class Generated(NamedTuple):
+    """Latents and logarithms of the negative binomial's mean; with `vae.log_theta_G` they give counts."""
+
+    int_BI: Tensor
+    tech_BT: Tensor
+    start_log_mean_BG: Tensor  # of the control cells, reconstructed
+    log_mean_BG: Tensor  # of the generated cells
+
+
+@torch.no_grad()
+def generate(
+    vae: Vae,
+    field: FlowField,
+    x_BG: Tensor,
+    cell_type_B: Tensor,
+    batch_B: Tensor,
+    p_BP: Tensor,
+    *,
+    source: Source,
+    steps: int,
+    generator: torch.Generator,
+    method: str = "euler",
+    names: Sequence[str] | None = None,
+) -> Generated:
+    """What these control cells, given as counts, would look like under p (doses; see `perturbation_vectors`).
+
+    Both models in eval mode. From `control` each cell's own z_int (posterior mean) is carried; from `noise` a sample of
+    N(0, I) takes its place. Either way the cell keeps its z_tech (posterior mean) and its library size. An ODE value
+    that is not finite is an ExpectedError.
+    """
+    posterior = vae.encode(x_BG, cell_type_B, batch_B)
+    start_BI = posterior.int_mean_BI
+    if source == "noise":
+        start_BI = torch.randn(start_BI.shape, generator=generator, device=start_BI.device)
+    condition = field.condition(p_BP, cell_type_B, batch_B)
+    int_BI = integrate(lambda z_BD, t_B: field(z_BD, t_B, condition), start_BI, steps, method, names)
+    library_B = x_BG.sum(dim=1)
+    return Generated(
+        int_BI,
+        posterior.tech_mean_BT,
+        vae.decode(posterior.int_mean_BI, posterior.tech_mean_BT, library_B),
+        vae.decode(int_BI, posterior.tech_mean_BT, library_B),
+    )
+
+
+def sample_counts(vae: Vae, generated: Generated, x_BG: Tensor, source: Source, generator: torch.Generator) -> Tensor:
+    """Counts of the generated cells, (B, G). From `control` they are the control cell's own counts x, changed by what
+    its mean has changed; from `noise` the cell is a new one.
+    """
+    log_theta_G = vae.log_theta_G.detach()
+    if source == "noise":
+        return sample_negative_binomial(generated.log_mean_BG, log_theta_G, generator)
+    return sample_counterfactual(x_BG, generated.start_log_mean_BG, generated.log_mean_BG, log_theta_G, generator)
+
+
+def perturbation_vectors(code_B: Tensor, control: int, categories: int) -> Tensor:
+    """One-hot doses, (B, categories − 1), of perturbation codes; without the control's column: its rows are zero.
+
+    Column j is category j below the control's code and category j + 1 from it on.
+    """
+    one_hot = torch.nn.functional.one_hot(code_B, categories).to(torch.float32)
+    return torch.cat([one_hot[:, :control], one_hot[:, control + 1 :]], dim=1)

@@ -1,0 +1,1 @@
+"""Reusable layers and distributions; nothing here reads a file."""

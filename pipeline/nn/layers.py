@@ -1,0 +1,54 @@
+"""Small layers that the models share: perceptron, embedding of time, embedding of a covariate.
+
+B: cells, D: dimensions.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Perceptron(nn.Sequential):
+    """Hidden layers of the given widths, each linear -> layer norm -> SiLU: (B, inputs) -> (B, widths[-1])."""
+
+    def __init__(self, inputs: int, widths: Sequence[int]) -> None:
+        steps = itertools.pairwise([inputs, *widths])
+        super().__init__(*(layer for i, o in steps for layer in (nn.Linear(i, o), nn.LayerNorm(o), nn.SiLU())))
+
+
+class CovariateEmbedding(nn.Module):
+    """A vector for each category and a learned one for "unknown": codes (B,) -> (B, dimensions).
+
+    The code of "unknown" is the number of categories, as is any code above (a category met after training). While the
+    module trains, each cell's covariate is shown as unknown with probability `dropout`, so that the vector is learned.
+    """
+
+    def __init__(self, categories: int, dimensions: int, dropout: float) -> None:
+        super().__init__()
+        self.unknown = categories
+        self.dropout = dropout
+        self.table = nn.Embedding(categories + 1, dimensions)
+
+    def forward(self, code_B: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Embed; the generator decides what is dropped, so it is needed while the module trains."""
+        code_B = code_B.clamp(max=self.unknown)
+        if self.training and self.dropout > 0:
+            if generator is None:
+                raise TypeError("covariate dropout needs a generator while the module trains")
+            chance_B = torch.rand(code_B.shape, generator=generator, device=code_B.device)
+            code_B = code_B.masked_fill(chance_B < self.dropout, self.unknown)
+        embedded: Tensor = self.table(code_B)
+        return embedded
+
+
+def sinusoidal(t_B: Tensor, dimensions: int, fastest: float = 1000.0) -> Tensor:
+    """Sines and cosines of times in [0, 1], (B, dimensions), at angular frequencies spaced evenly in log from 1 on.
+
+    Vaswani et al., "Attention is all you need" (2017), with time in [0, 1] rather than in steps. `dimensions` is even.
+    """
+    frequency = torch.exp(torch.linspace(0, math.log(fastest), dimensions // 2, device=t_B.device, dtype=t_B.dtype))
+    angle = t_B[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -1,0 +1,24 @@
+"""Where every file of the pipeline lies, relative to the project's root (the working directory of a stage)."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DVC_YAML = Path("dvc.yaml")
+DVC_LOCK = Path("dvc.lock")
+
+RAW = Path("data/raw")  # one folder per data set kind, written by ingest
+PROCESSED = Path("data/processed")  # one parquet store per kind, written by preprocess
+MODELS = Path("models")  # <kind>/<model>/: weights.safetensors, config.json
+CHECKPOINTS = Path(".checkpoints")  # one folder per training stage; gone once the stage has succeeded
+
+REPORTS = Path("reports")
+METRICS = REPORTS / "metrics"  # JSON, in git
+CURVES = REPORTS / "curves"  # CSV, one row per epoch, in git
+TABLES = REPORTS / "tables"  # CSV, in git
+QUALITY = REPORTS / "quality"  # JSON histograms before and after filtering, in git
+EVALUATION = REPORTS / "evaluation"  # parquet behind the figures, one folder per kind
+REPORT = REPORTS / "report.html"
+TRACKED = REPORTS / "tracked.json"  # which results were mirrored into MLflow
+
+DAG = Path("docs/dag.svg")  # the picture of dvc.yaml, drawn by `python -m pipeline dag --write`
+SCHEMA = Path("schema/params.schema.json")  # for editors, made by `python -m pipeline schema --write`

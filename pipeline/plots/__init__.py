@@ -1,0 +1,1 @@
+"""Matplotlib figures from metrics, curves and predictions."""

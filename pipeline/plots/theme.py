@@ -1,0 +1,181 @@
+"""Colours, type and rendering shared by all figures: every figure is drawn twice, for light and for dark pages."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+# What the reader's system calls its own font, by name: `system-ui` is a poor choice on many Linux machines.
+FONT_STACK = "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
+
+# A panel is drawn on this many CSS pixels. A phone shows it at nearly this size and a wide page two beside each other,
+# so that its text stays readable on both.
+PANEL_WIDTH = 400
+PANEL_HEIGHT = 300
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one colour scheme; `categories` can be told apart with the common forms of colour blindness."""
+
+    surface: str  # the page behind the figure, which is itself transparent
+    ink: str
+    muted: str
+    rule: str
+    model: str  # the model, and what it generates
+    truth: str  # what was measured
+    baseline: str  # baselines, and control cells
+    categories: tuple[str, ...]
+
+
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/) with indigo and olive in place of black and yellow, which
+# vanish on one of the two backgrounds; the dark scheme has the same hues, lighter.
+LIGHT = Theme(
+    surface="#fcfcfa",
+    ink="#1d2329",
+    muted="#5c6670",
+    rule="#dcdfe1",
+    model="#c4500a",
+    truth="#0069a6",
+    baseline="#878e96",
+    categories=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#332288", "#8c8800"),
+)
+DARK = Theme(
+    surface="#15181b",
+    ink="#e8eaec",
+    muted="#a3acb5",
+    rule="#353b41",
+    model="#ff9b5e",
+    truth="#62b8f2",
+    baseline="#838c95",
+    categories=("#4aa8e0", "#f0b429", "#2fc79a", "#e29cc4", "#9ad6f7", "#ff8a4c", "#a99cf2", "#cfcb4a"),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure as SVG bytes for both colour schemes, with the text that stands in for it."""
+
+    light: bytes
+    dark: bytes
+    alt: str
+    width: int  # CSS pixels
+    height: int
+
+    @property
+    def light_uri(self) -> str:
+        return _data_uri(self.light)
+
+    @property
+    def dark_uri(self) -> str:
+        return _data_uri(self.dark)
+
+
+def picture(
+    draw: Callable[[Axes, Theme], None], alt: str, width: int = PANEL_WIDTH, height: int = PANEL_HEIGHT
+) -> Picture:
+    """Draw one panel for both schemes.
+
+    `draw(axes, theme)` is called once per scheme and must draw the same both times. `width` and `height` are in CSS
+    pixels, and so are all font sizes and line widths (a point is drawn as a pixel).
+    """
+    light, dark = (_render(draw, theme, width, height) for theme in (LIGHT, DARK))
+    return Picture(light, dark, alt, width, height)
+
+
+def halo(text: Text) -> Text:
+    """Give a label an outline in the page's colour, so that it reads on top of points and lines."""
+    text.set_gid("halo")
+    return text
+
+
+def legend_above(axes: Axes, columns: int = 4) -> None:
+    """A legend in rows between the title, which moves up, and the axes, where it can hide nothing."""
+    entries = len(axes.get_legend_handles_labels()[1])
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.98),
+        ncols=min(columns, entries),
+        handlelength=1.2,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        borderaxespad=0,
+    )
+    axes.set_title(axes.get_title("left"), pad=10 + 19 * -(-entries // columns))
+
+
+def shortened(name: str, length: int = 22) -> str:
+    """A name that fits a figure's margin, without characters XML forbids; the tables have it in full."""
+    printable = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    return printable if len(printable) <= length else printable[: length - 1] + "…"
+
+
+def _render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> bytes:
+    with mpl.rc_context(_settings(theme)):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        draw(figure.add_subplot(), theme)
+        stream = io.BytesIO()
+        # dpi is that of the rasterised parts (dense scatters): 2 dots per CSS pixel.
+        figure.savefig(stream, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
+    return _finished(stream.getvalue().decode("utf-8"), theme).encode("utf-8")
+
+
+def _settings(theme: Theme) -> Any:
+    return {
+        "figure.constrained_layout.w_pad": 0.03,
+        "figure.constrained_layout.h_pad": 0.03,
+        "svg.fonttype": "none",  # text stays text: the reader's own font, selectable, small
+        "svg.hashsalt": "celldag",  # identifiers that do not change from run to run
+        "text.parse_math": False,  # a "$" in a name is a "$"
+        "font.family": ["DejaVu Sans"],  # ships with matplotlib, so the layout is the same on every machine
+        "font.size": 12,
+        "axes.titlesize": 12.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlepad": 10,
+        "axes.titlecolor": theme.ink,
+        "axes.labelsize": 12,
+        "axes.labelcolor": theme.muted,
+        "axes.edgecolor": theme.rule,
+        "axes.linewidth": 1,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": theme.rule,
+        "grid.linewidth": 0.8,
+        "xtick.color": theme.rule,
+        "ytick.color": theme.rule,
+        "xtick.labelcolor": theme.muted,
+        "ytick.labelcolor": theme.muted,
+        "xtick.labelsize": 11.5,
+        "ytick.labelsize": 11.5,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "text.color": theme.ink,
+        "lines.linewidth": 2,
+        "lines.solid_capstyle": "round",
+        "legend.frameon": False,
+        "legend.fontsize": 11.5,
+    }
+
+
+def _finished(svg: str, theme: Theme) -> str:
+    """The SVG with the reader's system font and with halos, which matplotlib itself would draw as outlines."""
+    svg = re.sub(r"'DejaVu Sans'(?:, (?:'[^']*'|[\w-]+))*", FONT_STACK.replace("\\", r"\\"), svg)
+    svg = svg[svg.index("<svg") :].replace('pt"', '"', 2)  # one drawn point is one CSS pixel
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    rule = f'g[id="halo"] text {{ paint-order: stroke; stroke: {theme.surface}; stroke-width: 3px }}'
+    return svg.replace("<defs>", f'<style type="text/css">{rule}</style>\n <defs>', 1)
+
+
+def _data_uri(svg: bytes) -> str:
+    # Not base64: what is rasterised is base64 already, and twice is a third more. No spaces, which end a srcset's URL.
+    return "data:image/svg+xml," + quote(svg.replace(b"\n", b" "), safe="/:;,=+()!*@?'")

@@ -1,0 +1,112 @@
+"""The page: sections of text, figures and tables, rendered into one HTML file that needs nothing else."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.plots.theme import DARK, LIGHT, Picture
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Pictures in a grid: beside each other on a wide page, below each other on a phone."""
+
+    pictures: Sequence[Picture]
+    caption: str
+    kind: str = "figures"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table. `tint` (0 to 1) colours its background; `remark` stands below its text, smaller."""
+
+    text: str
+    best: bool = False
+    tint: float | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; the first column names the row. `numeric` aligns all other columns to the right."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str
+    numeric: bool = True
+    folded: str = ""  # the line that unfolds the table, where it is not shown at once
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, such as where a result comes from."""
+
+    entries: Sequence[tuple[str, str]]
+    kind: str = "facts"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG of the project's own, put into the page itself so that it takes the page's colours."""
+
+    svg: Markup
+    caption: str
+    kind: str = "drawing"
+
+
+Block = Figures | Table | Facts | Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the report. A new system adds a module with a function from its data to one of these."""
+
+    title: str
+    anchor: str
+    lead: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first screen: which data is simulated, whether it worked, and one figure that shows it."""
+
+    simulated: bool
+    data: str
+    answer: str
+    verdict: str
+    detail: str
+    figures: Figures
+    notes: Sequence[str] = ()
+
+
+def render(title: str, headline: Headline, sections: Sequence[Section]) -> str:
+    """The report as HTML. Every text is escaped, wherever it comes from."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+    template = environment.get_template("template.html.j2")
+    return template.render(title=title, headline=headline, sections=sections, style=style, light=LIGHT, dark=DARK)
+
+
+def inline_svg(svg: str) -> Markup:
+    """An SVG file's text for use inside the page. ValueError where it is not one, or holds what could run or load."""
+    try:
+        root = ET.fromstring(svg)  # noqa: S314 - a file of the project's own, and expat limits entity expansion
+    except ET.ParseError as error:
+        raise ValueError(f"not well-formed: {error}") from error
+    if root.tag != "{http://www.w3.org/2000/svg}svg":
+        raise ValueError("not an SVG")
+    for element in root.iter():
+        active = element.tag.rpartition("}")[2] in {"script", "foreignObject", "image", "use", "a"}
+        if active or any(name.startswith("on") for name in element.attrib):
+            raise ValueError(f"holds <{element.tag.rpartition('}')[2]}> that could run or load something")
+    return Markup(svg[svg.index("<svg") :])  # noqa: S704 - checked above

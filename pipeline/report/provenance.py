@@ -1,0 +1,82 @@
+"""What was run: data, code, parameters, software."""
+
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
+
+# Those that decide numbers or their order; requirements.lock has the rest.
+PACKAGES = ("torch", "numpy", "pandas", "scipy", "scikit-learn", "scanpy", "anndata", "accelerate", "pyarrow", "dvc")
+
+# Written by the run itself: a difference there says nothing about the code that ran.
+_RESULTS = (":(exclude)dvc.lock", ":(exclude)reports")
+
+
+def describe_code() -> str:
+    """The commit, and what differed from it, of the git repository around the working directory."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return "not in a git repository with a commit, so the code's version is unknown"
+    changes = _git("status", "--porcelain", "--", ".", *_RESULTS)
+    files = [line[3:] for line in (changes or "").splitlines()]
+    if not files:
+        return f"git commit {commit}, without uncommitted changes (results aside)"
+    more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+    return f"git commit {commit}, with uncommitted changes: {', '.join(files[:5])}{more}"
+
+
+def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: Markup) -> Section:
+    """The chapter on what was run: `dataset` is dataset.json, `parameters` all of params.yaml as nested mappings."""
+    splits = ", ".join(f"{name} {split['cells']:,} cells" for name, split in dataset["splits"].items())
+    held_out = "; ".join(f"{pair['perturbation']} in {pair['cell_type']}" for pair in dataset["held_out"])
+    categories = dataset["categories"]
+    facts = [
+        ("Data", dataset["description"]),
+        ("Input's SHA-256", dataset["input_sha256"]),
+        (
+            "Size",
+            f"{dataset['genes']:,} genes, {len(categories['cell_type'])} cell types, "
+            f"{len(categories['batch'])} batches, "
+            f"{len(categories['perturbation']) - 1} perturbations beside {dataset['control']}",
+        ),
+        ("Split", f"{splits}; held out: {held_out}"),
+        ("Code", describe_code()),
+        ("Software", f"Python {python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)),
+    ]
+    rows = [(Cell(key), Cell(value)) for key, value in flattened(parameters)]
+    blocks: list[Block] = [
+        Drawing(dag, "The stages; an arrow leads from a stage to those that read its results."),
+        Facts(facts),
+        Table(("parameter", "value"), rows, "", numeric=False, folded=f"All {len(rows)} parameters"),
+    ]
+    return Section("What was run", "run", "", blocks)
+
+
+def flattened(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted names and values, in the order of params.yaml; a list of plain values is one value."""
+    entries: list[tuple[str, str]] = []
+    for key, value in parameters.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            entries += flattened(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            entries += flattened({str(index): item for index, item in enumerate(value)}, f"{name}.")
+        elif isinstance(value, list):
+            entries.append((name, ", ".join(str(item) for item in value)))
+        else:
+            entries.append((name, "none" if value is None else str(value)))
+    return entries
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, or None where there is no git, no repository or no commit."""
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return result.stdout.rstrip("\n") if result.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""One module per stage: read deps, call the library, write outs."""

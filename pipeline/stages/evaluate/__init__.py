@@ -1,0 +1,1 @@
+"""Held-out data against models and baselines: one module per question asked."""

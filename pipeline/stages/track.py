@@ -1,0 +1,23 @@
+"""Mirror the stages upstream of this one into MLflow, from dvc.lock.
+
+DVC writes a stage's entry when the stage has ended, so at this point the lock file holds all stages but this one,
+which is why it does not mirror itself.
+"""
+
+from pipeline import paths
+from pipeline.entry import run_stage
+from pipeline.files import write_json
+from pipeline.params import Track
+from pipeline.tracking.project import mirror
+
+SECTION = "track"
+
+
+def run(settings: Track) -> None:
+    """Mirror the working tree and write which results were mirrored: no run id, no time, so that DVC can compare it."""
+    mirrored = mirror(settings.experiment)
+    write_json(paths.TRACKED, {"stages": {record.address: record.hash for record in mirrored.records}})
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

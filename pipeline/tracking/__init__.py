@@ -1,0 +1,1 @@
+"""The MLflow mirror of what git and DVC version."""

@@ -1,0 +1,63 @@
+"""The control cells that a served model starts from, packed beside its weights: safetensors and JSON, no pickle.
+
+N: control cells, G: genes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from pipeline.data.cells import Cells, concatenate
+from pipeline.data.expression import median_library_size
+from pipeline.data.groups import group_samples
+from pipeline.data.held_out import KNOWN, blocks
+from pipeline.data.store import Store
+from pipeline.files import read_json, write_json
+
+CELLS_PER_TYPE = 512  # enough for a mean, and a few MB for a thousand genes
+ARRAYS = ("indptr", "indices", "counts", "perturbation", "cell_type", "batch", "library_size")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Training controls of every cell type, and what their codes mean."""
+
+    cells: Cells
+    genes: list[str]  # (G,)
+    categories: dict[str, list[str]]
+    control: str
+    target: float  # library size that expression is normalised to: median of the training controls
+
+
+def sample_controls(store: Store, seed: int = 0) -> Controls:
+    """At most `CELLS_PER_TYPE` training controls of every cell type; streams the store."""
+    control = store.categories["perturbation"].index(store.control)
+    groups = [(cell_type, control) for cell_type in range(len(store.categories["cell_type"]))]
+    sizes = [block.library_size[block.perturbation == control] for block in blocks(store, KNOWN)]
+    cells = concatenate(list(group_samples(blocks(store, KNOWN), groups, CELLS_PER_TYPE, seed).values()))
+    target = median_library_size(np.concatenate(sizes))
+    return Controls(cells, store.genes, store.categories, store.control, target)
+
+
+def save_controls(folder: Path, controls: Controls) -> None:
+    folder.mkdir(parents=True)
+    arrays = {name: np.ascontiguousarray(getattr(controls.cells, name)) for name in ARRAYS}
+    safetensors.numpy.save_file(arrays, folder / "cells.safetensors")
+    described = {
+        "cells": controls.cells.names.tolist(),
+        "genes": controls.genes,
+        "categories": controls.categories,
+        "control": controls.control,
+        "target": controls.target,
+    }
+    write_json(folder / "controls.json", described)
+
+
+def load_controls(folder: Path) -> Controls:
+    described = read_json(folder / "controls.json")
+    arrays = safetensors.numpy.load_file(folder / "cells.safetensors")
+    names = np.array(described["cells"], dtype=object)
+    cells = Cells(genes=len(described["genes"]), names=names, **arrays)
+    return Controls(cells, described["genes"], described["categories"], described["control"], described["target"])

@@ -1,0 +1,123 @@
+"""dvc.lock as stage records: what each stage read, with which parameters, and what it made."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import paths
+from pipeline.errors import ExpectedError
+from pipeline.params import parse_yaml
+
+TRACK = "track"  # the mirror's own stage: never mirrored, since its entry is written after it has run
+MALFORMED = "is not a DVC lock file of schema 2.0: restore it with `git checkout -- dvc.lock`, then `dvc repro`"
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage's entry in dvc.lock."""
+
+    address: str  # as DVC prints it: `flow_train`, `evaluate@perturbation`
+    hash: str  # SHA-256 of the whole entry: command, data, code, parameters and results
+    params: Mapping[str, str]  # flattened, by dotted name
+    deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
+    outs: Mapping[str, str]
+
+
+def read_lock(lock: str, dvc_yaml: str, revision: str) -> list[StageRecord]:
+    """The stages upstream of `track`, by address; all stages where dvc.yaml declares no `track`.
+
+    `lock` and `dvc_yaml` are the texts of the two files at `revision`. Entries of stages that dvc.yaml no longer
+    declares are left out: DVC keeps them in the lock file. Raises ExpectedError where either is not what DVC writes.
+    """
+    source = f"{paths.DVC_LOCK} of {revision}"
+    declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
+    entries = _stages(parse_yaml(lock, source))
+    if declared is None or entries is None:
+        raise ExpectedError(f"{source} {MALFORMED}")
+    try:
+        records = [_record(a, e) for a, e in sorted(entries.items()) if _is_declared(a, declared) and a != TRACK]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ExpectedError(f"{source} {MALFORMED}") from error
+    return _upstream(records, declared[TRACK].get("deps", [])) if TRACK in declared else records
+
+
+def entry_hashes(lock: str, revision: str) -> set[str]:
+    """The hashes of all entries of a dvc.lock."""
+    entries = _stages(parse_yaml(lock, f"{paths.DVC_LOCK} of {revision}"))
+    return {_entry_hash(entry) for entry in (entries or {}).values()}
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, by dotted name; a list is a leaf."""
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def mlflow_name(name: str) -> str:
+    """`name` with what MLflow refuses in the key of a parameter, metric or tag replaced by `_`."""
+    return re.sub(r"[^\w/.\- :]", "_", name)
+
+
+def _stages(content: Any) -> dict[str, Any] | None:
+    stages = content.get("stages") if isinstance(content, dict) else None
+    return stages if isinstance(stages, dict) else None
+
+
+def _is_declared(address: str, declared: Mapping[str, Any]) -> bool:
+    stage, _, key = address.partition("@")
+    if stage not in declared:
+        return False
+    keys = declared[stage].get("foreach")
+    return not isinstance(keys, dict) or key in {str(known) for known in keys}
+
+
+def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:
+    params: dict[str, str] = {}
+    for file, values in (entry.get("params") or {}).items():
+        prefix = "" if file == str(paths.PARAMS) else f"{file}:"
+        params.update((mlflow_name(name), _text(value)) for name, value in flatten(values, prefix))
+    return StageRecord(
+        address=address,
+        hash=_entry_hash(entry),
+        params=params,
+        deps=_hashes(entry.get("deps") or []),
+        outs=_hashes(entry.get("outs") or []),
+    )
+
+
+def _entry_hash(entry: Any) -> str:
+    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _hashes(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {item["path"]: str(item[item.get("hash", "md5")]) for item in items}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> list[StageRecord]:
+    """The records whose results reach `deps`, directly or through other stages."""
+    wanted = [dep if isinstance(dep, str) else next(iter(dep)) for dep in deps]
+    reached: dict[str, StageRecord] = {}
+    while wanted:
+        path = wanted.pop()
+        for record in records:
+            if record.address not in reached and any(_overlap(path, out) for out in record.outs):
+                reached[record.address] = record
+                wanted.extend(record.deps)
+    return [record for record in records if record.address in reached]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one is a folder that holds the other."""
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

@@ -1,0 +1,152 @@
+"""One MLflow run per stage and commit, nested under the commit's own: made or completed, never made twice.
+
+A run's key is its commit and the hash of the stage's entry in dvc.lock, so the key stands for all that the run shows
+and nothing in a finished run has to change. What could not be found (a report whose content is in no cache here) is
+named in a tag, and added by a later call that finds it.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import paths
+from pipeline.tracking.contents import copy_content, files_of
+from pipeline.tracking.lock import StageRecord, mlflow_name
+from pipeline.tracking.points import Point, metric_points
+from pipeline.tracking.revisions import Commit
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+KEY = "key"
+MISSING = "missing"  # tag: what the run should show and no place holds
+NOTHING = "none"
+SHOWN_SUFFIXES = {".html", ".svg", ".png", ".csv", ".json"}  # of results under reports/; data and weights stay in DVC
+
+# MLflow's limits
+VALUES_AT_ONCE = 100
+POINTS_AT_ONCE = 1000
+KEY_LENGTH = 250
+TAG_LENGTH = 8000
+
+
+@dataclass(frozen=True)
+class StageRun:
+    address: str
+    run_id: str
+    missing: list[str]  # files that neither the working tree nor git nor the DVC cache holds
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Writes the runs of one commit into one experiment."""
+
+    client: "MlflowClient"
+    experiment: str  # its id
+    commit: Commit
+
+    def pipeline_run(self) -> str:
+        """The id of the commit's own run, under which its stages are nested."""
+        name = f"{self.commit.hash[:8]} {self.commit.subject}"[:KEY_LENGTH]
+        run = self._upsert(self.commit.hash, name, {"stage": "pipeline", **self._commit_tags()}, self._commit_time())
+        if run.info.status != "FINISHED":
+            self._finish(run)
+        return str(run.info.run_id)
+
+    def stage_run(self, record: StageRecord, parent: str, dirty: bool) -> StageRun:
+        """Bring one stage's run up to what is known of it now; a run that shows everything is left alone.
+
+        parent: id of the commit's run; dirty: whether the entry is not in the commit's own dvc.lock.
+        """
+        # A past commit that is filled in today takes its place in MLflow's list; an experiment on top of one is new.
+        started = int(time.time() * 1000) if dirty else self._commit_time()
+        tags = {**self._commit_tags(), **_stage_tags(record), "mlflow.parentRunId": parent, "dirty": str(dirty).lower()}
+        run = self._upsert(f"{self.commit.hash}:{record.hash}", record.address, tags, started)
+        finished = run.info.status == "FINISHED"
+        if finished and run.data.tags.get(MISSING) == NOTHING:
+            return StageRun(record.address, run.info.run_id, [])
+        files, lost = _shown_files(record)
+        # What an unfinished run shows may be the half of a file.
+        shown = self._artifacts(run.info.run_id) if finished else set()
+        with tempfile.TemporaryDirectory() as folder:
+            added = [
+                path
+                for path, md5 in files.items()
+                if path not in shown and copy_content(path, md5, self.commit.hash, Path(folder) / path)
+            ]
+            if added or not finished:
+                self._log(run, record.params, list(metric_points(Path(folder), added, files)))
+            if added:
+                self.client.log_artifacts(run.info.run_id, str(Path(folder) / paths.REPORTS))
+        missing = sorted(set(files) - shown - set(added)) + lost
+        self._set_tags(run, {MISSING: ", ".join(missing)[:TAG_LENGTH] or NOTHING})
+        if added or not finished:
+            self._finish(run)
+        return StageRun(record.address, run.info.run_id, missing)
+
+    def _upsert(self, key: str, name: str, tags: Mapping[str, str], started: int) -> "Run":
+        """The run with this key, with these tags; made with this start (ms since 1970) where there is none."""
+        found = self.client.search_runs([self.experiment], filter_string=f"tags.{KEY} = '{key}'", max_results=1)
+        if not found:
+            return self.client.create_run(self.experiment, start_time=started, tags={**tags, KEY: key}, run_name=name)
+        self._set_tags(found[0], tags)
+        return found[0]
+
+    def _set_tags(self, run: "Run", tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+        for start in range(0, len(changed), VALUES_AT_ONCE):
+            self.client.log_batch(run.info.run_id, tags=changed[start : start + VALUES_AT_ONCE])
+
+    def _log(self, run: "Run", params: Mapping[str, str], points: list[Point]) -> None:
+        from mlflow.entities import Metric, Param
+
+        self.client.update_run(run.info.run_id, status="RUNNING")
+        values = [Param(name, value) for name, value in params.items()]
+        for start in range(0, len(values), VALUES_AT_ONCE):
+            self.client.log_batch(run.info.run_id, params=values[start : start + VALUES_AT_ONCE])
+        # Each point has the run's start as its time, so that writing it once more is no second point.
+        metrics = [Metric(mlflow_name(p.name), p.value, run.info.start_time, p.step) for p in points]
+        for start in range(0, len(metrics), POINTS_AT_ONCE):
+            self.client.log_batch(run.info.run_id, metrics=metrics[start : start + POINTS_AT_ONCE])
+
+    def _finish(self, run: "Run") -> None:
+        self.client.set_terminated(run.info.run_id, end_time=run.info.start_time)
+
+    def _artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
+        """The files that a run shows, as paths of the project."""
+        found: set[str] = set()
+        for item in self.client.list_artifacts(run_id, folder):
+            found |= self._artifacts(run_id, item.path) if item.is_dir else {str(paths.REPORTS / item.path)}
+        return found
+
+    def _commit_time(self) -> int:
+        return self.commit.time * 1000
+
+    def _commit_tags(self) -> dict[str, str]:
+        return {"commit": self.commit.hash, "mlflow.source.git.commit": self.commit.hash}
+
+
+def _stage_tags(record: StageRecord) -> dict[str, str]:
+    hashes = [(f"deps:{path}", md5) for path, md5 in record.deps.items()]
+    hashes += [(f"outs:{path}", md5) for path, md5 in record.outs.items()]
+    return {
+        "stage": record.address,
+        "stage_hash": record.hash,
+        **{mlflow_name(name)[:KEY_LENGTH]: md5 for name, md5 in hashes},
+    }
+
+
+def _shown_files(record: StageRecord) -> tuple[dict[str, str], list[str]]:
+    """The stage's results that a run shows, with their MD5; and the folders whose list of files is lost."""
+    listed = {
+        path: files_of(path, md5) for path, md5 in record.outs.items() if Path(path).is_relative_to(paths.REPORTS)
+    }
+    files = {file: md5 for found in listed.values() if found is not None for file, md5 in found.items()}
+    shown = {file: md5 for file, md5 in files.items() if Path(file).suffix in SHOWN_SUFFIXES}
+    return shown, [f"{path}/" for path, found in listed.items() if found is None]

@@ -1,0 +1,63 @@
+"""Mirroring a state of the project: the working tree, or any commit."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.errors import ExpectedError
+from pipeline.tracking.lock import StageRecord, entry_hashes, read_lock
+from pipeline.tracking.mirror import Mirror, StageRun
+from pipeline.tracking.registry import register
+from pipeline.tracking.revisions import Commit, file_at, find_commit
+from pipeline.tracking.store import experiment_id, open_store
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    commit: Commit
+    records: list[StageRecord]
+    runs: list[StageRun]
+
+
+def mirror(experiment: str, revision: str | None = None) -> Mirrored:
+    """Bring MLflow's `experiment` up to the working tree, or to the commit that `revision` names.
+
+    What is mirrored is what dvc.lock says: the stages upstream of `track`, each as it last ran, not what params.yaml
+    or the code have become since. The working tree's results are put under HEAD; a stage whose entry is not in HEAD's
+    own dvc.lock was run on top of that commit and has the tag dirty=true. Once the results are committed, the same
+    entries belong to the new commit and a further call puts them under it. The working tree's runs are the same
+    whether the DVC stage `track` makes them, in the middle of `dvc repro`, or the command does, afterwards.
+
+    Raises ExpectedError where the revision, its dvc.lock or the store cannot be read.
+    """
+    commit = find_commit(revision or "HEAD")
+    if revision is None:
+        state = "the working tree"
+        lock, declared = _working_file(paths.DVC_LOCK), _working_file(paths.DVC_YAML)
+    else:
+        state = f"{revision} ({commit.hash[:8]})"
+        lock, declared = _past_file(commit, paths.DVC_LOCK), _past_file(commit, paths.DVC_YAML)
+    if lock is None or declared is None:
+        absent = paths.DVC_YAML if declared is None else paths.DVC_LOCK
+        advice = "run `dvc repro` first" if revision is None else "name a commit whose results were committed with it"
+        raise ExpectedError(f"{absent} is not in {state}, so there are no results to mirror: {advice}")
+    records = read_lock(lock, declared, state)
+    committed = entry_hashes(_past_file(commit, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
+    with open_store() as client:
+        to = Mirror(client, experiment_id(client, experiment), commit)
+        parent = to.pipeline_run()
+        runs = []
+        for record in records:
+            run = to.stage_run(record, parent, dirty=record.hash not in committed)
+            unregistered = register(client, experiment, record, run.run_id, commit.hash)
+            runs.append(replace(run, missing=[*run.missing, unregistered]) if unregistered else run)
+    return Mirrored(commit, records, runs)
+
+
+def _working_file(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _past_file(commit: Commit, path: Path) -> str | None:
+    content = file_at(commit.hash, str(path))
+    return None if content is None else content.decode("utf-8")

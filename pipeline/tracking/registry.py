@@ -1,0 +1,130 @@
+"""Trained models in MLflow's registry, in a form that `mlflow models serve` loads; one version per model."""
+
+import hashlib
+import importlib.metadata
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import paths
+from pipeline.errors import ExpectedError
+from pipeline.tracking.contents import link_folder
+from pipeline.tracking.lock import StageRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL_HASH = "model_hash"
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Served:
+    """How the model of one stage is served."""
+
+    name: str
+    folders: Mapping[str, str]  # what it needs: name -> path of an out or a dep of the stage
+    pack: Callable[[Path], dict[str, Any]]  # from a folder with those folders: arguments of `save_model`
+
+
+def _pack_cfm_vc(folder: Path) -> dict[str, Any]:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    from pipeline.data.store import open_store
+    from pipeline.models.flow import FlowField
+    from pipeline.models.vae import Vae
+    from pipeline.tracking import served_cfm_vc
+    from pipeline.tracking.controls import sample_controls, save_controls
+    from pipeline.training.weights import load_model
+
+    # Weights that today's code does not load are not offered for serving.
+    load_model(folder / "vae", Vae)
+    load_model(folder / "flow", FlowField)
+    store = open_store(folder / "store")
+    save_controls(folder / "served" / "controls", sample_controls(store))
+    for name in ("vae", "flow"):
+        shutil.copytree(folder / name, folder / "served" / name)  # MLflow refuses links to outside
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("string", name) for name in ("perturbation", "cell_type", "batch")]),
+        outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
+        params=ParamSchema(
+            [
+                ParamSpec("cells", DataType.long, 100),
+                ParamSpec("steps", DataType.long, 20),
+                ParamSpec("seed", DataType.long, 0),
+            ]
+        ),
+    )
+    artifacts = {path.name: str(path) for path in (folder / "served").iterdir()}
+    return {"python_model": served_cfm_vc.__file__, "artifacts": artifacts, "signature": signature}
+
+
+SERVED = {
+    "flow_train": Served(
+        name="cfm_vc",
+        folders={
+            "vae": str(paths.MODELS / "perturbation/vae"),
+            "flow": str(paths.MODELS / "perturbation/flow"),
+            "store": str(paths.PROCESSED / "perturbation"),
+        },
+        pack=_pack_cfm_vc,
+    )
+}
+
+
+def register(client: "MlflowClient", experiment: str, record: StageRecord, run_id: str, commit: str) -> str | None:
+    """Register the stage's model, where it has one that is served and not yet registered; why not, or None.
+
+    A model is the content of all that it is made of, so the same weights in a later commit are the same version.
+    """
+    served = SERVED.get(record.address)
+    known = {**record.deps, **record.outs}
+    if served is None or not set(served.folders.values()) <= set(known):
+        return None
+    name = f"{experiment}-{served.name}".replace("/", "_").replace(":", "_")
+    contents = [f"{part}={known[path]}" for part, path in sorted(served.folders.items())]
+    model_hash = hashlib.sha256("\n".join(contents).encode()).hexdigest()
+    if _version(client, name, model_hash):
+        return None
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for part, path in served.folders.items():
+            if not link_folder(path, known[path], commit, folder / part):
+                return f"the registered model {name}, of which {path} is lost"
+        try:
+            packed = served.pack(folder)
+        except ExpectedError as error:
+            return f"the registered model {name}: {error}"
+        _save(folder / "model", packed)
+        client.log_artifacts(run_id, str(folder / "model"), "model")
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    tags = {MODEL_HASH: model_hash, "commit": commit, "stage_hash": record.hash}
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    client.create_model_version(name, source=source, run_id=run_id, tags=tags)
+    return None
+
+
+def _version(client: "MlflowClient", name: str, model_hash: str) -> bool:
+    # Searched by hand: not every registry filters by tag.
+    versions = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+    return any(version.tags.get(MODEL_HASH) == model_hash for version in versions)
+
+
+def _save(path: Path, packed: Mapping[str, Any]) -> None:
+    import mlflow
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example.*")  # the signature is given in its place
+        mlflow.pyfunc.save_model(
+            path=path,
+            code_paths=[str(Path(paths.__file__).parent)],
+            # Named here, since MLflow would load the model in a further process to find them.
+            pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
+            **packed,
+        )

@@ -1,0 +1,158 @@
+"""The MLflow store: where it is, made once, open to one writer of this project at a time, silent to the outside."""
+
+import fcntl
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from pipeline.errors import ExpectedError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DEFAULT_URI = "sqlite:///mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
+ARTIFACTS = "mlartifacts"  # beside the database
+SQLITE = "sqlite:///"
+
+# What MLflow reads from the environment; a value that is already set there wins.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # Otherwise an unreachable server is tried for minutes before anything is said.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # No line per artifact and per run on the terminal.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file of this project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def without_password(text: str) -> str:
+    """A URI, or a text that holds one, as it may be shown."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
+
+
+def load_mlflow() -> Any:
+    """Import MLflow with its telemetry off and its log quiet (about a second, so only the mirror does it)."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import logging
+
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints a traceback of the error that it then raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    return mlflow
+
+
+@contextmanager
+def open_store() -> Iterator["MlflowClient"]:
+    """A client of the store, which is made where it is SQLite and missing; other processes of this project wait.
+
+    Raises ExpectedError where the store cannot be reached, read or written, also when that shows later on.
+    """
+    uri = tracking_uri()
+    database = _database(uri)
+    mlflow = load_mlflow()
+    with _locked(artifacts_folder(uri)), _explained(uri):
+        if database is not None and not database.exists():
+            _create(database, mlflow)
+        # The model registry is told to be the same store: MLflow would remember the first one it was given.
+        address = uri if database is None else f"{SQLITE}{database.resolve()}"
+        client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        client.search_experiments(max_results=1)
+        if database is not None:
+            _probe_writable(database)
+        yield client
+
+
+def artifacts_folder(uri: str) -> Path:
+    """Where files of runs lie when this process keeps them itself, beside an SQLite store."""
+    return (_database(uri) or Path()).parent / ARTIFACTS
+
+
+def _database(uri: str) -> Path | None:
+    """The SQLite file that a URI names; None for any other store, and for a file that is opened with options."""
+    return Path(unquote(uri.removeprefix(SQLITE))) if uri.startswith(SQLITE) and "?" not in uri else None
+
+
+def experiment_id(client: "MlflowClient", name: str) -> str:
+    """The id of the experiment `name`, which is created where it is missing."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        uri = tracking_uri()
+        location = artifacts_folder(uri).resolve().as_uri() if _database(uri) else None
+        return str(client.create_experiment(name, artifact_location=location))
+    if found.lifecycle_stage != "active":
+        raise ExpectedError(
+            f"the MLflow experiment {name!r} was deleted: bring it back with `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`, or set another name at track.experiment in params.yaml"
+        )
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the system when the process ends, however it ends
+        yield
+
+
+def _create(database: Path, mlflow: Any) -> None:
+    # Under another name first: a process killed between two migrations must not leave a database that none can open.
+    with tempfile.TemporaryDirectory(dir=artifacts_folder(f"{SQLITE}{database}"), prefix=".create.") as folder:
+        partial = Path(folder).resolve() / database.name
+        mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
+        partial.replace(database)
+
+
+def _probe_writable(database: Path) -> None:
+    """Ask for the write lock now, rather than after the first results have been read."""
+    connection = sqlite3.connect(database, timeout=60)
+    try:
+        connection.execute("BEGIN IMMEDIATE").connection.rollback()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises when its store fails into an ExpectedError; a refused value remains a bug."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == "INVALID_PARAMETER_VALUE":
+            raise
+        raise _store_error(uri, error) from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise _store_error(uri, error) from error
+
+
+def _store_error(uri: str, error: Exception) -> ExpectedError:
+    cause: BaseException | None = error
+    while cause is not None and not hasattr(cause, "orig"):  # what the database said, below what SQLAlchemy made of it
+        cause = cause.__cause__ or cause.__context__
+    said = str(error if cause is None else cause.orig).strip()
+    reason = said.splitlines()[0] if said else type(error).__name__
+    return ExpectedError(
+        f"the MLflow store {without_password(uri)} cannot be used: {without_password(reason)}; "
+        "start the server or make the file writable, or point MLFLOW_TRACKING_URI at another store "
+        "(unset: mlflow.db in the project); running the same command again adds only what is missing"
+    )

@@ -1,0 +1,84 @@
+"""Checkpoints of a training in progress: outside the stage's outs, keyed by everything the result depends on.
+
+.checkpoints/<stage>/<key>/latest.pt and previous.pt. The key changes with the parameters, the inputs and the code, so a
+checkpoint is never continued by a run that would not have written it. A file is a SHA-256 digest and then what
+torch.save wrote, so that a damaged one is recognised before it is read.
+"""
+
+import hashlib
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from pipeline import paths
+from pipeline.files import atomic_file, sha256
+
+_DIGEST_BYTES = 32
+
+
+class Checkpoints:
+    """The latest two states of one training."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = folder / "next.pt"  # there for a moment only, while it takes its place
+        self._latest = folder / "latest.pt"
+        self._previous = folder / "previous.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state (tensors, numbers, strings, and lists and dictionaries of them), and the one before it."""
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        content = stream.getbuffer()
+        with atomic_file(self._next) as partial, partial.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
+        # Renamed only when it is on the disk: whenever a kill comes, the newest whole state has one of the names.
+        if self._latest.exists():
+            self._latest.replace(self._previous)
+        self._next.replace(self._latest)
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The newest whole state, or None. A damaged one is named on stderr, and the one before it is used."""
+        for path in (self._next, self._latest, self._previous):
+            if not path.exists():
+                continue
+            content = path.read_bytes()
+            if hashlib.sha256(content[_DIGEST_BYTES:]).digest() == content[:_DIGEST_BYTES]:
+                stream = io.BytesIO(content[_DIGEST_BYTES:])
+                state: dict[str, Any] = torch.load(stream, map_location=device, weights_only=True)
+                return state
+            print(f"warning: checkpoint {path} is damaged and is not used", file=sys.stderr)
+        return None
+
+    def remove(self) -> None:
+        """Delete this training's checkpoints: its results have been written."""
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+
+def checkpoints(stage: str, settings: BaseModel, inputs: Sequence[Path]) -> Checkpoints:
+    """The checkpoints of this stage under these settings, input files and code.
+
+    The code is that of every module of the pipeline that is loaded, so call this when the stage's imports are done.
+    """
+    key = hashlib.sha256()
+    parts = [settings.model_dump_json(), torch.__version__, *map(sha256, inputs), *_loaded_code()]
+    for part in parts:
+        key.update(part.encode() + b"\0")
+    return Checkpoints(paths.CHECKPOINTS / stage / key.hexdigest()[:32])
+
+
+def _loaded_code() -> list[str]:
+    """Name and SHA-256 of the file of every loaded module of the pipeline, the stage that is run as main included."""
+    modules = [
+        (getattr(module, "__spec__", None), getattr(module, "__file__", None)) for module in sys.modules.values()
+    ]
+    files = {spec.name: file for spec, file in modules if spec and file and spec.name.split(".")[0] == "pipeline"}
+    return [f"{name} {sha256(Path(file))}" for name, file in sorted(files.items())]

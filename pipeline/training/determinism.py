@@ -1,0 +1,62 @@
+"""The same seed on the same machine gives the same result: threads, algorithms, and where random numbers come from.
+
+Every random draw comes from a generator seeded by (seed, purpose, epoch, step). So a run has no random state to carry
+along: one resumed at epoch 7, step 30 draws what an uninterrupted one draws there.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+from pipeline.errors import ExpectedError
+from pipeline.params import Device
+
+
+class Purpose(IntEnum):
+    """What random numbers are for: each use has a stream of its own."""
+
+    INITIAL_WEIGHTS = 0
+    ORDER = 1  # of the cells in an epoch, and how they are paired
+    TRAINING = 2  # dropout, sampled latents, times
+    VALIDATION = 3  # the same in validation: fixed, so that epochs compare
+
+
+def entropy(seed: int, purpose: Purpose, *place: int) -> list[int]:
+    """What seeds the generator of this purpose at this place (epoch, step), for numpy's default_rng."""
+    return [seed, int(purpose), *place]
+
+
+def torch_generator(device: torch.device, seed: int, purpose: Purpose, *place: int) -> torch.Generator:
+    """A generator on the device for this purpose at this place."""
+    state = np.random.SeedSequence(entropy(seed, purpose, *place)).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes 63 bits
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Modules built inside get initial weights that depend on the seed alone.
+
+    torch's initialisers draw from its global generator and take no other; its state is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_generator(torch.device("cpu"), seed, Purpose.INITIAL_WEIGHTS).initial_seed())
+        yield
+
+
+def prepare_device(device: Device, threads: int) -> torch.device:
+    """The device to use, with torch set to `threads` CPU threads and to deterministic algorithms.
+
+    ExpectedError where cuda is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ExpectedError("device: cuda, but no CUDA device is usable here; set device: cpu or auto in params.yaml")
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    torch.use_deterministic_algorithms(True)
+    # Filling every new tensor with NaN first is for debugging, and costs a pass over each.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

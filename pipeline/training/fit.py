@@ -1,0 +1,263 @@
+"""The one training loop. A model plugs in as an objective (a module whose forward is its loss) and two sources of
+minibatches; what a minibatch is, is between these.
+
+Accelerate places the objective on the device and would wrap it for mixed precision or several processes: that is why
+the loss is the module's forward.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from pipeline.errors import ExpectedError
+from pipeline.params import Optimisation
+from pipeline.training.averaging import Average
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.curves import Curve
+from pipeline.training.determinism import Purpose, torch_generator
+from pipeline.training.progress import Progress
+
+CHECKPOINT_STEPS = 500  # a killed run loses at most so many steps of a long epoch
+
+B = TypeVar("B")
+Parts = dict[str, float]
+
+
+class Batches(Protocol[B]):
+    """A source of minibatches, whose order is a function of the epoch's number.
+
+    Data on the device, or a stream that is shuffled block by block. A minibatch has a length: its cells.
+    """
+
+    def __len__(self) -> int:
+        """Minibatches of an epoch."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[B]:
+        """The minibatches of an epoch from `start` on; the same for the same arguments."""
+
+    def names(self, batch: B) -> list[str]:
+        """Names of a minibatch's cells, for messages."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The objective holds the best weights. `validation` are the parts of the loss with them."""
+
+    curve: Curve
+    best_epoch: int
+    train: Parts
+    validation: Parts
+
+
+@dataclass
+class _Position:
+    """How far a training has come: all that a checkpoint holds besides tensors."""
+
+    epoch: int = 0  # epochs done
+    step: int = 0  # minibatches of the epoch in progress that are done
+    cells: int = 0  # ... their cells
+    best_epoch: int = 0
+    best_loss: float = math.inf
+
+
+def fit(
+    title: str,
+    objective: nn.Module,
+    train: Batches[B],
+    validation: Batches[B],
+    settings: Optimisation,
+    device: torch.device,
+    checkpoints: Checkpoints | None = None,
+) -> Fitted:
+    """Train with AdamW until the epochs are over or `patience` epochs bring no better validation loss.
+
+    objective(batch, generator) gives a dictionary of scalars (means over the batch's cells) with `loss` among them. The
+    objective ends in eval mode with the weights of the best epoch (with `ema_decay`, the averaged ones). A loss that is
+    not finite is an ExpectedError. With `checkpoints`, a killed training goes on where it was, to the same bits.
+    """
+    training = _Training(title, objective, train, validation, settings, device)
+    return training.run(checkpoints)
+
+
+class _Training:
+    def __init__(
+        self,
+        title: str,
+        objective: nn.Module,
+        train: Batches[Any],
+        validation: Batches[Any],
+        settings: Optimisation,
+        device: torch.device,
+    ) -> None:
+        accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+        if accelerator.num_processes > 1:
+            raise ExpectedError("training runs in one process so far; start it without accelerate launch")
+        optimizer = torch.optim.AdamW(
+            objective.to(device).parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            foreach=True,
+        )
+        self.title, self.settings, self.device = title, settings, device
+        self.objective = objective
+        self.train, self.validation = train, validation
+        self.accelerator = accelerator
+        self.wrapped, self.optimizer = accelerator.prepare(objective, optimizer)
+        self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
+        self.position = _Position()
+        self.sums: Parts = {}  # of the epoch in progress, over cells
+        self.curve: Curve = []
+        self.best = _copy(self._judged())
+
+    def run(self, checkpoints: Checkpoints | None) -> Fitted:
+        settings, position = self.settings, self.position
+        state = checkpoints.load(self.device) if checkpoints else None
+        if state is not None:
+            self._restore(state)
+        done = position.epoch * len(self.train) + position.step
+        with Progress(self.title, settings.epochs * len(self.train), done) as progress:
+            if state is not None:
+                progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
+            while not self._finished():
+                for batch in self.train.epoch(position.epoch, position.step):
+                    self._step(batch)
+                    progress.step()
+                    if checkpoints and position.step % CHECKPOINT_STEPS == 0:
+                        checkpoints.save(self._state())
+                self._end_epoch(progress)
+                if checkpoints:
+                    checkpoints.save(self._state())
+        self.objective.load_state_dict(self.best)
+        self.objective.eval()
+        return Fitted(
+            curve=self.curve,
+            best_epoch=position.best_epoch,
+            train=self._evaluate(self.objective, self.train),
+            validation=self._evaluate(self.objective, self.validation),
+        )
+
+    def _finished(self) -> bool:
+        stale = self.position.epoch - self.position.best_epoch
+        return self.position.epoch >= self.settings.epochs or stale >= self.settings.patience
+
+    def _step(self, batch: Any) -> None:
+        position = self.position
+        self.wrapped.train()
+        generator = torch_generator(self.device, self.settings.seed, Purpose.TRAINING, position.epoch, position.step)
+        where = f"training, epoch {position.epoch + 1}, step {position.step + 1}"
+        losses = self.wrapped(batch, generator)
+        parts = _numbers(losses)
+        if not all(map(math.isfinite, parts.values())):
+            self._stop(parts, self.train.names(batch), where)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(losses["loss"])
+        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.settings.gradient_clip)
+        if not math.isfinite(norm):
+            self._stop({"the gradient": norm}, self.train.names(batch), where)
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.objective, position.epoch * len(self.train) + position.step)
+        _add(self.sums, parts, len(batch))
+        position.cells += len(batch)
+        position.step += 1
+
+    def _end_epoch(self, progress: Progress) -> None:
+        position = self.position
+        position.epoch += 1
+        train = {name: total / position.cells for name, total in self.sums.items()}
+        validation = self._evaluate(self._judged(), self.validation)
+        better = validation["loss"] < position.best_loss
+        if better:
+            position.best_epoch, position.best_loss = position.epoch, validation["loss"]
+            self.best = _copy(self._judged())
+        self.curve.append(_row(position.epoch, train, validation))
+        self.sums, position.cells, position.step = {}, 0, 0
+        progress.line(
+            f"epoch {position.epoch}/{self.settings.epochs}  train {train['loss']:.4f}  "
+            f"validation {validation['loss']:.4f}{'  best' if better else ''}"
+        )
+
+    def _judged(self) -> nn.Module:
+        """The module whose validation loss counts and whose weights are kept."""
+        return self.average.module if self.average else self.objective
+
+    @torch.no_grad()
+    def _evaluate(self, module: nn.Module, batches: Batches[Any]) -> Parts:
+        """Parts of the loss over all cells of a source, in eval mode, with the same random numbers at every call."""
+        module.eval()
+        sums: Parts = {}
+        cells = 0
+        for step, batch in enumerate(batches.epoch(0)):
+            generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
+            parts = _numbers(module(batch, generator))
+            if not all(map(math.isfinite, parts.values())):
+                where = f"evaluation after epoch {self.position.epoch}, step {step + 1}"
+                self._stop(parts, batches.names(batch), where)
+            _add(sums, parts, len(batch))
+            cells += len(batch)
+        return {name: total / cells for name, total in sums.items()}
+
+    def _stop(self, parts: Parts, names: list[str], where: str) -> None:
+        broken = [name for name, value in parts.items() if not math.isfinite(value)]
+        bad_weights = [n for n, w in self.objective.named_parameters() if not bool(torch.isfinite(w).all())]
+        cause = (
+            f"the weights are not finite either ({', '.join(bad_weights[:3])}): the training has diverged; lower "
+            "learning_rate or gradient_clip"
+            if bad_weights
+            else "the weights are finite, so either the update before was too large (lower learning_rate or "
+            "gradient_clip) or these cells are: look for extreme counts among them"
+        )
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ExpectedError(
+            f"{self.title}: {', '.join(broken)} is not finite in {where}; "
+            f"cells of the batch: {', '.join(names[:5])}{more}; likely cause: {cause}"
+        )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "position": dict(vars(self.position)),
+            "sums": self.sums,
+            "curve": self.curve,
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.module.state_dict() if self.average else None,
+            "best": self.best,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, value in state["position"].items():
+            setattr(self.position, name, value)
+        self.sums, self.curve, self.best = state["sums"], state["curve"], state["best"]
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
+
+
+def _numbers(losses: dict[str, Tensor]) -> Parts:
+    # One transfer from the device for all parts.
+    values = torch.stack([value.detach() for value in losses.values()]).tolist()
+    return dict(zip(losses, values, strict=True))
+
+
+def _add(sums: Parts, parts: Parts, cells: int) -> None:
+    for name, value in parts.items():
+        sums[name] = sums.get(name, 0.0) + value * cells
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _row(epoch: int, train: Parts, validation: Parts) -> dict[str, float]:
+    """A row of the curve: the two losses first, then their parts."""
+    row: dict[str, float] = {"epoch": epoch, "train_loss": train["loss"], "validation_loss": validation["loss"]}
+    for name in train:
+        if name != "loss":
+            row |= {f"train_{name}": train[name], f"validation_{name}": validation[name]}
+    return row

@@ -1,0 +1,29 @@
+"""How training shows where it is: a bar in a terminal, plain lines elsewhere."""
+
+import sys
+from typing import Self
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Steps in a bar that only a terminal gets, and one line per epoch on standard output."""
+
+    def __init__(self, title: str, steps: int, done: int) -> None:
+        self._bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=not sys.stderr.isatty())
+        self._title = title
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def step(self) -> None:
+        """One minibatch is done."""
+        self._bar.update()
+
+    def line(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
+        self._bar.write(f"{self._title}: {text}", file=sys.stdout)
+        sys.stdout.flush()

@@ -1,0 +1,104 @@
+"""Data that tests of several parts share."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def perturbation_store(tmp_path: Path):
+    """Makes a small store: 3 cell types x (control, drug, toxin), 2 batches; (T, drug) and (B, toxin) are held out.
+
+    Under the drug the first 4 genes double and under the toxin the last 4 halve, in every cell type. `test_factor`
+    multiplies every second gene's counts in the held-out cells.
+    """
+    from pipeline.data.cells import Cells, pointers
+    from pipeline.data.store import open_store
+    from pipeline.data.store_writer import StoreWriter
+
+    categories = {"perturbation": ["control", "drug", "toxin"], "cell_type": ["B", "NK", "T"], "batch": ["a", "b"]}
+    held_out = [("T", "drug"), ("B", "toxin")]
+
+    def make(folder: Path = tmp_path / "store", cells_per_group: int = 40, genes: int = 12, test_factor: int = 1):
+        random = np.random.default_rng(0)
+        rate_TG = random.gamma(4, 1, (3, genes))
+        folder.mkdir(parents=True)
+        with StoreWriter(folder, [f"gene{g}" for g in range(genes)], categories, cells_per_shard=100) as writer:
+            for cell_type in range(3):
+                for perturbation in range(3):
+                    rate_G = rate_TG[cell_type].copy()
+                    if perturbation == 1:
+                        rate_G[:4] *= 2
+                    if perturbation == 2:
+                        rate_G[-4:] /= 2
+                    counts = random.poisson(rate_G * random.gamma(10, 0.1, (cells_per_group, 1))).astype(np.int32)
+                    pair = (categories["cell_type"][cell_type], categories["perturbation"][perturbation])
+                    if pair in held_out:
+                        counts[:, ::2] *= test_factor
+                    rows, indices = np.nonzero(counts)
+                    names = [f"{cell_type}-{perturbation}-{row}" for row in range(cells_per_group)]
+                    cells = Cells(
+                        genes=genes,
+                        names=np.array(names, dtype=object),
+                        indptr=pointers(np.bincount(rows, minlength=cells_per_group)),
+                        indices=indices.astype(np.int32),
+                        counts=counts[rows, indices],
+                        perturbation=np.full(cells_per_group, perturbation, np.int64),
+                        cell_type=np.full(cells_per_group, cell_type, np.int64),
+                        batch=np.arange(cells_per_group) % 2,
+                        library_size=counts.sum(axis=1).astype(np.int64),
+                    )
+                    if pair in held_out:
+                        writer.append("test", cells, cells.library_size)
+                        continue
+                    validation = cells_per_group // 4
+                    train, rest = cells.select(slice(validation, None)), cells.select(slice(0, validation))
+                    writer.append("train", train, train.library_size)
+                    writer.append("validation", rest, rest.library_size)
+            description = {
+                "kind": "perturbation",
+                "simulated": True,
+                "description": "cells of a test",
+                "input_sha256": "0" * 64,
+                "control": "control",
+                "held_out": [{"cell_type": c, "perturbation": p} for c, p in held_out],
+                "notes": [],
+            }
+            writer.finish({"mean": np.zeros(genes)}, description)
+        effects = {"drug": [np.log(2)] * 4 + [0.0] * (genes - 4), "toxin": [0.0] * (genes - 4) + [np.log(0.5)] * 4}
+        truth = [
+            (f"gene{g}", cell_type, perturbation, effect[g])
+            for cell_type in categories["cell_type"]
+            for perturbation, effect in effects.items()
+            for g in range(genes)
+        ]
+        columns = ["gene", "cell_type", "perturbation", "log_fold_change"]
+        pd.DataFrame(truth, columns=columns).to_parquet(folder / "truth.parquet")
+        return open_store(folder)
+
+    return make
+
+
+@pytest.fixture
+def lab_adata():
+    """An AnnData as a lab would bring it: 80 cells x 12 genes, counts in X, two donors crossed with the stimulation."""
+    import anndata
+    import pandas as pd
+    from scipy.sparse import csr_matrix
+
+    cells, genes = 80, 12
+    counts = np.random.default_rng(0).poisson(1.5, (cells, genes))
+    counts[:, 0] += 1  # no cell without a count
+    number = np.arange(cells)
+    obs = pd.DataFrame(
+        {
+            "condition": pd.Categorical(np.array(["ctrl", "stim"])[number % 2]),
+            "cluster": pd.Categorical(np.array(["B", "T"])[number // 2 % 2]),
+            "donor": pd.Categorical(np.array(["d1", "d2"])[number // 4 % 2]),
+        },
+        index=[f"cell{i}" for i in number],
+    )
+    var = pd.DataFrame(index=[f"gene{g}" for g in range(genes)])
+    return anndata.AnnData(csr_matrix(counts.astype(np.float32)), obs, var)

@@ -1,0 +1,199 @@
+"""A small project of its own, in a temporary git and DVC repository, that both engines can really run.
+
+    first -> left, right -> last        lonely
+
+Each stage writes its one parameter, divided by ten, and its inputs. It logs when it ran beside the project, where
+neither engine looks. `workflow/` and the Snakefile are this project's own; `pipeline/` is a stub with the one thing
+the Snakefile asks of it, `load_params`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_SECONDS = 300
+
+STAGE = """
+import json, os, sys, time
+from pathlib import Path
+import yaml
+from pipeline.lifeline import follow_engine
+
+follow_engine()
+name, *inputs = sys.argv[1:]
+beside = Path("..")
+value = yaml.safe_load(Path("params.yaml").read_text())[name]
+
+
+def log(event):
+    with (beside / "log.jsonl").open("a") as stream:
+        stream.write(json.dumps({"event": event, "stage": name, "time": time.time(), "pid": os.getpid()}) + "\\n")
+
+
+log("start")
+if (beside / f"hang_{name}").exists():
+    time.sleep(600)
+if (beside / "meet").exists() and name in ("left", "right"):
+    # Wait for the other of the two: only where the engine runs them at the same time can both go on.
+    other = {"left": "right", "right": "left"}[name]
+    patience = time.monotonic() + 60
+    while f'"stage": "{other}"' not in (beside / "log.jsonl").read_text():
+        if time.monotonic() > patience:
+            sys.exit(f"error: {other} did not start while {name} was running")
+        time.sleep(0.05)
+if value < 0:
+    sys.exit(f"error: {name} cannot work with {value}")
+content = [name, value // 10, *(Path(file).read_text() for file in inputs)]
+Path(f"{name}.json").write_text(json.dumps(content))
+log("end")
+"""
+
+DVC_YAML = """
+stages:
+  first:
+    cmd: python stage.py first
+    deps: [stage.py]
+    params: [first]
+    outs: [first.json]
+    meta: {threads: 2, mem_mb: 100, gpu: 0}
+  side:
+    foreach: {left: {}, right: {}}
+    do:
+      cmd: python stage.py ${key} first.json
+      deps: [stage.py, first.json]
+      params: ["${key}"]
+      outs: ["${key}.json"]
+      meta: {threads: 1, mem_mb: 100, gpu: 0}
+  last:
+    cmd: python stage.py last left.json right.json
+    deps: [stage.py, left.json, right.json]
+    params: [last]
+    metrics:
+      - last.json:
+          cache: false
+    meta: {threads: 1, mem_mb: 100, gpu: 0}
+  lonely:
+    cmd: python stage.py lonely
+    deps: [stage.py]
+    params: [lonely]
+    outs: [lonely.json]
+"""
+
+STUB_PARAMS = '''
+"""Stands in for the project's own parameters: all there are is whole numbers."""
+
+from pathlib import Path
+
+import yaml
+
+from pipeline.errors import ExpectedError
+
+
+def load_params():
+    for key, value in yaml.safe_load(Path("params.yaml").read_text()).items():
+        if not isinstance(value, int):
+            raise ExpectedError(f"params.yaml: {key} = {value!r}: must be a whole number")
+'''
+
+
+class Project:
+    """A copy of the small project, and what can be done with it."""
+
+    def __init__(self, beside: Path) -> None:
+        self.beside = beside
+        self.root = beside / "project"
+        self.environment = os.environ | {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": str(beside / "library"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(beside),
+            "XDG_CACHE_HOME": str(beside / "cache"),
+            "DVC_SITE_CACHE_DIR": str(beside / "cache"),
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def command(self, engine: str) -> list[str]:
+        return {"dvc": ["dvc", "repro"], "snakemake": ["snakemake", "--cores", "2"]}[engine]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        )
+
+    def run(self, engine: str) -> None:
+        """Run the engine as a user would, and demand that it succeeds."""
+        done = self.call(*self.command(engine))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, engine: str) -> subprocess.Popen[bytes]:
+        """Start the engine as the leader of a process group of its own."""
+        output = (self.beside / "engine.txt").open("wb")
+        return subprocess.Popen(
+            self.command(engine), cwd=self.root, env=self.environment, stdout=output, stderr=output, process_group=0
+        )
+
+    def set(self, **values: object) -> None:
+        params = self.root / "params.yaml"
+        lines = params.read_text().splitlines()
+        kept = [line for line in lines if line.split(":")[0] not in values]
+        params.write_text("\n".join([*kept, *(f"{key}: {value}" for key, value in values.items())]) + "\n")
+
+    def events(self) -> list[dict]:
+        log = self.beside / "log.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def ran(self) -> list[str]:
+        """Names of the stages that have started since the last call, sorted; forgets them."""
+        names = sorted(event["stage"] for event in self.events() if event["event"] == "start")
+        (self.beside / "log.jsonl").unlink(missing_ok=True)
+        return names
+
+    def status(self) -> dict:
+        done = self.call("dvc", "status", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def assert_nothing_to_do(self) -> None:
+        """Both engines and `dvc status` agree that all is done, and a call of either starts no stage."""
+        assert self.status() == {}
+        before = self.events()
+        dry = self.call("snakemake", "--dry-run")
+        assert dry.returncode == 0, dry.stdout + dry.stderr
+        assert "Nothing to be done" in dry.stdout + dry.stderr
+        self.run("dvc")
+        assert self.events() == before
+
+    def wait_for_start(self, stage: str) -> int:
+        """Process id of the stage, once it has started."""
+        patience = time.monotonic() + TIMEOUT_SECONDS
+        while time.monotonic() < patience:
+            for event in self.events():
+                if event["stage"] == stage and event["event"] == "start":
+                    return int(event["pid"])
+            time.sleep(0.05)
+        raise AssertionError(f"{stage} never started:\n" + (self.beside / "engine.txt").read_text())
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the engine and all it started, and wait until they are gone from the process table.
+
+    A killed orphan stays in it until the system's first process collects it, in some containers seconds later, and
+    until then DVC takes it for alive and the paths it had locked for busy.
+    """
+    killed = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _, left = psutil.wait_procs(killed, timeout=30)
+    assert not left, "the system does not collect killed processes"
+
+
+def kill_engine_only(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()

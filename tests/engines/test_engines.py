@@ -1,0 +1,177 @@
+"""One DAG, two engines, one truth: what holds after either, after a change, after a failure and after a kill."""
+
+import time
+from collections.abc import Callable
+from subprocess import Popen
+
+import psutil
+import pytest
+from small_project import Project, kill_engine_only, kill_group
+
+pytestmark = pytest.mark.slow
+
+ALL = ["first", "last", "left", "lonely", "right"]
+
+
+def test_after_either_engine_the_other_has_nothing_to_do(project: Project, engine: str) -> None:
+    project.run(engine)
+    assert project.ran() == ALL
+    project.assert_nothing_to_do()
+
+
+def test_metadata_of_the_other_engine_is_not_needed(project: Project) -> None:
+    project.run("snakemake")
+    project.set(left=90)
+    project.run("dvc")
+    project.assert_nothing_to_do()
+    project.set(left=20)
+    project.run("snakemake")
+    project.assert_nothing_to_do()
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        ({"left": 90}, ["last", "left"]),  # the stage that reads it, and the one whose input it changed
+        ({"first": 90}, ["first", "last", "left", "right"]),
+        ({"lonely": 90}, ["lonely"]),
+        ({"first": 11}, ["first"]),  # 11 // 10 is what 10 // 10 was: an unchanged output stops there
+    ],
+)
+def test_a_changed_parameter_reruns_the_stages_that_read_it(
+    finished: Project, engine: str, change: dict[str, int], rerun: list[str]
+) -> None:
+    finished.set(**change)
+    finished.run(engine)
+    assert finished.ran() == rerun
+    finished.assert_nothing_to_do()
+
+
+def test_independent_stages_overlap_in_time(project: Project) -> None:
+    (project.beside / "meet").touch()
+    project.run("snakemake")
+    when = {(event["stage"], event["event"]): event["time"] for event in project.events()}
+    assert when["left", "start"] < when["right", "end"]
+    assert when["right", "start"] < when["left", "end"]
+
+
+@pytest.mark.parametrize("again", ["dvc", "snakemake"])
+def test_a_failing_stage_stops_its_dependants_only(project: Project, again: str) -> None:
+    project.set(left=-1)
+    failed = project.call(*project.command("snakemake"))
+    assert failed.returncode != 0
+    assert "error: left cannot work with -1" in failed.stdout + failed.stderr
+    assert "failed: side@left" in failed.stderr
+    assert project.ran() == ["first", "left", "lonely", "right"]
+    assert sorted(project.status()) == ["last", "side@left"]
+    project.set(left=20)
+    project.run(again)
+    assert project.ran() == ["last", "left"]
+    project.assert_nothing_to_do()
+
+
+def test_dvc_keeps_going_too(project: Project) -> None:
+    project.set(left=-1)
+    assert project.call("dvc", "repro", "--keep-going").returncode != 0
+    assert project.ran() == ["first", "left", "lonely", "right"]
+    project.set(left=20)
+    project.run("snakemake")
+    assert project.ran() == ["last", "left"]
+
+
+@pytest.mark.parametrize("kill", [kill_group, kill_engine_only])
+def test_a_killed_run_continues_with_a_plain_second_call(
+    project: Project, engine: str, kill: Callable[[Popen[bytes]], None]
+) -> None:
+    hang = project.beside / "hang_left"
+    hang.touch()
+    process = project.start(engine)
+    orphan = project.wait_for_start("left")
+    hang.unlink()
+    kill(process)
+    project.run(engine)
+    ran = project.ran()
+    assert ran.count("first") == 1
+    assert ran.count("left") == 2
+    assert not _runs(orphan), "the stage of the killed run is still at work beside the new one"
+    project.assert_nothing_to_do()
+
+
+def test_a_run_killed_under_one_engine_continues_under_the_other(project: Project) -> None:
+    hang = project.beside / "hang_left"
+    hang.touch()
+    process = project.start("snakemake")
+    project.wait_for_start("left")
+    hang.unlink()
+    kill_engine_only(process)
+    _wait_until_idle(project)
+    project.run("dvc")
+    project.assert_nothing_to_do()
+
+
+def test_a_second_call_beside_a_running_one_says_so_and_disturbs_nothing(project: Project) -> None:
+    (project.beside / "hang_left").touch()
+    process = project.start("dvc")
+    stage = project.wait_for_start("left")
+    refused = project.call(*project.command("snakemake"))
+    assert refused.returncode == 2
+    assert "is busy" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert _runs(stage)
+    kill_group(process)
+
+
+def test_a_bad_parameter_is_one_message_before_any_work(project: Project) -> None:
+    project.set(left="many")
+    refused = project.call(*project.command("snakemake"))
+    assert refused.returncode == 2
+    assert "error: params.yaml: left = 'many': must be a whole number" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert project.ran() == []
+
+
+def test_a_broken_dvc_yaml_is_one_message(project: Project) -> None:
+    with (project.root / "dvc.yaml").open("a") as stream:
+        stream.write("oops: {\n")
+    refused = project.call(*project.command("snakemake"))
+    assert refused.returncode == 2
+    assert "error: " in refused.stderr
+    assert "dvc.yaml" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_stage_can_be_asked_for_by_its_address(project: Project) -> None:
+    done = project.call("snakemake", "--cores", "2", "side@left")
+    assert done.returncode == 0, done.stderr
+    assert project.ran() == ["first", "left"]
+
+
+def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(project: Project, engine: str) -> None:
+    data = project.root / "cells.csv"
+    data.write_text("1\n")
+    assert project.call("dvc", "add", "cells.csv").returncode == 0
+    dvc_yaml = project.root / "dvc.yaml"
+    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py]", "deps: [stage.py, cells.csv]", 1))
+    project.run(engine)
+    project.ran()
+    data.write_text("2\n")
+    project.run(engine)
+    assert project.ran() == ["first"]
+    project.assert_nothing_to_do()
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is at work; one that was killed may linger as a zombie until its parent has noticed."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_until_idle(project: Project) -> None:
+    """Wait until no process that the killed engine had started is left."""
+    pids = [event["pid"] for event in project.events() if event["event"] == "start"]
+    patience = time.monotonic() + 30
+    while any(_runs(pid) for pid in pids) and time.monotonic() < patience:
+        time.sleep(0.1)
+    time.sleep(1)  # DVC and the job above the stage end within a check of their parents

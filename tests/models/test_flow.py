@@ -1,0 +1,133 @@
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+
+from pipeline.models.flow import FlowField
+from pipeline.models.generate import perturbation_vectors
+
+CELL_TYPES, BATCHES, PERTURBATIONS, DIMENSIONS = 4, 2, 3, 5
+
+
+def field(seed: int = 0, scale: float = 1.0) -> FlowField:
+    """A field with random weights everywhere, those that training starts at zero included."""
+    torch.manual_seed(seed)
+    model = FlowField(
+        dimensions=DIMENSIONS,
+        perturbations=PERTURBATIONS,
+        cell_types=CELL_TYPES,
+        batches=BATCHES,
+        hidden=[16, 12],
+        time_embedding=8,
+        covariate_embedding=3,
+        covariate_dropout=0.1,
+        perturbation_embedding=6,
+        basis=4,
+    ).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(0, scale)
+    return model
+
+
+def bits(x):
+    return x.detach().view(torch.int32)
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(
+    seed=st.integers(0, 2**20),
+    log_scale=st.floats(-6, 6),
+    cell_type=st.integers(0, CELL_TYPES + 1),
+    batch=st.integers(0, BATCHES + 1),
+    negative_zero=st.booleans(),
+)
+def test_a_control_follows_the_base_field_bit_for_bit(seed, log_scale, cell_type, batch, negative_zero):
+    model = field(seed, 10**log_scale)
+    if negative_zero:  # a base field of −0: adding +0 to it would change its sign bit
+        with torch.no_grad():
+            model.base_head.weight.zero_()
+            model.base_head.bias.fill_(-0.0)
+    z, t = torch.randn(3, DIMENSIONS), torch.rand(3)
+    p = torch.zeros(3, PERTURBATIONS)
+    p[1, 0] = 1.0  # a perturbed cell in the same minibatch
+    condition = model.condition(p, torch.full((3,), cell_type), torch.full((3,), batch))
+    assert (condition.coefficient_BJ[[0, 2]] == 0).all()
+    base, _ = model.heads(z, t, condition.context_BC)
+    velocity = model(z, t, condition)
+    assert torch.equal(bits(velocity)[[0, 2]], bits(base)[[0, 2]])
+
+
+def test_a_perturbation_changes_the_field_of_every_cell_type():
+    model = field()
+    z, t = torch.randn(CELL_TYPES, DIMENSIONS), torch.rand(CELL_TYPES)
+    codes = torch.arange(CELL_TYPES)
+    p = torch.zeros(CELL_TYPES, PERTURBATIONS)
+    p[:, 1] = 1
+    condition = model.condition(p, codes, torch.zeros_like(codes))
+    base, basis = model.heads(z, t, condition.context_BC)
+    velocity = model(z, t, condition)
+    expected = base + sum(condition.coefficient_BJ[:, j : j + 1] * basis[:, j] for j in range(model.basis))
+    torch.testing.assert_close(velocity, expected)
+    assert (velocity != base).any(1).all()
+
+
+def test_coefficients_depend_on_the_cell_type_and_add_up_over_doses():
+    model = field()
+    types = torch.tensor([0, 1])
+    one, two = torch.tensor([[1.0, 0, 0]] * 2), torch.tensor([[0, 0, 2.0]] * 2)
+    first, second, both = (model.condition(p, types, types).coefficient_BJ for p in (one, two, one + two))
+    assert not torch.allclose(first[0], first[1])
+    torch.testing.assert_close(both, first + second)
+
+
+def test_controls_train_the_base_and_nothing_of_the_perturbation():
+    model = field()
+    p, codes = torch.zeros(4, PERTURBATIONS), torch.zeros(4, dtype=torch.int64)
+    model(torch.randn(4, DIMENSIONS), torch.rand(4), model.condition(p, codes, codes)).square().sum().backward()
+    touched = {name for name, w in model.named_parameters() if w.grad is not None and w.grad.abs().sum() > 0}
+    assert not any(name.startswith(("adapter", "gate", "alpha_head", "basis_head")) for name in touched)
+    assert "base_head.weight" in touched
+
+
+def test_an_untrained_field_stands_still():
+    torch.manual_seed(0)
+    model = FlowField(DIMENSIONS, PERTURBATIONS, CELL_TYPES, BATCHES, [8], 4, 2, 0.0, 3, 2)
+    codes = torch.zeros(3, dtype=torch.int64)
+    velocity = model(torch.randn(3, DIMENSIONS), torch.rand(3), model.condition(torch.ones(3, 3), codes, codes))
+    assert (velocity == 0).all()
+
+
+@pytest.mark.parametrize("control", [0, 1, 3])
+def test_perturbation_vectors_leave_the_control_out(control):
+    p = perturbation_vectors(torch.arange(4), control, 4)
+    assert (p[control] == 0).all()
+    others = [code for code in range(4) if code != control]
+    assert torch.equal(p[others], torch.eye(3))
+
+
+def test_an_unseen_pair_is_answered_as_by_an_unknown_cell_type():
+    """Cell type 0 was seen under perturbation 0 only; type 1 under nothing; nothing was seen under perturbation 2."""
+    model = field()
+    model.remember(torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0.5, 0]]), torch.tensor([0, 1, 2]))
+    doses = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]])
+
+    def context(cell_type):
+        codes = torch.full((len(doses),), cell_type)
+        return model.condition(doses, codes, torch.zeros_like(codes)).context_BC
+
+    unknown = context(CELL_TYPES)
+    as_unknown = {c: (context(c) == unknown).all(dim=1).tolist() for c in range(3)}
+    assert as_unknown[0] == [False, True, True, True, False]
+    assert as_unknown[1] == [True, True, True, True, False]  # a control is always of its own type
+    assert as_unknown[2] == [True, False, True, True, False]
+
+
+def test_a_field_that_remembers_nothing_or_knows_no_unknown_takes_every_pair_as_it_is():
+    doses = torch.tensor([[1.0, 0, 0]])
+    fresh, untrained = field(), field()
+    untrained.cell_type.dropout = 0.0
+    untrained.remember(torch.zeros(1, PERTURBATIONS), torch.zeros(1, dtype=torch.int64))
+    for model in (fresh, untrained):
+        own, unknown = (model.condition(doses, torch.tensor([c]), torch.tensor([0])) for c in (0, CELL_TYPES))
+        assert not torch.equal(own.context_BC, unknown.context_BC)

@@ -1,0 +1,69 @@
+import itertools
+
+import pytest
+import torch
+
+from pipeline.nn.energy_distance import grouped_energy_distance
+
+
+def reference(x, y, group):
+    """The definition in loops: groups of two or more, pairs i != j."""
+    values = []
+    for g in group.unique():
+        rows = (group == g).nonzero().flatten().tolist()
+        pairs = list(itertools.permutations(rows, 2))
+        if pairs:
+            terms = [2 * (x[i] - y[j]).norm() - (x[i] - x[j]).norm() - (y[i] - y[j]).norm() for i, j in pairs]
+            values.append(sum(terms) / len(pairs))
+    return sum(values) / len(values)
+
+
+def samples(n, shift=0.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((n, 3), generator=generator, dtype=torch.float64) + shift
+
+
+def test_it_is_the_definition():
+    x, y = samples(12), samples(12, 0.5, seed=1)
+    group = torch.tensor([0, 0, 0, 5, 5, 1, 5, 5, 9, 9, 9, 0])
+    torch.testing.assert_close(grouped_energy_distance(x, y, group), reference(x, y, group))
+
+
+def test_equal_samples_are_at_zero_equal_distributions_near_it_and_shifted_ones_are_not():
+    group = torch.zeros(400, dtype=torch.int64)
+    x = samples(400)
+    assert grouped_energy_distance(x, x.clone(), group).item() == 0
+    assert abs(grouped_energy_distance(x, samples(400, seed=1), group).item()) < 0.03
+    assert grouped_energy_distance(x, samples(400, 1.0, seed=1), group).item() > 0.5
+
+
+def test_groups_are_never_compared_with_one_another():
+    x, y = samples(8), samples(8, seed=1)
+    group = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    before = grouped_energy_distance(x, y, group)
+    far = torch.where(group[:, None] == 1, 1000.0, 0.0)
+    torch.testing.assert_close(grouped_energy_distance(x + far, y + far, group), before)
+
+
+@pytest.mark.parametrize("group", [[0], [0, 1, 2]])
+def test_without_a_pair_it_is_zero_with_a_zero_gradient(group):
+    x = samples(len(group)).requires_grad_()
+    value = grouped_energy_distance(x, samples(len(group), 1.0, 1), torch.tensor(group))
+    value.backward()
+    assert value.item() == 0
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_the_gradient_is_right_and_not_zero():
+    x, y = samples(6).requires_grad_(), samples(6, 1.0, seed=1)
+    group = torch.tensor([0, 0, 0, 1, 1, 2])
+    assert torch.autograd.gradcheck(lambda x: grouped_energy_distance(x, y, group), x)
+    grouped_energy_distance(x, y, group).backward()
+    assert x.grad[:5].abs().min() > 0
+    assert x.grad[5].abs().max() == 0
+
+
+def test_coinciding_samples_have_a_finite_gradient():
+    x = torch.zeros(4, 3, requires_grad=True)
+    grouped_energy_distance(x, torch.zeros(4, 3), torch.zeros(4)).backward()
+    assert torch.isfinite(x.grad).all()

@@ -1,0 +1,166 @@
+"""What the other stages would write, in small: inputs of the report without running the pipeline."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+CELL_TYPES = ["CD14+ Monocyte", "CD19+ B", "CD4+ T", "CD56+ NK", "Dendritic"]
+PERTURBATIONS = ["control", "cytokine", "inhibitor", "stress"]
+BATCHES = ["donor_1", "donor_2", "donor_3"]
+HELD_OUT = [("CD14+ Monocyte", "cytokine"), ("CD19+ B", "inhibitor")]
+METHODS = {"cfm_vc": 0.25, "control_mean": None, "perturbation_mean": 0.45}  # noise of the predicted change
+METRICS = ["pearson_change", "pearson_change_top20", "mse", "mae", "e_distance", "mmd", "truth_pearson_change"]
+
+
+def write_results(
+    root: Path,
+    cell_types: list[str] | None = None,
+    held_out: list[tuple[str, str]] | None = None,
+    genes: int = 500,
+    cells: int = 4000,
+    seed: int = 0,
+) -> None:
+    """Write every input of the report stage, and a params.yaml, under `root`."""
+    rng = np.random.default_rng(seed)
+    cell_types, held_out = cell_types or CELL_TYPES, held_out or HELD_OUT
+    _dataset(root, cell_types, held_out, genes, cells)
+    _quality(root, cell_types, held_out, rng)
+    _curves(root, rng)
+    _latent(root, cell_types, cells, rng)
+    _evaluation(root, held_out, genes, rng)
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="90" height="40"><text y="20">DAG</text></svg>'
+    (root / "docs").mkdir(exist_ok=True)
+    (root / "docs/dag.svg").write_text(drawing, encoding="utf-8")
+    (root / "params.yaml").write_bytes(Path("params.yaml").read_bytes())
+
+
+def _json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def _frame(path: Path, frame: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, index=False)
+
+
+def _dataset(root: Path, cell_types: list[str], held_out: list[tuple[str, str]], genes: int, cells: int) -> None:
+    splits = {"train": int(0.8 * cells), "validation": int(0.1 * cells), "test": int(0.1 * cells)}
+    content = {
+        "schema_version": 1,
+        "kind": "perturbation",
+        "simulated": True,
+        "description": "Simulated: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect",
+        "input_sha256": "0123456789abcdef" * 4,
+        "control": "control",
+        "genes": genes,
+        "categories": {"perturbation": PERTURBATIONS, "cell_type": cell_types, "batch": BATCHES},
+        "held_out": [{"cell_type": c, "perturbation": p} for c, p in held_out],
+        "splits": {name: {"cells": size, "nonzeros": size * 90, "shards": []} for name, size in splits.items()},
+        "filtered": {"cells_before": cells + 37, "cells_after": cells, "genes_before": 765, "genes_after_filter": 700},
+        "notes": ["batch donor_3 has no cells of stress: the two are partly confounded"],
+    }
+    _json(root / "data/processed/perturbation/dataset.json", content)
+
+
+def _quality(root: Path, cell_types: list[str], held_out: list[tuple[str, str]], rng: np.random.Generator) -> None:
+    histograms = {}
+    for name, centre in (("counts_per_cell", 400), ("genes_per_cell", 150)):
+        values = rng.gamma(4, centre / 4, 4037)
+        edges = np.unique(np.ceil(10 ** (np.arange(0, 65) / 20)))
+        before, after = (np.histogram(kept, edges)[0] for kept in (values, values[values >= centre / 5]))
+        histograms[name] = {"edges": edges.tolist(), "before": before.tolist(), "after": after.tolist()}
+    groups = [
+        {
+            "cell_type": cell_type,
+            "perturbation": perturbation,
+            "before": (before := int(rng.integers(40, 400))),
+            "after": before - int(rng.integers(0, 3)),
+            "split": "test" if (cell_type, perturbation) in held_out else "train",
+        }
+        for cell_type in cell_types
+        for perturbation in PERTURBATIONS
+    ]
+    thresholds = {"min_counts_per_cell": 80, "min_genes_per_cell": 30}
+    _json(
+        root / "reports/quality/perturbation.json",
+        {"histograms": histograms, "groups": groups, "thresholds": thresholds, "filtered": {}},
+    )
+
+
+def _curves(root: Path, rng: np.random.Generator) -> None:
+    for name, start, end in (("vae", 420.0, 260.0), ("flow", 3.0, 1.1)):
+        epoch = np.arange(1, 41)
+        train = end + (start - end) * np.exp(-epoch / 5) + rng.normal(0, 0.004 * end, 40)
+        validation = train + 0.01 * end + 0.0008 * end * epoch
+        frame = pd.DataFrame({"epoch": epoch, "train_loss": train, "validation_loss": validation})
+        _frame(root / f"reports/curves/{name}.csv", frame)
+        best = int(validation.argmin())
+        numbers = {
+            "best_epoch": int(epoch[best]),
+            "epochs": 40,
+            "parameters": 212345,
+            "train": {"loss": train[best], "kl_int": 0.1 * train[best]},
+            "validation": {"loss": validation[best], "kl_int": 0.1 * validation[best]},
+        }
+        _json(root / f"reports/metrics/{name}.json", numbers)
+
+
+def _latent(root: Path, cell_types: list[str], cells: int, rng: np.random.Generator) -> None:
+    frames = []
+    for space, batch_effect in (("expression", 1.2), ("z_int", 0.1)):
+        kind, batch = rng.integers(0, len(cell_types), cells), rng.integers(0, len(BATCHES), cells)
+        centres = np.random.default_rng(7).normal(0, 4, (len(cell_types), 2))
+        xy = centres[kind] + batch_effect * np.array([[-1, 1], [0, -1], [1, 1]])[batch] + rng.normal(0, 0.6, (cells, 2))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "cell": [f"cell_{i}" for i in range(cells)],
+                    "cell_type": np.array(cell_types)[kind],
+                    "batch": np.array(BATCHES)[batch],
+                    "perturbation": np.array(PERTURBATIONS)[rng.integers(0, len(PERTURBATIONS), cells)],
+                    "space": space,
+                    "x": xy[:, 0],
+                    "y": xy[:, 1],
+                }
+            )
+        )
+    _frame(root / "reports/evaluation/perturbation/expression_latent.parquet", pd.concat(frames))
+
+
+def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np.random.Generator) -> None:
+    changes, populations, rows = [], [], []
+    for cell_type, perturbation in held_out:
+        true = np.where(rng.random(genes) < 0.15, rng.normal(0.4, 0.6, genes), rng.normal(0, 0.04, genes))
+        rank = np.empty(genes, dtype=np.int64)
+        rank[np.argsort(-np.abs(true))] = np.arange(1, genes + 1)
+        for method, noise in METHODS.items():
+            predicted = np.zeros(genes) if noise is None else 0.8 * true + rng.normal(0, noise * true.std(), genes)
+            names = [f"GENE{i}" for i in range(genes)]
+            columns = {"gene": names, "method": method, "change_true": true, "change_predicted": predicted}
+            group = {"cell_type": cell_type, "perturbation": perturbation}
+            changes.append(pd.DataFrame({**group, **columns, "de_rank": rank}))
+            pearson = 0.0 if noise is None else float(np.corrcoef(true, predicted)[0, 1])
+            mse = float(np.mean((true - predicted) ** 2))
+            distance = {"cfm_vc": 0.42, "control_mean": 1.93, "perturbation_mean": 0.61}[method] + rng.normal(0, 0.05)
+            scores = [pearson, pearson * 0.98, mse, mse**0.5, distance, distance / 10, pearson * 0.9]
+            rows.append({**group, "method": method, "cells": 180, **dict(zip(METRICS, scores, strict=True))})
+        ceiling = [0.97, None, 0.004, 0.04, 0.02, 0.001, 0.95]
+        rows.append({**group, "method": "split_half", "cells": 180, **dict(zip(METRICS, ceiling, strict=True))})
+        for origin, shift in (("control", 0.0), ("true", 3.0), ("generated", 2.6)):
+            xy = rng.normal((shift, shift / 3), 1, (180, 2))
+            columns = {"origin": origin, "x": xy[:, 0], "y": xy[:, 1]}
+            populations.append(pd.DataFrame({**group, **columns}))
+    table = pd.DataFrame(rows)
+    folder = root / "reports/evaluation/perturbation"
+    _frame(folder / "change.parquet", pd.concat(changes))
+    _frame(folder / "population.parquet", pd.concat(populations))
+    _frame(root / "reports/tables/perturbation.csv", table)
+    means = table.groupby("method", sort=False)[METRICS].mean().astype(object)
+    means = means.where(means.notna(), None)
+    _json(root / "reports/metrics/perturbation.json", {name: row.to_dict() for name, row in means.iterrows()})

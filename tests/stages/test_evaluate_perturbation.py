@@ -1,0 +1,179 @@
+"""The stage that judges predictions: what it writes, that it repeats, and that the truth reaches no prediction."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import paths
+from pipeline.data.expression import log_normalise
+from pipeline.errors import ExpectedError
+from pipeline.models.flow import FlowField
+from pipeline.models.vae import Vae
+from pipeline.params import EvaluatePerturbation
+from pipeline.stages.evaluate.perturbation import run
+from pipeline.training.weights import save_model
+
+GENES = 12
+SETTINGS = EvaluatePerturbation(
+    steps=3, cells_per_group=30, top_genes=[5, 10], principal_components=4, seed=0, threads=1, device="cpu"
+)
+METHODS = ["cfm_vc", "control_mean", "perturbation_mean", "split_half"]
+METRICS = [
+    "pearson_change",
+    "pearson_change_top5",
+    "pearson_change_top10",
+    "mse",
+    "mae",
+    "e_distance",
+    "mmd",
+    "truth_pearson_change",
+]
+OUTS = [
+    "reports/metrics/perturbation.json",
+    "reports/tables/perturbation.csv",
+    "reports/evaluation/perturbation/change.parquet",
+    "reports/evaluation/perturbation/population.parquet",
+    "reports/evaluation/perturbation/expression_latent.parquet",
+]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, perturbation_store):
+    """Makes a project with a small store and untrained models, and works in it."""
+
+    def make(name: str = "project", source: str = "control", **store_options):
+        folder = tmp_path / name
+        store = perturbation_store(folder / paths.PROCESSED / "perturbation", **store_options)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            vae = Vae(GENES, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+        save_model(folder / paths.MODELS / "perturbation" / "vae", vae, {})
+        save_model(folder / paths.MODELS / "perturbation" / "flow", flow, {"source": source})
+        monkeypatch.chdir(folder)
+        return store
+
+    return make
+
+
+def scores():
+    with Path(OUTS[1]).open() as stream:
+        return {(row["cell_type"], row["perturbation"], row["method"]): row for row in csv.DictReader(stream)}
+
+
+def test_it_writes_scores_of_every_method_on_every_held_out_group(project, capsys):
+    project()
+    run(SETTINGS)
+    means = json.loads(Path(OUTS[0]).read_text())
+    assert list(means) == METHODS
+    assert all(list(found) == METRICS for found in means.values())
+    table = scores()
+    assert set(table) == {(*pair, method) for pair in [("T", "drug"), ("B", "toxin")] for method in METHODS}
+    for method in METHODS:
+        rows = [row for key, row in table.items() if key[2] == method]
+        assert {row["cells"] for row in rows} == {"40"}
+        for metric in METRICS:
+            assert np.mean([float(row[metric]) for row in rows]) == pytest.approx(means[method][metric], rel=1e-12)
+    printed = capsys.readouterr().out
+    assert "mean over 2 held-out groups" in printed
+    assert "*" in printed
+
+
+def test_baselines_score_what_a_plain_computation_gives(project):
+    store = project()
+    run(SETTINGS)
+    cells = {split: store.read(split) for split in ("train", "validation", "test")}
+    known = [cells["train"], cells["validation"]]
+    controls = np.concatenate([c.library_size[c.perturbation == 0] for c in known])
+    target = np.median(controls)
+
+    def mean(parts, cell_type, perturbation):
+        rows = [c.select(np.flatnonzero((c.cell_type == cell_type) & (c.perturbation == perturbation))) for c in parts]
+        return np.concatenate([log_normalise(r.dense(slice(None)), r.library_size, target) for r in rows]).mean(axis=0)
+
+    truth = mean([cells["test"]], 2, 1) - mean(known, 2, 0)
+    change = np.mean([mean(known, t, 1) - mean(known, t, 0) for t in (0, 1)], axis=0)
+    found = scores()
+    assert float(found["T", "drug", "control_mean"]["pearson_change"]) == 0
+    assert float(found["T", "drug", "control_mean"]["mse"]) == pytest.approx(np.mean(truth**2), rel=1e-4)
+    expected = np.corrcoef(truth, change)[0, 1]
+    assert float(found["T", "drug", "perturbation_mean"]["pearson_change"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_effect_shared_by_cell_types_is_found_by_the_mean_and_missed_by_no_effect(project):
+    """Positive and negative control through the whole stage."""
+    project(cells_per_group=200)
+    run(SETTINGS)
+    means = json.loads(Path(OUTS[0]).read_text())
+    assert means["perturbation_mean"]["pearson_change"] > 0.9
+    assert means["perturbation_mean"]["truth_pearson_change"] > 0.9
+    assert means["split_half"]["pearson_change"] > 0.9
+    assert means["control_mean"]["pearson_change"] == 0
+    for metric in ("mse", "mae", "e_distance", "mmd"):
+        for good in ("perturbation_mean", "split_half"):
+            assert means[good][metric] < 0.25 * means["control_mean"][metric]
+
+
+def test_the_figures_tables_hold_what_was_scored(project):
+    project()
+    run(SETTINGS)
+    change = pd.read_parquet(OUTS[2])
+    assert list(change) == [
+        "cell_type",
+        "perturbation",
+        "gene",
+        "method",
+        "change_true",
+        "change_predicted",
+        "de_rank",
+    ]
+    assert len(change) == 2 * 3 * GENES
+    for (cell_type, perturbation, method), rows in change.groupby(["cell_type", "perturbation", "method"]):
+        assert sorted(rows["de_rank"]) == list(range(1, GENES + 1))
+        found = float(scores()[cell_type, perturbation, method]["mse"])
+        assert np.mean((rows["change_true"] - rows["change_predicted"]) ** 2) == pytest.approx(found)
+    population = pd.read_parquet(OUTS[3])
+    assert population.groupby(["cell_type", "perturbation", "origin"]).size().eq(30).all()
+    assert set(population["origin"]) == {"true", "generated", "control"}
+    latent = pd.read_parquet(OUTS[4])
+    assert list(latent) == ["cell", "cell_type", "batch", "perturbation", "space", "x", "y"]
+    assert latent.groupby("space").size().to_dict() == {"expression": 7 * 30, "z_int": 7 * 30}
+    assert not set(zip(latent["cell_type"], latent["perturbation"], strict=True)) & {("T", "drug"), ("B", "toxin")}
+
+
+@pytest.mark.parametrize("source", ["control", "noise"])
+def test_two_runs_are_byte_identical(project, source):
+    project(source=source)
+    run(SETTINGS)
+    first = [Path(out).read_bytes() for out in OUTS]
+    run(SETTINGS)
+    assert [Path(out).read_bytes() for out in OUTS] == first
+
+
+def test_the_truth_reaches_no_prediction(project):
+    def predicted():
+        run(SETTINGS)
+        change = pd.read_parquet(OUTS[2])
+        generated = pd.read_parquet(OUTS[3]).query("origin == 'generated'")
+        return change["change_true"], change["change_predicted"], len(generated)
+
+    project("one")
+    true, change, cells = predicted()
+    project("other", test_factor=5)
+    other_true, other_change, other_cells = predicted()
+    assert not np.allclose(true, other_true)
+    pd.testing.assert_series_equal(change, other_change, check_exact=True)
+    assert cells == other_cells
+
+
+def test_without_models_the_message_says_what_to_run(perturbation_store, tmp_path, monkeypatch):
+    perturbation_store(tmp_path / paths.PROCESSED / "perturbation")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExpectedError, match="no usable model in models/perturbation/vae"):
+        run(SETTINGS)
+    assert not Path("reports").exists()

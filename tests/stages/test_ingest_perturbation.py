@@ -1,0 +1,199 @@
+"""ingest@perturbation as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KANG = ROOT.parent / "shared/data/kang_ifnb_2donors.h5ad"
+OUT = Path("data/raw/perturbation")
+STAGE = ("-m", "pipeline.stages.ingest")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with params.yaml that points at cells.h5ad, and a previous result."""
+    (tmp_path / OUT).mkdir(parents=True)
+    (tmp_path / OUT / "source.json").write_text("previous")
+    configure(tmp_path)
+    return tmp_path
+
+
+def configure(project: Path, **changes) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    section = {
+        "path": "cells.h5ad",
+        "counts": "X",
+        "columns": {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"},
+        "control": "ctrl",
+        **changes,
+    }
+    params["ingest"] = {"perturbation": section}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def ingest(project: Path, *start: str, **options) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *(start or STAGE), "perturbation"]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def assert_refused(project: Path, done: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit code 2, one message with these words, the previous result as it was, nothing beside it."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("error: ") == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert [path.name for path in (project / OUT).iterdir()] == ["source.json"]
+    assert (project / OUT / "source.json").read_text() == "previous"
+    assert [path.name for path in (project / OUT).parent.iterdir()] == ["perturbation"]
+
+
+def test_a_lab_file_becomes_canonical(project, lab_adata):
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cells.h5ad: 80 cells x 12 genes\n")
+    assert "cells per group  ctrl  stim\nB                  20    20\n" in done.stdout
+
+    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    np.testing.assert_array_equal(cells.X.toarray(), lab_adata.X.toarray())
+    source = json.loads((project / OUT / "source.json").read_text())
+    assert source["description"] == "cells.h5ad: 80 cells x 12 genes"
+    assert (source["simulated"], source["control"], source["notes"]) == (False, "ctrl", [])
+    assert not (project / OUT / "truth.parquet").exists()
+
+
+def test_a_recipe_becomes_cells_with_their_truth(project):
+    recipe = (ROOT / "data/embedded/perturbation.yaml").read_text().replace("cells: 6000", "cells: 600")
+    (project / "recipe.yaml").write_text(recipe)
+    configure(project, path="recipe.yaml", control="control")
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    assert cells.shape == (600, 765)
+    assert sorted(cells.obs["perturbation"].unique()) == ["control", "cytokine", "inhibitor", "stress"]
+    truth = pq.read_table(project / OUT / "truth.parquet")
+    assert truth.column_names == ["gene", "cell_type", "perturbation", "log_fold_change"]
+    assert truth.num_rows == 765 * 7 * 3
+    source = json.loads((project / OUT / "source.json").read_text())
+    assert source["simulated"] is True
+    assert source["description"].startswith("Simulated: real PBMC profiles shipped with scanpy")
+
+    configure(project, path="recipe.yaml", control="ctrl")
+    assert "'control', but ingest.perturbation.control is 'ctrl'" in ingest(project).stderr
+
+
+def test_every_problem_of_a_bad_file_is_in_one_message(project, lab_adata):
+    lab_adata.X = np.log1p(lab_adata.X.toarray() * 1.7)
+    lab_adata.var_names = ["gene1", *lab_adata.var_names[1:]]
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    configure(project, control="untreated")
+    done = ingest(project)
+    assert_refused(project, done, "3 problems", "'untreated'", "duplicate name (gene1)", "looks log-normalised")
+
+
+@pytest.mark.parametrize("size", [0.3, 0.999])
+def test_a_truncated_file_is_refused(project, lab_adata, size):
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    os.truncate(project / "cells.h5ad", int(size * (project / "cells.h5ad").stat().st_size))
+    assert_refused(project, ingest(project), "cells.h5ad is truncated")
+
+
+def test_a_file_that_is_not_hdf5_or_not_there_is_refused(project):
+    assert_refused(project, ingest(project), "cells.h5ad not found")
+    (project / "cells.h5ad").write_text("cell,gene,count\n")
+    assert_refused(project, ingest(project), "cells.h5ad is not an HDF5 file")
+
+
+@pytest.mark.skipif(not KANG.exists(), reason="the real cells are not here (../shared/data/kang_ifnb_2donors.h5ad)")
+def test_the_real_file_is_refused_with_samples_as_batches_and_accepted_with_donors(project):
+    columns = {"perturbation": "group_id", "cell_type": "cluster_id", "batch": "sample_id"}
+    configure(project, path=str(KANG), columns=columns)
+    advice = r'use {column: sample_id, pattern: "(\\d+)$"}, which gives 101, 107'
+    assert_refused(project, ingest(project), "each batch contains one perturbation only", advice)
+
+    columns["batch"] = {"column": "sample_id", "pattern": r"(\d+)$"}
+    configure(project, path=str(KANG), columns=columns)
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("kang_ifnb_2donors.h5ad: 1,556 cells x 1,267 genes\n")
+    assert "batches: 2 (101, 107)" in done.stdout
+
+
+# A disk that fills up after so many bytes: the write fails inside HDF5's callback, as the kernel would fail it.
+FULL_DISK = """
+import errno, io
+from pipeline.data import canonical
+from pipeline.entry import run_keyed_stage
+
+room = {room}
+def write_all(stream, content):
+    global room
+    room -= len(content)
+    if room < 0:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    io.FileIO.write(stream, content)
+
+canonical.DiskStream._write_all = write_all
+run_keyed_stage("pipeline.stages.ingest")
+"""
+
+
+@pytest.mark.parametrize("room", [0, 100_000, 2_500_000])
+def test_a_full_disk_is_told_and_leaves_the_previous_result(project, lab_adata, room):
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    done = ingest(project, "-c", FULL_DISK.format(room=room))
+    assert_refused(project, done, "the disk is full", "free some space", "what was there before is unchanged")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_really_full_disk_is_told_as_well(project, lab_adata, tmp_path_factory):
+    disk = project / "data/raw"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this container may not mount a small disk")
+    try:
+        (project / OUT).mkdir()
+        (project / OUT / "source.json").write_text("previous")
+        lab_adata.write_h5ad(project / "cells.h5ad")
+        assert_refused(project, ingest(project), "the disk is full")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
+def test_an_unwritable_folder_is_told(project, lab_adata):
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    (project / "data/raw").chmod(0o500)
+    try:
+        assert_refused(project, ingest(project), "permission denied")
+    finally:
+        (project / "data/raw").chmod(0o700)
+
+
+def test_a_read_only_file_system_is_told(project, lab_adata):
+    """As for the full disk: the error that the kernel gives, raised where a folder is made."""
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    read_only = """
+import errno, tempfile
+from pipeline.entry import run_keyed_stage
+def refuse(dir, **_):
+    raise OSError(errno.EROFS, "Read-only file system", str(dir))
+tempfile.mkdtemp = refuse
+run_keyed_stage("pipeline.stages.ingest")
+"""
+    assert_refused(project, ingest(project, "-c", read_only), "data/raw", "the file system is read-only")

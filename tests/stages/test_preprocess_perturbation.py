@@ -1,0 +1,336 @@
+"""The stage preprocess@perturbation, held against the same computation done in memory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from pipeline.data.canonical import canonical_file
+from pipeline.data.h5ad import Column
+from pipeline.data.store import SPLITS, Store, open_store
+from pipeline.errors import ExpectedError
+from pipeline.files import sha256, write_json
+from pipeline.params import PreprocessPerturbation
+from pipeline.stages.preprocess import perturbation as stage
+
+CELL_TYPES = ["B", "NK", "T"]
+PERTURBATIONS = ["control", "drug", "heat"]
+BATCHES = ["a", "b"]
+CELLS, GENES = 1400, 120
+STORE = Path("data/processed/perturbation")
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def settings(**changed: Any) -> PreprocessPerturbation:
+    values = {
+        "min_counts_per_cell": 20,
+        "min_genes_per_cell": 12,
+        "min_cells_per_gene": 10,
+        "min_cells_per_group": 5,
+        "highly_variable_genes": 60,
+        "held_out": [{"cell_type": "T", "perturbation": "drug"}],
+        "validation_share": 0.2,
+        "seed": 0,
+        "cells_per_shard": 256,
+        "cells_per_row_group": 64,
+    }
+    return PreprocessPerturbation.model_validate(values | changed)
+
+
+def counts() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    mean_G = rng.lognormal(-1.5, 1.4, GENES)
+    depth_N = rng.lognormal(0, 0.5, CELLS)
+    x_NG = rng.poisson(depth_N[:, None] * mean_G * rng.gamma(1.0, 1.0, (CELLS, GENES)))
+    x_NG[:3] = 0  # empty cells
+    x_NG[:, 5] = 0  # a gene that is never seen
+    return x_NG
+
+
+def codes() -> dict[str, np.ndarray]:
+    cell = np.arange(CELLS)  # sorted by perturbation, as many files are
+    return {"perturbation": cell * 3 // CELLS, "cell_type": cell % 3, "batch": cell % 2}
+
+
+def write_raw(x_NG: np.ndarray, codes: dict[str, np.ndarray], **source: Any) -> None:
+    """data/raw/perturbation as ingest leaves it, in the working directory."""
+    folder = Path("data/raw/perturbation")
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = scipy.sparse.csr_matrix(x_NG)
+    labels = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
+    columns = {name: Column(codes[name].astype(np.int32), labels[name], []) for name in labels}
+    with canonical_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
+        writer.append(matrix.indptr.astype(np.int64), matrix.indices, matrix.data.astype(np.int32))
+        writer.finish([[f"cell {n}" for n in range(len(x_NG))]], columns)
+    described = {
+        "schema_version": 1,
+        "kind": "perturbation",
+        "simulated": False,
+        "description": "Cells of a test",
+        "input": "test.h5ad",
+        "input_sha256": "abc",
+        "control": "control",
+        "notes": ["a note of ingest"],
+    }
+    write_json(folder / "source.json", described | source)
+
+
+@pytest.fixture
+def _raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_raw(counts(), codes())
+
+
+def as_table(store: Store) -> pd.DataFrame:
+    """Every cell of the store, by name: its split, covariates and counts of each gene."""
+    parts = []
+    for split in SPLITS:
+        cells = store.read(split)
+        part = pd.DataFrame(cells.dense(slice(None)), columns=store.genes, index=cells.names)
+        for name, categories in store.categories.items():
+            part[name] = np.array(categories, object)[getattr(cells, name)]
+        part["library_size"] = cells.library_size
+        part["split"] = split
+        parts.append(part)
+    return pd.concat(parts)
+
+
+def expected_genes(x_NG: np.ndarray, kept_N: np.ndarray, learned_N: np.ndarray) -> pd.DataFrame:
+    """What scanpy selects: cells filtered first, then genes; ranked on the cells that are not held out."""
+    import anndata
+    import scanpy
+
+    passing_G = (x_NG[kept_N] > 0).sum(axis=0) >= 10
+    adata = anndata.AnnData(scipy.sparse.csr_matrix(x_NG[kept_N & learned_N][:, passing_G].astype(np.int32)))
+    adata.var_names = [f"gene {g}" for g in np.flatnonzero(passing_G)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scanpy.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=60)
+    return adata.var[adata.var["highly_variable"]]
+
+
+@pytest.mark.usefixtures("_raw")
+def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
+    stage.run(settings())
+    x_NG, label = counts(), codes()
+    kept_N = (x_NG.sum(axis=1) >= 20) & ((x_NG > 0).sum(axis=1) >= 12)
+    held_out_N = (label["cell_type"] == 2) & (label["perturbation"] == 1)
+    assert 0.5 < kept_N.mean() < 0.99, "the data must exercise the filter"
+    genes = expected_genes(x_NG, kept_N, ~held_out_N)
+
+    store = open_store(STORE)
+    assert store.genes == genes.index.tolist()
+    statistics = pd.read_parquet(STORE / "genes.parquet")
+    for ours, scanpys in (("mean", "means"), ("variance", "variances"), ("variance_standardised", "variances_norm")):
+        np.testing.assert_allclose(statistics[ours], genes[scanpys], rtol=1e-9)
+
+    table = as_table(store)
+    assert sorted(table.index) == sorted(f"cell {n}" for n in np.flatnonzero(kept_N))
+    place = table.index.str.removeprefix("cell ").astype(int).to_numpy()
+    columns = [int(gene.removeprefix("gene ")) for gene in store.genes]
+    np.testing.assert_array_equal(table[store.genes].to_numpy(), x_NG[place][:, columns])
+    np.testing.assert_array_equal(table["library_size"], x_NG[place][:, columns].sum(axis=1))
+    for name, labels in (("perturbation", PERTURBATIONS), ("cell_type", CELL_TYPES), ("batch", BATCHES)):
+        assert table[name].tolist() == [labels[code] for code in label[name][place]]
+    assert ((table["split"] == "test") == held_out_N[place]).all()
+    shard = pd.read_parquet(STORE / "train/part-00000.parquet")
+    of_shard = shard["cell"].str.removeprefix("cell ").astype(int)
+    np.testing.assert_array_equal(shard["total_counts"], x_NG[of_shard].sum(axis=1))
+
+
+@pytest.mark.usefixtures("_raw")
+def test_the_descriptions_say_what_happened() -> None:
+    stage.run(settings())
+    x_NG = counts()
+    kept_N = (x_NG.sum(axis=1) >= 20) & ((x_NG > 0).sum(axis=1) >= 12)
+    dataset = json.loads((STORE / "dataset.json").read_text())
+    assert dataset["filtered"] == {
+        "cells_before": CELLS,
+        "cells_after": int(kept_N.sum()),
+        "empty_cells": 3,
+        "genes_before": GENES,
+        "genes_after_filter": int(((x_NG[kept_N] > 0).sum(axis=0) >= 10).sum()),
+        "genes": 60,
+    }
+    assert dataset["held_out"] == [{"cell_type": "T", "perturbation": "drug"}]
+    assert dataset["categories"] == {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
+    assert dataset["notes"] == ["a note of ingest"]
+    assert (dataset["control"], dataset["input_sha256"], dataset["simulated"]) == ("control", "abc", False)
+    assert sum(split["cells"] for split in dataset["splits"].values()) == kept_N.sum()
+
+    quality = json.loads(Path("reports/quality/perturbation.json").read_text())
+    assert sum(quality["histograms"]["counts_per_cell"]["before"]) == CELLS - 3
+    assert sum(quality["histograms"]["counts_per_cell"]["after"]) == kept_N.sum()
+    assert quality["filtered"] == dataset["filtered"]
+    assert quality["thresholds"]["min_genes_per_cell"] == 12
+    groups = {(group["cell_type"], group["perturbation"]): group for group in quality["groups"]}
+    label = codes()
+    drug_T = (label["cell_type"] == 2) & (label["perturbation"] == 1)
+    expected = {"before": int(drug_T.sum()), "after": int((drug_T & kept_N).sum()), "split": "test"}
+    assert {key: groups["T", "drug"][key] for key in expected} == expected
+    assert [key for key, group in groups.items() if group["split"] == "test"] == [("T", "drug")]
+
+
+@pytest.mark.usefixtures("_raw")
+def test_row_groups_are_mixed_although_the_file_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
+    stage.run(settings())
+    store = open_store(STORE)
+    for row_group in store.row_groups("train"):
+        shares = np.bincount(store.read_row_group(row_group).perturbation, minlength=3) / row_group.cells
+        if row_group.cells == 64:
+            assert shares.max() < 0.7, "sorted, almost every row group would hold one perturbation only"
+
+
+def shards() -> dict[str, str]:
+    return {
+        str(path): sha256(path) for path in sorted([*STORE.rglob("*"), *Path("reports").rglob("*")]) if path.is_file()
+    }
+
+
+@pytest.mark.usefixtures("_raw")
+def test_same_input_and_parameters_give_the_same_bytes() -> None:
+    stage.run(settings())
+    first = shards()
+    shutil.rmtree(STORE)
+    stage.run(settings())
+    assert shards() == first
+    stage.run(settings(seed=1))
+    assert shards().keys() == first.keys()
+    assert shards() != first
+
+
+@pytest.mark.usefixtures("_raw")
+def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.run(settings())
+    genes = pd.read_parquet(STORE / "genes.parquet")
+    monkeypatch.setattr(stage, "ENTRIES_PER_BLOCK", 1)
+    stage.run(settings())
+    pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("_raw")
+def test_held_out_cells_do_not_choose_the_genes() -> None:
+    stage.run(settings())
+    before = pd.read_parquet(STORE / "genes.parquet")
+    x_NG, label = counts(), codes()
+    held_out_N = (label["cell_type"] == 2) & (label["perturbation"] == 1)
+    x_NG[held_out_N] *= np.random.default_rng(1).integers(1, 50, GENES)  # same cells and genes detected, other counts
+    write_raw(x_NG, label)
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    with_other_truth = pd.read_parquet(STORE / "genes.parquet")
+    write_raw(counts(), label)
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    pd.testing.assert_frame_equal(with_other_truth, pd.read_parquet(STORE / "genes.parquet"))
+    assert len(before) == len(with_other_truth)
+
+
+@pytest.mark.usefixtures("_raw")
+def test_fewer_genes_than_asked_for_are_all_kept_and_noted() -> None:
+    stage.run(settings(highly_variable_genes=500))
+    dataset = json.loads((STORE / "dataset.json").read_text())
+    assert dataset["genes"] == dataset["filtered"]["genes_after_filter"] < 500
+    assert any("500 were asked for: all of them are kept" in note for note in dataset["notes"])
+    assert open_store(STORE).genes == sorted(open_store(STORE).genes, key=lambda gene: int(gene.split()[1]))
+
+
+def test_a_panel_too_small_to_rank_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_raw(counts()[:, :12] + 1, codes())
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    dataset = json.loads((STORE / "dataset.json").read_text())
+    assert dataset["genes"] == 12
+    assert any("not ranked" in note for note in dataset["notes"])
+    with pytest.raises(ExpectedError, match="cannot be ranked"):
+        stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0, highly_variable_genes=5))
+
+
+@pytest.mark.usefixtures("_raw")
+def test_the_truth_of_simulated_cells_follows_the_kept_genes() -> None:
+    genes = [f"gene {g}" for g in range(GENES)]
+    truth = pd.DataFrame({"gene": genes, "cell_type": "T", "perturbation": "drug", "log_fold_change": np.arange(GENES)})
+    write_raw(counts(), codes(), simulated=True)
+    truth.to_parquet("data/raw/perturbation/truth.parquet")
+    stage.run(settings())
+    kept = pd.read_parquet(STORE / "truth.parquet")
+    assert kept["gene"].tolist() == open_store(STORE).genes
+    assert [f"gene {value:.0f}" for value in kept["log_fold_change"]] == kept["gene"].tolist()
+
+
+@pytest.mark.usefixtures("_raw")
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"held_out": [{"cell_type": "t", "perturbation": "drug"}]}, "did you mean 'T'"),
+        ({"held_out": [{"cell_type": "T", "perturbation": "control"}]}, "is the control"),
+        ({"min_cells_per_group": 1000}, "9 group\\(s\\) have fewer than 1000 cells"),
+        ({"min_counts_per_cell": 10**6}, "all 1,400 cells were dropped"),
+        ({"min_cells_per_gene": 10**6}, "all 120 genes were dropped"),
+    ],
+)
+def test_parameters_that_cannot_be_used_leave_the_previous_store(changed: dict[str, Any], message: str) -> None:
+    stage.run(settings())
+    before = shards()
+    with pytest.raises(ExpectedError, match=message):
+        stage.run(settings(**changed))
+    assert shards() == before
+
+
+@pytest.mark.usefixtures("_raw")
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "no source"])
+def test_damaged_input_is_one_message(damage: str) -> None:
+    path = Path("data/raw/perturbation/cells.h5ad")
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "foreign":
+        import anndata
+
+        anndata.AnnData(scipy.sparse.csr_matrix(counts().astype(np.float32))).write_h5ad(path)
+    else:
+        Path("data/raw/perturbation/source.json").unlink()
+    with pytest.raises(ExpectedError, match=r"data/raw/perturbation/(cells\.h5ad|source\.json)"):
+        stage.run(settings())
+    assert not STORE.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_raw")
+def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
+    stage.run(settings())
+    before = shards()
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    # The child stops where it has written some of the new store, and waits there to be killed.
+    program = (
+        "import time\n"
+        "from pathlib import Path\n"
+        "from pipeline.data.store_writer import StoreWriter\n"
+        "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
+        "StoreWriter.finish = finish\n"
+        "from pipeline.params import PreprocessPerturbation\n"
+        "from pipeline.stages.preprocess import perturbation\n"
+        f"perturbation.run(PreprocessPerturbation.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    deadline = time.monotonic() + 60
+    while not Path("reached").exists() and time.monotonic() < deadline:
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert Path("reached").exists()
+    assert shards() == before
+    stage.run(settings(seed=5))
+    assert shards() != before

@@ -1,0 +1,165 @@
+"""The report stage: from the files of the other stages to one page, or to one clear message."""
+
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import ExpectedError
+from pipeline.params import Report
+from pipeline.stages.report import run
+from tests.report.simulated_results import write_results
+
+REPORT = Path("reports/report.html")
+INPUTS = {
+    "data/processed/perturbation/dataset.json": "dvc repro preprocess@perturbation",
+    "reports/quality/perturbation.json": "dvc repro preprocess@perturbation",
+    "reports/curves/vae.csv": "dvc repro vae_pretrain",
+    "reports/curves/flow.csv": "dvc repro flow_train",
+    "reports/metrics/vae.json": "dvc repro vae_pretrain",
+    "reports/metrics/flow.json": "dvc repro flow_train",
+    "reports/metrics/perturbation.json": "dvc repro evaluate@perturbation",
+    "reports/tables/perturbation.csv": "dvc repro evaluate@perturbation",
+    "reports/evaluation/perturbation/change.parquet": "dvc repro evaluate@perturbation",
+    "reports/evaluation/perturbation/expression_latent.parquet": "dvc repro evaluate@perturbation",
+    "reports/evaluation/perturbation/population.parquet": "dvc repro evaluate@perturbation",
+    "docs/dag.svg": "python -m pipeline dag --write",
+}
+SETTINGS = Report(title="A title")
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A working directory with small results of all other stages."""
+    write_results(tmp_path, genes=60, cells=200)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def visible_text(html: str) -> str:
+    body = html.partition("<body>")[2]
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", body, flags=re.DOTALL)))
+
+
+def test_the_page_answers_what_its_reader_asks(results):
+    run(SETTINGS)
+    text = visible_text(REPORT.read_text())
+    assert text.strip().startswith(
+        "Simulated data. Real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect. "
+    )
+    assert text.index("It worked.") < text.index("The model against the baselines")
+    for expected in (
+        "batch donor_3 has no cells of stress",  # a note of the data set
+        "0123456789abcdef" * 4,  # the input's hash
+        "not in a git repository",
+        "vae.latent_intrinsic",
+        "torch 2.",
+        "perturbation mean",
+        "cytokine in CD14+ Monocyte",
+        "held out",
+    ):
+        assert expected in text, expected
+
+
+def test_the_same_results_give_the_same_bytes(results):
+    run(SETTINGS)
+    first = REPORT.read_bytes()
+    run(SETTINGS)
+    assert REPORT.read_bytes() == first
+
+
+def test_the_numbers_of_the_page_are_those_of_the_metrics(results):
+    path = Path("reports/metrics/perturbation.json")
+    path.write_text(re.sub(r'("cfm_vc": \{\s*"pearson_change": )[\d.]+', r"\g<1>0.123456", path.read_text()))
+    run(SETTINGS)
+    text = visible_text(REPORT.read_text())
+    assert "It worked in part." in text
+    assert "behind the best baseline in Pearson of change (0.123 against" in text
+
+
+@pytest.mark.parametrize("path", INPUTS)
+def test_a_missing_input_is_named_with_what_makes_it_and_the_old_report_stays(results, path):
+    REPORT.write_text("the previous report")
+    Path(path).unlink()
+    with pytest.raises(ExpectedError) as caught:
+        run(SETTINGS)
+    assert path in str(caught.value)
+    assert INPUTS[path] in str(caught.value)
+    assert REPORT.read_text() == "the previous report"
+
+
+@pytest.mark.parametrize("path", INPUTS)
+def test_a_truncated_input_is_named(results, path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 3] if Path(path).suffix != ".csv" else b"")
+    with pytest.raises(ExpectedError) as caught:
+        run(SETTINGS)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [path for path in INPUTS if path.endswith((".csv", ".parquet"))])
+def test_a_table_without_rows_or_without_a_column_is_named(results, path):
+    read, write = {
+        ".csv": (pd.read_csv, lambda frame: frame.to_csv(path, index=False)),
+        ".parquet": (pd.read_parquet, lambda frame: frame.to_parquet(path, index=False)),
+    }[Path(path).suffix]
+    frame = read(path)
+    write(frame.iloc[:0])
+    with pytest.raises(ExpectedError, match="has no rows"):
+        run(SETTINGS)
+    needed = {"reports/curves": "epoch", "reports/tables": "method"}.get(str(Path(path).parent), "cell_type")
+    write(frame.drop(columns=needed))
+    with pytest.raises(ExpectedError, match=f"lacks {needed}"):
+        run(SETTINGS)
+
+
+def test_a_held_out_group_without_its_population_is_an_error(results):
+    path = Path("reports/evaluation/perturbation/population.parquet")
+    population = pd.read_parquet(path)
+    population[population["cell_type"] != "CD19+ B"].to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"population.parquet has no control cells for inhibitor in CD19\+ B"):
+        run(SETTINGS)
+
+
+def test_labels_of_any_kind_survive(tmp_path, monkeypatch):
+    hostile = ["<img src=x onerror=alert(1)>", 'B "naïve" & co', "NA", "007", "T" * 120]
+    write_results(tmp_path, hostile, [(hostile[0], "cytokine"), ("NA", "stress"), ("007", "stress")], 60, 200)
+    monkeypatch.chdir(tmp_path)
+    run(SETTINGS)
+    html = REPORT.read_text()
+    assert "<img src=x" not in html
+    text = visible_text(html)
+    for label in hostile:
+        assert label in text
+    assert "stress in NA" in text
+    assert "stress in 007" in text
+
+
+def test_one_held_out_group_is_called_an_example(tmp_path, monkeypatch):
+    write_results(tmp_path, held_out=[("CD19+ B", "inhibitor")], genes=60, cells=200)
+    monkeypatch.chdir(tmp_path)
+    run(SETTINGS)
+    assert "One held-out group of 180 cells is an example, not a statistic." in visible_text(REPORT.read_text())
+
+
+def test_the_stage_starts_without_torch():
+    program = "import sys, pipeline.stages.report; sys.exit(bool({'torch', 'scanpy', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_expected_problem_is_one_message_and_exit_code_2(results):
+    Path("reports/curves/vae.csv").unlink()
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline.stages.report"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: reports/curves/vae.csv not found")
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,273 @@
+"""The two training stages as processes: killed and continued, repeated, and refused what they cannot use."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.files import read_json, write_json
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+STORE = Path("data/processed/perturbation")
+OUTS = {
+    "vae_pretrain": ["models/perturbation/vae", "reports/metrics/vae.json", "reports/curves/vae.csv"],
+    "flow_train": ["models/perturbation/flow", "reports/metrics/flow.json", "reports/curves/flow.csv"],
+}
+SMALL = {
+    "vae": {"hidden": [32], "latent_intrinsic": 4, "latent_technical": 2, "batch_size": 16, "epochs": 12},
+    "flow": {"hidden": [32], "batch_size": 16, "epochs": 12},
+}
+
+
+@pytest.fixture
+def project(tmp_path, perturbation_store):
+    """Makes a project of a small store, with params.yaml changed."""
+
+    def make(name: str = "project", cells_per_group: int = 40, **changes: dict[str, object]) -> Path:
+        folder = tmp_path / name
+        perturbation_store(folder / STORE, cells_per_group=cells_per_group)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for section, values in SMALL.items():
+            params[section].update({**values, **changes.get(section, {})})
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        return folder
+
+    return make
+
+
+def start(folder: Path, stage: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", f"pipeline.stages.{stage}"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(folder: Path, stage: str, code: int = 0) -> str:
+    process = start(folder, stage)
+    output, _ = process.communicate()
+    assert process.returncode == code, output
+    return output
+
+
+def outs(folder: Path, stage: str) -> dict[str, bytes]:
+    """Content of every file the stage makes, and of nothing that lies beside them."""
+    found = [folder / out for out in OUTS[stage] if (folder / out).exists()]
+    files = [file for path in found for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def remove(folder: Path, stage: str) -> None:
+    for out in OUTS[stage]:
+        path = folder / out
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+def kill_after_an_epoch(folder: Path, stage: str) -> None:
+    """Start the stage and kill it when it has reported two epochs: the first of them has its checkpoint then."""
+    process = start(folder, stage)
+    assert process.stdout is not None
+    epochs = 0
+    for line in process.stdout:
+        epochs += " validation " in line
+        if epochs == 2:
+            process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before two epochs"
+
+
+@pytest.mark.parametrize("stage", ["vae_pretrain", "flow_train"])
+def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage):
+    """Five kills of each stage, one in each fifth of its time, in random order, and one while it trains for certain."""
+    folder = project(cells_per_group=200, **({"vae": {"epochs": 1}} if stage == "flow_train" else {}))
+    if stage == "flow_train":
+        finish(folder, "vae_pretrain")
+    began = time.monotonic()
+    finish(folder, stage)
+    duration = time.monotonic() - began
+    uninterrupted = outs(folder, stage)
+    assert len(uninterrupted) == 4  # weights, configuration, metrics, curve
+    remove(folder, stage)
+
+    draw = random.Random(0)
+    moments = [duration * (fifth + draw.random()) / 5 for fifth in range(5)]
+    draw.shuffle(moments)
+    while moments:
+        process = start(folder, stage)
+        try:
+            process.communicate(timeout=moments[0])
+            moments[0] *= 0.9  # what was left to do took less; from clean again, and no kill counted
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            moments.pop(0)
+    finish(folder, stage)
+    assert outs(folder, stage) == uninterrupted
+    kill_after_an_epoch(folder, stage)
+    assert "continues at epoch" in finish(folder, stage)
+    assert outs(folder, stage) == uninterrupted
+    assert not list((folder / ".checkpoints" / stage).glob("*/*"))
+    assert not list(folder.rglob("*.partial"))
+
+
+# Imports the stage once. For every number N on standard input a child runs it, and is killed just before the N-th
+# time that it syncs or renames a file; says how the child ended.
+KILLED_AT_EACH_WRITE = """
+import importlib, os, signal, sys
+from pipeline.params import load_params, select_section
+stage = importlib.import_module(sys.argv[1])
+
+def dies_before(function):
+    def call(*arguments):
+        global calls_left
+        calls_left -= 1
+        if not calls_left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+    return call
+
+for number in map(int, sys.stdin):
+    child = os.fork()
+    if not child:
+        calls_left = number
+        os.fsync, os.replace = dies_before(os.fsync), dies_before(os.replace)
+        sys.stdout = sys.stderr
+        stage.run(select_section(load_params(), stage.SECTION))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print({0: "finished", signal.SIGKILL: "killed"}.get(status, f"ended with {status}"), flush=True)
+"""
+
+
+def test_a_stage_killed_at_each_of_its_writes_leaves_whole_files_and_ends_in_the_same_bytes(project):
+    folder = project(vae={"epochs": 1})
+    params = folder / "params.yaml"
+    wanted = params.read_text()
+    finish(folder, "vae_pretrain")
+    expected = outs(folder, "vae_pretrain")
+    params.write_text(wanted.replace("seed: 0", "seed: 1"))
+    finish(folder, "vae_pretrain")
+    previous = outs(folder, "vae_pretrain")
+    params.write_text(wanted)
+    assert not set(previous.values()) & set(expected.values())
+
+    kills, number, trained = 0, 0, False
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_AT_EACH_WRITE, "pipeline.stages.vae_pretrain"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+    ) as driver:
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        while True:
+            number += 1
+            driver.stdin.write(f"{number}\n")
+            ended = driver.stdout.readline().strip()
+            if ended == "finished":
+                break
+            assert ended == "killed"
+            kills += 1
+            found = outs(folder, "vae_pretrain")
+            for out in OUTS["vae_pretrain"]:
+                whole = [{f: c for f, c in run.items() if f.startswith(out)} for run in (found, previous, expected)]
+                assert whole[0] in (whole[1], whole[2], {}), f"half of {out}"
+            if not trained and list((folder / ".checkpoints").glob("*/*/*.pt")):
+                trained, number = True, 0  # from here on a run goes straight to its outs: each of their writes in turn
+        driver.stdin.close()
+    assert kills >= 10
+    assert len(expected) == 4
+    assert outs(folder, "vae_pretrain") == expected
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_two_runs_from_clean_are_the_same_bytes(project):
+    first, second = project("first"), project("second")
+    for stage in OUTS:
+        for folder in (first, second):
+            finish(folder, stage)
+        assert outs(first, stage) == outs(second, stage)
+
+
+def test_another_seed_gives_other_weights(project):
+    first, second = project("first"), project("second", vae={"seed": 1})
+    for folder in (first, second):
+        finish(folder, "vae_pretrain")
+    weights = "models/perturbation/vae/weights.safetensors"
+    assert (first / weights).read_bytes() != (second / weights).read_bytes()
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage_and_leaves_what_was_there(project):
+    folder = project()
+    finish(folder, "vae_pretrain")
+    before = outs(folder, "vae_pretrain")
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["vae"].update(learning_rate=1e30, gradient_clip=1e30)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    output = finish(folder, "vae_pretrain", code=2)
+    assert "is not finite in training, epoch 1, step" in output
+    assert "cells of the batch:" in output
+    assert "lower learning_rate or gradient_clip" in output
+    assert "Traceback" not in output
+    assert outs(folder, "vae_pretrain") == before
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(project):
+    folder = project(cells_per_group=200)
+    finish(folder, "vae_pretrain")
+    uninterrupted = outs(folder, "vae_pretrain")
+    process = start(folder, "vae_pretrain")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 4/" in line:
+            process.kill()
+    process.wait()
+    (latest,) = (folder / ".checkpoints" / "vae_pretrain").glob("*/latest.pt")
+    latest.write_bytes(latest.read_bytes()[:1000])
+    output = finish(folder, "vae_pretrain")
+    assert f"checkpoint {latest.relative_to(folder)} is damaged" in output
+    assert "continues at epoch" in output
+    assert outs(folder, "vae_pretrain") == uninterrupted
+
+
+def test_a_missing_store_names_the_stage_that_makes_it(project):
+    folder = project()
+    shutil.rmtree(folder / STORE)
+    output = finish(folder, "vae_pretrain", code=2)
+    assert "no store in data/processed/perturbation" in output
+    assert "preprocess@perturbation" in output
+
+
+def test_a_store_of_another_schema_is_refused(project):
+    folder = project()
+    dataset = read_json(folder / STORE / "dataset.json")
+    write_json(folder / STORE / "dataset.json", dataset | {"schema_version": 99})
+    assert "schema version 99" in finish(folder, "vae_pretrain", code=2)
+
+
+def test_a_vae_of_other_data_is_refused(project):
+    folder = project()
+    finish(folder, "vae_pretrain")
+    config = folder / "models/perturbation/vae/config.json"
+    content = json.loads(config.read_text())
+    assert "gene0" in config.read_text()
+    config.write_text(json.dumps(content).replace("gene0", "another"))
+    output = finish(folder, "flow_train", code=2)
+    assert "was trained on other data" in output
+    assert "dvc repro vae_pretrain" in output

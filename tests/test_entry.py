@@ -1,0 +1,95 @@
+"""How a stage ends: 0, or 2 with one message for what the user can mend, or a traceback for a bug."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.entry import guarded
+from pipeline.errors import ExpectedError
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_module(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+def test_success_exits_0() -> None:
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: None)
+    assert ended.value.code == 0
+
+
+def test_an_expected_problem_is_one_message_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: raising(ExpectedError("no counts in X: add them")))
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: no counts in X: add them\n"
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(ExpectedError):
+        guarded(lambda: raising(ExpectedError("no counts")), debug=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "permission denied"), (errno.EROFS, "read-only")],
+)
+def test_a_full_or_locked_disk_is_an_expected_problem(
+    number: int, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        guarded(lambda: raising(OSError(number, os.strerror(number), "models/vae")))
+    assert ended.value.code == 2
+    text = capsys.readouterr().err
+    assert "models/vae" in text
+    assert advice in text
+
+
+def test_any_other_failure_is_a_bug_and_shows_itself() -> None:
+    with pytest.raises(FileNotFoundError):
+        guarded(lambda: raising(FileNotFoundError(errno.ENOENT, "no such file", "x")))
+    with pytest.raises(ZeroDivisionError):
+        guarded(lambda: raising(ZeroDivisionError()))
+
+
+def test_a_stage_refuses_misspelt_parameters_before_any_work(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("latent_intrinsic", "latent_intrinsik"))
+    ended = run_module(tmp_path, "pipeline.stages.vae_pretrain")
+    assert ended.returncode == 2
+    assert "vae.latent_intrinsik: unknown key; did you mean 'latent_intrinsic'?" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["params.yaml"]
+
+
+def test_a_keyed_stage_names_its_keys(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for given in ([], ["perturbatoin"], ["../x"]):
+        ended = run_module(tmp_path, "pipeline.stages.ingest", *given)
+        assert ended.returncode == 2
+        assert "takes one of perturbation" in ended.stderr
+
+
+def test_a_stage_takes_no_arguments(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    ended = run_module(tmp_path, "pipeline.stages.vae_pretrain", "--epochs=3")
+    assert ended.returncode == 2
+    assert "unexpected argument '--epochs=3'" in ended.stderr

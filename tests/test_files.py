@@ -1,0 +1,169 @@
+"""Atomic writes: after any failure the previous result is there, whole, and nothing else."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import atomic_file, atomic_folder, read_json, sha256, write_json, write_text
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "a.txt", "naïve\n")
+    assert (tmp_path / "deep" / "a.txt").read_text(encoding="utf-8") == "naïve\n"
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_previous_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "before")
+
+    def fail_half_way() -> None:
+        with atomic_file(target) as partial:
+            partial.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert target.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_replaces_the_previous_one_whole(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    for content in ("one", "two"):
+        with atomic_folder(target) as partial:
+            (partial / "sub").mkdir()
+            (partial / "sub" / content).write_text(content)
+    assert [p.name for p in (target / "sub").iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_failed_folder_leaves_the_previous_one(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    with atomic_folder(target) as partial:
+        (partial / "a").write_text("before")
+
+    def fail_half_way() -> None:
+        with atomic_folder(target) as partial:
+            (partial / "a").write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert (target / "a").read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+@contextmanager
+def writing(folder: Path, kind: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the middle of an atomic write of `target`; killed at the end."""
+    half = {"file": "partial.write_text('half')", "folder": "(partial / 'a').write_text('half')"}[kind]
+    code = (
+        f"import sys; from pathlib import Path; from pipeline.files import atomic_{kind}\n"
+        f"with atomic_{kind}(Path('target')) as partial:\n"
+        f"    {half}; print('writing', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        yield process
+        process.send_signal(signal.SIGKILL)
+
+
+def test_a_killed_process_leaves_the_previous_file_and_the_next_write_tidies_up(tmp_path: Path) -> None:
+    write_text(tmp_path / "target", "before")
+    with writing(tmp_path, "file"):
+        pass
+    assert (tmp_path / "target").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 2
+    write_text(tmp_path / "target", "after")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"target": "after"}
+
+
+def test_a_killed_process_leaves_the_previous_folder_and_the_next_write_tidies_up(tmp_path: Path) -> None:
+    for content in ("before", "after"):
+        with atomic_folder(tmp_path / "target") as partial:
+            (partial / "a").write_text(content)
+        assert [path.name for path in tmp_path.iterdir()] == ["target"]
+        assert (tmp_path / "target" / "a").read_text() == content
+        with writing(tmp_path, "folder"):
+            pass
+        assert (tmp_path / "target" / "a").read_text() == content
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_living_process_is_writing_stays(tmp_path: Path) -> None:
+    with writing(tmp_path, "folder") as process:
+        with atomic_folder(tmp_path / "target") as partial:
+            (partial / "a").write_text("first")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0
+    assert (tmp_path / "target" / "a").read_text() == "half"  # the last to finish
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_only_the_targets_own_leftovers_are_removed(tmp_path: Path) -> None:
+    others = {".target.json.abcdefgh.partial", ".target.partial", "target.abcdefgh.partial", ".target.abcdefgh.kept"}
+    for name in others | {".target.abcdefgh.partial"}:
+        (tmp_path / name).mkdir()
+    write_text(tmp_path / "target", "x")
+    assert {path.name for path in tmp_path.iterdir()} == others | {"target"}
+
+
+def test_without_locks_leftovers_stay_and_writing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("pipeline.files.fcntl.flock", no_locks)
+    (tmp_path / ".target.abcdefgh.partial").mkdir()
+    write_text(tmp_path / "target", "x")
+    assert {path.name for path in tmp_path.iterdir()} == {".target.abcdefgh.partial", "target"}
+
+
+def test_git_and_dvc_ignore_what_a_killed_process_leaves() -> None:
+    leftover = "reports/metrics/.vae.json.abcdefgh.partial/vae.json"
+    for command in (["git", "check-ignore"], [sys.executable, "-m", "dvc", "check-ignore"]):
+        found = subprocess.run([*command, leftover], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        assert found.stdout.strip() == leftover
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+        with atomic_folder(tmp_path / "store") as partial:
+            (partial / "a").write_text("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o755
+
+
+def test_json_refuses_what_is_not_a_number(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 0.1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"x": 0.1}
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 0.1}
+
+
+def test_sha256_of_known_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,115 @@
+"""params.yaml: every knob is checked before any work starts, and a mistake is one clear message."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ExpectedError
+from pipeline.params import Params, load_params, read_yaml, select_section, validated
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """params.yaml's content with `section__key=value` changed."""
+    content = copy.deepcopy(read_yaml(PARAMS))
+    for path, value in changes.items():
+        *sections, key = path.split("__")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    return content
+
+
+def message(content: Any) -> str:
+    with pytest.raises(ExpectedError) as caught:
+        validated(Params, content, "params.yaml")
+    return str(caught.value)
+
+
+def test_the_committed_file_is_valid() -> None:
+    assert load_params(PARAMS).vae.epochs >= 1
+
+
+def test_a_misspelt_key_names_the_right_one() -> None:
+    assert "vae.laten_intrinsic: unknown key; did you mean 'latent_intrinsic'?" in message(
+        changed(vae__laten_intrinsic=8)
+    )
+
+
+def test_a_misspelt_key_inside_a_list_names_the_right_one() -> None:
+    text = message(changed(preprocess__perturbation__held_out=[{"cell_typ": "B", "perturbation": "x"}]))
+    assert "held_out.0.cell_typ: unknown key; did you mean 'cell_type'?" in text
+    assert "held_out.0.cell_type: missing" in text
+
+
+def test_all_problems_are_named_at_once() -> None:
+    text = message(changed(vae__epochs=0, flow__source="nowhere", evaluate__perturbation__steps=-1))
+    assert "3 problem(s)" in text
+    assert "vae.epochs = 0: Input should be greater than or equal to 1" in text
+    assert "flow.source = 'nowhere': Input should be 'control' or 'noise'" in text
+    assert "evaluate.perturbation.steps = -1" in text
+
+
+@pytest.mark.parametrize("value", ["40", 40.5, True, None])
+def test_a_value_of_another_type_is_refused_not_converted(value: object) -> None:
+    assert "vae.epochs" in message(changed(vae__epochs=value))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e-3, 0])
+def test_an_impossible_learning_rate_is_refused(value: float) -> None:
+    assert "vae.learning_rate" in message(changed(vae__learning_rate=value))
+
+
+def test_a_rule_over_two_keys_says_which() -> None:
+    text = message(changed(preprocess__perturbation__cells_per_shard=5000))
+    assert "preprocess.perturbation: cells_per_shard must be a multiple of cells_per_row_group" in text
+
+
+@pytest.mark.parametrize(("pattern", "reason"), [("donor", "exactly one group"), ("(", "not a regular expression")])
+def test_a_column_pattern_has_exactly_one_group(pattern: str, reason: str) -> None:
+    column = {"column": "sample_id", "pattern": pattern}
+    assert reason in message(changed(ingest__perturbation__columns__batch=column))
+
+
+def test_a_column_is_a_name_or_a_name_with_a_pattern() -> None:
+    column = {"column": "sample_id", "pattern": r"(\d+)$"}
+    params = validated(Params, changed(ingest__perturbation__columns__batch=column), "params.yaml")
+    assert params.ingest.perturbation.columns.batch.pattern == r"(\d+)$"
+    assert params.ingest.perturbation.columns.cell_type.column == "cell_type"
+    assert params.ingest.perturbation.columns.cell_type.pattern is None
+
+
+def test_a_source_of_another_kind_of_file_is_refused() -> None:
+    assert "must end in .h5ad" in message(changed(ingest__perturbation__path="cells.csv"))
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("vae: {epochs: 1, epochs: 2}\n")
+    with pytest.raises(ExpectedError, match="'epochs' is given twice"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_malformed_yaml_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("vae:\n  epochs: [1\n")
+    with pytest.raises(ExpectedError, match=r"not valid YAML(.|\n)*line 3"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
+    with pytest.raises(ExpectedError, match="run this from the project's root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_numbers_in_scientific_notation_without_a_dot_are_numbers(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: 1e-3\nb: 2.5E+4\nc: '1e-3'\n")
+    assert read_yaml(tmp_path / "x.yaml") == {"a": 1e-3, "b": 2.5e4, "c": "1e-3"}
+
+
+def test_a_section_is_found_by_its_dotted_name() -> None:
+    params = load_params(PARAMS)
+    assert select_section(params, "vae") is params.vae
+    assert select_section(params, "ingest.perturbation") is params.ingest.perturbation

@@ -1,0 +1,163 @@
+"""Every command of the README runs, in a fresh clone in another folder, in the order in which a reader meets them."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import yaml
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINKS = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+# Commands in running text: the first word must be one that can be run.
+INLINE = [
+    text
+    for text in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    if text.startswith(("make ", "dvc ", "python -m ", "snakemake "))
+]
+MADE_BY_THIS_TEST = {"make test"}  # the command that is running
+SERVERS = {"make ui"}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone of the last commit with the working tree's tracked files over it, and this environment."""
+    folder = tmp_path_factory.mktemp("readme") / "celldag"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def run(command: str, folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+    ended = subprocess.run(
+        ["bash", "-c", f"source .venv/bin/activate && {command}"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}"
+    return ended.stdout
+
+
+@pytest.mark.parametrize("path", sorted(set(LINKS)))
+def test_every_file_linked_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.slow
+def test_every_command_runs_in_order(clone: Path) -> None:
+    assert "make run" in COMMANDS
+    assert "make test" in COMMANDS
+    for command in [*COMMANDS, *dict.fromkeys(INLINE)]:
+        if command in MADE_BY_THIS_TEST | SERVERS or command.startswith("python -m pipeline.stages."):
+            continue
+        run(command.replace("--profile profiles/slurm", "--profile profiles/slurm --dry-run"), clone)
+    assert (clone / "reports" / "report.html").stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_a_second_run_has_nothing_to_do(clone: Path) -> None:
+    run("make run", clone)
+    assert "Nothing to be done" in run("snakemake --cores 2", clone)
+    assert "Data and pipelines are up to date" in run("dvc repro", clone)
+
+
+@pytest.mark.slow
+def test_the_server_command_serves_on_loopback_only(clone: Path) -> None:
+    run("make run", clone)
+    assert "make ui" in COMMANDS
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    makefile = (clone / "Makefile").read_text()
+    assert "--host 127.0.0.1 --port 5000" in makefile
+    (clone / "Makefile").write_text(makefile.replace("--port 5000", f"--port {port}"))
+    server = subprocess.Popen(
+        ["make", "ui"], cwd=clone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert b"<title>MLflow</title>" in fetch_when_up(f"http://127.0.0.1:{port}/", server)
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+
+
+def fetch_when_up(url: str, server: "subprocess.Popen[bytes]") -> bytes:
+    for _ in range(120):
+        assert server.poll() is None, "the server ended by itself"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, ConnectionError):
+            try:
+                server.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+    pytest.fail(f"{url} did not answer")
+
+
+@pytest.mark.slow
+def test_your_own_data_in_five_lines(clone: Path) -> None:
+    """The README's yaml, merged into params.yaml, runs on an h5ad with those columns."""
+    snippet = re.search(r"<!-- own-data -->\n```yaml\n(.*?)```", README, re.DOTALL)
+    assert snippet
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    merge(params, yaml.safe_load(snippet.group(1)))
+    merge(params, {"vae": {"epochs": 2}, "flow": {"epochs": 2}})
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+    lab_file(params["ingest"]["perturbation"]["path"], clone)
+    run("dvc repro", clone)
+    table = pd.read_csv(clone / "reports/tables/perturbation.csv")
+    assert set(table["cell_type"]) == {"B cells"}
+    assert set(table["perturbation"]) == {"stim"}
+
+
+def merge(target: dict[str, object], changes: dict[str, object]) -> None:
+    for key, value in changes.items():
+        inner = target.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict) and key != "columns":
+            merge(inner, value)
+        else:
+            target[key] = value
+
+
+def lab_file(name: str, folder: Path) -> None:
+    """A small h5ad as a lab would have it: 3 cell types x 2 conditions, the donor hidden in the sample's name."""
+    generator = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        [(cell_type, group, f"{group}{donor}") for cell_type in ("B cells", "T cells", "Monocytes")
+         for group in ("ctrl", "stim") for donor in (101, 107) for _ in range(60)],
+        columns=["cluster_id", "group_id", "sample_id"],
+        index=[f"cell{i}" for i in range(720)],
+    )  # fmt: skip
+    profile = generator.gamma(0.5, 4.0, (3, 300))[obs["cluster_id"].astype("category").cat.codes]
+    profile = profile * np.where(np.arange(300) < 30, 1 + 3 * (obs["group_id"] == "stim").to_numpy()[:, None], 1)
+    counts = scipy.sparse.csr_matrix(generator.poisson(profile).astype(np.float32))
+    genes = pd.DataFrame(index=[f"gene{i}" for i in range(300)])
+    anndata.AnnData(counts, obs=obs, var=genes).write_h5ad(folder / name)

@@ -1,0 +1,165 @@
+"""A small project as git and DVC see it after `dvc repro`: two commits' worth of results, without running any stage."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.tracking.contents import _cache_folder
+
+DVC_YAML = {
+    "stages": {
+        "vae_pretrain": {"cmd": "true"},
+        "evaluate": {"foreach": {"perturbation": {}}, "do": {"cmd": "true"}},
+        "flow_train": {"cmd": "true"},
+        "report": {"cmd": "true"},
+        "aside": {"cmd": "true"},
+        "track": {"cmd": "true", "deps": ["models", "reports/metrics", "reports/report.html"]},
+    }
+}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Project:
+    """Writes what a run with a given learning rate would leave behind."""
+
+    def results(self, learning_rate: float) -> None:
+        Path("params.yaml").write_text(yaml.safe_dump({"vae": {"learning_rate": learning_rate}}))
+        Path("dvc.yaml").write_text(yaml.safe_dump(DVC_YAML))
+        page = f"<h1>{learning_rate}</h1>".encode()
+        weights = f"weights {learning_rate}".encode()
+        curve = f"epoch,train_loss,validation_loss\n0,{10 * learning_rate},\n1,{5 * learning_rate},2.5\n".encode()
+        scores = json.dumps({"cfm_vc": {"mse": learning_rate, "note": "text"}}).encode()
+        written = {
+            "models/perturbation/vae/weights.safetensors": weights,
+            "reports/metrics/vae.json": b'{"elbo": -1.5}',
+            "reports/curves/vae.csv": curve,
+            "reports/metrics/perturbation.json": scores,
+            "reports/evaluation/perturbation/change.parquet": b"rows",
+            "reports/evaluation/perturbation/figure.svg": b"<svg/>",
+            "reports/report.html": page,
+        }
+        for path, content in written.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(content)
+        store = {"path": "data/processed/perturbation", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
+        vae = self.folder("models/perturbation/vae")
+        evaluation = self.folder("reports/evaluation/perturbation")
+        stages = {
+            "vae_pretrain": {
+                "cmd": "python -m pipeline.stages.vae_pretrain",
+                "deps": [store, self.file("dvc.yaml")],
+                "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
+                "outs": [vae, self.file("reports/curves/vae.csv"), self.file("reports/metrics/vae.json")],
+            },
+            "evaluate@perturbation": {
+                "cmd": "python -m pipeline.stages.evaluate perturbation",
+                "deps": [vae],
+                "outs": [evaluation, self.file("reports/metrics/perturbation.json")],
+            },
+            "report": {"cmd": "true", "deps": [evaluation], "outs": [self.file("reports/report.html")]},
+            # Not upstream of track; no longer declared; the mirror itself.
+            "aside": {"cmd": "true", "outs": [self.file("params.yaml")]},
+            "evaluate@gone": {"cmd": "true", "outs": [self.file("reports/metrics/vae.json")]},
+            "track": {"cmd": "true", "outs": []},
+        }
+        Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+    def file(self, path: str) -> dict[str, object]:
+        content = Path(path).read_bytes()
+        return {"path": path, "hash": "md5", "md5": self.to_cache(content), "size": len(content)}
+
+    def folder(self, path: str) -> dict[str, object]:
+        """As DVC hashes a folder: the MD5 of the sorted JSON list of its files."""
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
+        listed = [{"md5": self.to_cache(f.read_bytes()), "relpath": str(f.relative_to(path))} for f in files]
+        listed.sort(key=lambda entry: entry["relpath"])
+        return {"path": path, "hash": "md5", "md5": self.to_cache(json.dumps(listed).encode(), ".dir"), "nfiles": 1}
+
+    def to_cache(self, content: bytes, suffix: str = "") -> str:
+        name = md5(content) + suffix
+        cached = Path(".dvc/cache/files/md5", name[:2], name[2:])
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        cached.write_bytes(content)
+        return name
+
+    def flow(self, source: str = "control") -> None:
+        """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
+        import torch
+
+        from pipeline.models.flow import FlowField
+        from pipeline.models.vae import Vae
+        from pipeline.training.weights import save_model
+
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            vae = Vae(12, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            for parameter in field.parameters():  # an untrained field stands still
+                torch.nn.init.normal_(parameter)
+        save_model(Path("models/perturbation/vae"), vae, {})
+        save_model(Path("models/perturbation/flow"), field, {"source": source})
+        lock = yaml.safe_load(Path("dvc.lock").read_text())
+        lock["stages"]["flow_train"] = {
+            "cmd": "python -m pipeline.stages.flow_train",
+            "deps": [self.folder("data/processed/perturbation"), self.folder("models/perturbation/vae")],
+            "outs": [self.folder("models/perturbation/flow")],
+        }
+        Path("dvc.lock").write_text(yaml.safe_dump(lock))
+
+    def commit(self, subject: str) -> str:
+        git("add", "-f", "dvc.yaml", "dvc.lock", "params.yaml", "reports/metrics", "reports/curves")
+        git("commit", "-q", "-m", subject)
+        return git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The working directory is a repository with one committed run (learning rate 0.1)."""
+    folder = tmp_path / "a project"  # paths with a space are the first to break
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "A")
+        monkeypatch.setenv(f"{name}_EMAIL", "a@example.org")
+        monkeypatch.setenv(f"{name}_DATE", "2026-01-02T03:04:05Z")
+    _cache_folder.cache_clear()
+    git("init", "-q", ".")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    made = Project()
+    made.results(0.1)
+    made.commit("First results")
+    return made
+
+
+@pytest.fixture
+def track(project: Project) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python -m pipeline track` as a process of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        root = Path(__file__).parents[2]
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", "track", *arguments],
+            env={**os.environ, "PYTHONPATH": str(root), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run

@@ -1,0 +1,172 @@
+"""What MLflow holds after the mirror has run."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.tracking.project import mirror
+from pipeline.tracking.store import open_store
+
+
+def read_all() -> dict[str, Any]:
+    """Everything that MLflow holds, by run: what two calls must agree on."""
+    with open_store() as client:
+        experiment = client.get_experiment_by_name("celldag")
+        assert experiment is not None
+        found = {}
+        for run in client.search_runs([experiment.experiment_id]):
+            run_id = run.info.run_id
+            history = {
+                name: [(m.value, m.step, m.timestamp) for m in client.get_metric_history(run_id, name)]
+                for name in run.data.metrics
+            }
+            files = sorted(str(p.relative_to("mlartifacts")) for p in Path("mlartifacts", run_id).rglob("*"))
+            found[run_id] = (dict(run.info), run.data.tags, run.data.params, history, files)
+        return found
+
+
+def runs(**tags: str) -> list[Any]:
+    with open_store() as client:
+        experiment = client.get_experiment_by_name("celldag")
+        assert experiment is not None
+        wanted = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+        return list(client.search_runs([experiment.experiment_id], filter_string=wanted))
+
+
+def test_one_run_per_upstream_stage_nested_under_the_commit(project: Any) -> None:
+    mirrored = mirror("celldag")
+    assert [stage.address for stage in mirrored.runs] == ["evaluate@perturbation", "report", "vae_pretrain"]
+    [parent] = runs(stage="pipeline")
+    assert parent.info.run_name == f"{mirrored.commit.hash[:8]} First results"
+    nested = runs(**{"`mlflow.parentRunId`": parent.info.run_id})
+    assert sorted(run.data.tags["stage"] for run in nested) == ["evaluate@perturbation", "report", "vae_pretrain"]
+    assert {run.info.status for run in [parent, *nested]} == {"FINISHED"}
+    assert {run.info.start_time for run in [parent, *nested]} == {mirrored.commit.time * 1000}
+
+
+def test_a_run_shows_parameters_metrics_curves_artifacts_and_hashes(project: Any) -> None:
+    commit = mirror("celldag").commit.hash
+    [vae] = runs(stage="vae_pretrain")
+    assert vae.data.params == {"vae.learning_rate": "0.1", "vae.hidden": "[128, 128]"}
+    assert vae.data.metrics == {"elbo": -1.5, "curve/train_loss": 0.5, "curve/validation_loss": 2.5}
+    assert vae.data.tags["commit"] == vae.data.tags["mlflow.source.git.commit"] == commit
+    assert vae.data.tags["deps:data/processed/perturbation"] == "0" * 32 + ".dir"
+    assert vae.data.tags["outs:reports/metrics/vae.json"] == project.file("reports/metrics/vae.json")["md5"]
+    assert vae.data.tags["dirty"] == "false"
+    with open_store() as client:
+        history = client.get_metric_history(vae.info.run_id, "curve/train_loss")
+        assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5)]
+    [evaluate] = runs(stage="evaluate@perturbation")
+    assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
+    shown = Path("mlartifacts", evaluate.info.run_id, "artifacts")
+    # Figures and tables, not the data behind them.
+    assert sorted(str(p.relative_to(shown)) for p in shown.rglob("*.*")) == [
+        "evaluation/perturbation/figure.svg",
+        "metrics/perturbation.json",
+    ]
+    [report] = runs(stage="report")
+    assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
+
+
+def test_a_second_call_changes_nothing(project: Any) -> None:
+    mirror("celldag")
+    before = read_all()
+    mirror("celldag")
+    mirror("celldag", "HEAD")
+    assert read_all() == before
+
+
+def test_results_that_no_commit_holds_are_dirty_until_they_are_committed(project: Any) -> None:
+    mirror("celldag")
+    project.results(0.2)
+    first = mirror("celldag").commit.hash
+    assert [r.data.params["vae.learning_rate"] for r in runs(commit=first, stage="vae_pretrain", dirty="false")] == [
+        "0.1"
+    ]
+    assert [r.data.params["vae.learning_rate"] for r in runs(commit=first, stage="vae_pretrain", dirty="true")] == [
+        "0.2"
+    ]
+    assert len(runs(stage="pipeline")) == 1
+
+    second = project.commit("Learn faster")
+    mirror("celldag")
+    [clean] = runs(commit=second, stage="vae_pretrain")
+    assert (clean.data.params["vae.learning_rate"], clean.data.tags["dirty"]) == ("0.2", "false")
+    assert len(runs(commit=second)) == 4
+
+
+def test_a_past_commit_is_filled_in_from_git_and_the_cache(project: Any) -> None:
+    project.results(0.2)
+    project.commit("Learn faster")
+    shutil.rmtree("reports")
+    mirrored = mirror("celldag", "HEAD~1")
+    assert [stage.missing for stage in mirrored.runs] == [[], [], []]
+    [vae] = runs(stage="vae_pretrain")
+    assert vae.data.params["vae.learning_rate"] == "0.1"
+    assert vae.data.metrics["curve/train_loss"] == 0.5
+    [report] = runs(stage="report")
+    assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
+
+
+def test_a_past_commit_gives_the_runs_that_its_working_tree_gave(project: Any) -> None:
+    mirror("celldag")
+    before = read_all()
+    project.results(0.2)
+    project.commit("Learn faster")
+    mirror("celldag", "HEAD~1")
+    assert read_all() == before
+
+
+def test_what_is_missing_is_named_and_added_once_it_is_there(project: Any) -> None:
+    first = project.folder("reports/evaluation/perturbation")["md5"]
+    project.results(0.2)
+    project.commit("Learn faster")
+    Path(".dvc/cache").rename("elsewhere")
+    assert first  # the folder's list is in the cache only once the working tree has changed
+    Path("reports/evaluation/perturbation/figure.svg").write_text("<svg>other</svg>")
+    by_stage = {stage.address: stage.missing for stage in mirror("celldag", "HEAD~1").runs}
+    assert by_stage == {
+        "evaluate@perturbation": ["reports/evaluation/perturbation/"],
+        "report": ["reports/report.html"],
+        "vae_pretrain": [],  # its metrics and curves are in git
+    }
+    [report] = runs(stage="report")
+    assert report.data.tags["missing"] == "reports/report.html"
+
+    shutil.rmtree(".dvc/cache", ignore_errors=True)
+    Path("elsewhere").rename(".dvc/cache")
+    assert [stage.missing for stage in mirror("celldag", "HEAD~1").runs] == [[], [], []]
+    [report] = runs(stage="report")
+    assert report.data.tags["missing"] == "none"
+    assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
+
+
+def test_a_result_edited_by_hand_is_not_shown(project: Any) -> None:
+    Path("reports/metrics/vae.json").write_text('{"elbo": 1000.0}')
+    mirror("celldag")
+    [vae] = runs(stage="vae_pretrain")
+    assert vae.data.metrics["elbo"] == -1.5  # from git, where the bytes still have the stage's hash
+
+
+def test_a_run_left_half_done_is_completed(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    upload: Callable[..., None] = MlflowClient.log_artifacts
+
+    def killed(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        mirror("celldag")
+    monkeypatch.setattr(MlflowClient, "log_artifacts", upload)
+    mirror("celldag")
+    assert len(runs()) == 4
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+    [evaluate] = runs(stage="evaluate@perturbation")
+    assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
+    with open_store() as client:
+        assert len(client.get_metric_history(evaluate.info.run_id, "cfm_vc.mse")) == 1

@@ -1,0 +1,170 @@
+"""The trained model as MLflow's registry hands it out."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.tracking.project import mirror
+from pipeline.tracking.store import open_store
+
+NAME = "celldag-cfm_vc"
+
+
+@pytest.fixture
+def trained(project: Any, perturbation_store: Any) -> Any:
+    perturbation_store(Path("data/processed/perturbation"))
+    project.flow()
+    project.commit("Train a flow")
+    return project
+
+
+def versions() -> list[Any]:
+    with open_store() as client:
+        return sorted(client.search_model_versions(f"name = '{NAME}'"), key=lambda version: int(version.version))
+
+
+def load() -> Any:
+    import mlflow
+
+    [version] = versions()
+    return mlflow.pyfunc.load_model(version.source)
+
+
+def test_a_registered_model_predicts_expression_from_rows(trained: Any) -> None:
+    assert all(run.missing == [] for run in mirror("celldag").runs)
+    model = load()
+    rows = pd.DataFrame(
+        {"perturbation": ["drug", "control", "drug"], "cell_type": ["T", "T", "NK"], "batch": ["a", "b", "never seen"]}
+    )
+    predicted = model.predict(rows)
+    assert list(predicted.columns) == [f"gene{g}" for g in range(12)]
+    assert predicted.shape == (3, 12)
+    assert np.isfinite(predicted.to_numpy()).all()
+    assert (predicted.to_numpy() >= 0).all()
+    assert not np.allclose(predicted.iloc[0], predicted.iloc[1])
+    pd.testing.assert_frame_equal(model.predict(rows), predicted)
+    other = model.predict(rows, params={"seed": 1, "cells": 5, "steps": 2})
+    assert not np.allclose(other, predicted)
+
+
+def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
+    """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
+    import torch
+
+    from pipeline.data.store import open_store as open_cells
+    from pipeline.models.flow import FlowField
+    from pipeline.models.predict import cfm_vc
+    from pipeline.models.vae import Vae
+    from pipeline.tracking.controls import sample_controls
+    from pipeline.tracking.served_cfm_vc import question
+    from pipeline.training.weights import load_model
+
+    mirror("celldag")
+    row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
+    served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
+    vae, _ = load_model(Path("models/perturbation/vae"), Vae)
+    field, _ = load_model(Path("models/perturbation/flow"), FlowField)
+    controls = sample_controls(open_cells(Path("data/processed/perturbation")))
+    asked = question(controls, "toxin", "B", "b", 10, 3)
+    assert set(asked.start.batch) == {1}
+    assert len(asked.start) == 10
+    expected = cfm_vc(vae, field, "control", 4, 3, torch.device("cpu"))(asked).mean_G
+    np.testing.assert_allclose(served, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("poison", "T", "a"), "perturbation 'poison' is unknown to the model; it knows control, drug, toxin"),
+        (("drug", "platelet", "a"), "cell_type 'platelet' is unknown"),
+    ],
+)
+def test_what_the_model_cannot_know_is_refused(trained: Any, row: tuple[str, str, str], message: str) -> None:
+    mirror("celldag")
+    rows = pd.DataFrame([row], columns=["perturbation", "cell_type", "batch"])
+    with pytest.raises(ValueError, match=message):
+        load().predict(rows)
+
+
+def test_one_version_per_model(trained: Any) -> None:
+    mirror("celldag")
+    mirror("celldag")
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "Same weights"], check=True)
+    mirror("celldag")
+    assert [int(version.version) for version in versions()] == [1]
+
+    trained.flow(source="noise")
+    trained.commit("Another flow")
+    mirror("celldag")
+    assert len(versions()) == 2
+
+
+def test_a_past_model_is_registered_from_the_cache(trained: Any) -> None:
+    shutil.rmtree("models")
+    shutil.rmtree("data")
+    assert all(run.missing == [] for run in mirror("celldag", "HEAD").runs)
+    assert load().predict(pd.DataFrame([("drug", "T", "a")], columns=["perturbation", "cell_type", "batch"])).shape == (
+        1,
+        12,
+    )
+
+
+def test_a_lost_model_is_named_and_registered_once_it_is_back(trained: Any) -> None:
+    Path("models").rename("away")
+    Path(".dvc/cache").rename("cache")
+    [flow] = [run for run in mirror("celldag").runs if run.address == "flow_train"]
+    assert flow.missing == [f"the registered model {NAME}, of which models/perturbation/vae is lost"]
+    assert versions() == []
+    Path("away").rename("models")
+    mirror("celldag")
+    assert len(versions()) == 1
+
+
+def test_nothing_is_pickled(trained: Any) -> None:
+    mirror("celldag")
+    [version] = versions()
+    files = [path for path in Path(version.source.removeprefix("file://")).rglob("*") if path.is_file()]
+    assert {path.suffix for path in files if "code" not in path.parts} <= {
+        ".safetensors",
+        ".json",
+        ".py",
+        ".txt",
+        ".yaml",
+        "",
+    }
+    assert not [path for path in files if path.suffix in {".pkl", ".pt", ".pyc", ".joblib"}]
+
+
+@pytest.mark.slow
+def test_the_served_model_needs_nothing_of_the_project(trained: Any, tmp_path: Path) -> None:
+    """Loaded by its registry name in another folder, by a process that finds `pipeline` only inside the model."""
+    mirror("celldag")
+    code = (
+        "import json, sys, mlflow, pandas\n"
+        f"model = mlflow.pyfunc.load_model('models:/{NAME}/1')\n"
+        "rows = pandas.DataFrame([('drug', 'T', 'a')], columns=['perturbation', 'cell_type', 'batch'])\n"
+        "print(json.dumps(model.predict(rows).shape))\n"
+        "import pipeline\nprint(pipeline.__file__)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{Path('mlflow.db').resolve()}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shape, where = done.stdout.splitlines()
+    assert json.loads(shape) == [1, 12]
+    assert "code" in Path(where).parts

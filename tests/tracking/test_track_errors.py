@@ -1,0 +1,145 @@
+"""Whatever the mirror cannot do is said in one message, with exit code 2."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Track = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def _whole_params(project: Any) -> None:
+    """The command validates all of params.yaml."""
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", "params.yaml")
+
+
+def test_unknown_revision(track: Track) -> None:
+    assert "no revision 'v9'" in refused(track("--rev", "v9"))
+
+
+def test_a_revision_is_never_an_option_of_git(track: Track) -> None:
+    assert "no revision '--all'" in refused(track("--rev=--all"))
+
+
+def test_no_results_in_the_working_tree(track: Track) -> None:
+    Path("dvc.lock").unlink()
+    assert "dvc.lock is not in the working tree" in (message := refused(track()))
+    assert "dvc repro" in message
+
+
+def test_no_results_in_the_revision(track: Track) -> None:
+    subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "Forget"], check=True)
+    assert "dvc.lock is not in HEAD" in refused(track("--rev", "HEAD"))
+
+
+@pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "[]", "stages: {vae_pretrain: {outs: [{path: a}]}}"])
+def test_a_damaged_lock_file(track: Track, content: str) -> None:
+    Path("dvc.lock").write_text(content)
+    assert "dvc.lock of the working tree" in refused(track())
+
+
+def test_no_commit_yet(track: Track) -> None:
+    shutil.rmtree(".git")
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    assert "no commit here yet" in refused(track())
+
+
+def test_unreachable_server(track: Track) -> None:
+    uri = f"http://someone:secret@127.0.0.1:{free_port()}"
+    message = refused(track(MLFLOW_TRACKING_URI=uri))
+    assert "127.0.0.1" in message
+    assert "MLFLOW_TRACKING_URI" in message
+    assert "secret" not in message
+
+
+def test_read_only_store(track: Track) -> None:
+    assert track().returncode == 0
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "Next"], check=True)
+    # Permissions mean nothing to root, under whom containers run: the database itself is told to refuse.
+    uri = "sqlite:///file:mlflow.db?mode=ro&uri=true"
+    assert "read" in refused(track(MLFLOW_TRACKING_URI=uri))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_database(track: Track) -> None:
+    assert track().returncode == 0
+    Path("mlflow.db").chmod(0o444)
+    refused(track())
+
+
+def test_a_database_that_is_none(track: Track) -> None:
+    Path("mlflow.db").write_text("not a database" * 100)
+    assert "mlflow.db" in refused(track())
+
+
+def test_a_database_of_another_mlflow(track: Track) -> None:
+    assert track().returncode == 0
+    with sqlite3.connect("mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    assert "mlflow db upgrade" in refused(track())
+
+
+def test_a_locked_database_is_waited_for(track: Track) -> None:
+    assert track().returncode == 0
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sqlite3, time\nc = sqlite3.connect('mlflow.db')\nc.execute('BEGIN IMMEDIATE')\n"
+            "print('held', flush=True)\ntime.sleep(4)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    assert track().returncode == 0
+    holder.wait()
+
+
+def test_telemetry_is_off(project: Any) -> None:
+    code = (
+        "from pipeline.tracking.store import load_mlflow\nload_mlflow()\n"
+        "from mlflow.telemetry import get_telemetry_client, utils\n"
+        "assert utils.is_telemetry_disabled()\nassert get_telemetry_client() is None\n"
+    )
+    # MLflow is also silent where it sees a test or CI: those signs are taken away.
+    signs = {"PYTEST_CURRENT_TEST", "CI", "GITHUB_ACTIONS", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"}
+    environment = {name: value for name, value in os.environ.items() if name not in signs}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    on = code.replace("from pipeline.tracking.store import load_mlflow\nload_mlflow()\n", "").replace(
+        "client() is", "client() is not"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", on], env=environment, check=False).returncode != 0
+
+
+@pytest.mark.slow
+def test_four_processes_make_one_store(track: Track) -> None:
+    code = "import sys; sys.argv=['x']; from pipeline.tracking.project import mirror; mirror('celldag')"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
+    assert [process.wait() for process in started] == [0, 0, 0, 0]
+    with sqlite3.connect("mlflow.db") as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (4,)

@@ -1,0 +1,229 @@
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.errors import ExpectedError
+from pipeline.params import Optimisation
+from pipeline.training import fit as fit_module
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.fit import fit
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Points:
+    rows: torch.Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+
+    def __len__(self):
+        return len(self.rows)
+
+
+class KilledError(Exception):
+    """Stands in for the end of the process."""
+
+
+class Line:
+    """Minibatches of y = 2x + 1; `kill_at` (epoch, step) ends the process, as it were, before that minibatch."""
+
+    def __init__(self, points=40, kill_at=None, spoil=None):
+        self.x = torch.linspace(-1, 1, points)
+        self.y = 2 * self.x + 1
+        if spoil is not None:
+            self.y[spoil] = math.nan
+        self.kill_at = kill_at
+
+    def __len__(self):
+        return 10
+
+    def epoch(self, number, start=0):
+        order = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(number))
+        for step, rows in enumerate(order.chunk(10)):
+            if step >= start:
+                if (number, step) == self.kill_at:
+                    raise KilledError
+                yield Points(rows, self.x[rows], self.y[rows])
+
+    def names(self, batch):
+        return [f"point{row}" for row in batch.rows.tolist()]
+
+
+class Regression(nn.Module):
+    """Squared error with noise in the input while training, so that resuming has to find the random numbers again."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, batch, generator):
+        noise = 0.1 * torch.randn(batch.x.shape, generator=generator)
+        error = (self.layers((batch.x + noise)[:, None])[:, 0] - batch.y).square().mean()
+        return {"loss": error + 0.0, "error": error}
+
+
+def settings(**changes) -> Optimisation:
+    values = {
+        "learning_rate": 1e-2,
+        "weight_decay": 0.0,
+        "gradient_clip": 1.0,
+        "batch_size": 4,
+        "epochs": 4,
+        "patience": 4,
+        "ema_decay": 0.0,
+        "seed": 0,
+        "threads": 1,
+        "device": "cpu",
+    }
+    return Optimisation(**(values | changes))
+
+
+def trained(train=None, validation=None, checkpoints=None, objective=None, **changes):
+    objective = objective or Regression()
+    fitted = fit("line", objective, train or Line(), validation or Line(), settings(**changes), CPU, checkpoints)
+    return objective.state_dict(), fitted
+
+
+def assert_same_bits(one, other):
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_training_fits(ema_decay):
+    _, fitted = trained(epochs=60, patience=60, ema_decay=ema_decay)
+    assert fitted.validation["loss"] < 0.1 < fitted.curve[0]["validation_loss"]
+    assert fitted.curve[-1]["train_loss"] < fitted.curve[0]["train_loss"]
+
+
+def test_two_runs_are_the_same_bits_and_another_seed_is_not():
+    one, first = trained()
+    two, second = trained()
+    other, _ = trained(seed=1)
+    assert_same_bits(one, two)
+    assert first == second
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("kill_at", [(0, 1), (0, 4), (1, 0), (2, 7), (3, 9)])
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kill_at, ema_decay):
+    monkeypatch.setattr(fit_module, "CHECKPOINT_STEPS", 3)
+    expected, uninterrupted = trained(ema_decay=ema_decay)
+    keeper = Checkpoints(tmp_path / "key")
+    with pytest.raises(KilledError):
+        trained(Line(kill_at=kill_at), checkpoints=keeper, ema_decay=ema_decay)
+    weights, resumed = trained(checkpoints=keeper, ema_decay=ema_decay)
+    assert_same_bits(weights, expected)
+    assert resumed == uninterrupted
+
+
+def test_a_resumed_run_does_not_repeat_what_was_done(tmp_path, capsys):
+    keeper = Checkpoints(tmp_path / "key")
+    with pytest.raises(KilledError):
+        trained(Line(kill_at=(2, 5)), checkpoints=keeper)
+    capsys.readouterr()
+    trained(Line(kill_at=(1, 5)), checkpoints=keeper)  # epochs 1 and 2 are not entered again
+    assert "continues at epoch 3, step 1" in capsys.readouterr().out
+
+
+def test_a_run_killed_after_its_last_epoch_only_hands_out_its_result(tmp_path):
+    keeper = Checkpoints(tmp_path / "key")
+    expected, first = trained(checkpoints=keeper)
+    weights, second = trained(checkpoints=keeper)
+    assert_same_bits(weights, expected)
+    assert first == second
+
+
+def test_a_damaged_checkpoint_costs_time_but_not_the_result(tmp_path, capsys):
+    expected, _ = trained()
+    keeper = Checkpoints(tmp_path / "key")
+    with pytest.raises(KilledError):
+        trained(Line(kill_at=(3, 2)), checkpoints=keeper)
+    latest = tmp_path / "key" / "latest.pt"
+    latest.write_bytes(latest.read_bytes()[:-100])
+    weights, _ = trained(checkpoints=keeper)
+    assert "damaged" in capsys.readouterr().err
+    assert_same_bits(weights, expected)
+
+
+def test_training_stops_when_validation_does_not_get_better_and_keeps_the_best_weights():
+    class Elsewhere(Line):
+        """Validation that wants another line: it gets worse as training goes on."""
+
+        def __init__(self):
+            super().__init__()
+            self.y = -self.y
+
+    objective = Regression()
+    weights, fitted = trained(validation=Elsewhere(), objective=objective, epochs=50, patience=3, learning_rate=0.03)
+    losses = [row["validation_loss"] for row in fitted.curve]
+    assert fitted.best_epoch == losses.index(min(losses)) + 1
+    assert len(losses) == fitted.best_epoch + 3
+    assert fitted.validation["loss"] == min(losses)
+    again, _ = trained(validation=Elsewhere(), epochs=fitted.best_epoch, patience=3, learning_rate=0.03)
+    assert_same_bits(weights, again)
+
+
+def test_the_average_is_what_is_judged_and_kept():
+    plain, _ = trained()
+    averaged, _ = trained(ema_decay=0.99)
+    assert any(not torch.equal(plain[name], averaged[name]) for name in plain)
+
+
+def test_the_curve_has_the_losses_first_and_then_their_parts():
+    _, fitted = trained(epochs=2)
+    names = ["epoch", "train_loss", "validation_loss", "train_error", "validation_error"]
+    assert [list(row) for row in fitted.curve] == [names, names]
+    assert [row["epoch"] for row in fitted.curve] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_names_epoch_step_cells_and_cause():
+    with pytest.raises(ExpectedError) as caught:
+        trained(Line(spoil=17))
+    message = str(caught.value)
+    assert "loss, error is not finite in training, epoch 1, step " in message
+    assert "point17" in message
+    assert "look for extreme counts among them" in message
+
+
+def test_a_run_that_diverges_is_told_from_bad_cells():
+    class Diverging(Regression):
+        def forward(self, batch, generator):
+            with torch.no_grad():
+                self.layers[2].weight.fill_(math.inf)
+            return super().forward(batch, generator)
+
+    with pytest.raises(ExpectedError, match=r"not finite.*learning_rate"):
+        trained(objective=Diverging())
+
+
+def test_a_gradient_that_is_not_finite_is_stopped_before_it_reaches_the_weights():
+    class Root(Regression):
+        def forward(self, batch, _generator):
+            loss = (self.layers(batch.x[:, None]) * 0).abs().sum().sqrt()
+            return {"loss": loss}
+
+    objective = Root()
+    with pytest.raises(ExpectedError, match="the gradient is not finite in training, epoch 1, step 1"):
+        trained(objective=objective)
+    assert all(torch.isfinite(weight).all() for weight in objective.parameters())
+
+
+def test_validation_that_is_not_finite_is_an_error_too():
+    with pytest.raises(ExpectedError, match=r"evaluation after epoch 1.*point3"):
+        trained(validation=Line(spoil=3))
+
+
+def test_without_a_terminal_progress_is_plain_lines(capsys):
+    trained(epochs=2)
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("line: epoch 1/2  train ")
+    assert captured.err == ""
+    assert "\r" not in captured.out

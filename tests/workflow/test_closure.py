@@ -1,0 +1,178 @@
+"""What a stage's code is: all that its module imports in this project, and nothing else."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from workflow.closure import compare, read_constant, stage_closure, stage_modules
+from workflow.code_deps import differences, rewrite
+from workflow.dag import Stage, read_stages
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(**files: str) -> None:
+    """Files of a package `pipeline`, by name without suffix; `__` in a name stands for a folder."""
+    for name, text in {"__init__": '"""Docstring."""', **files}.items():
+        path = Path("pipeline") / (name if name.startswith("__") else name.replace("__", "/", 1))
+        path = path.with_name(f"{path.name}.py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+
+def closure(command: str = "python -m pipeline.stage") -> set[str]:
+    return {path.removeprefix("pipeline/") for path in stage_closure(command)}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import pipeline.a",
+        "import pipeline.a as b, os",
+        "from pipeline import a",
+        "from pipeline.a import something",
+        "from . import a",
+        "from .a import something",
+        "def late():\n    from pipeline import a",
+        "class C:\n    def late(self):\n        import pipeline.a",
+        "try:\n    from pipeline import a\nexcept ImportError:\n    pass",
+        "if True:\n    from pipeline import a",
+    ],
+)
+def test_imports_are_followed_at_any_depth(statement: str) -> None:
+    write(stage=statement, a="from pipeline.b import f", b="", unused="")
+    assert closure() == {"stage.py", "a.py", "b.py"}
+
+
+def test_imports_for_types_only_are_not() -> None:
+    write(stage="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pipeline import a", a="")
+    assert closure() == {"stage.py"}
+
+
+def test_a_circle_of_imports_ends() -> None:
+    write(stage="import pipeline.a", a="import pipeline.stage")
+    assert closure() == {"stage.py", "a.py"}
+
+
+def test_a_package_counts_where_it_does_something_or_is_asked_for() -> None:
+    write(stage="from pipeline import data, __version__\nimport pipeline.nn.layers")
+    write(__init__="__version__ = '1'", data____init__="'''Docstring.'''", nn____init__="import os")
+    write(nn__layers="")
+    Path("pipeline/__init__.py").write_text("__version__ = '1'")
+    assert closure() == {"stage.py", "__init__.py", "data/__init__.py", "nn/__init__.py", "nn/layers.py"}
+
+
+def test_a_keyed_stage_is_its_entry_and_its_key() -> None:
+    write(load____init__="", load____main__="import pipeline.entry", load__cells="", load__images="", entry="")
+    command = "python -m pipeline.load cells"
+    assert stage_modules(command) == ["pipeline.load.__main__", "pipeline.load.cells"]
+    assert closure(command) == {"load/__main__.py", "load/cells.py", "entry.py"}
+
+
+def test_a_template_counts_with_the_modules_beside_it() -> None:
+    write(stage="from pipeline.page import render", page__render="", page____init__="")
+    Path("pipeline/page/template.html").touch()
+    Path("pipeline/page/.template.html.swp").touch()
+    assert closure() == {"stage.py", "page/render.py", "page/template.html"}
+
+
+def stage_with(*deps: str) -> Stage:
+    return Stage("fit", "python -m pipeline.stage", deps, (), {}, (), 1, 1, 0, ())
+
+
+def test_the_comparison_names_what_is_lacking_and_what_is_too_much() -> None:
+    write(stage="from pipeline.nn import a", nn__a="", nn__b="", models__c="")
+    assert compare(stage_with("data/cells", "pipeline/stage.py", "pipeline/nn/a.py")).missing == ()
+    found = compare(stage_with("pipeline/stage.py", "pipeline/models", "pipeline/gone.py"))
+    assert found.missing == ("pipeline/nn/a.py",)
+    assert found.superfluous == ("pipeline/gone.py", "pipeline/models")
+    assert "fit: imported but not under its deps" in str(found)
+    assert "  - pipeline/nn/a.py" in str(found)
+
+
+def test_a_folder_stands_for_its_files_while_all_are_imported() -> None:
+    write(stage="from pipeline.nn import a, b", nn__a="", nn__b="")
+    assert differences([stage_with("pipeline/stage.py", "pipeline/nn")]) == []
+    write(nn__c="")
+    assert differences([stage_with("pipeline/stage.py", "pipeline/nn")])[0].superfluous == ("pipeline/nn",)
+
+
+DVC_YAML = """\
+# The DAG.
+stages:
+  load:
+    foreach:
+      cells:
+        source: "a.csv"   # the lab's file
+    do:
+      cmd: python -m pipeline.load ${key}
+      deps:
+        - ${item.source}
+        - pipeline/gone.py
+        - pipeline/load/${key}.py
+      outs:
+        - data/${key}
+      meta: {threads: 1, mem_mb: 100, gpu: 0}
+
+  fit:
+    cmd: python -m pipeline.stage
+    deps:
+      - data/cells   # what load makes
+    outs:
+      - fit.txt
+"""
+
+
+def test_dvc_yaml_is_corrected_with_its_comments_kept(project: Path) -> None:
+    write(load____main__="import pipeline.entry", load__cells="", entry="", stage="import pipeline.entry")
+    (project / "dvc.yaml").write_text(DVC_YAML)
+    assert rewrite(read_stages())
+    assert (project / "dvc.yaml").read_text() == DVC_YAML.replace(
+        "        - pipeline/gone.py\n        - pipeline/load/${key}.py\n",
+        "        - pipeline/entry.py\n        - pipeline/load/${key}.py\n        - pipeline/load/__main__.py\n",
+    ).replace(
+        "      - data/cells   # what load makes\n",
+        "      - data/cells   # what load makes\n      - pipeline/entry.py\n      - pipeline/stage.py\n",
+    )
+    assert differences(read_stages()) == []
+    assert not rewrite(read_stages())
+
+
+def test_what_only_one_key_needs_is_left_to_be_reported(project: Path) -> None:
+    write(load____main__="", load__cells="import pipeline.a", load__images="", a="", stage="")
+    two_keys = DVC_YAML.replace("    do:", '      images:\n        source: "b.csv"\n    do:').replace("data/cells", "x")
+    (project / "dvc.yaml").write_text(two_keys)
+    rewrite(read_stages())
+    (left,) = [found for found in differences(read_stages()) if found.address.startswith("load")]
+    assert (left.address, left.missing) == ("load@cells", ("pipeline/a.py",))
+
+
+def test_dvc_yaml_lists_each_stages_code_no_less_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = differences(read_stages())
+    assert not found, "\n".join(["run `make deps`:", *map(str, found)])
+
+
+def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    sections = {
+        stage.address: (read_constant(stage_modules(stage.command)[-1], "SECTION"),)
+        for stage in read_stages()
+        if stage.command
+    }
+    sections["report"] = ("params.yaml",)  # it shows all parameters
+    assert {stage.address: stage.params_listed for stage in read_stages() if stage.command} == sections
+
+
+def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for stage in read_stages():
+        if stage.command:
+            name, _, key = stage.address.partition("@")
+            assert stage.command == f"python -m pipeline.stages.{name} {key}".strip()

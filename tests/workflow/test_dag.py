@@ -1,0 +1,78 @@
+"""The contract with DVC's internal API: what the bridge reads of a project, exactly."""
+
+import re
+from pathlib import Path
+
+import dvc
+import pytest
+
+from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_installed_dvc_is_the_pinned_one() -> None:
+    pinned = re.search(r"^dvc==(.+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert dvc.__version__ == pinned[1]
+
+
+def test_stages_are_plain_resolved_and_in_order(project: Path) -> None:
+    load, fit, page = read_stages()
+    assert load == Stage(
+        address="load@cells",
+        command="cp raw.csv cells.txt",
+        deps=("raw.csv",),
+        outs=("cells.txt",),
+        params={},
+        params_listed=(),
+        threads=1,
+        mem_mb=200,
+        gpu=0,
+        upstream=(),
+    )
+    assert fit.deps == ("cells.txt", "code.py")
+    assert fit.outs == ("fit.txt", "score.json")
+    assert fit.params == {"fit": {"latent": 16, "threads": 2, "widths": [8, 8]}}
+    assert fit.params_listed == ("fit",)
+    assert (fit.threads, fit.mem_mb, fit.gpu) == (2, 4000, 1)
+    assert fit.upstream == ("load@cells",)
+    assert page.params_listed == ("params.yaml",)
+    assert set(page.params) == {"cells", "fit"}
+    assert page.upstream == ("fit",)
+    assert (page.threads, page.gpu) == (1, 0)
+
+
+def test_status_is_that_of_dvc(finished: Path, set_latent) -> None:
+    assert read_status() == {}
+    set_latent(8)
+    status = read_status()
+    assert status["fit"] == [{"changed deps": {"params.yaml": {"fit": "modified"}}}]
+    (finished / "fit.txt").unlink()
+    assert {"changed outs": {"fit.txt": "deleted"}} in read_status()["fit"]
+
+
+def test_lock_holds_what_each_stage_ran_with(project: Path) -> None:
+    assert read_lock() == {}
+
+
+def test_current_hashes_are_what_dvc_would_lock(finished: Path) -> None:
+    locked = {dep["path"]: dep["md5"] for dep in read_lock()["fit"]["deps"]}
+    assert current_hashes({"fit": ["code.py", "cells.txt"]}) == locked
+    (finished / "code.py").write_text("# v2\n")
+    now = current_hashes({"fit": ["code.py", "absent"]})
+    assert list(now) == ["code.py"]
+    assert now["code.py"] != locked["code.py"]
+
+
+@pytest.mark.parametrize("content", ["stages: [", "stages: {fit: {outs: [a]}}"])
+def test_a_broken_dvc_yaml_is_an_error_that_names_it(project: Path, content: str) -> None:
+    (project / "dvc.yaml").write_text(content)
+    with pytest.raises(DagError, match=r"dvc\.yaml"):
+        read_stages()
+
+
+def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DagError, match="not inside of a DVC repository"):
+        read_stages()

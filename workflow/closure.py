@@ -1,0 +1,177 @@
+"""The code a stage's result depends on: all that its module imports inside this project, by reading the source.
+
+A stage that lists less keeps stale results; one that lists more runs for nothing.
+"""
+
+import ast
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow.dag import Stage
+
+CODE_FOLDERS = ("pipeline", "workflow")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Code that dvc.yaml should list for a stage and does not, and the other way round; paths as DVC writes them."""
+
+    address: str
+    missing: tuple[str, ...]
+    superfluous: tuple[str, ...]
+
+    def __str__(self) -> str:
+        blocks = [
+            ("imported but not under its deps, so that its results would go stale", self.missing),
+            ("under its deps but never imported, so that it would run for nothing", self.superfluous),
+        ]
+        lines: list[str] = []
+        for title, paths in blocks:
+            if paths:
+                lines += [f"{self.address}: {title}:", *(f"  - {path}" for path in paths)]
+        return "\n".join(lines)
+
+
+def is_code(path: str) -> bool:
+    """Whether a dep is code of this project rather than data."""
+    return path.split("/")[0] in CODE_FOLDERS or path.endswith(".py")
+
+
+def compare(stage: Stage) -> Difference:
+    """What dvc.yaml lists as a stage's code against what the stage imports.
+
+    A folder stands for all files in it, and is superfluous as soon as one of them is not imported.
+    """
+    needed = stage_closure(stage.command)
+    listed = {path: _files_of(path) for path in stage.deps if path.split("/")[0] in CODE_FOLDERS}
+    covered = set().union(*listed.values())
+    return Difference(
+        stage.address,
+        tuple(sorted(needed - covered)),
+        tuple(sorted(path for path, files in listed.items() if not files or not files <= needed)),
+    )
+
+
+def stage_modules(command: str) -> list[str]:
+    """Modules that a command starts: of `python -m package key` the package's `__main__` and its module `key`."""
+    words = shlex.split(command)
+    if words[:2] != ["python", "-m"] or words[2].split(".")[0] not in CODE_FOLDERS:
+        return []
+    module, arguments = words[2], words[3:]
+    if _module_file(f"{module}.__main__") is None:
+        return [module]
+    keys = [f"{module}.{argument}" for argument in arguments]
+    return [f"{module}.__main__", *(key for key in keys if _module_file(key))]
+
+
+def stage_closure(command: str) -> set[str]:
+    """Files that a stage's command can run or read as code, relative to the root.
+
+    Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is not Python (a
+    template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a package that
+    is merely passed through counts only where it does something.
+    """
+    waiting = stage_modules(command)
+    seen: set[str] = set()
+    files: set[Path] = set()
+    while waiting:
+        module = waiting.pop()
+        file = _module_file(module)
+        if module in seen or file is None:
+            continue
+        seen.add(module)
+        files |= {file, *_package_data(file.parent)}
+        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+        waiting += _imports(tree, module, is_package=file.name == "__init__.py")
+        waiting += [package for package in _parents(module) if _does_something(package)]
+    return {file.as_posix() for file in files}
+
+
+def read_constant(module: str, name: str) -> str | None:
+    """The string that a module assigns to `name` at its top level, without importing it."""
+    file = _module_file(module)
+    if file is None:
+        return None
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(value))) if target == name:
+                return value
+    return None
+
+
+def _module_file(module: str) -> Path | None:
+    if module.split(".")[0] not in CODE_FOLDERS:
+        return None
+    path = Path(*module.split("."))
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+    """Modules named by the imports anywhere under a node."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                base = _base(node, module, is_package)
+                submodules = [f"{base}.{alias.name}" for alias in node.names]
+                found = [submodule for submodule in submodules if _module_file(submodule)]
+                yield from found
+                if len(found) < len(submodules):  # a name that the module itself defines
+                    yield base
+            case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+                for other in node.orelse:
+                    yield from _imports(other, module, is_package)
+            case _:
+                yield from _imports(node, module, is_package)
+
+
+def _base(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    """The module that `from ... import` names, relative imports resolved."""
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    package = parts[: len(parts) - node.level + is_package]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _parents(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts)))
+
+
+def _does_something(package: str) -> bool:
+    """Whether importing a package does more than set its docstring and constants such as `__version__`."""
+    file = _module_file(package)
+    if file is None:
+        return False
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name.startswith("__"):
+                continue
+        return True
+    return False
+
+
+def _package_data(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.iterdir() if path.is_file() and _is_source(path) and path.suffix != ".py")
+
+
+def _is_source(path: Path) -> bool:
+    """Not a cache, a hidden file, or what an editor leaves behind."""
+    return not path.name.startswith(".") and not path.name.endswith("~") and "__pycache__" not in path.parts
+
+
+def _files_of(path: str) -> set[str]:
+    """The file, or all files in the folder; none where it does not exist."""
+    where = Path(path)
+    if where.is_dir():
+        found: Iterable[Path] = (file for file in where.rglob("*") if file.is_file() and _is_source(file))
+    else:
+        found = [where] if where.is_file() else []
+    return {file.as_posix() for file in found}

@@ -1,0 +1,113 @@
+"""The stages of dvc.yaml as plain data: the only module that touches DVC's Python API, which is internal to DVC.
+
+The working directory is the project's root: DVC's addresses are relative to it.
+Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+
+class DagError(Exception):
+    """DVC cannot read the project: what it says, in one paragraph."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml, resolved: no templates left. Paths are relative to the project's root."""
+
+    address: str  # as `dvc repro` takes it: `vae_pretrain`, `ingest@perturbation`, or `data/cells.h5ad.dvc`
+    command: str  # empty for a file tracked by `dvc add`
+    deps: tuple[str, ...]  # without parameter files
+    outs: tuple[str, ...]
+    params: dict[str, Any]  # current value by key as dvc.yaml lists it; every top-level key where it lists a whole file
+    params_listed: tuple[str, ...]  # as dvc.yaml lists them; `params.yaml` where it lists the whole file
+    threads: int
+    mem_mb: int
+    gpu: int
+    upstream: tuple[str, ...]  # addresses of the stages whose outs this one reads, sorted
+
+
+@contextmanager
+def _open() -> Iterator[Repo]:
+    try:
+        with Repo() as repo:
+            yield repo
+    except DvcException as error:
+        raise DagError(str(error)) from error
+
+
+def read_stages() -> list[Stage]:
+    """All stages, each after the stages it depends on; ties are broken by their order in dvc.yaml."""
+    with _open() as repo:
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+        graph = repo.index.graph
+        upstream = {
+            address: tuple(sorted(successor.addressing for successor in graph.successors(stage)))
+            for address, stage in stages.items()
+        }
+        order = TopologicalSorter(upstream).static_order()
+        return [_plain(stages[address], upstream[address]) for address in order]
+
+
+def _plain(stage: Any, upstream: tuple[str, ...]) -> Stage:
+    meta = stage.meta or {}
+    parameter_files = stage.params if stage.cmd else []
+    params: dict[str, Any] = {}
+    listed: list[str] = []
+    for file in parameter_files:
+        params |= file.read_params()
+        listed += file.params or [file.def_path]
+    return Stage(
+        address=stage.addressing,
+        command=_command(stage.cmd),
+        deps=tuple(dep.def_path for dep in stage.deps if dep not in parameter_files),
+        outs=tuple(out.def_path for out in stage.outs),
+        params=params,
+        params_listed=tuple(listed),
+        threads=int(meta.get("threads", 1)),
+        mem_mb=int(meta.get("mem_mb", 1000)),
+        gpu=int(meta.get("gpu", 0)),
+        upstream=upstream,
+    )
+
+
+def _command(command: str | list[str] | None) -> str:
+    return "\n".join(command) if isinstance(command, list) else command or ""
+
+
+def read_status() -> dict[str, list[Any]]:
+    """What `dvc status --json` prints: by address, why each stage that is not up to date is not."""
+    with _open() as repo:
+        status: dict[str, list[Any]] = repo.status()
+        return status
+
+
+def read_lock() -> dict[str, dict[str, Any]]:
+    """The stages of dvc.lock by address: what each last ran with and made; empty before the first run."""
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return {}
+    content = yaml.load(lock.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    stages: dict[str, dict[str, Any]] = (content or {}).get("stages") or {}
+    return stages
+
+
+def current_hashes(paths: dict[str, list[str]]) -> dict[str, str]:
+    """Hash in the workspace of each dep in `paths` (by address), as DVC would write it into dvc.lock."""
+    hashes: dict[str, str] = {}
+    with _open() as repo:
+        for stage in repo.index.stages:
+            wanted = paths.get(stage.addressing, ())
+            for dep in stage.deps:
+                if dep.def_path in wanted and dep.def_path not in hashes and dep.exists:
+                    hashes[dep.def_path] = dep.get_hash().value
+    return hashes

@@ -1,0 +1,137 @@
+"""Why each stage would run or not: what DVC finds changed, from what to what."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow.closure import is_code
+from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status
+
+HASH_LETTERS = 8
+VALUE_LETTERS = 60  # a longer value, such as a list of held-out pairs, is cut
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`runs`: True, False, or None where that depends on whether the outputs of stages before it change."""
+
+    address: str
+    runs: bool | None
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        verdict = {True: "would run", False: "up to date", None: "runs if its input changes"}[self.runs]
+        return "\n".join([f"{self.address}: {verdict}", *(f"    {reason}" for reason in self.reasons)])
+
+
+def explain(only: str | None = None) -> list[Explanation]:
+    """An explanation for each stage in the order of the DAG, or for the one asked for.
+
+    DagError: no such stage, or DVC cannot read the project.
+    """
+    stages = read_stages()
+    addresses = [stage.address for stage in stages]
+    if only is not None and only not in addresses:
+        close = difflib.get_close_matches(only, addresses, n=1)
+        advice = f"did you mean {close[0]}?" if close else f"the stages are {', '.join(addresses)}"
+        raise DagError(f"no stage {only} in dvc.yaml; {advice}")
+    status, lock = read_status(), read_lock()
+    changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}
+    hashes = current_hashes(changed_deps)
+    made = {out for stage in stages for out in stage.outs}
+    verdicts: dict[str, bool | None] = {}
+    explanations = []
+    for stage in stages:
+        reasons = list(_reasons(stage, status.get(stage.address, []), lock.get(stage.address), hashes, made))
+        before = [address for address in stage.upstream if verdicts[address] is not False]
+        if not reasons and not before and stage.address in status:
+            reasons.append("DVC calls it changed")
+        verdicts[stage.address] = True if reasons else (None if before else False)
+        if before:
+            reasons.append(f"it comes after {', '.join(before)}")
+        explanations.append(Explanation(stage.address, verdicts[stage.address], tuple(reasons)))
+    return [explanation for explanation in explanations if only in (None, explanation.address)]
+
+
+def _reasons(
+    stage: Stage, entries: list[Any], locked: dict[str, Any] | None, hashes: Mapping[str, str], made: set[str]
+) -> Iterator[str]:
+    """What changed since dvc.lock; nothing for a stage that DVC calls clean."""
+    if not entries:
+        return
+    changed_deps = {path: what for path, what in _part(entries, "changed deps").items() if path in stage.deps}
+    missing = [path for path, what in changed_deps.items() if what == "deleted" and not _overlaps(path, made)]
+    yield from (f"input missing, and no stage makes it: {path}" for path in missing)
+    if stage.command and locked is None:
+        yield "it has never run"
+        return
+    locked = locked or {}
+    if "changed command" in entries:
+        yield f"command: {locked.get('cmd')} -> {stage.command}"
+    before = {dep["path"]: dep for dep in locked.get("deps", [])}
+    for path, what in changed_deps.items():
+        if what != "deleted":
+            yield _changed_dep(path, before.get(path), hashes.get(path))
+    yield from _changed_params(stage, locked)
+    for path, what in _part(entries, "changed outs").items():
+        yield f"output {'missing' if what in ('deleted', 'not in cache') else 'changed by hand'}: {path}"
+    if "always changed" in entries:
+        yield "it is declared to run always"
+
+
+def _part(entries: list[Any], name: str) -> dict[str, Any]:
+    for entry in entries:
+        if isinstance(entry, dict) and name in entry:
+            part: dict[str, Any] = entry[name]
+            return part
+    return {}
+
+
+def _overlaps(path: str, outs: Iterable[str]) -> bool:
+    """Whether one of the outs is the path, lies in it or contains it."""
+    return any(f"{path}/".startswith(f"{out}/") or f"{out}/".startswith(f"{path}/") for out in outs)
+
+
+def _changed_dep(path: str, before: dict[str, Any] | None, now: str | None) -> str:
+    kind = "code" if is_code(path) else "data"
+    if before is None:
+        return f"{kind} new among its deps: {path}"
+    old = before.get(before.get("hash", "md5"), "?")
+    return f"{kind} {path}: {_short(str(old))} -> {_short(now or '?')}"
+
+
+def _changed_params(stage: Stage, locked: dict[str, Any]) -> Iterator[str]:
+    """Each single value that differs, such as `vae.latent_intrinsic: 16 -> 8`."""
+    old: dict[str, Any] = {}
+    for values in locked.get("params", {}).values():
+        old |= _leaves(values)
+    new = _leaves(stage.params)
+    for key in [*new, *(key for key in old if key not in new)]:
+        if key not in old:
+            yield f"parameter {key}: new, {_shown(new[key])}"
+        elif key not in new:
+            yield f"parameter {key}: gone, was {_shown(old[key])}"
+        elif old[key] != new[key]:
+            yield f"parameter {key}: {_shown(old[key])} -> {_shown(new[key])}"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values that are not mappings themselves, by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= VALUE_LETTERS else f"{text[:VALUE_LETTERS]}..."
+
+
+def _short(digest: str) -> str:
+    return digest.removesuffix(".dir")[:HASH_LETTERS]

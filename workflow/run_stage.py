@@ -1,0 +1,75 @@
+"""One Snakemake job: `dvc repro` of one stage, then its stamp. Started as `python -m workflow.run_stage ADDRESS`."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import IO
+
+from workflow.dag import read_lock
+from workflow.stamps import write_failure, write_stamp
+
+ENGINE_CHECK_SECONDS = 0.2
+LINES_KEPT = 20  # of a failed stage, shown again when Snakemake ends
+
+# What DVC says after every stage about git and its remote: once per stage it would bury what the stages say.
+DVC_HINTS = (
+    "Generating lock file",
+    "Updating lock file",
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage true",
+    "Use `dvc push` to send your updates",
+    "Data and pipelines are up to date.",
+)
+
+
+def run_stage(address: str) -> int:
+    """Run one stage by DVC and write its stamp; DVC's exit code.
+
+    Every line of output is prefixed with the stage's address, since stages run side by side. Without
+    `--wait-for-lock` a second DVC process gives up after 3 s, and a finished stage can go unrecorded.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    environment = os.environ | {
+        # Stages say `python`: the one that runs Snakemake, also where its environment was not activated.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    engine = os.getppid()
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    # Ctrl-C reaches the stage and DVC as well; this process outlives them to report how they ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert process.stdout is not None
+    last_lines: deque[str] = deque(maxlen=LINES_KEPT)
+    printer = threading.Thread(target=_print_lines, args=(address, process.stdout, last_lines), daemon=True)
+    printer.start()
+    while process.poll() is None:
+        try:
+            process.wait(ENGINE_CHECK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if os.getppid() != engine:  # Snakemake was killed: go with it, or the next call would meet this one at work
+                process.kill()
+    printer.join()
+    if process.returncode == 0:
+        write_stamp(address, read_lock().get(address, {}))
+    else:
+        write_failure(address, last_lines)
+    return process.returncode
+
+
+def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
+    for line in stream:
+        if line.strip() and not line.startswith(DVC_HINTS):
+            last_lines.append(line.rstrip())
+            print(f"[{address}] {line.rstrip()}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(sys.argv[1]))
