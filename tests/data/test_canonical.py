@@ -62,7 +62,9 @@ def test_a_disk_that_refuses_is_an_os_error_and_no_crash(tmp_path, limit, rows):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    command = [sys.executable, "-c", LIMITED_WRITE, str(Path(__file__).parent), str(tmp_path / "cells.h5ad"), str(rows)]
+    # -B: under the limit the interpreter's own .pyc files would be cut off too, and stay so.
+    arguments = [str(Path(__file__).parent), str(tmp_path / "cells.h5ad"), str(rows)]
+    command = [sys.executable, "-B", "-c", LIMITED_WRITE, *arguments]
     done = subprocess.run(command, preexec_fn=refuse, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"OSError 27 {tmp_path / 'cells.h5ad'}"
