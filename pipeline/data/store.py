@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.arrow import to_numpy
 from pipeline.data.cells import Cells, concatenate
+from pipeline.data.doses import Doses, one_treatment_each
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json
 
@@ -67,6 +68,12 @@ class Store:
     genes: list[str]
     control: str
     categories: dict[str, list[str]]  # of each covariate: sorted labels, which the codes of Cells index
+
+    @property
+    def doses(self) -> Doses:
+        """What each perturbation label stands for; each is a treatment of its own where the data do not say more."""
+        labels = self.categories["perturbation"]
+        return Doses(self.dataset.get("doses") or one_treatment_each(labels, self.control))
 
     def cells(self, split: Split) -> int:
         """Number of cells of a split."""

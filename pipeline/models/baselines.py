@@ -17,14 +17,18 @@ from pipeline.data.groups import Group, Moments
 class Question:
     """What would these control cells of one cell type look like under this perturbation?
 
-    cell_type, perturbation, control: codes; start: control cells to start from; expression_BG: their log-normalised
-    expression; target: library size it was scaled to; known: moments of log-normalised expression of every group of
-    the training data, the cell type's own controls included, the group asked for not.
+    cell_type, perturbation, control: codes; p_P: the vector of the perturbation's doses, and doses_CP those of all
+    codes (see `pipeline.data.doses`; a perturbation without a code is one past the last); start: control cells to start
+    from; expression_BG: their log-normalised expression; target: library size it was scaled to; known: moments of
+    log-normalised expression of every group of the training data, the cell type's own controls included, the group
+    asked for not.
     """
 
     cell_type: int
     perturbation: int
     control: int
+    p_P: npt.NDArray[np.float32]
+    doses_CP: npt.NDArray[np.float32]
     start: Cells
     expression_BG: npt.NDArray[np.float32]
     target: float

@@ -1,6 +1,6 @@
 """The velocity field that carries a cell's z_int from unperturbed to perturbed, given its context.
 
-B: cells, D: dimensions of z_int, P: perturbations other than control, A: dimensions of α, J: basis fields.
+B: cells, D: dimensions of z_int, P: treatments, A: dimensions of α, J: basis fields.
 
     α = (adapter · p) ⊙ gate(cell type)         bias-free, so p = 0 gives α = 0 whatever the cell type
     v = base(z, t, context) + Σ_j coefficient_j(α) · basis_j(z, t, context)
@@ -36,7 +36,7 @@ class FlowField(nn.Module):
     def __init__(
         self,
         dimensions: int,
-        perturbations: int,
+        treatments: int,
         cell_types: int,
         batches: int,
         hidden: Sequence[int],
@@ -49,7 +49,7 @@ class FlowField(nn.Module):
         super().__init__()
         self.arguments: dict[str, Any] = {
             "dimensions": dimensions,
-            "perturbations": perturbations,
+            "treatments": treatments,
             "cell_types": cell_types,
             "batches": batches,
             "hidden": list(hidden),
@@ -63,12 +63,12 @@ class FlowField(nn.Module):
         self.time_embedding = time_embedding
         self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
         self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
-        self.adapter = nn.Linear(perturbations, perturbation_embedding, bias=False)
+        self.adapter = nn.Linear(treatments, perturbation_embedding, bias=False)
         self.gate = nn.Linear(covariate_embedding, perturbation_embedding)
         self.alpha_head = nn.Linear(perturbation_embedding, basis, bias=False)
         # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
         self.unseen_CP: Tensor
-        self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, perturbations))
+        self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, treatments))
         self.trunk = Perceptron(dimensions + time_embedding + 2 * covariate_embedding, hidden)
         self.base_head = nn.Linear(hidden[-1], dimensions)
         self.basis_head = nn.Linear(hidden[-1], basis * dimensions)

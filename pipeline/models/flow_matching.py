@@ -1,6 +1,6 @@
 """The loss that trains the flow field on pairs of latents.
 
-B: cells, D: dimensions of z_int, P: perturbations other than control.
+B: cells, D: dimensions of z_int, P: treatments.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Predicted cells: control cells carried along the flow and decoded.
 
-B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: perturbations other than control.
+B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: treatments.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def generate(
     method: str = "euler",
     names: Sequence[str] | None = None,
 ) -> Generated:
-    """What these control cells, given as counts, would look like under p (doses; see `perturbation_vectors`).
+    """What these control cells, given as counts, would look like under p (see `pipeline.data.doses`).
 
     Both models in eval mode. From `control` each cell's own z_int (posterior mean) is carried; from `noise` a sample of
     N(0, I) takes its place. Either way the cell keeps its z_tech (posterior mean) and its library size. An ODE value
@@ -70,12 +70,3 @@ def sample_counts(vae: Vae, generated: Generated, x_BG: Tensor, source: Source, 
     if source == "noise":
         return sample_negative_binomial(generated.log_mean_BG, log_theta_G, generator)
     return sample_counterfactual(x_BG, generated.start_log_mean_BG, generated.log_mean_BG, log_theta_G, generator)
-
-
-def perturbation_vectors(code_B: Tensor, control: int, categories: int) -> Tensor:
-    """One-hot doses, (B, categories − 1), of perturbation codes; without the control's column: its rows are zero.
-
-    Column j is category j below the control's code and category j + 1 from it on.
-    """
-    one_hot = torch.nn.functional.one_hot(code_B, categories).to(torch.float32)
-    return torch.cat([one_hot[:, :control], one_hot[:, control + 1 :]], dim=1)

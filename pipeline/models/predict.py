@@ -9,7 +9,7 @@ import torch
 from pipeline.data.expression import log_normalise
 from pipeline.models.baselines import Method, Prediction, Question
 from pipeline.models.flow import FlowField
-from pipeline.models.generate import Source, generate, perturbation_vectors, sample_counts
+from pipeline.models.generate import Source, generate, sample_counts
 from pipeline.models.latents import blocks, dense_tensors
 from pipeline.models.vae import Vae
 
@@ -31,11 +31,9 @@ def cfm_vc(vae: Vae, field: FlowField, source: Source, steps: int, seed: int, de
         generator = torch.Generator(device).manual_seed(int(code[0]))
         total_G = np.zeros(question.start.genes)
         population = []
-        perturbations = field.arguments["perturbations"] + 1  # control among them
         for cells in blocks(question.start):
             x_BG, cell_type_B, batch_B = dense_tensors(cells, device)
-            code_B = torch.full((len(cells),), question.perturbation, device=device)
-            p_BP = perturbation_vectors(code_B, question.control, perturbations)
+            p_BP = torch.from_numpy(question.p_P).to(device).expand(len(cells), -1)
             generated = generate(
                 vae,
                 field,

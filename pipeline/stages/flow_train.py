@@ -9,7 +9,6 @@ from pipeline.errors import ExpectedError
 from pipeline.files import sha256, write_json
 from pipeline.models.flow import FlowField
 from pipeline.models.flow_matching import FlowObjective
-from pipeline.models.generate import perturbation_vectors
 from pipeline.models.latents import intrinsic_latents
 from pipeline.models.vae import Vae
 from pipeline.params import Flow as FlowSettings
@@ -38,10 +37,11 @@ def run(settings: FlowSettings) -> None:
     control = store.categories["perturbation"].index(store.control)
     train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
+    doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
     with initial_weights(settings.seed):
         model = FlowField(
             dimensions=vae.arguments["latent_intrinsic"],
-            perturbations=len(store.categories["perturbation"]) - 1,
+            treatments=len(store.doses.treatments),
             cell_types=len(store.categories["cell_type"]),
             batches=len(store.categories["batch"]),
             hidden=settings.hidden,
@@ -52,8 +52,6 @@ def run(settings: FlowSettings) -> None:
             basis=settings.basis,
         )
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
-    codes = len(store.categories["perturbation"])
-    doses_CP = perturbation_vectors(torch.arange(codes), control, codes)
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
 
     progress = checkpoints("flow_train", settings, [STORE / DATASET, VAE / WEIGHTS])
@@ -74,6 +72,7 @@ def run(settings: FlowSettings) -> None:
             "source": settings.source,
             "control": store.control,
             "categories": store.categories,
+            "doses": store.doses.of_label,
             "provenance": {
                 "dataset_sha256": sha256(STORE / DATASET),
                 "vae_sha256": sha256(VAE / WEIGHTS),

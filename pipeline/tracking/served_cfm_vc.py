@@ -14,6 +14,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from pipeline.data.cells import Cells
+from pipeline.data.doses import Doses
 from pipeline.models.baselines import Question
 from pipeline.models.flow import FlowField
 from pipeline.models.predict import cfm_vc
@@ -30,6 +31,7 @@ class CfmVc(PythonModel):
         self.vae, _ = load_model(folders["vae"], Vae)
         self.field, trained = load_model(folders["flow"], FlowField)
         self.source = trained["source"]
+        self.doses = Doses(trained["doses"])
         self.controls = load_controls(folders["controls"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
@@ -43,14 +45,18 @@ class CfmVc(PythonModel):
         method = cfm_vc(self.vae, self.field, self.source, settings["steps"], settings["seed"], torch.device("cpu"))
         columns = (model_input[name].astype(str) for name in ("perturbation", "cell_type", "batch"))
         answers = [
-            method(question(self.controls, perturbation, cell_type, batch, settings["cells"], settings["seed"])).mean_G
+            method(
+                question(self.controls, self.doses, perturbation, cell_type, batch, settings["cells"], settings["seed"])
+            ).mean_G
             for perturbation, cell_type, batch in zip(*columns, strict=True)
         ]
         table = np.array(answers, dtype=np.float64).reshape(-1, len(self.controls.genes))
         return pd.DataFrame(table, columns=self.controls.genes, index=model_input.index)
 
 
-def question(controls: Controls, perturbation: str, cell_type: str, batch: str, most: int, seed: int) -> Question:
+def question(
+    controls: Controls, doses: Doses, perturbation: str, cell_type: str, batch: str, most: int, seed: int
+) -> Question:
     """The question that a row asks, from at most `most` controls of its cell type, of its own batch where there are."""
     codes = {
         "perturbation": _code(controls, "perturbation", perturbation),
@@ -69,6 +75,8 @@ def question(controls: Controls, perturbation: str, cell_type: str, batch: str, 
         cell_type=codes["cell_type"],
         perturbation=codes["perturbation"],
         control=controls.categories["perturbation"].index(controls.control),
+        p_P=doses.vector(doses.of_label[perturbation]),
+        doses_CP=doses.matrix(controls.categories["perturbation"]),
         start=Cells(**{**fields, "batch": np.full(len(rows), batch_code, dtype=np.int64)}),
         expression_BG=np.zeros((0, 0), dtype=np.float32),  # of use to baselines only
         target=controls.target,

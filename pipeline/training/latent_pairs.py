@@ -1,7 +1,6 @@
 """Minibatches for the flow: each cell's latent as a target, with the latent it is reached from.
 
-N: cells, D: dimensions of z_int, P: perturbations other than control,
-C: perturbation codes.
+N: cells, D: dimensions of z_int, P: treatments, C: perturbation codes.
 
 Sources. `noise`: a sample of N(0, I) for every cell. `control`: a control cell of the same context, which is the cell
 type and batch, or the cell type where that batch has no control of it. A control cell itself is paired with itself: the

@@ -7,6 +7,7 @@ from pipeline.data.groups import Moments
 from pipeline.models.baselines import BASELINES, Question, control_mean, perturbation_mean
 
 CONTROL, DRUG, OTHER = 0, 1, 2
+DOSES = np.array([[0, 0], [1, 0], [0, 1]], dtype=np.float32)
 
 
 def moments(*means):
@@ -28,7 +29,17 @@ def known():
 
 def question(known, perturbation=DRUG):
     expression = np.array([[0, 1, 4], [2, 1, 1]], dtype=np.float32)
-    return Question(2, perturbation, CONTROL, None, expression, 100.0, known)
+    return Question(
+        2,
+        perturbation,
+        CONTROL,
+        np.zeros(2, np.float32) if perturbation == 7 else DOSES[perturbation],
+        DOSES,
+        None,
+        expression,
+        100.0,
+        known,
+    )
 
 
 def test_control_mean_is_no_effect(known):

@@ -1,12 +1,10 @@
 import hypothesis
 import hypothesis.strategies as st
-import pytest
 import torch
 
 from pipeline.models.flow import FlowField
-from pipeline.models.generate import perturbation_vectors
 
-CELL_TYPES, BATCHES, PERTURBATIONS, DIMENSIONS = 4, 2, 3, 5
+CELL_TYPES, BATCHES, TREATMENTS, DIMENSIONS = 4, 2, 3, 5
 
 
 def field(seed: int = 0, scale: float = 1.0) -> FlowField:
@@ -14,7 +12,7 @@ def field(seed: int = 0, scale: float = 1.0) -> FlowField:
     torch.manual_seed(seed)
     model = FlowField(
         dimensions=DIMENSIONS,
-        perturbations=PERTURBATIONS,
+        treatments=TREATMENTS,
         cell_types=CELL_TYPES,
         batches=BATCHES,
         hidden=[16, 12],
@@ -49,7 +47,7 @@ def test_a_control_follows_the_base_field_bit_for_bit(seed, log_scale, cell_type
             model.base_head.weight.zero_()
             model.base_head.bias.fill_(-0.0)
     z, t = torch.randn(3, DIMENSIONS), torch.rand(3)
-    p = torch.zeros(3, PERTURBATIONS)
+    p = torch.zeros(3, TREATMENTS)
     p[1, 0] = 1.0  # a perturbed cell in the same minibatch
     condition = model.condition(p, torch.full((3,), cell_type), torch.full((3,), batch))
     assert (condition.coefficient_BJ[[0, 2]] == 0).all()
@@ -62,7 +60,7 @@ def test_a_perturbation_changes_the_field_of_every_cell_type():
     model = field()
     z, t = torch.randn(CELL_TYPES, DIMENSIONS), torch.rand(CELL_TYPES)
     codes = torch.arange(CELL_TYPES)
-    p = torch.zeros(CELL_TYPES, PERTURBATIONS)
+    p = torch.zeros(CELL_TYPES, TREATMENTS)
     p[:, 1] = 1
     condition = model.condition(p, codes, torch.zeros_like(codes))
     base, basis = model.heads(z, t, condition.context_BC)
@@ -83,7 +81,7 @@ def test_coefficients_depend_on_the_cell_type_and_add_up_over_doses():
 
 def test_controls_train_the_base_and_nothing_of_the_perturbation():
     model = field()
-    p, codes = torch.zeros(4, PERTURBATIONS), torch.zeros(4, dtype=torch.int64)
+    p, codes = torch.zeros(4, TREATMENTS), torch.zeros(4, dtype=torch.int64)
     model(torch.randn(4, DIMENSIONS), torch.rand(4), model.condition(p, codes, codes)).square().sum().backward()
     touched = {name for name, w in model.named_parameters() if w.grad is not None and w.grad.abs().sum() > 0}
     assert not any(name.startswith(("adapter", "gate", "alpha_head", "basis_head")) for name in touched)
@@ -92,18 +90,10 @@ def test_controls_train_the_base_and_nothing_of_the_perturbation():
 
 def test_an_untrained_field_stands_still():
     torch.manual_seed(0)
-    model = FlowField(DIMENSIONS, PERTURBATIONS, CELL_TYPES, BATCHES, [8], 4, 2, 0.0, 3, 2)
+    model = FlowField(DIMENSIONS, TREATMENTS, CELL_TYPES, BATCHES, [8], 4, 2, 0.0, 3, 2)
     codes = torch.zeros(3, dtype=torch.int64)
     velocity = model(torch.randn(3, DIMENSIONS), torch.rand(3), model.condition(torch.ones(3, 3), codes, codes))
     assert (velocity == 0).all()
-
-
-@pytest.mark.parametrize("control", [0, 1, 3])
-def test_perturbation_vectors_leave_the_control_out(control):
-    p = perturbation_vectors(torch.arange(4), control, 4)
-    assert (p[control] == 0).all()
-    others = [code for code in range(4) if code != control]
-    assert torch.equal(p[others], torch.eye(3))
 
 
 def test_an_unseen_pair_is_answered_as_by_an_unknown_cell_type():
@@ -127,7 +117,7 @@ def test_a_field_that_remembers_nothing_or_knows_no_unknown_takes_every_pair_as_
     doses = torch.tensor([[1.0, 0, 0]])
     fresh, untrained = field(), field()
     untrained.cell_type.dropout = 0.0
-    untrained.remember(torch.zeros(1, PERTURBATIONS), torch.zeros(1, dtype=torch.int64))
+    untrained.remember(torch.zeros(1, TREATMENTS), torch.zeros(1, dtype=torch.int64))
     for model in (fresh, untrained):
         own, unknown = (model.condition(doses, torch.tensor([c]), torch.tensor([0])) for c in (0, CELL_TYPES))
         assert not torch.equal(own.context_BC, unknown.context_BC)

@@ -111,7 +111,8 @@ class Project:
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter)
         save_model(Path("models/perturbation/vae"), vae, {})
-        save_model(Path("models/perturbation/flow"), field, {"source": source})
+        doses = {"control": {}, "drug": {"drug": 1.0}, "toxin": {"toxin": 1.0}}
+        save_model(Path("models/perturbation/flow"), field, {"source": source, "doses": doses})
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["flow_train"] = {
             "cmd": "python -m pipeline.stages.flow_train",

@@ -59,6 +59,7 @@ def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
     import torch
 
+    from pipeline.data.doses import Doses
     from pipeline.data.store import open_store as open_cells
     from pipeline.models.flow import FlowField
     from pipeline.models.predict import cfm_vc
@@ -71,9 +72,9 @@ def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
     served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
     vae, _ = load_model(Path("models/perturbation/vae"), Vae)
-    field, _ = load_model(Path("models/perturbation/flow"), FlowField)
+    field, trained_flow = load_model(Path("models/perturbation/flow"), FlowField)
     controls = sample_controls(open_cells(Path("data/processed/perturbation")))
-    asked = question(controls, "toxin", "B", "b", 10, 3)
+    asked = question(controls, Doses(trained_flow["doses"]), "toxin", "B", "b", 10, 3)
     assert set(asked.start.batch) == {1}
     assert len(asked.start) == 10
     expected = cfm_vc(vae, field, "control", 4, 3, torch.device("cpu"))(asked).mean_G

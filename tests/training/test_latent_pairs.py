@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from pipeline.errors import ExpectedError
-from pipeline.models.generate import perturbation_vectors
 from pipeline.training.latent_pairs import CHUNK, EncodedCells, LatentPairs, Pairing
 
 CPU = torch.device("cpu")
@@ -21,7 +20,7 @@ def encoded(cells=600, seed=0, **fixed) -> EncodedCells:
 
 def pairs(cells, source="control", coupling="ot", seed=0, controls=None, **more) -> LatentPairs:
     pairing = Pairing(source, coupling, CONTROL, ["B", "T"])
-    doses = perturbation_vectors(torch.arange(3), CONTROL, 3)
+    doses = torch.tensor([[1.0, 0], [0, 0], [0, 1]])
     return LatentPairs(cells, controls or cells, pairing, doses, 128, CPU, seed, **more)
 
 

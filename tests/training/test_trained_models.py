@@ -9,7 +9,7 @@ from pipeline.data.cells import Cells, pointers
 from pipeline.data.resident import ResidentCounts
 from pipeline.models.flow import FlowField
 from pipeline.models.flow_matching import FlowObjective
-from pipeline.models.generate import generate, perturbation_vectors
+from pipeline.models.generate import generate
 from pipeline.models.latents import dense_tensors, intrinsic_latents
 from pipeline.models.marginal import marginal_negative_binomial
 from pipeline.models.vae import Vae, VaeObjective
@@ -154,7 +154,7 @@ def test_the_flow_predicts_the_change(trained, train, validation, source, coupli
     old, new = encoded(model, train), encoded(model, validation)
     with initial_weights(0):
         field = FlowField(8, PERTURBATIONS - 1, CELL_TYPES, BATCHES, [64, 64], 8, 4, 0.1, 8, 4)
-    doses = perturbation_vectors(torch.arange(2), CONTROL, 2)
+    doses = torch.arange(2.0)[:, None]
     pairing = Pairing(source, coupling, CONTROL, ["a", "b", "c"])
     batches = (
         LatentPairs(old, old, pairing, doses, 128, CPU, 0),

@@ -78,6 +78,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
     """Put every held-out group to every method, and score the answers; the truth's halves come last, as the ceiling."""
     findings = Findings()
     simulated = simulated_truth(store)
+    doses_CP = store.doses.matrix(store.categories["perturbation"])
     for group in held_out.groups:
         control_G = held_out.known[group.cell_type, held_out.control].mean_G
         true_BG = _expression(group.truth_cells, held_out.target)
@@ -89,6 +90,8 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
             group.cell_type,
             group.perturbation,
             held_out.control,
+            doses_CP[group.perturbation],
+            doses_CP,
             group.control_cells,
             control_BG,
             held_out.target,

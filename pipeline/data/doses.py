@@ -1,0 +1,56 @@
+"""What a perturbation label stands for: treatments with doses, and the vector of them that models condition on.
+
+C: perturbation labels, P: treatments. "A+B" may stand for two treatments, "A@10" for one of them at a dose of 10; which
+label means what is settled once, at ingest, and kept as plain data: {label: {treatment: dose}}, {} for the control.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Doses:
+    """The treatments behind each label of the training data."""
+
+    of_label: Mapping[str, Mapping[str, float]]
+
+    @cached_property
+    def treatments(self) -> list[str]:
+        """All treatments, sorted: what the entries of a vector stand for."""
+        return sorted({treatment for doses in self.of_label.values() for treatment in doses})
+
+    def range_of(self, treatment: str) -> tuple[float, float]:
+        """Smallest and largest dose of a treatment in the training data; KeyError for one that is not in it."""
+        found = [doses[treatment] for doses in self.of_label.values() if treatment in doses]
+        if not found:
+            raise KeyError(treatment)
+        return min(found), max(found)
+
+    def vector(self, doses: Mapping[str, float]) -> Vector:
+        """The vector (P,) of these treatments: zero where there is none, 1 at a treatment's largest dose in training.
+
+        Between, log(1 + dose / smallest) / log(1 + largest / smallest), since doses come in ratios: it does not depend
+        on the unit, is 0 at no dose, and goes on past the largest. KeyError for a treatment that training never saw.
+        """
+        p_P = np.zeros(len(self.treatments), np.float32)
+        for treatment, dose in doses.items():
+            smallest, largest = self.range_of(treatment)
+            p_P[self.treatments.index(treatment)] = math.log1p(dose / smallest) / math.log1p(largest / smallest)
+        return p_P
+
+    def matrix(self, labels: Sequence[str]) -> Vector:
+        """The vector of every label, (C, P)."""
+        rows = [self.vector(self.of_label[label]) for label in labels]
+        return np.stack(rows) if rows else np.zeros((0, len(self.treatments)), np.float32)
+
+
+def one_treatment_each(labels: Sequence[str], control: str) -> dict[str, dict[str, float]]:
+    """Each label but the control is a treatment of its own, at dose 1."""
+    return {label: {} if label == control else {label: 1.0} for label in labels}
