@@ -69,6 +69,9 @@ class IngestPerturbation(Section):
     counts: Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$")]
     columns: PerturbationColumns
     control: str
+    dose: ObsColumn | None = None
+    combination: Annotated[str, Field(min_length=1)] | None = None
+    spatial: str | None = None
 
     @field_validator("path")
     @classmethod

@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-KINDS = {np.dtype(np.int32): pa.int32(), np.dtype(np.int64): pa.int64(), np.dtype(np.float64): pa.float64()}
+KINDS = {
+    np.dtype(np.int32): pa.int32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float32): pa.float32(),
+    np.dtype(np.float64): pa.float64(),
+}
 
 
 def numbers(values: npt.NDArray[Any]) -> pa.Array:
-    """int32, int64 or float64 values, (N,), as a column without nulls."""
+    """int32, int64, float32 or float64 values, (N,), as a column without nulls."""
     values = np.ascontiguousarray(values)
     return pa.Array.from_buffers(KINDS[values.dtype], len(values), [None, pa.py_buffer(values)])
 

@@ -2,10 +2,13 @@
 
 X is CSR of int32 counts, uncompressed (a cache that is read at memory speed; DVC and the parquet store compress), genes
 ascending inside a cell and no explicit zeros; obs holds the cells' names and categorical covariates, var the genes'
-names. anndata.read_h5ad reads it like any other file.
+names. Where there are spatial coordinates, obsm/spatial holds them, and where labels stand for doses or combinations,
+uns/doses says for which, as JSON (a label may hold any character, a key of HDF5 may not). anndata.read_h5ad reads it
+like any other file.
 """
 
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.coordinates import Coordinates
 from pipeline.data.h5ad import Column
 
 ENTRIES_PER_CHUNK = 262_144  # of an HDF5 chunk: 1 MiB of int32
@@ -78,8 +82,17 @@ class CanonicalWriter:
         self._cells += len(indptr) - 1
         self._stream.raise_fault()
 
-    def finish(self, names: Iterable[list[str]], columns: Mapping[str, Column]) -> None:
-        """Add the cells' names, in blocks, and their covariates, each without a missing value."""
+    def finish(
+        self,
+        names: Iterable[list[str]],
+        columns: Mapping[str, Column],
+        doses: Mapping[str, Mapping[str, float]] | None = None,
+        spatial: Coordinates | None = None,
+    ) -> None:
+        """Add the cells' names, in blocks, and their covariates, each without a missing value.
+
+        doses: {perturbation label: {treatment: dose}}; spatial: coordinates (N, S).
+        """
         self._counts.attrs["shape"] = np.array([self._cells, self._genes])
         self._counts.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
         table = _table(self._file, "obs", tuple(columns))
@@ -95,6 +108,14 @@ class CanonicalWriter:
                 {"encoding-type": "array", "encoding-version": "0.2.0"}
             )
             _append(_strings(group, "categories"), column.labels)
+        if doses is not None:
+            text = self._file["uns"].create_dataset("doses", data=json.dumps(doses), dtype=h5py.string_dtype())
+            text.attrs.update({"encoding-type": "string", "encoding-version": "0.2.0"})
+        if spatial is not None:
+            self._file["obsm"].create_dataset("spatial", data=spatial).attrs.update(
+                {"encoding-type": "array", "encoding-version": "0.2.0"}
+            )
+        self._stream.raise_fault()
 
 
 @contextmanager

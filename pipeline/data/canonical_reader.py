@@ -1,5 +1,6 @@
 """Reading the canonical AnnData that ingest writes: any run of cells, with memory for that run only."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock, reading
 from pipeline.data.h5ad import Column, open_h5ad, read_column, read_names
 from pipeline.errors import ExpectedError
@@ -18,6 +20,7 @@ class CanonicalReader:
 
     def __init__(self, file: Any, path: Path) -> None:
         self._path = path
+        self._file = file
         try:
             self._indptr, self._indices, self._counts = (file["X"][name] for name in ("indptr", "indices", "data"))
             self._names = file["obs"]["_index"]
@@ -39,6 +42,24 @@ class CanonicalReader:
         if len(column.codes) != self.cells or (column.codes < 0).any():
             raise self._foreign(f"obs has cells without a {name}")
         return column
+
+    def doses(self) -> dict[str, dict[str, float]] | None:
+        """{perturbation label: {treatment: dose}}, or None where each label is a treatment of its own."""
+        if "doses" not in self._file.get("uns", ()):
+            return None
+        with reading(self._path):
+            doses: dict[str, dict[str, float]] = json.loads(self._file["uns"]["doses"][()])
+        return doses
+
+    def spatial(self) -> Coordinates | None:
+        """Spatial coordinates of all cells, (N, S), in the unit of the input; None where there are none."""
+        if "spatial" not in self._file.get("obsm", ()):
+            return None
+        with reading(self._path):
+            places_NS: Coordinates = self._file["obsm"]["spatial"][:]
+        if len(places_NS) != self.cells:
+            raise self._foreign("it has spatial coordinates of another number of cells")
+        return places_NS
 
     def block(self, start: int, stop: int) -> CsrBlock:
         """Counts of the cells from `start` to before `stop`: no explicit zeros, genes ascending inside each cell."""

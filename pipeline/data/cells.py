@@ -1,6 +1,6 @@
 """Cells in memory: sparse counts with their covariates, as plain arrays.
 
-Axes: N cells, G genes, and B rows asked for.
+Axes: N cells, G genes, S spatial dimensions, and B rows asked for.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[Any] | slice
+Places = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Cells:
     cell_type: npt.NDArray[np.int64]  # (N,)
     batch: npt.NDArray[np.int64]  # (N,)
     library_size: npt.NDArray[np.int64]  # (N,) counts over the genes held here
+    spatial: Places | None = None  # (N, S) in the store's frame (pipeline.data.coordinates); None where there are none
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -54,6 +56,7 @@ class Cells:
             cell_type=self.cell_type[rows],
             batch=self.batch[rows],
             library_size=self.library_size[rows],
+            spatial=None if self.spatial is None else self.spatial[rows],
         )
 
     def _entries(self, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
@@ -82,7 +85,7 @@ def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt
 
 
 def concatenate(parts: list[Cells]) -> Cells:
-    """All cells of one or more parts, in order."""
+    """All cells of one or more parts, in order; ValueError where some parts have spatial coordinates and some not."""
     if len(parts) == 1:
         return parts[0]
     return Cells(
@@ -95,4 +98,12 @@ def concatenate(parts: list[Cells]) -> Cells:
         cell_type=np.concatenate([part.cell_type for part in parts]),
         batch=np.concatenate([part.batch for part in parts]),
         library_size=np.concatenate([part.library_size for part in parts]),
+        spatial=_all_places([part.spatial for part in parts]),
     )
+
+
+def _all_places(parts: list[Places | None]) -> Places | None:
+    known = [part for part in parts if part is not None]
+    if known and len(known) < len(parts):
+        raise ValueError("cells with and without spatial coordinates cannot be joined")
+    return np.concatenate(known) if known else None

@@ -4,7 +4,6 @@ A new kind of data set is one more entry of CONTRACTS: its slots, and rules over
 reported at once; only a file that cannot be read at all stops the check early.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from pipeline.data import covariate_rules as rules
 from pipeline.data.canonical import canonical_file
+from pipeline.data.coordinates import Coordinates
 from pipeline.data.count_checks import CountCheck, check_shape, rows_per_block
 from pipeline.data.h5ad import (
     MISSING,
@@ -27,7 +27,10 @@ from pipeline.data.h5ad import (
     read_column,
     read_names,
 )
-from pipeline.data.source import Findings, Source, counted, listed
+from pipeline.data.positions import read_positions
+from pipeline.data.source import Findings, Source, close_to, counted, listed
+from pipeline.data.treatment_labels import LabelDoses, settle_labels
+from pipeline.params import ObsColumn
 
 Place = Literal["counts", "obs", "obsm"]
 Rule = Callable[[Source, Mapping[str, Column], Findings], None]
@@ -41,6 +44,7 @@ class Slot:
     place: Place
     type: str
     meaning: str
+    optional: bool = False  # if so, params.yaml may leave it null
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ CONTRACTS = {
             Slot("perturbation", "obs", "label", "what was done to the cell; one label is the control"),
             Slot("cell_type", "obs", "label", "the context that an effect is measured in"),
             Slot("batch", "obs", "label", "donor, plate or run: the technical origin of the cell"),
+            Slot("dose", "obs", "number", "dose of what was done to the cell", optional=True),
+            Slot("spatial", "obsm", "number", "position of the cell, 2 or 3 coordinates", optional=True),
         ),
         rules=(
             (rules.control_occurs, ("perturbation",)),
@@ -76,6 +82,7 @@ class Accepted:
     genes: int
     columns: dict[str, Column]
     notes: list[str]
+    doses: LabelDoses | None = None  # where the source has doses or combinations
 
 
 def accept(contract: Contract, source: Source, target: Path) -> Accepted:
@@ -85,43 +92,40 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
     60 bytes per cell for covariates and the search for repeated names.
     """
     findings = Findings()
-    columns = _read_columns(contract, source, findings)
+    columns, doses = _read_columns(contract, source, findings)
     for rule, needed in contract.rules:
         if set(needed) <= set(columns):
             rule(source, columns, findings)
     cells = _check_cell_names(source, findings)
+    spatial = None if source.spatial is None else read_positions(source, source.spatial, cells, findings)
     places = count_places(source.path)
     axis: Names = "raw/var" if source.counts == "raw/X" and source.counts in places else "var"
     genes = read_names(source.path, axis)
     _check_gene_names(genes, axis, findings)
     if source.counts in places:
-        _copy_counts(source, cells, genes, columns, target, findings)
+        _copy_counts(source, cells, genes, columns, doses, spatial, target, findings)
     else:
-        mend = f"set {source.key('counts')} to the place of the raw counts{_close(source.counts, places)}"
+        mend = f"set {source.key('counts')} to the place of the raw counts{close_to(source.counts, places)}"
         findings.problem(f"counts in {source.counts}", f"matrices in {listed(places)} only", "a matrix there", mend)
     findings.raise_problems(source.path)
-    return Accepted(cells, len(genes), columns, findings.notes)
+    return Accepted(cells, len(genes), columns, findings.notes, doses)
 
 
-def _read_columns(contract: Contract, source: Source, findings: Findings) -> dict[str, Column]:
-    """Covariates that could be read; a cell without a label is a problem, but the other cells still tell of others."""
-    found = obs_columns(source.path)
+def _read_columns(
+    contract: Contract, source: Source, findings: Findings
+) -> tuple[dict[str, Column], LabelDoses | None]:
+    """Covariates that could be read; a cell without a label is a problem, but the other cells still tell of others.
+
+    With doses or combinations, the perturbation column says both, and what each of its labels stands for comes second.
+    """
     columns: dict[str, Column] = {}
     for slot in contract.slots:
-        if slot.place != "obs":
+        if slot.place != "obs" or slot.optional:
             continue
-        wanted = source.columns[slot.name]
-        key = source.key(f"columns.{slot.name}")
-        if wanted.column not in found:
-            guess = _close(wanted.column, found)
-            findings.problem(
-                source.column(slot.name),
-                f"no such column; there are {listed(found, 20)}",
-                slot.meaning,
-                f"set {key} to the column that holds it{guess}",
-            )
+        wanted, key = source.columns[slot.name], source.key(f"columns.{slot.name}")
+        column = _read_column(source, slot, wanted, key, findings)
+        if column is None:
             continue
-        column = read_column(source.path, wanted.column, wanted.pattern)
         columns[slot.name] = column
         unmatched, missing = (int((column.codes == code).sum()) for code in (UNMATCHED, MISSING))
         if unmatched:
@@ -139,7 +143,29 @@ def _read_columns(contract: Contract, source: Source, findings: Findings) -> dic
                 "a label for every cell",
                 "label these cells or drop them from the file",
             )
-    return columns
+    if source.dose is None and source.combination is None:
+        return columns, None
+    (slot,) = (slot for slot in contract.slots if slot.name == "dose")
+    dose = _read_column(source, slot, source.dose, source.key("dose"), findings) if source.dose is not None else None
+    labels = columns.pop("perturbation", None)
+    if labels is None or (source.dose is not None and dose is None):
+        return columns, None  # told already; without doses the labels would mislead the rules
+    settled, doses = settle_labels(source, labels, dose, findings)
+    return {"perturbation": settled, **columns}, doses
+
+
+def _read_column(source: Source, slot: Slot, wanted: ObsColumn, key: str, findings: Findings) -> Column | None:
+    """The obs column of a slot, or None, which is a problem, where the file has no such column."""
+    found = obs_columns(source.path)
+    if wanted.column in found:
+        return read_column(source.path, wanted.column, wanted.pattern)
+    findings.problem(
+        f"obs column {wanted.column!r} ({slot.name})",
+        f"no such column; there are {listed(found, 20)}",
+        slot.meaning,
+        f"set {key} to the column that holds it{close_to(wanted.column, found)}",
+    )
+    return None
 
 
 def _check_cell_names(source: Source, findings: Findings) -> int:
@@ -188,7 +214,14 @@ def _duplicates(repeated: list[str], where: str, call: str, findings: Findings) 
 
 
 def _copy_counts(
-    source: Source, cells: int, genes: list[str], columns: dict[str, Column], target: Path, findings: Findings
+    source: Source,
+    cells: int,
+    genes: list[str],
+    columns: dict[str, Column],
+    doses: LabelDoses | None,
+    spatial: Coordinates | None,
+    target: Path,
+    findings: Findings,
 ) -> None:
     """Stream the counts into the canonical file; once a problem is known, they are only checked."""
     check = CountCheck(len(genes))
@@ -201,9 +234,4 @@ def _copy_counts(
                 writer.append(canonical.indptr, canonical.indices, canonical.counts)
         check.report(source, findings)
         if not findings.problems:
-            writer.finish(name_blocks(source.path, "obs"), columns)
-
-
-def _close(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f", perhaps {close[0]!r}" if close else ""
+            writer.finish(name_blocks(source.path, "obs"), columns, doses, spatial)

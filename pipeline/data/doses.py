@@ -51,6 +51,38 @@ class Doses:
         return np.stack(rows) if rows else np.zeros((0, len(self.treatments)), np.float32)
 
 
+def treatments_of(label: str, separator: str | None, control: str) -> list[str]:
+    """The treatments that a label names, sorted: "B+A" and "A+B" are the same two, "A+<control>" is A, control is none.
+
+    separator: between the treatments of a combination; None: a label is one treatment. ValueError where a part is empty
+    or a treatment is named twice.
+    """
+    if label == control:
+        return []
+    if separator is None:
+        return [label]
+    parts = [part.strip() for part in label.split(separator)]
+    if "" in parts:
+        raise ValueError("a part of it is empty")
+    treatments = sorted(part for part in parts if part != control)
+    if len(set(treatments)) < len(treatments):
+        raise ValueError("it names a treatment twice")
+    return treatments
+
+
+def label_of(doses: Mapping[str, float], separator: str | None, control: str, with_dose: bool) -> str:
+    """The label of treatments at one common dose: "A+B", or "A+B@10" with its dose; the control's where there is none.
+
+    A dose is written as short as it can be without losing digits.
+    """
+    if not doses:
+        return control
+    label = (separator or "").join(sorted(doses))
+    (dose,) = set(doses.values())
+    short = f"{dose:g}"
+    return f"{label}@{short if float(short) == dose else repr(dose)}" if with_dose else label
+
+
 def one_treatment_each(labels: Sequence[str], control: str) -> dict[str, dict[str, float]]:
     """Each label but the control is a treatment of its own, at dose 1."""
     return {label: {} if label == control else {label: 1.0} for label in labels}

@@ -119,6 +119,19 @@ def read_column(path: Path, column: str, pattern: str | None = None) -> Column:
     return Column(rank[codes], labels, list(unmatched))
 
 
+def obsm_keys(path: Path) -> list[str]:
+    """Names of what obsm holds."""
+    with open_h5ad(path) as file:
+        return list(file.get("obsm", ()))
+
+
+def read_obsm(path: Path, key: str) -> npt.NDArray[Any] | None:
+    """An array of obsm, (cells, dimensions); None where `key` holds something else than an array of numbers."""
+    with open_h5ad(path) as file, reading(path):
+        node = file["obsm"][key]
+        return node[:] if isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu" else None
+
+
 def name_blocks(path: Path, axis: Names, rows: int = LABELS_PER_BLOCK) -> Iterator[list[str]]:
     """Cell names (obs) or gene names (var, raw/var), `rows` at a time."""
     with open_h5ad(path) as file:
@@ -188,7 +201,9 @@ def _texts(dataset: Any, block: slice) -> list[str]:
         return [value.decode("utf-8", "replace") for value in dataset[block]]
     values = dataset[block]
     if values.dtype.kind == "f":
-        return [str(int(value)) if value.is_integer() else str(value) for value in values.tolist()]
+        # Not tolist() for the shorter floats, which would print the digits of a double: 0.1 as 0.10000000149011612.
+        every = values.tolist() if values.dtype == np.float64 else values
+        return [str(int(value)) if value.is_integer() else str(value) for value in every]
     return [str(value) for value in values.tolist()]
 
 

@@ -1,8 +1,12 @@
 """A lab's file as params.yaml points at it, and what is found wrong with it."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.errors import ExpectedError
 from pipeline.params import ObsColumn
@@ -17,6 +21,9 @@ class Source:
     counts: str  # X, raw/X or layers/<name>
     columns: Mapping[str, ObsColumn]
     control: str
+    dose: ObsColumn | None = None
+    combination: str | None = None  # separator of the treatments in a label
+    spatial: str | None = None  # key of obsm
 
     def key(self, name: str) -> str:
         """The full name of a key in this source's section of params.yaml."""
@@ -68,3 +75,14 @@ def listed(names: Iterable[object], limit: int = 8) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, as in "1 cell" and "2,000 cells"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def cell_numbers(places: npt.NDArray[np.int64]) -> str:
+    """The first few of these cells for a message, by number from 1 on."""
+    return ("cell " if len(places) == 1 else "cells ") + ", ".join(str(place + 1) for place in places[:3])
+
+
+def close_to(name: str, known: list[str]) -> str:
+    """The end of an advice: the known name that is most like this one, if one is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f", perhaps {close[0]!r}" if close else ""

@@ -5,7 +5,7 @@ cells, C cell types, P perturbations; a group is a pair of codes.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ class Groups:
     cell_types: list[str]
     perturbations: list[str]
     control: str
+    doses: Mapping[str, Mapping[str, float]]  # the treatments behind each perturbation
 
     def sizes(self, kept_N: Mask | slice = slice(None)) -> Sizes:
         """Cells per group, (C, P), among the chosen cells."""
@@ -85,8 +86,8 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
 def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:
     """Every group that occurs must have enough kept cells, and every held-out one what its prediction starts from.
 
-    That is control cells of its cell type, and its perturbation in another cell type that is trained on. One
-    ExpectedError lists all that is wrong.
+    That is control cells of its cell type, and each treatment of its perturbation in some group that is trained on: at
+    another dose or in another combination will do. One ExpectedError lists all that is wrong.
     """
     before_CP, after_CP = groups.sizes(), groups.sizes(kept_N)
     small = [(int(c), int(p)) for c, p in np.argwhere((before_CP > 0) & (after_CP < min_cells))]
@@ -101,6 +102,12 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
     trained_CP = after_CP.copy()
     for group in held_out:
         trained_CP[group] = 0
+    learned = {
+        treatment
+        for perturbation, cells in zip(groups.perturbations, trained_CP.sum(axis=0), strict=True)
+        if cells
+        for treatment in groups.doses[perturbation]
+    }
     problems = []
     for group in held_out:
         if trained_CP[group[0], control] == 0:
@@ -108,9 +115,12 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
                 f"{groups.named(group)}: its cell type has no {groups.control!r} cells, which its prediction starts "
                 "from; hold out a pair of another cell type"
             )
-        if not trained_CP[:, group[1]].any():
+        unlearned = [
+            treatment for treatment in groups.doses[groups.perturbations[group[1]]] if treatment not in learned
+        ]
+        if unlearned:
             problems.append(
-                f"{groups.named(group)}: no cell type is left to learn {groups.perturbations[group[1]]!r} from; hold "
+                f"{groups.named(group)}: no cell type is left to learn {' and '.join(map(repr, unlearned))} from; hold "
                 "it out in fewer cell types"
             )
     if problems:

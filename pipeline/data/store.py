@@ -4,8 +4,10 @@ dataset.json              schema version, categories, sizes, shards and their sh
 genes.parquet             the genes, in the order of the gene indices
 <split>/part-NNNNN.parquet   one row per cell; see `schema`
 
-The two list columns `gene_index` and `count` are the indices and data of a CSR matrix and share its row pointers, so a
-row group is read without a copy; any reader of parquet sees one list per cell.
+Where the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes
+(pipeline.data.coordinates); other stores have no such column. The two list columns `gene_index` and `count` are the
+indices and data of a CSR matrix and share its row pointers, so a row group is read without a copy; any reader of
+parquet sees one list per cell.
 """
 
 import json
@@ -27,6 +29,7 @@ from pipeline.files import read_json
 __all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
 
 SCHEMA_VERSION = 1
+KIND = "perturbation"
 DATASET = "dataset.json"
 GENES = "genes.parquet"
 COVARIATES = ("perturbation", "cell_type", "batch")
@@ -35,8 +38,11 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def schema() -> pa.Schema:
-    """Columns of a shard. Nothing is nullable: an absent value is refused before the store is written."""
+def schema(dimensions: int = 0) -> pa.Schema:
+    """Columns of a shard, with `dimensions` spatial coordinates per cell.
+
+    Nothing is nullable: an absent value is refused before the store is written.
+    """
     entries = pa.list_(pa.field("element", pa.int32(), nullable=False))
     label = pa.dictionary(pa.int32(), pa.string())
     columns = [
@@ -47,6 +53,8 @@ def schema() -> pa.Schema:
         ("gene_index", entries),  # row of genes.parquet
         ("count", entries),
     ]
+    if dimensions:
+        columns.append(("spatial", pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)))
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
 
 
@@ -75,6 +83,11 @@ class Store:
         labels = self.categories["perturbation"]
         return Doses(self.dataset.get("doses") or one_treatment_each(labels, self.control))
 
+    @property
+    def dimensions(self) -> int:
+        """Spatial dimensions of the cells' coordinates; 0 where they have none."""
+        return int(self.dataset["spatial"]["dimensions"]) if "spatial" in self.dataset else 0
+
     def cells(self, split: Split) -> int:
         """Number of cells of a split."""
         return int(self.dataset["splits"][split]["cells"])
@@ -93,7 +106,7 @@ class Store:
     def read(self, split: Split) -> Cells:
         """All cells of a split in memory, in the order of the store."""
         parts = [self.read_row_group(row_group) for row_group in self.row_groups(split)]
-        return concatenate(parts) if parts else _no_cells(len(self.genes))
+        return concatenate(parts) if parts else _no_cells(len(self.genes), self.dimensions)
 
     def read_row_group(self, row_group: RowGroup) -> Cells:
         """The cells of one row group, in order; ExpectedError where its bytes have been damaged."""
@@ -112,6 +125,7 @@ class Store:
             counts=to_numpy(column["count"].values),
             library_size=to_numpy(column["library_size"]),
             **{name: self._codes(column[name], name, row_group.file) for name in COVARIATES},
+            spatial=to_numpy(column["spatial"].values).reshape(-1, self.dimensions) if self.dimensions else None,
         )
 
     def _codes(self, labels: Any, covariate: str, file: str) -> npt.NDArray[np.int64]:
@@ -132,7 +146,7 @@ class Store:
             raise self._damaged(file, "it is missing") from error
         except pa.ArrowException as error:
             raise self._damaged(file, str(error)) from error
-        if not shard.schema_arrow.equals(schema()):
+        if not shard.schema_arrow.equals(schema(self.dimensions)):
             raise self._damaged(file, f"its columns are\n{shard.schema_arrow.to_string(show_schema_metadata=False)}")
         return shard
 
@@ -141,7 +155,7 @@ class Store:
 
 
 def open_store(folder: Path) -> Store:
-    """Open the store in `folder`; ExpectedError where there is none, or one of another schema version, or half of one.
+    """Open the store in `folder`; ExpectedError where there is none, one of another kind or version, or half of one.
 
     Shards are looked at when they are read.
     """
@@ -156,6 +170,11 @@ def open_store(folder: Path) -> Store:
     if version != SCHEMA_VERSION:
         raise _broken(
             folder, f"the store in {folder} has schema version {version}, this program reads {SCHEMA_VERSION}"
+        )
+    if dataset.get("kind", KIND) != KIND:
+        raise ExpectedError(
+            f"the store in {folder} holds data of the kind {dataset['kind']!r}, expected {KIND!r}: write one of that "
+            f"kind with dvc repro --force preprocess@{KIND}"
         )
     absent = {"control", "categories", "splits", "genes"} - set(dataset)
     if absent:
@@ -179,6 +198,9 @@ def _only_chunk(table: pa.Table, name: str) -> Any:
     return chunks[0] if chunks else pa.array([], table.schema.field(name).type)
 
 
-def _no_cells(genes: int) -> Cells:
+def _no_cells(genes: int, dimensions: int) -> Cells:
     entries, whole = np.zeros(0, np.int32), np.zeros(0, np.int64)
-    return Cells(genes, np.zeros(0, object), np.zeros(1, np.int64), entries, entries, whole, whole, whole, whole)
+    places = np.zeros((0, dimensions), np.float32) if dimensions else None
+    return Cells(
+        genes, np.zeros(0, object), np.zeros(1, np.int64), entries, entries, whole, whole, whole, whole, places
+    )

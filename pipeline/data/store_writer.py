@@ -49,17 +49,24 @@ class StoreWriter:
     """Writes a store into an empty folder (wrap it in `atomic_folder`); encoding overlaps with the caller's work.
 
     Every `append` is one row group. A shard is closed once it holds `cells_per_shard`. The bytes written depend on what
-    is appended and on nothing else.
+    is appended and on nothing else. `dimensions`: of the cells' spatial coordinates, 0 where they have none.
     """
 
-    def __init__(self, folder: Path, genes: Sequence[str], categories: Mapping[str, list[str]], cells_per_shard: int):
+    def __init__(
+        self,
+        folder: Path,
+        genes: Sequence[str],
+        categories: Mapping[str, list[str]],
+        cells_per_shard: int,
+        dimensions: int = 0,
+    ) -> None:
         self._folder = folder
         self._genes = list(genes)
         self._labels = {name: strings(categories[name]) for name in COVARIATES}
         self._categories = {name: list(categories[name]) for name in COVARIATES}
         self._cells_per_shard = cells_per_shard
         self._splits = {split: _OpenSplit() for split in SPLITS}
-        self._schema = schema()
+        self._schema = schema(dimensions)
         # One thread, first in, first out: order and so bytes stay those of the calls.
         self._encoder = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
@@ -142,6 +149,9 @@ class StoreWriter:
             "gene_index": pa.ListArray.from_arrays(offsets, numbers(cells.indices), type=entries),
             "count": pa.ListArray.from_arrays(offsets, numbers(cells.counts), type=entries),
         }
+        if cells.spatial is not None:
+            kind = self._schema.field("spatial").type
+            columns["spatial"] = pa.FixedSizeListArray.from_arrays(numbers(cells.spatial.ravel()), type=kind)
         return pa.RecordBatch.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
 
 

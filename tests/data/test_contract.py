@@ -41,7 +41,11 @@ def log_normalised(adata: anndata.AnnData) -> np.ndarray:
 
 def test_params_and_contract_name_the_same_slots():
     columns = IngestPerturbation.model_fields["columns"].annotation.model_fields
-    assert [slot.name for slot in CONTRACTS["perturbation"].slots if slot.place == "obs"] == list(columns)
+    assert [slot.name for slot in CONTRACTS["perturbation"].slots if slot.place == "obs" and not slot.optional] == list(
+        columns
+    )
+    optional = [slot.name for slot in CONTRACTS["perturbation"].slots if slot.optional]
+    assert set(optional) < set(IngestPerturbation.model_fields)
 
 
 def test_a_good_file_is_accepted_and_copied(lab_adata, tmp_path):

@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
+from pipeline.data.doses import one_treatment_each
 from pipeline.data.splits import DROPPED, TEST, TRAIN, VALIDATION, Groups, assign, check_groups, find_held_out
 from pipeline.errors import ExpectedError
 
 CELL_TYPES = ["B cell", "NK cell", "T cell"]
 PERTURBATIONS = ["control", "drug", "heat"]
-KEPT = slice(None)
+DOSES = one_treatment_each(PERTURBATIONS, "control")
 
 
 def groups_of(sizes: dict[tuple[int, int], int], shuffle: bool = True) -> Groups:
     pairs = np.array([group for group, cells in sizes.items() for _ in range(cells)])
     if shuffle:
         pairs = np.random.default_rng(0).permutation(pairs)
-    return Groups(pairs[:, 0].astype(np.uint8), pairs[:, 1].astype(np.uint8), CELL_TYPES, PERTURBATIONS, "control")
+    return Groups(
+        pairs[:, 0].astype(np.uint8), pairs[:, 1].astype(np.uint8), CELL_TYPES, PERTURBATIONS, "control", DOSES
+    )
 
 
 def full(cells: int = 20) -> dict[tuple[int, int], int]:

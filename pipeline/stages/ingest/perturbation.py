@@ -38,6 +38,7 @@ def run(settings: IngestPerturbation) -> None:
             "input_sha256": sha256(path),
             "control": settings.control,
             "notes": accepted.notes,
+            **({"combination": settings.combination} if settings.combination is not None else {}),
         }
         write_json(folder / "source.json", source)
     print(_summary(description, accepted))
@@ -45,7 +46,16 @@ def run(settings: IngestPerturbation) -> None:
 
 def _accept(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Accepted, str]:
     columns = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
-    source = Source(path, SECTION, settings.counts, columns, settings.control)
+    source = Source(
+        path,
+        SECTION,
+        settings.counts,
+        columns,
+        settings.control,
+        settings.dose,
+        settings.combination,
+        settings.spatial,
+    )
     accepted = accept(CONTRACTS["perturbation"], source, folder / "cells.h5ad")
     return accepted, f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
 

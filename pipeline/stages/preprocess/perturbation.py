@@ -19,8 +19,10 @@ from tqdm import tqdm
 from pipeline import paths
 from pipeline.data.arrow import strings
 from pipeline.data.canonical_reader import CanonicalReader, open_canonical
-from pipeline.data.cells import Cells
+from pipeline.data.cells import Cells, Places
+from pipeline.data.coordinates import Frame
 from pipeline.data.csr import CsrBlock
+from pipeline.data.doses import one_treatment_each
 from pipeline.data.h5ad import Column
 from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums, expected_deviation, most_variable
 from pipeline.data.prefetch import prefetched
@@ -44,18 +46,26 @@ def run(settings: PreprocessPerturbation) -> None:
     source = _read_source(raw / "source.json")
     with open_canonical(raw / "cells.h5ad") as reader:
         covariates = {name: _compact(reader.covariate(name)) for name in COVARIATES}
+        doses, places_NS = reader.doses(), reader.spatial()
         groups = Groups(
             covariates["cell_type"].codes,
             covariates["perturbation"].codes,
             covariates["cell_type"].labels,
             covariates["perturbation"].labels,
             source["control"],
+            one_treatment_each(covariates["perturbation"].labels, source["control"]) if doses is None else doses,
         )
         held_out = find_held_out(groups, [(pair.cell_type, pair.perturbation) for pair in settings.held_out])
         quality = _first_pass(reader, settings, ~groups.among(held_out))
         check_groups(groups, quality.kept_N, held_out, settings.min_cells_per_group)
         split_N = assign(groups, quality.kept_N, held_out, settings.validation_share, settings.seed)
+        frame = None if places_NS is None else Frame.of(places_NS[split_N == TRAIN])
         selection = _select_genes(reader, quality, split_N, settings)
+        of_some_inputs = {
+            "combination": source.get("combination"),
+            "doses": doses,
+            "spatial": None if frame is None else frame.described(),
+        }
         description = {
             **{key: source[key] for key in ("kind", "simulated", "description", "input_sha256", "control")},
             "held_out": [pair.model_dump() for pair in settings.held_out],
@@ -68,9 +78,11 @@ def run(settings: PreprocessPerturbation) -> None:
                 "genes": len(selection.genes),
             },
             "notes": source["notes"] + selection.notes,
+            **{name: value for name, value in of_some_inputs.items() if value is not None},
         }
+        spatial_NS = None if frame is None or places_NS is None else frame.scaled(places_NS)
         with atomic_folder(paths.PROCESSED / "perturbation") as folder:
-            dataset = _write_store(folder, reader, selection, covariates, split_N, settings, description)
+            dataset = _write_store(folder, reader, selection, covariates, spatial_NS, split_N, settings, description)
             if source["simulated"]:
                 _write_truth(
                     raw / "truth.parquet", folder / "truth.parquet", [reader.genes[g] for g in selection.genes]
@@ -155,6 +167,7 @@ def _write_store(
     reader: CanonicalReader,
     selection: _Selection,
     covariates: dict[str, Column],
+    spatial_NS: Places | None,
     split_N: npt.NDArray[np.int8],
     settings: PreprocessPerturbation,
     description: dict[str, Any],
@@ -165,7 +178,8 @@ def _write_store(
     runs = list(random_runs(reader.cells, rng))
     categories = {name: covariates[name].labels for name in COVARIATES}
     genes = [reader.genes[gene] for gene in selection.genes]
-    with StoreWriter(folder, genes, categories, settings.cells_per_shard) as writer:
+    dimensions = 0 if spatial_NS is None else spatial_NS.shape[1]
+    with StoreWriter(folder, genes, categories, settings.cells_per_shard, dimensions) as writer:
         buffers = [
             ShuffleBuffer(
                 settings.cells_per_row_group,
@@ -175,7 +189,7 @@ def _write_store(
             )
             for number, split in enumerate(SPLITS)
         ]
-        parts = (_read_run(reader, run, place_G, len(genes), covariates) for run in runs)
+        parts = (_read_run(reader, run, place_G, len(genes), covariates, spatial_NS) for run in runs)
         for (start, stop), (cells, total_counts) in zip(
             runs, _shown(prefetched(parts), "writing (3 of 3)", len(runs)), strict=True
         ):
@@ -199,6 +213,7 @@ def _read_run(
     place_G: npt.NDArray[np.int32],
     genes: int,
     covariates: dict[str, Column],
+    spatial_NS: Places | None,
 ) -> tuple[Cells, npt.NDArray[np.int64]]:
     """The cells of a run with the selected genes only, and their counts over all genes."""
     block = reader.block(*run)
@@ -214,6 +229,7 @@ def _read_run(
         counts=selected.counts,
         library_size=counts_per_cell(selected),
         **{name: covariates[name].codes[slice(*run)].astype(np.int64) for name in COVARIATES},
+        spatial=None if spatial_NS is None else spatial_NS[slice(*run)],
     )
     return cells, counts_per_cell(block)
 
