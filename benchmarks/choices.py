@@ -53,7 +53,7 @@ def main() -> None:
     for name, changes in VARIANTS.items():
         scores = [scores_of(params, changes, seed) for seed in range(arguments.seeds)]
         if name == "default":
-            print(row("perturbation mean", [table["perturbation_mean"] for table in scores]))
+            print(row("additive shift", [table["additive_shift"] for table in scores]))
         print(row(name, [table["cfm_vc"] for table in scores]), flush=True)
 
 

@@ -4,8 +4,9 @@ Both take blocks of cells, so memory does not grow with the number of cells. A g
 categories.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ Array = npt.NDArray[np.float64]
 Group = tuple[int, int]  # codes of cell type and perturbation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself: arrays do not compare as one
 class Moments:
     """Number of cells, and per gene the mean and the sum of squares of log-normalised expression, each (G,)."""
 
@@ -33,6 +34,18 @@ class Moments:
         # Rounding may leave a constant gene a hair below 0.
         spread_G = np.maximum(self.squares_G - self.cells * self.mean_G**2, 0)
         return np.where(spread_G > 1e-12 * self.squares_G, spread_G, 0) / (self.cells - 1)
+
+
+def sources(known: Mapping[Group, Any], asked: Group, control: int) -> list[Group]:
+    """The known groups that say most about the one asked for, which is never among them.
+
+    The first of these that there is: the same perturbation in other cell types; other perturbations of the same cell
+    type; all perturbed groups. Empty where nothing was perturbed.
+    """
+    perturbed = [group for group in known if group[1] != control and group != asked]
+    same = [group for group in perturbed if group[1] == asked[1]]
+    own = [group for group in perturbed if group[0] == asked[0]]
+    return same or own or perturbed
 
 
 def group_moments(blocks: Iterable[Cells], target: float) -> dict[Group, Moments]:

@@ -1,16 +1,18 @@
 """What judging predictions takes from the store: the held-out truth, and all that may be known beforehand.
 
-Everything is gathered by streaming, in memory that does not grow with the number of cells.
+Everything is gathered by streaming, in memory that grows with the number of cells by their labels only.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.expression import median_library_size
-from pipeline.data.groups import Group, Moments, group_moments, group_samples
+from pipeline.data.groups import Group, Moments, group_moments, group_samples, sources
 from pipeline.data.store import Split, Store
 from pipeline.errors import ExpectedError
 
@@ -22,7 +24,9 @@ class HeldOutGroup:
     """A (cell type, perturbation) pair that no model has seen: its truth, and controls to predict it from.
 
     `truth` is of all its cells and `halves` of a random half of them and of the rest (None where one has fewer than two
-    cells); `truth_cells` and `control_cells` are samples; the controls are training cells.
+    cells); `truth_cells`, `control_cells` and `perturbed_cells` are samples. The controls are training cells, and the
+    perturbed cells training cells of the groups that `sources` names, of each the same number or all it has (None where
+    there is no such group).
     """
 
     cell_type: int
@@ -31,18 +35,21 @@ class HeldOutGroup:
     halves: tuple[Moments, Moments] | None
     truth_cells: Cells
     control_cells: Cells
+    perturbed_cells: Cells | None
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """All held-out groups in the order of params.yaml, and the moments of every training group.
 
-    target: counts per cell after normalisation, the median library size of the training controls.
+    shuffled: the same moments after a permutation of the perturbation labels within each cell type, as a negative
+    control; target: counts per cell after normalisation, the median library size of the training controls.
     """
 
     target: float
     control: int
     known: dict[Group, Moments]
+    shuffled: dict[Group, Moments]
     groups: list[HeldOutGroup]
 
 
@@ -60,15 +67,20 @@ def read_held_out(store: Store, most: int, seed: int) -> HeldOut:
     then there is no population to compare, or to start from.
     """
     control = store.categories["perturbation"].index(store.control)
-    sizes = [block.library_size[block.perturbation == control] for block in blocks(store, KNOWN)]
-    target = median_library_size(np.concatenate(sizes))
+    labels = _Labels.of(blocks(store, KNOWN))
+    target = median_library_size(labels.library_size[labels.perturbation == control])
     known = group_moments(blocks(store, KNOWN), target)
+    shuffled = group_moments(_relabelled(blocks(store, KNOWN), labels.shuffled(seed)), target)
     truth = group_moments(blocks(store, ("test",)), target)
     first, second = (group_moments(_half(store, seed, chosen), target) for chosen in (True, False))
     pairs = [_pair(store, pair) for pair in store.dataset["held_out"]]
     truth_cells = group_samples(blocks(store, ("test",)), pairs, most, seed)
     controls = [(cell_type, control) for cell_type in sorted({pair[0] for pair in pairs})]
+    others = {pair: sources(known, pair, control) for pair in pairs}
     control_cells = group_samples(blocks(store, KNOWN), controls, most, seed + 1)
+    wanted = sorted({group for named in others.values() for group in named})
+    each = max((-(-most // len(named)) for named in others.values() if named), default=0)
+    perturbed_cells = group_samples(blocks(store, KNOWN), wanted, each, seed + 2)
     groups = []
     for cell_type, perturbation in pairs:
         name = f"({store.categories['cell_type'][cell_type]}, {store.categories['perturbation'][perturbation]})"
@@ -82,9 +94,10 @@ def read_held_out(store: Store, most: int, seed: int) -> HeldOut:
                 _both(first.get((cell_type, perturbation)), second.get((cell_type, perturbation))),
                 truth_cells[cell_type, perturbation],
                 control_cells[cell_type, control],
+                _equal_parts([perturbed_cells[group] for group in others[cell_type, perturbation]], most, seed),
             )
         )
-    return HeldOut(target, control, known, groups)
+    return HeldOut(target, control, known, shuffled, groups)
 
 
 def read_sample(store: Store, groups: list[Group], most: int, seed: int) -> Cells:
@@ -92,6 +105,47 @@ def read_sample(store: Store, groups: list[Group], most: int, seed: int) -> Cell
     each = max(1, most // len(groups))
     cells = concatenate(list(group_samples(blocks(store, ("train",)), groups, each, seed).values()))
     return cells.select(np.random.default_rng(seed).permutation(len(cells)))
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Codes and library size of every training cell, in stored order."""
+
+    cell_type: npt.NDArray[np.int64]
+    perturbation: npt.NDArray[np.int64]
+    library_size: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cells: Iterable[Cells]) -> Self:
+        parts = [(block.cell_type, block.perturbation, block.library_size) for block in cells]
+        return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def shuffled(self, seed: int) -> npt.NDArray[np.int64]:
+        """The perturbations, permuted among the cells of each cell type."""
+        random = np.random.default_rng(seed)
+        perturbation = self.perturbation.copy()
+        for cell_type in np.unique(self.cell_type):
+            rows = np.flatnonzero(self.cell_type == cell_type)
+            perturbation[rows] = random.permutation(perturbation[rows])
+        return perturbation
+
+
+def _relabelled(cells: Iterable[Cells], perturbation: npt.NDArray[np.int64]) -> Iterator[Cells]:
+    start = 0
+    for block in cells:
+        yield replace(block, perturbation=perturbation[start : start + len(block)])
+        start += len(block)
+
+
+def _equal_parts(parts: list[Cells], most: int, seed: int) -> Cells | None:
+    """At most `most` of these cells, from each part the same number or all it has."""
+    if not parts:
+        return None
+    random = np.random.default_rng(seed)
+    each = -(-most // len(parts))
+    chosen = [part.select(np.sort(random.permutation(len(part))[:each])) for part in parts]
+    cells = concatenate(chosen)
+    return cells.select(np.sort(random.permutation(len(cells))[:most]))
 
 
 def _half(store: Store, seed: int, chosen: bool) -> Iterator[Cells]:

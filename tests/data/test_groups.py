@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.expression import log_normalise
-from pipeline.data.groups import group_moments, group_samples
+from pipeline.data.groups import group_moments, group_samples, sources
 
 CELLS, GENES = 200, 7
 
@@ -84,3 +84,12 @@ def test_a_small_group_is_taken_whole_and_an_absent_one_is_left_out(cells):
     size = int(((cells.cell_type == 0) & (cells.perturbation == 1)).sum())
     samples = group_samples(blocks(cells, 33), [(0, 1), (5, 5)], most=1000, seed=0)
     assert {group: len(sample) for group, sample in samples.items()} == {(0, 1): size}
+
+
+def test_sources_are_the_same_perturbation_elsewhere_then_others_of_the_cell_type_then_all():
+    known = dict.fromkeys([(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0)])
+    assert sources(known, (1, 1), control=0) == [(0, 1)]
+    assert sources(known, (0, 2), control=0) == [(1, 2)]  # never the group itself
+    assert sources(known, (1, 9), control=0) == [(1, 2)]
+    assert sources(known, (2, 9), control=0) == [(0, 1), (0, 2), (1, 2)]
+    assert sources({(0, 0): None, (0, 1): None}, (0, 1), control=0) == []

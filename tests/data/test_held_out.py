@@ -35,6 +35,31 @@ def test_controls_to_start_from_are_training_controls_of_the_cell_type(perturbat
         assert set(group.control_cells.names) == {n for n in seen if n.startswith(f"{group.cell_type}-0-")}
 
 
+def test_perturbed_cells_come_in_equal_numbers_from_the_other_cell_types(perturbation_store):
+    store = perturbation_store()
+    drug, toxin = read_held_out(store, most=25, seed=0).groups
+    assert len(drug.perturbed_cells) == len(toxin.perturbed_cells) == 25
+    assert (drug.perturbed_cells.perturbation == 1).all()
+    assert (toxin.perturbed_cells.perturbation == 2).all()
+    assert sorted(np.bincount(drug.perturbed_cells.cell_type, minlength=3)) == [0, 12, 13]
+    assert drug.perturbed_cells.cell_type.max() == 1  # not T, which is asked about
+    assert set(toxin.perturbed_cells.cell_type) == {1, 2}
+    assert len(read_held_out(store, most=1000, seed=0).groups[0].perturbed_cells) == 80
+
+
+def test_shuffling_labels_keeps_sizes_and_cell_types_and_takes_the_effect_away(perturbation_store):
+    held_out = read_held_out(perturbation_store(cells_per_group=200), most=25, seed=0)
+    assert {group: m.cells for group, m in held_out.shuffled.items()} == {g: m.cells for g, m in held_out.known.items()}
+    for cell_type in range(3):
+        total, mixed = (
+            sum(m.cells * m.mean_G for (c, _), m in known.items() if c == cell_type)
+            for known in (held_out.known, held_out.shuffled)
+        )
+        np.testing.assert_allclose(mixed, total)
+    true, mixed = (known[0, 1].mean_G - known[0, 0].mean_G for known in (held_out.known, held_out.shuffled))
+    assert np.linalg.norm(mixed) < 0.2 * np.linalg.norm(true)
+
+
 def test_the_target_is_the_median_library_size_of_training_controls(perturbation_store):
     store = perturbation_store()
     sizes = [store.read(split) for split in ("train", "validation")]

@@ -96,6 +96,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
             control_BG,
             held_out.target,
             held_out.known,
+            None if group.perturbed_cells is None else _expression(group.perturbed_cells, held_out.target),
         )
         for name, method in methods.items():
             answer = method(question)
