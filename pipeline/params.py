@@ -136,6 +136,7 @@ class Vae(Optimisation):
     covariate_embedding: Count
     covariate_dropout: Share
     kl_weight: NotNegative
+    batch_weight: NotNegative
 
 
 class Flow(Optimisation):

@@ -1,6 +1,6 @@
 """The velocity field that carries a cell's z_int from unperturbed to perturbed, given its context.
 
-B: cells, D: dimensions of z_int, P: treatments, A: dimensions of α, J: basis fields.
+B: cells, D: dimensions of z_int, P: treatments, A: dimensions of α, J: basis fields, S: spatial coordinates.
 
     α = (adapter · p) ⊙ gate(cell type)         bias-free, so p = 0 gives α = 0 whatever the cell type
     v = base(z, t, context) + Σ_j coefficient_j(α) · basis_j(z, t, context)
@@ -10,6 +10,7 @@ is a vector of doses: one-hot for one perturbation, several non-zero entries for
 A cell type that training never showed under a perturbation is "unknown" to the field under that perturbation: what its
 embedding would do there was never trained, so the size of the effect would be left to chance, while "unknown" was
 trained on the cells of every type that did get it.
+The context is the batch, the cell type and, where cells have one, the place in the tissue.
 z_tech does not flow: the technical latent of the cell that was started from is carried along.
 """
 
@@ -19,19 +20,33 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.nn.layers import CovariateEmbedding, Perceptron, sinusoidal
+from pipeline.nn.layers import CovariateEmbedding, Perceptron, PlaceEmbedding, sinusoidal
 
 
 class Condition(NamedTuple):
     """What the field needs to know of a cell besides z and t: the same at every step of the solver."""
 
-    context_BC: Tensor  # embeddings of batch and cell type
+    context_BC: Tensor  # embeddings of batch, cell type and place
     coefficient_BJ: Tensor  # of the basis fields; exactly zero for controls
     control_B: Tensor  # bool
 
+    def guided(self, guidance: float) -> "Condition":
+        """Classifier-free guidance: v(0) + guidance · (v(p) − v(0)), which is 1 for none.
+
+        Ho and Salimans, "Classifier-free diffusion guidance" (2022), with the control's field as the unconditional one.
+        The field is linear in the coefficients, so the formula is a scaling of these; a control is left alone.
+        """
+        return self._replace(coefficient_BJ=guidance * self.coefficient_BJ)
+
+
+PLACE_EMBEDDING = 16  # dimensions of the embedding of a place
+
 
 class FlowField(nn.Module):
-    """The field and its conditioning. A cell type or batch code at or above the number of categories is "unknown"."""
+    """The field and its conditioning. A cell type or batch code at or above the number of categories is "unknown".
+
+    spatial: dimensions of the cells' coordinates, 0 where they have none.
+    """
 
     def __init__(
         self,
@@ -45,6 +60,7 @@ class FlowField(nn.Module):
         covariate_dropout: float,
         perturbation_embedding: int,
         basis: int,
+        spatial: int = 0,
     ) -> None:
         super().__init__()
         self.arguments: dict[str, Any] = {
@@ -58,6 +74,7 @@ class FlowField(nn.Module):
             "covariate_dropout": covariate_dropout,
             "perturbation_embedding": perturbation_embedding,
             "basis": basis,
+            "spatial": spatial,
         }
         self.dimensions, self.basis = dimensions, basis
         self.time_embedding = time_embedding
@@ -69,7 +86,9 @@ class FlowField(nn.Module):
         # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
         self.unseen_CP: Tensor
         self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, treatments))
-        self.trunk = Perceptron(dimensions + time_embedding + 2 * covariate_embedding, hidden)
+        self.place = PlaceEmbedding(spatial, PLACE_EMBEDDING, covariate_dropout) if spatial else None
+        context = 2 * covariate_embedding + (PLACE_EMBEDDING if spatial else 0)
+        self.trunk = Perceptron(dimensions + time_embedding + context, hidden)
         self.base_head = nn.Linear(hidden[-1], dimensions)
         self.basis_head = nn.Linear(hidden[-1], basis * dimensions)
         # An untrained field stands still: no effect until the data show one.
@@ -84,15 +103,26 @@ class FlowField(nn.Module):
         self.unseen_CP[cell_type_B[cell_B], perturbation_B] = 0.0
 
     def condition(
-        self, p_BP: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
+        self,
+        p_BP: Tensor,
+        cell_type_B: Tensor,
+        batch_B: Tensor,
+        place_BS: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Condition:
-        """Context and coefficients; the generator is needed in training mode only (covariate dropout)."""
+        """Context and coefficients; the generator is needed in training mode only (covariate dropout).
+
+        place_BS: None where the places are unknown; not looked at by a field without spatial context.
+        """
         cell_type_B = self._known(p_BP, cell_type_B)
         cell_type_BE = self.cell_type(cell_type_B, generator)
         batch_BE = self.batch(batch_B, generator)
         # A gate around 1 scales α by 0 to 2 per cell type; it multiplies, so it can't make something of nothing.
         alpha_BA = self.adapter(p_BP) * (1 + torch.tanh(self.gate(cell_type_BE)))
-        return Condition(torch.cat([batch_BE, cell_type_BE], dim=1), self.alpha_head(alpha_BA), (p_BP == 0).all(dim=1))
+        context = [batch_BE, cell_type_BE]
+        if self.place is not None:
+            context.append(self.place(place_BS, len(p_BP), generator))
+        return Condition(torch.cat(context, dim=1), self.alpha_head(alpha_BA), (p_BP == 0).all(dim=1))
 
     def _known(self, p_BP: Tensor, cell_type_B: Tensor) -> Tensor:
         """The cell types, "unknown" in place of those never seen under a perturbation that is asked for, (B,)."""

@@ -1,6 +1,6 @@
 """The loss that trains the flow field on pairs of latents.
 
-B: cells, D: dimensions of z_int, P: treatments.
+B: cells, D: dimensions of z_int, P: treatments, S: spatial coordinates.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ class FlowBatch:
     cell_type_B: Tensor  # int64 codes
     batch_B: Tensor  # int64 codes
     group_B: Tensor  # int64: the same for cells of one perturbation and context
+    place_BS: Tensor | None = None  # of the target cells
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,7 +46,7 @@ class FlowObjective(nn.Module):
         """`loss` and its parts."""
         t_B = torch.rand(len(batch), generator=generator, device=batch.source_BD.device)
         z_BD = torch.lerp(batch.source_BD, batch.target_BD, t_B[:, None])
-        condition = self.model.condition(batch.p_BP, batch.cell_type_B, batch.batch_B, generator)
+        condition = self.model.condition(batch.p_BP, batch.cell_type_B, batch.batch_B, batch.place_BS, generator)
         velocity_BD = self.model(z_BD, t_B, condition)
         error = (velocity_BD - (batch.target_BD - batch.source_BD)).square().sum(dim=1).mean()
         parts = {"flow_matching": error}

@@ -1,6 +1,6 @@
 """Predicted cells: control cells carried along the flow and decoded.
 
-B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: treatments.
+B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: treatments, S: spatial coordinates.
 """
 
 from collections.abc import Sequence
@@ -39,19 +39,21 @@ def generate(
     steps: int,
     generator: torch.Generator,
     method: str = "euler",
+    guidance: float = 1.0,
+    place_BS: Tensor | None = None,
     names: Sequence[str] | None = None,
 ) -> Generated:
     """What these control cells, given as counts, would look like under p (see `pipeline.data.doses`).
 
     Both models in eval mode. From `control` each cell's own z_int (posterior mean) is carried; from `noise` a sample of
-    N(0, I) takes its place. Either way the cell keeps its z_tech (posterior mean) and its library size. An ODE value
-    that is not finite is an ExpectedError.
+    N(0, I) takes its place. Either way the cell keeps its z_tech (posterior mean) and its library size. `guidance`: see
+    `Condition.guided`; `place_BS`: where the cells are, if known. An ODE value that is not finite is an ExpectedError.
     """
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
     start_BI = posterior.int_mean_BI
     if source == "noise":
         start_BI = torch.randn(start_BI.shape, generator=generator, device=start_BI.device)
-    condition = field.condition(p_BP, cell_type_B, batch_B)
+    condition = field.condition(p_BP, cell_type_B, batch_B, place_BS).guided(guidance)
     int_BI = integrate(lambda z_BD, t_B: field(z_BD, t_B, condition), start_BI, steps, method, names)
     library_B = x_BG.sum(dim=1)
     return Generated(

@@ -31,6 +31,7 @@ from pipeline.nn.distributions import (
     negative_binomial_log_likelihood_sparse,
     sample_gaussian,
 )
+from pipeline.nn.energy_distance import energy_distance_between
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
@@ -132,10 +133,11 @@ class Vae(nn.Module):
 class VaeObjective(nn.Module):
     """The negative ELBO of a minibatch: −E[log p(x|z)] + β (KL_int + KL_tech), summed over genes, mean over cells."""
 
-    def __init__(self, model: Vae, kl_weight: float) -> None:
+    def __init__(self, model: Vae, kl_weight: float, batch_weight: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.kl_weight = kl_weight
+        self.batch_weight = batch_weight
 
     def forward(self, batch: CountBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss` and its parts, in nats per cell; `reconstruction` is −E[log p(x|z)] from one sample of z."""
@@ -151,12 +153,14 @@ class VaeObjective(nn.Module):
         tech_shift_BT = posterior.tech_mean_BT - posterior.tech_prior_BT
         kl_tech = kl_to_standard_normal(tech_shift_BT, posterior.tech_log_variance_BT).mean()
         reconstruction = -log_likelihood_B.mean()
-        return {
-            "loss": reconstruction + self.kl_weight * (kl_int + kl_tech),
-            "reconstruction": reconstruction,
-            "kl_int": kl_int,
-            "kl_tech": kl_tech,
-        }
+        parts = {"reconstruction": reconstruction, "kl_int": kl_int, "kl_tech": kl_tech}
+        loss = reconstruction + self.kl_weight * (kl_int + kl_tech)
+        if self.batch_weight > 0:
+            # Cells of one type and perturbation differ between batches for technical reasons only.
+            group_B = batch.cell_type_B * (batch.perturbation_B.max() + 1) + batch.perturbation_B
+            parts["batch"] = energy_distance_between(posterior.int_mean_BI, group_B, batch.batch_B)
+            loss = loss + self.batch_weight * parts["batch"]
+        return {"loss": loss, **parts}
 
 
 def shuffle_within(group_B: Tensor, generator: torch.Generator) -> Tensor:

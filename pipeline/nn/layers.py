@@ -1,4 +1,4 @@
-"""Small layers that the models share: perceptron, embedding of time, embedding of a covariate.
+"""Small layers that the models share: perceptron, embeddings of time, of a covariate and of a place.
 
 B: cells, D: dimensions.
 """
@@ -42,6 +42,33 @@ class CovariateEmbedding(nn.Module):
             code_B = code_B.masked_fill(chance_B < self.dropout, self.unknown)
         embedded: Tensor = self.table(code_B)
         return embedded
+
+
+class PlaceEmbedding(nn.Module):
+    """A perceptron of coordinates, (B, S) -> (B, dimensions), and a learned vector for unknown places (None).
+
+    While the module trains, each cell's place is shown as unknown with probability `dropout`, so that the vector is
+    learned. Coordinates come centred and scaled (pipeline.data.coordinates).
+    """
+
+    def __init__(self, coordinates: int, dimensions: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.perceptron = Perceptron(coordinates, [dimensions, dimensions])
+        self.unknown = nn.Parameter(torch.randn(dimensions))
+
+    def forward(self, place_BS: Tensor | None, cells: int, generator: torch.Generator | None = None) -> Tensor:
+        """Embed the places of so many cells; the generator decides what is dropped while the module trains."""
+        unknown_BE = self.unknown.expand(cells, -1)
+        if place_BS is None:
+            return unknown_BE
+        embedded_BE: Tensor = self.perceptron(place_BS)
+        if self.training and self.dropout > 0:
+            if generator is None:
+                raise TypeError("covariate dropout needs a generator while the module trains")
+            dropped_B = torch.rand(cells, generator=generator, device=place_BS.device) < self.dropout
+            return torch.where(dropped_B[:, None], unknown_BE, embedded_BE)
+        return embedded_BE
 
 
 def sinusoidal(t_B: Tensor, dimensions: int, fastest: float = 1000.0) -> Tensor:

@@ -50,6 +50,7 @@ def run(settings: FlowSettings) -> None:
             covariate_dropout=settings.covariate_dropout,
             perturbation_embedding=settings.perturbation_embedding,
             basis=settings.basis,
+            spatial=store.dimensions,
         )
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
@@ -94,6 +95,7 @@ def _encoded(store: Store, split: Split, vae: Vae, device: torch.device) -> Enco
         perturbation=cells.perturbation,
         cell_type=cells.cell_type,
         batch=cells.batch,
+        place=cells.spatial,
     )
 
 

@@ -49,7 +49,7 @@ def run(settings: VaeSettings) -> None:
     progress = checkpoints("vae_pretrain", settings, [STORE / DATASET])
     fitted = fit(
         "vae",
-        VaeObjective(model, settings.kl_weight),
+        VaeObjective(model, settings.kl_weight, settings.batch_weight),
         ResidentCounts(train, settings.batch_size, device, settings.seed),
         ResidentCounts(validation, settings.batch_size, device),
         settings,

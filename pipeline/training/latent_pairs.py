@@ -1,6 +1,6 @@
 """Minibatches for the flow: each cell's latent as a target, with the latent it is reached from.
 
-N: cells, D: dimensions of z_int, P: treatments, C: perturbation codes.
+N: cells, D: dimensions of z_int, P: treatments, C: perturbation codes, S: spatial coordinates.
 
 Sources. `noise`: a sample of N(0, I) for every cell. `control`: a control cell of the same context, which is the cell
 type and batch, or the cell type where that batch has no control of it. A control cell itself is paired with itself: the
@@ -39,6 +39,7 @@ class EncodedCells:
     perturbation: Codes  # (N,)
     cell_type: Codes  # (N,)
     batch: Codes  # (N,)
+    place: Latents | None = None  # (N, S)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class LatentPairs:
         self._members = [np.flatnonzero(group == key) for key in range(len(self._keys))]
         self._pools = [self._pool(*key) for key in self._keys] if pairing.source == "control" else []
         self._target_ND = torch.from_numpy(cells.latent_ND).to(device)
+        self._place_NS = None if cells.place is None else torch.from_numpy(cells.place).to(device)
         self._doses_CP = doses_CP.to(device)
         self._perturbation, self._cell_type, self._batch, self._group = (
             torch.from_numpy(np.require(codes, requirements="W")).to(device)
@@ -104,6 +106,7 @@ class LatentPairs:
                 cell_type_B=self._cell_type[index],
                 batch_B=self._batch[index],
                 group_B=self._group[index],
+                place_BS=None if self._place_NS is None else self._place_NS[index],
             )
 
     def names(self, batch: FlowBatch) -> list[str]:

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from pipeline.nn.energy_distance import grouped_energy_distance
+from pipeline.nn.energy_distance import energy_distance_between, grouped_energy_distance
 
 
 def reference(x, y, group):
@@ -67,3 +67,45 @@ def test_coinciding_samples_have_a_finite_gradient():
     x = torch.zeros(4, 3, requires_grad=True)
     grouped_energy_distance(x, torch.zeros(4, 3), torch.zeros(4)).backward()
     assert torch.isfinite(x.grad).all()
+
+
+def between_reference(z, group, part):
+    """The definition in loops: every pair of parts of a group, each with two or more samples."""
+    values = []
+    for g in group.unique():
+        parts = [z[(group == g) & (part == p)] for p in part[group == g].unique()]
+        for a, b in itertools.combinations([found for found in parts if len(found) >= 2], 2):
+            within = [
+                torch.stack([(x - y).norm() for x, y in itertools.permutations(found, 2)]).mean() for found in (a, b)
+            ]
+            values.append(2 * torch.cdist(a, b).mean() - within[0] - within[1])
+    return torch.stack(values).mean()
+
+
+def test_the_distance_between_parts_is_the_definition():
+    z = samples(40)
+    random = torch.Generator().manual_seed(3)
+    group, part = (torch.randint(0, k, (40,), generator=random) for k in (3, 4))
+    torch.testing.assert_close(energy_distance_between(z, group, part), between_reference(z, group, part))
+
+
+def test_parts_of_one_distribution_are_at_zero_shifted_ones_are_not_and_groups_may_differ_at_will():
+    group, part = torch.arange(400) // 200, torch.arange(400) % 2
+    z = samples(400) + 100.0 * group[:, None]
+    assert abs(energy_distance_between(z, group, part).item()) < 0.05
+    assert energy_distance_between(z + part[:, None], group, part).item() > 0.5
+
+
+@pytest.mark.parametrize(("group", "part"), [([0, 1, 2], [0, 1, 2]), ([0, 0, 0], [1, 1, 1]), ([0, 0, 0], [0, 1, 1])])
+def test_without_two_parts_it_is_zero_with_a_zero_gradient(group, part):
+    z = samples(3).requires_grad_()
+    value = energy_distance_between(z, torch.tensor(group), torch.tensor(part))
+    value.backward()
+    assert value.item() == 0
+    assert torch.equal(z.grad, torch.zeros_like(z))
+
+
+def test_the_gradient_between_parts_is_right():
+    z = samples(8).requires_grad_()
+    group, part = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 1, 0, 0, 1])
+    assert torch.autograd.gradcheck(lambda z: energy_distance_between(z, group, part), z)
