@@ -12,6 +12,9 @@ from pipeline.entry import guarded
 
 # Module and help of each command. Only the module of the command that is asked for gets imported.
 COMMANDS = {
+    "predict": ("pipeline.commands.predict", "predict what new cells would look like under a perturbation"),
+    "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
+    "decode": ("pipeline.commands.decode", "decode latents to cells"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),

@@ -102,3 +102,38 @@ def lab_adata():
     )
     var = pd.DataFrame(index=[f"gene{g}" for g in range(genes)])
     return anndata.AnnData(csr_matrix(counts.astype(np.float32)), obs, var)
+
+
+@pytest.fixture
+def saved_cfm_vc():
+    """Saves a CFM-VC with random weights: 12 genes, cell types B, NK, T, batches a and b, drugs A (0.1 to 10) and B."""
+    import torch
+
+    from pipeline.files import sha256
+    from pipeline.models.flow import FlowField
+    from pipeline.models.vae import Vae
+    from pipeline.training.weights import save_model
+
+    def save(folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64) -> Path:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            vae = Vae(genes, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            for parameter in field.parameters():  # an untrained field stands still
+                torch.nn.init.normal_(parameter, std=0.5)
+        doses = {"control": {}, "A@0.1": {"A": 0.1}, "A@10": {"A": 10.0}, "B": {"B": 1.0}}
+        shared = {
+            "control": "control",
+            "categories": {"perturbation": sorted(doses), "cell_type": ["B", "NK", "T"], "batch": ["a", "b"]},
+        }
+        origin = {"dataset_sha256": dataset_sha256, "parameters": {"seed": 0, "hidden": [8], "decoder_hidden": []}}
+        save_model(folder / "vae", vae, {**shared, "genes": [f"gene{g}" for g in range(genes)], "provenance": origin})
+        vae_sha256 = sha256(folder / "vae" / "weights.safetensors")
+        save_model(
+            folder / "flow",
+            field,
+            {**shared, "source": source, "doses": doses, "provenance": {**origin, "vae_sha256": vae_sha256}},
+        )
+        return folder
+
+    return save

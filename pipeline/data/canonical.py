@@ -7,7 +7,6 @@ uns/doses says for which, as JSON (a label may hold any character, a key of HDF5
 like any other file.
 """
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,37 +19,7 @@ import numpy.typing as npt
 
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.h5ad import Column
-
-ENTRIES_PER_CHUNK = 262_144  # of an HDF5 chunk: 1 MiB of int32
-NAMES_PER_CHUNK = 8_192
-
-
-class DiskStream(io.FileIO):
-    """A file that holds its first write error back, for HDF5 to be closed in peace before it is raised.
-
-    HDF5 2.0 crashes (segmentation fault) when a file is closed after a write has failed, as on a full disk.
-    """
-
-    fault: OSError | None = None
-
-    def write(self, content: Any, /) -> int:
-        size = memoryview(content).nbytes
-        if self.fault is None:
-            try:
-                self._write_all(memoryview(content).cast("B"))
-            except OSError as error:
-                error.filename = self.name
-                self.fault = error
-        return size
-
-    def _write_all(self, content: memoryview) -> None:
-        while content:  # one call may write less than asked, such as the last bytes of a disk
-            content = content[super().write(content) or 0 :]
-
-    def raise_fault(self) -> None:
-        """Raise the first write error, if there was one."""
-        if self.fault is not None:
-            raise self.fault
+from pipeline.data.h5ad_writer import CsrWriter, DiskStream, extend, h5ad_file, mappings, string_array, table
 
 
 class CanonicalWriter:
@@ -60,26 +29,16 @@ class CanonicalWriter:
         self._file = file
         self._stream = stream
         self._genes = len(genes)
-        self._cells = 0
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        self._counts = file.create_group("X")
-        for name, kind in (("indptr", np.int64), ("indices", np.int32), ("data", np.int32)):
-            self._counts.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(ENTRIES_PER_CHUNK,))
-        _append(self._counts["indptr"], np.zeros(1, np.int64))
-        _table(file, "var", ())
-        _append(_strings(file["var"], "_index"), genes)
-        for mapping in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-            file.create_group(mapping).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+        self._counts = CsrWriter(file, "X")
+        table(file, "var", ())
+        extend(string_array(file["var"], "_index"), genes)
+        mappings(file, "layers", "obsm", "obsp", "uns", "varm", "varp")
 
     def append(
         self, indptr: npt.NDArray[np.int64], indices: npt.NDArray[np.int32], counts: npt.NDArray[np.int32]
     ) -> None:
         """Add n cells: indptr (n + 1,) from 0, indices and counts (nonzeros,), genes ascending inside each cell."""
-        stored = len(self._counts["data"])
-        _append(self._counts["indptr"], indptr[1:] + stored)
-        _append(self._counts["indices"], indices)
-        _append(self._counts["data"], counts)
-        self._cells += len(indptr) - 1
+        self._counts.append(indptr, indices, counts)
         self._stream.raise_fault()
 
     def finish(
@@ -93,21 +52,20 @@ class CanonicalWriter:
 
         doses: {perturbation label: {treatment: dose}}; spatial: coordinates (N, S).
         """
-        self._counts.attrs["shape"] = np.array([self._cells, self._genes])
-        self._counts.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-        table = _table(self._file, "obs", tuple(columns))
-        index = _strings(table, "_index")
+        self._counts.finish(self._genes)
+        obs = table(self._file, "obs", tuple(columns))
+        index = string_array(obs, "_index")
         for block in names:
-            _append(index, block)
+            extend(index, block)
             self._stream.raise_fault()
         for name, column in columns.items():
-            group = table.create_group(name)
+            group = obs.create_group(name)
             group.attrs.update({"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False})
             codes = column.codes.astype(np.int8 if len(column.labels) < 128 else np.int32)
             group.create_dataset("codes", data=codes).attrs.update(
                 {"encoding-type": "array", "encoding-version": "0.2.0"}
             )
-            _append(_strings(group, "categories"), column.labels)
+            extend(string_array(group, "categories"), column.labels)
         if doses is not None:
             text = self._file["uns"].create_dataset("doses", data=json.dumps(doses), dtype=h5py.string_dtype())
             text.attrs.update({"encoding-type": "string", "encoding-version": "0.2.0"})
@@ -121,30 +79,5 @@ class CanonicalWriter:
 @contextmanager
 def canonical_file(path: Path, genes: list[str]) -> Iterator[CanonicalWriter]:
     """Write a canonical AnnData at `path` with these gene names; an OSError where the disk refuses."""
-    with DiskStream(path, "w+b") as stream:
-        try:
-            with h5py.File(stream, "w") as file:
-                yield CanonicalWriter(file, stream, genes)
-        finally:
-            stream.raise_fault()
-
-
-def _append(dataset: Any, values: Any) -> None:
-    stored = len(dataset)
-    dataset.resize((stored + len(values),))
-    if len(values):
-        dataset[stored:] = values
-
-
-def _strings(group: Any, name: str) -> Any:
-    kind = h5py.string_dtype()
-    dataset = group.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(NAMES_PER_CHUNK,))
-    dataset.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
-    return dataset
-
-
-def _table(file: Any, name: str, columns: tuple[str, ...]) -> Any:
-    group = file.create_group(name)
-    group.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
-    group.attrs.create("column-order", list(columns), dtype=h5py.string_dtype(), shape=(len(columns),))
-    return group
+    with h5ad_file(path) as (file, stream):
+        yield CanonicalWriter(file, stream, genes)

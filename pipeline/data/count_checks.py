@@ -79,7 +79,7 @@ class CountCheck:
         """Add what was found, once all blocks are in."""
         where = f"counts in {source.counts}"
         if self.failed:
-            findings.problem(where, self._found(), "whole numbers from 0 on (raw counts)", _advice(source))
+            findings.problem(where, self.found(), "whole numbers from 0 on (raw counts)", _advice(source))
         elif self.cells and not self.nonzeros:
             mend = f"point {source.key('counts')} at the raw counts"
             findings.problem(where, "zeros alone: every cell and gene is empty", "counts above 0", mend)
@@ -89,7 +89,8 @@ class CountCheck:
                 if number:
                     findings.notes.append(f"{counted(number, what)} without a count; preprocess drops them")
 
-    def _found(self) -> str:
+    def found(self) -> str:
+        """What was seen that is no count, for a message; after `failed`."""
         kinds = (
             (self.negative, "negative value", f" (down to {self.smallest:g})"),
             (self.nan, "NaN value", ""),

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     ORDER = 1  # of the cells in an epoch, and how they are paired
     TRAINING = 2  # dropout, sampled latents, times
     VALIDATION = 3  # the same in validation: fixed, so that epochs compare
+    PREDICTION = 4  # where the flow starts, sampled counts
 
 
 def entropy(seed: int, purpose: Purpose, *place: int) -> list[int]:

@@ -1,0 +1,72 @@
+"""Options and habits that `predict`, `latent` and `decode` share."""
+
+import argparse
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.cfm_vc import CfmVc
+from pipeline.data.anndata_blocks import AnnDataBlocks
+from pipeline.data.new_cells import Told
+from pipeline.errors import ExpectedError
+from pipeline.training.determinism import prepare_device
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, on what, and where to write."""
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .h5ad to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file to write, if it exists")
+    parser.add_argument(
+        "--models", type=Path, default=paths.MODELS / "perturbation", metavar="FOLDER", help="default: %(default)s"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")
+
+
+def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which cells, and what is known of them."""
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="cells with raw counts (.h5ad)")
+    parser.add_argument(
+        "--counts", default="X", metavar="PLACE", help="X, raw/X or layers/<name> (default: %(default)s)"
+    )
+    for covariate in ("cell type", "batch"):
+        told = parser.add_mutually_exclusive_group()
+        option = "--" + covariate.replace(" ", "-")
+        told.add_argument(option, metavar="LABEL", help=f"{covariate} of all cells (default: unknown)")
+        told.add_argument(f"{option}-column", metavar="NAME", help=f"obs column with the {covariate} of each cell")
+    parser.add_argument("--perturbation-column", metavar="NAME", help="obs column that tells controls from others")
+    parser.add_argument(
+        "--control-label", metavar="LABEL", help="use only cells with this label in it (default: the model's control)"
+    )
+
+
+def told_by(arguments: argparse.Namespace) -> Told:
+    """What the arguments of `add_cell_arguments` say of the cells."""
+    return Told(
+        arguments.cell_type,
+        arguments.cell_type_column,
+        arguments.batch,
+        arguments.batch_column,
+        arguments.perturbation_column,
+        arguments.control_label,
+    )
+
+
+def load(arguments: argparse.Namespace, *inputs: Path) -> CfmVc:
+    """The model that the arguments name. ExpectedError before any work where the result has no place to go."""
+    out = arguments.out
+    if out.is_dir():
+        raise ExpectedError(f"{out} is a folder: name the .h5ad file to write")
+    if any(out.resolve() == path.resolve() for path in inputs):
+        raise ExpectedError(f"{out} is the input: name another file to write")
+    if out.exists() and not arguments.overwrite:
+        raise ExpectedError(f"{out} exists: name another file, or add --overwrite to replace it")
+    if arguments.threads < 1:
+        raise ExpectedError(f"--threads {arguments.threads}: expected 1 or more")
+    device = prepare_device(arguments.device, arguments.threads)
+    return CfmVc.load(arguments.models, str(device))
+
+
+def deliver(answer: AnnDataBlocks, arguments: argparse.Namespace, headline: str) -> None:
+    """Write the file, and say in a few lines what was done."""
+    answer.write(arguments.out)
+    print("\n".join([headline, *answer.uns()["celldag"]["notes"], f"wrote {arguments.out}"]))

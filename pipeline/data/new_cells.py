@@ -1,0 +1,316 @@
+"""Cells that a trained model has never seen, as a user brings them: genes matched by name, counts checked, in blocks.
+
+N: cells brought, F: genes brought, G: genes of the model.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.cells import Cells, concatenate, pointers
+from pipeline.data.count_checks import CountCheck, rows_per_block
+from pipeline.data.csr import CsrBlock, reading
+from pipeline.data.h5ad import MISSING_LABELS, open_counts, open_h5ad, read_names
+from pipeline.data.source import close_to, counted, listed
+from pipeline.errors import ExpectedError
+from pipeline.files import sha256
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from pandas import DataFrame
+
+Codes = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class NewCells:
+    """Names and labels in memory, counts to be read in blocks; made by `cells_of_file` or `cells_of_anndata`."""
+
+    where: str  # where the counts are, for messages
+    origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
+    obs: "DataFrame"  # (N, columns), indexed by the cells' names
+    genes: list[str]  # (F,)
+    blocks: Callable[[], Iterator[CsrBlock]]  # (N, F), from the first cell on
+
+
+@dataclass(frozen=True)
+class GeneMatch:
+    """Genes brought, held against those of the model."""
+
+    place_F: npt.NDArray[np.int64]  # place among the model's genes; -1 where it has none of that name
+    missing: list[str]  # genes of the model that were not brought: their counts are taken as zero
+    extra: list[str]  # genes brought that the model does not know: they are ignored
+
+
+@dataclass
+class Unusual:
+    """What was met in the cells that the model never saw in training; filled while they are read."""
+
+    missing_genes: list[str]
+    extra_genes: list[str]
+    unknown: dict[str, dict[str, int]] = field(default_factory=dict)  # covariate -> label -> cells
+    empty_cells: int = 0
+
+    def lines(self, genes: int) -> list[str]:
+        """It in words, one line per subject."""
+        found = genes - len(self.missing_genes)
+        genes_line = f"genes: {found:,} of the model's {genes:,} found"
+        if self.missing_genes:
+            genes_line += f", {len(self.missing_genes):,} taken as zero ({listed(self.missing_genes, 5)})"
+        if self.extra_genes:
+            genes_line += f"; {len(self.extra_genes):,} others ignored ({listed(self.extra_genes, 5)})"
+        lines = [genes_line]
+        for covariate, cells in self.unknown.items():
+            labels = listed([f"{label} ({counted(number, 'cell')})" for label, number in cells.items()], 5)
+            lines.append(f'{covariate.replace("_", " ")} treated as "unknown": {labels}')
+        if self.empty_cells:
+            lines.append(f"{counted(self.empty_cells, 'cell')} without a count: treated as cells of a single count")
+        return lines
+
+    def described(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "missing_genes": list(self.missing_genes),
+            "extra_genes": len(self.extra_genes),
+            "unknown": {
+                covariate: [f"{label}: {number}" for label, number in cells.items()]
+                for covariate, cells in self.unknown.items()
+            },
+            "empty_cells": self.empty_cells,
+        }
+
+
+def cells_of_file(path: Path, counts: str = "X") -> NewCells:
+    """The cells of an .h5ad, in any encoding since anndata 0.7; counts: X, raw/X or layers/<name>.
+
+    Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError where file or
+    place is no good.
+    """
+    from anndata.io import read_elem  # here: pandas comes with it
+
+    with open_h5ad(path) as file, reading(path):
+        obs = read_elem(file["obs"])
+    genes = read_names(path, "raw/var" if counts == "raw/X" else "var")
+    where = f"{counts} of {path}"
+    with open_counts(path, counts) as matrix:
+        _check_shape(matrix.shape, matrix.kind, len(obs), len(genes), where)
+
+    def blocks() -> Iterator[CsrBlock]:
+        with open_counts(path, counts) as matrix:
+            yield from matrix.blocks(_rows(genes))
+
+    return NewCells(where, file_origin(path), obs, genes, blocks)
+
+
+def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
+    """The cells of an AnnData in memory; counts: X, raw/X or layers/<name>."""
+    from scipy.sparse import csr_matrix, issparse
+
+    places = {"X": adata.X, **{f"layers/{name}": adata.layers[name] for name in adata.layers}}
+    if adata.raw is not None:
+        places["raw/X"] = adata.raw.X
+    matrix = places.get(counts)
+    if matrix is None:
+        known = listed(name for name, found in places.items() if found is not None)
+        raise ExpectedError(f"the AnnData has no {counts}; it has {known}")
+    genes = [str(name) for name in (adata.raw.var_names if counts == "raw/X" else adata.var_names)]
+    where = f"{counts} of the AnnData"
+    _check_shape(matrix.shape, matrix.dtype.kind, adata.n_obs, len(genes), where)
+    by_cell = matrix.tocsr() if issparse(matrix) else matrix
+
+    def blocks() -> Iterator[CsrBlock]:
+        rows = _rows(genes)
+        for start in range(0, adata.n_obs, rows):
+            part = csr_matrix(by_cell[start : start + rows])
+            yield CsrBlock(start, part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
+
+    return NewCells(where, {"input": "an AnnData in memory"}, adata.obs, genes, blocks)
+
+
+def _rows(genes: list[str]) -> int:
+    """Cells to read at once: as few as are predicted at once, since each passes through several arrays."""
+    return min(1024, rows_per_block(len(genes)))
+
+
+def file_origin(path: Path) -> dict[str, str]:
+    """What to say of a file in the results made from it."""
+    return {"input": str(path), "input_sha256": sha256(path)}
+
+
+def _check_shape(shape: Sequence[int], kind: str, cells: int, genes: int, where: str) -> None:
+    if kind not in "biuf":
+        raise ExpectedError(f"{where} holds no numbers: expected raw counts")
+    if tuple(shape) != (cells, genes):
+        found = f"{shape[0]:,} x {shape[1]:,}"
+        raise ExpectedError(f"{where} is {found}, but obs and var name {cells:,} cells x {genes:,} genes")
+    if not cells:
+        raise ExpectedError(f"{where} holds no cells")
+
+
+def match_genes(found: Sequence[str], wanted: Sequence[str], where: str) -> GeneMatch:
+    """Match genes by name. ExpectedError: a name twice, or fewer than half of the wanted genes are there."""
+    place_of = {gene: place for place, gene in enumerate(wanted)}
+    place_F = np.array([place_of.get(gene, -1) for gene in found], np.int64)
+    seen: set[str] = set()
+    repeated = list(dict.fromkeys(gene for gene in found if gene in seen or seen.add(gene)))  # type: ignore[func-returns-value]
+    if repeated:
+        raise ExpectedError(
+            f"{where}: {counted(len(repeated), 'gene name')} more than once ({listed(repeated, 5)}): add up what "
+            "belongs together, or make the names unique"
+        )
+    missing = [gene for gene in wanted if gene not in seen]
+    if 2 * len(missing) > len(wanted):
+        raise ExpectedError(
+            f"{where} holds {len(wanted) - len(missing):,} of the model's {len(wanted):,} genes, at least half are "
+            f"needed: genes are matched by name, here {listed(found, 3)}, in the model {listed(wanted, 3)}"
+        )
+    return GeneMatch(place_F, missing, [gene for gene in found if gene not in place_of])
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the labels of new cells are told: one for all, or the column of obs that holds them; "unknown" by default.
+
+    Where `perturbation_column` is given, only the cells with the label `control` in it are used.
+    """
+
+    cell_type: str | None = None
+    cell_type_column: str | None = None
+    batch: str | None = None
+    batch_column: str | None = None
+    perturbation_column: str | None = None
+    control: str | None = None
+
+    def labels(self, new: NewCells, covariate: str) -> Labels:
+        """The label of each cell, (N,), "" where there is none. ExpectedError: told twice, or no such column."""
+        label, column = getattr(self, covariate), getattr(self, f"{covariate}_column")
+        if label is not None and column is not None:
+            raise ExpectedError(
+                f"both a {covariate} for all cells ({label!r}) and a column of them ({column!r}): give one"
+            )
+        if column is not None:
+            return _labels_in(new, column)
+        return np.full(len(new.obs), label or "", object)
+
+    def kept(self, new: NewCells, control: str) -> npt.NDArray[np.bool_]:
+        """Which cells to use, (N,), `control` being their label by default; ExpectedError where none is left."""
+        wanted = self.control or control
+        if self.perturbation_column is None:
+            if self.control is not None:
+                raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
+            return np.ones(len(new.obs), bool)
+        labels = _labels_in(new, self.perturbation_column)
+        kept_N: npt.NDArray[np.bool_] = labels == wanted
+        if not kept_N.any():
+            raise ExpectedError(
+                f"{new.where}: no cell has the label {wanted!r} in obs column {self.perturbation_column!r}; "
+                f"there are {listed(sorted(set(labels)))}"
+            )
+        return kept_N
+
+
+def _labels_in(new: NewCells, column: str) -> Labels:
+    """The labels in a column of obs; whole numbers without a fraction (101.0 is "101")."""
+    known = [str(name) for name in new.obs.columns]
+    if column not in known:
+        raise ExpectedError(
+            f"{new.where}: obs has no column {column!r}{close_to(column, known)}; it has {listed(known)}"
+        )
+    values, place_N = np.unique(new.obs[column].astype(object).map(_label).to_numpy(str), return_inverse=True)
+    labels: Labels = values.astype(object)[place_N]
+    return labels
+
+
+def _label(value: Any) -> str:
+    text = str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+    return "" if text in MISSING_LABELS else text
+
+
+def coded(labels: Labels, covariate: str, categories: Sequence[str], unusual: Unusual) -> Codes:
+    """Codes (N,) of labels (N,): those the model does not know get the code one past the last, and are noted."""
+    code_of = {label: code for code, label in enumerate(categories)}
+    values, place_N, number = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    unknown = {str(v) or "no label": int(n) for v, n in zip(values, number, strict=True) if str(v) not in code_of}
+    if unknown:
+        unusual.unknown[covariate] = unknown
+    codes = np.array([code_of.get(str(value), len(categories)) for value in values], np.int64)
+    return codes[place_N]
+
+
+def matched_blocks(
+    new: NewCells,
+    match: GeneMatch,
+    genes: int,
+    kept_N: npt.NDArray[np.bool_],
+    cell_type_N: Codes,
+    batch_N: Codes,
+    unusual: Unusual,
+    cells_per_block: int,
+) -> Iterator[Cells]:
+    """The kept cells in order over the model's genes, in blocks of `cells_per_block`; only the last may be smaller.
+
+    How the cells are grouped depends on nothing else, so neither do random numbers drawn per block. ExpectedError where
+    a value is not a count.
+    """
+    names = new.obs.index.to_numpy(object)
+
+    def parts() -> Iterator[Cells]:
+        check = CountCheck(len(new.genes))
+        for block in new.blocks():
+            canonical = check.add(block)
+            if canonical is None:
+                raise ExpectedError(
+                    f"{new.where}: {check.found()}; expected raw counts, whole numbers from 0 on: if the file holds "
+                    "them elsewhere, such as in raw/X or a layer, name that place as the place of the counts"
+                )
+            rows = block.start + np.flatnonzero(kept_N[block.start : block.start + len(block)])
+            yield _over_model_genes(canonical, match, genes, rows, names, cell_type_N, batch_N)
+
+    for cells in _regrouped(parts(), cells_per_block):
+        unusual.empty_cells += int((cells.library_size == 0).sum())
+        yield cells
+
+
+def _over_model_genes(
+    block: CsrBlock,
+    match: GeneMatch,
+    genes: int,
+    rows: Codes,
+    names: npt.NDArray[np.object_],
+    cell_type_N: Codes,
+    batch_N: Codes,
+) -> Cells:
+    cell = np.repeat(np.arange(len(block)), np.diff(block.indptr))
+    place = match.place_F[block.indices]
+    known = place >= 0
+    cell, place, counts = cell[known], place[known], block.counts[known]
+    order = np.argsort(cell * genes + place, kind="stable")
+    every = slice(block.start, block.start + len(block))
+    cells = Cells(
+        genes=genes,
+        names=names[every],
+        indptr=pointers(np.bincount(cell, minlength=len(block))),
+        indices=place[order].astype(np.int32),
+        counts=counts[order],
+        perturbation=np.zeros(len(block), np.int64),
+        cell_type=cell_type_N[every],
+        batch=batch_N[every],
+        library_size=np.bincount(cell, counts, len(block)).astype(np.int64),
+    )
+    return cells.select(rows - block.start)
+
+
+def _regrouped(parts: Iterable[Cells], size: int) -> Iterator[Cells]:
+    rest: list[Cells] = []
+    for part in parts:
+        cells = concatenate([*rest, part])
+        whole = len(cells) // size * size
+        for start in range(0, whole, size):
+            yield cells.select(slice(start, start + size))
+        rest = [cells.select(slice(whole, None))]
+    yield from (cells for cells in rest if len(cells))
