@@ -14,7 +14,8 @@ def doses_asked(known: Doses, perturbation: str, dose: Asked = None) -> dict[str
     """{treatment: dose} of a perturbation; {} for the control.
 
     A label of the training data stands for the doses it had there. Anything else is a treatment, or several joined by
-    "+", each at its largest dose of the training data unless `dose` says otherwise. ExpectedError: a name that training
+    "+": those that training saw together at one set of doses at these, others each at its largest dose, unless `dose`
+    says otherwise. ExpectedError: a name that training
     never saw, a dose for a treatment that is not asked for, one dose for several treatments, a dose that is negative or
     not finite.
     """
@@ -66,4 +67,7 @@ def _at_training_doses(known: Doses, perturbation: str) -> dict[str, float]:
         )
     if len(set(treatments)) < len(treatments):
         raise ExpectedError(f"perturbation {perturbation!r} names a treatment twice")
+    together = [doses for doses in known.of_label.values() if set(doses) == set(treatments)]
+    if len(together) == 1:  # a combination that training saw at one set of doses, its parts named in another order
+        return dict(together[0])
     return {treatment: known.range_of(treatment)[1] for treatment in treatments}

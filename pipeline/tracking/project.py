@@ -48,8 +48,9 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         parent = to.pipeline_run()
         runs = []
         for record in records:
-            run = to.stage_run(record, parent, dirty=record.hash not in committed)
-            unregistered = register(client, experiment, record, run.run_id, commit.hash)
+            dirty = record.hash not in committed
+            run = to.stage_run(record, parent, dirty)
+            unregistered = register(client, experiment, record, run.run_id, commit.hash, dirty)
             runs.append(replace(run, missing=[*run.missing, unregistered]) if unregistered else run)
     return Mirrored(commit, records, runs)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import paths
 from pipeline.errors import ExpectedError
+from pipeline.files import write_json
 from pipeline.tracking.contents import link_folder
 from pipeline.tracking.lock import StageRecord
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_HASH = "model_hash"
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
+REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
 
 
 @dataclass(frozen=True)
@@ -28,40 +29,46 @@ class Served:
 
     name: str
     folders: Mapping[str, str]  # what it needs: name -> path of an out or a dep of the stage
-    pack: Callable[[Path], dict[str, Any]]  # from a folder with those folders: arguments of `save_model`
+    # From a folder with those folders, and what is said of the commit (`commit`, `dirty`): arguments of `save_model`.
+    pack: Callable[[Path, Mapping[str, Any]], dict[str, Any]]
 
 
-def _pack_cfm_vc(folder: Path) -> dict[str, Any]:
+def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+    from pipeline.cfm_vc import PROVENANCE, CfmVc
     from pipeline.data.store import open_store
-    from pipeline.models.flow import FlowField
-    from pipeline.models.vae import Vae
     from pipeline.tracking import served_cfm_vc
     from pipeline.tracking.controls import sample_controls, save_controls
-    from pipeline.training.weights import load_model
 
     # Weights that today's code does not load are not offered for serving.
-    load_model(folder / "vae", Vae)
-    load_model(folder / "flow", FlowField)
+    provenance = {**CfmVc.load(folder).provenance, **commit}
     store = open_store(folder / "store")
     save_controls(folder / "served" / "controls", sample_controls(store))
+    write_json(folder / "served" / PROVENANCE, provenance)
     for name in ("vae", "flow"):
         shutil.copytree(folder / name, folder / "served" / name)  # MLflow refuses links to outside
+    labels = [ColSpec("string", name) for name in ("perturbation", "cell_type", "batch")]
     signature = ModelSignature(
-        inputs=Schema([ColSpec("string", name) for name in ("perturbation", "cell_type", "batch")]),
+        inputs=Schema([*labels, ColSpec("double", "dose", required=False)]),
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
         params=ParamSchema(
             [
                 ParamSpec("cells", DataType.long, 100),
                 ParamSpec("steps", DataType.long, 20),
                 ParamSpec("seed", DataType.long, 0),
+                ParamSpec("provenance", DataType.boolean, False),
             ]
         ),
     )
     artifacts = {path.name: str(path) for path in (folder / "served").iterdir()}
-    return {"python_model": served_cfm_vc.__file__, "artifacts": artifacts, "signature": signature}
+    return {
+        "python_model": served_cfm_vc.__file__,
+        "artifacts": artifacts,
+        "signature": signature,
+        "metadata": provenance,
+    }
 
 
 SERVED = {
@@ -77,10 +84,13 @@ SERVED = {
 }
 
 
-def register(client: "MlflowClient", experiment: str, record: StageRecord, run_id: str, commit: str) -> str | None:
+def register(
+    client: "MlflowClient", experiment: str, record: StageRecord, run_id: str, commit: str, dirty: bool
+) -> str | None:
     """Register the stage's model, where it has one that is served and not yet registered; why not, or None.
 
-    A model is the content of all that it is made of, so the same weights in a later commit are the same version.
+    dirty: whether the stage ran on top of the commit rather than in it. A model is the content of all that it is made
+    of, so the same weights in a later commit are the same version.
     """
     served = SERVED.get(record.address)
     known = {**record.deps, **record.outs}
@@ -97,7 +107,7 @@ def register(client: "MlflowClient", experiment: str, record: StageRecord, run_i
             if not link_folder(path, known[path], commit, folder / part):
                 return f"the registered model {name}, of which {path} is lost"
         try:
-            packed = served.pack(folder)
+            packed = served.pack(folder, {"commit": commit, "dirty": dirty})
         except ExpectedError as error:
             return f"the registered model {name}: {error}"
         _save(folder / "model", packed)

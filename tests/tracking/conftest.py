@@ -100,6 +100,7 @@ class Project:
         """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
         import torch
 
+        from pipeline.files import sha256
         from pipeline.models.flow import FlowField
         from pipeline.models.vae import Vae
         from pipeline.training.weights import save_model
@@ -110,9 +111,18 @@ class Project:
             field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter)
-        save_model(Path("models/perturbation/vae"), vae, {})
         doses = {"control": {}, "drug": {"drug": 1.0}, "toxin": {"toxin": 1.0}}
-        save_model(Path("models/perturbation/flow"), field, {"source": source, "doses": doses})
+        categories = {"perturbation": sorted(doses), "cell_type": ["B", "NK", "T"], "batch": ["a", "b"]}
+        shared = {"control": "control", "categories": categories}
+        origin = {"dataset_sha256": "0" * 64, "parameters": {"seed": 0}}
+        genes = [f"gene{g}" for g in range(12)]
+        save_model(Path("models/perturbation/vae"), vae, {**shared, "genes": genes, "provenance": origin})
+        origin = {**origin, "vae_sha256": sha256(Path("models/perturbation/vae/weights.safetensors"))}
+        save_model(
+            Path("models/perturbation/flow"),
+            field,
+            {**shared, "source": source, "doses": doses, "provenance": origin},
+        )
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["flow_train"] = {
             "cmd": "python -m pipeline.stages.flow_train",

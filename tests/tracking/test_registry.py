@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import open_store
@@ -57,41 +58,64 @@ def test_a_registered_model_predicts_expression_from_rows(trained: Any) -> None:
 
 def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
-    import torch
-
-    from pipeline.data.doses import Doses
+    from pipeline.cfm_vc import CfmVc
     from pipeline.data.store import open_store as open_cells
-    from pipeline.models.flow import FlowField
     from pipeline.models.predict import cfm_vc
-    from pipeline.models.vae import Vae
     from pipeline.tracking.controls import sample_controls
     from pipeline.tracking.served_cfm_vc import question
-    from pipeline.training.weights import load_model
 
     mirror("celldag")
     row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
     served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
-    vae, _ = load_model(Path("models/perturbation/vae"), Vae)
-    field, trained_flow = load_model(Path("models/perturbation/flow"), FlowField)
+    model = CfmVc.load()
     controls = sample_controls(open_cells(Path("data/processed/perturbation")))
-    asked = question(controls, Doses(trained_flow["doses"]), "toxin", "B", "b", 10, 3)
+    asked = question(controls, model, "toxin", "B", "b", dose=None, most=10, seed=3)
+    assert asked.perturbation == 2
     assert set(asked.start.batch) == {1}
     assert len(asked.start) == 10
-    expected = cfm_vc(vae, field, "control", 4, 3, torch.device("cpu"))(asked).mean_G
+    expected = cfm_vc(model.vae, model.field, "control", 4, 3, model.device)(asked).mean_G
     np.testing.assert_allclose(served, expected, rtol=1e-6)
+
+
+def test_doses_and_combinations_are_asked_for_in_a_row(trained: Any) -> None:
+    mirror("celldag")
+    asked = [("drug", 1.0), ("drug", np.nan), ("drug", 3.0), ("drug+toxin", np.nan), ("toxin+drug", np.nan)]
+    rows = pd.DataFrame(asked, columns=["perturbation", "dose"]).assign(cell_type="T", batch="a")
+    one, recorded, three, both, turned = load().predict(rows, params={"cells": 10, "steps": 2}).to_numpy()
+    np.testing.assert_array_equal(one, recorded)  # 1 is the dose of the training data
+    np.testing.assert_array_equal(both, turned)
+    assert not np.allclose(three, one)
+    assert not np.allclose(both, one)
+
+
+def test_the_served_model_says_where_it_comes_from(trained: Any) -> None:
+    mirror("celldag")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    model = load()
+    row = pd.DataFrame({"perturbation": ["drug"], "cell_type": ["B"], "batch": ["b"]})
+    [said] = model.predict(row, params={"cells": 2, "provenance": True})["provenance"]
+    assert json.loads(said) == model.metadata.metadata
+    assert json.loads(said) | {"parameters": None, "vae_sha256": None, "flow_sha256": None} == {
+        "commit": commit,
+        "dirty": False,
+        "dataset_sha256": "0" * 64,
+        "vae_sha256": None,
+        "flow_sha256": None,
+        "parameters": None,
+    }
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("poison", "T", "a"), "perturbation 'poison' is unknown to the model; it knows control, drug, toxin"),
+        (("unheard", "T", "a"), "perturbation 'unheard' is unknown to the model; it knows control, drug, toxin"),
         (("drug", "platelet", "a"), "cell_type 'platelet' is unknown"),
     ],
 )
 def test_what_the_model_cannot_know_is_refused(trained: Any, row: tuple[str, str, str], message: str) -> None:
     mirror("celldag")
     rows = pd.DataFrame([row], columns=["perturbation", "cell_type", "batch"])
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MlflowException, match=message):
         load().predict(rows)
 
 

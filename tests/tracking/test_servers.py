@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def started(*command: str) -> Iterator[Server]:
             env=environment,
             stdout=stream,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # MLflow starts uvicorn as a process of its own, which ends with the group
         )
     server = Server(port)
     try:
@@ -87,12 +89,15 @@ def started(*command: str) -> Iterator[Server]:
             pytest.fail(f"no answer within a minute:\n{log.read_text()}")
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+        for _ in range(120):
+            if not listeners(port):
+                break
+            time.sleep(0.25)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"still listening half a minute after the end:\n{log.read_text()}")
 
 
 def listeners(port: int) -> set[str]:
@@ -159,21 +164,41 @@ def test_a_tracking_server_is_written_to_as_the_default_store_is(
 
 
 def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP as in the process, with the model's origin on request; and a wrong question is answered with why."""
     perturbation_store(Path("data/processed/perturbation"))
     project.flow()
+    commit = project.commit("Train a flow")
     mirror("celldag")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path('mlflow.db').resolve()}")
+    rows = [
+        {"perturbation": "drug", "cell_type": "T", "batch": "a"},
+        {"perturbation": "toxin", "cell_type": "B", "batch": "never seen"},
+        {"perturbation": "drug+toxin", "cell_type": "B", "batch": "b"},
+    ]
+    dosed = [{"perturbation": "drug", "cell_type": "T", "batch": "a", "dose": 0.5}]
+    params = {"cells": 20, "seed": 1, "provenance": True}
     with started("models", "serve", "-m", "models:/celldag-cfm_vc/1", "--env-manager", "local") as server:
-        request = urllib.request.Request(
-            f"{server.url}/invocations",
-            data=json.dumps(
-                {
-                    "dataframe_records": [{"perturbation": "drug", "cell_type": "T", "batch": "a"}],
-                    "params": {"cells": 20, "seed": 1},
-                }
-            ).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            [predicted] = json.load(answer)["predictions"]
-    assert sorted(predicted) == sorted(f"gene{g}" for g in range(12))
+
+        def ask(records: list[dict[str, Any]]) -> Any:
+            content = json.dumps({"dataframe_records": records, "params": params}).encode()
+            request = urllib.request.Request(
+                f"{server.url}/invocations", data=content, headers={"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)["predictions"]
+
+        predicted, at_dose = ask(rows), ask(dosed)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask([{**rows[0], "perturbation": "drugg"}])
+        assert refused.value.code == 400
+        assert "perturbation 'drugg' is unknown to the model, perhaps 'drug'" in refused.value.read().decode()
+        assert listeners(server.port) == {"0100007F"}
+    import mlflow
+    import pandas as pd
+
+    model = mlflow.pyfunc.load_model("models:/celldag-cfm_vc/1")
+    for served, asked in ((predicted, rows), (at_dose, dosed)):
+        expected = model.predict(pd.DataFrame(asked), params=params)
+        assert sorted(expected.columns) == sorted([*(f"gene{g}" for g in range(12)), "provenance"])
+        pd.testing.assert_frame_equal(pd.DataFrame(served), expected, rtol=1e-6)
+    assert json.loads(predicted[0]["provenance"])["commit"] == commit
