@@ -1,7 +1,7 @@
-"""Counts of a whole split on the training device, as CSR, and minibatches indexed from there.
+"""Counts of a whole split on the training device, as CSR, and sparse minibatches indexed from there.
 
-N: cells, B: cells of a minibatch, G: genes, K: non-zero counts of a minibatch. Held sparse, a million cells of 200
-expressed genes take about two gigabytes; only the minibatch becomes dense.
+N: cells, B: cells of a minibatch, K: non-zero counts of a minibatch. A million cells of 200 expressed genes take about
+two gigabytes.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ class CountBatch:
     """Counts and covariates of B cells; everything but `rows` is on the training device."""
 
     rows: Tensor  # (B,) int64, on the CPU: which cells of the split these are
-    x_BG: Tensor  # counts, float32
-    place_K: Tensor  # int64: where the non-zero counts are in the flattened x_BG
-    x_K: Tensor  # the non-zero counts, float32
+    x_K: Tensor  # the counts that are not zero, float32
+    cell_K: Tensor  # int64: the cell of each, 0 to B − 1, ascending
+    gene_K: Tensor  # int64: and its gene
     library_B: Tensor  # library sizes, float32
     cell_type_B: Tensor  # int64 codes
     batch_B: Tensor  # int64 codes
@@ -74,17 +74,13 @@ class ResidentCounts:
         length_B = self._indptr[on_device + 1] - start_B
         end_B = length_B.cumsum(0)
         offset_B = start_B - (end_B - length_B)
-        row_K = torch.repeat_interleave(torch.arange(len(rows), device=self.device), length_B)
-        entry_K = torch.arange(len(row_K), device=self.device) + offset_B[row_K]
-        place_K = row_K * self.genes + self._indices[entry_K]
-        x_K = self._counts[entry_K].to(torch.float32)
-        x_BG = torch.zeros(len(rows) * self.genes, device=self.device)
-        x_BG[place_K] = x_K
+        cell_K = torch.repeat_interleave(length_B)
+        entry_K = torch.arange(len(cell_K), device=self.device) + offset_B[cell_K]
         return CountBatch(
             rows=rows,
-            x_BG=x_BG.view(len(rows), self.genes),
-            place_K=place_K,
-            x_K=x_K,
+            x_K=self._counts[entry_K].to(torch.float32),
+            cell_K=cell_K,
+            gene_K=self._indices[entry_K].to(torch.int64),
             library_B=self._library[on_device],
             cell_type_B=self._cell_type[on_device],
             batch_B=self._batch[on_device],

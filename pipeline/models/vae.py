@@ -26,11 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.resident import CountBatch
-from pipeline.nn.distributions import (
-    kl_to_standard_normal,
-    negative_binomial_log_likelihood_sparse,
-    sample_gaussian,
-)
+from pipeline.nn.count_likelihood import log_likelihood_of_shares
+from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
 from pipeline.nn.energy_distance import energy_distance_between
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
 
@@ -106,7 +103,14 @@ class Vae(nn.Module):
         A cell without counts is encoded as one whose every gene is zero.
         """
         library_B1 = x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
-        hidden_BH = self.encoder(torch.log1p(x_BG / library_B1 * self.normalised_total))
+        normalised_BG = torch.log1p(x_BG / library_B1 * self.normalised_total)
+        return self.encode_normalised(normalised_BG, cell_type_B, batch_B, generator)
+
+    def encode_normalised(
+        self, normalised_BG: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
+    ) -> Posterior:
+        """The same from log-normalised counts, as `normalised` makes them."""
+        hidden_BH = self.encoder(normalised_BG)
         batch_BE = self.batch(batch_B, generator)
         int_B = self.int_head(torch.cat([hidden_BH, self.cell_type(cell_type_B, generator)], dim=1))
         tech_B = self.tech_head(torch.cat([hidden_BH, batch_BE], dim=1))
@@ -121,13 +125,26 @@ class Vae(nn.Module):
             tech_prior_BT,
         )
 
+    def normalised(self, batch: CountBatch) -> Tensor:
+        """Counts at `normalised_total` per cell, in log1p, (B, G). Only the non-zero ones cost a logarithm."""
+        library_K = batch.library_B.clamp(min=1.0).index_select(0, batch.cell_K)
+        genes = self.log_theta_G.shape[0]
+        place_K = torch.add(batch.gene_K, batch.cell_K, alpha=genes)
+        values_K = torch.log1p(batch.x_K / library_K * self.normalised_total)
+        flat = torch.zeros(len(batch) * genes, device=values_K.device)
+        return flat.index_copy_(0, place_K, values_K).view(-1, genes)
+
     def decode(self, int_BI: Tensor, tech_BT: Tensor, library_B: Tensor) -> Tensor:
         """Logarithm of the mean counts, (B, G): the means of a cell add up to its library size (counts, at least 1)."""
+        return torch.log_softmax(self.logits(int_BI, tech_BT), dim=1) + library_B.clamp(min=1.0).log()[:, None]
+
+    def logits(self, int_BI: Tensor, tech_BT: Tensor) -> Tensor:
+        """What the softmax over genes turns into shares of the library size, (B, G)."""
         latent_BL = torch.cat([int_BI, tech_BT], dim=1)
-        logit_BG = self.linear_decoder(latent_BL)
-        if self.decoder_head is not None:
-            logit_BG = logit_BG + self.decoder_head(self.decoder(latent_BL))
-        return torch.log_softmax(logit_BG, dim=1) + library_B.clamp(min=1.0).log()[:, None]
+        logit_BG: Tensor = self.linear_decoder(latent_BL)
+        if self.decoder_head is None:
+            return logit_BG
+        return torch.addmm(logit_BG, self.decoder(latent_BL), self.decoder_head.weight.t())
 
 
 class VaeObjective(nn.Module):
@@ -141,13 +158,18 @@ class VaeObjective(nn.Module):
 
     def forward(self, batch: CountBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss` and its parts, in nats per cell; `reconstruction` is −E[log p(x|z)] from one sample of z."""
-        posterior = self.model.encode(batch.x_BG, batch.cell_type_B, batch.batch_B, generator)
+        normalised_BG = self.model.normalised(batch)
+        posterior = self.model.encode_normalised(normalised_BG, batch.cell_type_B, batch.batch_B, generator)
         int_BI = sample_gaussian(posterior.int_mean_BI, posterior.int_log_variance_BI, generator)
         tech_BT = sample_gaussian(posterior.tech_mean_BT, posterior.tech_log_variance_BT, generator)
         tech_BT = tech_BT.index_select(0, shuffle_within(batch.batch_B, generator))
-        log_mean_BG = self.model.decode(int_BI, tech_BT, batch.library_B)
-        log_likelihood_B = negative_binomial_log_likelihood_sparse(
-            batch.x_K, batch.place_K, log_mean_BG, self.model.log_theta_G
+        log_likelihood_B = log_likelihood_of_shares(
+            self.model.logits(int_BI, tech_BT),
+            batch.library_B.clamp(min=1.0),
+            self.model.log_theta_G,
+            batch.x_K,
+            batch.cell_K,
+            batch.gene_K,
         )
         kl_int = kl_to_standard_normal(posterior.int_mean_BI, posterior.int_log_variance_BI).mean()
         tech_shift_BT = posterior.tech_mean_BT - posterior.tech_prior_BT

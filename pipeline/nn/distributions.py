@@ -1,6 +1,6 @@
 """Negative-binomial counts and Gaussian latents: log-likelihoods, samples, divergences.
 
-B: cells, G: genes, N: non-zero counts, D: latent dimensions. The negative binomial has mean μ and inverse dispersion θ:
+B: cells, G: genes, D: latent dimensions. The negative binomial has mean μ and inverse dispersion θ:
 variance μ + μ²/θ; θ -> ∞ is the Poisson. Both are given as logarithms: a softmax over many genes
 underflows to an exact zero where its logarithm is still a usable number with a usable gradient.
 """
@@ -20,51 +20,30 @@ def negative_binomial_log_likelihood(x: Tensor, log_mean: Tensor, log_theta: Ten
 
     x: whole counts >= 0. Equal to
     lgamma(x+θ) − lgamma(θ) − lgamma(x+1) + θ(log θ − log(θ+μ)) + x(log μ − log(θ+μ)),
-    arranged so that large terms do not cancel: see `_log_ratio_to_zero`.
+    arranged so that large terms do not cancel: see `log_rising_ratio`.
     """
     n = x.clamp(min=1.0)  # the branch that is not chosen must stay finite, or its gradient poisons the other's
     at_zero = -log_theta.exp() * softplus(log_mean - log_theta)
-    return torch.where(x == 0, at_zero, at_zero + _log_ratio_to_zero(n, log_mean, log_theta, _theta_terms(log_theta)))
+    ratio_to_zero = log_rising_ratio(n, log_theta.exp()) - n * softplus(log_theta - log_mean)
+    return torch.where(x == 0, at_zero, at_zero + ratio_to_zero)
 
 
-def negative_binomial_log_likelihood_sparse(
-    x_N: Tensor, place_N: Tensor, log_mean_BG: Tensor, log_theta_G: Tensor
-) -> Tensor:
-    """The same summed over genes, (B,), with the costly terms evaluated at the non-zero counts alone.
-
-    x_N: the non-zero counts; place_N: where they are in the flattened (B, G). log p(0) is summed over all entries, and
-    log p(x) − log p(0) added at the non-zero ones: what needs lgamma is left for a tenth of the entries.
-    """
-    genes = log_mean_BG.shape[1]
-    gene_N, cell_N = place_N % genes, place_N // genes
-    at_zero_B = -(softplus(log_mean_BG - log_theta_G) @ log_theta_G.exp())
-    log_mean_N = log_mean_BG.reshape(-1).index_select(0, place_N)
-    log_theta_N = log_theta_G.index_select(0, gene_N)
-    theta_terms_N = _theta_terms(log_theta_G).index_select(0, gene_N)
-    return at_zero_B.index_add(0, cell_N, _log_ratio_to_zero(x_N, log_mean_N, log_theta_N, theta_terms_N))
-
-
-def _log_ratio_to_zero(x: Tensor, log_mean: Tensor, log_theta: Tensor, theta_terms: Tensor) -> Tensor:
-    """log p(x) − log p(0), elementwise, x >= 1.
+def log_rising_ratio(x: Tensor, theta: Tensor) -> Tensor:
+    """lgamma(x+θ) − lgamma(θ) − lgamma(x+1), elementwise, x >= 1; θ (θ+1) ... (θ+x−1) / x!, in logarithms.
 
     Stirling's formula with its remainder S replaces each lgamma, as in Loader, "Fast and accurate computation of
     binomial probabilities" (2000), and the large terms cancel on paper instead of in a float32:
-    S(x+θ) − S(x) − S(θ) + ½ log(θ / 2πx(x+θ)) + θ log(1+x/θ) + x (log(1+θ/x) − log(1+θ/μ)).
+    S(x+θ) − S(x) − S(θ) + ½ log(θ / 2πx(x+θ)) + θ log(1+x/θ) + x log(1+θ/x).
     """
-    theta = log_theta.exp()
     return (
-        theta_terms
-        + stirling_error(x + theta)
+        stirling_error(x + theta)
         - stirling_error(x)
-        - 0.5 * (x.log() + torch.log(x + theta))
+        - stirling_error(theta)
+        + 0.5 * (theta.log() - x.log() - torch.log(x + theta))
+        - _HALF_LOG_2PI
         + theta * torch.log1p(x / theta)
-        + x * (torch.log1p(theta / x) - softplus(log_theta - log_mean))
+        + x * torch.log1p(theta / x)
     )
-
-
-def _theta_terms(log_theta: Tensor) -> Tensor:
-    """What `_log_ratio_to_zero` needs of θ alone: there is one θ per gene, so this is computed per gene."""
-    return 0.5 * log_theta - _HALF_LOG_2PI - stirling_error(log_theta.exp())
 
 
 def stirling_error(z: Tensor) -> Tensor:
@@ -75,6 +54,15 @@ def stirling_error(z: Tensor) -> Tensor:
     square = inverse * inverse
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
     return torch.where(z < _SERIES_FROM, exact, series)
+
+
+def digamma_error(z: Tensor) -> Tensor:
+    """ψ(z) − log z, elementwise, z > 0: of the digamma function, what its logarithm lacks."""
+    small = z.clamp(max=_SERIES_FROM)
+    inverse = 1 / z.clamp(min=_SERIES_FROM)
+    square = inverse * inverse
+    series = -inverse * (0.5 + inverse * (1 / 12 - square * (1 / 120 - square / 252)))
+    return torch.where(z < _SERIES_FROM, torch.digamma(small) - small.log(), series)
 
 
 def sample_negative_binomial(log_mean: Tensor, log_theta: Tensor, generator: torch.Generator) -> Tensor:

@@ -101,7 +101,7 @@ class _Training:
             objective.to(device).parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            foreach=True,
+            fused=True,
         )
         self.title, self.settings, self.device = title, settings, device
         self.objective = objective
@@ -156,7 +156,7 @@ class _Training:
             self._stop(parts, self.train.names(batch), where)
         self.optimizer.zero_grad()
         self.accelerator.backward(losses["loss"])
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.settings.gradient_clip)
+        norm = self._clip()
         if not math.isfinite(norm):
             self._stop({"the gradient": norm}, self.train.names(batch), where)
         self.optimizer.step()
@@ -165,6 +165,16 @@ class _Training:
         _add(self.sums, parts, len(batch))
         position.cells += len(batch)
         position.step += 1
+
+    def _clip(self) -> float:
+        """Norm of the gradient before it is scaled down to `gradient_clip`, if it is longer."""
+        self.accelerator.unscale_gradients()
+        gradients = [weight.grad for weight in self.wrapped.parameters() if weight.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients, foreach=True))
+        if norm > self.settings.gradient_clip:
+            scale = self.settings.gradient_clip / (norm + 1e-6)  # as torch.nn.utils.clip_grad_norm_ has it
+            torch._foreach_mul_(gradients, scale)
+        return norm
 
     def _end_epoch(self, progress: Progress) -> None:
         position = self.position

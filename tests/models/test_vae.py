@@ -53,11 +53,12 @@ def batch_of(cells: Cells):
 def test_the_loss_is_the_negative_elbo_by_an_independent_likelihood():
     model = vae().eval()
     x = np.random.default_rng(0).poisson(2.0, (5, 12))
-    batch = batch_of(cells_of(x))
+    cells = cells_of(x)
+    batch = batch_of(cells)
     losses = VaeObjective(model, kl_weight=0.5)(batch, torch.Generator().manual_seed(3))
     # The same draws again, and scipy's likelihood.
     generator = torch.Generator().manual_seed(3)
-    q = model.encode(batch.x_BG, batch.cell_type_B, batch.batch_B)
+    q = model.encode(torch.from_numpy(cells.dense(slice(None))), batch.cell_type_B, batch.batch_B)
     z_int = q.int_mean_BI + torch.randn(5, 4, generator=generator) * (0.5 * q.int_log_variance_BI).exp()
     z_tech = q.tech_mean_BT + torch.randn(5, 2, generator=generator) * (0.5 * q.tech_log_variance_BT).exp()
     z_tech = z_tech[shuffle_within(batch.batch_B, generator)]
@@ -98,6 +99,14 @@ def test_counts_from_zero_to_a_hundred_thousand_give_finite_losses_and_gradients
     losses["loss"].backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert all(torch.isfinite(weight.grad).all() for weight in objective.parameters())
+
+
+def test_normalising_the_non_zero_counts_is_normalising_the_dense_ones():
+    model = vae()
+    cells = cells_of([[0] * 12, [100_000] * 12, [*range(12)], [0] * 11 + [1]])
+    x = torch.from_numpy(cells.dense(slice(None)))
+    expected = torch.log1p(x / x.sum(1, keepdim=True).clamp(min=1) * 100)
+    torch.testing.assert_close(model.normalised(batch_of(cells)), expected)
 
 
 def test_log_variances_are_clamped():

@@ -8,7 +8,6 @@ from scipy import stats
 from pipeline.nn.distributions import (
     kl_to_standard_normal,
     negative_binomial_log_likelihood,
-    negative_binomial_log_likelihood_sparse,
     sample_counterfactual,
     sample_gaussian,
     sample_negative_binomial,
@@ -75,24 +74,6 @@ def test_extreme_means_and_dispersions_keep_values_and_gradients_finite(log_mean
     assert torch.isfinite(value).all()
     assert torch.isfinite(mean.grad).all()
     assert torch.isfinite(theta.grad).all()
-
-
-def test_sparse_form_equals_the_dense_one_summed_over_genes_with_its_gradients():
-    generator = torch.Generator().manual_seed(0)
-    x_BG = torch.poisson(torch.full((6, 9), 0.7), generator=generator)
-    x_BG[2] = 0  # an empty cell
-    x_BG[3, 4] = 90_000
-    place = x_BG.flatten().nonzero().flatten()
-    start = torch.randn((6, 9), generator=generator)
-    dense_mean, sparse_mean = (start.clone().requires_grad_() for _ in range(2))
-    dense_theta, sparse_theta = (torch.linspace(-3, 6, 9).requires_grad_() for _ in range(2))
-    dense = negative_binomial_log_likelihood(x_BG, dense_mean, dense_theta).sum(1)
-    sparse = negative_binomial_log_likelihood_sparse(x_BG.flatten()[place], place, sparse_mean, sparse_theta)
-    torch.testing.assert_close(sparse, dense, rtol=1e-5, atol=1e-4)
-    dense.sum().backward()
-    sparse.sum().backward()
-    torch.testing.assert_close(sparse_mean.grad, dense_mean.grad, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(sparse_theta.grad, dense_theta.grad, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("mean", "theta"), [(0.5, 0.3), (20.0, 2.0), (1000.0, 50.0)])

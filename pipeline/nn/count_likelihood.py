@@ -1,0 +1,90 @@
+"""The likelihood that counts are trained with: negative binomials whose means are shares of a cell's library size.
+
+B: cells, G: genes, K: non-zero counts, M: counts of two and more.
+
+Most counts are zero, most of the others are one, and lgamma is costly. So with r = μ/θ the sum over genes is split:
+
+    log p(0) = −θ log(1+r)                                  at all entries, where a logarithm is all that is left
+    log p(x) − log p(0) = c(x, θ) − x log(1+1/r)            at the non-zero ones, where c(1, θ) = log θ
+    c(x, θ) = lgamma(x+θ) − lgamma(θ) − lgamma(x+1)         at the counts of two and more
+
+The gradient is written by hand, since autograd would keep and pass over ten (B, G) matrices; here it is two.
+`pipeline.nn.distributions.negative_binomial_log_likelihood` is the same in plain terms; the tests compare the two.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
+
+from pipeline.nn.distributions import digamma_error, log_rising_ratio
+
+_LARGEST_INVERSE = 1e25  # of θ, in r: beyond it θ log(1+r) is zero to a float32, and r would overflow
+
+
+def log_likelihood_of_shares(
+    logit_BG: Tensor, library_B: Tensor, log_theta_G: Tensor, x_K: Tensor, cell_K: Tensor, gene_K: Tensor
+) -> Tensor:
+    """log p(x) of each cell, summed over genes, (B,): x ~ NB(mean = library · softmax(logit), θ).
+
+    x_K: the counts that are not zero, with the cell and the gene of each. Differentiable, once, in logit and log θ.
+    """
+    value_B: Tensor = _LogLikelihood.apply(logit_BG, library_B, log_theta_G, x_K, cell_K, gene_K)  # type: ignore[no-untyped-call]
+    return value_B
+
+
+class _LogLikelihood(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logit_BG: Tensor, library_B: Tensor, log_theta_G: Tensor, x_K: Tensor, cell_K: Tensor, gene_K: Tensor
+    ) -> Tensor:
+        theta_G = log_theta_G.exp()
+        place_K = torch.add(gene_K, cell_K, alpha=logit_BG.shape[1])
+        ratio_BG = torch.softmax(logit_BG, dim=1)
+        # log μ = logit + this. A share can underflow to zero, its logarithm can't; the largest share is at least 1/G.
+        log_scale_B = library_B.log() - logit_BG.amax(1) + ratio_BG.amax(1).log()
+        ratio_BG.mul_(library_B[:, None]).mul_(theta_G.reciprocal().clamp(max=_LARGEST_INVERSE))
+        log1p_BG = ratio_BG.log1p()
+
+        log_theta_K = log_theta_G.index_select(0, gene_K)
+        log_ratio_K = logit_BG.reshape(-1).index_select(0, place_K) + log_scale_B.index_select(0, cell_K) - log_theta_K
+        value_K = log_theta_K.clone()
+        many_M = (x_K > 1).nonzero().flatten()
+        x_M, theta_M = x_K.index_select(0, many_M), theta_G.index_select(0, gene_K.index_select(0, many_M))
+        value_K.index_copy_(0, many_M, log_rising_ratio(x_M, theta_M))
+        value_K.addcmul_(x_K, softplus(-log_ratio_K), value=-1)
+
+        ctx.save_for_backward(
+            ratio_BG, log1p_BG, library_B, theta_G, x_K, cell_K, gene_K, place_K, log_ratio_K, many_M, x_M, theta_M
+        )
+        return torch.mv(log1p_BG, theta_G).neg_().index_add_(0, cell_K, value_K)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
+        (ratio_BG, log1p_BG, library_B, theta_G, x_K, cell_K, gene_K, place_K, log_ratio_K, many_M, x_M, theta_M) = (
+            ctx.saved_tensors
+        )
+        # Of the non-zero counts: d/dlog μ is x θ/(θ+μ); d/dlog θ is the same taken away from that of c.
+        by_mean_K = x_K * torch.sigmoid(-log_ratio_K)
+        by_theta_K = torch.ones_like(x_K)
+        by_theta_K.index_copy_(0, many_M, _rising_ratio_by_log_theta(x_M, theta_M))
+        grad_K = grad_B.index_select(0, cell_K)
+        by_theta_K.sub_(by_mean_K).mul_(grad_K)
+        by_mean_K.mul_(grad_K)
+        # Of log p(0): d/dlog μ is −θ r/(1+r).
+        bent_BG = ratio_BG / (1 + ratio_BG)
+        grad_theta_G = (torch.mv(bent_BG.t(), grad_B) - torch.mv(log1p_BG.t(), grad_B)) * theta_G
+        grad_theta_G.index_add_(0, gene_K, by_theta_K)
+        # Through the softmax: a gradient h of log μ becomes h − share · Σ h, with share = r θ / library.
+        total_B = (grad_B * torch.mv(bent_BG, theta_G)).neg_().index_add_(0, cell_K, by_mean_K)
+        grad_BG = bent_BG.mul_(grad_B[:, None]).addcmul_(ratio_BG, (total_B / library_B)[:, None]).mul_(-theta_G)
+        grad_BG.view(-1).index_add_(0, place_K, by_mean_K)
+        return grad_BG, None, grad_theta_G, None, None, None
+
+
+def _rising_ratio_by_log_theta(x: Tensor, theta: Tensor) -> Tensor:
+    """θ (ψ(x+θ) − ψ(θ)), elementwise: the derivative of c. The logarithms of the two ψ are subtracted on paper."""
+    return theta * (torch.log1p(x / theta) + digamma_error(x + theta) - digamma_error(theta))
