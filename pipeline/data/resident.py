@@ -73,14 +73,14 @@ class ResidentCounts:
         start_B = self._indptr[on_device]
         length_B = self._indptr[on_device + 1] - start_B
         end_B = length_B.cumsum(0)
-        offset_B = start_B - (end_B - length_B)
         cell_K = torch.repeat_interleave(length_B)
-        entry_K = torch.arange(len(cell_K), device=self.device) + offset_B[cell_K]
+        entry_K = (start_B - (end_B - length_B)).index_select(0, cell_K)
+        entry_K += torch.arange(len(cell_K), device=self.device)
         return CountBatch(
             rows=rows,
-            x_K=self._counts[entry_K].to(torch.float32),
+            x_K=self._counts.index_select(0, entry_K).to(torch.float32),
             cell_K=cell_K,
-            gene_K=self._indices[entry_K].to(torch.int64),
+            gene_K=self._indices.index_select(0, entry_K).to(torch.int64),
             library_B=self._library[on_device],
             cell_type_B=self._cell_type[on_device],
             batch_B=self._batch[on_device],

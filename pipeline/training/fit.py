@@ -124,6 +124,7 @@ class _Training:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
             while not self._finished():
+                self.wrapped.train()
                 for batch in self.train.epoch(position.epoch, position.step):
                     self._step(batch)
                     progress.step()
@@ -147,7 +148,6 @@ class _Training:
 
     def _step(self, batch: Any) -> None:
         position = self.position
-        self.wrapped.train()
         generator = torch_generator(self.device, self.settings.seed, Purpose.TRAINING, position.epoch, position.step)
         where = f"training, epoch {position.epoch + 1}, step {position.step + 1}"
         losses = self.wrapped(batch, generator)
