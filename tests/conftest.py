@@ -6,6 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+SOURCE = {  # source.json of simulated cells
+    "schema_version": 1,
+    "kind": "perturbation",
+    "simulated": True,
+    "description": "cells of a test",
+    "input": "test.yaml",
+    "input_sha256": "0" * 64,
+    "control": "control",
+    "notes": [],
+}
+
 
 @pytest.fixture
 def perturbation_store(tmp_path: Path):
@@ -77,6 +88,62 @@ def perturbation_store(tmp_path: Path):
         columns = ["gene", "cell_type", "perturbation", "log_fold_change"]
         pd.DataFrame(truth, columns=columns).to_parquet(folder / "truth.parquet")
         return open_store(folder)
+
+    return make
+
+
+@pytest.fixture
+def simulated_store(tmp_path: Path):
+    """Makes a small store by a recipe of tests/recipes, as ingest and preprocess make it: 3 cell types x 60 genes.
+
+    `held_out`: pairs of cell type (type_0 to type_2) and perturbation label; `changes`: keys of the recipe set anew.
+    The cells grow from made-up profiles, not from scanpy's, which take seconds to load. The truth is truth.parquet in
+    the store's folder.
+    """
+    from contextlib import chdir
+
+    from pipeline.data.embedded.perturbation import Templates, simulate
+    from pipeline.data.embedded.perturbation_recipe import read_recipe
+    from pipeline.data.store import open_store
+    from pipeline.files import write_json
+    from pipeline.params import PreprocessPerturbation
+    from pipeline.stages.ingest.perturbation import write_simulation
+    from pipeline.stages.preprocess import perturbation as preprocess
+
+    random = np.random.default_rng(0)
+    types, genes, each = 3, 60, 50
+    cell_type_N = np.repeat(np.arange(types), each)
+    rate_TG = random.gamma(1.0, 6.0, (types, genes))
+    templates = Templates(
+        genes=[f"gene{g}" for g in range(genes)],
+        cell_types=[f"type_{t}" for t in range(types)],
+        counts_NG=random.poisson(rate_TG[cell_type_N] * random.gamma(10, 0.1, (len(cell_type_N), 1))),
+        cell_type_N=cell_type_N,
+    )
+
+    def make(name: str, held_out: list[tuple[str, str]], folder: Path = tmp_path / "simulated", **changes):
+        recipe = read_recipe(Path(__file__).parent / "recipes" / f"{name}.yaml")
+        recipe = type(recipe).model_validate(recipe.model_dump() | changes)
+        simulation = simulate(recipe, templates)
+        raw = folder / "data/raw/perturbation"
+        raw.mkdir(parents=True)
+        write_simulation(simulation, raw)
+        write_json(raw / "source.json", SOURCE | {"combination": "+" if recipe.combinations else None})
+        settings = PreprocessPerturbation(
+            min_counts_per_cell=0,
+            min_genes_per_cell=0,
+            min_cells_per_gene=0,
+            min_cells_per_group=2,
+            highly_variable_genes=genes,
+            held_out=[{"cell_type": c, "perturbation": p} for c, p in held_out],
+            validation_share=0.1,
+            seed=0,
+            cells_per_shard=4096,
+            cells_per_row_group=512,
+        )
+        with chdir(folder):
+            preprocess.run(settings)
+        return open_store(folder / "data/processed/perturbation")
 
     return make
 

@@ -83,6 +83,7 @@ class Accepted:
     columns: dict[str, Column]
     notes: list[str]
     doses: LabelDoses | None = None  # where the source has doses or combinations
+    combination: str | None = None  # what separates treatments in a label
 
 
 def accept(contract: Contract, source: Source, target: Path) -> Accepted:
@@ -108,7 +109,7 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
         mend = f"set {source.key('counts')} to the place of the raw counts{close_to(source.counts, places)}"
         findings.problem(f"counts in {source.counts}", f"matrices in {listed(places)} only", "a matrix there", mend)
     findings.raise_problems(source.path)
-    return Accepted(cells, len(genes), columns, findings.notes, doses)
+    return Accepted(cells, len(genes), columns, findings.notes, doses, source.combination)
 
 
 def _read_columns(

@@ -79,8 +79,7 @@ def label_of(doses: Mapping[str, float], separator: str | None, control: str, wi
         return control
     label = (separator or "").join(sorted(doses))
     (dose,) = set(doses.values())
-    short = f"{dose:g}"
-    return f"{label}@{short if float(short) == dose else repr(dose)}" if with_dose else label
+    return f"{label}@{repr(dose).removesuffix('.0')}" if with_dose else label
 
 
 def one_treatment_each(labels: Sequence[str], control: str) -> dict[str, dict[str, float]]:

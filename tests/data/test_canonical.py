@@ -1,5 +1,6 @@
 """The canonical file: anndata reads it, its bytes depend on the cells alone, and a full disk is told, not a crash."""
 
+import json
 import resource
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.canonical import canonical_file
+from pipeline.data.canonical_reader import open_canonical
 from pipeline.data.h5ad import Column
 
 
@@ -33,6 +35,24 @@ def test_anndata_reads_what_was_written(tmp_path):
     assert list(cells.obs_names) == [f"cell{i}" for i in range(10)]
     assert list(cells.var_names) == ["a", "b", "c"]
     assert list(cells.obs["perturbation"]) == ["control", "drug"] * 5
+
+
+def test_doses_and_places_are_kept_beside_the_cells(tmp_path):
+    doses = {"control": {}, "a/b + c@0.1": {"a/b": 0.1, "c": 0.1}}  # a slash would be a group of HDF5
+    places_NS = np.random.default_rng(0).normal(size=(2, 3))
+    for name, given in (("with", (doses, places_NS)), ("without", (None, None))):
+        with canonical_file(tmp_path / f"{name}.h5ad", ["a"]) as writer:
+            writer.append(np.array([0, 1, 1]), np.int32([0]), np.int32([5]))
+            columns = {"perturbation": Column(np.int32([0, 1]), ["control", "drug"], [])}
+            writer.finish([["cell0", "cell1"]], columns, *given)
+    with open_canonical(tmp_path / "with.h5ad") as reader:
+        assert reader.doses() == doses
+        np.testing.assert_array_equal(reader.spatial(), places_NS)
+    with open_canonical(tmp_path / "without.h5ad") as reader:
+        assert (reader.doses(), reader.spatial()) == (None, None)
+    cells = anndata.read_h5ad(tmp_path / "with.h5ad")
+    assert json.loads(cells.uns["doses"]) == doses
+    np.testing.assert_array_equal(cells.obsm["spatial"], places_NS)
 
 
 def test_the_same_cells_give_the_same_bytes(tmp_path):

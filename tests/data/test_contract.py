@@ -16,10 +16,17 @@ from pipeline.params import IngestPerturbation, ObsColumn
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}
 
 
-def check(adata: anndata.AnnData, folder: Path, counts: str = "X", control: str = "ctrl", **columns) -> Accepted:
+OPTIONAL = ("dose", "combination", "spatial")
+
+
+def check(adata: anndata.AnnData, folder: Path, counts: str = "X", control: str = "ctrl", **changed) -> Accepted:
+    """Accept the AnnData as a lab's file; `changed`: columns, and the optional keys of ingest.perturbation."""
     adata.write_h5ad(folder / "cells.h5ad")
-    mapped = {name: ObsColumn.model_validate(columns.get(name, column)) for name, column in COLUMNS.items()}
-    source = Source(folder / "cells.h5ad", "ingest.perturbation", counts, mapped, control)
+    mapped = {name: ObsColumn.model_validate(changed.get(name, column)) for name, column in COLUMNS.items()}
+    optional = {name: changed[name] for name in OPTIONAL if name in changed}
+    if "dose" in optional:
+        optional["dose"] = ObsColumn.model_validate(optional["dose"])
+    source = Source(folder / "cells.h5ad", "ingest.perturbation", counts, mapped, control, **optional)
     return accept(CONTRACTS["perturbation"], source, folder / "canonical.h5ad")
 
 

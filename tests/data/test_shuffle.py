@@ -15,7 +15,8 @@ def numbered(start: int, stop: int) -> tuple[Cells, np.ndarray]:
     names = np.array([f"cell {i}" for i in number], object)
     indptr = np.arange(len(number) + 1)
     indices, counts = (number % 5).astype(np.int32), (number + 1).astype(np.int32)
-    return Cells(5, names, indptr, indices, counts, zero, zero, zero, number + 1), number + 1
+    places = np.stack([number, -number], axis=1).astype(np.float32)
+    return Cells(5, names, indptr, indices, counts, zero, zero, zero, number + 1, places), number + 1
 
 
 def shuffled(cells: int, row_group: int, seed: int = 0) -> list[tuple[Cells, np.ndarray]]:
@@ -41,6 +42,8 @@ def test_every_cell_comes_out_once_with_what_belongs_to_it(cells: int, row_group
     assert sorted(together.counts.tolist()) == list(range(1, cells + 1))
     assert together.names.tolist() == [f"cell {count - 1}" for count in together.counts]
     np.testing.assert_array_equal(together.library_size, together.counts)
+    np.testing.assert_array_equal(together.spatial[:, 0], together.counts - 1)
+    np.testing.assert_array_equal(together.spatial[:, 1], 1 - together.counts)
     np.testing.assert_array_equal(np.concatenate([counts for _, counts in emitted]), together.counts)
     assert [len(part) for part, _ in emitted[:-1]] == [row_group] * (len(emitted) - 1)
 

@@ -136,6 +136,48 @@ def test_a_held_out_cell_type_needs_controls() -> None:
         check_groups(groups, all_of(groups), [(2, 1)], 5)
 
 
+SCREEN = {
+    "control": {},
+    "A@1": {"A": 1.0},
+    "A@10": {"A": 10.0},
+    "B@1": {"B": 1.0},
+    "A+B@1": {"A": 1.0, "B": 1.0},
+    "B+C@1": {"B": 1.0, "C": 1.0},
+}
+
+
+def screen() -> Groups:
+    """Two cell types under everything of SCREEN."""
+    pairs = np.array([(c, p) for c in range(2) for p in range(len(SCREEN)) for _ in range(9)])
+    return Groups(pairs[:, 0], pairs[:, 1], CELL_TYPES[:2], list(SCREEN), "control", SCREEN)
+
+
+def everywhere(*labels: str) -> list[tuple[int, int]]:
+    return [(c, list(SCREEN).index(label)) for label in labels for c in range(2)]
+
+
+@pytest.mark.parametrize(
+    "labels", [["A+B@1"], ["A@10"], ["A@1", "A@10"], ["B@1"], ["A+B@1", "B@1"], ["A@1", "A+B@1", "B@1"]]
+)
+def test_what_is_learned_at_another_dose_or_in_another_combination_may_be_held_out_everywhere(labels) -> None:
+    check_groups(screen(), all_of(screen()), everywhere(*labels), 5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "unlearned"),
+    [
+        (["B+C@1"], "'C'"),
+        (["A@1", "A@10", "A+B@1"], "'A'"),
+        (["B@1", "A+B@1", "B+C@1"], "'B' and 'C'"),
+    ],
+)
+def test_a_treatment_that_is_left_nowhere_is_named(labels, unlearned) -> None:
+    with pytest.raises(ExpectedError) as caught:
+        check_groups(screen(), all_of(screen()), everywhere(*labels), 5)
+    where = f"(NK cell, {labels[-1]}): no cell type is left to learn {unlearned} from"
+    assert where in str(caught.value)
+
+
 def test_a_held_out_perturbation_must_be_seen_elsewhere() -> None:
     groups = groups_of(full())
     everywhere = [(c, 1) for c in range(3)]

@@ -1,5 +1,6 @@
 """The parquet store: what is written is read back, by us and by others; what is broken is told."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -35,7 +36,11 @@ def random_cells(cells: int, seed: int, genes: int = len(GENES)) -> Cells:
 
 
 def write(folder: Path, train: list[Cells], cells_per_shard: int = 20, **description: object) -> Store:
-    with atomic_folder(folder) as partial, StoreWriter(partial, GENES, CATEGORIES, cells_per_shard) as writer:
+    dimensions = 0 if train[0].spatial is None else train[0].spatial.shape[1]
+    with (
+        atomic_folder(folder) as partial,
+        StoreWriter(partial, GENES, CATEGORIES, cells_per_shard, dimensions) as writer,
+    ):
         for cells in train:
             writer.append("train", cells, cells.library_size + 1)
         description = {"kind": "perturbation", "control": "control", **description}
@@ -99,6 +104,54 @@ def test_same_cells_give_the_same_bytes(tmp_path: Path) -> None:
         assert sha256(one.folder / shard["file"]) == sha256(two.folder / shard["file"]) == shard["sha256"]
 
 
+def with_places(cells: Cells, dimensions: int) -> Cells:
+    random = np.random.default_rng(len(cells))
+    return dataclasses.replace(cells, spatial=random.normal(size=(len(cells), dimensions)).astype(np.float32))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_places_are_read_back_with_their_cells(tmp_path: Path, dimensions: int) -> None:
+    parts = [with_places(random_cells(cells, seed), dimensions) for cells, seed in ((10, 1), (10, 2), (3, 3))]
+    store = write(
+        tmp_path / "store", parts, spatial={"dimensions": dimensions, "centre": [0.0] * dimensions, "scale": 1}
+    )
+    cells = store.read("train")
+    assert_same(cells, concatenate(parts))
+    expected_NS = np.concatenate([part.spatial for part in parts])
+    np.testing.assert_array_equal(cells.spatial, expected_NS)
+    assert cells.spatial.dtype == np.float32
+    rows = np.array([20, 3, 3])
+    np.testing.assert_array_equal(cells.select(rows).spatial, expected_NS[rows])
+    assert store.read("test").spatial.shape == (0, dimensions)
+    table = pd.read_parquet(store.folder / "train" / "part-00000.parquet")
+    np.testing.assert_array_equal(np.stack(table["spatial"]), expected_NS[:20])
+
+
+def test_a_store_without_places_has_no_column_for_them(tmp_path: Path) -> None:
+    store = write(tmp_path / "store", [random_cells(10, 1)])
+    assert store.read("train").spatial is None
+    assert store.read("test").spatial is None
+    assert "spatial" not in pd.read_parquet(store.folder / "train" / "part-00000.parquet")
+
+
+def test_cells_with_and_without_places_are_not_joined() -> None:
+    cells = random_cells(4, 1)
+    with pytest.raises(ValueError, match="cannot be joined"):
+        concatenate([cells, with_places(cells, 2)])
+
+
+def test_a_store_that_lost_its_frame_is_refused(tmp_path: Path) -> None:
+    store = write(
+        tmp_path / "store",
+        [with_places(random_cells(5, 1), 2)],
+        spatial={"dimensions": 2, "centre": [0.0, 0.0], "scale": 1},
+    )
+    dataset = {key: value for key, value in store.dataset.items() if key != "spatial"}
+    (store.folder / "dataset.json").write_text(json.dumps(dataset))
+    with pytest.raises(ExpectedError, match="its columns are"):
+        open_store(store.folder).read("train")
+
+
 def test_pandas_reads_a_shard(tmp_path: Path) -> None:
     cells = random_cells(10, 1)
     store = write(tmp_path / "store", [cells])
@@ -141,6 +194,11 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(dataset | {"schema_version": 2}))
     with pytest.raises(ExpectedError, match="schema version 2, this program reads 1"):
         open_store(folder)
+
+
+def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExpectedError, match=r"kind 'images', expected 'perturbation'.*preprocess@perturbation"):
+        write(tmp_path / "store", [random_cells(5, 1)], kind="images")
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:

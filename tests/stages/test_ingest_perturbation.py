@@ -95,6 +95,29 @@ def test_a_recipe_becomes_cells_with_their_truth(project):
     assert "'control', but ingest.perturbation.control is 'ctrl'" in ingest(project).stderr
 
 
+def test_doses_combinations_and_places_become_canonical(project, lab_adata):
+    number = np.arange(80)
+    lab_adata.obs["condition"] = np.where(number % 2, "B+A", "ctrl")
+    lab_adata.obs["dose"] = 0.5
+    lab_adata.obsm["xy"] = np.stack([number, -number], axis=1).astype(float)
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    configure(project, dose="dose", combination="+", spatial="xy")
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert "cells per group  A+B@0.5  ctrl\n" in done.stdout
+    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    assert json.loads(cells.uns["doses"]) == {"A+B@0.5": {"A": 0.5, "B": 0.5}, "ctrl": {}}
+    assert list(cells.obs["perturbation"]) == ["ctrl", "A+B@0.5"] * 40
+    np.testing.assert_array_equal(cells.obsm["spatial"], lab_adata.obsm["xy"])
+    assert json.loads((project / OUT / "source.json").read_text())["combination"] == "+"
+
+
+def test_a_recipe_says_itself_what_its_cells_have(project):
+    configure(project, path=str(ROOT / "tests/recipes/doses.yaml"), control="control", dose="dose", spatial="xy")
+    words = "ingest.perturbation.dose and ingest.perturbation.spatial can be given for a lab's file only"
+    assert_refused(project, ingest(project), words)
+
+
 def test_every_problem_of_a_bad_file_is_in_one_message(project, lab_adata):
     lab_adata.X = np.log1p(lab_adata.X.toarray() * 1.7)
     lab_adata.var_names = ["gene1", *lab_adata.var_names[1:]]

@@ -63,7 +63,13 @@ def codes() -> dict[str, np.ndarray]:
     return {"perturbation": cell * 3 // CELLS, "cell_type": cell % 3, "batch": cell % 2}
 
 
-def write_raw(x_NG: np.ndarray, codes: dict[str, np.ndarray], **source: Any) -> None:
+def write_raw(
+    x_NG: np.ndarray,
+    codes: dict[str, np.ndarray],
+    doses: dict[str, dict[str, float]] | None = None,
+    spatial: np.ndarray | None = None,
+    **source: Any,
+) -> None:
     """data/raw/perturbation as ingest leaves it, in the working directory."""
     folder = Path("data/raw/perturbation")
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,7 @@ def write_raw(x_NG: np.ndarray, codes: dict[str, np.ndarray], **source: Any) -> 
     columns = {name: Column(codes[name].astype(np.int32), labels[name], []) for name in labels}
     with canonical_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
         writer.append(matrix.indptr.astype(np.int64), matrix.indices, matrix.data.astype(np.int32))
-        writer.finish([[f"cell {n}" for n in range(len(x_NG))]], columns)
+        writer.finish([[f"cell {n}" for n in range(len(x_NG))]], columns, doses, spatial)
     described = {
         "schema_version": 1,
         "kind": "perturbation",
@@ -180,6 +186,57 @@ def test_the_descriptions_say_what_happened() -> None:
     expected = {"before": int(drug_T.sum()), "after": int((drug_T & kept_N).sum()), "split": "test"}
     assert {key: groups["T", "drug"][key] for key in expected} == expected
     assert [key for key, group in groups.items() if group["split"] == "test"] == [("T", "drug")]
+
+
+def test_every_cell_keeps_its_place_in_the_frame_of_the_training_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places_NS = np.random.default_rng(3).normal((7000.0, -300.0, 5.0), (50.0, 20.0, 1.0), (CELLS, 3))
+    places_NS[2::3] += 1e4  # cell type T, whose held-out cells must not move the centre
+    write_raw(counts(), codes(), spatial=places_NS)
+    stage.run(settings())
+    store = open_store(STORE)
+    parts = {split: store.read(split) for split in SPLITS}
+    number = {split: [int(name.removeprefix("cell ")) for name in cells.names] for split, cells in parts.items()}
+    training_NS = places_NS[number["train"]]
+    centre_S = training_NS.mean(axis=0)
+    scale = np.sqrt(((training_NS - centre_S) ** 2).sum(axis=1).mean())
+    described = store.dataset["spatial"]
+    assert described["dimensions"] == 3
+    np.testing.assert_allclose([*described["centre"], described["scale"]], [*centre_S, scale], rtol=1e-12)
+    for split, cells in parts.items():
+        expected_NS = (places_NS[number[split]] - centre_S) / scale
+        np.testing.assert_allclose(cells.spatial, expected_NS, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("_raw")
+def test_places_change_nothing_else() -> None:
+    stage.run(settings())
+    without = as_table(open_store(STORE))
+    places_NS = np.random.default_rng(3).normal(size=(CELLS, 2))
+    write_raw(counts(), codes(), spatial=places_NS)
+    stage.run(settings())
+    pd.testing.assert_frame_equal(as_table(open_store(STORE)), without)
+
+
+@pytest.mark.usefixtures("_raw")
+def test_what_the_input_does_not_have_is_not_in_the_description() -> None:
+    stage.run(settings())
+    assert not {"doses", "combination", "spatial"} & set(open_store(STORE).dataset)
+
+
+@pytest.mark.usefixtures("_raw")
+def test_doses_reach_the_store_and_let_a_dose_be_held_out_everywhere() -> None:
+    doses = {"control": {}, "drug": {"A": 1.0}, "heat": {"A": 10.0}}
+    everywhere = [{"cell_type": cell_type, "perturbation": "heat"} for cell_type in CELL_TYPES]
+    with pytest.raises(ExpectedError, match="to learn 'heat' from"):
+        stage.run(settings(held_out=everywhere))
+    write_raw(counts(), codes(), doses=doses, combination="+")
+    stage.run(settings(held_out=everywhere))
+    store = open_store(STORE)
+    assert store.doses.of_label == store.dataset["doses"] == doses
+    assert store.dataset["combination"] == "+"
 
 
 @pytest.mark.usefixtures("_raw")

@@ -4,59 +4,32 @@ A simulated cell has the library size of a real cell of its type and negative-bi
 
     mean(c, g) = library_size(c) x proportion(type, g) x exp(batch_effect(batch, g) + effect(perturbation, type, g))
 
-Means are not rescaled afterwards, so a gene's expected count changes by exactly its effect, the log fold change.
+Means are not rescaled afterwards, so a gene's expected count changes by exactly its effect, the log fold change. The
+effect of a treatment at a dose is its full effect times dose / (dose + half_effect), the Emax model; that of a
+combination is the sum over its treatments and, where asked for, an interaction. A cell at x in space (-1 <= x <= 1
+along the first axis) has its effect times 1 + response x, and gains x times the gene's spatial effect.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
 
 from pipeline.data.csr import CsrBlock
+from pipeline.data.embedded.perturbation_recipe import Recipe
 from pipeline.data.h5ad import Column
 from pipeline.errors import ExpectedError
-from pipeline.params import Count, NotNegative, Positive, Section, Share, Whole, read_yaml, validated
 
 Floats = npt.NDArray[np.float64]
 
 CELLS_PER_BLOCK = 4096  # fixed, since the random stream is drawn block by block
 EFFECT_SHAPE = 4.0  # of the gamma distribution of effect sizes around the typical one: half of it is their spread
 SMALLEST_GROUP = 2  # cells of a (cell type, perturbation) pair
+HALF_WIDTH = 500.0  # of the square or cube that cells lie in, in the unit of coordinates
 SMOOTHING = 0.5  # count added to every gene of a cell type, so that none is impossible
-
-
-class Effect(Section):
-    """One simulated perturbation."""
-
-    share: Annotated[float, Field(gt=0, le=1)]
-    log_fold_change: float
-    cell_type_specific: Share
-
-
-class Recipe(Section):
-    """data/embedded/perturbation.yaml, where each key is explained."""
-
-    cells: Count
-    min_template_cells: Count
-    inverse_dispersion: Positive
-    batches: Annotated[list[str], Field(min_length=1)]
-    batch_effect: NotNegative
-    control: str
-    opposite_share: Share
-    perturbations: Annotated[dict[str, Effect], Field(min_length=1)]
-    seed: Whole
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if self.control in self.perturbations:
-            raise ValueError(f"the control {self.control!r} must not be among the perturbations")
-        if len(set(self.batches)) < len(self.batches):
-            raise ValueError("batches must have different names")
-        return self
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,7 @@ class Templates:
 class Truth:
     """The effects behind a simulation."""
 
-    perturbations: list[str]  # sorted, without the control
+    perturbations: list[str]  # labels, sorted, without the control
     log_fold_change_PTG: Floats  # natural log of the mean against control, per perturbation, cell type and gene
 
 
@@ -87,6 +60,18 @@ class Simulation:
     columns: dict[str, Column]  # perturbation, cell_type, batch
     library_size_N: npt.NDArray[np.int64]
     log_batch_effect_BG: Floats
+    position_NS: Floats | None = None  # each from -1 to 1
+    log_spatial_effect_G: Floats | None = None
+
+    @property
+    def doses(self) -> dict[str, dict[str, float]] | None:
+        """What each label stands for; None where each is a treatment of its own."""
+        return self.recipe.labels() if self.recipe.dosed or self.recipe.combinations else None
+
+    @property
+    def places_NS(self) -> Floats | None:
+        """Coordinates of the cells, (N, S), as a lab would bring them."""
+        return None if self.position_NS is None else HALF_WIDTH * (1 + self.position_NS)
 
     def blocks(self) -> Iterator[CsrBlock]:
         """Counts of all cells (int32), the same at every call."""
@@ -97,12 +82,20 @@ class Simulation:
         for start in range(0, len(self.library_size_N), CELLS_PER_BLOCK):
             rows = slice(start, start + CELLS_PER_BLOCK)
             perturbation, cell_type, batch = (column.codes[rows] for column in self.columns.values())
-            log_effect_NG = self.log_batch_effect_BG[batch] + log_fold_change_PTG[perturbation, cell_type]
+            change_NG = log_fold_change_PTG[perturbation, cell_type]
+            log_effect_NG = self.log_batch_effect_BG[batch] + self._at_places(change_NG, rows)
             mean_NG = self.library_size_N[rows, None] * proportion_TG[cell_type] * np.exp(log_effect_NG)
             counts_NG = rng.poisson(rng.gamma(theta, mean_NG / theta)).astype(np.int32)
             indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(counts_NG, axis=1))])
             genes = np.nonzero(counts_NG)[1].astype(np.int32)
             yield CsrBlock(start, indptr, genes, counts_NG[counts_NG > 0])
+
+    def _at_places(self, change_NG: Floats, rows: slice) -> Floats:
+        """The effects of these cells' perturbations at their places, with the effects of the places."""
+        if self.recipe.spatial is None or self.position_NS is None or self.log_spatial_effect_G is None:
+            return change_NG
+        along_N1 = self.position_NS[rows, :1]
+        return change_NG * (1 + self.recipe.spatial.response * along_N1) + along_N1 * self.log_spatial_effect_G
 
     def names(self) -> Iterator[list[str]]:
         """Names of the cells, in blocks."""
@@ -116,14 +109,12 @@ class Simulation:
         return np.stack([effects.get(label, none) for label in self.columns["perturbation"].labels])
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The validated recipe; ExpectedError where the file is missing, malformed or out of range."""
-    return validated(Recipe, read_yaml(path), str(path))
+def simulate(recipe: Recipe, templates: Templates | None = None) -> Simulation:
+    """Cells by this recipe, grown from the templates (the real ones by default); the same recipe gives the same cells.
 
-
-def simulate(recipe: Recipe) -> Simulation:
-    """Cells by this recipe; the same recipe gives the same cells. ExpectedError where the cells are too few."""
-    templates = real_templates(recipe.min_template_cells)
+    ExpectedError where the cells are too few.
+    """
+    templates = templates or real_templates(recipe.min_template_cells)
     rng = np.random.default_rng([recipe.seed, 0])
     truth = _draw_truth(recipe, templates, rng)
     log_batch_effect_BG = rng.normal(0.0, recipe.batch_effect, (len(recipe.batches), len(templates.genes)))
@@ -133,7 +124,8 @@ def simulate(recipe: Recipe) -> Simulation:
     for code in range(len(templates.cell_types)):
         chosen = columns["cell_type"].codes == code
         library_size_N[chosen] = rng.choice(totals[templates.cell_type_N == code], int(chosen.sum()))
-    return Simulation(recipe, templates, truth, columns, library_size_N, log_batch_effect_BG)
+    place = _draw_space(recipe, len(templates.genes)) if recipe.spatial else (None, None)
+    return Simulation(recipe, templates, truth, columns, library_size_N, log_batch_effect_BG, *place)
 
 
 def real_templates(min_cells: int) -> Templates:
@@ -166,21 +158,49 @@ def _draw_truth(recipe: Recipe, templates: Templates, rng: np.random.Generator) 
     # How strongly a cell type lets a gene answer, mean 1: shared by all perturbations, as a cell type's chromatin is,
     # so that a held-out pair can in part be predicted from the others.
     response_TG = rng.gamma(1.0, 1.0, (types, genes))
-    names = sorted(recipe.perturbations)
-    effect_PTG = np.zeros((len(names), types, genes))
-    for place, name in enumerate(names):
+    full_TG: dict[str, Floats] = {}
+    for name in sorted(recipe.perturbations):
         effect = recipe.perturbations[name]
         changed = rng.choice(genes, max(1, round(effect.share * genes)), replace=False)
         size = effect.log_fold_change * rng.gamma(EFFECT_SHAPE, 1 / EFFECT_SHAPE, len(changed))
         size *= np.where(rng.random(len(changed)) < recipe.opposite_share, -1.0, 1.0)
         specific = effect.cell_type_specific
-        effect_PTG[place][:, changed] = size * (1 - specific + specific * response_TG[:, changed])
-    return Truth(names, effect_PTG)
+        full_TG[name] = np.zeros((types, genes))
+        full_TG[name][:, changed] = size * (1 - specific + specific * response_TG[:, changed])
+    interaction_G = _draw_interactions(recipe, full_TG)
+    labels = {label: doses for label, doses in recipe.labels().items() if doses}
+    effect_PTG = np.zeros((len(labels), types, genes))
+    for effect_TG, doses in zip(effect_PTG, labels.values(), strict=True):
+        reached = {name: recipe.perturbations[name].reached(dose) for name, dose in doses.items()}
+        effect_TG += sum(reached[name] * full_TG[name] for name in doses)
+        if tuple(doses) in interaction_G:
+            effect_TG += math.prod(reached.values()) * interaction_G[tuple(doses)]
+    return Truth(list(labels), effect_PTG)
+
+
+def _draw_interactions(recipe: Recipe, full_TG: dict[str, Floats]) -> dict[tuple[str, ...], Floats]:
+    """Log fold change (G,) that each combination has beside the sum over its treatments."""
+    rng = np.random.default_rng([recipe.seed, 2])
+    found = {}
+    for treatments in sorted(tuple(sorted(each)) for each in recipe.combinations):
+        changed_G = np.any([(full_TG[name] != 0).any(axis=0) for name in treatments], axis=0)
+        found[treatments] = np.where(changed_G, rng.normal(0.0, recipe.interaction, len(changed_G)), 0.0)
+    return found
+
+
+def _draw_space(recipe: Recipe, genes: int) -> tuple[Floats, Floats]:
+    """Positions (N, S) and spatial effects (G,)."""
+    assert recipe.spatial is not None
+    rng = np.random.default_rng([recipe.seed, 3])
+    follows_G = rng.permutation(genes) < max(1, round(recipe.spatial.share * genes))
+    position_NS = rng.uniform(-1.0, 1.0, (recipe.cells, recipe.spatial.dimensions))
+    sign_G = rng.choice([-1.0, 1.0], genes)
+    return position_NS, np.where(follows_G, sign_G * recipe.spatial.log_fold_change, 0.0)
 
 
 def _draw_covariates(recipe: Recipe, templates: Templates, rng: np.random.Generator) -> dict[str, Column]:
     """Cells in random order, evenly over perturbations x batches, cell types in the templates' proportions in each."""
-    perturbations = sorted([recipe.control, *recipe.perturbations])
+    perturbations = list(recipe.labels())
     batches = sorted(recipe.batches)
     cell_N = rng.permutation(recipe.cells)
     combinations = len(perturbations) * len(batches)

@@ -10,7 +10,8 @@ from pipeline import paths
 from pipeline.data.canonical import canonical_file
 from pipeline.data.confounding import contingency
 from pipeline.data.contract import CONTRACTS, Accepted, accept
-from pipeline.data.embedded.perturbation import Simulation, read_recipe, simulate
+from pipeline.data.embedded.perturbation import Simulation, simulate
+from pipeline.data.embedded.perturbation_recipe import SEPARATOR, read_recipe
 from pipeline.data.h5ad import Column
 from pipeline.data.source import Source
 from pipeline.errors import ExpectedError
@@ -38,7 +39,7 @@ def run(settings: IngestPerturbation) -> None:
             "input_sha256": sha256(path),
             "control": settings.control,
             "notes": accepted.notes,
-            **({"combination": settings.combination} if settings.combination is not None else {}),
+            **({"combination": accepted.combination} if accepted.combination is not None else {}),
         }
         write_json(folder / "source.json", source)
     print(_summary(description, accepted))
@@ -67,18 +68,30 @@ def _simulate(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[A
             f"{path} calls the unperturbed cells {recipe.control!r}, but {SECTION}.control is {settings.control!r}: "
             "give both the same label"
         )
+    given = [key for key in ("dose", "combination", "spatial") if getattr(settings, key) is not None]
+    if given:
+        raise ExpectedError(
+            f"{' and '.join(f'{SECTION}.{key}' for key in given)} can be given for a lab's file only, the recipe "
+            f"{path} says itself what its cells have: set to null"
+        )
     simulation = simulate(recipe)
-    genes = simulation.templates.genes
-    with canonical_file(folder / "cells.h5ad", genes) as writer:
+    write_simulation(simulation, folder)
+    genes = len(simulation.templates.genes)
+    description = (
+        f"Simulated: real PBMC profiles shipped with scanpy, grown to {recipe.cells:,} cells x {genes:,} genes by "
+        f"negative-binomial sampling, with {len(simulation.truth.perturbations)} perturbations of known effect"
+    )
+    separator = SEPARATOR if recipe.combinations else None
+    return Accepted(recipe.cells, genes, simulation.columns, [], simulation.doses, separator), description
+
+
+def write_simulation(simulation: Simulation, folder: Path) -> None:
+    """Write cells.h5ad and truth.parquet."""
+    with canonical_file(folder / "cells.h5ad", simulation.templates.genes) as writer:
         for block in simulation.blocks():
             writer.append(block.indptr, block.indices, block.counts)
-        writer.finish(simulation.names(), simulation.columns)
+        writer.finish(simulation.names(), simulation.columns, simulation.doses, simulation.places_NS)
     pq.write_table(truth_table(simulation), folder / "truth.parquet")
-    description = (
-        f"Simulated: real PBMC profiles shipped with scanpy, grown to {recipe.cells:,} cells x {len(genes):,} genes by "
-        f"negative-binomial sampling, with {len(recipe.perturbations)} perturbations of known effect"
-    )
-    return Accepted(recipe.cells, len(genes), simulation.columns, []), description
 
 
 def truth_table(simulation: Simulation) -> pa.Table:

@@ -1,0 +1,92 @@
+"""What simulated perturbation cells are made by: a small YAML file, validated."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.data.doses import label_of
+from pipeline.params import Count, NotNegative, Positive, Section, Share, Whole, read_yaml, validated
+
+SEPARATOR = "+"  # of the treatments in the label of a combination
+
+
+class Effect(Section):
+    """One simulated perturbation."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    log_fold_change: float
+    cell_type_specific: Share
+    doses: list[Positive] = Field(default_factory=list)  # none: one dose, at which the effect is the full one
+    half_effect: Positive = 1.0  # dose with half of the full effect
+
+    def reached(self, dose: float) -> float:
+        """Share of the full effect at a dose."""
+        return dose / (dose + self.half_effect) if self.doses else 1.0
+
+
+class Space(Section):
+    """Places of the cells, spread evenly over a square or cube, and what expression owes to them."""
+
+    dimensions: Annotated[int, Field(ge=2, le=3)] = 2
+    share: Annotated[float, Field(gt=0, le=1)]  # of genes that follow the first axis
+    log_fold_change: float  # of these genes, from the centre to an edge
+    response: Share = 0.0  # how much stronger a perturbation acts at one edge than in the centre
+
+
+class Recipe(Section):
+    """data/embedded/perturbation.yaml, where each key of the default is explained.
+
+    Beside those: combinations of perturbations, the standard deviation of the log fold change of their interaction (on
+    genes that one of them changes), and places of the cells.
+    """
+
+    cells: Count
+    min_template_cells: Count
+    inverse_dispersion: Positive
+    batches: Annotated[list[str], Field(min_length=1)]
+    batch_effect: NotNegative
+    control: str
+    opposite_share: Share
+    perturbations: Annotated[dict[str, Effect], Field(min_length=1)]
+    combinations: list[Annotated[list[str], Field(min_length=2)]] = Field(default_factory=list)
+    interaction: NotNegative = 0.0
+    spatial: Space | None = None
+    seed: Whole
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.control in self.perturbations:
+            raise ValueError(f"the control {self.control!r} must not be among the perturbations")
+        if len(set(self.batches)) < len(self.batches):
+            raise ValueError("batches must have different names")
+        for treatments in self.combinations:
+            if len(set(treatments)) < len(treatments) or not set(treatments) <= set(self.perturbations):
+                raise ValueError(f"the combination {treatments} must be of different perturbations of this recipe")
+            if not self._common_doses(treatments):
+                raise ValueError(f"the combination {treatments} must be of perturbations that share a dose")
+        return self
+
+    @property
+    def dosed(self) -> bool:
+        """Whether labels name a dose; a perturbation without doses then has a dose of 1."""
+        return any(effect.doses for effect in self.perturbations.values())
+
+    def labels(self) -> dict[str, dict[str, float]]:
+        """{label: {treatment: dose}} of all perturbations and combinations, sorted, with the control."""
+        doses = [
+            dict.fromkeys(sorted(treatments), dose)
+            for treatments in [*([name] for name in self.perturbations), *self.combinations]
+            for dose in self._common_doses(treatments)
+        ]
+        labels = {label_of(each, SEPARATOR, self.control, self.dosed): each for each in [{}, *doses]}
+        return dict(sorted(labels.items()))
+
+    def _common_doses(self, treatments: list[str]) -> list[float]:
+        every = [set(self.perturbations[name].doses or [1.0]) for name in treatments]
+        return sorted(set.intersection(*every))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The validated recipe; ExpectedError where the file is missing, malformed or out of range."""
+    return validated(Recipe, read_yaml(path), str(path))
