@@ -81,7 +81,7 @@ def scores_of(params: dict[str, Any], changes: dict[str, dict[str, Any]], seed: 
                 command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, check=True, stdout=subprocess.DEVNULL
             )
         table = pd.read_csv(Path(folder, "reports/tables/perturbation.csv"))
-    means = table.groupby("method")[METRICS].mean()
+    means = table.pivot_table(values="value", index="method", columns="metric")[METRICS]
     return {str(method): {str(k): float(v) for k, v in line.items()} for method, line in means.iterrows()}
 
 

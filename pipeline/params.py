@@ -156,6 +156,7 @@ class EvaluatePerturbation(Section):
     cells_per_group: Annotated[int, Field(ge=2)]
     top_genes: Widths
     principal_components: Count
+    bootstrap_replicates: Whole
     seed: Whole
     threads: Count
     device: Device

@@ -1,8 +1,13 @@
 """Distances between two populations of cells: energy distance and maximum mean discrepancy.
 
-N, M: cells of the first and second population; D: dimensions. Both estimators are unbiased U-statistics: the pairs of
-a cell with itself are left out, so two samples of one population score 0 on average and a value may be slightly
-negative. Distances are computed a block of rows at a time, so memory grows with N or M, never with their product.
+N, M: cells of the first and second population; D: dimensions; R: rows of resamples (see `pipeline.metrics.bootstrap`).
+Both estimators are unbiased U-statistics: the pairs of a cell with itself are left out, so two samples of one
+population score 0 on average and a value may be slightly negative. Distances are computed a block at a time, so memory
+grows with N or M, never with their product.
+
+`times_RN` and `times_RM` say how often each cell is drawn in each resample; without them there is one row, the
+populations themselves. A mean over pairs weighs a pair of cells by the product of their times. A cell drawn twice is
+not paired with its copy: that pair is of one cell with itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,27 +18,28 @@ from scipy.spatial.distance import cdist
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 1024  # rows of one block of pairwise distances
+BLOCK = 1024  # rows and columns of one block of pairwise distances
 KERNEL_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # kernel widths, in units of the bandwidth
 
 
-def e_distance(x_ND: Array, y_MD: Array) -> float:
-    """Energy distance, 2 E|X − Y| − E|X − X'| − E|Y − Y'|, with plain Euclidean |.| and the diagonal left out.
+def e_distance(x_ND: Array, y_MD: Array, times_RN: Array | None = None, times_RM: Array | None = None) -> Array:
+    """Energy distance, 2 E|X − Y| − E|X − X'| − E|Y − Y'|, with plain Euclidean |.| and the diagonal left out, (R,).
 
     This is the squared energy distance of Székely and Rizzo (2013, J. Stat. Plan. Inference 143, eq. 5), estimated by
     U-statistics: E|X − X'| is the mean over the N (N − 1) pairs of different cells. It is 0 in expectation only for
     equal distributions. scPerturb (Peidli et al. 2024, Nat. Methods) has the same form on *squared* distances, which
     collapses to twice the squared difference of means: its values do not compare with these.
 
-    Unit: that of the coordinates. ValueError if either population has fewer than two cells.
+    Unit: that of the coordinates. NaN in rows where one cell is drawn all the time. ValueError if either population
+    has fewer than two cells.
     """
-    _check(x_ND, y_MD)
-    between = _sum(x_ND, y_MD, _identity) / (len(x_ND) * len(y_MD))
-    return 2 * between - _mean_within(x_ND, _identity) - _mean_within(y_MD, _identity)
+    return _energy(x_ND, y_MD, times_RN, times_RM, _identity)
 
 
-def mmd(x_ND: Array, y_MD: Array, bandwidth: float) -> float:
-    """Squared maximum mean discrepancy, E k(X, X') + E k(Y, Y') − 2 E k(X, Y), unbiased (no diagonal).
+def mmd(
+    x_ND: Array, y_MD: Array, bandwidth: float, times_RN: Array | None = None, times_RM: Array | None = None
+) -> Array:
+    """Squared maximum mean discrepancy, E k(X, X') + E k(Y, Y') − 2 E k(X, Y), unbiased (no diagonal), (R,).
 
     k averages Gaussian kernels exp(−d² / (2 (s · bandwidth)²)) over the five scales s of `KERNEL_SCALES`, so that
     0 <= k <= 1. Estimator: Gretton et al. (2012, JMLR 13), MMD²_u, eq. 3, for any N and M.
@@ -41,7 +47,6 @@ def mmd(x_ND: Array, y_MD: Array, bandwidth: float) -> float:
     bandwidth: in units of the coordinates, the same for all methods compared (see `median_distance`).
     ValueError if either population has fewer than two cells or the bandwidth is not positive.
     """
-    _check(x_ND, y_MD)
     if not bandwidth > 0:
         raise ValueError(f"the bandwidth must be positive, got {bandwidth}")
     widths = np.array(KERNEL_SCALES) * bandwidth
@@ -53,8 +58,7 @@ def mmd(x_ND: Array, y_MD: Array, bandwidth: float) -> float:
             total += np.exp(-squared / (2 * width**2))
         return total / len(widths)
 
-    between = _sum(x_ND, y_MD, kernel) / (len(x_ND) * len(y_MD))
-    return _mean_within(x_ND, kernel) + _mean_within(y_MD, kernel) - 2 * between
+    return -_energy(x_ND, y_MD, times_RN, times_RM, kernel)
 
 
 def median_distance(x_ND: Array, most: int = 1000) -> float:
@@ -73,23 +77,39 @@ def _identity(distance: Array) -> Array:
     return distance
 
 
-def _blocks(x_ND: Array) -> Iterator[Array]:
-    for start in range(0, len(x_ND), BLOCK):
-        yield x_ND[start : start + BLOCK]
-
-
-def _sum(x_ND: Array, y_MD: Array, function: Callable[[Array], Array]) -> float:
-    """Sum of function(distance) over all pairs."""
-    return sum(float(function(cdist(x, y)).sum()) for x in _blocks(x_ND) for y in _blocks(y_MD))
-
-
-def _mean_within(x_ND: Array, function: Callable[[Array], Array]) -> float:
-    """Mean of function(distance) over pairs of different cells; each cell is at distance 0 of itself, exactly."""
-    n = len(x_ND)
-    diagonal = n * float(function(np.zeros(1))[0])
-    return (_sum(x_ND, x_ND, function) - diagonal) / (n * (n - 1))
-
-
-def _check(x_ND: Array, y_MD: Array) -> None:
+def _energy(
+    x_ND: Array, y_MD: Array, times_RN: Array | None, times_RM: Array | None, function: Callable[[Array], Array]
+) -> Array:
+    """2 E f(X, Y) − E f(X, X') − E f(Y, Y') for a function f of distance."""
     if min(len(x_ND), len(y_MD)) < 2:
         raise ValueError(f"each population needs at least two cells, got {len(x_ND)} and {len(y_MD)}")
+    times_RN = np.ones((1, len(x_ND))) if times_RN is None else times_RN
+    times_RM = np.ones((1, len(y_MD))) if times_RM is None else times_RM
+    pairs_R = times_RN.sum(axis=1) * times_RM.sum(axis=1)
+    between_R = _sum(x_ND, y_MD, times_RN, times_RM, function) / pairs_R
+    energy_R: Array = 2 * between_R - _mean_within(x_ND, times_RN, function) - _mean_within(y_MD, times_RM, function)
+    return energy_R
+
+
+def _blocks(cells: int) -> Iterator[slice]:
+    for start in range(0, cells, BLOCK):
+        yield slice(start, start + BLOCK)
+
+
+def _sum(x_ND: Array, y_MD: Array, times_RN: Array, times_RM: Array, function: Callable[[Array], Array]) -> Array:
+    """Sum of times · times · function(distance) over all pairs, (R,)."""
+    total_R = np.zeros(len(times_RN))
+    for rows in _blocks(len(x_ND)):
+        for columns in _blocks(len(y_MD)):
+            block_NM = function(cdist(x_ND[rows], y_MD[columns]))
+            total_R += np.einsum("rm,rm->r", times_RN[:, rows] @ block_NM, times_RM[:, columns])
+    return total_R
+
+
+def _mean_within(x_ND: Array, times_RN: Array, function: Callable[[Array], Array]) -> Array:
+    """Mean of function(distance) over pairs of different cells; each cell is at distance 0 of itself, exactly."""
+    itself_R = np.sum(times_RN**2, axis=1)
+    total_R = _sum(x_ND, x_ND, times_RN, times_RN, function) - itself_R * float(function(np.zeros(1))[0])
+    pairs_R = times_RN.sum(axis=1) ** 2 - itself_R
+    mean_R: Array = np.divide(total_R, pairs_R, out=np.full(len(times_RN), np.nan), where=pairs_R > 0)
+    return mean_R

@@ -1,74 +1,79 @@
-"""How well a predicted perturbation response matches the held-out truth: definitions on means over cells.
+"""How well a predicted mean change matches the true one.
 
-G: genes. "Mean" is the mean over cells of log-normalised expression (`pipeline.data.expression.log_normalise`);
-"change" is a mean minus the mean of the control cells of the same cell type, for truth and prediction alike.
-Distances between whole populations are in `pipeline.metrics.distances`.
+G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
+broadcast the others. "Mean" is the mean over cells of log-normalised expression
+(`pipeline.data.expression.log_normalise`); "change" is a mean minus the mean of the control cells of the same cell
+type, for truth and prediction alike. DE genes are in `pipeline.metrics.differential`, distances between whole
+populations in `pipeline.metrics.distances` and `pipeline.metrics.wasserstein`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.groups import Moments
-
 Array = npt.NDArray[np.float64]
 
+_CONSTANT = 1e-12  # of its size: what rounding leaves of a constant's deviation from its mean
 
-def pearson(x_G: Array, y_G: Array) -> float:
+
+def pearson(x_RG: Array, y_RG: Array) -> Array:
     """Pearson correlation over genes; 0 where either side is constant, since a constant says nothing about the other.
 
     So the prediction "no change" scores 0.
     """
-    x_G, y_G = x_G - x_G.mean(), y_G - y_G.mean()
-    norm = float(np.linalg.norm(x_G) * np.linalg.norm(y_G))
-    return float(np.clip(x_G @ y_G / norm, -1, 1)) if norm > 0 else 0.0
+    x_RG, y_RG = _unit(x_RG), _unit(y_RG)
+    return np.asarray(np.clip(np.sum(x_RG * y_RG, axis=-1), -1, 1))
 
 
-def mse(predicted_G: Array, true_G: Array) -> float:
-    """Mean over genes of the squared error of means."""
-    return float(np.mean((predicted_G - true_G) ** 2))
+def pearson_top(predicted_RG: Array, true_RG: Array, rank_RG: npt.NDArray[np.int64], top: int) -> Array:
+    """Pearson correlation over the genes with `rank_RG` <= top (all genes where there are fewer)."""
+    order_RG = np.argsort(rank_RG, axis=-1, kind="stable")[..., :top]
+    return pearson(_pick(predicted_RG, order_RG), _pick(true_RG, order_RG))
 
 
-def mae(predicted_G: Array, true_G: Array) -> float:
+def mse(predicted_RG: Array, true_RG: Array) -> Array:
+    """Mean over genes of the squared error of means; the same for changes, whose control cancels."""
+    return np.asarray(np.mean((predicted_RG - true_RG) ** 2, axis=-1))
+
+
+def mae(predicted_RG: Array, true_RG: Array) -> Array:
     """Mean over genes of the absolute error of means."""
-    return float(np.mean(np.abs(predicted_G - true_G)))
+    return np.asarray(np.mean(np.abs(predicted_RG - true_RG), axis=-1))
 
 
-def welch_t(treated: Moments, control: Moments) -> Array:
-    """Welch's t per gene, (mean_1 − mean_2) / sqrt(s²_1 / n_1 + s²_2 / n_2), shape (G,).
+def discrimination(predicted_RG: Array, true_RG: Array, others_QG: Array) -> Array:
+    """Perturbation discrimination score: is the predicted change nearer to the true one than to other perturbations'?
 
-    Without any variance: 0 where the means agree too, else infinite with the sign of the difference.
-    Source: Welch (1947, Biometrika 34); the test behind scanpy's `rank_genes_groups(method="t-test")`.
+    others_QG: the true changes of all other perturbations known in the same cell type, held out or trained on. With r
+    the number of those nearer to the prediction than the perturbation's own true change, ties by half:
+    1 − r / Q, so 1 is best, 0.5 chance and 0 worst. NaN without any other perturbation.
+
+    Distance: L1 over all genes, as in the Virtual Cell Challenge (Roohani et al. 2025, Cell 188), where Q + 1 divides;
+    that of changes is that of means, since the control is the same. Unlike there a perturbation's target genes are
+    not left out, because a label need not name a gene.
     """
-    difference_G = treated.mean_G - control.mean_G
-    error_G = np.sqrt(treated.variance_G / treated.cells + control.variance_G / control.cells)
-    certain_G = np.where(difference_G == 0, 0.0, np.copysign(np.inf, difference_G))
-    return np.divide(difference_G, error_G, out=certain_G, where=error_G > 0)
+    own_R = np.sum(np.abs(predicted_RG - true_RG), axis=-1)
+    ahead_R = np.zeros_like(own_R)
+    for other_G in others_QG:
+        other_R = np.sum(np.abs(predicted_RG - other_G), axis=-1)
+        ahead_R += (other_R < own_R) + 0.5 * (other_R == own_R)
+    if not len(others_QG):
+        return np.full_like(own_R, np.nan)
+    return np.asarray(1 - ahead_R / len(others_QG))
 
 
-def de_rank(treated: Moments, control: Moments) -> npt.NDArray[np.int64]:
-    """Rank per gene by |Welch's t|, up and down alike, shape (G,): 1 is the most differentially expressed.
-
-    Ties (and infinities) keep the order of the genes.
-    """
-    order_G = np.argsort(-np.abs(welch_t(treated, control)), kind="stable")
-    rank_G = np.empty(len(order_G), dtype=np.int64)
-    rank_G[order_G] = np.arange(1, len(order_G) + 1)
-    return rank_G
+def _unit(x_RG: Array) -> Array:
+    """Centred rows of length 1; rows of zeros where they are constant."""
+    centred_RG = x_RG - x_RG.mean(axis=-1, keepdims=True)
+    length_R = np.linalg.norm(centred_RG, axis=-1, keepdims=True)
+    varies_R = length_R > _CONSTANT * np.linalg.norm(x_RG, axis=-1, keepdims=True)
+    unit_RG: Array = np.divide(centred_RG, length_R, out=np.zeros_like(centred_RG), where=varies_R)
+    return unit_RG
 
 
-def mean_scores(
-    predicted_change_G: Array, true_change_G: Array, rank_G: npt.NDArray[np.int64], top_genes: list[int]
-) -> dict[str, float]:
-    """Scores of predicted means, by name.
-
-    pearson_change: Pearson over all genes of predicted against true change; pearson_change_top<n>: the same over the n
-    genes with `rank_G` <= n (all genes where there are fewer than n); mse, mae: over all genes; subtracting the same
-    control from both sides changes neither.
-    """
-    scores = {"pearson_change": pearson(predicted_change_G, true_change_G)}
-    for top in top_genes:
-        chosen_G = rank_G <= top
-        scores[f"pearson_change_top{top}"] = pearson(predicted_change_G[chosen_G], true_change_G[chosen_G])
-    scores["mse"] = mse(predicted_change_G, true_change_G)
-    scores["mae"] = mae(predicted_change_G, true_change_G)
-    return scores
+def _pick(x_RG: Array, order_RG: npt.NDArray[np.int64]) -> Array:
+    """The values at these places of each row; a single row serves all."""
+    rows = np.broadcast_shapes(x_RG.shape[:-1], order_RG.shape[:-1])
+    picked: Array = np.take_along_axis(
+        np.broadcast_to(x_RG, (*rows, x_RG.shape[-1])), np.broadcast_to(order_RG, (*rows, order_RG.shape[-1])), axis=-1
+    )
+    return picked

@@ -1,6 +1,6 @@
 """Methods beside each other: which score is better, means over groups, and a table to print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -8,8 +8,8 @@ Scores = Mapping[str, float | None]  # metric -> value, None where it is not def
 
 
 def higher_is_better(metric: str) -> bool:
-    """Correlations are better the higher; errors and distances the lower."""
-    return "pearson" in metric
+    """Correlations, discrimination and shares of DE genes are better the higher; errors and distances the lower."""
+    return "pearson" in metric or metric == "discrimination" or metric.startswith("de_")
 
 
 def best(metric: str, values: Mapping[str, float | None]) -> str | None:
@@ -33,12 +33,12 @@ def mean_by_method(rows: Sequence[tuple[str, Scores]]) -> dict[str, dict[str, fl
     }
 
 
-def table(scores: Mapping[str, Scores], ceiling: str | None = None) -> str:
-    """A line per metric and a column per method; * marks the best, the ceiling aside."""
+def table(scores: Mapping[str, Scores], aside: Collection[str] = ()) -> str:
+    """A line per metric and a column per method; * marks the best, where the methods `aside` do not compete."""
     methods = list(scores)
     lines = [["metric", "better", *methods]]
     for metric in scores[methods[0]]:
-        winner = best(metric, {method: scores[method][metric] for method in methods if method != ceiling})
+        winner = best(metric, {method: scores[method][metric] for method in methods if method not in aside})
         shown = [_shown(scores[method][metric]) + ("*" if method == winner else " ") for method in methods]
         lines.append([metric, "higher" if higher_is_better(metric) else "lower", *shown])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

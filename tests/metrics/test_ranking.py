@@ -5,13 +5,23 @@ import pytest
 from pipeline.metrics.ranking import best, higher_is_better, mean_by_method, table
 
 
-@pytest.mark.parametrize("metric", ["pearson_change", "pearson_change_top20", "truth_pearson_change"])
-def test_correlations_are_better_the_higher(metric):
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "pearson_change",
+        "pearson_change_top20",
+        "truth_pearson_change",
+        "discrimination",
+        "de_overlap_top50",
+        "de_direction",
+    ],
+)
+def test_correlations_and_shares_are_better_the_higher(metric):
     assert higher_is_better(metric)
     assert best(metric, {"a": 0.1, "b": 0.9, "c": -1.0}) == "b"
 
 
-@pytest.mark.parametrize("metric", ["mse", "mae", "e_distance", "mmd"])
+@pytest.mark.parametrize("metric", ["mse", "mae", "e_distance", "mmd", "wasserstein", "wasserstein_top100"])
 def test_errors_and_distances_are_better_the_lower(metric):
     assert not higher_is_better(metric)
     assert best(metric, {"a": 0.1, "b": 0.9, "c": -0.01}) == "c"
@@ -32,7 +42,7 @@ def test_the_table_marks_the_best():
 
 
 def test_the_ceiling_is_never_the_best_and_an_undefined_score_neither():
-    shown = table({"model": {"mse": 0.2}, "mean": {"mse": None}, "split_half": {"mse": 0.01}}, ceiling="split_half")
+    shown = table({"model": {"mse": 0.2}, "mean": {"mse": None}, "split_half": {"mse": 0.01}}, ["split_half"])
     assert shown.splitlines() == [
         "metric  better    model        mean  split_half",
         "mse     lower   0.2000*  undefined      0.0100",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,37 @@ import torch
 
 from pipeline import paths
 from pipeline.data.expression import log_normalise
+from pipeline.data.held_out import read_held_out
 from pipeline.errors import ExpectedError
+from pipeline.models.baselines import BASELINES, Prediction
 from pipeline.models.flow import FlowField
 from pipeline.models.vae import Vae
 from pipeline.params import EvaluatePerturbation
-from pipeline.stages.evaluate.perturbation import run
+from pipeline.stages.evaluate.perturbation import judge, other_changes, role_of, run
 from pipeline.training.weights import save_model
 
 GENES = 12
 SETTINGS = EvaluatePerturbation(
-    steps=3, cells_per_group=30, top_genes=[5, 10], principal_components=4, seed=0, threads=1, device="cpu"
+    steps=3,
+    cells_per_group=30,
+    top_genes=[5, 10],
+    principal_components=4,
+    bootstrap_replicates=20,
+    seed=0,
+    threads=1,
+    device="cpu",
 )
-METHODS = ["cfm_vc", "control_mean", "perturbation_mean", "additive_shift", "ridge", "split_half"]
+ROLES = {
+    "cfm_vc": "model",
+    "control_mean": "baseline",
+    "perturbation_mean": "baseline",
+    "additive_shift": "baseline",
+    "ridge": "baseline",
+    "shuffled_labels": "control",
+    "truth": "control",
+    "split_half": "ceiling",
+}
+METHODS = list(ROLES)
 METRICS = [
     "pearson_change",
     "pearson_change_top5",
@@ -31,6 +51,12 @@ METRICS = [
     "mae",
     "e_distance",
     "mmd",
+    "discrimination",
+    "de_overlap_top5",
+    "de_overlap_top10",
+    "de_direction",
+    "wasserstein",
+    "wasserstein_top10",
     "truth_pearson_change",
 ]
 OUTS = [
@@ -61,9 +87,18 @@ def project(tmp_path, monkeypatch, perturbation_store):
     return make
 
 
-def scores():
+def rows():
     with Path(OUTS[1]).open() as stream:
-        return {(row["cell_type"], row["perturbation"], row["method"]): row for row in csv.DictReader(stream)}
+        return list(csv.DictReader(stream))
+
+
+def scores():
+    """{(cell type, perturbation, method): {metric: value}} of the table, empty fields as None."""
+    found = {}
+    for row in rows():
+        group = found.setdefault((row["cell_type"], row["perturbation"], row["method"]), {})
+        group[row["metric"]] = float(row["value"]) if row["value"] else None
+    return found
 
 
 def test_it_writes_scores_of_every_method_on_every_held_out_group(project, capsys):
@@ -73,15 +108,99 @@ def test_it_writes_scores_of_every_method_on_every_held_out_group(project, capsy
     assert list(means) == METHODS
     assert all(list(found) == METRICS for found in means.values())
     table = scores()
-    assert set(table) == {(*pair, method) for pair in [("T", "drug"), ("B", "toxin")] for method in METHODS}
+    assert list(table) == [(*pair, method) for pair in [("T", "drug"), ("B", "toxin")] for method in METHODS]
+    assert all(list(found) == METRICS for found in table.values())
     for method in METHODS:
-        rows = [row for key, row in table.items() if key[2] == method]
-        assert {row["cells"] for row in rows} == {"40"}
         for metric in METRICS:
-            assert np.mean([float(row[metric]) for row in rows]) == pytest.approx(means[method][metric], rel=1e-12)
+            values = [found[metric] for key, found in table.items() if key[2] == method]
+            assert np.mean(values) == pytest.approx(means[method][metric], rel=1e-12)
     printed = capsys.readouterr().out
     assert "mean over 2 held-out groups" in printed
     assert "*" in printed
+
+
+def test_the_table_is_long_with_roles_and_intervals_around_the_values(project):
+    project()
+    run(SETTINGS)
+    columns = ["cell_type", "perturbation", "method", "role", "cells", "metric", "value", "low", "high"]
+    for row in rows():
+        assert list(row) == columns
+        assert row["cells"] == "40"
+        assert row["role"] == ROLES[row["method"]]
+        if row["metric"] == "truth_pearson_change" and row["role"] != "ceiling" and row["method"] != "truth":
+            assert row["low"] == row["high"] == ""  # neither a fixed prediction nor the simulation is a sample
+        else:
+            assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+
+
+def test_without_replicates_there_are_no_intervals_and_the_same_scores(project):
+    project()
+    run(SETTINGS)
+    expected = scores()
+    run(SETTINGS.model_copy(update={"bootstrap_replicates": 0}))
+    assert all(row["low"] == row["high"] == "" for row in rows())
+    for key, found in scores().items():
+        assert found == pytest.approx(expected[key], rel=1e-12)
+
+
+def test_the_controls_land_where_they_must(project):
+    project(cells_per_group=200)
+    run(SETTINGS)
+    means = json.loads(Path(OUTS[0]).read_text())
+    for metric, value in means["truth"].items():
+        if metric in ("e_distance", "mmd"):
+            assert value < 0
+        elif metric == "truth_pearson_change":
+            assert value > 0.9
+        else:
+            assert value == pytest.approx(0 if metric.startswith(("m", "w")) else 1, abs=1e-9)
+    shuffled, none, good = (means[name] for name in ("shuffled_labels", "control_mean", "additive_shift"))
+    for metric in ("mse", "e_distance", "mmd"):
+        assert shuffled[metric] > 0.8 * none[metric]
+        assert good[metric] < 0.25 * none[metric]
+    assert abs(shuffled["pearson_change"]) < 0.5 < 0.9 < good["pearson_change"]
+
+
+def test_a_positive_control_that_misses_stops_the_stage(project, monkeypatch):
+    project()
+    monkeypatch.setattr("pipeline.metrics.response.mse", lambda *_: np.array([0.5]))
+    with pytest.raises(ExpectedError, match=r"truth of T under drug, against itself, misses .*: mse is 0\.5"):
+        run(SETTINGS)
+    assert not Path("reports").exists()
+
+
+def test_a_prediction_that_is_not_finite_stops_the_stage(project):
+    store = project()
+    held_out = read_held_out(store, 30, 0)
+
+    def broken(question):
+        return Prediction(np.full(GENES, np.nan), question.expression_BG)
+
+    with pytest.raises(ExpectedError, match="broken predicts values for T under drug that are not finite"):
+        judge(store, held_out, {"broken": broken}, SETTINGS)
+
+
+def test_any_methods_can_be_judged_without_the_stage(project):
+    """What benchmarks do: several models, no pictures of them, no file written."""
+    store = project()
+    findings = judge(store, read_held_out(store, 30, 0), {"other_model": BASELINES["ridge"]}, SETTINGS)
+    assert [method for _, method, _ in findings.scores[:4]] == ["other_model", "shuffled_labels", "truth", "split_half"]
+    assert role_of("other_model") == "model"
+    assert list(findings.scores[0][2]) == METRICS
+    assert not Path("reports").exists()
+
+
+def test_discrimination_is_among_all_perturbations_whose_truth_is_known(project):
+    """In each cell type one perturbation is held out and the other trained on."""
+    store = project()
+    held_out = read_held_out(store, 30, 0)
+    drug, toxin = held_out.groups
+    np.testing.assert_array_equal(
+        other_changes(held_out, drug), [held_out.known[2, 2].mean_G - held_out.known[2, 0].mean_G]
+    )
+    both = replace(held_out, groups=[drug, replace(toxin, cell_type=2, perturbation=3)])
+    expected = [toxin.truth.mean_G - held_out.known[2, 0].mean_G]
+    np.testing.assert_array_equal(other_changes(both, drug)[1:], expected)
 
 
 def test_baselines_score_what_a_plain_computation_gives(project):
@@ -99,10 +218,10 @@ def test_baselines_score_what_a_plain_computation_gives(project):
     truth = mean([cells["test"]], 2, 1) - mean(known, 2, 0)
     change = np.mean([mean(known, t, 1) - mean(known, t, 0) for t in (0, 1)], axis=0)
     found = scores()
-    assert float(found["T", "drug", "control_mean"]["pearson_change"]) == 0
-    assert float(found["T", "drug", "control_mean"]["mse"]) == pytest.approx(np.mean(truth**2), rel=1e-4)
+    assert found["T", "drug", "control_mean"]["pearson_change"] == 0
+    assert found["T", "drug", "control_mean"]["mse"] == pytest.approx(np.mean(truth**2), rel=1e-4)
     expected = np.corrcoef(truth, change)[0, 1]
-    assert float(found["T", "drug", "additive_shift"]["pearson_change"]) == pytest.approx(expected, rel=1e-4)
+    assert found["T", "drug", "additive_shift"]["pearson_change"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_effect_shared_by_cell_types_is_found_by_the_mean_and_missed_by_no_effect(project):
@@ -135,11 +254,11 @@ def test_the_figures_tables_hold_what_was_scored(project):
     assert len(change) == 2 * 5 * GENES
     for (cell_type, perturbation, method), rows in change.groupby(["cell_type", "perturbation", "method"]):
         assert sorted(rows["de_rank"]) == list(range(1, GENES + 1))
-        found = float(scores()[cell_type, perturbation, method]["mse"])
+        found = scores()[cell_type, perturbation, method]["mse"]
         assert np.mean((rows["change_true"] - rows["change_predicted"]) ** 2) == pytest.approx(found)
     population = pd.read_parquet(OUTS[3])
     assert population.groupby(["cell_type", "perturbation", "origin"]).size().eq(30).all()
-    assert set(population["origin"]) == {"true", "generated", "control"}
+    assert set(population["origin"]) == {"true", "generated", "control", "additive_shift"}
     latent = pd.read_parquet(OUTS[4])
     assert list(latent) == ["cell", "cell_type", "batch", "perturbation", "space", "x", "y"]
     assert latent.groupby("space").size().to_dict() == {"expression": 7 * 30, "z_int": 7 * 30}

@@ -1,0 +1,107 @@
+"""Differentially expressed (DE) genes of a response, and how many of them a prediction finds.
+
+G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
+broadcast the others. A change is a mean minus the mean of the cell type's controls.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr
+from scipy.stats import false_discovery_control
+
+from pipeline.data.groups import Moments
+
+Array = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
+
+FALSE_DISCOVERY_RATE = 0.05
+
+
+def welch_error(treated: Moments, control: Moments) -> Array:
+    """Welch's standard error of the change per gene, sqrt(s²_1 / n_1 + s²_2 / n_2)."""
+    return np.asarray(np.sqrt(treated.variance_G / treated.cells + control.variance_G / control.cells))
+
+
+def in_errors(change_RG: Array, error_RG: Array) -> Array:
+    """A change in units of its standard error; without any error 0 for no change, else infinite with its sign."""
+    change_RG, error_RG = np.broadcast_arrays(change_RG, error_RG)
+    certain_RG = np.where(change_RG == 0, 0.0, np.copysign(np.inf, change_RG))
+    return np.divide(change_RG, error_RG, out=certain_RG, where=error_RG > 0)
+
+
+def welch_t(treated: Moments, control: Moments) -> Array:
+    """Welch's t per gene, (mean_1 − mean_2) / sqrt(s²_1 / n_1 + s²_2 / n_2); see `in_errors` for genes that never vary.
+
+    Source: Welch (1947, Biometrika 34); the test behind scanpy's `rank_genes_groups(method="t-test")`.
+    """
+    return in_errors(treated.mean_G - control.mean_G, welch_error(treated, control))
+
+
+def welch_p(treated: Moments, control: Moments) -> Array:
+    """Two-sided p-value per gene of Welch's t, with the degrees of freedom of Welch and Satterthwaite.
+
+    A gene that never varies has p = 1 where the means agree, else 0. Both sides need two cells or more.
+    """
+    t_RG = welch_t(treated, control)
+    part_1, part_2 = treated.variance_G / treated.cells, control.variance_G / control.cells
+    spread_RG = part_1**2 / (treated.cells - 1) + part_2**2 / (control.cells - 1)
+    freedom_RG = np.divide((part_1 + part_2) ** 2, spread_RG, out=np.ones_like(t_RG), where=spread_RG > 0)
+    return np.asarray(2 * stdtr(freedom_RG, -np.abs(t_RG)))
+
+
+def de_genes(treated: Moments, control: Moments) -> npt.NDArray[np.bool_]:
+    """Genes with a change at a false discovery rate of 5 %: Welch's test, corrected over the genes.
+
+    Correction: Benjamini and Hochberg (1995, J. R. Stat. Soc. B 57).
+    """
+    corrected_RG = false_discovery_control(welch_p(treated, control), axis=-1, method="bh")
+    return np.asarray(corrected_RG <= FALSE_DISCOVERY_RATE)
+
+
+def rank_of(score_RG: Array) -> Ranks:
+    """Rank per gene by |score|: 1 is the largest. Ties (and infinities) keep the order of the genes."""
+    order_RG = np.argsort(-np.abs(score_RG), axis=-1, kind="stable")
+    rank_RG = np.empty(order_RG.shape, dtype=np.int64)
+    np.put_along_axis(rank_RG, order_RG, np.broadcast_to(np.arange(1, order_RG.shape[-1] + 1), order_RG.shape), axis=-1)
+    return rank_RG
+
+
+def de_rank(treated: Moments, control: Moments) -> Ranks:
+    """Rank per gene by |Welch's t|, up and down alike: 1 is the most differentially expressed."""
+    return rank_of(welch_t(treated, control))
+
+
+def de_overlap(predicted_RG: Array, true_RG: Array, error_RG: Array, top_genes: list[int]) -> dict[int, Array]:
+    """Share of the true top-n DE genes found among the predicted top-n, for every n, (R,).
+
+    predicted_RG, true_RG: changes; error_RG: the standard error of the true one. Both are ranked by |change| in units
+    of that error, so the true ranking is by |Welch's t|, and the predicted one by the t that its change would have on
+    the true cells. The units are the same for all methods, and a method needs to predict a mean only: a predicted
+    population says nothing of how many cells, and so of which t, were meant. A change of exactly 0 is never among the
+    top, so "no effect" scores 0; chance is n / G. NaN where nothing truly changes.
+    """
+    ranks = [rank_of(in_errors(change_RG, error_RG)) for change_RG in (predicted_RG, true_RG)]
+    found = {}
+    for top in top_genes:
+        predicted_top, true_top = (
+            (rank_RG <= top) & (change_RG != 0)
+            for rank_RG, change_RG in zip(ranks, (predicted_RG, true_RG), strict=True)
+        )
+        found[top] = _share(predicted_top & true_top, true_top)
+    return found
+
+
+def de_direction(predicted_RG: Array, true_RG: Array, de_RG: npt.NDArray[np.bool_]) -> Array:
+    """Share of the true DE genes, `de_RG`, whose predicted change has the sign of the true one, (R,).
+
+    The DE genes are those of `de_genes`, not a fixed number: where few genes respond, a fixed number would ask for the
+    sign of noise. A predicted change of exactly 0 has no sign and counts as missed; a coin scores 0.5. NaN without any
+    DE gene.
+    """
+    return _share(de_RG & (predicted_RG * true_RG > 0), de_RG & np.ones_like(predicted_RG, dtype=np.bool_))
+
+
+def _share(part_RG: npt.NDArray[np.bool_], whole_RG: npt.NDArray[np.bool_]) -> Array:
+    part_R, whole_R = np.broadcast_arrays(part_RG.sum(axis=-1), whole_RG.sum(axis=-1))
+    share_R: Array = np.divide(part_R, whole_R, out=np.full(part_R.shape, np.nan), where=whole_R > 0)
+    return share_R
