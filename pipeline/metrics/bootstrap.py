@@ -39,15 +39,18 @@ def resampled_moments(moments: Moments, sample_BG: npt.NDArray[np.float32], time
     return Moments(moments.cells, mean_RG, squares_RG)
 
 
-def percentile_interval(values_R: Array) -> tuple[float, float] | None:
-    """The 2.5th and the 97.5th percentile of a score over its resamples, and the score itself: the first value.
+def percentile_interval(values_R: Array, bounds: tuple[float, float] = (-np.inf, np.inf)) -> tuple[float, float] | None:
+    """The interval that holds 95 % of resamples, put around the score, which is the first value.
 
-    A resample has the noise of drawing cells twice over, once of its own and once of the sample, which makes distances
-    and errors over many genes larger than the score is. An interval that this moved away from the score is extended to
-    it. Resamples for which the score is not defined (NaN) are left out; None where none is left, or the score is NaN.
+    It is from the 2.5th to the 97.5th percentile of the other values' deviations from their median, added to the score
+    and kept within `bounds`, the range of the metric. Their median is not the score: a resample has the noise of
+    drawing cells twice over, its own and the sample's, which makes errors over many genes larger and correlations
+    smaller. So the interval is about the score on as many other cells of the same populations, noise included.
+    Resamples for which the score is not defined (NaN) are left out; None where none is left, or the score is NaN.
     """
     score, resampled = values_R[0], values_R[1:][~np.isnan(values_R[1:])]
     if np.isnan(score) or not len(resampled):
         return None
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(min(low, score)), float(max(high, score))
+    tails = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.clip(score + tails - np.median(resampled), *bounds)
+    return float(min(low, score)), float(max(high, score))  # which rounding alone can have left outside

@@ -17,24 +17,16 @@ Ranks = npt.NDArray[np.int64]
 FALSE_DISCOVERY_RATE = 0.05
 
 
-def welch_error(treated: Moments, control: Moments) -> Array:
-    """Welch's standard error of the change per gene, sqrt(s²_1 / n_1 + s²_2 / n_2)."""
-    return np.asarray(np.sqrt(treated.variance_G / treated.cells + control.variance_G / control.cells))
-
-
-def in_errors(change_RG: Array, error_RG: Array) -> Array:
-    """A change in units of its standard error; without any error 0 for no change, else infinite with its sign."""
-    change_RG, error_RG = np.broadcast_arrays(change_RG, error_RG)
-    certain_RG = np.where(change_RG == 0, 0.0, np.copysign(np.inf, change_RG))
-    return np.divide(change_RG, error_RG, out=certain_RG, where=error_RG > 0)
-
-
 def welch_t(treated: Moments, control: Moments) -> Array:
-    """Welch's t per gene, (mean_1 − mean_2) / sqrt(s²_1 / n_1 + s²_2 / n_2); see `in_errors` for genes that never vary.
+    """Welch's t per gene, (mean_1 − mean_2) / sqrt(s²_1 / n_1 + s²_2 / n_2).
 
+    Without any variance: 0 where the means agree too, else infinite with the sign of the difference.
     Source: Welch (1947, Biometrika 34); the test behind scanpy's `rank_genes_groups(method="t-test")`.
     """
-    return in_errors(treated.mean_G - control.mean_G, welch_error(treated, control))
+    difference_RG = treated.mean_G - control.mean_G
+    error_RG = np.sqrt(treated.variance_G / treated.cells + control.variance_G / control.cells)
+    certain_RG = np.where(difference_RG == 0, 0.0, np.copysign(np.inf, difference_RG))
+    return np.divide(difference_RG, error_RG, out=certain_RG, where=error_RG > 0)
 
 
 def welch_p(treated: Moments, control: Moments) -> Array:
@@ -71,23 +63,21 @@ def de_rank(treated: Moments, control: Moments) -> Ranks:
     return rank_of(welch_t(treated, control))
 
 
-def de_overlap(predicted_RG: Array, true_RG: Array, error_RG: Array, top_genes: list[int]) -> dict[int, Array]:
-    """Share of the true top-n DE genes found among the predicted top-n, for every n, (R,).
+def de_overlap(predicted_RG: Array, true_RG: Array, top_genes: list[int]) -> dict[int, Array]:
+    """Share of the n genes that truly change most found among the n that are predicted to, for every n, (R,).
 
-    predicted_RG, true_RG: changes; error_RG: the standard error of the true one. Both are ranked by |change| in units
-    of that error, so the true ranking is by |Welch's t|, and the predicted one by the t that its change would have on
-    the true cells. The units are the same for all methods, and a method needs to predict a mean only: a predicted
-    population says nothing of how many cells, and so of which t, were meant. A change of exactly 0 is never among the
-    top, so "no effect" scores 0; chance is n / G. NaN where nothing truly changes.
+    Both changes are ranked by their size, |change|, the same for all methods. Not by a test: a prediction is of a mean,
+    and of as many cells as one likes, so it has no significance of its own; and with the standard errors of the true
+    cells, which are 0 for a gene that none of them shows, the smallest prediction for such genes would come first. A
+    change of exactly 0 is never among the top, so "no effect" scores 0; chance is n / G. NaN where nothing truly
+    changes.
     """
-    ranks = [rank_of(in_errors(change_RG, error_RG)) for change_RG in (predicted_RG, true_RG)]
+    predicted_rank_RG, true_rank_RG = rank_of(predicted_RG), rank_of(true_RG)
     found = {}
     for top in top_genes:
-        predicted_top, true_top = (
-            (rank_RG <= top) & (change_RG != 0)
-            for rank_RG, change_RG in zip(ranks, (predicted_RG, true_RG), strict=True)
-        )
-        found[top] = _share(predicted_top & true_top, true_top)
+        true_top_RG = (true_rank_RG <= top) & (true_RG != 0)
+        predicted_top_RG = (predicted_rank_RG <= top) & (predicted_RG != 0)
+        found[top] = _share(predicted_top_RG & true_top_RG, true_top_RG)
     return found
 
 

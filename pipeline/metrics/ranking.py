@@ -12,6 +12,15 @@ def higher_is_better(metric: str) -> bool:
     return "pearson" in metric or metric == "discrimination" or metric.startswith("de_")
 
 
+def bounds(metric: str) -> tuple[float, float]:
+    """The smallest and the largest value that the metric can take; E-distance and MMD are estimated without bounds."""
+    if "pearson" in metric:
+        return -1.0, 1.0
+    if higher_is_better(metric):
+        return 0.0, 1.0
+    return (-np.inf, np.inf) if metric in ("e_distance", "mmd") else (0.0, np.inf)
+
+
 def best(metric: str, values: Mapping[str, float | None]) -> str | None:
     """The name of the best of the defined values, the first of equals; None where none is defined."""
     sign = 1 if higher_is_better(metric) else -1

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipeline.data.groups import Moments
 from pipeline.metrics.bootstrap import draws, resampled_moments
-from pipeline.metrics.differential import de_direction, de_genes, de_overlap, rank_of, welch_error, welch_t
+from pipeline.metrics.differential import de_direction, de_genes, de_overlap, de_rank
 from pipeline.metrics.distances import e_distance, mmd
 from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top
 from pipeline.metrics.populations import Space
@@ -43,11 +43,10 @@ class Response:
 class Yardstick:
     """What the true response is measured with, beside itself.
 
-    error_RG: standard error of the true change; rank_RG: of each gene by |Welch's t|; de_RG: the DE genes; others_QG:
+    rank_RG: of each gene by |Welch's t|; de_RG: the DE genes; others_QG:
     true changes of the other perturbations known in the cell type; top_genes: the numbers n of most DE genes.
     """
 
-    error_RG: Array
     rank_RG: npt.NDArray[np.int64]
     de_RG: npt.NDArray[np.bool_]
     others_QG: Array
@@ -67,8 +66,7 @@ def response_of(
 def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space, top_genes: list[int]) -> Yardstick:
     """From the (resampled) moments of the true cells and those of the controls."""
     return Yardstick(
-        welch_error(treated, control),
-        rank_of(welch_t(treated, control)),
+        de_rank(treated, control),
         de_genes(treated, control),
         others_QG,
         space,
@@ -91,7 +89,7 @@ def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, A
     scores |= {"mse": mse(*change), "mae": mae(*change)}
     scores |= _distances(predicted, true, by.space)
     scores["discrimination"] = discrimination(*change, by.others_QG)
-    overlap = de_overlap(*change, by.error_RG, by.top_genes)
+    overlap = de_overlap(*change, by.top_genes)
     scores |= {f"de_overlap_top{top}": share_R for top, share_R in overlap.items()}
     scores["de_direction"] = de_direction(*change, by.de_RG)
     return scores | _wasserstein(predicted, true, by)
@@ -109,14 +107,14 @@ def split_half_scores(
 
     A prediction that beats it says more about the truth's mean than so many cells of the truth do. Each half has half
     of the cells, so for small groups the noise of their means keeps the ceiling low. The means are those of `halves`;
-    the populations are every second cell of `sample_BG`, a sample of the truth, and the cells between. Errors, ranks,
-    DE genes and the space are those of the whole truth, held fixed; both halves are resampled, means included.
+    the populations are every second cell of `sample_BG`, a sample of the truth, and the cells between. Ranks, DE
+    genes and the space are those of the whole truth, held fixed; both halves are resampled, means included.
     """
     first, second = (
         response_of(half, control_mean_G, sample_BG[start::2], replicates, random)[0]
         for half, start in zip(halves, (0, 1), strict=True)
     )
-    fixed = replace(by, error_RG=by.error_RG[:1], rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1])
+    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1])
     return scores_of(first, second, fixed)
 
 

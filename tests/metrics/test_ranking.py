@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.metrics.ranking import best, higher_is_better, mean_by_method, table
+from pipeline.metrics.ranking import best, bounds, higher_is_better, mean_by_method, table
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,13 @@ def test_correlations_and_shares_are_better_the_higher(metric):
 def test_errors_and_distances_are_better_the_lower(metric):
     assert not higher_is_better(metric)
     assert best(metric, {"a": 0.1, "b": 0.9, "c": -0.01}) == "c"
+
+
+def test_bounds_are_those_of_the_definitions():
+    assert bounds("truth_pearson_change") == (-1, 1)
+    assert bounds("de_overlap_top20") == bounds("discrimination") == (0, 1)
+    assert bounds("wasserstein_top20") == bounds("mse") == (0, float("inf"))
+    assert bounds("e_distance") == (-float("inf"), float("inf"))
 
 
 def test_every_held_out_group_counts_once():

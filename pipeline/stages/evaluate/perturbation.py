@@ -23,7 +23,7 @@ from pipeline.files import atomic_file, atomic_folder, write_json
 from pipeline.metrics.bootstrap import draws, percentile_interval
 from pipeline.metrics.perturbation import pearson
 from pipeline.metrics.populations import space_of
-from pipeline.metrics.ranking import Scores, mean_by_method, table
+from pipeline.metrics.ranking import Scores, bounds, mean_by_method, table
 from pipeline.metrics.response import (
     Response,
     control_misses,
@@ -70,7 +70,7 @@ class Findings:
         """Scores (R,) by name, NaN where not defined: the first value is the score, the others are of resamples."""
         first = {name: float(values_R[0]) for name, values_R in values.items()}
         self.scores.append((group, method, {name: None if np.isnan(score) else score for name, score in first.items()}))
-        self.intervals.append({name: percentile_interval(values_R) for name, values_R in values.items()})
+        self.intervals.append({name: percentile_interval(values_R, bounds(name)) for name, values_R in values.items()})
 
 
 def run(settings: EvaluatePerturbation) -> None:
