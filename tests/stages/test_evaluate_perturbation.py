@@ -180,6 +180,15 @@ def test_a_prediction_that_is_not_finite_stops_the_stage(project):
         judge(store, held_out, {"broken": broken}, SETTINGS)
 
 
+@pytest.mark.parametrize("cells", [3, 5])
+def test_groups_of_a_few_cells_have_scores_or_none_but_never_nan(project, cells):
+    project(cells_per_group=cells)
+    run(SETTINGS)
+    undefined = {row["metric"] for row in rows() if row["value"] == "" and row["role"] != "ceiling"}
+    assert undefined <= {"de_direction"}  # without a DE gene there is no direction
+    assert "nan" not in Path(OUTS[0]).read_text().lower() + Path(OUTS[1]).read_text().lower()
+
+
 def test_any_methods_can_be_judged_without_the_stage(project):
     """What benchmarks do: several models, no pictures of them, no file written."""
     store = project()
