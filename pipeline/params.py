@@ -147,12 +147,15 @@ class Flow(Optimisation):
     covariate_embedding: Count
     covariate_dropout: Share
     perturbation_embedding: Count
+    perturbation_dropout: Share
     basis: Count
     distribution_weight: NotNegative
 
 
 class EvaluatePerturbation(Section):
+    solver: Literal["euler", "midpoint", "rk4"]
     steps: Count
+    guidance: NotNegative
     cells_per_group: Annotated[int, Field(ge=2)]
     top_genes: Widths
     principal_components: Count

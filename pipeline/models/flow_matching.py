@@ -35,18 +35,27 @@ class FlowObjective(nn.Module):
     z_t = (1−t) z_0 + t z_1 with t uniform per cell; `flow_matching` is the mean over cells of
     |v(z_t, t) − (z_1 − z_0)|². `distribution` is the energy distance between ẑ_1 = z_t + (1−t) v(z_t, t), where the
     field would take each cell in one step, and the encoded z_1, per perturbation and context.
+
+    While training, a cell's perturbation is not shown with probability `perturbation_dropout`. At 0 the base field is
+    that of controls; above, it is the unconditional field of classifier-free guidance; at 1 the perturbation is never
+    learned, which shows what it is worth.
     """
 
-    def __init__(self, model: FlowField, distribution_weight: float) -> None:
+    def __init__(self, model: FlowField, distribution_weight: float, perturbation_dropout: float = 0.0) -> None:
         super().__init__()
         self.model = model
         self.distribution_weight = distribution_weight
+        self.perturbation_dropout = perturbation_dropout
 
     def forward(self, batch: FlowBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss` and its parts."""
         t_B = torch.rand(len(batch), generator=generator, device=batch.source_BD.device)
         z_BD = torch.lerp(batch.source_BD, batch.target_BD, t_B[:, None])
-        condition = self.model.condition(batch.p_BP, batch.cell_type_B, batch.batch_B, batch.place_BS, generator)
+        p_BP = batch.p_BP
+        if self.training and self.perturbation_dropout > 0:
+            shown_B = torch.rand(len(batch), generator=generator, device=p_BP.device) >= self.perturbation_dropout
+            p_BP = p_BP * shown_B[:, None]
+        condition = self.model.condition(p_BP, batch.cell_type_B, batch.batch_B, batch.place_BS, generator)
         velocity_BD = self.model(z_BD, t_B, condition)
         error = (velocity_BD - (batch.target_BD - batch.source_BD)).square().sum(dim=1).mean()
         parts = {"flow_matching": error}

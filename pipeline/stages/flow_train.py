@@ -58,7 +58,7 @@ def run(settings: FlowSettings) -> None:
     progress = checkpoints("flow_train", settings, [STORE / DATASET, VAE / WEIGHTS])
     fitted = fit(
         "flow",
-        FlowObjective(model, settings.distribution_weight),
+        FlowObjective(model, settings.distribution_weight, settings.perturbation_dropout),
         LatentPairs(train, train, pairing, doses_CP, settings.batch_size, device, settings.seed),
         LatentPairs(validation, train, pairing, doses_CP, settings.batch_size, device, settings.seed, fixed=True),
         settings,

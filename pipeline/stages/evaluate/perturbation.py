@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from threadpoolctl import threadpool_limits
 
 from pipeline import paths
@@ -35,7 +36,7 @@ from pipeline.metrics.response import (
 from pipeline.models.baselines import BASELINES, Method, Prediction, Question, shuffled_labels
 from pipeline.models.flow import FlowField
 from pipeline.models.latents import intrinsic_latents
-from pipeline.models.predict import cfm_vc
+from pipeline.models.predict import Solution, cfm_vc
 from pipeline.models.vae import Vae
 from pipeline.params import EvaluatePerturbation
 from pipeline.stages.evaluate.tables import change_table, group_names, latent_table, population_table
@@ -78,9 +79,7 @@ def run(settings: EvaluatePerturbation) -> None:
     device = prepare_device(settings.device, settings.threads)
     with threadpool_limits(settings.threads):  # torch's threads are not numpy's
         store = open_store(paths.PROCESSED / KIND)
-        vae, _ = load_model(paths.MODELS / KIND / "vae", Vae, device)
-        flow, trained = load_model(paths.MODELS / KIND / "flow", FlowField, device)
-        model = cfm_vc(vae, flow, trained["source"], settings.steps, settings.seed, device)
+        vae, model = load_models(settings, device)
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)
         findings = judge(store, held_out, {MODEL: model, **BASELINES}, settings)
         sample = read_sample(store, list(held_out.known), LATENT_CELLS, settings.seed)
@@ -96,6 +95,14 @@ def run(settings: EvaluatePerturbation) -> None:
     aside = [method for method in means if role_of(method) in ("control", "ceiling")]
     print(f"mean over {len(held_out.groups)} held-out groups (* best, where {', '.join(aside)} do not compete)")
     print(table(means, aside))
+
+
+def load_models(settings: EvaluatePerturbation, device: torch.device) -> tuple[Vae, Method]:
+    """The trained VAE, and CFM-VC as a method."""
+    vae, _ = load_model(paths.MODELS / KIND / "vae", Vae, device)
+    flow, trained = load_model(paths.MODELS / KIND / "flow", FlowField, device)
+    solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
+    return vae, cfm_vc(vae, flow, solution, settings.seed, device)
 
 
 def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settings: EvaluatePerturbation) -> Findings:
