@@ -34,6 +34,7 @@ class Solution(NamedTuple):
     source: Source  # as the flow was trained
     steps: int = 20
     method: str = "euler"
+    guidance: float = 1.0  # see `Condition.guided`
 
 
 class Latents(NamedTuple):
@@ -51,14 +52,13 @@ class PredictedCells(NamedTuple):
     control: Latents  # of the cells that were started from; z_tech is the predicted cells' too
 
 
-def cfm_vc(vae: Vae, field: FlowField, source: Source, steps: int, seed: int, device: torch.device) -> Method:
+def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
     """The method that carries the question's control cells along the flow, decodes them and samples counts.
 
-    Both models in eval mode, on `device`; steps: of the Euler solver; source: as the flow was trained. The population
-    is one sample of counts per control cell (see `sample_counts`), log-normalised by its own sum as real cells are. The
-    mean is over `MEAN_DRAWS` samples per cell, to be little affected by the noise of sampling. A question
-    has the same answer whatever was asked before it: its generator is seeded by the seed, the cell type and the
-    perturbation.
+    Both models in eval mode, on `device`. The population is one sample of counts per control cell (see
+    `sample_counts`), log-normalised by its own sum as real cells are. The mean is over `MEAN_DRAWS` samples per cell,
+    to be little affected by the noise of sampling. A question has the same answer whatever was asked before it: its
+    generator is seeded by the seed, the cell type and the perturbation.
     """
 
     def answer(question: Question) -> Prediction:
@@ -67,9 +67,9 @@ def cfm_vc(vae: Vae, field: FlowField, source: Source, steps: int, seed: int, de
         total_G = np.zeros(question.start.genes)
         population = []
         for cells in blocks(question.start):
-            x_BG, generated = _carried(vae, field, cells, question.p_P, Solution(source, steps), generator)
+            x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
             for draw in range(MEAN_DRAWS):
-                counts_BG = sample_counts(vae, generated, x_BG, source, generator).cpu().numpy()
+                counts_BG = sample_counts(vae, generated, x_BG, solution.source, generator).cpu().numpy()
                 expression_BG = log_normalise(counts_BG, counts_BG.sum(axis=1), question.target)
                 total_G += expression_BG.sum(axis=0, dtype=np.float64)
                 if draw == 0:
@@ -151,6 +151,8 @@ def _carried(
         source=solution.source,
         steps=solution.steps,
         method=solution.method,
+        guidance=solution.guidance,
+        place_BS=None if cells.spatial is None else torch.from_numpy(cells.spatial).to(generator.device),
         generator=generator,
         names=list(cells.names),
     )

@@ -21,7 +21,7 @@ from pipeline.data.dose_request import doses_asked
 from pipeline.data.source import close_to
 from pipeline.errors import ExpectedError
 from pipeline.models.baselines import Question
-from pipeline.models.predict import cfm_vc
+from pipeline.models.predict import Solution, cfm_vc
 from pipeline.tracking.controls import Controls, load_controls
 
 
@@ -57,7 +57,8 @@ class ServedCfmVc(PythonModel):
         dose = None if given is None or np.isnan(given) else float(given)
         asked = question(self.controls, self.model, **labels, dose=dose, most=settings["cells"], seed=settings["seed"])
         model = self.model
-        method = cfm_vc(model.vae, model.field, model.source, settings["steps"], settings["seed"], model.device)
+        solution = Solution(model.source, settings["steps"])
+        method = cfm_vc(model.vae, model.field, solution, settings["seed"], model.device)
         return method(asked).mean_G
 
 

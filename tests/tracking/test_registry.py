@@ -60,7 +60,7 @@ def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
     from pipeline.cfm_vc import CfmVc
     from pipeline.data.store import open_store as open_cells
-    from pipeline.models.predict import cfm_vc
+    from pipeline.models.predict import Solution, cfm_vc
     from pipeline.tracking.controls import sample_controls
     from pipeline.tracking.served_cfm_vc import question
 
@@ -73,7 +73,7 @@ def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     assert asked.perturbation == 2
     assert set(asked.start.batch) == {1}
     assert len(asked.start) == 10
-    expected = cfm_vc(model.vae, model.field, "control", 4, 3, model.device)(asked).mean_G
+    expected = cfm_vc(model.vae, model.field, Solution("control", 4), 3, model.device)(asked).mean_G
     np.testing.assert_allclose(served, expected, rtol=1e-6)
 
 
