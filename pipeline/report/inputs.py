@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pipeline import paths
 from pipeline.errors import ExpectedError
 from pipeline.report.page import inline_svg
-from pipeline.report.scores import Scores
+from pipeline.report.scoreboard import COLUMNS, Scoreboard, scoreboard
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,49 @@ class PerturbationResults:
     quality: Mapping[str, Any]
     vae: Training
     flow: Training
-    scores: Scores
-    table: pd.DataFrame  # cell_type, perturbation, method, cells, then one column per metric
+    board: Scoreboard
+    cells: int  # true cells of all held-out groups
     change: pd.DataFrame  # cell_type, perturbation, gene, method, change_true, change_predicted, de_rank
-    latent: pd.DataFrame  # cell, cell_type, batch, perturbation, space, x, y
+    latent: pd.DataFrame  # cell_type, batch, space, x, y
     population: pd.DataFrame  # cell_type, perturbation, origin, x, y
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """What `benchmarks/leave_one_out.py` found on measured cells, each cell type held out in turn."""
+
+    scores: pd.DataFrame  # cell_type, perturbation, seed, method, role, metric, value
+    board: Scoreboard  # means over the seeds
+    ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
+    about: Mapping[str, Any]  # title, data_sha256, command, commit, parameters
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The command that makes a file, and the one that makes it anew."""
+
+    command: str
+    again: str
+
+
+def _stage(name: str) -> Maker:
+    return Maker(f"dvc repro {name}", f"dvc repro --force {name}")
+
+
+_LEAVE_ONE_OUT = Maker("python -m benchmarks.leave_one_out", "python -m benchmarks.leave_one_out")
+_LABELS = ("cell_type", "perturbation", "method", "role", "metric", "variant")  # columns of text
 
 
 def read_perturbation() -> PerturbationResults:
     """All inputs of the perturbation chapters, from the working directory."""
     evaluation = paths.EVALUATION / "perturbation"
-    evaluate = "evaluate@perturbation"
+    evaluate, preprocess = _stage("evaluate@perturbation"), _stage("preprocess@perturbation")
+    path = paths.TABLES / "perturbation.csv"
+    table = _csv(path, evaluate, [*COLUMNS, "cells", "low", "high"])
     return PerturbationResults(
         dataset=_json(
             paths.PROCESSED / "perturbation" / "dataset.json",
-            "preprocess@perturbation",
+            preprocess,
             [
                 "simulated",
                 "description",
@@ -60,16 +88,11 @@ def read_perturbation() -> PerturbationResults:
                 "notes",
             ],
         ),
-        quality=_json(paths.QUALITY / "perturbation.json", "preprocess@perturbation", ["histograms", "groups"]),
-        vae=_training("vae", "vae_pretrain"),
-        flow=_training("flow", "flow_train"),
-        scores=_json(paths.METRICS / "perturbation.json", evaluate, []),
-        table=_csv(
-            paths.TABLES / "perturbation.csv",
-            evaluate,
-            ["cell_type", "perturbation", "method", "cells"],
-            text=["cell_type", "perturbation", "method"],
-        ),
+        quality=_json(paths.QUALITY / "perturbation.json", preprocess, ["histograms", "groups"]),
+        vae=_training("vae", _stage("vae_pretrain")),
+        flow=_training("flow", _stage("flow_train")),
+        board=_board(path, evaluate, table),
+        cells=int(table.drop_duplicates(["cell_type", "perturbation"])["cells"].sum()),
         change=_parquet(
             evaluation / "change.parquet",
             evaluate,
@@ -82,6 +105,17 @@ def read_perturbation() -> PerturbationResults:
     )
 
 
+def read_leave_one_out() -> LeaveOneOut:
+    """The results on measured cells, which are in git: the command that makes them is not part of the DAG."""
+    folder, maker = paths.LEAVE_ONE_OUT, _LEAVE_ONE_OUT
+    scores = _csv(folder / "scores.csv", maker, [*COLUMNS, "seed"])
+    keys = [name for name in COLUMNS if name != "value"]
+    means = scores.groupby(keys, sort=False)[["value"]].mean().reset_index()
+    ablation = _csv(folder / "ablation.csv", maker, ["variant", "cell_type", "perturbation", "seed", "metric", "value"])
+    about = _json(folder / "about.json", maker, ["title", "data_sha256", "command", "commit", "parameters"])
+    return LeaveOneOut(scores, _board(folder / "scores.csv", maker, means), ablation, about)
+
+
 def read_drawing(path: Path) -> Markup:
     """An SVG file of the project, for use inside the page."""
     try:
@@ -92,69 +126,86 @@ def read_drawing(path: Path) -> Markup:
         raise ExpectedError(f"{path}: {error}: `python -m pipeline dag --write` draws it anew") from error
 
 
-def _training(name: str, stage: str) -> Training:
-    curve = _csv(paths.CURVES / f"{name}.csv", stage, ["epoch", "train_loss", "validation_loss"])
+def _training(name: str, maker: Maker) -> Training:
+    curve = _csv(paths.CURVES / f"{name}.csv", maker, ["epoch", "train_loss", "validation_loss"])
     return Training(
         curve,
-        _json(paths.METRICS / f"{name}.json", stage, ["parameters", "epochs", "best_epoch", "train", "validation"]),
+        _json(paths.METRICS / f"{name}.json", maker, ["parameters", "epochs", "best_epoch", "train", "validation"]),
     )
 
 
-def _json(path: Path, stage: str, keys: Sequence[str]) -> dict[str, Any]:
+def _board(path: Path, maker: Maker, table: pd.DataFrame) -> Scoreboard:
+    try:
+        board = scoreboard(table)
+    except ValueError as error:
+        raise _malformed(path, maker, str(error)) from error
+    if len(board.decisive) < 2:
+        raise _malformed(path, maker, "lacks the metrics that decide: a Pearson of change and e_distance")
+    return board
+
+
+def _json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise _missing(path, stage) from error
+        raise _missing(path, maker) from error
     except ValueError as error:
-        raise _malformed(path, stage, str(error)) from error
+        raise _malformed(path, maker, str(error)) from error
     if not isinstance(content, dict):
-        raise _malformed(path, stage, "not a JSON object")
-    _check_names(path, stage, content, keys)
+        raise _malformed(path, maker, "not a JSON object")
+    _check_names(path, maker, content, keys)
     return content
 
 
-def _csv(path: Path, stage: str, columns: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """A CSV file whose columns are numbers (an empty field is undefined) but for those in `text`.
+def _csv(path: Path, maker: Maker, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV file whose columns are numbers (an empty field is undefined) but for the `_LABELS`.
 
     Labels are kept as they are: "NA" and "007" are cell types too.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for name in table.columns.difference(list(text)):
+        for name in table.columns.difference(list(_LABELS)):
             table[name] = pd.to_numeric(table[name])
     except FileNotFoundError as error:
-        raise _missing(path, stage) from error
+        raise _missing(path, maker) from error
     except ValueError as error:  # pandas' parser errors are ValueErrors too
-        raise _malformed(path, stage, str(error)) from error
-    _check_names(path, stage, table.columns, columns)
+        raise _malformed(path, maker, str(error)) from error
+    _check_names(path, maker, table.columns, columns)
     if table.empty:
-        raise _malformed(path, stage, "has no rows")
+        raise _malformed(path, maker, "has no rows")
     return table
 
 
-def _parquet(path: Path, stage: str, columns: Sequence[str]) -> pd.DataFrame:
+def _parquet(path: Path, maker: Maker, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
-        raise _missing(path, stage) from error
+        raise _missing(path, maker) from error
     except pa.ArrowInvalid as error:
-        raise _malformed(path, stage, str(error)) from error
-    _check_names(path, stage, table.column_names, columns)
+        raise _malformed(path, maker, str(error)) from error
+    _check_names(path, maker, table.column_names, columns)
     if not table.num_rows:
-        raise _malformed(path, stage, "has no rows")
+        raise _malformed(path, maker, "has no rows")
     frame: pd.DataFrame = table.select(list(columns)).to_pandas()
     return frame
 
 
-def _check_names(path: Path, stage: str, found: Any, expected: Sequence[str]) -> None:
+def _check_names(path: Path, maker: Maker, found: Any, expected: Sequence[str]) -> None:
     absent = [name for name in expected if name not in found]
     if absent:
-        raise _malformed(path, stage, f"lacks {', '.join(absent)}")
+        raise _malformed(path, maker, f"lacks {', '.join(absent)}")
 
 
-def _missing(path: Path, stage: str) -> ExpectedError:
-    return ExpectedError(f"{path} not found: `dvc repro {stage}` makes it")
+def incomplete(file: str, what: str, group: str) -> ExpectedError:
+    """The error of an evaluation whose `file` lacks something of a held-out group."""
+    return _malformed(
+        paths.EVALUATION / "perturbation" / file, _stage("evaluate@perturbation"), f"no {what} for {group}"
+    )
 
 
-def _malformed(path: Path, stage: str, problem: str) -> ExpectedError:
-    return ExpectedError(f"{path}: {problem}: `dvc repro --force {stage}` makes it anew")
+def _missing(path: Path, maker: Maker) -> ExpectedError:
+    return ExpectedError(f"{path} not found: `{maker.command}` makes it")
+
+
+def _malformed(path: Path, maker: Maker, problem: str) -> ExpectedError:
+    return ExpectedError(f"{path}: {problem}: `{maker.again}` makes it anew")

@@ -15,26 +15,34 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Figures:
-    """Pictures in a grid: beside each other on a wide page, below each other on a phone."""
+    """Pictures in a grid: two (small ones: three) beside each other on a wide page, below each other on a phone."""
 
     pictures: Sequence[Picture]
     caption: str
+    small: bool = False
     kind: str = "figures"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table. `tint` (0 to 1) colours its background; `remark` stands below its text, smaller."""
+    """One cell of a table. `tint` (0 to 1) colours its background; `remark` stands below its text, smaller.
+
+    `quiet` sets apart what does not compete.
+    """
 
     text: str
     best: bool = False
+    quiet: bool = False
     tint: float | None = None
     remark: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first column names the row. `numeric` aligns all other columns to the right."""
+    """Rows of cells; the first column names the row, and a row of one cell those below it.
+
+    `numeric` aligns all columns but the first to the right.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -49,7 +57,16 @@ class Facts:
     """Names and values, such as where a result comes from."""
 
     entries: Sequence[tuple[str, str]]
+    small: bool = False
     kind: str = "facts"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of a part of a section."""
+
+    text: str
+    kind: str = "heading"
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ class Drawing:
     kind: str = "drawing"
 
 
-Block = Figures | Table | Facts | Drawing
+Block = Figures | Table | Facts | Heading | Drawing
 
 
 @dataclass(frozen=True)

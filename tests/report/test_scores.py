@@ -2,18 +2,27 @@
 
 import pytest
 
-from pipeline.report.scores import answer, compare, decimals_for, method_of, metric_of, shown, standing, verdict
+from pipeline.report.names import method_of, metric_of
+from pipeline.report.scores import answer, compare, decimals_for, joined, shown, standing, verdict
 
 PEARSON, DISTANCE = metric_of("pearson_change"), metric_of("e_distance")
+MODEL, CEILING, TRUTH = method_of("cfm_vc", "model"), method_of("split_half", "ceiling"), method_of("truth", "control")
+NO_EFFECT, MEAN = method_of("control_mean", "baseline"), method_of("perturbation_mean", "baseline")
 
 
 def scores(model: dict, baseline: dict, other: dict | None = None) -> dict:
-    return {"cfm_vc": model, "control_mean": other or baseline, "perturbation_mean": baseline}
+    return {MODEL: model, NO_EFFECT: other or baseline, MEAN: baseline}
+
+
+def comparison(all_scores: dict, name: str):
+    return compare(metric_of(name), {method: values[name] for method, values in all_scores.items()})
 
 
 def sentence(all_scores: dict, metrics=("pearson_change", "e_distance")) -> str:
-    comparisons = [compare(all_scores, metric) for metric in metrics]
-    return f"{answer(comparisons)} {verdict('CFM-VC', comparisons, 2)}".replace("\N{NON-BREAKING HYPHEN}", "-")
+    comparisons = [comparison(all_scores, metric) for metric in metrics]
+    return f"{answer(comparisons)} {verdict('On the 2 held-out groups', 'CFM-VC', comparisons)}".replace(
+        "\N{NON-BREAKING HYPHEN}", "-"
+    )
 
 
 def test_a_model_ahead_in_everything_worked():
@@ -55,14 +64,15 @@ def test_the_rival_is_the_best_baseline_of_each_metric():
         {"pearson_change": 0.8, "e_distance": 0.7},
         other={"pearson_change": 0.0, "e_distance": 0.4},
     )
-    assert compare(everything, "pearson_change").baseline.name == "perturbation_mean"
-    assert compare(everything, "e_distance").baseline.name == "control_mean"
-    assert compare(everything, "e_distance").standing == "behind"
+    assert comparison(everything, "pearson_change").baseline.name == "perturbation_mean"
+    assert comparison(everything, "e_distance").baseline.name == "control_mean"
+    assert comparison(everything, "e_distance").standing == "behind"
 
 
-def test_the_ceiling_is_no_rival():
-    everything = {**scores({"mse": 0.2}, {"mse": 0.3}), "split_half": {"mse": 0.01}}
-    assert compare(everything, "mse").standing == "ahead"
+@pytest.mark.parametrize("apart", [CEILING, TRUTH])
+def test_ceilings_and_controls_are_no_rivals(apart):
+    everything = {**scores({"mse": 0.2}, {"mse": 0.3}), apart: {"mse": 0.01}}
+    assert comparison(everything, "mse").standing == "ahead"
 
 
 @pytest.mark.parametrize("undefined", [None, float("nan"), float("inf")])
@@ -89,19 +99,62 @@ def test_standing(metric, model, baseline, expected):
 
 
 def test_a_comparison_needs_a_model_and_a_baseline():
-    with pytest.raises(ValueError, match="one model and at least one baseline"):
-        compare({"control_mean": {"mse": 1.0}}, "mse")
-    with pytest.raises(ValueError, match="one model and at least one baseline"):
-        compare({"cfm_vc": {"mse": 1.0}, "split_half": {"mse": 1.0}}, "mse")
+    for incomplete in ({NO_EFFECT: 1.0}, {MODEL: 1.0, CEILING: 1.0, TRUTH: 1.0}, {}):
+        with pytest.raises(ValueError, match="one model and at least one baseline"):
+            compare(PEARSON, incomplete)
 
 
 def test_names_are_written_for_readers():
-    assert metric_of("pearson_change_top50").label == "Pearson, top 50"
+    assert metric_of("pearson_change_top50").label == "Pearson top 50"
+    assert metric_of("pearson_change_top50").genes == 50
+    assert metric_of("pearson_change_top50").title == metric_of("pearson_change_top20").title == "Pearson top n"
     assert metric_of("mse").arrow == "↓"
     assert metric_of("pearson_change").arrow == "↑"
+    assert metric_of("discrimination").chance == 0.5
     assert metric_of("some_new_error").label == "some new error"
-    assert method_of("ridge_linear").label == "ridge linear"
-    assert method_of("ridge_linear").role == "baseline"
+    assert method_of("neighbour_mean", "baseline").label == "neighbour mean"
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pearson_change",
+        "pearson_change_top100",
+        "mse",
+        "mae",
+        "e_distance",
+        "mmd",
+        "discrimination",
+        "de_overlap_top50",
+        "de_direction",
+        "wasserstein",
+        "wasserstein_top20",
+        "truth_pearson_change",
+    ],
+)
+def test_every_metric_has_a_definition_for_the_glossary(name):
+    metric = metric_of(name)
+    assert metric.definition.endswith(".")
+    assert metric.label != name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cfm_vc",
+        "control_mean",
+        "perturbation_mean",
+        "additive_shift",
+        "ridge",
+        "split_half",
+        "truth",
+        "shuffled_labels",
+    ],
+)
+def test_every_method_is_explained(name):
+    assert method_of(name, "baseline").definition.endswith(".")
 
 
 def test_numbers_keep_three_digits_without_an_exponent():

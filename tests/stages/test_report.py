@@ -22,11 +22,13 @@ INPUTS = {
     "reports/curves/flow.csv": "dvc repro flow_train",
     "reports/metrics/vae.json": "dvc repro vae_pretrain",
     "reports/metrics/flow.json": "dvc repro flow_train",
-    "reports/metrics/perturbation.json": "dvc repro evaluate@perturbation",
     "reports/tables/perturbation.csv": "dvc repro evaluate@perturbation",
     "reports/evaluation/perturbation/change.parquet": "dvc repro evaluate@perturbation",
     "reports/evaluation/perturbation/expression_latent.parquet": "dvc repro evaluate@perturbation",
     "reports/evaluation/perturbation/population.parquet": "dvc repro evaluate@perturbation",
+    "reports/leave_one_out/scores.csv": "python -m benchmarks.leave_one_out",
+    "reports/leave_one_out/ablation.csv": "python -m benchmarks.leave_one_out",
+    "reports/leave_one_out/about.json": "python -m benchmarks.leave_one_out",
     "docs/dag.svg": "python -m pipeline dag --write",
 }
 SETTINGS = Report(title="A title")
@@ -59,6 +61,10 @@ def test_the_page_answers_what_its_reader_asks(results):
         "vae.latent_intrinsic",
         "torch 2.",
         "perturbation mean",
+        "Leave one cell type out Blood cells of two donors",  # the title of the measured data
+        "python -m benchmarks.leave_one_out cells.h5ad --seeds 3",
+        "What the scores mean",
+        "Negative control",
         "cytokine in CD14+ Monocyte",
         "held out",
     ):
@@ -72,13 +78,27 @@ def test_the_same_results_give_the_same_bytes(results):
     assert REPORT.read_bytes() == first
 
 
-def test_the_numbers_of_the_page_are_those_of_the_metrics(results):
-    path = Path("reports/metrics/perturbation.json")
-    path.write_text(re.sub(r'("cfm_vc": \{\s*"pearson_change": )[\d.]+', r"\g<1>0.123456", path.read_text()))
+def test_the_numbers_of_the_page_are_those_of_the_table(results):
+    path = Path("reports/tables/perturbation.csv")
+    table = pd.read_csv(path)
+    table.loc[(table["method"] == "cfm_vc") & (table["metric"] == "pearson_change_top100"), "value"] = 0.123456
+    table.to_csv(path, index=False)
     run(SETTINGS)
     text = visible_text(REPORT.read_text())
     assert "It worked in part." in text
-    assert "behind the best baseline in Pearson of change (0.123 against" in text
+    assert "behind the best baseline in Pearson top 100 (0.123 against" in text
+
+
+def test_of_many_groups_a_handful_is_drawn_and_all_are_in_the_table(tmp_path, monkeypatch):
+    groups = [(f"type {number}", "cytokine") for number in range(12)]
+    write_results(tmp_path, held_out=groups, genes=60, cells=200)
+    monkeypatch.chdir(tmp_path)
+    run(SETTINGS)
+    html = REPORT.read_text()
+    assert "Drawn are the model's worst, median and best of 12 held-out groups" in visible_text(html)
+    assert len(re.findall(r'<img[^>]*alt="(?:worst|median|best): ', html)) == 3 * 2 * 2  # change and cells, two methods
+    for cell_type, _ in groups:
+        assert f"cytokine in {cell_type} CFM-VC" in visible_text(html)
 
 
 @pytest.mark.parametrize("path", INPUTS)
@@ -111,7 +131,9 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, path):
     write(frame.iloc[:0])
     with pytest.raises(ExpectedError, match="has no rows"):
         run(SETTINGS)
-    needed = {"reports/curves": "epoch", "reports/tables": "method"}.get(str(Path(path).parent), "cell_type")
+    needed = {"reports/curves": "epoch", "reports/tables": "method", "reports/leave_one_out": "metric"}.get(
+        str(Path(path).parent), "cell_type"
+    )
     write(frame.drop(columns=needed))
     with pytest.raises(ExpectedError, match=f"lacks {needed}"):
         run(SETTINGS)
@@ -121,7 +143,7 @@ def test_a_held_out_group_without_its_population_is_an_error(results):
     path = Path("reports/evaluation/perturbation/population.parquet")
     population = pd.read_parquet(path)
     population[population["cell_type"] != "CD19+ B"].to_parquet(path)
-    with pytest.raises(ExpectedError, match=r"population.parquet has no control cells for inhibitor in CD19\+ B"):
+    with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
         run(SETTINGS)
 
 
