@@ -37,10 +37,11 @@ def against_baselines(board: Scoreboard) -> Section:
     return Section("The model against the baselines", "scores", lead, blocks)
 
 
-def winner(scores: dict[Method, Score], metric: Metric) -> str | None:
-    """The name of the best of the methods that compete."""
+def winners(scores: dict[Method, Score], metric: Metric) -> set[str]:
+    """The names of the best of the methods that compete: more than one where they are equal."""
     rivals = {method.name: score for method, score in scores.items() if method.role in ("model", "baseline")}
-    return best(metric.name, rivals)
+    first = best(metric.name, rivals)
+    return {name for name, score in rivals.items() if first is not None and score == rivals[first]}
 
 
 def _named(metric: Metric) -> str:
@@ -58,13 +59,13 @@ def _means(board: Scoreboard) -> Table:
     rows = []
     for metric in board.metrics:
         means = board.means(metric)
-        first = winner(means, metric)
+        first = winners(means, metric)
         decimals = decimals_for([mean for method, mean in means.items() if method.role != "control"])
         rows.append(
             [
                 Cell(_named(metric)),
                 *(
-                    Cell(shown(mean, decimals), best=method.name == first, quiet=_apart(method))
+                    Cell(shown(mean, decimals), best=method.name in first, quiet=_apart(method))
                     for method, mean in means.items()
                 ),
             ]
@@ -97,14 +98,14 @@ def _groups(board: Scoreboard, metrics: Sequence[Metric]) -> Table:
     decimals = {metric.name: _decimals(board, board.groups, metric) for metric in metrics}
     rows = []
     for group in board.groups:
-        first = {metric.name: winner(board.of_group(group, metric), metric) for metric in metrics}
+        first = {metric.name: winners(board.of_group(group, metric), metric) for metric in metrics}
         rows.append([Cell(group_name(group))])
         for method in board.methods:
             cells = [
                 _estimate(
                     board.estimate(group, method, metric),
                     decimals[metric.name],
-                    method.name == first[metric.name],
+                    method.name in first[metric.name],
                     _apart(method),
                 )
                 for metric in metrics
@@ -122,10 +123,10 @@ def _full(board: Scoreboard, group: Group) -> Table:
     """All metrics of one group."""
     rows = []
     for metric in board.metrics:
-        first = winner(board.of_group(group, metric), metric)
+        first = winners(board.of_group(group, metric), metric)
         decimals = _decimals(board, [group], metric)
         cells = [
-            _estimate(board.estimate(group, method, metric), decimals, method.name == first, _apart(method))
+            _estimate(board.estimate(group, method, metric), decimals, method.name in first, _apart(method))
             for method in board.methods
         ]
         rows.append([Cell(_named(metric)), *cells])

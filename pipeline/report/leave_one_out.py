@@ -5,7 +5,7 @@ import pandas as pd
 from pipeline.metrics.ranking import best
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import Picture
-from pipeline.report.against_baselines import winner
+from pipeline.report.against_baselines import winners
 from pipeline.report.inputs import LeaveOneOut
 from pipeline.report.names import Method, Metric, metric_of
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
@@ -98,18 +98,18 @@ def _table(found: LeaveOneOut, metric: Metric) -> Table:
     competing = [method for method in board.methods if method.role != "control"]
     decimals = decimals_for([board.estimate(group, m, metric).value for group in board.groups for m in competing])
 
-    def cell(method: Method, value: float | None, deviation: float | None, first: str | None) -> Cell:
+    def cell(method: Method, value: float | None, deviation: float | None, first: set[str]) -> Cell:
         spread = f"± {shown(float(deviation), decimals)}" if deviation and deviation > 0 else ""
         quiet = method.role in ("ceiling", "control")
-        return Cell(shown(value, decimals), best=method.name == first, quiet=quiet, remark=spread)
+        return Cell(shown(value, decimals), best=method.name in first, quiet=quiet, remark=spread)
 
     rows = []
     for group in board.groups:
         values = board.of_group(group, metric)
-        first = winner(values, metric)
+        first = winners(values, metric)
         name = Cell(_short_name(board, group))
         rows.append([name, *(cell(m, v, by_group.get((*group, m.name)), first) for m, v in values.items())])
-    first = winner(means, metric)
+    first = winners(means, metric)
     rows.append([Cell("mean"), *(cell(m, v, over_groups.get(m.name), first) for m, v in means.items())])
     header = [f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}", *(method.label for method in board.methods)]
     caption = (

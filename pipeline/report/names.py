@@ -77,7 +77,8 @@ _METHODS = {
     "split_half": ("split-half ceiling", "How well one half of the true cells predicts the other."),
     "truth": (
         "truth",
-        "Positive control: the true cells as the prediction, through the same code. It has to score perfectly.",
+        "Positive control: the true cells as the prediction, through the same code. It has to score perfectly against "
+        "itself.",
     ),
     "shuffled_labels": (
         "shuffled labels",

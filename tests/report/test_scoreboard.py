@@ -5,6 +5,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
+from pipeline.report.against_baselines import winners
 from pipeline.report.scoreboard import scoreboard
 from pipeline.report.selection import select
 
@@ -119,3 +120,10 @@ def test_of_many_groups_the_worst_the_median_and_the_best_are_drawn():
     assert "the other 4 are in the tables only" in selection.note
     values["T5", "cfm_vc", "pearson_change_top100"] = None
     assert next(iter(select(scoreboard(table(values, groups=7))).titles)) == ("T5", "drug")
+
+
+def test_equals_are_all_marked_as_best_and_what_does_not_compete_is_not():
+    board = scoreboard(table({("T0", "truth", "e_distance"): 0.0, ("T0", "control_mean", "e_distance"): 0.9}))
+    distance = board.decisive[1]
+    assert winners(board.of_group(board.groups[0], distance), distance) == {"cfm_vc", "ridge"}
+    assert winners(dict.fromkeys(board.methods), distance) == set()
