@@ -19,7 +19,7 @@ from pipeline.report.scoreboard import COLUMNS, Scoreboard, scoreboard
 
 @dataclass(frozen=True)
 class Training:
-    """One trained model: `curve` has the columns epoch, train_loss, validation_loss and further ones."""
+    """One trained model: `curve` has the columns epoch, train_loss and validation_loss."""
 
     curve: pd.DataFrame
     numbers: Mapping[str, Any]
@@ -47,7 +47,7 @@ class LeaveOneOut:
     scores: pd.DataFrame  # cell_type, perturbation, seed, method, role, metric, value
     board: Scoreboard  # means over the seeds
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
-    about: Mapping[str, Any]  # title, data_sha256, command, commit, parameters
+    about: Mapping[str, Any]  # where it comes from, and which variant was chosen for each cell type by what
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def _stage(name: str) -> Maker:
 
 
 _LEAVE_ONE_OUT = Maker("python -m benchmarks.leave_one_out", "python -m benchmarks.leave_one_out")
+_ABOUT = ("title", "data_sha256", "command", "commit", "parameters", "chosen", "chosen_by")
 _LABELS = ("cell_type", "perturbation", "method", "role", "metric", "variant")  # columns of text
 
 
@@ -112,7 +113,7 @@ def read_leave_one_out() -> LeaveOneOut:
     keys = [name for name in COLUMNS if name != "value"]
     means = scores.groupby(keys, sort=False)[["value"]].mean().reset_index()
     ablation = _csv(folder / "ablation.csv", maker, ["variant", "cell_type", "perturbation", "seed", "metric", "value"])
-    about = _json(folder / "about.json", maker, ["title", "data_sha256", "command", "commit", "parameters"])
+    about = _json(folder / "about.json", maker, _ABOUT)
     return LeaveOneOut(scores, _board(folder / "scores.csv", maker, means), ablation, about)
 
 
@@ -158,19 +159,20 @@ def _json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _csv(path: Path, maker: Maker, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file whose columns are numbers (an empty field is undefined) but for the `_LABELS`.
+    """These columns of a CSV file: numbers (an empty field is undefined), but for the `_LABELS`.
 
     Labels are kept as they are: "NA" and "007" are cell types too.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        _check_names(path, maker, table.columns, columns)
+        table = table[list(columns)]
         for name in table.columns.difference(list(_LABELS)):
             table[name] = pd.to_numeric(table[name])
     except FileNotFoundError as error:
         raise _missing(path, maker) from error
     except ValueError as error:  # pandas' parser errors are ValueErrors too
         raise _malformed(path, maker, str(error)) from error
-    _check_names(path, maker, table.columns, columns)
     if table.empty:
         raise _malformed(path, maker, "has no rows")
     return table

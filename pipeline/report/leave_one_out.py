@@ -42,7 +42,11 @@ def leave_one_out(found: LeaveOneOut) -> Section:
         rankings(board, f"{dots} Blue: the split-half ceiling, and its range. Hollow: controls.", _points(found)),
         *(_table(found, metric) for metric in board.decisive),
         Heading("What each part adds"),
-        Figures([_ladder(found, metric) for metric in _ablated(found)], dots),
+        Figures(
+            [_ladder(found, metric) for metric in _ablated(found)[:2]],
+            "Variants of the model in the order of its parts, and in grey the best baseline. Small dots: single "
+            "predictions; large dots: their means.",
+        ),
         _steps(found),
         Heading("How this was made"),
         Facts(
@@ -126,30 +130,26 @@ def _ablated(found: LeaveOneOut) -> list[Metric]:
 
 
 def _ladder(found: LeaveOneOut, metric: Metric) -> Picture:
-    """A row per variant in the order of the file; baselines among them stay grey."""
+    """A row per variant in the order of the file, and the best of the baselines among them."""
     rows = found.ablation[found.ablation["metric"] == metric.name]
-    baselines = {name for method in found.board.baselines for name in (method.name, method.label)}
     values = {str(v): rows.loc[rows["variant"] == v, "value"].dropna().tolist() for v in rows["variant"].unique()}
-    means = {variant: sum(found) / len(found) if found else None for variant, found in values.items()}
+    means = {variant: sum(points) / len(points) if points else None for variant, points in values.items()}
     decimals = decimals_for(list(means.values()))
+    baselines = {method.label for method in found.board.baselines} & set(values)
+    rival = best(metric.name, {variant: means[variant] for variant in values if variant in baselines})
     return draw_ranking(
         metric.label,
         metric.direction,
         [
-            RankingRow(
-                variant,
-                "baseline" if variant in baselines else "variant",
-                values[variant],
-                mean,
-                shown(mean, decimals),
-            )
-            for variant, mean in means.items()
+            RankingRow(v, "baseline" if v == rival else "variant", values[v], mean, shown(mean, decimals))
+            for v, mean in means.items()
+            if v == rival or v not in baselines
         ],
     )
 
 
 def _steps(found: LeaveOneOut) -> Table:
-    """A row per variant: means over cell types, and their standard deviation over seeds."""
+    """A row per variant and baseline: means over all predictions, and their standard deviation over seeds."""
     by_seed = found.ablation.groupby(["metric", "variant", "seed"])["value"].mean()
     means, deviations = by_seed.groupby(level=[0, 1]).mean(), by_seed.groupby(level=[0, 1]).std()
     metrics = _ablated(found)
@@ -170,6 +170,15 @@ def _steps(found: LeaveOneOut) -> Table:
 
     rows = [[Cell(str(v)), *(cell(metric, v) for metric in metrics)] for v in variants]
     header = ["variant", *(f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}" for metric in metrics)]
-    return Table(
-        header, rows, "Mean over cell types ± standard deviation over seeds of that mean, in order of the steps."
+    chosen = "; ".join(f"{variant} for {cell_type}" for cell_type, variant in found.about["chosen"].items())
+    caption = (
+        f"Means over cell types, each held out together with another one{_over_seeds(found.ablation)}. Which variant "
+        f"predicts a cell type above was chosen by the {metric_of(found.about['chosen_by']).label} of the other type in "
+        f"its pairs, so that its own held-out cells had no say: {chosen}."
     )
+    return Table(header, rows, caption)
+
+
+def _over_seeds(rows: pd.DataFrame) -> str:
+    seeds = rows["seed"].nunique()
+    return f" ± standard deviation over {seeds} seeds" if seeds > 1 else ", with one seed"

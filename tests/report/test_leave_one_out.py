@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import ExpectedError
 from pipeline.report.inputs import LeaveOneOut, read_leave_one_out
 from pipeline.report.leave_one_out import in_short, leave_one_out
-from pipeline.report.page import Table
+from pipeline.report.page import Figures, Table
 from tests.report.simulated_results import CELL_TYPES, write_leave_one_out
 
 SCORES = "reports/leave_one_out/scores.csv"
@@ -97,9 +97,21 @@ def test_the_ablation_is_in_order_of_its_steps(found):
         "+ OT coupling",
         "+ distribution loss",
         "from noise",
+        "control mean",
         "additive shift",
     ]
+    assert "was chosen" in steps.caption
+    assert "+ OT coupling for CD19+ B" in steps.caption
     assert [row[0].text for row in steps.rows if row[1].best] == ["+ distribution loss"]
+
+
+def test_of_the_baselines_only_the_best_is_drawn_among_the_variants(found):
+    """So that "no effect" does not squeeze the steps together."""
+    ladders = [block for block in leave_one_out(found()).blocks if isinstance(block, Figures)][1].pictures
+    assert len(ladders) == 2
+    for drawn in ladders:
+        assert "additive shift" in drawn.alt
+        assert "control mean" not in drawn.alt
 
 
 @pytest.mark.parametrize("file", ["scores.csv", "ablation.csv", "about.json"])
