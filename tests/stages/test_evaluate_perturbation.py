@@ -23,7 +23,9 @@ from pipeline.training.weights import save_model
 
 GENES = 12
 SETTINGS = EvaluatePerturbation(
+    solver="euler",
     steps=3,
+    guidance=1.0,
     cells_per_group=30,
     top_genes=[5, 10],
     principal_components=4,
