@@ -56,9 +56,15 @@ def draw_block(
     return np.bincount(cell, minlength=cells), gene.astype(np.int32), counts, groups
 
 
-def drawn_blocks(cells: int, genes: int, depth: float, seed: int) -> Iterator[tuple[npt.NDArray[np.generic], ...]]:
-    """Blocks in order, drawn in two threads; each has its own generator, so the threads do not change the result."""
+def drawn_blocks(
+    cells: int, genes: int, depth: float, seed: int, part: int = 0
+) -> Iterator[tuple[npt.NDArray[np.generic], ...]]:
+    """Blocks in order, drawn in two threads; each has its own generator, so the threads do not change the result.
+
+    Parts of one seed are other cells of the same kinds.
+    """
     table_seed, *seeds = np.random.SeedSequence(seed).spawn(1 + -(-cells // BLOCK))
+    seeds = [np.random.SeedSequence(each.entropy, spawn_key=(*each.spawn_key, part)) for each in seeds] if part else seeds
     tables = lookup_tables(genes, np.random.default_rng(table_seed))
     sizes = [min(BLOCK, cells - start) for start in range(0, cells, BLOCK)]
     with ThreadPoolExecutor(2) as pool:
