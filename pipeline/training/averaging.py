@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Average:
@@ -15,11 +15,14 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(module).requires_grad_(False)
         self._decay = decay
+        self._source: nn.Module | None = None
+        self._pairs: tuple[list[Tensor], list[Tensor]] = [], []
 
     @torch.no_grad()
     def update(self, module: nn.Module, steps: int) -> None:
         """Take in the weights after this many steps."""
         weight = 1 - min(self._decay, (1 + steps) / (10 + steps))
-        own = list(self.module.state_dict().values())
-        new = list(module.state_dict().values())
-        torch._foreach_lerp_(own, new, weight)
+        if module is not self._source:  # the two lists are the same tensors at every step, and slow to collect
+            self._source = module
+            self._pairs = list(self.module.state_dict().values()), list(module.state_dict().values())
+        torch._foreach_lerp_(*self._pairs, weight)

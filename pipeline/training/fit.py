@@ -108,6 +108,7 @@ class _Training:
         self.train, self.validation = train, validation
         self.accelerator = accelerator
         self.wrapped, self.optimizer = accelerator.prepare(objective, optimizer)
+        self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
         self.position = _Position()
         self.sums: Parts = {}  # of the epoch in progress, over cells
@@ -154,7 +155,8 @@ class _Training:
         parts = _numbers(losses)
         if not all(map(math.isfinite, parts.values())):
             self._stop(parts, self.train.names(batch), where)
-        self.optimizer.zero_grad()
+        for weight in self.weights:
+            weight.grad = None
         self.accelerator.backward(losses["loss"])
         norm = self._clip()
         if not math.isfinite(norm):
@@ -169,7 +171,7 @@ class _Training:
     def _clip(self) -> float:
         """Norm of the gradient before it is scaled down to `gradient_clip`, if it is longer."""
         self.accelerator.unscale_gradients()
-        gradients = [weight.grad for weight in self.wrapped.parameters() if weight.grad is not None]
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients, foreach=True))
         if norm > self.settings.gradient_clip:
             scale = self.settings.gradient_clip / (norm + 1e-6)  # as torch.nn.utils.clip_grad_norm_ has it

@@ -12,6 +12,7 @@ group it has, as the distance between populations needs.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +78,8 @@ class LatentPairs:
         self._keys, group = np.unique(keys, axis=0, return_inverse=True)
         self._members = [np.flatnonzero(group == key) for key in range(len(self._keys))]
         self._pools = [self._pool(*key) for key in self._keys] if pairing.source == "control" else []
+        self._maker = ThreadPoolExecutor(1)
+        self._paired: dict[int, Future[tuple[Latents, Codes]]] = {}  # by epoch: done, or being done
         self._target_ND = torch.from_numpy(cells.latent_ND).to(device)
         self._place_NS = None if cells.place is None else torch.from_numpy(cells.place).to(device)
         self._doses_CP = doses_CP.to(device)
@@ -91,8 +94,11 @@ class LatentPairs:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[FlowBatch]:
         """Minibatches `start`, `start` + 1, ... of this epoch; pairs and order depend on seed and epoch alone."""
-        random = np.random.default_rng(entropy(self._seed, Purpose.ORDER, 0 if self._fixed else number))
-        source_ND, order = self._pair(random)
+        number = 0 if self._fixed else number
+        pairs = self._paired.pop(number, None) or self._maker.submit(self._pair, number)
+        # The next epoch is paired in another thread while the model trains; a fixed one is paired once.
+        self._paired = {0: pairs} if self._fixed else {number + 1: self._maker.submit(self._pair, number + 1)}
+        source_ND, order = pairs.result()
         on_device = torch.from_numpy(source_ND).to(self._device)
         rows = torch.from_numpy(order)
         for first in range(start * self._batch_size, len(rows), self._batch_size):
@@ -113,8 +119,9 @@ class LatentPairs:
         """Names of a minibatch's target cells, for messages."""
         return [str(self._cells.names[row]) for row in batch.rows.tolist()]
 
-    def _pair(self, random: np.random.Generator) -> tuple[Latents, Codes]:
-        """A source for every cell, (N, D), and the order of the cells in the epoch, (N,)."""
+    def _pair(self, number: int) -> tuple[Latents, Codes]:
+        """A source for every cell, (N, D), and the order of the cells in this epoch, (N,)."""
+        random = np.random.default_rng(entropy(self._seed, Purpose.ORDER, number))
         target_ND = self._cells.latent_ND
         source_ND = np.empty_like(target_ND)
         chunks = []
