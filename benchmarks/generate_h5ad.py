@@ -64,7 +64,9 @@ def drawn_blocks(
     Parts of one seed are other cells of the same kinds.
     """
     table_seed, *seeds = np.random.SeedSequence(seed).spawn(1 + -(-cells // BLOCK))
-    seeds = [np.random.SeedSequence(each.entropy, spawn_key=(*each.spawn_key, part)) for each in seeds] if part else seeds
+    seeds = (
+        [np.random.SeedSequence(each.entropy, spawn_key=(*each.spawn_key, part)) for each in seeds] if part else seeds
+    )
     tables = lookup_tables(genes, np.random.default_rng(table_seed))
     sizes = [min(BLOCK, cells - start) for start in range(0, cells, BLOCK)]
     with ThreadPoolExecutor(2) as pool:

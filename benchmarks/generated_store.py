@@ -25,7 +25,9 @@ def write_store(folder: Path, cells: dict[Split, int], seed: int = 0) -> int:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(folder) as partial,
-        StoreWriter(partial, [f"GENE{gene:05d}" for gene in range(GENES)], categories, cells_per_shard=65_536) as writer,
+        StoreWriter(
+            partial, [f"GENE{gene:05d}" for gene in range(GENES)], categories, cells_per_shard=65_536
+        ) as writer,
     ):
         splits = [(split, number) for split, number in cells.items() if number]
         for part, (split, number) in enumerate(splits):
