@@ -1,5 +1,5 @@
-"""A store of generated cells as `preprocess` would leave it, for the benchmarks of training: 2,000 genes, a tenth of the
-counts not zero. The cells are those of benchmarks/generate_h5ad.py, drawn and written block by block.
+"""A store of generated cells as `preprocess` would leave it, for the benchmarks of training: 2,000 genes, a tenth of
+the counts not zero. The cells are those of benchmarks/generate_h5ad.py, drawn and written block by block.
 """
 
 from pathlib import Path

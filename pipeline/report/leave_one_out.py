@@ -173,8 +173,8 @@ def _steps(found: LeaveOneOut) -> Table:
     chosen = "; ".join(f"{variant} for {cell_type}" for cell_type, variant in found.about["chosen"].items())
     caption = (
         f"Means over cell types, each held out together with another one{_over_seeds(found.ablation)}. Which variant "
-        f"predicts a cell type above was chosen by the {metric_of(found.about['chosen_by']).label} of the other type in "
-        f"its pairs, so that its own held-out cells had no say: {chosen}."
+        f"predicts a cell type above was chosen by the {metric_of(found.about['chosen_by']).label} of the other type "
+        f"in its pairs, so that its own held-out cells had no say: {chosen}."
     )
     return Table(header, rows, caption)
 
