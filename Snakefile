@@ -2,7 +2,7 @@
 import sys
 
 from pipeline.errors import ExpectedError
-from pipeline.params import load_params
+from pipeline.params.whole import load_params
 from workflow.dag import DagError, read_stages
 from workflow.stamps import reconcile, show_failures, stamp_path
 

@@ -31,7 +31,8 @@ from pipeline.data.canonical_reader import open_canonical
 from pipeline.data.held_out import read_held_out
 from pipeline.data.store import open_store
 from pipeline.models.baselines import BASELINES
-from pipeline.params import Params, validated
+from pipeline.params.reading import validated
+from pipeline.params.whole import Params
 from pipeline.stages import flow_train, vae_pretrain
 from pipeline.stages.evaluate.perturbation import CEILING, MODEL, judge, load_models, role_of
 from pipeline.stages.ingest import perturbation as ingest

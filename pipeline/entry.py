@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from pipeline import paths
 from pipeline.errors import ExpectedError, storage_error
 from pipeline.lifeline import follow_engine
-from pipeline.params import load_params, select_section
+from pipeline.params.reading import read_yaml, select_section, validated
 
 
 def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
@@ -46,7 +47,7 @@ def run_stage(section: str, run: Callable[[Any], None]) -> NoReturn:
     def action() -> None:
         if unknown:
             raise ExpectedError(f"unexpected argument {unknown[0]!r}: a stage takes none but --debug")
-        run(select_section(load_params(), section))
+        run(_settings(section))
 
     guarded(action, debug)
 
@@ -69,6 +70,16 @@ def run_keyed_stage(package: str) -> NoReturn:
             given = " ".join(keys) or "nothing"
             raise ExpectedError(f"{package} takes one of {', '.join(known)}; got {given}")
         module = importlib.import_module(f"{package}.{keys[0]}")
-        module.run(select_section(load_params(), module.SECTION))
+        module.run(_settings(module.SECTION))
 
     guarded(action, debug)
+
+
+def _settings(section: str) -> Any:
+    """A stage's section of params.yaml, once the whole file has been checked.
+
+    All sections are loaded by name and not by an import, which would make every stage depend on the sections of all: no
+    result of a stage depends on more than its own, which it imports for its type.
+    """
+    whole = importlib.import_module("pipeline.params.whole")
+    return select_section(validated(whole.Params, read_yaml(paths.PARAMS), str(paths.PARAMS)), section)

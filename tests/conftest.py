@@ -106,7 +106,7 @@ def simulated_store(tmp_path: Path):
     from pipeline.data.embedded.perturbation_recipe import read_recipe
     from pipeline.data.store import open_store
     from pipeline.files import write_json
-    from pipeline.params import PreprocessPerturbation
+    from pipeline.params.preprocess_perturbation import PreprocessPerturbation
     from pipeline.stages.ingest.perturbation import write_simulation
     from pipeline.stages.preprocess import perturbation as preprocess
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ExpectedError
-from pipeline.params import Params, load_params, read_yaml, select_section, validated
+from pipeline.params.reading import read_yaml, select_section, validated
+from pipeline.params.whole import Params, load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

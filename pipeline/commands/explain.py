@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.errors import ExpectedError
-from pipeline.params import load_params
+from pipeline.params.whole import load_params
 from workflow.dag import DagError
 from workflow.explain import explain
 

@@ -5,7 +5,7 @@ import json
 
 from pipeline import paths
 from pipeline.commands.generated import add_generated_arguments, deliver
-from pipeline.params import Params
+from pipeline.params.whole import Params
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -30,7 +30,7 @@ from pipeline.data.h5ad import (
 from pipeline.data.positions import read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
-from pipeline.params import ObsColumn
+from pipeline.params.obs_column import ObsColumn
 
 Place = Literal["counts", "obs", "obsm"]
 Rule = Callable[[Source, Mapping[str, Column], Findings], None]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ExpectedError
-from pipeline.params import ObsColumn
+from pipeline.params.obs_column import ObsColumn
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipeline.models.flow import FlowField
 from pipeline.models.flow_matching import FlowObjective
 from pipeline.models.latents import intrinsic_latents
 from pipeline.models.vae import Vae
-from pipeline.params import Flow as FlowSettings
+from pipeline.params.flow import Flow as FlowSettings
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
 from pipeline.training.determinism import initial_weights, prepare_device

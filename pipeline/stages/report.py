@@ -3,7 +3,8 @@
 from pipeline import paths
 from pipeline.entry import run_stage
 from pipeline.files import write_text
-from pipeline.params import Report, load_params
+from pipeline.params.reading import read_yaml
+from pipeline.params.report import Report
 from pipeline.report import inputs
 from pipeline.report.against_baselines import against_baselines
 from pipeline.report.change import change
@@ -24,7 +25,7 @@ def run(settings: Report) -> None:
     """Read the results of all stages, write reports/report.html."""
     results, measured = inputs.read_perturbation(), inputs.read_leave_one_out()
     # The page shows all parameters, and so dvc.yaml lists the whole file for this stage.
-    parameters = load_params().model_dump()
+    parameters = read_yaml(paths.PARAMS)
     sections = [
         against_baselines(results.board),
         change(results),

@@ -7,7 +7,7 @@ which is why it does not mirror itself.
 from pipeline import paths
 from pipeline.entry import run_stage
 from pipeline.files import write_json
-from pipeline.params import Track
+from pipeline.params.track import Track
 from pipeline.tracking.project import mirror
 
 SECTION = "track"

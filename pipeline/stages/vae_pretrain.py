@@ -10,7 +10,7 @@ from pipeline.entry import run_stage
 from pipeline.files import sha256, write_json
 from pipeline.models.marginal import marginal_negative_binomial
 from pipeline.models.vae import Vae, VaeObjective
-from pipeline.params import Vae as VaeSettings
+from pipeline.params.vae import Vae as VaeSettings
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
 from pipeline.training.determinism import initial_weights, prepare_device

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.params import load_params
+from pipeline.params.whole import load_params
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import tracking_uri, without_password
 

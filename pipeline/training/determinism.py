@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import ExpectedError
-from pipeline.params import Device
+from pipeline.params.section import Device
 
 
 class Purpose(IntEnum):

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pipeline.errors import ExpectedError
-from pipeline.params import Optimisation
+from pipeline.params.optimisation import Optimisation
 from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curve

@@ -11,7 +11,8 @@ from scipy.sparse import csr_matrix
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.source import Source
 from pipeline.errors import ExpectedError
-from pipeline.params import IngestPerturbation, ObsColumn
+from pipeline.params.ingest_perturbation import IngestPerturbation
+from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}
 

@@ -9,7 +9,8 @@ from pipeline.data.confounding import contingency
 from pipeline.data.embedded.perturbation import Simulation, real_templates, simulate
 from pipeline.data.embedded.perturbation_recipe import Recipe, read_recipe
 from pipeline.errors import ExpectedError
-from pipeline.params import load_params, read_yaml
+from pipeline.params.reading import read_yaml
+from pipeline.params.whole import load_params
 
 RECIPE = Path("data/embedded/perturbation.yaml")
 

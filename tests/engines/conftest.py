@@ -12,13 +12,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project before its first run, made once: `git init` and `dvc init` take a second."""
     beside = tmp_path_factory.mktemp("engines")
     project = Project(beside)
-    (project.root / "pipeline").mkdir(parents=True)
+    (project.root / "pipeline/params").mkdir(parents=True)
     (beside / "library").mkdir()
     (beside / "library/workflow").symlink_to(ROOT / "workflow")
     for name in ("Snakefile", ".gitignore", "pipeline/__init__.py", "pipeline/errors.py", "pipeline/lifeline.py"):
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
-    (project.root / "pipeline/params.py").write_text(STUB_PARAMS)
+    (project.root / "pipeline/params/whole.py").write_text(STUB_PARAMS)
     (project.root / "stage.py").write_text(STAGE)
     (project.root / "dvc.yaml").write_text(DVC_YAML)
     (project.root / "params.yaml").write_text("first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params import Report
+from pipeline.params.report import Report
 from pipeline.stages.report import run
 from tests.report.devtools import Page, browser, find_chromium
 from tests.report.simulated_results import CELL_TYPES, write_results

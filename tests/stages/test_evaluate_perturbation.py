@@ -17,7 +17,7 @@ from pipeline.errors import ExpectedError
 from pipeline.models.baselines import BASELINES, Prediction
 from pipeline.models.flow import FlowField
 from pipeline.models.vae import Vae
-from pipeline.params import EvaluatePerturbation
+from pipeline.params.evaluate_perturbation import EvaluatePerturbation
 from pipeline.stages.evaluate.perturbation import judge, other_changes, role_of, run
 from pipeline.training.weights import save_model
 

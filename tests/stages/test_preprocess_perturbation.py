@@ -21,7 +21,7 @@ from pipeline.data.h5ad import Column
 from pipeline.data.store import SPLITS, Store, open_store
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256, write_json
-from pipeline.params import PreprocessPerturbation
+from pipeline.params.preprocess_perturbation import PreprocessPerturbation
 from pipeline.stages.preprocess import perturbation as stage
 
 CELL_TYPES = ["B", "NK", "T"]
@@ -376,7 +376,7 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
         "from pipeline.data.store_writer import StoreWriter\n"
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
         "StoreWriter.finish = finish\n"
-        "from pipeline.params import PreprocessPerturbation\n"
+        "from pipeline.params.preprocess_perturbation import PreprocessPerturbation\n"
         "from pipeline.stages.preprocess import perturbation\n"
         f"perturbation.run(PreprocessPerturbation.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
     )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ExpectedError
-from pipeline.params import Report
+from pipeline.params.report import Report
 from pipeline.stages.report import run
 from tests.report.simulated_results import write_results
 

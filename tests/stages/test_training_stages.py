@@ -126,7 +126,8 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
 # time that it syncs or renames a file; says how the child ended.
 KILLED_AT_EACH_WRITE = """
 import importlib, os, signal, sys
-from pipeline.params import load_params, select_section
+from pipeline.params.reading import select_section
+from pipeline.params.whole import load_params
 stage = importlib.import_module(sys.argv[1])
 
 def dies_before(function):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.files import read_json
-from pipeline.params import Track
+from pipeline.params.track import Track
 from pipeline.stages.track import run
 
 

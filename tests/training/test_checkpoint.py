@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pipeline import paths
-from pipeline.params import Vae
+from pipeline.params.vae import Vae
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import ExpectedError
-from pipeline.params import Optimisation
+from pipeline.params.optimisation import Optimisation
 from pipeline.training import fit as fit_module
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.fit import fit

@@ -13,7 +13,7 @@ from pipeline.models.generate import generate
 from pipeline.models.latents import dense_tensors, intrinsic_latents
 from pipeline.models.marginal import marginal_negative_binomial
 from pipeline.models.vae import Vae, VaeObjective
-from pipeline.params import Optimisation
+from pipeline.params.optimisation import Optimisation
 from pipeline.training.determinism import initial_weights
 from pipeline.training.fit import fit
 from pipeline.training.latent_pairs import EncodedCells, LatentPairs, Pairing

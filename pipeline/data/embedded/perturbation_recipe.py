@@ -6,7 +6,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pipeline.data.doses import label_of
-from pipeline.params import Count, NotNegative, Positive, Section, Share, Whole, read_yaml, validated
+from pipeline.params.reading import read_yaml, validated
+from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole
 
 SEPARATOR = "+"  # of the treatments in the label of a combination
 

@@ -38,7 +38,7 @@ from pipeline.models.flow import FlowField
 from pipeline.models.latents import intrinsic_latents
 from pipeline.models.predict import Solution, cfm_vc
 from pipeline.models.vae import Vae
-from pipeline.params import EvaluatePerturbation
+from pipeline.params.evaluate_perturbation import EvaluatePerturbation
 from pipeline.stages.evaluate.tables import change_table, group_names, latent_table, population_table
 from pipeline.training.determinism import prepare_device
 from pipeline.training.weights import load_model

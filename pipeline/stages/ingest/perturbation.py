@@ -16,7 +16,7 @@ from pipeline.data.h5ad import Column
 from pipeline.data.source import Source
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, sha256, write_json
-from pipeline.params import IngestPerturbation
+from pipeline.params.ingest_perturbation import IngestPerturbation
 
 SECTION = "ingest.perturbation"
 

@@ -33,7 +33,7 @@ from pipeline.data.store import COVARIATES, SPLITS
 from pipeline.data.store_writer import StoreWriter
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, read_json, write_json
-from pipeline.params import PreprocessPerturbation
+from pipeline.params.preprocess_perturbation import PreprocessPerturbation
 
 SECTION = "preprocess.perturbation"
 ENTRIES_PER_BLOCK = 2**19  # 4 MiB of gene indices and counts

@@ -1,0 +1,37 @@
+"""How a section names a column of obs."""
+
+import re
+from typing import Any
+
+from pydantic import field_validator, model_validator
+
+from pipeline.params.section import Section
+
+
+class ObsColumn(Section):
+    """An obs column, or the part of it that the pattern's one group matches; a bare name means the whole column."""
+
+    column: str
+    pattern: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @field_validator("pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(f"must hold exactly one group (...), it has {groups}")
+        return pattern
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}

@@ -1,0 +1,7 @@
+"""Section `report`."""
+
+from pipeline.params.section import Section
+
+
+class Report(Section):
+    title: str

@@ -1,0 +1,7 @@
+"""Section `track`."""
+
+from pipeline.params.section import Section
+
+
+class Track(Section):
+    experiment: str

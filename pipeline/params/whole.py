@@ -1,0 +1,43 @@
+"""All of params.yaml, from the sections of all stages."""
+
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.params.evaluate_perturbation import EvaluatePerturbation
+from pipeline.params.flow import Flow
+from pipeline.params.ingest_perturbation import IngestPerturbation
+from pipeline.params.preprocess_perturbation import PreprocessPerturbation
+from pipeline.params.reading import read_yaml, validated
+from pipeline.params.report import Report
+from pipeline.params.section import Section
+from pipeline.params.track import Track
+from pipeline.params.vae import Vae
+
+
+class Ingest(Section):
+    perturbation: IngestPerturbation
+
+
+class Preprocess(Section):
+    perturbation: PreprocessPerturbation
+
+
+class Evaluate(Section):
+    perturbation: EvaluatePerturbation
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    ingest: Ingest
+    preprocess: Preprocess
+    vae: Vae
+    flow: Flow
+    evaluate: Evaluate
+    report: Report
+    track: Track
+
+
+def load_params(path: Path = paths.PARAMS) -> Params:
+    """Read and validate params.yaml; every problem is named in one ExpectedError."""
+    return validated(Params, read_yaml(path), str(path))
