@@ -1,5 +1,6 @@
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 import torch
 
 from pipeline.models.flow import FlowField
@@ -121,3 +122,31 @@ def test_a_field_that_remembers_nothing_or_knows_no_unknown_takes_every_pair_as_
     for model in (fresh, untrained):
         own, unknown = (model.condition(doses, torch.tensor([c]), torch.tensor([0])) for c in (0, CELL_TYPES))
         assert not torch.equal(own.context_BC, unknown.context_BC)
+
+
+def test_guidance_scales_what_the_perturbation_adds_and_leaves_a_control_alone_bit_for_bit():
+    model = field()
+    z, t, codes = torch.randn(4, DIMENSIONS), torch.rand(4), torch.tensor([0, 1, 2, 0])
+    p = torch.eye(TREATMENTS)[torch.tensor([0, 1, 2, 0])]
+    p[3] = 0
+    condition = model.condition(p, codes, codes.clamp(max=1))
+    base = model(z, t, condition.guided(0.0))
+    once, twice = model(z, t, condition), model(z, t, condition.guided(2.0))
+    torch.testing.assert_close(twice, base + 2 * (once - base))
+    assert not torch.allclose(once[:3], base[:3])
+    assert torch.equal(twice[3], once[3])
+
+
+def test_a_place_is_part_of_the_context_and_may_be_unknown():
+    torch.manual_seed(0)
+    model = FlowField(DIMENSIONS, TREATMENTS, CELL_TYPES, BATCHES, [8], 4, 2, 0.5, 3, 2, spatial=2)
+    codes, p = torch.zeros(200, dtype=torch.int64), torch.zeros(200, TREATMENTS)
+    here, there = torch.zeros(200, 2), torch.ones(200, 2)
+    model.eval()
+    contexts = [model.condition(p, codes, codes, place).context_BC for place in (here, there, None)]
+    assert not torch.equal(contexts[0], contexts[1])
+    unknown = contexts[2]
+    model.train()
+    dropped = model.condition(p, codes, codes, here, torch.Generator().manual_seed(0)).context_BC[:, -16:]
+    share = (dropped == unknown[:, -16:]).all(dim=1).float().mean().item()
+    assert share == pytest.approx(0.5, abs=0.1)  # "unknown" is trained by dropping places at random

@@ -59,3 +59,34 @@ def test_a_value_that_is_not_finite_is_an_error_naming_step_cells_and_cause(meth
 def test_latents_that_start_broken_are_told_from_a_broken_field():
     with pytest.raises(ExpectedError, match=r"starting latents.*row 0"):
         integrate(lambda z, _t: z, torch.tensor([[math.nan]]), 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "tolerance"), [("euler", 2000, 2e-3), ("midpoint", 200, 1e-4), ("rk4", 50, 1e-7)]
+)
+def test_every_method_reaches_what_an_adaptive_solver_of_others_reaches(method, steps, tolerance):
+    """On a trained-size velocity field in float64; the reference is torchdiffeq's dopri5 at a tight tolerance."""
+    from torchdiffeq import odeint
+
+    from pipeline.models.flow import FlowField
+
+    torch.manual_seed(0)
+    field = FlowField(6, 2, 3, 2, [32, 32], 8, 4, 0.1, 4, 3).double().eval()
+    with torch.no_grad():
+        for weight in field.parameters():
+            weight.normal_(0, 0.3)
+        codes = torch.tensor([0, 1, 2, 3])
+        condition = field.condition(
+            torch.tensor([[1.0, 0], [0, 1], [1, 1], [0, 0]]).double(), codes, codes.clamp(max=2)
+        )
+        start = torch.randn(4, 6, dtype=torch.float64)
+
+        def velocity(t, z):
+            return field(z, t.expand(len(z)), condition)
+
+        reference = odeint(velocity, start, torch.tensor([0.0, 1.0]).double(), method="dopri5", rtol=1e-10, atol=1e-12)[
+            -1
+        ]
+        reached = integrate(lambda z, t: field(z, t, condition), start, steps, method)
+    assert (reference - start).abs().max() > 0.5
+    torch.testing.assert_close(reached, reference, rtol=0, atol=tolerance)
