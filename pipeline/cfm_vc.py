@@ -18,10 +18,13 @@ import torch
 from pipeline import paths
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
 from pipeline.data.cells import Cells
+from pipeline.data.coordinates import Frame
 from pipeline.data.dose_request import Asked, doses_asked, outside_training
 from pipeline.data.doses import Doses
-from pipeline.data.new_cells import NewCells, Told, Unusual, cells_of_anndata, coded, match_genes, matched_blocks
+from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
 from pipeline.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
+from pipeline.data.told import Told
+from pipeline.data.unusual import Unusual, codes_of
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json, sha256
 from pipeline.models.flow import FlowField
@@ -51,6 +54,7 @@ class CfmVc:
         self.control: str = trained["control"]
         self.doses = Doses(trained["doses"])
         self.source: Source = trained["source"]
+        self.frame = Frame(**trained["spatial"]) if trained["spatial"] else None  # of spatial coordinates
         self.device = vae.log_theta_G.device
         self.provenance = provenance
 
@@ -99,11 +103,13 @@ class CfmVc:
         batch_column: str | None = None,
         perturbation_column: str | None = None,
         control_label: str | None = None,
+        spatial: str | None = None,
         counts: str = "X",
         output: Output = "counts",
         seed: int = 0,
         steps: int = 20,
         method: str = "euler",
+        guidance: float = 1.0,
     ) -> "AnnData":
         """What these cells would look like under the perturbation, one predicted cell for each.
 
@@ -111,18 +117,18 @@ class CfmVc:
         training data, a treatment, or treatments joined by "+"; dose: of the one treatment, or {treatment: dose};
         cell_type, batch: one label for all cells, or the column of obs that holds them: a label that training never
         saw, and no label, is "unknown"; with perturbation_column only the cells whose label there is `control_label`
-        (the model's own control by default) are used; output: counts (int32, CSR) or means (float32); steps and
-        method (euler, midpoint, rk4) of the solver.
+        (the model's own control by default) are used; spatial: key of obsm with the cells' coordinates, for a model
+        that was trained with some; output: counts (int32, CSR) or means (float32); steps and method (euler, midpoint,
+        rk4) of the solver; guidance: factor on the perturbation's effect on the flow.
 
         The result has the model's genes, obs with the columns perturbation, cell_type and batch set, obsm X_z_int
         (predicted), X_z_int_control and X_z_tech, and uns["celldag"]: where it comes from and what was unusual. It
         depends on the cells, their order and the seed alone. ExpectedError where the input does not fit.
         """
-        told = Told(cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label)
+        told = Told(cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label, spatial)
         new = cells_of_anndata(adata, counts)
-        return self.predict_blocks(
-            new, perturbation, dose, told, output=output, seed=seed, steps=steps, method=method
-        ).in_memory()
+        solution = Solution(self.source, steps, method, guidance)
+        return self.predict_blocks(new, perturbation, dose, told, solution, output, seed).in_memory()
 
     def latent(
         self,
@@ -157,18 +163,16 @@ class CfmVc:
         perturbation: str,
         dose: Asked,
         told: Told,
-        *,
+        solution: Solution,
         output: Output = "counts",
         seed: int = 0,
-        steps: int = 20,
-        method: str = "euler",
     ) -> AnnDataBlocks:
-        """`predict` for cells that do not fit in memory."""
-        if steps < 1 or method not in METHODS:
-            raise ExpectedError(f"{steps} steps of {method!r}: expected 1 or more, of {', '.join(METHODS)}")
+        """`predict` for cells that do not fit in memory. `solution.source` is `self.source`."""
+        if solution.steps < 1 or solution.method not in METHODS:
+            expected = f"1 or more, of {', '.join(METHODS)}"
+            raise ExpectedError(f"{solution.steps} steps of {solution.method!r}: expected {expected}")
         doses = doses_asked(self.doses, perturbation, dose)
         p_P = self.doses.vector(doses)
-        solution = Solution(self.source, steps, method)
 
         def made(number: int, cells: Cells) -> Block:
             predicted = predict_cells(self.vae, self.field, cells, p_P, solution, output, self._generator(seed, number))
@@ -184,8 +188,7 @@ class CfmVc:
             "doses": [f"{treatment}={amount:g}" for treatment, amount in doses.items()],
             "output": output,
             "seed": seed,
-            "steps": steps,
-            "method": method,
+            **solution._asdict(),
         }
         notes = outside_training(self.doses, doses)
         return self._answer("predict", new, told, self.genes, made, arguments, notes, {"perturbation": perturbation})
@@ -250,17 +253,12 @@ class CfmVc:
             labels = told.labels(new, covariate)[kept_N]
             obs[covariate] = pd.Categorical(np.where(labels == "", "unknown", labels))
             codes_N[covariate] = np.zeros(len(kept_N), np.int64)
-            codes_N[covariate][kept_N] = coded(labels, covariate, known, unusual)
-        cells = matched_blocks(
-            new,
-            match,
-            len(self.genes),
-            kept_N,
-            codes_N["cell_type"],
-            codes_N["batch"],
-            unusual,
-            CELLS_PER_BLOCK,
-        )
+            codes_N[covariate][kept_N] = codes_of(labels, covariate, known, unusual)
+        place_NS = told.places(new, self.frame)
+        if self.frame is not None and place_NS is None:
+            notes = [*notes, 'places treated as "unknown": none were given']
+        coded = Coded(kept_N, codes_N["cell_type"], codes_N["batch"], place_NS)
+        cells = matched_blocks(new, match, len(self.genes), coded, unusual, CELLS_PER_BLOCK)
 
         def origin() -> dict[str, Any]:
             lines = [*unusual.lines(len(self.genes)), *notes]

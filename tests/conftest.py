@@ -181,11 +181,13 @@ def saved_cfm_vc():
     from pipeline.models.vae import Vae
     from pipeline.training.weights import save_model
 
-    def save(folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64) -> Path:
+    def save(
+        folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64, frame=None
+    ) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             vae = Vae(genes, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
-            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2, spatial=frame["dimensions"] if frame else 0)
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter, std=0.5)
         doses = {"control": {}, "A@0.1": {"A": 0.1}, "A@10": {"A": 10.0}, "B": {"B": 1.0}}
@@ -199,7 +201,13 @@ def saved_cfm_vc():
         save_model(
             folder / "flow",
             field,
-            {**shared, "source": source, "doses": doses, "provenance": {**origin, "vae_sha256": vae_sha256}},
+            {
+                **shared,
+                "source": source,
+                "doses": doses,
+                "spatial": frame,
+                "provenance": {**origin, "vae_sha256": vae_sha256},
+            },
         )
         return folder
 

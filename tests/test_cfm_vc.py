@@ -277,3 +277,42 @@ def test_weights_that_are_not_finite_are_told(model):
         model.vae.linear_decoder.bias[0] = float("nan")
     with pytest.raises(ExpectedError, match="not finite in 30 of 30 cells, such as cell0"):
         model.predict(cells(), "B")
+
+
+def test_places_are_told_in_the_unit_of_the_training_data(saved_cfm_vc, tmp_path, model):
+    frame = {"dimensions": 2, "centre": [100.0, 50.0], "scale": 10.0}
+    spatial = CfmVc.load(saved_cfm_vc(tmp_path / "spatial", frame=frame))
+    adata = cells(8)
+    adata.obs["condition"] = np.array(["other", "control"])[np.arange(8) % 2]
+    adata.obsm["xy"] = np.random.default_rng(0).normal(100, 20, (8, 2))
+    told = {"cell_type": "T", "batch": "a", "output": "means", "perturbation_column": "condition"}
+    predicted = spatial.predict(adata, "B", spatial="xy", **told)
+    used = adata[1::2]
+    x = torch.from_numpy(used.X.toarray())
+    place = torch.tensor((used.obsm["xy"] - [100, 50]) / 10, dtype=torch.float32)
+    codes = torch.full((4,), 2), torch.zeros(4, dtype=torch.int64)
+    p = torch.tensor([[0.0, 1.0]]).expand(4, -1)
+    generator = torch.Generator()
+    made = generate(
+        spatial.vae, spatial.field, x, *codes, p, source="control", steps=20, generator=generator, place_BS=place
+    )
+    np.testing.assert_allclose(predicted.obsm["X_z_int"], made.int_BI, rtol=1e-5)
+    unknown = spatial.predict(adata, "B", **told)
+    assert not np.allclose(unknown.obsm["X_z_int"], predicted.obsm["X_z_int"])
+    assert 'places treated as "unknown": none were given' in unknown.uns["celldag"]["notes"]
+
+    adata.obsm["wrong"] = np.zeros((8, 3))
+    for key, message in (("yx", "no obsm 'yx', perhaps 'xy'"), ("wrong", "no array of 2 finite coordinates")):
+        with pytest.raises(ExpectedError, match=message):
+            spatial.predict(adata, "B", spatial=key)
+    with pytest.raises(ExpectedError, match="trained without spatial coordinates"):
+        model.predict(adata, "B", spatial="xy")
+
+
+def test_without_guidance_and_at_no_dose_a_cell_goes_where_a_control_goes(model):
+    control, still, none = (
+        model.predict(cells(), *asked, guidance=guidance, cell_type="T", output="means").obsm["X_z_int"]
+        for asked, guidance in ((("control",), 1.0), (("B",), 0.0), (("B", 0.0), 1.0))
+    )
+    np.testing.assert_allclose(still, control, atol=1e-6)
+    np.testing.assert_array_equal(none, control)

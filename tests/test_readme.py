@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -16,6 +18,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import yaml
+
+from pipeline import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +36,7 @@ INLINE = [
     for text in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
     if text.startswith(("make ", "dvc ", "python -m ", "snakemake "))
 ]
+INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
 MADE_BY_THIS_TEST = {"make test"}  # the command that is running
 SERVERS = {"make ui"}
 
@@ -136,6 +141,44 @@ def test_your_own_data_in_five_lines(clone: Path) -> None:
     table = pd.read_csv(clone / "reports/tables/perturbation.csv")
     assert set(table["cell_type"]) == {"B cells"}
     assert set(table["perturbation"]) == {"stim"}
+    for command in shown("predict").splitlines():
+        run(command, clone)
+    assert anndata.read_h5ad(clone / "predicted.h5ad").uns["celldag"]["arguments"]["perturbation"] == "stim"
+    (clone / "example.py").write_text(shown("predict-python"))
+    run("python example.py", clone)
+
+
+def shown(name: str) -> str:
+    """The block of the README that follows the comment of this name."""
+    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found.group(1)
+
+
+def test_the_ways_to_predict_run_as_they_are_shown(
+    saved_cfm_vc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a small model whose treatments are A and B, in place of stim."""
+    monkeypatch.chdir(tmp_path)
+    saved_cfm_vc(Path("models/perturbation"))
+    counts = np.random.default_rng(0).poisson(3.0, (20, 12)).astype(np.float32)
+    anndata.AnnData(counts, var=pd.DataFrame(index=[f"gene{g}" for g in range(12)])).write_h5ad("cells.h5ad")
+    for command in shown("predict").replace("stim", "B").splitlines():
+        with pytest.raises(SystemExit) as ended:
+            cli.main(shlex.split(command)[3:])
+        assert ended.value.code == 0
+    options = [option for option in INLINE_OPTIONS if option.startswith(("--dose", "--perturbation"))]
+    assert len(options) == 2
+    for number, option in enumerate(options):
+        asked = shlex.split(option if "--perturbation" in option else f"--perturbation B {option}")
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["predict", "--data", "cells.h5ad", "--out", f"{number}.h5ad", *asked])
+        assert ended.value.code == 0
+    names: dict[str, Any] = {}
+    exec(shown("predict-python").replace("stim", "B"), names)
+    predicted = anndata.read_h5ad("predicted.h5ad")
+    assert (names["predicted"].X != predicted.X).nnz == 0
+    np.testing.assert_array_equal(names["decoded"].X, anndata.read_h5ad("decoded.h5ad").X)
 
 
 def merge(target: dict[str, object], changes: dict[str, object]) -> None:

@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 
 from pipeline.cfm_vc import CfmVc
 from pipeline.errors import ExpectedError
-from pipeline.params import load_params
+from pipeline.params.whole import load_params
 from pipeline.stages import flow_train, vae_pretrain
 from pipeline.stages.evaluate import perturbation as evaluate
 from pipeline.stages.ingest import perturbation as ingest

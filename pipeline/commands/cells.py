@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.cfm_vc import CfmVc
 from pipeline.data.anndata_blocks import AnnDataBlocks
-from pipeline.data.new_cells import Told
+from pipeline.data.told import Told
 from pipeline.errors import ExpectedError
 from pipeline.training.determinism import prepare_device
 
@@ -48,6 +48,7 @@ def told_by(arguments: argparse.Namespace) -> Told:
         arguments.batch_column,
         arguments.perturbation_column,
         arguments.control_label,
+        getattr(arguments, "spatial", None),
     )
 
 

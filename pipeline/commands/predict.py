@@ -7,6 +7,7 @@ from pipeline.data.dose_request import Asked
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 from pipeline.errors import ExpectedError
+from pipeline.models.predict import Solution
 from pipeline.nn.ode import METHODS
 
 
@@ -26,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="of the solver (default: %(default)s)")
     parser.add_argument("--method", choices=tuple(METHODS), default="euler", help="solver (default: %(default)s)")
+    parser.add_argument(
+        "--guidance", type=float, default=1.0, help="factor on the perturbation's effect on the flow (default: none, 1)"
+    )
+    parser.add_argument("--spatial", metavar="KEY", help="obsm array with coordinates, for a model trained with some")
     add_model_arguments(parser)
 
 
@@ -37,10 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.perturbation,
         dose_of(arguments.dose),
         told_by(arguments),
-        output=arguments.output,
-        seed=arguments.seed,
-        steps=arguments.steps,
-        method=arguments.method,
+        Solution(model.source, arguments.steps, arguments.method, arguments.guidance),
+        arguments.output,
+        arguments.seed,
     )
     deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
 

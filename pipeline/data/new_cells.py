@@ -4,18 +4,20 @@ N: cells brought, F: genes brought, G: genes of the model.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.cells import Cells, concatenate, pointers
+from pipeline.data.cells import Cells, Places, concatenate, pointers
 from pipeline.data.count_checks import CountCheck, rows_per_block
 from pipeline.data.csr import CsrBlock, reading
-from pipeline.data.h5ad import MISSING_LABELS, open_counts, open_h5ad, read_names
-from pipeline.data.source import close_to, counted, listed
+from pipeline.data.h5ad import obsm_keys, open_counts, open_h5ad, read_names, read_obsm
+from pipeline.data.source import counted, listed
+from pipeline.data.unusual import Unusual
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Codes = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class NewCells:
     obs: "DataFrame"  # (N, columns), indexed by the cells' names
     genes: list[str]  # (F,)
     blocks: Callable[[], Iterator[CsrBlock]]  # (N, F), from the first cell on
+    obsm_keys: list[str]
+    obsm: Callable[[str], npt.NDArray[Any] | None]  # the array under a key; None where it is none of numbers
+
+
+@dataclass(frozen=True)
+class Coded:
+    """New cells in the model's terms."""
+
+    kept_N: npt.NDArray[np.bool_]  # which are used
+    cell_type_N: Codes
+    batch_N: Codes
+    place_NS: Places | None
 
 
 @dataclass(frozen=True)
@@ -45,44 +58,6 @@ class GeneMatch:
     place_F: npt.NDArray[np.int64]  # place among the model's genes; -1 where it has none of that name
     missing: list[str]  # genes of the model that were not brought: their counts are taken as zero
     extra: list[str]  # genes brought that the model does not know: they are ignored
-
-
-@dataclass
-class Unusual:
-    """What was met in the cells that the model never saw in training; filled while they are read."""
-
-    missing_genes: list[str]
-    extra_genes: list[str]
-    unknown: dict[str, dict[str, int]] = field(default_factory=dict)  # covariate -> label -> cells
-    empty_cells: int = 0
-
-    def lines(self, genes: int) -> list[str]:
-        """It in words, one line per subject."""
-        found = genes - len(self.missing_genes)
-        genes_line = f"genes: {found:,} of the model's {genes:,} found"
-        if self.missing_genes:
-            genes_line += f", {len(self.missing_genes):,} taken as zero ({listed(self.missing_genes, 5)})"
-        if self.extra_genes:
-            genes_line += f"; {len(self.extra_genes):,} others ignored ({listed(self.extra_genes, 5)})"
-        lines = [genes_line]
-        for covariate, cells in self.unknown.items():
-            labels = listed([f"{label} ({counted(number, 'cell')})" for label, number in cells.items()], 5)
-            lines.append(f'{covariate.replace("_", " ")} treated as "unknown": {labels}')
-        if self.empty_cells:
-            lines.append(f"{counted(self.empty_cells, 'cell')} without a count: treated as cells of a single count")
-        return lines
-
-    def described(self) -> dict[str, Any]:
-        """It as plain data."""
-        return {
-            "missing_genes": list(self.missing_genes),
-            "extra_genes": len(self.extra_genes),
-            "unknown": {
-                covariate: [f"{label}: {number}" for label, number in cells.items()]
-                for covariate, cells in self.unknown.items()
-            },
-            "empty_cells": self.empty_cells,
-        }
 
 
 def cells_of_file(path: Path, counts: str = "X") -> NewCells:
@@ -104,7 +79,7 @@ def cells_of_file(path: Path, counts: str = "X") -> NewCells:
         with open_counts(path, counts) as matrix:
             yield from matrix.blocks(_rows(genes))
 
-    return NewCells(where, file_origin(path), obs, genes, blocks)
+    return NewCells(where, file_origin(path), obs, genes, blocks, obsm_keys(path), partial(read_obsm, path))
 
 
 def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
@@ -120,6 +95,11 @@ def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
         raise ExpectedError(f"the AnnData has no {counts}; it has {known}")
     genes = [str(name) for name in (adata.raw.var_names if counts == "raw/X" else adata.var_names)]
     where = f"{counts} of the AnnData"
+
+    def obsm(key: str) -> npt.NDArray[Any] | None:
+        found = adata.obsm[key]
+        return found if isinstance(found, np.ndarray) and found.dtype.kind in "fiu" else None
+
     _check_shape(matrix.shape, matrix.dtype.kind, adata.n_obs, len(genes), where)
     by_cell = matrix.tocsr() if issparse(matrix) else matrix
 
@@ -129,7 +109,7 @@ def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
             part = csr_matrix(by_cell[start : start + rows])
             yield CsrBlock(start, part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
 
-    return NewCells(where, {"input": "an AnnData in memory"}, adata.obs, genes, blocks)
+    return NewCells(where, {"input": "an AnnData in memory"}, adata.obs, genes, blocks, list(adata.obsm), obsm)
 
 
 def _rows(genes: list[str]) -> int:
@@ -172,83 +152,11 @@ def match_genes(found: Sequence[str], wanted: Sequence[str], where: str) -> Gene
     return GeneMatch(place_F, missing, [gene for gene in found if gene not in place_of])
 
 
-@dataclass(frozen=True)
-class Told:
-    """How the labels of new cells are told: one for all, or the column of obs that holds them; "unknown" by default.
-
-    Where `perturbation_column` is given, only the cells with the label `control` in it are used.
-    """
-
-    cell_type: str | None = None
-    cell_type_column: str | None = None
-    batch: str | None = None
-    batch_column: str | None = None
-    perturbation_column: str | None = None
-    control: str | None = None
-
-    def labels(self, new: NewCells, covariate: str) -> Labels:
-        """The label of each cell, (N,), "" where there is none. ExpectedError: told twice, or no such column."""
-        label, column = getattr(self, covariate), getattr(self, f"{covariate}_column")
-        if label is not None and column is not None:
-            raise ExpectedError(
-                f"both a {covariate} for all cells ({label!r}) and a column of them ({column!r}): give one"
-            )
-        if column is not None:
-            return _labels_in(new, column)
-        return np.full(len(new.obs), label or "", object)
-
-    def kept(self, new: NewCells, control: str) -> npt.NDArray[np.bool_]:
-        """Which cells to use, (N,), `control` being their label by default; ExpectedError where none is left."""
-        wanted = self.control or control
-        if self.perturbation_column is None:
-            if self.control is not None:
-                raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
-            return np.ones(len(new.obs), bool)
-        labels = _labels_in(new, self.perturbation_column)
-        kept_N: npt.NDArray[np.bool_] = labels == wanted
-        if not kept_N.any():
-            raise ExpectedError(
-                f"{new.where}: no cell has the label {wanted!r} in obs column {self.perturbation_column!r}; "
-                f"there are {listed(sorted(set(labels)))}"
-            )
-        return kept_N
-
-
-def _labels_in(new: NewCells, column: str) -> Labels:
-    """The labels in a column of obs; whole numbers without a fraction (101.0 is "101")."""
-    known = [str(name) for name in new.obs.columns]
-    if column not in known:
-        raise ExpectedError(
-            f"{new.where}: obs has no column {column!r}{close_to(column, known)}; it has {listed(known)}"
-        )
-    values, place_N = np.unique(new.obs[column].astype(object).map(_label).to_numpy(str), return_inverse=True)
-    labels: Labels = values.astype(object)[place_N]
-    return labels
-
-
-def _label(value: Any) -> str:
-    text = str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
-    return "" if text in MISSING_LABELS else text
-
-
-def coded(labels: Labels, covariate: str, categories: Sequence[str], unusual: Unusual) -> Codes:
-    """Codes (N,) of labels (N,): those the model does not know get the code one past the last, and are noted."""
-    code_of = {label: code for code, label in enumerate(categories)}
-    values, place_N, number = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
-    unknown = {str(v) or "no label": int(n) for v, n in zip(values, number, strict=True) if str(v) not in code_of}
-    if unknown:
-        unusual.unknown[covariate] = unknown
-    codes = np.array([code_of.get(str(value), len(categories)) for value in values], np.int64)
-    return codes[place_N]
-
-
 def matched_blocks(
     new: NewCells,
     match: GeneMatch,
     genes: int,
-    kept_N: npt.NDArray[np.bool_],
-    cell_type_N: Codes,
-    batch_N: Codes,
+    coded: Coded,
     unusual: Unusual,
     cells_per_block: int,
 ) -> Iterator[Cells]:
@@ -268,8 +176,8 @@ def matched_blocks(
                     f"{new.where}: {check.found()}; expected raw counts, whole numbers from 0 on: if the file holds "
                     "them elsewhere, such as in raw/X or a layer, name that place as the place of the counts"
                 )
-            rows = block.start + np.flatnonzero(kept_N[block.start : block.start + len(block)])
-            yield _over_model_genes(canonical, match, genes, rows, names, cell_type_N, batch_N)
+            rows = block.start + np.flatnonzero(coded.kept_N[block.start : block.start + len(block)])
+            yield _over_model_genes(canonical, match, genes, rows, names, coded)
 
     for cells in _regrouped(parts(), cells_per_block):
         unusual.empty_cells += int((cells.library_size == 0).sum())
@@ -282,8 +190,7 @@ def _over_model_genes(
     genes: int,
     rows: Codes,
     names: npt.NDArray[np.object_],
-    cell_type_N: Codes,
-    batch_N: Codes,
+    coded: Coded,
 ) -> Cells:
     cell = np.repeat(np.arange(len(block)), np.diff(block.indptr))
     place = match.place_F[block.indices]
@@ -298,9 +205,10 @@ def _over_model_genes(
         indices=place[order].astype(np.int32),
         counts=counts[order],
         perturbation=np.zeros(len(block), np.int64),
-        cell_type=cell_type_N[every],
-        batch=batch_N[every],
+        cell_type=coded.cell_type_N[every],
+        batch=coded.batch_N[every],
         library_size=np.bincount(cell, counts, len(block)).astype(np.int64),
+        spatial=None if coded.place_NS is None else coded.place_NS[every],
     )
     return cells.select(rows - block.start)
 

@@ -74,6 +74,7 @@ def run(settings: FlowSettings) -> None:
             "control": store.control,
             "categories": store.categories,
             "doses": store.doses.of_label,
+            "spatial": store.dataset.get("spatial"),  # the frame of coordinates, for those of new cells
             "provenance": {
                 "dataset_sha256": sha256(STORE / DATASET),
                 "vae_sha256": sha256(VAE / WEIGHTS),

@@ -44,6 +44,8 @@ def sample_controls(store: Store, seed: int = 0) -> Controls:
 def save_controls(folder: Path, controls: Controls) -> None:
     folder.mkdir(parents=True)
     arrays = {name: np.ascontiguousarray(getattr(controls.cells, name)) for name in ARRAYS}
+    if controls.cells.spatial is not None:
+        arrays["spatial"] = np.ascontiguousarray(controls.cells.spatial)
     safetensors.numpy.save_file(arrays, folder / "cells.safetensors")
     described = {
         "cells": controls.cells.names.tolist(),

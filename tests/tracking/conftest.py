@@ -121,7 +121,7 @@ class Project:
         save_model(
             Path("models/perturbation/flow"),
             field,
-            {**shared, "source": source, "doses": doses, "provenance": origin},
+            {**shared, "source": source, "doses": doses, "spatial": None, "provenance": origin},
         )
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["flow_train"] = {

@@ -1,0 +1,99 @@
+"""What a user tells of new cells beside their counts: labels, places, and which of them are controls.
+
+N: cells brought, S: spatial dimensions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.coordinates import Frame
+from pipeline.data.h5ad import MISSING_LABELS
+from pipeline.data.new_cells import NewCells
+from pipeline.data.source import close_to, counted, listed
+from pipeline.errors import ExpectedError
+
+Labels = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the labels of new cells are told: one for all, or the column of obs that holds them; "unknown" by default.
+
+    spatial: key of obsm that holds the cells' coordinates, in the unit of the training data; unknown by default.
+    Where `perturbation_column` is given, only the cells with the label `control` in it are used.
+    """
+
+    cell_type: str | None = None
+    cell_type_column: str | None = None
+    batch: str | None = None
+    batch_column: str | None = None
+    perturbation_column: str | None = None
+    control: str | None = None
+    spatial: str | None = None
+
+    def labels(self, new: NewCells, covariate: str) -> Labels:
+        """The label of each cell, (N,), "" where there is none. ExpectedError: told twice, or no such column."""
+        label, column = getattr(self, covariate), getattr(self, f"{covariate}_column")
+        if label is not None and column is not None:
+            raise ExpectedError(
+                f"both a {covariate} for all cells ({label!r}) and a column of them ({column!r}): give one"
+            )
+        if column is not None:
+            return _labels_in(new, column)
+        return np.full(len(new.obs), label or "", object)
+
+    def kept(self, new: NewCells, control: str) -> npt.NDArray[np.bool_]:
+        """Which cells to use, (N,), `control` being their label by default; ExpectedError where none is left."""
+        wanted = self.control or control
+        if self.perturbation_column is None:
+            if self.control is not None:
+                raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
+            return np.ones(len(new.obs), bool)
+        labels = _labels_in(new, self.perturbation_column)
+        kept_N: npt.NDArray[np.bool_] = labels == wanted
+        if not kept_N.any():
+            raise ExpectedError(
+                f"{new.where}: no cell has the label {wanted!r} in obs column {self.perturbation_column!r}; "
+                f"there are {listed(sorted(set(labels)))}"
+            )
+        return kept_N
+
+    def places(self, new: NewCells, frame: Frame | None) -> npt.NDArray[np.float32] | None:
+        """Coordinates (N, S) as the model sees them, or None where they are not told.
+
+        frame: the model's; ExpectedError where it has none, or the array does not fit it.
+        """
+        if self.spatial is None:
+            return None
+        if frame is None:
+            raise ExpectedError("the model was trained without spatial coordinates, so it has no use for any")
+        if self.spatial not in new.obsm_keys:
+            close = close_to(self.spatial, new.obsm_keys)
+            raise ExpectedError(f"{new.where}: no obsm {self.spatial!r}{close}; there are {listed(new.obsm_keys)}")
+        places_NS = new.obsm(self.spatial)
+        if places_NS is None or places_NS.shape != (len(new.obs), frame.dimensions) or not np.isfinite(places_NS).all():
+            raise ExpectedError(
+                f"{new.where}: obsm {self.spatial!r} is no array of {frame.dimensions} finite coordinates for each of "
+                f"{counted(len(new.obs), 'cell')}, as in the training data"
+            )
+        return frame.scaled(places_NS)
+
+
+def _labels_in(new: NewCells, column: str) -> Labels:
+    """The labels in a column of obs; whole numbers without a fraction (101.0 is "101")."""
+    known = [str(name) for name in new.obs.columns]
+    if column not in known:
+        raise ExpectedError(
+            f"{new.where}: obs has no column {column!r}{close_to(column, known)}; it has {listed(known)}"
+        )
+    values, place_N = np.unique(new.obs[column].astype(object).map(_label).to_numpy(str), return_inverse=True)
+    labels: Labels = values.astype(object)[place_N]
+    return labels
+
+
+def _label(value: Any) -> str:
+    text = str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+    return "" if text in MISSING_LABELS else text
