@@ -81,7 +81,9 @@ class LatentPairs:
         self._maker = ThreadPoolExecutor(1)
         self._paired: dict[int, Future[tuple[Latents, Codes]]] = {}  # by epoch: done, or being done
         self._target_ND = torch.from_numpy(cells.latent_ND).to(device)
-        self._place_NS = None if cells.place is None else torch.from_numpy(cells.place).to(device)
+        self._place_NS = (
+            None if cells.place is None else torch.from_numpy(np.require(cells.place, requirements="W")).to(device)
+        )
         self._doses_CP = doses_CP.to(device)
         self._perturbation, self._cell_type, self._batch, self._group = (
             torch.from_numpy(np.require(codes, requirements="W")).to(device)

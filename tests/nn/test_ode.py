@@ -62,10 +62,13 @@ def test_latents_that_start_broken_are_told_from_a_broken_field():
 
 
 @pytest.mark.parametrize(
-    ("method", "steps", "tolerance"), [("euler", 2000, 2e-3), ("midpoint", 200, 1e-4), ("rk4", 50, 1e-7)]
+    ("method", "steps", "tolerance"), [("euler", 4000, 5e-3), ("midpoint", 4000, 1e-5), ("rk4", 2000, 1e-6)]
 )
 def test_every_method_reaches_what_an_adaptive_solver_of_others_reaches(method, steps, tolerance):
-    """On a trained-size velocity field in float64; the reference is torchdiffeq's dopri5 at a tight tolerance."""
+    """On a velocity field in float64, whose fastest feature of time turns a thousand times as fast as its slowest.
+
+    The reference is torchdiffeq's dopri5 at a tight tolerance.
+    """
     from torchdiffeq import odeint
 
     from pipeline.models.flow import FlowField
@@ -84,9 +87,7 @@ def test_every_method_reaches_what_an_adaptive_solver_of_others_reaches(method, 
         def velocity(t, z):
             return field(z, t.expand(len(z)), condition)
 
-        reference = odeint(velocity, start, torch.tensor([0.0, 1.0]).double(), method="dopri5", rtol=1e-10, atol=1e-12)[
-            -1
-        ]
+        reference = odeint(velocity, start, torch.tensor([0.0, 1.0]).double(), method="dopri5", rtol=1e-9, atol=1e-11)
         reached = integrate(lambda z, t: field(z, t, condition), start, steps, method)
-    assert (reference - start).abs().max() > 0.5
-    torch.testing.assert_close(reached, reference, rtol=0, atol=tolerance)
+    assert (reference[-1] - start).abs().max() > 0.5
+    torch.testing.assert_close(reached, reference[-1], rtol=0, atol=tolerance)

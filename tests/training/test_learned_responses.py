@@ -72,8 +72,7 @@ def correlation(x, y):
     return float(np.corrcoef(x, y)[0, 1])
 
 
-@pytest.mark.parametrize("recipe", [{}])
-def test_the_batch_is_in_z_tech_and_the_cell_type_in_z_int(trained, recipe):
+def test_the_batch_is_in_z_tech_and_the_cell_type_in_z_int(trained):
     store, vae, _ = trained("batches", [("type_0", "cytokine")], flow={"epochs": 1})
     latents = {}
     for split in ("train", "validation"):
@@ -86,20 +85,23 @@ def test_the_batch_is_in_z_tech_and_the_cell_type_in_z_int(trained, recipe):
         """Accuracy of a linear probe on new cells, from 0 (chance) to 1 (perfect)."""
         (old, old_cells), (new, new_cells) = latents["train"], latents["validation"]
         probe = LogisticRegression(max_iter=2000).fit(old[latent], getattr(old_cells, covariate))
-        chance = 1 / 3  # three batches, three cell types, all alike in size
+        codes = getattr(new_cells, covariate)
+        chance = np.bincount(codes).max() / len(codes)
         return (probe.score(new[latent], getattr(new_cells, covariate)) - chance) / (1 - chance)
 
-    print({(latent, c): round(excess(latent, c), 3) for latent in ("int", "tech") for c in ("batch", "cell_type")})
     assert excess("tech", "batch") > 0.9
-    assert excess("int", "batch") < 0.5 * excess("tech", "batch")
+    assert excess("int", "batch") < 0.4 * excess("tech", "batch")
     assert excess("int", "cell_type") > 0.9
-    assert excess("tech", "cell_type") < 0.5 * excess("int", "cell_type")
+    assert excess("tech", "cell_type") < 0.6 * excess("int", "cell_type")
 
 
 def test_a_combination_never_seen_is_predicted_from_its_parts(trained):
     both = "cytokine+inhibitor"
     store, vae, field = trained("combinations", [(cell_type, both) for cell_type in TYPES])
-    asked = {part: lambda p, t: log_fold_change(store, vae, field, controls(store, t), p) for part in ("x",)}["x"]
+
+    def asked(doses, cell_type):
+        return log_fold_change(store, vae, field, controls(store, cell_type), doses)
+
     for cell_type in TYPES:
         true = truth(store, cell_type, both)
         together = asked({"cytokine": 1.0, "inhibitor": 1.0}, cell_type)
