@@ -55,7 +55,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     ("arguments", "message"),
     [
         (["explian"], "no command 'explian'; did you mean 'explain'?"),
-        (["xyz"], "no command 'xyz'; there are explain, schema"),
+        (["xyz"], "no command 'xyz'; there are predict, latent"),
         ([], "COMMAND"),
         (["explain", "--nope"], "--nope"),
         (["explain", "vae_pretrian"], "error: no stage vae_pretrian in dvc.yaml; did you mean vae_pretrain?"),
