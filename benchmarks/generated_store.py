@@ -17,10 +17,13 @@ DEPTH = 260  # median counts of a cell: with GENES genes, a tenth of the entries
 ROW_GROUP = 4096  # cells
 
 
-def write_store(folder: Path, cells: dict[Split, int], seed: int = 0) -> int:
-    """Write so many cells to each split and return the number of non-zero counts. Same arguments, same bytes."""
+def write_store(folder: Path, cells: dict[Split, int], seed: int = 0, typed: bool = True) -> int:
+    """Write so many cells to each split and return the number of non-zero counts. Same arguments, same bytes.
+
+    Without `typed` all cells are labelled as of one type: for a comparison with a model that is not told the types.
+    """
     random = np.random.default_rng(seed)
-    categories = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
+    categories = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES if typed else ["cell"], "batch": BATCHES}
     nonzeros = 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -40,7 +43,7 @@ def write_store(folder: Path, cells: dict[Split, int], seed: int = 0) -> int:
                     indices=indices,
                     counts=counts,
                     perturbation=groups % len(PERTURBATIONS),
-                    cell_type=groups // len(PERTURBATIONS),
+                    cell_type=groups // len(PERTURBATIONS) * typed,
                     batch=random.integers(0, len(BATCHES), len(lengths)),
                     library_size=np.bincount(np.repeat(np.arange(len(lengths)), lengths), counts).astype(np.int64),
                 )

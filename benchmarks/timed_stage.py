@@ -3,7 +3,7 @@
     python -m benchmarks.timed_stage vae_pretrain [--wait]
 
 Prints the seconds of each epoch on a line of its own, `epoch <seconds>`; validation and checkpoints are between epochs.
-With --wait every epoch starts when a line arrives on standard input, so that two programs can take turns.
+With --wait it prints `ready` before each and waits for a line on standard input, so that two programs can take turns.
 """
 
 import sys
@@ -26,6 +26,7 @@ def time_epochs(source: Any, wait: bool) -> None:
             return
         seen.append((id(self), number))
         if wait:
+            print("ready", flush=True)
             sys.stdin.readline()
         began = time.perf_counter()
         yield from untimed(self, number, start)
