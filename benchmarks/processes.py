@@ -17,15 +17,19 @@ class Measured:
     peak_mib: float  # largest resident set
 
 
+def environment() -> dict[str, str]:
+    """Where this project's modules are found from any folder."""
+    return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+
+
 def measure(command: Sequence[str | Path], folder: Path) -> Measured:
     """Run `command` in `folder`; its output is shown only if it fails.
 
     On Linux a child's peak memory starts at its parent's: whoever calls this has to be small itself.
     """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     start = time.perf_counter()
     with (folder / "output.txt").open("w+b") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=environment())
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

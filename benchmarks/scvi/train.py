@@ -44,13 +44,14 @@ def cells(file, split):
 def bound(model, adata, samples):
     """log p(x) >= E[log 1/S Σ p(x|z) p(z) / q(z|x)] in nats per cell (Burda et al., 2016), the library size given."""
     model.module.eval()
+    adata = model._validate_anndata(adata)
     total = 0.0
     for tensors in model._make_data_loader(adata=adata, batch_size=500, shuffle=False):
         weights = []
         for _ in range(samples):
             inferred, generated, losses = model.module.forward(tensors)
             z, q, p = inferred["z"], inferred["qz"], generated["pz"]
-            weights.append((p.log_prob(z) - q.log_prob(z)).sum(-1) - losses.reconstruction_loss["reconstruction_loss"])
+            weights.append((p.log_prob(z) - q.log_prob(z)).sum(-1) - losses.dict_sum(losses.reconstruction_loss))
         total += (torch.logsumexp(torch.stack(weights), 0) - math.log(samples)).sum().item()
     return total / adata.n_obs
 
