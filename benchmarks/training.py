@@ -26,13 +26,11 @@ import torch
 import yaml
 from torch import Tensor
 
+from benchmarks.generate_cells import seconds_of_generation
 from benchmarks.generated_store import write_store
 from benchmarks.processes import environment, load, measure
 from pipeline.data.resident import ResidentCounts
 from pipeline.data.store import open_store
-from pipeline.models.flow import FlowField
-from pipeline.models.generate import generate
-from pipeline.models.latents import blocks, dense_tensors
 from pipeline.models.vae import Vae
 from pipeline.nn.count_likelihood import log_likelihood_of_shares
 from pipeline.nn.distributions import sample_gaussian
@@ -232,19 +230,9 @@ def flow_and_generation(folder: Path, threads: int) -> None:
     flow = Turns([sys.executable, "-m", "benchmarks.timed_stage", "flow_train", "--wait"], folder)
     trained = CELLS / statistics.median([flow.epoch() for _ in range(8)][1:])
     flow.end()
-    vae, _ = load_model(folder / "models/perturbation/vae", Vae)
-    field, _ = load_model(folder / "models/perturbation/flow", FlowField)
     store = open_store(folder / STORE)
     cells = store.read("test")
-    p_P = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))[-1]
-    times = []
-    for _ in range(6):
-        began = time.perf_counter()
-        for block in blocks(cells):
-            x_BG, cell_type_B, batch_B = dense_tensors(block, CPU)
-            p_BP, generator = p_P.expand(len(block), -1), torch.Generator()
-            generate(vae, field, x_BG, cell_type_B, batch_B, p_BP, source="control", steps=20, generator=generator)
-        times.append(time.perf_counter() - began)
+    times = [seconds_of_generation(folder, store, cells) for _ in range(6)]
     generated = len(cells) / statistics.median(times[1:])
     print("\n| what | cells/s | reach |\n|---|---|---|")
     print(f"| flow training on cached latents, pairs and all | {trained:,.0f} | >= 50,000 |")
