@@ -84,6 +84,7 @@ def settings(**changes):
         "covariate_embedding": 2,
         "covariate_dropout": 0.1,
         "kl_weight": 1.0,
+        "batch_weight": 0.0,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "gradient_clip": 1.0,
