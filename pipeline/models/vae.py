@@ -13,8 +13,7 @@ What makes the two differ, since a decoder alone has no reason to tell them apar
   subtracted there, left more of the batch in z_int, at the same ELBO.)
 The decoder is linear in the latents up to its softmax, as in LDVAE (Svensson et al., 2020), plus a perceptron where
 `decoder_hidden` has widths. So a shift of a latent is a log fold change of every gene, the same from wherever it
-starts, and effects add up in cells whose combination was never seen, which is what is asked of it
-(measured: benchmarks/choices.py).
+starts, and effects add up in cells whose combination was never seen, which is what is asked of it.
 Sequencing depth enters neither: the encoder sees proportions, and the decoder's mean is a share of the library size.
 z_tech is inferred from counts as well as from the batch, so that a batch never seen ("unknown") still has one.
 """
