@@ -17,49 +17,19 @@ def grouped_energy_distance(x_BD: Tensor, y_BD: Tensor, group_B: Tensor) -> Tens
     U-statistic): x_i and y_i, both of group_i, may depend on each other, as an estimate and its target do. Then the
     expectation is zero when the two distributions agree, the gradient is unbiased, x = y gives exactly zero, and the
     value may be slightly negative. Without a group of two: zero. Székely and Rizzo, "Energy statistics" (2013).
-    Differentiable, once, in x alone.
+    Differentiable, once.
     """
-    order_B = torch.argsort(group_B, stable=True)
-    size_R = torch.unique_consecutive(group_B[order_B], return_counts=True)[1]
-    first_R = size_R.cumsum(0) - size_R
-    usable_R = size_R >= 2
-    if not bool(usable_R.any()):
-        return 0.0 * x_BD.sum()
-    size_R, first_R = size_R[usable_R], first_R[usable_R]
-    # Groups one above the other, filled up to the largest: what lies between groups would be most of a (B, B) matrix.
-    slot_M = torch.arange(int(size_R.max()), device=x_BD.device)
-    filled_RM = slot_M < size_R[:, None]
-    row_RM = order_B[(first_R[:, None] + slot_M).clamp(max=len(group_B) - 1)]
-    weight_RMM = (filled_RM[:, :, None] & filled_RM[:, None, :]) / (size_R * (size_R - 1))[:, None, None]
+    row_RM, together_RMM = _stacked(group_B)
+    size_RM = together_RMM.sum(dim=2)
+    weight_RMM = together_RMM / (size_RM * (size_RM - 1)).clamp(min=1)[:, :, None]
     weight_RMM.diagonal(dim1=1, dim2=2).zero_()
-    x_RMD, y_RMD = (z_BD.index_select(0, row_RM.flatten()).view(*row_RM.shape, -1) for z_BD in (x_BD, y_BD))
-    total: Tensor = _WeightedEnergy.apply(x_RMD, y_RMD, weight_RMM.to(x_BD.dtype))  # type: ignore[no-untyped-call]
-    return total / len(size_R)
-
-
-class _WeightedEnergy(torch.autograd.Function):
-    """Σ_rij w_rij (2 |x_ri−y_rj| − |x_ri−x_rj| − |y_ri−y_rj|), each w_r symmetric.
-
-    Autograd would visit every difference again. By hand the gradient is two products of matrices:
-    Σ_j w_ij (x_i−y_j) / |x_i−y_j| = x_i Σ_j u_ij − Σ_j u_ij y_j with u = w / |x−y|.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x_RMD: Tensor, y_RMD: Tensor, weight_RMM: Tensor) -> Tensor:
-        across_RMM, within_RMM = _distances(x_RMD, y_RMD), _distances(x_RMD, x_RMD)
-        ctx.save_for_backward(x_RMD, y_RMD, weight_RMM, across_RMM, within_RMM)
-        total: Tensor = (weight_RMM * (2 * across_RMM - within_RMM - _distances(y_RMD, y_RMD))).sum()
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        x_RMD, y_RMD, weight_RMM, across_RMM, within_RMM = ctx.saved_tensors
-        # Where two samples coincide, the difference is zero and so is its subgradient.
-        across_RMM = (weight_RMM / across_RMM).masked_fill_(across_RMM == 0, 0.0)
-        within_RMM = (weight_RMM / within_RMM).masked_fill_(within_RMM == 0, 0.0)
-        pull_RM1 = (across_RMM - within_RMM).sum(2, keepdim=True)
-        return 2 * grad * (pull_RM1 * x_RMD - across_RMM @ y_RMD + within_RMM @ x_RMD), None, None
+    groups = ((size_RM >= 2) / size_RM.clamp(min=1)).sum()
+    x_RMD, y_RMD, weight_RMM = _gather(x_BD, row_RM), _gather(y_BD, row_RM), weight_RMM.to(x_BD.dtype)
+    across, of_x, of_y = (
+        _weighted_distances(u_RMD, v_RMD, weight_RMM)
+        for u_RMD, v_RMD in ((x_RMD, y_RMD), (x_RMD, x_RMD), (y_RMD, y_RMD))
+    )
+    return (2 * across - of_x - of_y) / groups.clamp(min=1)
 
 
 def energy_distance_between(z_BD: Tensor, group_B: Tensor, part_B: Tensor) -> Tensor:
@@ -69,21 +39,68 @@ def energy_distance_between(z_BD: Tensor, group_B: Tensor, part_B: Tensor) -> Te
     the pairs of a sample with itself (the U-statistic, as above): zero in expectation where the parts of a group have
     one distribution. Parts with one sample in the batch are left out; without a pair of parts: zero.
     """
-    key_B = group_B * (part_B.max() + 1) + part_B
-    _, unit_B, size_U = torch.unique(key_B, return_inverse=True, return_counts=True)
-    usable_B = size_U[unit_B] >= 2
-    same_group_BB = (group_B[:, None] == group_B[None, :]) & usable_B[:, None] & usable_B[None, :]
-    same_unit_BB = same_group_BB & (unit_B[:, None] == unit_B[None, :])
-    n_B = size_U[unit_B].to(z_BD.dtype)
-    # Every sample of a part stands for 1/n of it, so this row sum counts the usable parts of the sample's group.
-    parts_B = (same_group_BB / n_B[None, :]).sum(dim=1)
-    within_BB = same_unit_BB * ((parts_B - 1) / (n_B * (n_B - 1).clamp(min=1)))[:, None]
-    weight_BB = (same_group_BB & ~same_unit_BB) / (n_B[:, None] * n_B[None, :]) - within_BB
-    pairs = ((parts_B - 1) * usable_B / n_B).sum() / 2
-    total: Tensor = (weight_BB * _distances(z_BD, z_BD)).sum() / pairs.clamp(min=1)
+    row_RM, together_RMM = _stacked(group_B)
+    part_RM = part_B[row_RM]
+    same_RMM = together_RMM & (part_RM[:, :, None] == part_RM[:, None, :])
+    n_RM = same_RMM.sum(dim=2).clamp(min=1).to(z_BD.dtype)
+    # Every sample of a part stands for 1/n of it: these sums count the parts of its group with two samples or more.
+    share_RM = (n_RM >= 2) / n_RM
+    parts_RM = (together_RMM * share_RM[:, None, :]).sum(dim=2)
+    within_RM = share_RM * (parts_RM - 1) / (n_RM - 1).clamp(min=1)
+    across_RMM = together_RMM * share_RM[:, :, None] * share_RM[:, None, :]
+    weight_RMM = torch.where(same_RMM, -within_RM[:, :, None], across_RMM)
+    pairs = (share_RM * (parts_RM - 1)).sum() / 2
+    z_RMD = _gather(z_BD, row_RM)
+    return _weighted_distances(z_RMD, z_RMD, weight_RMM) / pairs.clamp(min=1)
+
+
+def _stacked(group_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of the samples, one group above the other, (R, M) int64, and which are of one group, (R, M, M) bool.
+
+    What lies between groups would be most of a (B, B) matrix, and does not count. Groups of one are left out. Places
+    beyond a group's size repeat a sample and are of no group. Where one group is so much larger than the others that
+    filling them up costs more than the matrix, all samples are in one row.
+    """
+    order_B = torch.argsort(group_B, stable=True)
+    size_R = torch.unique_consecutive(group_B[order_B], return_counts=True)[1]
+    first_R = size_R.cumsum(0) - size_R
+    first_R, size_R = first_R[size_R >= 2], size_R[size_R >= 2]
+    largest = int(size_R.max()) if len(size_R) else 0
+    if len(size_R) * largest**2 > len(group_B) ** 2:
+        return torch.arange(len(group_B), device=group_B.device)[None], (group_B[:, None] == group_B)[None]
+    place_M = torch.arange(largest, device=group_B.device)
+    filled_RM = place_M < size_R[:, None]
+    row_RM = order_B[(first_R[:, None] + place_M).clamp(max=len(group_B) - 1)]
+    return row_RM, filled_RM[:, :, None] & filled_RM[:, None, :]
+
+
+def _gather(z_BD: Tensor, row_RM: Tensor) -> Tensor:
+    return z_BD.index_select(0, row_RM.flatten()).view(*row_RM.shape, z_BD.shape[1])
+
+
+def _weighted_distances(x_RMD: Tensor, y_RMD: Tensor, weight_RMM: Tensor) -> Tensor:
+    total: Tensor = _WeightedDistances.apply(x_RMD, y_RMD, weight_RMM)  # type: ignore[no-untyped-call]
     return total
 
 
-def _distances(x_BD: Tensor, y_BD: Tensor) -> Tensor:
-    """Euclidean distances, (..., B, B), from differences: expanding the square loses the small ones."""
-    return torch.cdist(x_BD, y_BD, compute_mode="donot_use_mm_for_euclid_dist")
+class _WeightedDistances(torch.autograd.Function):
+    """Σ_rij w_rij |x_ri−y_rj|. Autograd would visit every difference again; by hand it is products of matrices:
+    Σ_j w_ij (x_i−y_j) / |x_i−y_j| = x_i Σ_j u_ij − Σ_j u_ij y_j with u = w / |x−y|.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_RMD: Tensor, y_RMD: Tensor, weight_RMM: Tensor) -> Tensor:
+        # From differences: expanding the square loses small distances.
+        distance_RMM = torch.cdist(x_RMD, y_RMD, compute_mode="donot_use_mm_for_euclid_dist")
+        ctx.save_for_backward(x_RMD, y_RMD, weight_RMM, distance_RMM)
+        return (weight_RMM * distance_RMM).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x_RMD, y_RMD, weight_RMM, distance_RMM = ctx.saved_tensors
+        # Where two samples coincide, the difference is zero and so is its subgradient.
+        u_RMM = (weight_RMM / distance_RMM).masked_fill_(distance_RMM == 0, 0.0).mul_(grad)
+        by_x_RMD = u_RMM.sum(2)[:, :, None] * x_RMD - u_RMM @ y_RMD if ctx.needs_input_grad[0] else None
+        by_y_RMD = u_RMM.sum(1)[:, :, None] * y_RMD - u_RMM.mT @ x_RMD if ctx.needs_input_grad[1] else None
+        return by_x_RMD, by_y_RMD, None

@@ -109,3 +109,22 @@ def test_the_gradient_between_parts_is_right():
     z = samples(8).requires_grad_()
     group, part = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 1, 0, 0, 1])
     assert torch.autograd.gradcheck(lambda z: energy_distance_between(z, group, part), z)
+
+
+@pytest.mark.parametrize("sizes", [[2] * 9 + [30], [10, 11, 12], [1, 1, 40]])
+def test_groups_of_any_sizes_and_their_gradients_are_those_of_the_definition(sizes):
+    """One large group among many small ones takes another way through the code than groups of like sizes."""
+    group = torch.cat([torch.full((size,), number) for number, size in enumerate(sizes)])
+    group = group[torch.randperm(len(group), generator=torch.Generator().manual_seed(0))]
+    x, y = samples(len(group)).requires_grad_(), samples(len(group), 0.5, seed=1)
+    expected, found = reference(x, y, group), grouped_energy_distance(x, y, group)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(value, x)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("group", [[0] * 8, [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 2]])
+def test_the_gradient_of_the_distance_between_parts_is_right(group):
+    z, part = samples(8).requires_grad_(), torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
+    assert torch.autograd.gradcheck(lambda z: energy_distance_between(z, torch.tensor(group), part), z)
+    assert torch.autograd.grad(energy_distance_between(z, torch.tensor(group), part), z)[0].abs().max() > 0
