@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_FEW = 128  # samples, whose matrix costs less than stacking them
+
 
 def grouped_energy_distance(x_BD: Tensor, y_BD: Tensor, group_B: Tensor) -> Tensor:
     """Energy distance between x and y inside each group, averaged over the groups with two or more samples; a scalar.
@@ -58,16 +60,19 @@ def _stacked(group_B: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of the samples, one group above the other, (R, M) int64, and which are of one group, (R, M, M) bool.
 
     What lies between groups would be most of a (B, B) matrix, and does not count. Groups of one are left out. Places
-    beyond a group's size repeat a sample and are of no group. Where one group is so much larger than the others that
-    filling them up costs more than the matrix, all samples are in one row.
+    beyond a group's size repeat a sample and are of no group. Where that saves nothing all samples are in one row: few
+    samples, or one group so much larger than the others that filling them up costs more than the matrix.
     """
+    one_row = torch.arange(len(group_B), device=group_B.device)[None], (group_B[:, None] == group_B)[None]
+    if len(group_B) <= _FEW:
+        return one_row
     order_B = torch.argsort(group_B, stable=True)
     size_R = torch.unique_consecutive(group_B[order_B], return_counts=True)[1]
     first_R = size_R.cumsum(0) - size_R
     first_R, size_R = first_R[size_R >= 2], size_R[size_R >= 2]
     largest = int(size_R.max()) if len(size_R) else 0
     if len(size_R) * largest**2 > len(group_B) ** 2:
-        return torch.arange(len(group_B), device=group_B.device)[None], (group_B[:, None] == group_B)[None]
+        return one_row
     place_M = torch.arange(largest, device=group_B.device)
     filled_RM = place_M < size_R[:, None]
     row_RM = order_B[(first_R[:, None] + place_M).clamp(max=len(group_B) - 1)]

@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from pipeline.nn import energy_distance
 from pipeline.nn.energy_distance import energy_distance_between, grouped_energy_distance
 
 
@@ -112,8 +113,10 @@ def test_the_gradient_between_parts_is_right():
 
 
 @pytest.mark.parametrize("sizes", [[2] * 9 + [30], [10, 11, 12], [1, 1, 40]])
-def test_groups_of_any_sizes_and_their_gradients_are_those_of_the_definition(sizes):
-    """One large group among many small ones takes another way through the code than groups of like sizes."""
+@pytest.mark.parametrize("few", [0, 128])
+def test_groups_of_any_sizes_and_their_gradients_are_those_of_the_definition(sizes, few, monkeypatch):
+    """Groups of like sizes are stacked; few samples, and one large group among many small ones, are not."""
+    monkeypatch.setattr(energy_distance, "_FEW", few)
     group = torch.cat([torch.full((size,), number) for number, size in enumerate(sizes)])
     group = group[torch.randperm(len(group), generator=torch.Generator().manual_seed(0))]
     x, y = samples(len(group)).requires_grad_(), samples(len(group), 0.5, seed=1)
@@ -124,7 +127,9 @@ def test_groups_of_any_sizes_and_their_gradients_are_those_of_the_definition(siz
 
 
 @pytest.mark.parametrize("group", [[0] * 8, [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 2]])
-def test_the_gradient_of_the_distance_between_parts_is_right(group):
+@pytest.mark.parametrize("few", [0, 128])
+def test_the_gradient_of_the_distance_between_parts_is_right(group, few, monkeypatch):
+    monkeypatch.setattr(energy_distance, "_FEW", few)
     z, part = samples(8).requires_grad_(), torch.tensor([0, 1, 0, 1, 0, 1, 0, 1])
     assert torch.autograd.gradcheck(lambda z: energy_distance_between(z, torch.tensor(group), part), z)
     assert torch.autograd.grad(energy_distance_between(z, torch.tensor(group), part), z)[0].abs().max() > 0
