@@ -186,7 +186,7 @@ def saved_cfm_vc():
     ) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(genes, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            vae = Vae(genes, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
             field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2, spatial=frame["dimensions"] if frame else 0)
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter, std=0.5)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.models.flow import FlowField
 from pipeline.models.vae import Vae
-from pipeline.nn.distributions import sample_counterfactual, sample_negative_binomial
+from pipeline.nn.distributions import sample_counterfactual, sample_gaussian, sample_negative_binomial
 from pipeline.nn.ode import integrate
 
 Source = Literal["control", "noise"]
@@ -45,12 +45,15 @@ def generate(
 ) -> Generated:
     """What these control cells, given as counts, would look like under p (see `pipeline.data.doses`).
 
-    Both models in eval mode. From `control` each cell's own z_int (posterior mean) is carried; from `noise` a sample of
-    N(0, I) takes its place. Either way the cell keeps its z_tech (posterior mean) and its library size. `guidance`: see
-    `Condition.guided`; `place_BS`: where the cells are, if known. An ODE value that is not finite is an ExpectedError.
+    Both models in eval mode. From `control` a sample of each cell's own z_int, given its counts, is carried; from
+    `noise` a sample of N(0, I) takes its place. (Posterior means would be a narrower population than the cells are:
+    all would respond alike.) Either way the cell keeps its z_tech (posterior mean) and its library size. `guidance`:
+    see `Condition.guided`; `place_BS`: where the cells are, if known. An ODE value that is not finite is an
+    ExpectedError.
     """
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
-    start_BI = posterior.int_mean_BI
+    own_BI = sample_gaussian(posterior.int_mean_BI, posterior.int_log_variance_BI, generator)
+    start_BI = own_BI
     if source == "noise":
         start_BI = torch.randn(start_BI.shape, generator=generator, device=start_BI.device)
     condition = field.condition(p_BP, cell_type_B, batch_B, place_BS).guided(guidance)
@@ -59,7 +62,7 @@ def generate(
     return Generated(
         int_BI,
         posterior.tech_mean_BT,
-        vae.decode(posterior.int_mean_BI, posterior.tech_mean_BT, library_B),
+        vae.decode(own_BI, posterior.tech_mean_BT, library_B),
         vae.decode(int_BI, posterior.tech_mean_BT, library_B),
     )
 

@@ -11,15 +11,20 @@ What makes the two differ, since a decoder alone has no reason to tell them apar
   any of them. (Grouped latents: Bouchacourt et al., "Multi-level VAE", 2018.)
 - the batch is shown to z_tech only, the cell type to z_int only. (Showing the batch to z_int as well, for it to be
   subtracted there, left more of the batch in z_int, at the same ELBO.)
-The decoder is linear in the latents up to its softmax, as in LDVAE (Svensson et al., 2020), plus a perceptron where
-`decoder_hidden` has widths. So a shift of a latent is a log fold change of every gene, the same from wherever it
-starts, and effects add up in cells whose combination was never seen, which is what is asked of it.
+The decoder is linear in the latents up to its link, as in LDVAE (Svensson et al., 2020), plus a perceptron where
+`decoder_hidden` has widths. So a shift of a latent is the same step for a gene from wherever it starts, and effects add
+up in cells whose combination was never seen, which is what is asked of it. The link, by what u of a gene its share
+grows as, says what a step is:
+- `exponential`, e^u: a log fold change. A gene that one cell type makes ten times as much of is then expected to
+  respond ten times as much.
+- `softplus`, s log(1 + e^u) with a scale s for each gene: fold changes of what is hardly there, and beyond that so much
+  more of it. Interferon-induced genes respond like that in the monocytes that make some of them beforehand.
 Sequencing depth enters neither: the encoder sees proportions, and the decoder's mean is a share of the library size.
 z_tech is inferred from counts as well as from the batch, so that a batch never seen ("unknown") still has one.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +34,12 @@ from pipeline.nn.count_likelihood import log_likelihood_of_shares
 from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
 from pipeline.nn.energy_distance import energy_distance_between
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
+from pipeline.nn.log_softplus import log_softplus
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
+SOFTPLUS_START = -2.0  # where every gene's u starts: near the bend, on the exponential's side
+
+Link = Literal["exponential", "softplus"]
 
 
 class Posterior(NamedTuple):
@@ -59,6 +68,7 @@ class Vae(nn.Module):
         latent_technical: int,
         hidden: Sequence[int],
         decoder_hidden: Sequence[int],
+        decoder_link: Link,
         covariate_embedding: int,
         covariate_dropout: float,
         normalised_total: float,
@@ -72,6 +82,7 @@ class Vae(nn.Module):
             "latent_technical": latent_technical,
             "hidden": list(hidden),
             "decoder_hidden": list(decoder_hidden),
+            "decoder_link": decoder_link,
             "covariate_embedding": covariate_embedding,
             "covariate_dropout": covariate_dropout,
             "normalised_total": normalised_total,
@@ -86,12 +97,18 @@ class Vae(nn.Module):
         self.linear_decoder = nn.Linear(latent_intrinsic + latent_technical, genes)
         self.decoder = Perceptron(latent_intrinsic + latent_technical, decoder_hidden)
         self.decoder_head = nn.Linear(decoder_hidden[-1], genes, bias=False) if decoder_hidden else None
+        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if decoder_link == "softplus" else None
         self.log_theta_G = nn.Parameter(torch.zeros(genes))
 
     def start_from(self, log_share_G: Tensor, log_theta_G: Tensor) -> None:
         """Start at the marginal model of the counts, so that training is about what sets cells apart."""
         with torch.no_grad():
-            self.linear_decoder.bias.copy_(log_share_G)
+            if self.log_scale_G is None:
+                self.linear_decoder.bias.copy_(log_share_G)
+            else:
+                start_G = torch.full_like(log_share_G, SOFTPLUS_START)
+                self.linear_decoder.bias.copy_(start_G)
+                self.log_scale_G.copy_(log_share_G - log_softplus(start_G))
             self.log_theta_G.copy_(log_theta_G)
 
     def encode(
@@ -140,10 +157,10 @@ class Vae(nn.Module):
     def logits(self, int_BI: Tensor, tech_BT: Tensor) -> Tensor:
         """What the softmax over genes turns into shares of the library size, (B, G)."""
         latent_BL = torch.cat([int_BI, tech_BT], dim=1)
-        logit_BG: Tensor = self.linear_decoder(latent_BL)
-        if self.decoder_head is None:
-            return logit_BG
-        return torch.addmm(logit_BG, self.decoder(latent_BL), self.decoder_head.weight.t())
+        u_BG: Tensor = self.linear_decoder(latent_BL)
+        if self.decoder_head is not None:
+            u_BG = torch.addmm(u_BG, self.decoder(latent_BL), self.decoder_head.weight.t())
+        return u_BG if self.log_scale_G is None else log_softplus(u_BG) + self.log_scale_G
 
 
 class VaeObjective(nn.Module):

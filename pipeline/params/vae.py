@@ -1,5 +1,7 @@
 """Section `vae`."""
 
+from typing import Literal
+
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import Count, NotNegative, Share, Widths
 
@@ -9,6 +11,7 @@ class Vae(Optimisation):
     latent_technical: Count
     hidden: Widths
     decoder_hidden: list[Count]
+    decoder_link: Literal["exponential", "softplus"]
     covariate_embedding: Count
     covariate_dropout: Share
     kl_weight: NotNegative

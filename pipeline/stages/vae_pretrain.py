@@ -39,6 +39,7 @@ def run(settings: VaeSettings) -> None:
             latent_technical=settings.latent_technical,
             hidden=settings.hidden,
             decoder_hidden=settings.decoder_hidden,
+            decoder_link=settings.decoder_link,
             covariate_embedding=settings.covariate_embedding,
             covariate_dropout=settings.covariate_dropout,
             normalised_total=max(1.0, float(np.median(train.library_size))),

@@ -20,6 +20,7 @@ def vae(**changes) -> Vae:
         "latent_technical": 2,
         "hidden": [16, 8],
         "decoder_hidden": [8],
+        "decoder_link": "exponential",
         "covariate_embedding": 3,
         "covariate_dropout": 0.1,
         "normalised_total": 100.0,
@@ -153,11 +154,12 @@ def test_a_shuffle_within_groups_is_a_permutation_that_keeps_groups_and_mixes_th
     assert (permutation != torch.arange(len(group))).float().mean() > 0.9
 
 
-def test_the_start_is_the_marginal_model():
+@pytest.mark.parametrize("link", ["exponential", "softplus"])
+def test_the_start_is_the_marginal_model(link):
     x = np.random.default_rng(0).negative_binomial(2, 0.1, (300, 12)) * np.arange(1, 13)
     cells = cells_of(x)
     log_share, log_theta = marginal_negative_binomial(cells)
-    model = vae(decoder_hidden=[])
+    model = vae(decoder_hidden=[], decoder_link=link)
     model.start_from(torch.from_numpy(log_share), torch.from_numpy(log_theta))
     torch.nn.init.zeros_(model.linear_decoder.weight)
     mean = model.decode(torch.randn(1, 4), torch.randn(1, 2), torch.tensor([float(x.sum())])).exp()
@@ -198,3 +200,19 @@ def test_with_a_linear_decoder_a_shift_of_a_latent_is_the_same_log_fold_change_f
     torch.testing.assert_close(linear, linear[:1].expand_as(linear))
     bent = log_fold_change(vae(decoder_hidden=[8]), z)
     assert (bent - bent[:1]).abs().max() > 1e-3
+
+
+def test_with_the_softplus_link_a_step_adds_where_a_gene_is_high_and_multiplies_where_it_is_low():
+    """Shares before they are normalised: from u to u + 1, far up and far down."""
+    model = vae(decoder_hidden=[], decoder_link="softplus")
+    with torch.no_grad():
+        model.linear_decoder.weight.zero_()
+        model.linear_decoder.weight[:, 0] = 1.0
+        model.linear_decoder.bias.zero_()
+        model.log_scale_G.normal_()
+    z = torch.zeros(4, 4)
+    z[:, 0] = torch.tensor([50.0, 51.0, -50.0, -49.0])
+    log_rate = model.logits(z, torch.zeros(4, 2)).double()
+    scale = model.log_scale_G.detach().double().exp()
+    torch.testing.assert_close(log_rate[1].exp() - log_rate[0].exp(), scale, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(log_rate[3] - log_rate[2], torch.ones(12, dtype=torch.float64), rtol=1e-5, atol=1e-5)

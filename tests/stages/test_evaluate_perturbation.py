@@ -79,7 +79,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
         store = perturbation_store(folder / paths.PROCESSED / "perturbation", **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(GENES, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            vae = Vae(GENES, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
             flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
         save_model(folder / paths.MODELS / "perturbation" / "vae", vae, {})
         save_model(folder / paths.MODELS / "perturbation" / "flow", flow, {"source": source})

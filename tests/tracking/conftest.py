@@ -107,7 +107,7 @@ class Project:
 
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(12, 3, 2, 4, 2, [8], [], 3, 0.1, 50.0)
+            vae = Vae(12, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
             field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter)

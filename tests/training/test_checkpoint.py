@@ -81,6 +81,7 @@ def settings(**changes):
         "latent_technical": 1,
         "hidden": [4],
         "decoder_hidden": [],
+        "decoder_link": "exponential",
         "covariate_embedding": 2,
         "covariate_dropout": 0.1,
         "kl_weight": 1.0,

@@ -69,7 +69,7 @@ def settings(**changes) -> Optimisation:
 
 def new_vae(train: Cells) -> Vae:
     with initial_weights(0):
-        model = Vae(GENES, CELL_TYPES, BATCHES, 8, 2, [64], [], 4, 0.1, 400.0)
+        model = Vae(GENES, CELL_TYPES, BATCHES, 8, 2, [64], [], "softplus", 4, 0.1, 400.0)
     log_share, log_theta = marginal_negative_binomial(train)
     model.start_from(torch.from_numpy(log_share), torch.from_numpy(log_theta))
     return model

@@ -10,7 +10,7 @@ from pipeline.training.weights import load_model, save_model
 
 
 def vae(genes=6):
-    return Vae(genes, 2, 2, 3, 2, [8], [8], 2, 0.1, 100.0)
+    return Vae(genes, 2, 2, 3, 2, [8], [8], "softplus", 2, 0.1, 100.0)
 
 
 @pytest.fixture
