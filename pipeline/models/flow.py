@@ -1,7 +1,6 @@
 """The velocity field that carries a cell's z_int from unperturbed to perturbed, given its context.
 
-B: cells, D: dimensions of z_int, P: treatments, A: dimensions of α, J: basis fields, S: spatial coordinates. The
-field's z is z_int in other coordinates, where distance is change of expression (`pipeline.models.expression_metric`).
+B: cells, D: dimensions of z_int, P: treatments, A: dimensions of α, J: basis fields, S: spatial coordinates.
 
     α = (adapter · p) ⊙ gate(cell type)         bias-free, so p = 0 gives α = 0 whatever the cell type
     v = base(z, t, context) + Σ_j coefficient_j(α) · basis_j(z, t, context)
@@ -87,10 +86,6 @@ class FlowField(nn.Module):
         # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
         self.unseen_CP: Tensor
         self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, treatments))
-        self.metric_DD: Tensor  # from z_int to the field's coordinates
-        self.inverse_DD: Tensor
-        self.register_buffer("metric_DD", torch.eye(dimensions))
-        self.register_buffer("inverse_DD", torch.eye(dimensions))
         self.place = PlaceEmbedding(spatial, PLACE_EMBEDDING, covariate_dropout) if spatial else None
         context = 2 * covariate_embedding + (PLACE_EMBEDDING if spatial else 0)
         self.trunk = Perceptron(dimensions + time_embedding + context, hidden)
@@ -106,19 +101,6 @@ class FlowField(nn.Module):
         cell_B, perturbation_B = torch.nonzero(p_BP, as_tuple=True)
         self.unseen_CP.fill_(1.0)
         self.unseen_CP[cell_type_B[cell_B], perturbation_B] = 0.0
-
-    def measure_by(self, metric_DD: Tensor) -> None:
-        """Take these coordinates, metric · z_int, for the field's."""
-        self.metric_DD.copy_(metric_DD)
-        self.inverse_DD.copy_(torch.linalg.inv(metric_DD.double()))
-
-    def coordinates(self, int_BI: Tensor) -> Tensor:
-        """The field's z of z_int, (B, D); of differences too."""
-        return int_BI @ self.metric_DD.T
-
-    def intrinsic(self, z_BD: Tensor) -> Tensor:
-        """z_int of the field's z, (B, D); of differences too."""
-        return z_BD @ self.inverse_DD.T
 
     def condition(
         self,

@@ -57,11 +57,7 @@ def generate(
     if source == "noise":
         start_BI = torch.randn(start_BI.shape, generator=generator, device=start_BI.device)
     condition = field.condition(p_BP, cell_type_B, batch_B, place_BS).guided(guidance)
-    z_BD = field.coordinates(start_BI)
-    end_BD = integrate(lambda z_BD, t_B: field(z_BD, t_B, condition), z_BD, steps, method, names)
-    int_BI = start_BI + field.intrinsic(
-        end_BD - z_BD
-    )  # so a field that stands still leaves a cell as it is, to the bit
+    int_BI = integrate(lambda z_BD, t_B: field(z_BD, t_B, condition), start_BI, steps, method, names)
     library_B = x_BG.sum(dim=1)
     return Generated(
         int_BI,

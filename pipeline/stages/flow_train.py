@@ -7,7 +7,6 @@ from pipeline.data.store import DATASET, Split, Store, open_store
 from pipeline.entry import run_stage
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256, write_json
-from pipeline.models.expression_metric import expression_metric
 from pipeline.models.flow import FlowField
 from pipeline.models.flow_matching import FlowObjective
 from pipeline.models.latents import intrinsic_latents
@@ -36,6 +35,7 @@ def run(settings: FlowSettings) -> None:
     if description["genes"] != store.genes or description["categories"] != store.categories:
         raise ExpectedError(f"{VAE} was trained on other data than {STORE}; train it again: dvc repro vae_pretrain")
     control = store.categories["perturbation"].index(store.control)
+    train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
     doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
     with initial_weights(settings.seed):
@@ -52,8 +52,6 @@ def run(settings: FlowSettings) -> None:
             basis=settings.basis,
             spatial=store.dimensions,
         )
-    model.measure_by(expression_metric(vae).cpu())
-    train, validation = (_encoded(store, split, vae, model, device) for split in ("train", "validation"))
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
 
@@ -89,15 +87,12 @@ def run(settings: FlowSettings) -> None:
     progress.remove()
 
 
-def _encoded(store: Store, split: Split, vae: Vae, field: FlowField, device: torch.device) -> EncodedCells:
-    """The cells of a split without their counts, in the field's coordinates.
-
-    The VAE is in eval mode and its posterior means are not sampled.
-    """
+def _encoded(store: Store, split: Split, vae: Vae, device: torch.device) -> EncodedCells:
+    """The cells of a split without their counts. The VAE is in eval mode and its posterior means are not sampled."""
     cells = store.read(split)
     return EncodedCells(
         names=cells.names,
-        latent_ND=field.coordinates(torch.from_numpy(intrinsic_latents(vae, cells, device))).numpy(),
+        latent_ND=intrinsic_latents(vae, cells, device),
         perturbation=cells.perturbation,
         cell_type=cells.cell_type,
         batch=cells.batch,

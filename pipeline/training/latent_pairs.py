@@ -1,6 +1,6 @@
 """Minibatches for the flow: each cell's latent as a target, with the latent it is reached from.
 
-N: cells, D: dimensions of the latents, P: treatments, C: perturbation codes, S: spatial coordinates.
+N: cells, D: dimensions of z_int, P: treatments, C: perturbation codes, S: spatial coordinates.
 
 Sources. `noise`: a sample of N(0, I) for every cell. `control`: a control cell of the same context, which is the cell
 type and batch, or the cell type where that batch has no control of it. A control cell itself is paired with itself: the
@@ -33,7 +33,7 @@ Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class EncodedCells:
-    """Latents (posterior means of z_int, in the field's coordinates) of N cells with their covariates."""
+    """Latents (posterior means of z_int) of N cells with their covariates."""
 
     names: npt.NDArray[np.object_]  # (N,)
     latent_ND: Latents
