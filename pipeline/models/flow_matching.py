@@ -22,7 +22,7 @@ class FlowBatch:
     p_BP: Tensor  # doses
     cell_type_B: Tensor  # int64 codes
     batch_B: Tensor  # int64 codes
-    group_B: Tensor  # int64: the same for cells of one perturbation and context
+    group_B: Tensor  # int64: the same for cells that are a sample of one perturbation and context
     place_BS: Tensor | None = None  # of the target cells
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class FlowObjective(nn.Module):
 
     z_t = (1−t) z_0 + t z_1 with t uniform per cell; `flow_matching` is the mean over cells of
     |v(z_t, t) − (z_1 − z_0)|². `distribution` is the energy distance between ẑ_1 = z_t + (1−t) v(z_t, t), where the
-    field would take each cell in one step, and the encoded z_1, per perturbation and context.
+    field would take each cell in one step, and the encoded z_1, per sample of one perturbation and context.
 
     While training, a cell's perturbation is not shown with probability `perturbation_dropout`. At 0 the base field is
     that of controls; above, it is the unconditional field of classifier-free guidance; at 1 the perturbation is never

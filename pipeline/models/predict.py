@@ -68,8 +68,9 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: to
         population = []
         for cells in blocks(question.start):
             x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
-            for draw in range(MEAN_DRAWS):
-                counts_BG = sample_counts(vae, generated, x_BG, solution.source, generator).cpu().numpy()
+            samples = sample_counts(vae, generated, x_BG, solution.source, generator, MEAN_DRAWS)
+            for draw, sampled_BG in enumerate(samples):
+                counts_BG = sampled_BG.cpu().numpy()
                 expression_BG = log_normalise(counts_BG, counts_BG.sum(axis=1), question.target)
                 total_G += expression_BG.sum(axis=0, dtype=np.float64)
                 if draw == 0:
@@ -91,14 +92,15 @@ def predict_cells(
 ) -> PredictedCells:
     """What these control cells would look like under p; both models in eval mode, on the generator's device.
 
+    As counts they are a sample, z_int included; as means they are what is expected from each cell's posterior mean.
     ExpectedError where a value is not finite, or a count exceeds 32 bits.
     """
-    x_BG, generated = _carried(vae, field, cells, p_P, solution, generator)
+    x_BG, generated = _carried(vae, field, cells, p_P, solution, generator, sampled=output == "counts")
     _check_finite(generated.log_mean_BG, cells.names)
     if output == "means":
         made_BG = generated.log_mean_BG.exp()
     else:
-        made_BG = sample_counts(vae, generated, x_BG, solution.source, generator)
+        (made_BG,) = sample_counts(vae, generated, x_BG, solution.source, generator)
     started = _encoded(vae, x_BG, cells)
     return PredictedCells(_checked(made_BG, cells.names), generated.int_BI.cpu().numpy(), started)
 
@@ -139,6 +141,7 @@ def _carried(
     p_P: npt.NDArray[np.float32],
     solution: Solution,
     generator: torch.Generator,
+    sampled: bool = True,
 ) -> tuple[Tensor, Generated]:
     x_BG, cell_type_B, batch_B = dense_tensors(cells, generator.device)
     generated = generate(
@@ -152,6 +155,7 @@ def _carried(
         steps=solution.steps,
         method=solution.method,
         guidance=solution.guidance,
+        sampled=sampled,
         place_BS=None if cells.spatial is None else torch.from_numpy(cells.spatial).to(generator.device),
         generator=generator,
         names=list(cells.names),

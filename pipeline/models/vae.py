@@ -119,7 +119,7 @@ class Vae(nn.Module):
         A cell without counts is encoded as one whose every gene is zero.
         """
         library_B1 = x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
-        normalised_BG = torch.log1p(x_BG / library_B1 * self.normalised_total)
+        normalised_BG = torch.log1p(x_BG * (self.normalised_total / library_B1))
         return self.encode_normalised(normalised_BG, cell_type_B, batch_B, generator)
 
     def encode_normalised(

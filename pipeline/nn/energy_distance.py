@@ -63,20 +63,23 @@ def _stacked(group_B: Tensor) -> tuple[Tensor, Tensor]:
     beyond a group's size repeat a sample and are of no group. Where that saves nothing all samples are in one row: few
     samples, or one group so much larger than the others that filling them up costs more than the matrix.
     """
-    one_row = torch.arange(len(group_B), device=group_B.device)[None], (group_B[:, None] == group_B)[None]
     if len(group_B) <= _FEW:
-        return one_row
+        return _in_one_row(group_B)
     order_B = torch.argsort(group_B, stable=True)
     size_R = torch.unique_consecutive(group_B[order_B], return_counts=True)[1]
     first_R = size_R.cumsum(0) - size_R
     first_R, size_R = first_R[size_R >= 2], size_R[size_R >= 2]
     largest = int(size_R.max()) if len(size_R) else 0
     if len(size_R) * largest**2 > len(group_B) ** 2:
-        return one_row
+        return _in_one_row(group_B)
     place_M = torch.arange(largest, device=group_B.device)
     filled_RM = place_M < size_R[:, None]
     row_RM = order_B[(first_R[:, None] + place_M).clamp(max=len(group_B) - 1)]
     return row_RM, filled_RM[:, :, None] & filled_RM[:, None, :]
+
+
+def _in_one_row(group_B: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.arange(len(group_B), device=group_B.device)[None], (group_B[:, None] == group_B)[None]
 
 
 def _gather(z_BD: Tensor, row_RM: Tensor) -> Tensor:

@@ -7,14 +7,15 @@ type and batch, or the cell type where that batch has no control of it. A contro
 optimal transport of a population to itself is to stay. So the base field learns to stand still on control cells, in
 every context, and what a perturbation does is left to the basis fields.
 
-Pairs are drawn anew for every epoch, and cut into chunks of one group, so that a minibatch holds several cells of each
-group it has, as the distance between populations needs.
+Pairs are drawn anew for every epoch, and cut into chunks of one group, which stay together in a minibatch: the samples
+that the distance between populations is estimated from. (All of a group that a large minibatch has would be a sample of
+hundreds, and the distance grows with the square of it.)
 """
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,14 @@ class Pairing:
     cell_types: list[str]  # for messages
 
 
+class _Epoch(NamedTuple):
+    """A source for every cell, and the order of the cells with the chunk each is in."""
+
+    source_ND: Latents
+    row_N: Codes
+    chunk_N: Codes
+
+
 class LatentPairs:
     """Minibatches of pairs. With `fixed` every epoch is epoch 0, as validation needs."""
 
@@ -79,15 +88,15 @@ class LatentPairs:
         self._members = [np.flatnonzero(group == key) for key in range(len(self._keys))]
         self._pools = [self._pool(*key) for key in self._keys] if pairing.source == "control" else []
         self._maker = ThreadPoolExecutor(1)
-        self._paired: dict[int, Future[tuple[Latents, Codes]]] = {}  # by epoch: done, or being done
+        self._paired: dict[int, Future[_Epoch]] = {}  # by epoch: done, or being done
         self._target_ND = torch.from_numpy(cells.latent_ND).to(device)
         self._place_NS = (
             None if cells.place is None else torch.from_numpy(np.require(cells.place, requirements="W")).to(device)
         )
         self._doses_CP = doses_CP.to(device)
-        self._perturbation, self._cell_type, self._batch, self._group = (
+        self._perturbation, self._cell_type, self._batch = (
             torch.from_numpy(np.require(codes, requirements="W")).to(device)
-            for codes in (cells.perturbation, cells.cell_type, cells.batch, group)
+            for codes in (cells.perturbation, cells.cell_type, cells.batch)
         )
 
     def __len__(self) -> int:
@@ -100,11 +109,12 @@ class LatentPairs:
         pairs = self._paired.pop(number, None) or self._maker.submit(self._pair, number)
         # The next epoch is paired in another thread while the model trains; a fixed one is paired once.
         self._paired = {0: pairs} if self._fixed else {number + 1: self._maker.submit(self._pair, number + 1)}
-        source_ND, order = pairs.result()
-        on_device = torch.from_numpy(source_ND).to(self._device)
-        rows = torch.from_numpy(order)
+        paired = pairs.result()
+        on_device = torch.from_numpy(paired.source_ND).to(self._device)
+        rows, chunk = torch.from_numpy(paired.row_N), torch.from_numpy(paired.chunk_N).to(self._device)
         for first in range(start * self._batch_size, len(rows), self._batch_size):
-            chosen = rows[first : first + self._batch_size]
+            part = slice(first, first + self._batch_size)
+            chosen = rows[part]
             index = chosen.to(self._device)
             yield FlowBatch(
                 rows=chosen,
@@ -113,7 +123,7 @@ class LatentPairs:
                 p_BP=self._doses_CP[self._perturbation[index]],
                 cell_type_B=self._cell_type[index],
                 batch_B=self._batch[index],
-                group_B=self._group[index],
+                group_B=chunk[part],
                 place_BS=None if self._place_NS is None else self._place_NS[index],
             )
 
@@ -121,8 +131,7 @@ class LatentPairs:
         """Names of a minibatch's target cells, for messages."""
         return [str(self._cells.names[row]) for row in batch.rows.tolist()]
 
-    def _pair(self, number: int) -> tuple[Latents, Codes]:
-        """A source for every cell, (N, D), and the order of the cells in this epoch, (N,)."""
+    def _pair(self, number: int) -> "_Epoch":
         random = np.random.default_rng(entropy(self._seed, Purpose.ORDER, number))
         target_ND = self._cells.latent_ND
         source_ND = np.empty_like(target_ND)
@@ -131,7 +140,9 @@ class LatentPairs:
             rows = random.permutation(members)
             source_ND[rows] = self._sources(group, target_ND[rows], random)
             chunks += np.split(rows, range(CHUNK, len(rows), CHUNK))
-        return source_ND, np.concatenate([chunks[chunk] for chunk in random.permutation(len(chunks))])
+        shuffled = [chunks[chunk] for chunk in random.permutation(len(chunks))]
+        sizes = [len(chunk) for chunk in shuffled]
+        return _Epoch(source_ND, np.concatenate(shuffled), np.repeat(np.arange(len(sizes)), sizes))
 
     def _sources(self, group: int, target_ND: Latents, random: np.random.Generator) -> Latents:
         """Where each of these cells of one group, which come in random order, is reached from: (N, D)."""

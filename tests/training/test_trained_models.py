@@ -173,7 +173,7 @@ def test_the_flow_predicts_the_change(trained, train, validation, source, coupli
         )
         as_started, as_ended = (
             (log_mean.exp() / x.sum(1, keepdim=True)).mean(0).log().detach().numpy()
-            for log_mean in (made.start_log_mean_BG, made.log_mean_BG)
+            for log_mean in (model.decode(made.own_BI, made.tech_BT, x.sum(1)), made.log_mean_BG)
         )
         return as_started, as_ended
 
