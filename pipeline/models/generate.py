@@ -49,7 +49,7 @@ def generate(
     Both models in eval mode. From `control` each cell's own z_int is carried: a sample of it given the cell's counts,
     or, not `sampled`, its posterior mean (which is for single cells: as a population, means are narrower than the cells
     are, and respond all alike). From `noise` a sample of N(0, I) takes its place. Either way the cell keeps its z_tech
-    (posterior mean) and its library size. `guidance`: see `Condition.guided`; `place_BS`: where the cells are, if known.
+    (posterior mean) and its library size. `guidance`: see `Condition.guided`; `place_BS`: where they are, if known.
     An ODE value that is not finite is an ExpectedError.
     """
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
