@@ -88,6 +88,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
 
+    commit = subprocess.run(  # before anything is written here
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
     described = yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
     path = (ROOT / params["ingest"]["perturbation"]["path"]).resolve()
@@ -117,13 +120,7 @@ def main() -> None:
         "title": described["title"],
         "command": f"python -m benchmarks.leave_one_out {arguments.data}",
         "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip(),
+        "commit": commit,
         "chosen_by": CHOSEN_BY,
         "chosen": chosen,
         "parameters": {section: params[section] for section in ("preprocess", "vae", "flow", "evaluate")},
