@@ -1,0 +1,56 @@
+"""How evenly tokens are spread over experts, as losses and as figures. All are pure functions of a routing.
+
+Coefficients compare, whatever the number of experts or of choices: the losses named after a paper are scaled such that
+uniform routing scores 1 (`switch`) or 0 (the squared coefficients of variation), and that all tokens at one expert
+score E (`switch`, at K = 1) or E − 1.
+
+N: tokens, E: experts, K: experts per token.
+"""
+
+import torch
+from torch import Tensor
+
+from pipeline.nn.moe.routing import Routing
+
+
+def switch(routing: Routing) -> Tensor:
+    """E Σ_e f_e P_e: f, the share of all slots that expert e was given; P, the mean probability of it.
+
+    Fedus et al., "Switch transformers" (2022), eq. 4, with f over slots, not tokens, so that uniform routing scores 1
+    whatever K. Differentiable through P. Slots count as chosen, whether or not capacity dropped them.
+    """
+    share_E = torch.bincount(routing.expert_NK.reshape(-1), minlength=routing.experts) / routing.expert_NK.numel()
+    return routing.experts * (share_E * routing.probability_NE.mean(0)).sum()
+
+
+def importance(routing: Routing) -> Tensor:
+    """Squared coefficient of variation over experts of the sum of probabilities. Shazeer et al. (2017), eq. 6 and 7."""
+    return squared_variation(routing.probability_NE.sum(0))
+
+
+def squared_variation(amount_E: Tensor) -> Tensor:
+    """Variance over experts divided by the squared mean: 0 for equal amounts, E − 1 where one has all."""
+    mean = amount_E.mean()
+    return (amount_E - mean).square().mean() / mean.square().clamp(min=torch.finfo(amount_E.dtype).tiny)
+
+
+def z_loss(routing: Routing) -> Tensor:
+    """Mean over tokens of (log Σ_e exp logit_e)²: keeps logits small. Zoph et al., "ST-MoE" (2022), eq. 5."""
+    return torch.logsumexp(routing.logit_NE, dim=1).square().mean()
+
+
+def smooth_load(clean_NE: Tensor, noisy_NE: Tensor, spread_NE: Tensor, k: int) -> Tensor:
+    """Expected tokens per expert under fresh noise on that expert alone, (E,). Shazeer et al. (2017), appendix A.
+
+    The chance that clean_e + spread_e · N(0, 1) is among the k largest, given the noise of all others: that it exceeds
+    the k-th largest of the other noisy logits. Differentiable, unlike the count. Where k is all of them: N each.
+    """
+    experts = clean_NE.shape[1]
+    if k >= experts:
+        return clean_NE.new_full((experts,), float(len(clean_NE)))
+    largest_NK = noisy_NE.topk(k + 1, dim=1).values
+    inside_NE = noisy_NE >= largest_NK[:, k - 1 : k]
+    # Without e itself, the k-th largest is the (k+1)-th of all where e is among the k largest, else the k-th.
+    bar_NE = torch.where(inside_NE, largest_NK[:, k : k + 1], largest_NK[:, k - 1 : k])
+    chance_NE: Tensor = torch.special.ndtr((clean_NE - bar_NE) / spread_NE)
+    return chance_NE.sum(0)

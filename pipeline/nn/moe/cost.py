@@ -1,0 +1,25 @@
+"""What a mixture of experts costs: parameters and arithmetic, all of it and what one token activates.
+
+Only products of matrices count as arithmetic, a multiply-add as two, as `torch.utils.flop_counter` has it; that counter
+takes `grouped_mm` for free, so these are counted on paper, and the tests compare the two.
+"""
+
+from pipeline.nn.moe.layer import MixtureOfExperts
+
+
+def parameters(layer: MixtureOfExperts) -> int:
+    """All of them, the gate's included."""
+    return sum(weight.numel() for weight in layer.parameters())
+
+
+def activated_parameters(layer: MixtureOfExperts) -> int:
+    """Those that one token meets: the gate's and K experts'."""
+    of_one = sum(weight[0].numel() for weight in layer.experts.parameters())
+    return sum(weight.numel() for weight in layer.gate.parameters()) + layer.gate.k * of_one
+
+
+def flops(layer: MixtureOfExperts, tokens: int) -> int:
+    """Of a forward pass in evaluation, when no token is dropped: logits for all experts, and K experts per token."""
+    experts, dimensions, hidden = layer.experts.up_EDH.shape
+    outputs = layer.experts.down_EHD.shape[2]
+    return 2 * tokens * (dimensions * experts + layer.gate.k * hidden * (dimensions + outputs))

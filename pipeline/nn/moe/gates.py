@@ -1,0 +1,163 @@
+"""Gates: which experts a token goes to, and with what weight.
+
+All are one linear map to a logit per expert, a temperature, and a noise of their own on the logits; both the choice and
+the combine weights come from the same logits, noise included. Without noise (`sample` false, the default in evaluation)
+a gate is a pure function of its input and draws no random number.
+
+N: tokens, D: dimensions, E: experts, K: experts per token.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pipeline.nn.distributions import kl_to_standard_normal
+from pipeline.nn.moe.routing import Routing, combine_weights
+
+Kind = Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"]
+
+LOG_VARIANCE_RANGE = (-10.0, 4.0)
+
+
+class TopKGate(nn.Module):
+    """The K experts of the largest logits x W / temperature.
+
+    `adaptive_entropy`: a token whose normalised entropy H(p) / log E is below it takes its first expert alone, with the
+    weight it has among the K; 0 gives every token K.
+    """
+
+    def __init__(
+        self, dimensions: int, experts: int, k: int, temperature: float = 1.0, adaptive_entropy: float = 0.0
+    ) -> None:
+        """ValueError where k is not from 1 to `experts`, or the temperature is not above 0."""
+        super().__init__()
+        if not 1 <= k <= experts:
+            raise ValueError(f"a token cannot choose {k} of {experts} experts")
+        if not temperature > 0:
+            raise ValueError(f"temperature {temperature} is not above 0")
+        self.k, self.temperature, self.adaptive_entropy = k, temperature, adaptive_entropy
+        self.logits = nn.Linear(dimensions, experts, bias=False)
+        # The bias of bias-only balancing: it moves the choice, never a weight or a gradient.
+        self.choice_bias_E: Tensor
+        self.register_buffer("choice_bias_E", torch.zeros(experts))
+
+    def forward(self, x_ND: Tensor, generator: torch.Generator | None = None, sample: bool | None = None) -> Routing:
+        """Route. `sample`: whether the logits get their noise; None: while training only."""
+        sample = self.training if sample is None else sample
+        logit_NE, divergence = self.noisy_logits(x_ND, generator) if sample else (self.clean_logits(x_ND), None)
+        logit_NE = logit_NE / self.temperature
+        expert_NK = (logit_NE.detach() + self.choice_bias_E).topk(self.k, dim=1).indices
+        probability_NE = torch.softmax(logit_NE, dim=1)
+        weight_NK = combine_weights(logit_NE, expert_NK)
+        kept_NK = torch.ones_like(expert_NK, dtype=torch.bool)
+        if self.adaptive_entropy > 0 and self.k > 1:
+            entropy_N = normalised_entropy(probability_NE.detach())
+            kept_NK[:, 1:] = (entropy_N >= self.adaptive_entropy)[:, None]
+            weight_NK = weight_NK * kept_NK
+        if divergence is None:
+            divergence = logit_NE.new_zeros(())
+        return Routing(expert_NK, weight_NK, kept_NK, probability_NE, logit_NE, divergence)
+
+    def clean_logits(self, x_ND: Tensor) -> Tensor:
+        """Logits without noise, (N, E), before the temperature."""
+        logit_NE: Tensor = self.logits(x_ND)
+        return logit_NE
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
+        """Logits with this gate's noise, and the divergence it costs, if any."""
+        return self.clean_logits(x_ND), None
+
+    @torch.no_grad()
+    def rebalance(self, load_E: Tensor, rate: float) -> None:
+        """Bias-only balancing: raise the bias of experts with less than the mean load by `rate`, lower the others'.
+
+        Wang et al., "Auxiliary-loss-free load balancing" (2024). No gradient of any loss is disturbed by it.
+        """
+        self.choice_bias_E += rate * torch.sign(load_E.float().mean() - load_E)
+
+
+class NoisyTopKGate(TopKGate):
+    """Adds N(0, 1) · softplus(x W_noise) to each logit. Shazeer et al. (2017), eq. 3 to 5."""
+
+    def __init__(
+        self, dimensions: int, experts: int, k: int, temperature: float = 1.0, adaptive_entropy: float = 0.0
+    ) -> None:
+        super().__init__(dimensions, experts, k, temperature, adaptive_entropy)
+        self.noise = nn.Linear(dimensions, experts, bias=False)
+        nn.init.zeros_(self.noise.weight)
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+        """As above."""
+        clean_NE = self.clean_logits(x_ND)
+        return clean_NE + normal_like(clean_NE, generator) * self.spread(x_ND), None
+
+    def spread(self, x_ND: Tensor) -> Tensor:
+        """Standard deviation of the noise of each logit, (N, E)."""
+        return softplus(self.noise(x_ND))
+
+
+class GumbelTopKGate(TopKGate):
+    """Adds Gumbel noise, so that the K are a sample without replacement from softmax(logits). Kool et al. (2019)."""
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+        """As above; scaled with the temperature, which then sharpens the distribution that is sampled."""
+        clean_NE = self.clean_logits(x_ND)
+        exponential_NE = torch.empty_like(clean_NE).exponential_(generator=generator)
+        smallest = torch.finfo(clean_NE.dtype).tiny
+        return clean_NE - self.temperature * exponential_NE.clamp(min=smallest).log(), None
+
+
+class DropoutGate(TopKGate):
+    """Monte-Carlo dropout of the gate's input: a sample of routes (Gal and Ghahramani, 2016)."""
+
+    RATE = 0.1
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+        """As above."""
+        kept_ND = torch.rand(x_ND.shape, generator=generator, device=x_ND.device) >= self.RATE
+        return self.clean_logits(x_ND * kept_ND / (1 - self.RATE)), None
+
+
+class VariationalGate(TopKGate):
+    """Logits are Gaussian, N(x W, exp(x W_σ)), with the prior N(0, I), whose KL divergence is part of the loss."""
+
+    def __init__(
+        self, dimensions: int, experts: int, k: int, temperature: float = 1.0, adaptive_entropy: float = 0.0
+    ) -> None:
+        super().__init__(dimensions, experts, k, temperature, adaptive_entropy)
+        self.log_variance = nn.Linear(dimensions, experts)
+        nn.init.zeros_(self.log_variance.weight)
+        nn.init.constant_(self.log_variance.bias, -2.0)
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+        """As above."""
+        mean_NE = self.clean_logits(x_ND)
+        log_variance_NE = self.log_variance(x_ND).clamp(*LOG_VARIANCE_RANGE)
+        sampled_NE = mean_NE + normal_like(mean_NE, generator) * (0.5 * log_variance_NE).exp()
+        return sampled_NE, kl_to_standard_normal(mean_NE, log_variance_NE).mean()
+
+
+GATES: dict[str, type[TopKGate]] = {
+    "top_k": TopKGate,
+    "noisy_top_k": NoisyTopKGate,
+    "gumbel_top_k": GumbelTopKGate,
+    "dropout": DropoutGate,
+    "variational": VariationalGate,
+}
+
+
+def normalised_entropy(probability_NE: Tensor) -> Tensor:
+    """H(p) / log E of each token, (N,): 0 where one expert is certain, 1 where all are alike."""
+    experts = probability_NE.shape[1]
+    if experts == 1:
+        return torch.zeros(len(probability_NE), device=probability_NE.device)
+    entropy_N: Tensor = torch.special.entr(probability_NE).sum(1)
+    return entropy_N / math.log(experts)
+
+
+def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A sample of N(0, I) of the shape of x."""
+    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

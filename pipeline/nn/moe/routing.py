@@ -1,0 +1,65 @@
+"""Where each token goes: what a gate decides and a dispatch carries out.
+
+N: tokens, E: experts, K: experts per token.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+
+class Routing(NamedTuple):
+    """A gate's decision for N tokens.
+
+    The weight of a slot that carries no token (dropped for capacity, or not needed by a token that takes fewer experts)
+    is exactly zero, and `kept_NK` says so; its expert is a placeholder.
+    """
+
+    expert_NK: Tensor  # int64: the chosen experts, the most probable first
+    weight_NK: Tensor  # of the experts' outputs in the token's; see `combine_weights`
+    kept_NK: Tensor  # bool
+    probability_NE: Tensor  # softmax of the logits the choice was made by
+    logit_NE: Tensor  # those logits, noise included
+    divergence: Tensor  # KL of a stochastic gate from its prior, mean over tokens, in nats; 0 for others
+
+    @property
+    def experts(self) -> int:
+        """How many experts there are."""
+        return self.logit_NE.shape[1]
+
+    def load_E(self) -> Tensor:
+        """Tokens carried to each expert, (E,) int64."""
+        return torch.bincount(self.expert_NK[self.kept_NK], minlength=self.experts)
+
+    def dropped(self) -> Tensor:
+        """Slots that the gate filled and capacity emptied: see `within_capacity`."""
+        return (~self.kept_NK).sum()
+
+
+def combine_weights(logit_NE: Tensor, expert_NK: Tensor) -> Tensor:
+    """Weights of the chosen experts, (N, K), from the logits that chose them.
+
+    Two or more: the softmax over the chosen, so a row sums to 1 (Shazeer et al., 2017). One: its probability among all
+    experts (Fedus et al., "Switch transformers", 2022), since a softmax over one is 1 whatever the logit, and the loss
+    of the task would never reach the gate.
+    """
+    if expert_NK.shape[1] == 1:
+        return torch.softmax(logit_NE, dim=1).gather(1, expert_NK)
+    return torch.softmax(logit_NE.gather(1, expert_NK), dim=1)
+
+
+def within_capacity(routing: Routing, capacity: int) -> Routing:
+    """At most `capacity` slots for each expert; the rest are dropped and contribute exactly zero.
+
+    Places are given in order of rank first (every token's first choice before any second choice), then of position, as
+    in GShard (Lepikhin et al., 2021). Weights of the kept are not rescaled.
+    """
+    tokens, ranks = routing.expert_NK.shape
+    by_rank = routing.expert_NK.T.reshape(-1)  # (K N)
+    kept_by_rank = routing.kept_NK.T.reshape(-1)
+    taken_E = one_hot(by_rank, routing.experts) * kept_by_rank[:, None]
+    place = (taken_E.cumsum(0).gather(1, by_rank[:, None])[:, 0] - 1).clamp(min=0)
+    kept_NK = (kept_by_rank & (place < capacity)).view(ranks, tokens).T
+    return routing._replace(kept_NK=kept_NK, weight_NK=routing.weight_NK * kept_NK)
