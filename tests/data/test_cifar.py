@@ -1,0 +1,105 @@
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from pipeline.data.cifar import read_cifar
+from pipeline.errors import ExpectedError
+
+RECORD = 3072
+
+
+def records(labels, seed=0, coarse=None):
+    random = np.random.default_rng(seed)
+    columns = [np.asarray(column, np.uint8)[:, None] for column in ([coarse] if coarse else []) + [labels]]
+    return np.concatenate([*columns, random.integers(0, 256, (len(labels), RECORD), np.uint8)], axis=1)
+
+
+def archive(path, files, links=()):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(info)
+    return path
+
+
+def cifar10(tmp_path, **changes):
+    files = {
+        "c/batches.meta.txt": b"plane\ncar\nbird\n\n",
+        "c/data_batch_1.bin": records([0, 1]).tobytes(),
+        "c/data_batch_2.bin": records([2], 1).tobytes(),
+        "c/test_batch.bin": records([1, 0, 2], 2).tobytes(),
+    } | {name.replace("__", "/").replace("_bin", ".bin"): content for name, content in changes.items()}
+    return archive(tmp_path / "cifar.tar.gz", {name: content for name, content in files.items() if content is not None})
+
+
+def test_reads_both_splits_channel_major(tmp_path):
+    source = read_cifar(cifar10(tmp_path))
+    assert source.classes == ["plane", "car", "bird"]
+    train, test = source.splits["train"], source.splits["test"]
+    assert train.label_N.tolist() == [0, 1, 2]
+    assert test.label_N.tolist() == [1, 0, 2]
+    assert train.picture_NHWC.shape == (3, 32, 32, 3)
+    first = records([0, 1])[0, 1:].reshape(3, 32, 32)
+    for channel in range(3):
+        np.testing.assert_array_equal(train.picture_NHWC[0, :, :, channel], first[channel])
+
+
+def test_the_class_of_cifar_100_is_the_fine_label(tmp_path):
+    path = archive(
+        tmp_path / "c.tar.gz",
+        {
+            "c/fine_label_names.txt": b"a\nb\nc\n",
+            "c/coarse_label_names.txt": b"x\n",
+            "c/train.bin": records([2, 0], coarse=[9, 9]).tobytes(),
+            "c/test.bin": records([1], coarse=[9]).tobytes(),
+        },
+    )
+    source = read_cifar(path)
+    assert source.splits["train"].label_N.tolist() == [2, 0]
+    assert source.classes == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"c__test_batch_bin": records([1]).tobytes()[:-1]},
+            r"test_batch.bin .* 3,072 bytes, not .* the 3,073 of",
+        ),
+        ({"c__test_batch_bin": b""}, r"0 bytes"),
+        ({"c__test_batch_bin": None}, r"no .bin file of the test split"),
+        ({"c__data_batch_2_bin": records([7]).tobytes()}, r"picture 2 of the train split .* label 7.* names 3 classes"),
+        ({"c/batches.meta.txt": None}, r"no batches.meta.txt or fine_label_names.txt"),
+        ({"../../etc/evil.bin": b"x"}, r"leaves its folder"),
+        ({"/etc/evil.bin": b"x"}, r"leaves its folder"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_message(tmp_path, changes, message):
+    with pytest.raises(ExpectedError, match=message):
+        read_cifar(cifar10(tmp_path, **changes))
+
+
+def test_links_are_not_followed(tmp_path):
+    path = archive(tmp_path / "c.tar.gz", {}, links=["c/batches.meta.txt"])
+    with pytest.raises(ExpectedError, match="link"):
+        read_cifar(path)
+
+
+def test_files_that_are_no_archives(tmp_path):
+    text = tmp_path / "a.tar.gz"
+    text.write_text("no archive")
+    with pytest.raises(ExpectedError, match="cannot be read as a tar archive"):
+        read_cifar(text)
+    whole = cifar10(tmp_path).read_bytes()
+    text.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ExpectedError, match="cannot be read as a tar archive"):
+        read_cifar(text)
+    with pytest.raises(ExpectedError, match="there is no file"):
+        read_cifar(tmp_path / "none.tar.gz")
