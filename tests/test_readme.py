@@ -119,7 +119,7 @@ def fetch_when_up(url: str, server: "subprocess.Popen[bytes]") -> bytes:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return bytes(answer.read())
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, or not answering yet: URLError and timeouts are such
             try:
                 server.wait(0.5)
             except subprocess.TimeoutExpired:
