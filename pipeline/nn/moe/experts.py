@@ -20,7 +20,7 @@ from pipeline.nn.moe.routing import Routing
 Dispatch = Literal["auto", "grouped", "padded", "loop"]
 
 _ALIGNMENT = 16  # bytes: what grouped_mm asks of a row
-_PADDED_BELOW = 256  # slots, up to which a batched product is faster: measured by benchmarks/moe.py
+_PADDED_BELOW = 256  # slots, taken to be few; no benchmark has placed the line yet
 
 
 class Slots(NamedTuple):

@@ -8,16 +8,12 @@ N: tokens, D: dimensions, E: experts, K: experts per token.
 """
 
 import math
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pipeline.nn.distributions import kl_to_standard_normal
 from pipeline.nn.moe.routing import Routing, combine_weights
-
-Kind = Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"]
 
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 

@@ -34,7 +34,7 @@ class Routing(NamedTuple):
         return torch.bincount(self.expert_NK[self.kept_NK], minlength=self.experts)
 
     def dropped(self) -> Tensor:
-        """Slots that the gate filled and capacity emptied: see `within_capacity`."""
+        """Slots that carry no token: for want of capacity, or since a token took fewer experts than K."""
         return (~self.kept_NK).sum()
 
 
