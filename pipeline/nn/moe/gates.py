@@ -8,6 +8,7 @@ N: tokens, D: dimensions, E: experts, K: experts per token.
 """
 
 import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
