@@ -1,6 +1,8 @@
 """The code a stage's result depends on: all that its module imports inside this project, by reading the source.
 
-A stage that lists less keeps stale results; one that lists more runs for nothing.
+A stage that lists less keeps stale results; one that lists more runs for nothing. The keys of a `foreach` stage share
+one list in dvc.yaml, since DVC interpolates no lists: it holds what any of them imports. So an edit may run a key for
+nothing; its result is the same, and no stage after it runs.
 """
 
 import ast
@@ -39,18 +41,19 @@ def is_code(path: str) -> bool:
     return path.split("/")[0] in CODE_FOLDERS or path.endswith(".py")
 
 
-def compare(stage: Stage) -> Difference:
-    """What dvc.yaml lists as a stage's code against what the stage imports.
+def compare(stage: Stage, group: Iterable[Stage] = ()) -> Difference:
+    """What dvc.yaml lists as a stage's code against what the stage, or another key of its `foreach` group, imports.
 
     A folder stands for all files in it, and is superfluous as soon as one of them is not imported.
     """
     needed = stage_closure(stage.command)
+    by_any = needed.union(*(stage_closure(other.command) for other in group))
     listed = {path: _files_of(path) for path in stage.deps if path.split("/")[0] in CODE_FOLDERS}
     covered = set().union(*listed.values())
     return Difference(
         stage.address,
         tuple(sorted(needed - covered)),
-        tuple(sorted(path for path, files in listed.items() if not files or not files <= needed)),
+        tuple(sorted(path for path, files in listed.items() if not files or not files <= by_any)),
     )
 
 

@@ -1,39 +1,38 @@
 """Bring the code deps of dvc.yaml in step with the imports, its comments and layout kept."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from workflow.closure import CODE_FOLDERS, Difference, compare
+from workflow.closure import CODE_FOLDERS, Difference, compare, stage_closure
 from workflow.dag import Stage
 
 
 def differences(stages: Iterable[Stage]) -> list[Difference]:
-    """The stages whose code deps differ from their imports."""
-    compared = [compare(stage) for stage in stages if stage.command.startswith("python -m ")]
+    """The stages whose code deps differ from their imports, or from those of all keys of their group."""
+    groups = _groups(stages)
+    compared = [compare(stage, group) for group in groups.values() for stage in group]
     return [difference for difference in compared if difference.missing or difference.superfluous]
 
 
 def rewrite(stages: Iterable[Stage]) -> bool:
     """Correct dvc.yaml; whether it changed.
 
-    In a `foreach` stage a path that holds the key is written with `${key}`; a file that only some of the keys need
-    cannot be written there (DVC does not interpolate lists), so it is left for `differences` to report.
+    In a `foreach` stage a path that holds the key is written with `${key}` where every key imports its own; any other
+    file stands there for all keys as soon as one of them imports it.
     """
     path = Path("dvc.yaml")
     before = path.read_text(encoding="utf-8")
     yaml = _layout()
     content = yaml.load(before)
-    by_name: dict[str, list[Difference]] = {}
-    for difference in differences(stages):
-        by_name.setdefault(difference.address.split("@")[0], []).append(difference)
-    for name, found in by_name.items():
+    for name, group in _groups(stages).items():
         entry = content["stages"][name]
-        keys = list(entry["foreach"]) if "foreach" in entry else []
-        _correct((entry["do"] if keys else entry)["deps"], found, keys)
+        needed = {stage.address.partition("@")[2]: stage_closure(stage.command) for stage in group}
+        keyed = "foreach" in entry
+        _correct((entry["do"] if keyed else entry)["deps"], _written(needed) if keyed else needed[""])
     after = io.StringIO()
     yaml.dump(content, after)
     if after.getvalue() == before:
@@ -42,33 +41,47 @@ def rewrite(stages: Iterable[Stage]) -> bool:
     return True
 
 
-def _correct(deps: Any, found: list[Difference], keys: list[str]) -> None:
-    """Edit a stage's list of deps in place: what all its keys lack comes in, what none of them needs goes."""
-    count = max(len(keys), 1)
-    for path in _shared(((d.address, d.superfluous) for d in found), count):
-        if path in deps:
-            deps.remove(path)
-    for path in sorted(_shared(((d.address, d.missing) for d in found), count)):
-        if path not in deps:
-            deps.insert(_place(deps, path), path)
+def _groups(stages: Iterable[Stage]) -> dict[str, list[Stage]]:
+    """The stages that are code of this project, by their name without the key."""
+    groups: dict[str, list[Stage]] = {}
+    for stage in stages:
+        if stage.command.startswith("python -m "):
+            groups.setdefault(stage.address.partition("@")[0], []).append(stage)
+    return groups
 
 
-def _shared(paths: Iterable[tuple[str, tuple[str, ...]]], count: int) -> set[str]:
-    """Paths, written with `${key}`, that occur for all `count` keys."""
-    occurrences: dict[str, int] = {}
-    for address, listed in paths:
-        key = address.partition("@")[2]
-        for path in {_with_key(path, key) for path in listed}:
-            occurrences[path] = occurrences.get(path, 0) + 1
-    return {path for path, times in occurrences.items() if times == count}
+def _written(needed: Mapping[str, set[str]]) -> set[str]:
+    """The files that any key imports, with `${key}` where every key imports its own."""
+    written: set[str] = set()
+    for key, files in needed.items():
+        for path in files:
+            template = _with_key(path, key)
+            of_all = all(template.replace("${key}", other) in of_other for other, of_other in needed.items())
+            written.add(template if of_all else path)
+    return written
 
 
 def _with_key(path: str, key: str) -> str:
-    """The path with the key, where it is a folder or a file's stem, replaced by `${key}`."""
-    if not key:
-        return path
-    parts = path.split("/")
-    return "/".join(part.replace(key, "${key}", 1) if part.split(".")[0] == key else part for part in parts)
+    """The path with `${key}` for the key: a folder, a file's stem, or the end of one after an underscore."""
+    *folders, file = path.split("/")
+    stem, dot, suffix = file.partition(".")
+    folders = ["${key}" if folder == key else folder for folder in folders]
+    if stem == key or stem.endswith(f"_{key}"):
+        stem = stem.removesuffix(key) + "${key}"
+    return "/".join([*folders, stem + dot + suffix])
+
+
+def _correct(deps: Any, wanted: set[str]) -> None:
+    """Edit a stage's list of deps in place: what it lacks comes in, what is no longer wanted goes; folders stay."""
+    listed = [str(dep) for dep in deps if str(dep).split("/")[0] in CODE_FOLDERS]
+    folders = [dep for dep in listed if Path(dep).is_dir()]
+    for dep in listed:
+        inside = {path for path in wanted if path.startswith(f"{dep}/")} if dep in folders else set()
+        if dep not in wanted and not inside:
+            deps.remove(dep)
+    for path in sorted(wanted - set(listed)):
+        if not any(path.startswith(f"{folder}/") for folder in folders):
+            deps.insert(_place(deps, path), path)
 
 
 def _place(deps: Any, path: str) -> int:

@@ -144,13 +144,26 @@ def test_dvc_yaml_is_corrected_with_its_comments_kept(project: Path) -> None:
     assert not rewrite(read_stages())
 
 
-def test_what_only_one_key_needs_is_left_to_be_reported(project: Path) -> None:
-    write(load____main__="", load__cells="import pipeline.a", load__images="", a="", stage="")
+def test_what_one_key_needs_is_listed_for_all(project: Path) -> None:
+    write(load____main__="", load__cells="import pipeline.a, pipeline.read_cells, pipeline.of_cells", stage="")
+    write(load__images="import pipeline.read_images", a="", read_cells="", read_images="", of_cells="")
     two_keys = DVC_YAML.replace("    do:", '      images:\n        source: "b.csv"\n    do:').replace("data/cells", "x")
     (project / "dvc.yaml").write_text(two_keys)
-    rewrite(read_stages())
-    (left,) = [found for found in differences(read_stages()) if found.address.startswith("load")]
-    assert (left.address, left.missing) == ("load@cells", ("pipeline/a.py",))
+    assert rewrite(read_stages())
+    assert differences(read_stages()) == []
+    deps = (project / "dvc.yaml").read_text().split("deps:")[1].split("outs:")[0].split()
+    assert deps[3::2] == [
+        "pipeline/a.py",
+        "pipeline/load/${key}.py",
+        "pipeline/load/__main__.py",
+        "pipeline/of_cells.py",
+        "pipeline/read_${key}.py",
+    ]
+    for name in ("a", "of_cells"):
+        Path(f"pipeline/{name}.py").write_text("")
+    write(load__cells="import pipeline.read_cells")
+    superfluous = {path for found in differences(read_stages()) for path in found.superfluous}
+    assert superfluous == {"pipeline/a.py", "pipeline/of_cells.py"}
 
 
 def test_dvc_yaml_lists_each_stages_code_no_less_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
