@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -71,6 +72,30 @@ def run_keyed_stage(package: str) -> NoReturn:
             raise ExpectedError(f"{package} takes one of {', '.join(known)}; got {given}")
         module = importlib.import_module(f"{package}.{keys[0]}")
         module.run(_settings(module.SECTION))
+
+    guarded(action, debug)
+
+
+def run_point_stage(section: str, run: Callable[[Any, str], None]) -> NoReturn:
+    """Entry of a stage that exists once per point of a sweep, whose points are the keys of `section`'s `points`.
+
+    The point is the one argument, or, where DVC started the stage, what follows @ in the stage's name. DVC would put it
+    into a command unquoted, and it comes from params.yaml.
+    """
+    follow_engine()
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    given = [argument for argument in arguments if argument != "--debug"]
+
+    def action() -> None:
+        settings = _settings(section)
+        names = given or [os.environ.get("DVC_STAGE", "").partition("@")[2]]
+        if len(names) != 1 or names[0] not in settings.points:
+            raise ExpectedError(
+                f"this stage takes one point of {section}.points: {', '.join(settings.points)}; got "
+                f"{' '.join(names) or 'nothing'}"
+            )
+        run(settings, names[0])
 
     guarded(action, debug)
 

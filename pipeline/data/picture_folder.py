@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.data.pictures import SPLITS, Pictures, PictureSource
+from pipeline.data.pictures import SPLITS, Pictures, PictureSource, split_by_class
 from pipeline.errors import ExpectedError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -35,14 +35,12 @@ def read_picture_folder(folder: Path, size: int, seed: int = 0) -> PictureSource
         return PictureSource(splits, names["train"])
     classes = _classes(folder)
     whole = _read(folder, classes, size)
-    random = np.random.default_rng(seed)
-    rows_of = [random.permutation(np.flatnonzero(whole.label_N == code)) for code in range(len(classes))]
-    few = [name for name, rows in zip(classes, rows_of, strict=True) if len(rows) < 2]
-    if few:
-        raise ExpectedError(f"{folder}: class {few[0]!r} has one picture; a training and a test set need one each")
-    test = np.sort(np.concatenate([rows[: max(1, round(TEST_SHARE * len(rows)))] for rows in rows_of]))
-    train = np.setdiff1d(np.arange(len(whole.label_N)), test)
-    return PictureSource({"train": whole.select(train), "test": whole.select(test)}, classes)
+    count = np.bincount(whole.label_N, minlength=len(classes))
+    if count.min() < 2:
+        few = classes[int(count.argmin())]
+        raise ExpectedError(f"{folder}: class {few!r} has one picture; a training and a test set need one each")
+    train, test = split_by_class(whole, TEST_SHARE, seed)
+    return PictureSource({"train": train, "test": test}, classes)
 
 
 def _classes(folder: Path) -> list[str]:

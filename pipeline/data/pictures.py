@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 SPLITS = ("train", "test")
 
@@ -28,6 +29,38 @@ class PictureSource(NamedTuple):
 
     splits: dict[str, Pictures]
     classes: list[str]
+
+
+def split_by_class(whole: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
+    """All but a share of every class, and that share, at random; rows of both in their old order.
+
+    Of a class of two or more, both parts have at least one.
+    """
+    random = np.random.default_rng(seed)
+    taken = []
+    for label in np.unique(whole.label_N):
+        rows = random.permutation(np.flatnonzero(whole.label_N == label))
+        taken.append(rows[: min(max(1, round(share * len(rows))), len(rows) - 1)])
+    chosen = np.sort(np.concatenate(taken))
+    return whole.select(np.setdiff1d(np.arange(len(whole.label_N)), chosen)), whole.select(chosen)
+
+
+def fitted(picture_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Pictures brought to another (H, W, C): the mean or a bilinear blend of what a pixel covers; grey from luminance.
+
+    ITU-R BT.601 luminance, as Pillow has it.
+    """
+    if picture_NHWC.shape[1:] == shape:
+        return picture_NHWC
+    height, width, channels = shape
+    smaller = height <= picture_NHWC.shape[1] and width <= picture_NHWC.shape[2]
+    how = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
+    fitted_NHWC = np.empty((len(picture_NHWC), *shape), np.uint8)
+    for one, into in zip(picture_NHWC, fitted_NHWC, strict=True):
+        image = Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one)
+        image = image.convert("L" if channels == 1 else "RGB").resize((width, height), how)
+        into[:] = np.asarray(image).reshape(shape)
+    return fitted_NHWC
 
 
 def write_pictures(folder: Path, pictures: Pictures) -> None:

@@ -54,7 +54,7 @@ def reliability(logit_NC: Array, label_N: Labels, bins: int = BINS) -> Bins:
     """
     probability_NC = probabilities(logit_NC)
     confidence_N, right_N = probability_NC.max(1), logit_NC.argmax(1) == label_N
-    return _binned(confidence_N, right_N, _equal_width(confidence_N, bins), bins)
+    return _binned(confidence_N, right_N, equal_width(confidence_N, bins), bins)
 
 
 def expected_calibration_error(logit_NC: Array, label_N: Labels, bins: int = BINS) -> float:
@@ -82,7 +82,7 @@ def classwise_calibration_error(logit_NC: Array, label_N: Labels, bins: int = BI
     """
     probability_NC = probabilities(logit_NC)
     errors = [
-        _binned(p_N, label_N == c, _equal_width(p_N, bins), bins).error() for c, p_N in enumerate(probability_NC.T)
+        _binned(p_N, label_N == c, equal_width(p_N, bins), bins).error() for c, p_N in enumerate(probability_NC.T)
     ]
     return float(np.mean(errors))
 
@@ -93,7 +93,8 @@ def probabilities(logit_NC: Array) -> Array:
     return found
 
 
-def _equal_width(p_N: Array, bins: int) -> Labels:
+def equal_width(p_N: Array, bins: int) -> Labels:
+    """The bin of each probability, (N,): see `reliability`."""
     # The edges themselves, not p · bins, decide: 0.6 · 15 is more than 9 in floating point.
     edges = np.arange(1, bins) / bins
     return np.searchsorted(edges, p_N, side="left").astype(np.int64)

@@ -1,10 +1,11 @@
 """ResNet-18 for small pictures (He et al., 2016; the stem of its CIFAR variants), and its sparse twin.
 
-B: pictures, C: channels, H, W: pixels, D: features, K: classes.
+B: pictures, C: channels, H, W: pixels, D: features, K: classes, N: tokens.
 
 The stem is a 3x3 convolution of stride 1 without pooling, so that 32x32 pixels stay 32x32 in the first stage. `width`
-is that of the first stage; 64 is ResNet-18 itself. The twins differ in one place only, a feed-forward network of D
-features between the pooled features and the classifier: dense, or a mixture of experts of as many parameters.
+is that of the first stage; 64 is ResNet-18 itself. The twins differ in one feed-forward network only, beside a residual
+connection: dense, or a mixture of experts of as many parameters. Its place is the `head`, between the pooled features
+and the classifier, where a token is a picture; or a `block` before the last stage, where each position is a token.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from pipeline.nn.moe.routing import Routing
 STAGES = (1, 2, 4, 8)  # widths in units of the first
 BLOCKS = 2  # of each stage
 
-Head = Literal["linear", "dense", "experts"]
+Network = Literal["none", "dense", "experts"]
+Place = Literal["head", "block"]
 
 
 class Classified(NamedTuple):
@@ -51,10 +53,9 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Stem, four stages of two blocks, pooled features, a head and a linear classifier.
+    """Stem, four stages of two blocks, a feed-forward network of `hidden` units, and a linear classifier.
 
-    head: `linear`, the classifier alone; `dense`, a feed-forward network of `hidden` units before it, beside a residual
-    connection; `experts`, a mixture of `experts` in its place, `k` per picture, with the options of `MixtureOfExperts`.
+    network: `none`; `dense`; `experts`, a mixture with the options of `MixtureOfExperts` in `mixture`.
     mean, deviation: of the training pictures' channels, in [0, 1].
     """
 
@@ -63,7 +64,8 @@ class ResNet18(nn.Module):
         channels: int,
         classes: int,
         width: int,
-        head: Head = "linear",
+        network: Network = "none",
+        place: Place = "head",
         hidden: int = 0,
         mean: Sequence[float] = (),
         deviation: Sequence[float] = (),
@@ -74,7 +76,8 @@ class ResNet18(nn.Module):
             "channels": channels,
             "classes": classes,
             "width": width,
-            "head": head,
+            "network": network,
+            "place": place,
             "hidden": hidden,
             "mean": list(mean),
             "deviation": list(deviation),
@@ -86,21 +89,22 @@ class ResNet18(nn.Module):
         self.register_buffer("deviation_C11", torch.tensor(list(deviation) or [1.0] * channels)[:, None, None])
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
-        self.blocks = nn.Sequential()
+        self.stages = nn.ModuleList()
         inputs = width
         for stage, factor in enumerate(STAGES):
-            for block in range(BLOCKS):
-                self.blocks.append(BasicBlock(inputs, width * factor, 2 if stage > 0 and block == 0 else 1))
-                inputs = width * factor
-        features = inputs
+            first = BasicBlock(inputs, width * factor, 2 if stage > 0 else 1)
+            inputs = width * factor
+            self.stages.append(nn.Sequential(first, *(BasicBlock(inputs, inputs, 1) for _ in range(BLOCKS - 1))))
+        self.place = place
+        dimensions = width * STAGES[-1 if place == "head" else -2]
         self.dense = self.mixture = None
-        if head != "linear":
-            self.head_norm = nn.LayerNorm(features)
-        if head == "dense":
-            self.dense = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, features))
-        elif head == "experts":
-            self.mixture = MixtureOfExperts(features, hidden, **(mixture or {}))
-        self.classifier = nn.Linear(features, classes)
+        if network != "none":
+            self.network_norm = nn.LayerNorm(dimensions)
+        if network == "dense":
+            self.dense = nn.Sequential(nn.Linear(dimensions, hidden), nn.GELU(), nn.Linear(hidden, dimensions))
+        elif network == "experts":
+            self.mixture = MixtureOfExperts(dimensions, hidden, **(mixture or {}))
+        self.classifier = nn.Linear(inputs, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -109,22 +113,45 @@ class ResNet18(nn.Module):
         self, x_BCHW: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
         """Logits of pictures in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
-        return self.classify(self.features(x_BCHW), generator, sample)
+        return self.classify(self.trunk(x_BCHW), generator, sample)
 
-    def features(self, x_BCHW: Tensor) -> Tensor:
-        """Pooled features, (B, D)."""
-        normalised_BCHW = (x_BCHW - self.mean_C11) / self.deviation_C11
-        mapped_BDHW: Tensor = self.blocks(relu(self.stem_norm(self.stem(normalised_BCHW))))
-        return mapped_BDHW.mean(dim=(2, 3))
+    def trunk(self, x_BCHW: Tensor) -> Tensor:
+        """What comes before the feed-forward network: pooled features (B, D), or those of positions (B, D, H, W)."""
+        mapped_BDHW = (x_BCHW - self.mean_C11) / self.deviation_C11
+        mapped_BDHW = relu(self.stem_norm(self.stem(mapped_BDHW)))
+        for stage in self.stages[:-1]:
+            mapped_BDHW = stage(mapped_BDHW)
+        return self._last_stage(mapped_BDHW) if self.place == "head" else mapped_BDHW
 
     def classify(
-        self, feature_BD: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
+        self, trunk: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits of pooled features: many routes of one picture share its features."""
-        routing = None
+        """Logits from what `trunk` made: many routes of one picture share it."""
+        if self.place == "head":
+            feature_BD, routing = self._fed_forward(trunk, generator, sample)
+            return Classified(self.classifier(feature_BD), routing)
+        positions_BHWD = trunk.permute(0, 2, 3, 1)
+        feature_ND, routing = self._fed_forward(positions_BHWD.flatten(0, 2), generator, sample)
+        mapped_BDHW = feature_ND.view(positions_BHWD.shape).permute(0, 3, 1, 2)
+        return Classified(self.classifier(self._last_stage(mapped_BDHW)), routing)
+
+    def tokens(self, height: int, width: int) -> int:
+        """Of one picture of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
+        if self.place == "head":
+            return 1
+        stride = STAGES[-2]
+        return -(-height // stride) * -(-width // stride)
+
+    def _fed_forward(
+        self, x_ND: Tensor, generator: torch.Generator | None, sample: bool | None
+    ) -> tuple[Tensor, Routing | None]:
         if self.dense is not None:
-            feature_BD = feature_BD + self.dense(self.head_norm(feature_BD))
-        elif self.mixture is not None:
-            y_BD, routing = self.mixture(self.head_norm(feature_BD), generator, sample)
-            feature_BD = feature_BD + y_BD
-        return Classified(self.classifier(feature_BD), routing)
+            return x_ND + self.dense(self.network_norm(x_ND)), None
+        if self.mixture is not None:
+            y_ND, routing = self.mixture(self.network_norm(x_ND), generator, sample)
+            return x_ND + y_ND, routing
+        return x_ND, None
+
+    def _last_stage(self, mapped_BDHW: Tensor) -> Tensor:
+        pooled_BD: Tensor = self.stages[-1](mapped_BDHW).mean(dim=(2, 3))
+        return pooled_BD

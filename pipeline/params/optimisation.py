@@ -1,8 +1,8 @@
 """What the sections of all training stages share."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.params.section import Count, Device, NotNegative, Positive, Section, Whole
 
@@ -10,7 +10,11 @@ from pipeline.params.section import Count, Device, NotNegative, Positive, Sectio
 class Optimisation(Section):
     """What every training stage sets for the fit loop."""
 
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     learning_rate: Positive
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: Whole = 0
     weight_decay: NotNegative
     gradient_clip: Positive
     batch_size: Count
@@ -20,3 +24,11 @@ class Optimisation(Section):
     seed: Whole
     threads: Count
     device: Device
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if self.warmup_epochs and self.schedule == "constant":
+            raise ValueError("warmup_epochs needs schedule: cosine")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be fewer than epochs ({self.epochs})")
+        return self

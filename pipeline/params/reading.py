@@ -88,9 +88,9 @@ def _describe(problem: Any, schema: type[Section]) -> str:
 def _known_keys(schema: type[Section], location: list[Any]) -> set[str]:
     current: Any = schema
     for part in location:
-        if isinstance(part, int):
-            continue
-        current = _section_of(current.model_fields[part].annotation)
+        # What is neither names an entry of a list or of a dictionary of sections.
+        if part in current.model_fields:
+            current = _section_of(current.model_fields[part].annotation)
     return set(current.model_fields)
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.params.evaluate_perturbation import EvaluatePerturbation
 from pipeline.params.flow import Flow
+from pipeline.params.ingest_images import IngestImages
+from pipeline.params.ingest_other_images import IngestOtherImages
 from pipeline.params.ingest_perturbation import IngestPerturbation
+from pipeline.params.moe import Moe
 from pipeline.params.preprocess_perturbation import PreprocessPerturbation
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report
@@ -16,6 +19,8 @@ from pipeline.params.vae import Vae
 
 class Ingest(Section):
     perturbation: IngestPerturbation
+    images: IngestImages
+    other_images: IngestOtherImages
 
 
 class Preprocess(Section):
@@ -34,6 +39,7 @@ class Params(Section):
     vae: Vae
     flow: Flow
     evaluate: Evaluate
+    moe: Moe
     report: Report
     track: Track
 

@@ -6,7 +6,7 @@ the loss is the module's forward.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curve
 from pipeline.training.determinism import Purpose, torch_generator
+from pipeline.training.optimiser import learning_rate, make_optimizer
 from pipeline.training.progress import Progress
 
 CHECKPOINT_STEPS = 500  # a killed run loses at most so many steps of a long epoch
@@ -31,7 +32,7 @@ Parts = dict[str, float]
 class Batches(Protocol[B]):
     """A source of minibatches, whose order is a function of the epoch's number.
 
-    Data on the device, or a stream that is shuffled block by block. A minibatch has a length: its cells.
+    Data on the device, or a stream that is shuffled block by block. A minibatch has a length: its examples.
     """
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Batches(Protocol[B]):
         """The minibatches of an epoch from `start` on; the same for the same arguments."""
 
     def names(self, batch: B) -> list[str]:
-        """Names of a minibatch's cells, for messages."""
+        """Names of a minibatch's examples, for messages."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class _Position:
 
     epoch: int = 0  # epochs done
     step: int = 0  # minibatches of the epoch in progress that are done
-    cells: int = 0  # ... their cells
+    examples: int = 0  # ... and what they held
     best_epoch: int = 0
     best_loss: float = math.inf
 
@@ -73,14 +74,16 @@ def fit(
     settings: Optimisation,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
+    judge: Callable[[nn.Module], Parts] | None = None,
 ) -> Fitted:
-    """Train with AdamW until the epochs are over or `patience` epochs bring no better validation loss.
+    """Train until the epochs are over or `patience` epochs bring no better validation loss.
 
-    objective(batch, generator) gives a dictionary of scalars (means over the batch's cells) with `loss` among them. The
-    objective ends in eval mode with the weights of the best epoch (with `ema_decay`, the averaged ones). A loss that is
-    not finite is an ExpectedError. With `checkpoints`, a killed training goes on where it was, to the same bits.
+    objective(batch, generator) gives a dictionary of scalars (means over the batch's examples) with `loss` among them.
+    The objective ends in eval mode with the weights of the best epoch (with `ema_decay`, the averaged ones). A loss
+    that is not finite is an ExpectedError. With `checkpoints`, a killed training goes on where it was, to the same
+    bits. What `judge` finds in the objective after an epoch, and is no mean over minibatches, joins the curve.
     """
-    training = _Training(title, objective, train, validation, settings, device)
+    training = _Training(title, objective, train, validation, settings, device, judge)
     return training.run(checkpoints)
 
 
@@ -93,17 +96,13 @@ class _Training:
         validation: Batches[Any],
         settings: Optimisation,
         device: torch.device,
+        judge: Callable[[nn.Module], Parts] | None,
     ) -> None:
         accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         if accelerator.num_processes > 1:
             raise ExpectedError("training runs in one process so far; start it without accelerate launch")
-        optimizer = torch.optim.AdamW(
-            objective.to(device).parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        self.title, self.settings, self.device = title, settings, device
+        optimizer = make_optimizer(objective.to(device).parameters(), settings)
+        self.title, self.settings, self.device, self.judge = title, settings, device, judge
         self.objective = objective
         self.train, self.validation = train, validation
         self.accelerator = accelerator
@@ -111,7 +110,7 @@ class _Training:
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
         self.position = _Position()
-        self.sums: Parts = {}  # of the epoch in progress, over cells
+        self.sums: Parts = {}  # of the epoch in progress, over examples
         self.curve: Curve = []
         self.best = _copy(self._judged())
 
@@ -120,8 +119,7 @@ class _Training:
         state = checkpoints.load(self.device) if checkpoints else None
         if state is not None:
             self._restore(state)
-        done = position.epoch * len(self.train) + position.step
-        with Progress(self.title, settings.epochs * len(self.train), done) as progress:
+        with Progress(self.title, settings.epochs * len(self.train), self._steps_done()) as progress:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
             while not self._finished():
@@ -143,6 +141,9 @@ class _Training:
             validation=self._evaluate(self.objective, self.validation),
         )
 
+    def _steps_done(self) -> int:
+        return self.position.epoch * len(self.train) + self.position.step
+
     def _finished(self) -> bool:
         stale = self.position.epoch - self.position.best_epoch
         return self.position.epoch >= self.settings.epochs or stale >= self.settings.patience
@@ -161,11 +162,13 @@ class _Training:
         norm = self._clip()
         if not math.isfinite(norm):
             self._stop({"the gradient": norm}, self.train.names(batch), where)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self._steps_done(), len(self.train))
         self.optimizer.step()
         if self.average:
-            self.average.update(self.objective, position.epoch * len(self.train) + position.step)
+            self.average.update(self.objective, self._steps_done())
         _add(self.sums, parts, len(batch))
-        position.cells += len(batch)
+        position.examples += len(batch)
         position.step += 1
 
     def _clip(self) -> float:
@@ -181,14 +184,15 @@ class _Training:
     def _end_epoch(self, progress: Progress) -> None:
         position = self.position
         position.epoch += 1
-        train = {name: total / position.cells for name, total in self.sums.items()}
+        train = {name: total / position.examples for name, total in self.sums.items()}
         validation = self._evaluate(self._judged(), self.validation)
         better = validation["loss"] < position.best_loss
         if better:
             position.best_epoch, position.best_loss = position.epoch, validation["loss"]
             self.best = _copy(self._judged())
-        self.curve.append(_row(position.epoch, train, validation))
-        self.sums, position.cells, position.step = {}, 0, 0
+        judged = self.judge(self._judged()) if self.judge else {}
+        self.curve.append(_row(position.epoch, train, validation) | judged)
+        self.sums, position.examples, position.step = {}, 0, 0
         progress.line(
             f"epoch {position.epoch}/{self.settings.epochs}  train {train['loss']:.4f}  "
             f"validation {validation['loss']:.4f}{'  best' if better else ''}"
@@ -200,10 +204,10 @@ class _Training:
 
     @torch.no_grad()
     def _evaluate(self, module: nn.Module, batches: Batches[Any]) -> Parts:
-        """Parts of the loss over all cells of a source, in eval mode, with the same random numbers at every call."""
+        """Parts of the loss over all examples of a source, in eval mode, with the same random numbers at every call."""
         module.eval()
         sums: Parts = {}
-        cells = 0
+        examples = 0
         for step, batch in enumerate(batches.epoch(0)):
             generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
             parts = _numbers(module(batch, generator))
@@ -211,8 +215,8 @@ class _Training:
                 where = f"evaluation after epoch {self.position.epoch}, step {step + 1}"
                 self._stop(parts, batches.names(batch), where)
             _add(sums, parts, len(batch))
-            cells += len(batch)
-        return {name: total / cells for name, total in sums.items()}
+            examples += len(batch)
+        return {name: total / examples for name, total in sums.items()}
 
     def _stop(self, parts: Parts, names: list[str], where: str) -> None:
         broken = [name for name, value in parts.items() if not math.isfinite(value)]
@@ -222,12 +226,12 @@ class _Training:
             "learning_rate or gradient_clip"
             if bad_weights
             else "the weights are finite, so either the update before was too large (lower learning_rate or "
-            "gradient_clip) or these cells are: look for extreme counts among them"
+            "gradient_clip) or these examples are: look for extreme values among them"
         )
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise ExpectedError(
             f"{self.title}: {', '.join(broken)} is not finite in {where}; "
-            f"cells of the batch: {', '.join(names[:5])}{more}; likely cause: {cause}"
+            f"in the batch: {', '.join(names[:5])}{more}; likely cause: {cause}"
         )
 
     def _state(self) -> dict[str, Any]:
@@ -257,9 +261,9 @@ def _numbers(losses: dict[str, Tensor]) -> Parts:
     return dict(zip(losses, values, strict=True))
 
 
-def _add(sums: Parts, parts: Parts, cells: int) -> None:
+def _add(sums: Parts, parts: Parts, examples: int) -> None:
     for name, value in parts.items():
-        sums[name] = sums.get(name, 0.0) + value * cells
+        sums[name] = sums.get(name, 0.0) + value * examples
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

@@ -18,8 +18,12 @@ def activated_parameters(layer: MixtureOfExperts) -> int:
     return sum(weight.numel() for weight in layer.gate.parameters()) + layer.gate.k * of_one
 
 
-def flops(layer: MixtureOfExperts, tokens: int) -> int:
-    """Of a forward pass in evaluation, when no token is dropped: logits for all experts, and K experts per token."""
+def flops(layer: MixtureOfExperts, tokens: int, k: int | None = None) -> int:
+    """Of a forward pass in evaluation, when no token is dropped: logits for all experts, and K experts per token.
+
+    k: another number of experts per token than the gate's.
+    """
     experts, dimensions, hidden = layer.experts.up_EDH.shape
     outputs = layer.experts.down_EHD.shape[2]
-    return 2 * tokens * (dimensions * experts + layer.gate.k * hidden * (dimensions + outputs))
+    chosen = layer.gate.k if k is None else k
+    return 2 * tokens * (dimensions * experts + chosen * hidden * (dimensions + outputs))

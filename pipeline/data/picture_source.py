@@ -1,0 +1,72 @@
+"""Pictures from whatever a path names: a recipe (.yaml), a folder of classes, or a CIFAR archive. One check for all."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.cifar import read_cifar
+from pipeline.data.embedded.images import read_embedded
+from pipeline.data.picture_folder import read_picture_folder
+from pipeline.data.pictures import PictureSource, write_pictures
+from pipeline.errors import ExpectedError
+from pipeline.files import atomic_folder, write_json
+
+
+def read_picture_source(path: Path, size: int, md5: str | None) -> PictureSource:
+    """Training and test pictures, and the names of the classes.
+
+    size: pixels that the pictures of a folder are brought to; md5: what the file's should be, checked first, None: not.
+    ExpectedError where the source cannot be read, is not the file that was expected, or has fewer than two classes.
+    """
+    if md5 is not None:
+        _check(path, md5)
+    if path.suffix in (".yaml", ".yml"):
+        source = read_embedded(path)
+    elif path.is_dir():
+        source = read_picture_folder(path, size)
+    else:
+        source = read_cifar(path)
+    for split, pictures in source.splits.items():
+        found = np.unique(pictures.label_N)
+        if len(found) < 2:
+            raise ExpectedError(
+                f"all {len(pictures.label_N):,} pictures of the {split} split of {path} are of one class, "
+                f"{source.classes[int(found[0])]!r}: there is nothing to tell apart"
+            )
+    unseen = np.setdiff1d(source.splits["test"].label_N, source.splits["train"].label_N)
+    if len(unseen):
+        raise ExpectedError(
+            f"class {source.classes[int(unseen[0])]!r} of {path} has test pictures and none to learn from"
+        )
+    return source
+
+
+def write_picture_source(folder: Path, path: Path, source: PictureSource) -> str:
+    """All of it or, on a problem, nothing: a folder for each split, and source.json. What is there, in one line."""
+    train, test = source.splits["train"], source.splits["test"]
+    height, width, channels = train.picture_NHWC.shape[1:]
+    count = np.bincount(train.label_N, minlength=len(source.classes))
+    description = (
+        f"{path.name}: {len(train.label_N):,} training and {len(test.label_N):,} test pictures of {height} x {width} "
+        f"pixels in {'grey' if channels == 1 else 'colour'}, {len(source.classes)} classes "
+        f"({count.min():,} to {count.max():,} training pictures each)"
+    )
+    with atomic_folder(folder) as partial:
+        for split, pictures in source.splits.items():
+            write_pictures(partial / split, pictures)
+        about = {"schema_version": 1, "kind": folder.name, "input": str(path), "description": description}
+        write_json(partial / "source.json", {**about, "classes": source.classes})
+    return description
+
+
+def _check(path: Path, md5: str) -> None:
+    if not path.is_file():
+        kind = "a folder, which has no MD5: set md5 to null" if path.is_dir() else "not there"
+        raise ExpectedError(f"{path} is {kind}")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != md5:
+        raise ExpectedError(
+            f"{path} has the MD5 {found}, expected {md5}: it is damaged or another file; fetch it again"
+        )

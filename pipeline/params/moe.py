@@ -1,0 +1,86 @@
+"""Section `moe`: how picture classifiers, dense and sparse, are trained, which ones, and how they are compared."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.optimisation import Optimisation
+from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole, Widths
+
+PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # also that of a stage and of files
+
+
+class Recipe(Optimisation):
+    """What all points share, so that nothing but the point itself can make a difference."""
+
+    batch_size: Annotated[int, Field(ge=2)]  # batch norm needs two
+    width: Count
+    hidden: Count
+    shift: Whole
+    flip: bool
+    validation_share: Annotated[float, Field(gt=0, le=0.5)]
+    corrupted_pictures: Count
+    samples: Widths
+    seeds: Annotated[list[Whole], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed is given twice in seeds")
+        return self
+
+
+class Point(Section):
+    """One classifier of the sweep: dense where it has no `experts`."""
+
+    place: Literal["head", "block"] = "head"
+    experts: Annotated[int, Field(ge=2)] | None = None
+    top_k: Count = 1
+    gate: Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"] = "top_k"
+    balance: Literal["switch", "importance", "bias"] = "switch"
+    balance_weight: NotNegative = 0.01
+    z_weight: NotNegative = 0.0
+    divergence_weight: NotNegative = 0.01
+    temperature: Positive = 1.0
+    capacity_factor: Positive | None = None
+    adaptive_entropy: Share = 0.0
+    hidden_per_expert: Count | None = None
+
+    @model_validator(mode="after")
+    def _top_k_fits(self) -> Self:
+        if self.experts is None:
+            idle = sorted(self.model_fields_set - {"place", "experts"})
+            if idle:
+                raise ValueError(f"{idle[0]} says nothing about a dense point: give experts, or leave it out")
+        elif self.top_k > self.experts:
+            raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
+        return self
+
+
+class Evaluation(Section):
+    """How points are compared."""
+
+    bins: Count
+    replicates: Annotated[int, Field(ge=100)]
+    seed: Whole
+
+
+class Moe(Section):
+    recipe: Recipe
+    points: dict[PointName, Point]
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _twins(self) -> Self:
+        dense = [name for name, point in self.points.items() if point.experts is None]
+        places = [self.points[name].place for name in dense]
+        for place in ("head", "block"):
+            sparse = [name for name, p in self.points.items() if p.experts is not None and p.place == place]
+            if len(sparse) and places.count(place) != 1:
+                raise ValueError(
+                    f"points need exactly one dense point in the {place} to compare {', '.join(sparse)} with, found "
+                    f"{places.count(place)}"
+                )
+        if len(dense) == len(self.points):
+            raise ValueError("points holds no point with experts: there is nothing to compare")
+        return self

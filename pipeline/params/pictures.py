@@ -1,0 +1,13 @@
+"""What the sections of all sources of pictures share."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.params.section import Section
+
+
+class Pictures(Section):
+    path: Annotated[str, Field(min_length=1)]
+    size: Annotated[int, Field(ge=4, le=512)]
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None

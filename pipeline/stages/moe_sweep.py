@@ -1,0 +1,143 @@
+"""Train one classifier of the sweep, once for each seed, and write what it says of pictures it has not learned from.
+
+Nothing is judged here: `evaluate@moe` compares the points. The test pictures are looked at once, with the weights that
+the validation pictures chose.
+"""
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from pipeline import paths
+from pipeline.data.pictures import Pictures, read_pictures, split_by_class
+from pipeline.data.resident_pictures import ResidentPictures
+from pipeline.entry import run_point_stage
+from pipeline.files import atomic_folder, read_json, write_json
+from pipeline.models.classifier import ClassifierObjective
+from pipeline.models.picture_predictions import Questions
+from pipeline.models.resnet import ResNet18
+from pipeline.models.resnet_cost import classifier_cost
+from pipeline.params.moe import Moe, Point, Recipe
+from pipeline.params.section import Section
+from pipeline.training.checkpoint import Checkpoints, checkpoints
+from pipeline.training.curves import write_curve
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.epoch_calibration import epoch_calibration
+from pipeline.training.fit import Fitted, fit
+from pipeline.training.metrics import training_metrics
+from pipeline.training.weights import save_model
+
+SECTION = "moe"
+
+IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
+INPUTS = [IMAGES / split / file for split in ("train", "test") for file in ("pictures.npy", "labels.npy")]
+
+
+class _Training(Section):
+    """What one training depends on beside its pictures: the key of its checkpoints."""
+
+    recipe: Recipe
+    point: Point
+
+
+def run(settings: Moe, name: str) -> None:
+    """Write models/moe/<point>, its learning curves and its final losses."""
+    recipe, point = settings.recipe, settings.points[name]
+    device = prepare_device(recipe.device, recipe.threads)
+    classes = read_json(IMAGES / "source.json")["classes"]
+    train, validation = split_by_class(read_pictures(IMAGES / "train"), recipe.validation_share, recipe.seed)
+    questions = Questions(
+        validation,
+        read_pictures(IMAGES / "test"),
+        read_pictures(OTHER / "test"),
+        corrupted=recipe.corrupted_pictures,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+        device=device,
+    )
+    corrupted = questions.corrupted()
+    curves, numbers, answers, progress = [], {}, [], []
+    with atomic_folder(paths.MODELS / "moe" / name) as folder:
+        for seed in recipe.seeds:
+            training = _Training(recipe=recipe.model_copy(update={"seed": seed}), point=point)
+            kept = checkpoints("moe_sweep", training, INPUTS)
+            model = _model(train, len(classes), training)
+            found = _fit(f"{name}, seed {seed}", model, train, validation, training, device, kept)
+            save_model(folder / f"seed_{seed}", model, {"classes": classes, **training.model_dump()})
+            progress.append(kept)
+            curves += [{"seed": seed, **row} for row in found.curve]
+            numbers[f"seed_{seed}"] = training_metrics(found, model)
+            answers.append(questions.answers(model, corrupted, recipe.samples, seed))
+        stacked = {key: np.stack([part[key] for part in answers]) for key in answers[0]}
+        (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
+        height, width, channels = train.picture_NHWC.shape[1:]
+        cost = classifier_cost(model, channels, height, width)
+        about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
+        write_json(folder / "about.json", about | {"cost": cost})
+    write_curve(paths.CURVES / "moe_sweep" / f"{name}.csv", curves)
+    write_json(paths.METRICS / "moe_sweep" / f"{name}.json", numbers)
+    for kept in progress:
+        kept.remove()
+
+
+def _model(train: Pictures, classes: int, training: _Training) -> ResNet18:
+    recipe, point = training.recipe, training.point
+    picture_NHWC = train.picture_NHWC.astype(np.float64) / 255
+    mixture = {
+        "experts": point.experts,
+        "k": point.top_k,
+        "gate": point.gate,
+        "temperature": point.temperature,
+        "capacity_factor": point.capacity_factor,
+        "adaptive_entropy": point.adaptive_entropy,
+        "hidden_per_expert": point.hidden_per_expert,
+    }
+    with initial_weights(recipe.seed):
+        model = ResNet18(
+            channels=picture_NHWC.shape[3],
+            classes=classes,
+            width=recipe.width,
+            network="dense" if point.experts is None else "experts",
+            place=point.place,
+            hidden=recipe.hidden,
+            mean=picture_NHWC.mean((0, 1, 2)).tolist(),
+            deviation=np.maximum(picture_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
+            mixture=None if point.experts is None else mixture,
+        )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster
+
+
+def _fit(
+    title: str,
+    model: ResNet18,
+    train: Pictures,
+    validation: Pictures,
+    training: _Training,
+    device: torch.device,
+    kept: Checkpoints,
+) -> Fitted:
+    recipe, point = training.recipe, training.point
+    objective = ClassifierObjective(
+        model,
+        shift=recipe.shift,
+        flip=recipe.flip,
+        balance=point.balance,
+        balance_weight=point.balance_weight,
+        z_weight=point.z_weight,
+        divergence_weight=point.divergence_weight,
+    )
+    held = ResidentPictures(validation, recipe.batch_size, device)
+    return fit(
+        title,
+        objective,
+        ResidentPictures(train, recipe.batch_size, device, recipe.seed),
+        held,
+        recipe,
+        device,
+        kept,
+        epoch_calibration(held),
+    )
+
+
+if __name__ == "__main__":
+    run_point_stage(SECTION, run)
