@@ -17,11 +17,12 @@ from pipeline.nn.moe.gates import normalised_entropy
 from pipeline.nn.moe.routing import Routing
 
 BALANCES = {"switch": balance.switch, "importance": balance.importance}
-BIAS_RATE = 0.01  # step of bias-only balancing, per unit of `balance_weight`
 
 
 class ClassifierObjective(nn.Module):
     """Cross-entropy; of a sparse network also what keeps its routing in order, each times its weight.
+
+    balance: the loss that is weighted by `balance_weight`; or `bias`, which has none, and `balance_weight` is its step.
 
     While training, pictures are shifted and flipped at random. In evaluation the loss is the cross-entropy alone, so
     that dense and sparse networks are chosen by the same number.
@@ -58,7 +59,7 @@ class ClassifierObjective(nn.Module):
             if self.training:
                 if self.balance == "bias":
                     assert self.model.mixture is not None
-                    self.model.mixture.gate.rebalance(load_E, BIAS_RATE * self.balance_weight)
+                    self.model.mixture.gate.rebalance(load_E, self.balance_weight)
                 else:
                     loss = loss + self.balance_weight * penalty
                 loss = loss + self.z_weight * z + self.divergence_weight * routing.divergence

@@ -1,27 +1,103 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
-from pipeline.data.embedded.images import digits
+from pipeline.data.embedded.images import photographs, read_embedded
 from pipeline.data.picture_folder import read_picture_folder
-from pipeline.data.pictures import read_pictures, write_pictures
+from pipeline.data.picture_source import read_picture_source
+from pipeline.data.pictures import Pictures, fitted, read_pictures, split_by_class, write_pictures
 from pipeline.errors import ExpectedError
 
 
+def recipe(folder, **changes):
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps({"collection": "digits", "test_share": 0.25, "seed": 0} | changes))
+    return path
+
+
 def test_the_digits_are_split_by_class_and_reproducibly(tmp_path):
-    source = digits()
+    source = read_embedded(recipe(tmp_path))
     train, test = source.splits["train"], source.splits["test"]
     assert len(train.label_N) + len(test.label_N) == 1797
     assert train.picture_NHWC.shape[1:] == (8, 8, 1)
     assert train.picture_NHWC.max() == 255
     share = np.bincount(test.label_N) / np.bincount(np.r_[train.label_N, test.label_N])
     np.testing.assert_allclose(share, 0.25, atol=0.01)
-    np.testing.assert_array_equal(digits().splits["test"].picture_NHWC, test.picture_NHWC)
-    assert not np.array_equal(digits(1).splits["test"].label_N, test.label_N)
+    again = read_embedded(recipe(tmp_path)).splits["test"]
+    np.testing.assert_array_equal(again.picture_NHWC, test.picture_NHWC)
+    other = read_embedded(recipe(tmp_path, seed=1)).splits["test"]
+    assert not np.array_equal(other.picture_NHWC, test.picture_NHWC)
     write_pictures(tmp_path / "train", train)
     back = read_pictures(tmp_path / "train")
     np.testing.assert_array_equal(back.picture_NHWC, train.picture_NHWC)
     np.testing.assert_array_equal(back.label_N, train.label_N)
+
+
+def test_photographs_are_tiles_of_two_photographs(tmp_path):
+    whole, classes = photographs()
+    assert classes == ["china", "flower"]
+    assert whole.picture_NHWC.shape == (520, 32, 32, 3)
+    photograph = load_sample_images().images[1]
+    np.testing.assert_array_equal(whole.picture_NHWC[260 + 20 + 3], photograph[32:64, 96:128])
+
+
+def test_a_recipe_of_nothing_known(tmp_path):
+    with pytest.raises(ExpectedError, match="collection = 'cats'"):
+        read_embedded(recipe(tmp_path, collection="cats"))
+
+
+@given(
+    counts=st.lists(st.integers(0, 12), min_size=2, max_size=5).filter(lambda counts: max(counts) > 1),
+    share=st.floats(0.01, 0.99),
+)
+def test_a_split_takes_its_share_of_every_class(counts, share):
+    label_N = np.repeat(np.arange(len(counts)), counts)
+    whole = Pictures(np.arange(len(label_N), dtype=np.uint8)[:, None, None, None], label_N)
+    rest, taken = split_by_class(whole, share, seed=3)
+    both = np.concatenate([rest.picture_NHWC, taken.picture_NHWC]).ravel()
+    assert sorted(both) == list(range(len(label_N)))
+    for label, count in enumerate(counts):
+        if count >= 2:
+            assert abs((taken.label_N == label).sum() - share * count) <= 1
+            assert (taken.label_N == label).any()
+            assert (rest.label_N == label).any()
+
+
+def test_pictures_are_brought_to_another_size_and_colour():
+    colours = np.zeros((1, 4, 4, 3), np.uint8)
+    colours[0, :2] = (200, 100, 0)
+    grey = fitted(colours, (2, 2, 1))
+    assert grey.shape == (1, 2, 2, 1)
+    assert grey.ravel().tolist() == [118, 118, 0, 0]  # 0.299 R + 0.587 G + 0.114 B
+    back = fitted(grey, (2, 2, 3))
+    assert (back == grey).all()
+    assert fitted(grey, (2, 2, 1)) is grey
+    assert fitted(np.full((2, 8, 8, 1), 77, np.uint8), (32, 32, 3)).tolist() == np.full((2, 32, 32, 3), 77).tolist()
+
+
+def test_one_class_has_nothing_to_tell_apart(tmp_path):
+    for split in ("train", "test"):
+        picture(tmp_path / split / "a" / "0.png", (1, 1, 1))
+    with pytest.raises(ExpectedError, match="two at least; it has one, 'a'"):
+        read_picture_source(tmp_path, 8, None)
+
+
+def test_the_md5_of_an_archive_is_checked_first(tmp_path):
+    path = recipe(tmp_path)
+    right = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    assert len(read_picture_source(path, 8, right).classes) == 10
+    with pytest.raises(ExpectedError, match=f"has the MD5 {right}, expected 0000"):
+        read_picture_source(path, 8, "0" * 32)
+    with pytest.raises(ExpectedError, match="is a folder, which has no MD5: set md5 to null"):
+        read_picture_source(tmp_path, 8, right)
+    with pytest.raises(ExpectedError, match="is not there"):
+        read_picture_source(tmp_path / "none.tar.gz", 8, right)
 
 
 def picture(path, colour, size=(20, 12)):

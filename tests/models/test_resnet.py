@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.resnet import ResNet18
+from pipeline.models.resnet_cost import classifier_cost
 
 
 def net(**changes):
@@ -19,26 +20,30 @@ def test_at_width_64_it_is_resnet_18():
     assert counter.get_total_flops() / 2 == pytest.approx(555.5e6, rel=1e-3)
 
 
-@pytest.mark.parametrize("head", ["linear", "dense", "experts"])
+@pytest.mark.parametrize("network", ["none", "dense", "experts"])
+@pytest.mark.parametrize("place", ["head", "block"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32)])
-def test_every_head_classifies_and_learns(head, channels, size):
-    mixture = {"experts": 4, "k": 2}
-    model = net(channels=channels, head=head, hidden=32, mixture=mixture if head == "experts" else None)
+def test_every_network_classifies_and_learns(network, place, channels, size):
+    mixture = {"experts": 4, "k": 2} if network == "experts" else None
+    model = net(channels=channels, network=network, place=place, hidden=32, mixture=mixture)
     answer = model(torch.rand(6, channels, size, size))
     assert answer.logit_BK.shape == (6, 5)
-    assert (answer.routing is not None) == (head == "experts")
+    assert (answer.routing is not None) == (network == "experts")
+    if answer.routing is not None:
+        assert len(answer.routing.expert_NK) == 6 * model.tokens(size, size)
     answer.logit_BK.square().sum().backward()
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
     assert model.stem.weight.grad.abs().max() > 0
 
 
-def test_the_twins_differ_in_the_gate_and_the_output_biases_alone():
-    dense = net(head="dense", hidden=32)
-    sparse = net(head="experts", hidden=32, mixture={"experts": 4, "k": 1})
-    features = 8 * 8
+@pytest.mark.parametrize("place", ["head", "block"])
+def test_the_twins_differ_in_the_gate_and_the_output_biases_alone(place):
+    dense = net(network="dense", place=place, hidden=32)
+    sparse = net(network="experts", place=place, hidden=32, mixture={"experts": 4, "k": 1})
+    features = 8 * (8 if place == "head" else 4)
     sizes = [sum(weight.numel() for weight in model.parameters()) for model in (dense, sparse)]
     assert sizes[1] - sizes[0] == 4 * features + 3 * features
-    for shared in ("stem", "blocks", "classifier"):
+    for shared in ("stem", "stages", "classifier"):
         for one, other in zip(getattr(dense, shared).parameters(), getattr(sparse, shared).parameters(), strict=True):
             assert one.shape == other.shape
 
@@ -51,10 +56,45 @@ def test_pictures_are_normalised_by_the_training_set():
     torch.testing.assert_close(scaled(moved).logit_BK, plain(x).logit_BK, rtol=1e-3, atol=1e-4)
 
 
-def test_routes_of_one_picture_share_its_features():
-    model = net(head="experts", hidden=32, mixture={"experts": 4, "k": 1, "gate": "gumbel_top_k"}).eval()
+@pytest.mark.parametrize("place", ["head", "block"])
+def test_routes_of_one_picture_share_its_trunk(place):
+    mixture = {"experts": 4, "k": 1, "gate": "gumbel_top_k"}
+    model = net(network="experts", place=place, hidden=32, mixture=mixture).eval()
     x = torch.rand(50, 3, 8, 8)
     generators = [torch.Generator().manual_seed(3) for _ in range(2)]
     whole = model(x, generators[0], sample=True).logit_BK
-    torch.testing.assert_close(model.classify(model.features(x), generators[1], sample=True).logit_BK, whole)
+    torch.testing.assert_close(model.classify(model.trunk(x), generators[1], sample=True).logit_BK, whole)
     assert not torch.equal(model(x, generators[0], sample=True).logit_BK, whole)
+
+
+@pytest.mark.parametrize("place", ["head", "block"])
+def test_a_block_reads_each_position_alone(place):
+    """The dense network in the block is a 1x1 convolution, and beside a residual connection."""
+    model = net(network="dense", place=place, hidden=32).eval()
+    with torch.no_grad():
+        model.dense[2].weight.zero_()
+        model.dense[2].bias.zero_()
+    plain = net(place=place).eval()
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith(("dense", "network_norm"))})
+    x = torch.rand(3, 3, 16, 16)
+    torch.testing.assert_close(model(x).logit_BK, plain(x).logit_BK)
+
+
+@pytest.mark.parametrize("place", ["head", "block"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_what_a_picture_costs(place, k):
+    sparse = net(network="experts", place=place, hidden=32, mixture={"experts": 4, "k": k, "dispatch": "loop"}).eval()
+    dense = net(network="dense", place=place, hidden=32).eval()
+    cost, twin = classifier_cost(sparse, 3, 32, 32), classifier_cost(dense, 3, 32, 32)
+    for model, found in ((sparse, cost), (dense, twin)):
+        assert found["parameters"] == sum(weight.numel() for weight in model.parameters())
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(torch.rand(1, 3, 32, 32))
+        assert found["activated_flops"] == counter.get_total_flops()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.trunk(torch.rand(1, 3, 32, 32))
+        assert found["trunk_flops"] == counter.get_total_flops()
+    gate = 2 * sparse.tokens(32, 32) * sparse.mixture.gate.logits.weight.numel()
+    assert cost["flops"] == twin["flops"] + gate  # all experts together are the dense network
+    one = sum(weight[0].numel() for weight in sparse.mixture.experts.parameters())
+    assert cost["parameters"] - cost["activated_parameters"] == (4 - k) * one

@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_names_epoch_step_cells_and_cause():
     message = str(caught.value)
     assert "loss, error is not finite in training, epoch 1, step " in message
     assert "point17" in message
-    assert "look for extreme counts among them" in message
+    assert "look for extreme values among them" in message
 
 
 def test_a_run_that_diverges_is_told_from_bad_cells():
