@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import paths
@@ -24,21 +24,27 @@ class StageRecord:
     params: Mapping[str, str]  # flattened, by dotted name
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
     outs: Mapping[str, str]
+    sweep: str | None = None  # the name of the stage without its key, where the keys are points that params.yaml lists
 
 
-def read_lock(lock: str, dvc_yaml: str, revision: str) -> list[StageRecord]:
+def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[StageRecord]:
     """The stages upstream of `track`, by address; all stages where dvc.yaml declares no `track`.
 
-    `lock` and `dvc_yaml` are the texts of the two files at `revision`. Entries of stages that dvc.yaml no longer
-    declares are left out: DVC keeps them in the lock file. Raises ExpectedError where either is not what DVC writes.
+    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Entries of stages that are no longer
+    declared are left out: DVC keeps them in the lock file. Raises ExpectedError where one is not what DVC writes.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
     entries = _stages(parse_yaml(lock, source))
+    parameters = parse_yaml(params, f"{paths.PARAMS} of {revision}")
     if declared is None or entries is None:
         raise ExpectedError(f"{source} {MALFORMED}")
     try:
-        records = [_record(a, e) for a, e in sorted(entries.items()) if _is_declared(a, declared) and a != TRACK]
+        records = [
+            replace(_record(address, entry), sweep=_sweep(address, declared))
+            for address, entry in sorted(entries.items())
+            if _is_declared(address, declared, parameters) and address != TRACK
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ExpectedError(f"{source} {MALFORMED}") from error
     return _upstream(records, declared[TRACK].get("deps", [])) if TRACK in declared else records
@@ -70,12 +76,21 @@ def _stages(content: Any) -> dict[str, Any] | None:
     return stages if isinstance(stages, dict) else None
 
 
-def _is_declared(address: str, declared: Mapping[str, Any]) -> bool:
+def _is_declared(address: str, declared: Mapping[str, Any], parameters: Any) -> bool:
     stage, _, key = address.partition("@")
     if stage not in declared:
         return False
     keys = declared[stage].get("foreach")
+    if _sweep(address, declared):
+        for name in keys.strip("${}").split("."):
+            parameters = parameters.get(name, {}) if isinstance(parameters, dict) else {}
+        keys = parameters
     return not isinstance(keys, dict) or key in {str(known) for known in keys}
+
+
+def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
+    stage, _, _ = address.partition("@")
+    return stage if re.fullmatch(r"\$\{[\w.]+\}", str(declared[stage].get("foreach"))) else None
 
 
 def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:

@@ -52,7 +52,14 @@ class Mirror:
     def pipeline_run(self) -> str:
         """The id of the commit's own run, under which its stages are nested."""
         name = f"{self.commit.hash[:8]} {self.commit.subject}"[:KEY_LENGTH]
-        run = self._upsert(self.commit.hash, name, {"stage": "pipeline", **self._commit_tags()}, self._commit_time())
+        return self._group(self.commit.hash, name, {"stage": "pipeline"})
+
+    def sweep_run(self, sweep: str, parent: str) -> str:
+        """The id of the run under which the points of a sweep are nested, itself under `parent`."""
+        return self._group(f"{self.commit.hash}:{sweep}", sweep, {"stage": sweep, "mlflow.parentRunId": parent})
+
+    def _group(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        run = self._upsert(key, name, {**tags, **self._commit_tags()}, self._commit_time())
         if run.info.status != "FINISHED":
             self._finish(run)
         return str(run.info.run_id)
@@ -60,7 +67,7 @@ class Mirror:
     def stage_run(self, record: StageRecord, parent: str, dirty: bool) -> StageRun:
         """Bring one stage's run up to what is known of it now; a run that shows everything is left alone.
 
-        parent: id of the commit's run; dirty: whether the entry is not in the commit's own dvc.lock.
+        parent: id of the commit's run or of the sweep's; dirty: whether the entry is not in the commit's own dvc.lock.
         """
         # A past commit that is filled in today takes its place in MLflow's list; an experiment on top of one is new.
         started = int(time.time() * 1000) if dirty else self._commit_time()

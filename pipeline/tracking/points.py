@@ -20,10 +20,10 @@ class Point:
 def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]) -> Iterator[Point]:
     """The numbers in those of `files` (paths below `folder`) that are metrics or curves.
 
-    A final number has the name that `dvc metrics show` gives it; the column of a curve is `curve/<column>`. Only where
-    the stage has several metric files or curves (`stage_files`: all that it made) is the file's name put in front:
-    the runs of a sweep share names, so that MLflow draws them in one chart. Empty cells and values that are no
-    numbers are left out.
+    A final number has the name that `dvc metrics show` gives it; the column of a curve is `curve/<column>`, or
+    `curve/seed_<n>/<column>` where one file holds the curves of several seeds. Only where the stage has several metric
+    files or curves (`stage_files`: all that it made) is the file's name put in front: the runs of a sweep share names,
+    so that MLflow draws them in one chart. Empty cells and values that are no numbers are left out.
     """
     made = list(stage_files)
     several_metrics = len(_within(made, paths.METRICS)) > 1
@@ -37,8 +37,9 @@ def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]
         prefix = f"curve/{Path(path).stem}/" if several_curves else "curve/"
         with (folder / path).open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                epoch = int(row.pop("epoch"))
-                yield from (Point(prefix + name, float(value), epoch) for name, value in row.items() if value)
+                epoch, seed = int(row.pop("epoch")), row.pop("seed", None)
+                start = prefix if seed is None else f"{prefix}seed_{seed}/"
+                yield from (Point(start + name, float(value), epoch) for name, value in row.items() if value)
 
 
 def _within(files: Iterable[str], folder: Path) -> list[str]:

@@ -33,23 +33,24 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     commit = find_commit(revision or "HEAD")
     if revision is None:
         state = "the working tree"
-        lock, declared = _working_file(paths.DVC_LOCK), _working_file(paths.DVC_YAML)
+        lock, declared, params = map(_working_file, (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS))
     else:
         state = f"{revision} ({commit.hash[:8]})"
-        lock, declared = _past_file(commit, paths.DVC_LOCK), _past_file(commit, paths.DVC_YAML)
+        lock, declared, params = (_past_file(commit, path) for path in (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS))
     if lock is None or declared is None:
         absent = paths.DVC_YAML if declared is None else paths.DVC_LOCK
         advice = "run `dvc repro` first" if revision is None else "name a commit whose results were committed with it"
         raise ExpectedError(f"{absent} is not in {state}, so there are no results to mirror: {advice}")
-    records = read_lock(lock, declared, state)
+    records = read_lock(lock, declared, params or "", state)
     committed = entry_hashes(_past_file(commit, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
     with open_store() as client:
         to = Mirror(client, experiment_id(client, experiment), commit)
         parent = to.pipeline_run()
+        sweeps = {name: to.sweep_run(name, parent) for name in sorted({r.sweep for r in records if r.sweep})}
         runs = []
         for record in records:
             dirty = record.hash not in committed
-            run = to.stage_run(record, parent, dirty)
+            run = to.stage_run(record, sweeps[record.sweep] if record.sweep else parent, dirty)
             unregistered = register(client, experiment, record, run.run_id, commit.hash, dirty)
             runs.append(replace(run, missing=[*run.missing, unregistered]) if unregistered else run)
     return Mirrored(commit, records, runs)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import open_store
@@ -170,3 +171,39 @@ def test_a_run_left_half_done_is_completed(project: Any, monkeypatch: pytest.Mon
     assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
     with open_store() as client:
         assert len(client.get_metric_history(evaluate.info.run_id, "cfm_vc.mse")) == 1
+
+
+def test_the_points_of_a_sweep_are_nested_under_a_run_of_their_own(project: Any) -> None:
+    declared = yaml.safe_load(Path("dvc.yaml").read_text())
+    declared["stages"]["moe_sweep"] = {"foreach": "${moe.points}", "do": {"cmd": "true"}}
+    Path("dvc.yaml").write_text(yaml.safe_dump(declared))
+    Path("params.yaml").write_text(yaml.safe_dump({"moe": {"points": {"dense": {}, "top_1": {"experts": 4}}}}))
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    for name in ("dense", "top_1", "gone"):  # params.yaml no longer lists the last
+        curve = Path(f"reports/curves/moe_sweep/{name}.csv")
+        curve.parent.mkdir(parents=True, exist_ok=True)
+        curve.write_text("seed,epoch,train_loss\n0,1,2.5\n0,2,1.5\n1,1,2.25\n")
+        numbers = Path(f"reports/metrics/moe_sweep/{name}.json")
+        numbers.parent.mkdir(parents=True, exist_ok=True)
+        numbers.write_text('{"seed_0": {"best_epoch": 2}}')
+        lock["stages"][f"moe_sweep@{name}"] = {
+            "cmd": "true",
+            "params": {"params.yaml": {f"moe.points.{name}": {"experts": 4}}},
+            "outs": [project.file(str(curve)), project.file(str(numbers))],
+        }
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    mirrored = mirror("celldag")
+    assert [run.address for run in mirrored.runs if "sweep" in run.address] == ["moe_sweep@dense", "moe_sweep@top_1"]
+    [pipeline], [sweep] = runs(stage="pipeline"), runs(stage="moe_sweep")
+    assert sweep.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
+    nested = runs(**{"`mlflow.parentRunId`": sweep.info.run_id})
+    assert sorted(run.data.tags["stage"] for run in nested) == ["moe_sweep@dense", "moe_sweep@top_1"]
+    for run in nested:
+        assert run.data.metrics == {
+            "seed_0.best_epoch": 2,
+            "curve/seed_0/train_loss": 1.5,
+            "curve/seed_1/train_loss": 2.25,
+        }
+    before = read_all()
+    mirror("celldag")
+    assert read_all() == before
