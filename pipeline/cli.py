@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": ("pipeline.commands.predict", "predict what new cells would look like under a perturbation"),
     "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.commands.decode", "decode latents to cells"),
+    "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),

@@ -6,6 +6,8 @@ PARAMS = Path("params.yaml")
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
 
+CATALOGUE = Path("data/catalogue.yaml")  # public data sets
+FETCHED = Path("data/catalogue")  # ... those that were downloaded, under DVC
 RAW = Path("data/raw")  # one folder per data set kind, written by ingest
 PROCESSED = Path("data/processed")  # one parquet store per kind, written by preprocess
 MODELS = Path("models")  # <kind>/<model>/: weights.safetensors, config.json

@@ -1,0 +1,32 @@
+"""`python -m pipeline fetch NAME`: download a public data set and put it under DVC."""
+
+import argparse
+import subprocess
+import sys
+
+from pipeline import paths
+from pipeline.data.catalogue import fetch, read_catalogue, select
+from pipeline.errors import ExpectedError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the catalogue; none lists what there is")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Download, or list."""
+    entries = read_catalogue(paths.CATALOGUE)
+    if arguments.name is None:
+        for name, entry in entries.items():
+            print(f"{name}: {entry.description}\n    licence: {entry.licence}; cite: {entry.citation}")
+        return
+    entry = select(entries, arguments.name)
+    print(f"fetching {entry.url}")
+    path = fetch(entry, paths.FETCHED)
+    added = subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "--quiet", str(path)], capture_output=True, text=True, check=False
+    )
+    if added.returncode != 0:
+        raise ExpectedError(f"{path} is there, but `dvc add` failed: {added.stderr.strip()}")
+    print(f"{path} is there, with {path}.dvc to commit; point a path in params.yaml at it")
+    print(f"licence: {entry.licence}; cite: {entry.citation}")

@@ -1,0 +1,61 @@
+"""Public data sets that can be downloaded: data/catalogue.yaml says where each is, and what its bytes have to be."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.errors import ExpectedError
+from pipeline.params.reading import read_yaml, validated
+from pipeline.params.section import Section
+
+
+class Entry(Section):
+    """One file."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$")]
+    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]
+    description: str
+    licence: str
+    citation: str
+
+    @property
+    def file(self) -> str:
+        """What the file is called."""
+        return self.url.rpartition("/")[2]
+
+
+class Catalogue(Section):
+    entries: dict[str, Entry]
+
+
+def read_catalogue(path: Path) -> dict[str, Entry]:
+    """The entries by name. ExpectedError where the file is not a catalogue."""
+    return validated(Catalogue, {"entries": read_yaml(path)}, str(path)).entries
+
+
+def select(entries: dict[str, Entry], name: str) -> Entry:
+    """The entry of this name. ExpectedError, with the nearest one, where there is none."""
+    if name not in entries:
+        close = difflib.get_close_matches(name, entries, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(entries)}"
+        raise ExpectedError(f"the catalogue has no {name!r}; {advice}")
+    return entries[name]
+
+
+def fetch(entry: Entry, folder: Path) -> Path:
+    """Download the file into `folder`, unless it is there already; its path.
+
+    ExpectedError where it cannot be reached or is not what the catalogue says; nothing is left then.
+    """
+    import pooch  # here, for it imports requests
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        return Path(pooch.retrieve(entry.url, entry.hash, entry.file, folder, progressbar=False))
+    except ValueError as error:  # pooch's: of a hash that is another
+        raise ExpectedError(f"what {entry.url} holds is not what was expected: {error}") from error
+    except RequestException as error:
+        raise ExpectedError(f"{entry.url} cannot be fetched: {error}; is the network there?") from error
