@@ -114,3 +114,28 @@ def test_a_section_is_found_by_its_dotted_name() -> None:
     params = load_params(PARAMS)
     assert select_section(params, "vae") is params.vae
     assert select_section(params, "ingest.perturbation") is params.ingest.perturbation
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ({"dense": {}, "a": {"experts": 4, "top_k": 5}}, "moe.points.a: top_k (5) must not exceed experts (4)"),
+        ({"dense": {"gate": "top_k"}, "a": {"experts": 4}}, "gate says nothing about a dense point"),
+        ({"dense": {}}, "holds no point with experts"),
+        ({"a": {"experts": 4}}, "exactly one dense point in the head"),
+        ({"dense": {}, "a": {"experts": 4, "place": "block"}}, "exactly one dense point in the block"),
+        ({"dense": {}, "a": {"expert": 4}}, "moe.points.a.expert: unknown key; did you mean 'experts'?"),
+        ({"dense": {}, "a; touch b": {"experts": 4}}, "String should match pattern"),
+    ],
+)
+def test_points_of_the_sweep_that_make_no_sense(points: Any, words: str) -> None:
+    assert words in message(changed(moe__points=points))
+
+
+def test_a_recipe_that_makes_no_sense() -> None:
+    assert "a seed is given twice" in message(changed(moe__recipe__seeds=[1, 1]))
+    assert "moe.recipe.batch_size = 1" in message(changed(moe__recipe__batch_size=1))
+    assert "warmup_epochs (9) must be fewer than epochs (9)" in message(
+        changed(moe__recipe__warmup_epochs=9, moe__recipe__epochs=9)
+    )
+    assert "warmup_epochs needs schedule: cosine" in message(changed(moe__recipe__schedule="constant"))

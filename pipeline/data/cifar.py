@@ -44,7 +44,8 @@ def read_cifar(path: Path) -> PictureSource:
     except FileNotFoundError:
         raise ExpectedError(f"there is no file {path}") from None
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ExpectedError(f"{path} cannot be read as a tar archive: {error}; fetch it again") from None
+        reason = str(error).partition("\n")[0].rstrip(":")  # tarfile lists what each of its readers says
+        raise ExpectedError(f"{path} cannot be read as a tar archive: {reason}; fetch it again") from None
     return PictureSource(splits, classes)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.errors import ExpectedError
+
 SPLITS = ("train", "test")
 
 
@@ -71,5 +73,11 @@ def write_pictures(folder: Path, pictures: Pictures) -> None:
 
 
 def read_pictures(folder: Path) -> Pictures:
-    """What `write_pictures` wrote."""
-    return Pictures(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
+    """What `write_pictures` wrote. ExpectedError where it is not there or damaged."""
+    try:
+        return Pictures(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
+    except FileNotFoundError as error:
+        raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@{folder.parent.name}` makes it") from error
+    except (ValueError, EOFError) as error:
+        again = f"dvc repro --force ingest@{folder.parent.name}"
+        raise ExpectedError(f"{folder} holds a damaged file: {error}: `{again}` makes it anew") from error

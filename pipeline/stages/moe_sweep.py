@@ -44,8 +44,8 @@ def run(settings: Moe, name: str) -> None:
     """Write models/moe/<point>, its learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[name]
     device = prepare_device(recipe.device, recipe.threads)
-    classes = read_json(IMAGES / "source.json")["classes"]
     train, validation = split_by_class(read_pictures(IMAGES / "train"), recipe.validation_share, recipe.seed)
+    classes = read_json(IMAGES / "source.json")["classes"]
     questions = Questions(
         validation,
         read_pictures(IMAGES / "test"),

@@ -1,0 +1,256 @@
+"""ingest@images, moe_sweep@<point> and evaluate@moe as processes, in a project folder, on the real digits."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from pipeline.errors import ExpectedError
+from pipeline.files import read_json
+from pipeline.params.ingest_images import IngestImages
+from pipeline.stages.ingest import images
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+POINTS = {
+    "dense": {},
+    "top_1": {"experts": 3, "top_k": 1},
+    "sampled": {"experts": 3, "top_k": 2, "gate": "gumbel_top_k", "capacity_factor": 1.0, "balance": "importance"},
+}
+SMALL = {
+    "width": 2,
+    "hidden": 12,
+    "epochs": 3,
+    "warmup_epochs": 1,
+    "batch_size": 128,
+    "seeds": [0, 3],
+    "corrupted_pictures": 20,
+}
+
+
+def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["moe"]["recipe"].update({**SMALL, "samples": [1, 3], **recipe})
+    params["moe"]["points"] = points
+    params["moe"]["evaluation"]["replicates"] = 200
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def start(folder: Path, *command: str) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    process = start(folder, *command)
+    output, _ = process.communicate()
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    return output
+
+
+def sweep(folder: Path, point: str, code: int = 0) -> str:
+    return run(folder, "pipeline.stages.moe_sweep", point, code=code)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    places = [folder / place for place in ("models", "reports")]
+    files = [file for place in places for file in sorted(place.rglob("*")) if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with pictures and no point trained."""
+    folder = tmp_path_factory.mktemp("pictures")
+    configure(folder)
+    shutil.copytree(ROOT / "data/embedded", folder / "data/embedded")
+    assert "1,347 training and 450 test pictures of 8 x 8 pixels in grey" in run(
+        folder, "pipeline.stages.ingest", "images"
+    )
+    run(folder, "pipeline.stages.ingest", "other_images")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(pictures, folder)
+    for point in POINTS:
+        sweep(folder, point)
+    return folder
+
+
+def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(trained: Path) -> None:
+    answers = load_file(trained / "models/moe/sampled/answers.safetensors")
+    shapes = {name: part.shape for name, part in answers.items()}
+    assert shapes == {
+        "validation": (2, 201, 10),
+        "test": (2, 450, 10),
+        "other": (2, 260, 10),
+        "corrupted": (2, 10, 5, 20, 10),
+        "expert_label": (2, 3, 10),
+        "sampled": (2, 2, 450, 10),
+        "validation_label": (201,),
+        "test_label": (450,),
+        "corrupted_label": (20,),
+    }
+    assert not np.array_equal(answers["test"][0], answers["test"][1])
+    np.testing.assert_allclose(np.exp(answers["sampled"]).sum(-1), 1, rtol=1e-5)
+    # Capacity 1 drops some of the 2 x 450 slots, and no expert has more than its share.
+    assert (answers["expert_label"].sum(2) <= 4 * np.ceil(2 * 113 / 3)).all()
+    assert (answers["expert_label"].sum((1, 2)) < 900).all()
+    whole = load_file(trained / "models/moe/top_1/answers.safetensors")
+    np.testing.assert_array_equal(whole["expert_label"].sum(1), np.bincount(whole["test_label"]) * np.ones((2, 1)))
+    assert "sampled" not in whole
+    assert "expert_label" not in load_file(trained / "models/moe/dense/answers.safetensors")
+    curve = pd.read_csv(trained / "reports/curves/moe_sweep/top_1.csv")
+    assert curve["seed"].tolist() == [0, 0, 0, 3, 3, 3]
+    assert {"validation_ece", "train_nll", "train_balance", "validation_entropy", "train_load_2"} <= set(curve.columns)
+    np.testing.assert_allclose(curve[[f"train_load_{e}" for e in range(3)]].sum(axis=1), 1, rtol=1e-5)
+    assert list(read_json(trained / "reports/metrics/moe_sweep/top_1.json")) == ["seed_0", "seed_3"]
+    assert not list((trained / ".checkpoints").glob("*/*/*"))
+
+
+def test_the_points_are_compared(trained: Path) -> None:
+    run(trained, "pipeline.stages.evaluate", "moe")
+    table = pd.read_csv(trained / "reports/tables/moe.csv")
+    assert set(table["point"]) == set(POINTS)
+    of_dense = table[(table["point"] == "dense") & (table["kind"] == "raw") & (table["metric"] == "accuracy")]
+    answers = load_file(trained / "models/moe/dense/answers.safetensors")
+    right = (answers["test"].argmax(2) == answers["test_label"]).mean(1)
+    np.testing.assert_allclose(of_dense["value"], right, rtol=1e-5)
+    numbers = read_json(trained / "reports/metrics/moe.json")
+    sparse = table[(table["metric"] == "validation_nll") & (table["point"] != "dense")]
+    assert numbers["chosen"] == sparse.groupby("point")["value"].mean().idxmin()
+    assert numbers["twin"] == "dense"
+    difference = numbers["difference"]["accuracy_raw"]
+    means = {name: numbers["points"][name]["raw"]["accuracy"]["mean"] for name in POINTS}
+    assert difference["value"] == pytest.approx(means[numbers["chosen"]] - means["dense"], abs=1e-5)
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    folder = trained / "reports/evaluation/moe"
+    corruption = pd.read_parquet(folder / "corruption.parquet")
+    assert len(corruption) == 3 * 2 * 10 * 5
+    sampled = pd.read_parquet(folder / "sampled.parquet")
+    assert sampled["samples"].tolist() == [0, 1, 3] * 2
+    assert (sampled.loc[sampled["samples"] == 3, "flops"] > sampled.loc[sampled["samples"] == 1, "flops"].max()).all()
+    assert pd.read_parquet(folder / "experts.parquet").groupby(["point", "seed"])["tokens"].sum()["top_1"].tolist() == [
+        450,
+        450,
+    ]
+    before = written(trained)
+    run(trained, "pipeline.stages.evaluate", "moe")
+    assert written(trained) == before
+
+
+def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Path, pictures: Path) -> None:
+    wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
+    shutil.rmtree(pictures / "models", ignore_errors=True)
+    for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
+        process = start(pictures, "pipeline.stages.moe_sweep", "top_1")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line_of in line:
+                process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert "seed 3: continues at epoch" in sweep(pictures, "top_1")
+    assert {path: content for path, content in written(pictures).items() if "top_1" in path} == wanted
+
+
+def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
+    for name in ("moe_sweep@gone", "moe_sweep"):
+        process = subprocess.run(
+            [sys.executable, "-m", "pipeline.stages.moe_sweep"],
+            cwd=pictures,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 2
+        assert "this stage takes one point of moe.points: dense, sampled, top_1; got" in process.stderr
+
+
+def test_without_pictures_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
+    configure(tmp_path)
+    assert "`dvc repro ingest@images` makes it" in sweep(tmp_path, "dense", code=2)
+    assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.stages.evaluate", "moe", code=2)
+
+
+def record(label: int) -> bytes:
+    return bytes([label]) + bytes(range(256)) * 12
+
+
+def archive(path: Path, files: dict[str, bytes | None]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            if content is not None:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+GOOD = {
+    "c/batches.meta.txt": b"cat\ndog\n",
+    "c/data_batch_1.bin": record(0) * 4 + record(1) * 4,
+    "c/test_batch.bin": record(1) + record(0),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"c/data_batch_1.bin": record(0)[:-5]}, "not a multiple of the 3,073 of a record: it is truncated"),
+        ({"c/data_batch_1.bin": record(0) + record(2)}, "has label 2, but batches.meta.txt names 2 classes"),
+        ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': there is nothing to tell apart"),
+        ({"../../evil.bin": b""}, "which leaves its folder; it is not trusted"),
+        ({"c/batches.meta.txt": None}, "is not CIFAR in its binary format"),
+        (None, "cannot be read as a tar archive"),
+    ],
+)
+def test_bad_archives_end_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, bytes | None] | None, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = IngestImages(path="pictures.tar.gz", size=32)
+    if changes is None:
+        Path("pictures.tar.gz").write_text("no archive")
+    else:
+        archive(Path("pictures.tar.gz"), {**GOOD, **changes})
+    with pytest.raises(ExpectedError) as caught:
+        images.run(settings)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not Path("data/raw").exists()
+    archive(Path("pictures.tar.gz"), {**GOOD})
+    images.run(settings)
+    assert read_json(Path("data/raw/images/source.json"))["classes"] == ["cat", "dog"]
+
+
+def test_a_bad_archive_is_exit_code_2(tmp_path: Path) -> None:
+    configure(tmp_path)
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["ingest"]["images"]["path"] = "pictures.tar.gz"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    archive(tmp_path / "pictures.tar.gz", {**GOOD, "/etc/evil.bin": b""})
+    output = run(tmp_path, "pipeline.stages.ingest", "images", code=2)
+    assert output.startswith("error: pictures.tar.gz holds the path '/etc/evil.bin', which leaves its folder")
+    assert output.count("\n") == 1
