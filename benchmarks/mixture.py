@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    layer = MixtureOfExperts(DIMENSIONS, HIDDEN * EXPERTS, EXPERTS, K, dispatch="grouped")
+    layer = MixtureOfExperts(DIMENSIONS, HIDDEN * EXPERTS, EXPERTS, K, dispatch="auto")
     x_ND = torch.randn(TOKENS, DIMENSIONS, requires_grad=True)
     dense = nn.Sequential(nn.Linear(DIMENSIONS, HIDDEN * EXPERTS), nn.GELU(), nn.Linear(HIDDEN * EXPERTS, DIMENSIONS))
     ways: dict[str, Callable[[], Tensor]] = {

@@ -1,11 +1,13 @@
-"""Experts, a feed-forward network each, and three ways to carry every token to its own.
+"""Experts, a feed-forward network each, and the ways to carry every token to its own.
 
 All give the same result:
 - `loop`: expert by expert, with its tokens: the reference, and what any device and any precision can do.
-- `grouped`: slots sorted by expert, and one grouped product for all experts: no padding, no copy per expert.
-- `padded`: every expert's slots filled up to the largest load, and one batched product: few, small products.
+- `sorted`: rows sorted by expert, products expert by expert, gradients by hand (see `fused`).
+- `padded`: the same with every expert's rows filled up to the largest load, so that products are batched.
+- `grouped`: rows sorted by expert, and one grouped product for all of them: no copy per expert, no list of the loads
+  on the host, which a GPU would have to be waited for.
 
-N: tokens, K: experts per token, S: slots that carry a token, E: experts, D: dimensions, H: hidden, C: largest load.
+N: tokens, K: experts per token, S: slots that carry a token, E: experts, D: dimensions, H: hidden.
 """
 
 import math
@@ -15,12 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, grouped_mm
 
+from pipeline.nn.moe.fused import FusedExperts, Rows
 from pipeline.nn.moe.routing import Routing
 
-Dispatch = Literal["auto", "grouped", "padded", "loop"]
+Dispatch = Literal["auto", "sorted", "padded", "grouped", "loop"]
 
 _ALIGNMENT = 16  # bytes: what grouped_mm asks of a row
-_PADDED_BELOW = 256  # slots, taken to be few; no benchmark has placed the line yet
+_COUNTED = 16  # experts: a table of as many rows per slot is filled faster than slots are sorted
+_FILL = 0.8  # of padded rows that hold a slot
 
 
 class Slots(NamedTuple):
@@ -48,24 +52,27 @@ class Experts(nn.Module):
 
     def forward(self, x_ND: Tensor, routing: Routing, dispatch: Dispatch = "auto") -> Tensor:
         """Σ_k weight_k expert_k(x) of each token, (N, D_out); a token whose slots were all dropped gets zeros."""
-        slots = slots_of(routing)
-        if dispatch == "auto":
-            dispatch = self._fastest(x_ND, len(slots.token_S))
-        y_SD = {"grouped": self._grouped, "padded": self._padded, "loop": self._loop}[dispatch](x_ND, slots)
-        weighted_SD = y_SD * slots.weight_S[:, None].to(y_SD.dtype)
-        return weighted_SD.new_zeros(len(x_ND), y_SD.shape[1]).index_add_(0, slots.token_S, weighted_SD)
+        if dispatch == "auto" and x_ND.device.type != "cpu":
+            dispatch = "grouped" if self._can_group(x_ND) else "loop"
+        if dispatch in ("grouped", "loop"):
+            slots = slots_of(routing)
+            y_SD = self._grouped(x_ND, slots) if dispatch == "grouped" else self._loop(x_ND, slots)
+            weighted_SD = y_SD * slots.weight_S[:, None].to(y_SD.dtype)
+            return weighted_SD.new_zeros(len(x_ND), y_SD.shape[1]).index_add_(0, slots.token_S, weighted_SD)
+        weights = (self.up_EDH, self.up_bias_EH, self.down_EHD, self.down_bias_ED)
+        weight_NK, rows = routing.weight_NK.to(x_ND.dtype), rows_of(routing, dispatch)
+        y_ND: Tensor = FusedExperts.apply(x_ND, weight_NK, *weights, rows)  # type: ignore[no-untyped-call]
+        return y_ND
 
     def one(self, x_SD: Tensor, expert: int) -> Tensor:
         """One expert's output for these tokens, (S, D_out)."""
         hidden_SH = gelu(torch.addmm(self.up_bias_EH[expert], x_SD, self.up_EDH[expert]))
         return torch.addmm(self.down_bias_ED[expert], hidden_SH, self.down_EHD[expert])
 
-    def _fastest(self, x_ND: Tensor, slots: int) -> Dispatch:
-        rows = (width for weight in (self.up_EDH, self.down_EHD) for width in weight.shape[1:])
-        aligned = all(width * x_ND.element_size() % _ALIGNMENT == 0 for width in rows)
-        if slots < _PADDED_BELOW or not aligned or x_ND.dtype not in (torch.float32, torch.bfloat16):
-            return "padded"
-        return "grouped"
+    def _can_group(self, x_ND: Tensor) -> bool:
+        widths = (width for weight in (self.up_EDH, self.down_EHD) for width in weight.shape[1:])
+        aligned = all(width * x_ND.element_size() % _ALIGNMENT == 0 for width in widths)
+        return aligned and x_ND.dtype in (torch.float32, torch.bfloat16)
 
     def _loop(self, x_ND: Tensor, slots: Slots) -> Tensor:
         parts = torch.split(slots.token_S, slots.load_E.tolist())
@@ -79,23 +86,55 @@ class Experts(nn.Module):
         y_SD = grouped_mm(hidden_SH, self.down_EHD, offs=offsets_E)
         return y_SD + self.down_bias_ED.index_select(0, slots.expert_S)
 
-    def _padded(self, x_ND: Tensor, slots: Slots) -> Tensor:
-        experts, largest = len(slots.load_E), int(slots.load_E.max())
-        first_E = slots.load_E.cumsum(0) - slots.load_E
-        place_S = torch.arange(len(slots.token_S), device=x_ND.device) - first_E[slots.expert_S]
-        row_S = slots.expert_S * largest + place_S
-        x_SD = x_ND.index_select(0, slots.token_S)
-        x_ECD = x_ND.new_zeros(experts * largest, x_ND.shape[1]).index_copy(0, row_S, x_SD)
-        x_ECD = x_ECD.view(experts, largest, x_ND.shape[1])
-        hidden_ECH = gelu(torch.baddbmm(self.up_bias_EH[:, None], x_ECD, self.up_EDH))
-        y_ECD = torch.baddbmm(self.down_bias_ED[:, None], hidden_ECH, self.down_EHD)
-        return y_ECD.flatten(0, 1).index_select(0, row_S)
-
 
 def slots_of(routing: Routing) -> Slots:
     """The kept slots of a routing, sorted."""
     ranks = routing.expert_NK.shape[1]
-    expert = torch.where(routing.kept_NK, routing.expert_NK, routing.experts).reshape(-1)
+    expert = expert_of_slots(routing)
     load_E = torch.bincount(expert, minlength=routing.experts + 1)[: routing.experts]
-    order = torch.argsort(expert, stable=True)[: int(load_E.sum())]
+    carried = len(expert) if routing.complete else int(load_E.sum())  # the sum waits for the device
+    order = torch.argsort(expert, stable=True)[:carried]
     return Slots(order // ranks, expert[order], routing.weight_NK.reshape(-1)[order], load_E)
+
+
+def rows_of(routing: Routing, dispatch: Dispatch) -> Rows:
+    """The kept slots of a routing in rows by expert, by token within one.
+
+    `padded`: as many rows for each expert as the largest load; `sorted`: no row without a slot; `auto`: the first
+    where it wastes little.
+    """
+    tokens, ranks = routing.expert_NK.shape
+    expert = expert_of_slots(routing)
+    nth, per_expert = nth_of_its_expert(expert, routing.experts)
+    largest, carried = max(per_expert), sum(per_expert)
+    if dispatch == "padded" or (dispatch == "auto" and carried >= _FILL * largest * routing.experts):
+        per_expert = [largest] * routing.experts
+    rows = sum(per_expert)
+    ends_E = torch.tensor([*per_expert, 0], device=expert.device).cumsum(0)
+    first_E = ends_E - torch.tensor([*per_expert, 0], device=expert.device)
+    place = first_E[expert] + nth
+    if carried < len(expert):
+        place = torch.where(expert < routing.experts, place, rows)
+    token = torch.arange(tokens, device=expert.device)[:, None].expand(-1, ranks).reshape(-1)
+    token_R = torch.zeros(rows + 1, dtype=torch.int64, device=expert.device).scatter_(0, place, token)[:rows]
+    return Rows(token_R, place.view(tokens, ranks), per_expert)
+
+
+def expert_of_slots(routing: Routing) -> Tensor:
+    """The expert of each slot, (N K,); E of one that carries no token."""
+    if routing.complete:
+        return routing.expert_NK.reshape(-1)
+    return torch.where(routing.kept_NK, routing.expert_NK, routing.experts).reshape(-1)
+
+
+def nth_of_its_expert(expert: Tensor, experts: int) -> tuple[Tensor, list[int]]:
+    """How many slots before it each slot's expert has, and how many each expert has in all."""
+    if experts <= _COUNTED and len(expert) > 0:
+        taken = expert == torch.arange(experts + 1, device=expert.device)[:, None]
+        count = taken.cumsum(1, dtype=torch.int32)
+        return count.gather(0, expert[None])[0] - 1, count[:experts, -1].tolist()
+    order = torch.argsort(expert, stable=True)
+    load_E = torch.bincount(expert, minlength=experts + 1)
+    first_S = (load_E.cumsum(0) - load_E).index_select(0, expert)
+    position = torch.arange(len(expert), device=expert.device)
+    return torch.empty_like(order).scatter_(0, order, position) - first_S, load_E[:experts].tolist()

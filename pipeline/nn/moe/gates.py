@@ -50,13 +50,15 @@ class TopKGate(nn.Module):
         probability_NE = torch.softmax(logit_NE, dim=1)
         weight_NK = combine_weights(logit_NE, expert_NK)
         kept_NK = torch.ones_like(expert_NK, dtype=torch.bool)
+        spared_NK = None
         if self.adaptive_entropy > 0 and self.k > 1:
             entropy_N = normalised_entropy(probability_NE.detach())
             kept_NK[:, 1:] = (entropy_N >= self.adaptive_entropy)[:, None]
-            weight_NK = weight_NK * kept_NK
+            weight_NK, spared_NK = weight_NK * kept_NK, ~kept_NK
         if divergence is None:
             divergence = logit_NE.new_zeros(())
-        return Routing(expert_NK, weight_NK, kept_NK, probability_NE, logit_NE, divergence)
+        complete = spared_NK is None
+        return Routing(expert_NK, weight_NK, kept_NK, probability_NE, logit_NE, divergence, spared_NK, complete)
 
     def clean_logits(self, x_ND: Tensor) -> Tensor:
         """Logits without noise, (N, E), before the temperature."""

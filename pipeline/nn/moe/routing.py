@@ -13,8 +13,8 @@ from torch.nn.functional import one_hot
 class Routing(NamedTuple):
     """A gate's decision for N tokens.
 
-    The weight of a slot that carries no token (dropped for capacity, or not needed by a token that takes fewer experts)
-    is exactly zero, and `kept_NK` says so; its expert is a placeholder.
+    The weight of a slot that carries no token (dropped for capacity, or spared by a token that takes fewer experts) is
+    exactly zero, and `kept_NK` says so; its expert is a placeholder.
     """
 
     expert_NK: Tensor  # int64: the chosen experts, the most probable first
@@ -23,6 +23,8 @@ class Routing(NamedTuple):
     probability_NE: Tensor  # softmax of the logits the choice was made by
     logit_NE: Tensor  # those logits, noise included
     divergence: Tensor  # KL of a stochastic gate from its prior, mean over tokens, in nats; 0 for others
+    spared_NK: Tensor | None = None  # bool: slots their token did not ask for; None: every token asked for K
+    complete: bool = False  # whether every slot is known to carry a token, without looking at `kept_NK`
 
     @property
     def experts(self) -> int:
@@ -34,8 +36,14 @@ class Routing(NamedTuple):
         return torch.bincount(self.expert_NK[self.kept_NK], minlength=self.experts)
 
     def dropped(self) -> Tensor:
-        """Slots that carry no token: for want of capacity, or since a token took fewer experts than K."""
-        return (~self.kept_NK).sum()
+        """How many slots carry no token for want of capacity."""
+        return (~self.kept_NK).sum() - self.spared()
+
+    def spared(self) -> Tensor:
+        """How many slots their tokens did not ask for, being sure of fewer experts than K."""
+        if self.spared_NK is None:
+            return torch.zeros((), dtype=torch.int64, device=self.kept_NK.device)
+        return self.spared_NK.sum()
 
 
 def combine_weights(logit_NE: Tensor, expert_NK: Tensor) -> Tensor:
@@ -62,4 +70,4 @@ def within_capacity(routing: Routing, capacity: int) -> Routing:
     taken_E = one_hot(by_rank, routing.experts) * kept_by_rank[:, None]
     place = (taken_E.cumsum(0).gather(1, by_rank[:, None])[:, 0] - 1).clamp(min=0)
     kept_NK = (kept_by_rank & (place < capacity)).view(ranks, tokens).T
-    return routing._replace(kept_NK=kept_NK, weight_NK=routing.weight_NK * kept_NK)
+    return routing._replace(kept_NK=kept_NK, weight_NK=routing.weight_NK * kept_NK, complete=False)

@@ -12,6 +12,7 @@ from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing, combine_weights, within_capacity
 
 N, D, E, H = 40, 16, 4, 32
+DISPATCHES = ["sorted", "padded", "grouped", "loop"]
 
 
 def x_of(seed=0, tokens=N):
@@ -54,7 +55,7 @@ def outputs_and_gradients(mixture, x, how):
     return y.detach(), {"x": x.grad, **{name: p.grad for name, p in mixture.named_parameters()}}
 
 
-@pytest.mark.parametrize("dispatch", ["grouped", "padded", "loop"])
+@pytest.mark.parametrize("dispatch", DISPATCHES)
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 @pytest.mark.parametrize("capacity_factor", [None, 0.5])
 @pytest.mark.parametrize("gate", sorted(GATES))
@@ -116,7 +117,7 @@ def test_an_expert_width_that_grouped_products_cannot_take_has_another_way():
     torch.testing.assert_close(mixture(x).y_ND, per_token(mixture, x, mixture.gate(x)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dispatch", ["grouped", "padded", "loop"])
+@pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_an_unused_expert_gets_a_gradient_of_zero(dispatch):
     mixture = layer(k=1)
     with torch.no_grad():
@@ -127,7 +128,7 @@ def test_an_unused_expert_gets_a_gradient_of_zero(dispatch):
         assert torch.isfinite(parameter.grad).all()
 
 
-@pytest.mark.parametrize("dispatch", ["grouped", "padded", "loop"])
+@pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_no_tokens_make_no_outputs(dispatch):
     mixture = layer()
     assert mixture.experts(x_of(tokens=0), mixture.gate(x_of(tokens=0)), dispatch).shape == (0, D)
