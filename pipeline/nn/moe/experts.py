@@ -11,6 +11,7 @@ N: tokens, K: experts per token, S: slots that carry a token, E: experts, D: dim
 """
 
 import math
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -110,11 +111,10 @@ def rows_of(routing: Routing, dispatch: Dispatch) -> Rows:
     if dispatch == "padded" or (dispatch == "auto" and carried >= _FILL * largest * routing.experts):
         per_expert = [largest] * routing.experts
     rows = sum(per_expert)
-    ends_E = torch.tensor([*per_expert, 0], device=expert.device).cumsum(0)
-    first_E = ends_E - torch.tensor([*per_expert, 0], device=expert.device)
-    place = first_E[expert] + nth
+    first_E = torch.tensor([0, *accumulate(per_expert)], device=expert.device)  # and where the last one's rows end
+    place = first_E.index_select(0, expert) + nth
     if carried < len(expert):
-        place = torch.where(expert < routing.experts, place, rows)
+        place.clamp_(max=rows)
     token = torch.arange(tokens, device=expert.device)[:, None].expand(-1, ranks).reshape(-1)
     token_R = torch.zeros(rows + 1, dtype=torch.int64, device=expert.device).scatter_(0, place, token)[:rows]
     return Rows(token_R, place.view(tokens, ranks), per_expert)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pipeline.nn.distributions import kl_to_standard_normal
-from pipeline.nn.moe.routing import Routing, combine_weights
+from pipeline.nn.moe.routing import Routing, combine_weights, probabilities
 
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
@@ -47,7 +47,7 @@ class TopKGate(nn.Module):
         logit_NE, divergence = self.noisy_logits(x_ND, generator) if sample else (self.clean_logits(x_ND), None)
         logit_NE = logit_NE / self.temperature
         expert_NK = (logit_NE.detach() + self.choice_bias_E).topk(self.k, dim=1).indices
-        probability_NE = torch.softmax(logit_NE, dim=1)
+        probability_NE = probabilities(logit_NE)
         weight_NK = combine_weights(logit_NE, expert_NK)
         kept_NK = torch.ones_like(expert_NK, dtype=torch.bool)
         spared_NK = None
