@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 
@@ -54,9 +53,11 @@ class FusedExperts(torch.autograd.Function):
         return embedding_bag(place_NK, all_y_RD, mode="sum", per_sample_weights=weight_NK)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the six tensors."""
+        """Gradients of the six tensors. RuntimeError where they are to be differentiated again."""
+        # `once_differentiable` is silent where the gradient from above is a constant, and then the second is wrong.
+        if torch.is_grad_enabled():
+            raise RuntimeError('no second derivative of these gradients by hand; dispatch="loop" has one')
         x_RD, inner_RH, hidden_RH, y_RD, weight_NK, up_EDH, down_EHD, token_R, place_NK = ctx.saved_tensors
         per_expert, place = ctx.per_expert, place_NK.reshape(-1)
         grad_RD = grad_ND.index_select(0, token_R)

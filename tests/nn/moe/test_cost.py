@@ -18,7 +18,7 @@ def counted(layer, x) -> int:
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("dispatch", ["grouped", "loop"])
+@pytest.mark.parametrize("dispatch", ["sorted", "grouped", "loop"])
 @pytest.mark.parametrize(("experts", "k", "outputs"), [(4, 1, None), (8, 2, None), (2, 2, 12)])
 def test_arithmetic_is_what_pytorch_counts(dispatch, experts, k, outputs):
     layer = MixtureOfExperts(16, 64, experts, k, outputs=outputs, dispatch=dispatch).eval()
