@@ -1,38 +1,62 @@
 """Speed of the mixture of experts, forward and backward, beside other ways to do the same, by turns in one run.
 
     python -m benchmarks.mixture
+    python -m benchmarks.mixture --crossing
 
 2,048 tokens of 128 dimensions, 8 experts, two each, 256 hidden units per expert. `einsum`: one-hot dispatch and combine
 tensors (N, E, C), as in GShard; `mask loop`: for each expert, the tokens of a mask; `products`: the grouped products
-alone, on slots already sorted, with their gradients; `dense`: one feed-forward network of as many parameters as all.
-Prints a markdown table of medians and of ratios to the layer, paired turn by turn.
+alone, on slots already sorted, with their gradients; `dense`: one feed-forward network of as many parameters as all;
+`statistics`: the layer, and the statistics of its routing after it. Prints a markdown table of medians and of ratios to
+the layer, paired turn by turn. `--crossing` times the experts alone, `sorted` beside `padded`, over slots, widths and
+the share of padded rows that hold a slot: what the rule of `auto` in `experts` rests on.
+
+The scheduler may keep both threads on one core, where each waits for the other and products take 15 times as long;
+`--apart` gives the main thread a core, and the rest the others.
 """
 
 import argparse
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, grouped_mm, one_hot
 
 from benchmarks.processes import load
-from pipeline.nn.moe.experts import slots_of
+from pipeline.nn.moe.experts import Experts, slots_of
 from pipeline.nn.moe.layer import MixtureOfExperts
+from pipeline.nn.moe.routing import Routing
+from pipeline.nn.moe.statistics import statistics_of
 
 TOKENS, DIMENSIONS, HIDDEN, EXPERTS, K = 2048, 128, 256, 8, 2
-REACH = {"einsum": ">= 10", "mask loop": ">= 1.25", "products": ">= 0.74 (1 / 1.35)", "dense": ">= 2"}
+REACH = {
+    "einsum": ">= 10",
+    "mask loop": ">= 1.25",
+    "products": ">= 0.74 (1 / 1.35)",
+    "dense": ">= 2",
+    "statistics": "near 1",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--crossing", action="store_true")
+    parser.add_argument("--apart", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
+    if arguments.apart:
+        keep_threads_apart()
+    if arguments.crossing:
+        crossing(arguments.turns)
+        return
     layer = MixtureOfExperts(DIMENSIONS, HIDDEN * EXPERTS, EXPERTS, K, dispatch="auto")
     x_ND = torch.randn(TOKENS, DIMENSIONS, requires_grad=True)
     dense = nn.Sequential(nn.Linear(DIMENSIONS, HIDDEN * EXPERTS), nn.GELU(), nn.Linear(HIDDEN * EXPERTS, DIMENSIONS))
@@ -42,6 +66,7 @@ def main() -> None:
         "mask loop": lambda: mask_loop(layer, x_ND),
         "products": products(layer, x_ND),
         "dense": lambda: dense(x_ND),
+        "statistics": lambda: with_statistics(layer, x_ND),
     }
     for way in ("einsum", "mask loop"):
         torch.testing.assert_close(ways[way](), ways["layer"](), rtol=1e-4, atol=1e-5)
@@ -101,7 +126,56 @@ def products(layer: MixtureOfExperts, x_ND: Tensor) -> Callable[[], Tensor]:
     offsets_E = slots.load_E.cumsum(0).to(torch.int32)
     x_SD = x_ND.detach()[slots.token_S].requires_grad_()
     up_EDH, down_EHD = layer.experts.up_EDH, layer.experts.down_EHD
-    return lambda: grouped_mm(grouped_mm(x_SD, up_EDH, offs=offsets_E), down_EHD, offs=offsets_E)
+
+    def forward() -> Tensor:
+        x_SD.grad = None  # as `timed` does for the leaves it knows: adding to an old gradient is not part of them
+        return grouped_mm(grouped_mm(x_SD, up_EDH, offs=offsets_E), down_EHD, offs=offsets_E)
+
+    return forward
+
+
+def with_statistics(layer: MixtureOfExperts, x_ND: Tensor) -> Tensor:
+    """The layer as it trains with its statistics on."""
+    mixed = layer(x_ND)
+    statistics_of(mixed.routing)
+    return mixed.y_ND
+
+
+def crossing(turns: int) -> None:
+    """Print how many times as long `sorted` takes as `padded`."""
+    fills = (1.0, 0.9, 0.8, 0.7, 0.6, 0.4, 0.2)
+    print(f"{load()}; {torch.get_num_threads()} threads, torch {torch.__version__}; sorted / padded\n")
+    print("| slots | D | H |" + "".join(f" {fill:.0%} filled |" for fill in fills) + "\n|" + "---|" * (3 + len(fills)))
+    for dimensions, hidden in ((32, 64), (128, 256), (256, 1024)):
+        experts = Experts(EXPERTS, dimensions, hidden)
+        for slots in (64, 256, 1024, 4096):
+            x_ND = torch.randn(slots, dimensions, requires_grad=True)
+            row = []
+            for fill in fills:
+                routing = routing_filled(slots, fill)
+                ways = [partial(experts, x_ND, routing, way) for way in ("sorted", "padded")]
+                took = [[timed(way, [x_ND, *experts.parameters()]) for way in ways] for _ in range(turns + 2)][2:]
+                row.append(statistics.median(a / b for a, b in took))
+            print(f"| {slots} | {dimensions} | {hidden} |" + "".join(f" {ratio:.2f} |" for ratio in row), flush=True)
+
+
+def routing_filled(slots: int, fill: float) -> Routing:
+    """One slot per token; one expert has so many that `fill` of the padded rows hold one, the others share the rest."""
+    largest = min(slots, round(slots / (EXPERTS * fill)))
+    others = torch.arange(slots - largest) % (EXPERTS - 1) + 1
+    expert_N1 = torch.cat([torch.zeros(largest, dtype=torch.int64), others])[torch.randperm(slots), None]
+    logit_NE, weight_N1 = torch.zeros(slots, EXPERTS), torch.rand(slots, 1, requires_grad=True)
+    kept_N1 = torch.ones_like(expert_N1, dtype=torch.bool)
+    return Routing(expert_N1, weight_N1, kept_N1, logit_NE, logit_NE, torch.zeros(()), complete=True)
+
+
+def keep_threads_apart() -> None:
+    """Start all threads there will be, then place them; Linux only."""
+    products_of_all_kinds = MixtureOfExperts(64, 512, EXPERTS, K)
+    products_of_all_kinds(torch.randn(1024, 64)).y_ND.sum().backward()
+    first, *rest = sorted(os.sched_getaffinity(0))
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {first} if int(thread.name) == os.getpid() else set(rest))
 
 
 if __name__ == "__main__":

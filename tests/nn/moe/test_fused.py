@@ -133,14 +133,15 @@ def test_counting_and_sorting_place_slots_alike(experts):
 
 def test_rows_are_sorted_by_expert_and_padded_only_where_little_is_wasted():
     even, skewed = routing_of(CASES["even"][0]), routing_of(SKEWED)
-    assert rows_of(even, "auto").per_expert == [2, 2, 2, 2]
-    assert rows_of(skewed, "auto").per_expert == [5, 2, 0, 3]
-    assert rows_of(skewed, "padded").per_expert == [5, 5, 5, 5]
-    rows = rows_of(skewed, "sorted")
+    assert rows_of(even, "auto", 10**9).per_expert == [2, 2, 2, 2]
+    assert rows_of(skewed, "auto", 10**9).per_expert == [5, 2, 0, 3]
+    assert rows_of(skewed, "auto", 100).per_expert == [5, 5, 5, 5]  # few and small: the waste costs next to nothing
+    assert rows_of(skewed, "padded", 10**9).per_expert == [5, 5, 5, 5]
+    rows = rows_of(skewed, "sorted", 100)
     assert rows.token_R.tolist() == [0, 1, 2, 3, 4, 0, 2, 1, 3, 4]
     expected = torch.arange(len(SKEWED))[:, None].expand(-1, 2)
     assert torch.equal(rows.token_R[rows.place_NK], expected)
-    dropped = rows_of(routing_of(SKEWED, DROPPED), "sorted")
+    dropped = rows_of(routing_of(SKEWED, DROPPED), "sorted", 100)
     assert dropped.place_NK[~DROPPED].unique().tolist() == [sum(dropped.per_expert)]
     starts = list(itertools.accumulate(dropped.per_expert, initial=0))
     for place, expert in zip(dropped.place_NK[DROPPED].tolist(), SKEWED[DROPPED].tolist(), strict=True):
