@@ -26,9 +26,10 @@ Dispatch = Literal["auto", "sorted", "padded", "grouped", "loop"]
 _ALIGNMENT = 16  # bytes: what grouped_mm asks of a row
 _COUNTED = 16  # experts: a table of as many rows per slot is filled faster than slots are sorted
 # Rows are padded where that wastes little: `python -m benchmarks.mixture --crossing`, 64 to 4,096 slots, D by H from 32
-# by 64 to 256 by 1,024, 8 experts, 2 threads. Batched products were as fast or faster from 80 % of rows filled on at
-# every size; below that, as long as the rows wasted cost less than an expert's own calls do, 4 to 10 million
-# multiply-adds for 8 experts. Timings on a shared machine: the lines are coarse.
+# by 64 to 256 by 1,024, 8 experts, 2 threads. From 80 % of rows filled on, going expert by expert took 0.94 to 3.9
+# times as long as padding, but for one cell of noise; below that, padding won as long as the rows wasted cost less than
+# an expert's own calls do, 4 to 10 million multiply-adds for 8 experts. Timed in one run on a machine that others
+# loaded: the lines are coarse.
 _FILL = 0.8
 _CALLS = 750_000  # multiply-adds of one product per expert
 

@@ -1,9 +1,9 @@
 """The experts' networks on rows sorted by expert, forward and backward by hand.
 
-Through autograd, what surrounds the products costs as much as they do: biases and their gradients row by row, slots
-weighted, added to tokens and gathered back, gradients in memory that is touched for the first time. Here a bias is part
-of its product and its gradient one sum, a token gathers its K rows in one weighted sum, and gradients overwrite what is
-no longer needed.
+Through autograd, what surrounds the products costs nearly as much as they do: biases and their gradients row by row,
+slots weighted, added to tokens and gathered back, gradients in memory that is touched for the first time. Here a bias
+is part of its product and its gradient one sum, a token gathers its K rows in one weighted sum, and gradients overwrite
+what is no longer needed.
 
 N: tokens, K: experts per token, E: experts, R: rows, of all experts, D: dimensions, H: hidden, C: rows of one expert.
 """
