@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy, pad
 from pipeline.data.resident_pictures import PictureBatch
 from pipeline.models.resnet import ResNet18
 from pipeline.nn.moe import balance
-from pipeline.nn.moe.gates import normalised_entropy
 from pipeline.nn.moe.routing import Routing
+from pipeline.nn.moe.statistics import statistics_of
 
 BALANCES = {"switch": balance.switch, "importance": balance.importance}
 
@@ -45,7 +45,7 @@ class ClassifierObjective(nn.Module):
         self.z_weight, self.divergence_weight = z_weight, divergence_weight
 
     def forward(self, batch: PictureBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Means over the minibatch: loss, nll, accuracy; with experts also balance, z, entropy and each one's load."""
+        """Means over the minibatch: loss, nll, accuracy; with experts also balance, z, entropy, dropped, loads."""
         x_BCHW = moved(batch.x_BCHW, self.shift, self.flip, generator) if self.training else batch.x_BCHW
         logit_BK, routing = self.model(x_BCHW, generator)
         nll = cross_entropy(logit_BK, batch.label_B)
@@ -54,17 +54,16 @@ class ClassifierObjective(nn.Module):
         if routing is not None:
             penalty = BALANCES.get(self.balance, balance.switch)(routing)
             z = balance.z_loss(routing)
-            load_E = routing.load_E().float()
-            share_E = load_E / load_E.sum().clamp(min=1)
             if self.training:
                 if self.balance == "bias":
                     assert self.model.mixture is not None
-                    self.model.mixture.gate.rebalance(load_E, self.balance_weight)
+                    self.model.mixture.gate.rebalance(routing.load_E(), self.balance_weight)
                 else:
                     loss = loss + self.balance_weight * penalty
                 loss = loss + self.z_weight * z + self.divergence_weight * routing.divergence
-            parts |= {"balance": penalty, "z": z, "entropy": normalised_entropy(routing.probability_NE).mean()}
-            parts |= {f"load_{expert}": share for expert, share in enumerate(share_E.unbind())}
+            found = statistics_of(routing)
+            parts |= {"balance": penalty, "z": z, "entropy": found.entropy, "dropped": found.dropped}
+            parts |= {f"load_{expert}": share for expert, share in enumerate(found.utilisation_E.unbind())}
         return {"loss": loss, **parts}
 
 
