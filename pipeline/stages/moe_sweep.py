@@ -33,7 +33,7 @@ IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
 INPUTS = [IMAGES / split / file for split in ("train", "test") for file in ("pictures.npy", "labels.npy")]
 
 
-class _Training(Section):
+class Training(Section):
     """What one training depends on beside its pictures: the key of its checkpoints."""
 
     recipe: Recipe
@@ -59,9 +59,9 @@ def run(settings: Moe, name: str) -> None:
     curves, numbers, answers, progress = [], {}, [], []
     with atomic_folder(paths.MODELS / "moe" / name) as folder:
         for seed in recipe.seeds:
-            training = _Training(recipe=recipe.model_copy(update={"seed": seed}), point=point)
+            training = Training(recipe=recipe.model_copy(update={"seed": seed}), point=point)
             kept = checkpoints("moe_sweep", training, INPUTS)
-            model = _model(train, len(classes), training)
+            model = untrained(train, len(classes), training)
             found = _fit(f"{name}, seed {seed}", model, train, validation, training, device, kept)
             save_model(folder / f"seed_{seed}", model, {"classes": classes, **training.model_dump()})
             progress.append(kept)
@@ -80,7 +80,8 @@ def run(settings: Moe, name: str) -> None:
         kept.remove()
 
 
-def _model(train: Pictures, classes: int, training: _Training) -> ResNet18:
+def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
+    """The classifier of a point, with the initial weights of its seed."""
     recipe, point = training.recipe, training.point
     picture_NHWC = train.picture_NHWC.astype(np.float64) / 255
     mixture = {
@@ -112,7 +113,7 @@ def _fit(
     model: ResNet18,
     train: Pictures,
     validation: Pictures,
-    training: _Training,
+    training: Training,
     device: torch.device,
     kept: Checkpoints,
 ) -> Fitted:
