@@ -18,7 +18,10 @@ import pytest
 import scipy.sparse
 import yaml
 
-from pipeline import cli
+from pipeline import cli, paths
+from pipeline.data.catalogue import read_catalogue
+from pipeline.params.reading import validated
+from pipeline.params.whole import Params
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -145,6 +148,19 @@ def test_your_own_data_in_five_lines(clone: Path) -> None:
     assert anndata.read_h5ad(clone / "predicted.h5ad").uns["celldag"]["arguments"]["perturbation"] == "stim"
     (clone / "example.py").write_text(shown("predict-python"))
     run("python example.py", clone)
+
+
+def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    changes = yaml.safe_load(shown("images"))
+    points = changes["moe"].pop("points")
+    merge(params, changes)
+    params["moe"]["points"] = points
+    whole = validated(Params, params, "README.md")
+    entry = read_catalogue(ROOT / paths.CATALOGUE)["cifar10"]
+    assert whole.ingest.images.path == str(paths.FETCHED / entry.file)
+    assert f"md5:{whole.ingest.images.md5}" == entry.hash
+    assert (ROOT / whole.ingest.other_images.path).exists()
 
 
 def shown(name: str) -> str:

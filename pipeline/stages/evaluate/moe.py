@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from safetensors.numpy import load_file
+from threadpoolctl import threadpool_limits
 
 from pipeline import paths
 from pipeline.data.corruptions import CORRUPTIONS, SEVERITIES
@@ -57,6 +58,11 @@ class _Point:
 
 def run(settings: Moe) -> None:
     """Write the table of all scores, what the figures show, and the comparison of sparse points with dense ones."""
+    with threadpool_limits(settings.recipe.threads):  # part of the result, since sums depend on their order
+        _evaluate(settings)
+
+
+def _evaluate(settings: Moe) -> None:
     points = {name: _Point(name) for name in settings.points}
     evaluation = settings.evaluation
     table = pd.DataFrame([row for point in points.values() for row in _scores(point, evaluation)])
@@ -88,6 +94,7 @@ def run(settings: Moe) -> None:
             frame.to_parquet(folder / f"{name}.parquet", index=False)
     write_text(paths.TABLES / "moe.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_json(paths.METRICS / "moe.json", _metrics(table, differences, chosen, twins[chosen]))
+    print(_summary(table, differences, chosen))
 
 
 def _scores(point: _Point, evaluation: Evaluation) -> list[Row]:
@@ -208,6 +215,22 @@ def _metrics(table: pd.DataFrame, differences: list[Row], chosen: str, twin: str
         deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
         of_point[metric] = {"mean": _rounded(values.mean()), "sd": _rounded(deviation)}
     return found
+
+
+def _summary(table: pd.DataFrame, differences: list[Row], chosen: str) -> str:
+    """What a person wants to see: means over seeds, and what each sparse point differs by."""
+    shown = ["accuracy", "nll", "ece"]
+    raw = table[(table["kind"] == RAW) & table["metric"].isin(shown)]
+    means = raw.groupby(["point", "metric"], sort=False)["value"].mean().unstack()[shown]
+    lines = [means.to_string(float_format="{:.4f}".format), ""]
+    for row in differences:
+        if row["kind"] == RAW and row["metric"] == "ece":
+            mark = ", chosen by validation" if row["point"] == chosen else ""
+            lines.append(
+                f"ece of {row['point']} minus {row['twin']}: {row['value']:+.4f} "
+                f"[{row['low']:+.4f}, {row['high']:+.4f}], p {row['p']:.3f}{mark}"
+            )
+    return "\n".join(lines)
 
 
 def _rounded(value: float) -> float:
