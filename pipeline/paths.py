@@ -21,6 +21,7 @@ QUALITY = REPORTS / "quality"  # JSON histograms before and after filtering, in 
 EVALUATION = REPORTS / "evaluation"  # parquet behind the figures, one folder per kind
 LEAVE_ONE_OUT = REPORTS / "leave_one_out"  # on measured cells, in git, made by benchmarks/leave_one_out.py
 REPORT = REPORTS / "report.html"
+RESULTS = REPORTS / "RESULTS.md"  # its tables and verdicts as text, in git
 TRACKED = REPORTS / "tracked.json"  # which results were mirrored into MLflow
 
 DAG = Path("docs/dag.svg")  # the picture of dvc.yaml, drawn by `python -m pipeline dag --write`

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from pipeline.report.inputs import PerturbationResults
-from pipeline.report.page import Headline
+from pipeline.report.page import Headline, Pointer
 from pipeline.report.ranking import rankings
 from pipeline.report.scoreboard import Scoreboard
 from pipeline.report.scores import answer, compare, verdict
 
 
-def headline(results: PerturbationResults, elsewhere: Sequence[str] = ()) -> Headline:
-    """What the first screen says, computed from the scores alone; `elsewhere`: what other data say of the same."""
+def headline(results: PerturbationResults, elsewhere: Sequence[str] = (), pointers: Sequence[Pointer] = ()) -> Headline:
+    """What the first screen says, computed from the scores alone; `elsewhere`: what other data say of the same;
+    `pointers`: to what other chapters answer."""
     board = results.board
     comparisons = [board.comparison(metric) for metric in board.decisive]
     groups = len(board.groups)
@@ -28,6 +29,7 @@ def headline(results: PerturbationResults, elsewhere: Sequence[str] = ()) -> Hea
         detail=" ".join([_breadth(board, results.cells), *elsewhere]),
         figures=rankings(board, caption),
         notes=results.dataset["notes"],
+        pointers=pointers,
     )
 
 

@@ -92,6 +92,15 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Pointer:
+    """A sentence on the first screen about another chapter, with a link to it."""
+
+    text: str
+    anchor: str
+    link: str
+
+
+@dataclass(frozen=True)
 class Headline:
     """The first screen: which data is simulated, whether it worked, and one figure that shows it."""
 
@@ -102,6 +111,7 @@ class Headline:
     detail: str
     figures: Figures
     notes: Sequence[str] = ()
+    pointers: Sequence[Pointer] = ()
 
 
 def render(title: str, headline: Headline, sections: Sequence[Section]) -> str:

@@ -1,29 +1,34 @@
-"""Write the report: one HTML page that works offline, from what all other stages found out."""
+"""Write the report: one HTML page that works offline, from what all other stages found out; its tables as text."""
 
 from pipeline import paths
 from pipeline.entry import run_stage
 from pipeline.files import write_text
 from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
-from pipeline.report import inputs
+from pipeline.report import inputs, moe_inputs, moe_verdict
 from pipeline.report.against_baselines import against_baselines
 from pipeline.report.change import change
 from pipeline.report.definitions import definitions
 from pipeline.report.headline import headline
 from pipeline.report.latent import latent
 from pipeline.report.leave_one_out import in_short, leave_one_out
-from pipeline.report.page import render
+from pipeline.report.moe import ANCHOR, mixture
+from pipeline.report.page import Pointer, render
 from pipeline.report.population import population
 from pipeline.report.provenance import provenance
 from pipeline.report.quality import quality
+from pipeline.report.results_file import results_markdown
+from pipeline.report.robustness import robustness
+from pipeline.report.routing import routing
 from pipeline.report.training import training
 
 SECTION = "report"
 
 
 def run(settings: Report) -> None:
-    """Read the results of all stages, write reports/report.html."""
+    """Read the results of all stages, write reports/report.html and reports/RESULTS.md."""
     results, measured = inputs.read_perturbation(), inputs.read_leave_one_out()
+    moe = moe_inputs.read_moe()
     # The page shows all parameters, and so dvc.yaml lists the whole file for this stage.
     parameters = read_yaml(paths.PARAMS)
     sections = [
@@ -35,10 +40,16 @@ def run(settings: Report) -> None:
         latent(results.latent),
         training({"VAE": results.vae, "Flow": results.flow}),
         quality(results.quality, results.dataset["control"]),
+        mixture(moe),
+        routing(moe),
+        robustness(moe),
         provenance(results.dataset, parameters, inputs.read_drawing(paths.DAG)),
     ]
-    first = headline(results, [f"On measured cells: {in_short(measured)}"])
-    write_text(paths.REPORT, render(settings.title, first, sections))
+    pointer = Pointer(moe_verdict.in_short(moe), ANCHOR, "Figures and tables")
+    first = headline(results, [f"On measured cells: {in_short(measured)}"], [pointer])
+    page, text = render(settings.title, first, sections), results_markdown(first, results.board, moe)
+    write_text(paths.REPORT, page)
+    write_text(paths.RESULTS, text)
 
 
 if __name__ == "__main__":

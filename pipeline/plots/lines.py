@@ -1,0 +1,63 @@
+"""Scores along an axis, such as epochs: a thick line for the mean over seeds, a thin one for each seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.plots.ranking import SMALL_WIDTH
+from pipeline.plots.scatter import Floats
+from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortened
+
+Role = Literal["model", "baseline", "other"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One classifier: `seeds` has (x, y) of each, in growing x; some may end sooner than others."""
+
+    label: str
+    role: Role
+    seeds: Sequence[tuple[Floats, Floats]]
+
+
+def mean_line(line: Line) -> tuple[Floats, Floats]:
+    """x that all seeds have, and the mean over seeds there."""
+    common = sorted(set.intersection(*(set(x.tolist()) for x, _ in line.seeds)))
+    values = [dict(zip(x.tolist(), y.tolist(), strict=True)) for x, y in line.seeds]
+    means = [float(np.mean([of_seed[x] for of_seed in values])) for x in common]
+    return np.array(common, float), np.array(means)
+
+
+def draw_lines(title: str, axis: str, lines: Sequence[Line], width: int = SMALL_WIDTH, dots: bool = False) -> Picture:
+    """`axis` names x, whole numbers; `dots` mark each of them."""
+    means = [mean_line(line) for line in lines]
+    everything = np.concatenate([y for line in lines for _, y in line.seeds])
+    usual, highest, lowest = (float(np.nanquantile(everything, q)) for q in (0.95, 1.0, 0.0))
+    cut = len(everything) > 20 and highest - lowest > 3 * (usual - lowest) > 0
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.set_title(shortened(title, 40))
+        axes.grid(axis="y")
+        for line, (x, mean) in zip(lines, means, strict=True):
+            colour = {"model": theme.model, "baseline": theme.baseline, "other": theme.truth}[line.role]
+            for seed_x, seed_y in line.seeds if len(line.seeds) > 1 else []:
+                axes.plot(seed_x, seed_y, color=colour, linewidth=0.9, alpha=0.45)
+            marker = "o" if dots or len(x) == 1 else ""
+            axes.plot(x, mean, color=colour, marker=marker, markersize=7, markeredgecolor=theme.surface, zorder=3)
+            axes.plot([], [], color=colour, label=shortened(line.label, 18))
+        if cut:
+            axes.set_ylim(lowest - 0.06 * (usual - lowest), usual + 0.15 * (usual - lowest))
+        axes.set_xlabel(axis + (f" (above the frame: up to {highest:.3g})" if cut else ""))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        legend_above(axes, 2)
+
+    said = "; ".join(
+        f"{line.label} from {mean[0]:.3g} to {mean[-1]:.3g}" for line, (_, mean) in zip(lines, means, strict=True)
+    )
+    alt = f"{title} by {axis}, means over seeds: {said}."
+    return picture(draw, alt, width, 250 if width == SMALL_WIDTH else 300)

@@ -1,0 +1,61 @@
+"""Reliability diagrams: how often answers are right, by how sure they were given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from pipeline.plots.scatter import Floats
+from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortened
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One classifier in M bins of confidence, each array of length M; NaN in empty bins."""
+
+    label: str
+    strong: bool  # stands out
+    count: Floats
+    confidence: Floats
+    accuracy: Floats
+    text: str  # its calibration error, as it is to be read
+
+
+def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
+    """Accuracy against confidence: on the diagonal where perfectly calibrated. The area of a dot is its bin's size."""
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.set_title(shortened(title, 46))
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.06))
+        axes.grid()
+        axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        for rank, one in enumerate(classifiers):
+            colour = theme.model if one.strong else theme.baseline
+            used = one.count > 0
+            area = 14 + 260 * one.count[used] / one.count.sum()
+            x, y = one.confidence[used], one.accuracy[used]
+            axes.plot(x, y, color=colour, linewidth=1.4, alpha=0.7, zorder=2 + rank)
+            axes.scatter(
+                x, y, s=area, color=colour, alpha=0.85, edgecolors=theme.surface, linewidths=1, zorder=3 + rank
+            )
+            axes.scatter([], [], s=60, color=colour, label=f"{shortened(one.label, 20)}, {one.text}")
+        axes.text(0.04, 0.98, "less sure than right", color=theme.muted, fontsize=11, va="top")
+        axes.text(1.0, 0.03, "more sure than right", color=theme.muted, fontsize=11, ha="right")
+        axes.set_xlabel("confidence (probability of the answer)")
+        axes.set_ylabel("share of right answers")
+        axes.set_aspect("auto")
+        legend_above(axes, 1)
+
+    said = "; ".join(f"{one.label}, {one.text}: {_fullest(one)}" for one in classifiers)
+    return picture(draw, f"{title}: share of right answers by confidence. {said}.", height=380)
+
+
+def _fullest(one: Reliability) -> str:
+    """What the fullest bin says, in words."""
+    place = int(np.argmax(one.count))
+    share = one.count[place] / max(one.count.sum(), 1)
+    return (
+        f"{share:.0%} of the answers have a confidence near {one.confidence[place]:.2f}, and {one.accuracy[place]:.0%} "
+        "of those are right"
+    )

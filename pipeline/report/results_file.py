@@ -1,0 +1,71 @@
+"""The results as Markdown, for readers of the repository: the same tables and sentences as the page's."""
+
+from collections.abc import Sequence
+
+from pipeline.report.moe_inputs import Moe
+from pipeline.report.moe_tables import differences_table, main_table
+from pipeline.report.moe_verdict import verdict
+from pipeline.report.page import Cell, Headline, Table
+from pipeline.report.scoreboard import Scoreboard
+from pipeline.report.scores import decimals_for, shown
+
+
+def results_markdown(first: Headline, board: Scoreboard, moe: Moe) -> str:
+    """The whole file; the same results give the same text."""
+    parts = [
+        "# Results",
+        "Written by the `report` stage from the results of all others. The page `reports/report.html` has the figures.",
+        "## Perturbations",
+        f"**{'Simulated data.' if first.simulated else 'Measured data.'}** {first.data}",
+        f"**{first.answer}** {first.verdict}",
+        markdown(_scores(board)),
+        "## Mixture of experts",
+        verdict(moe),
+        markdown(main_table(moe)),
+        markdown(differences_table(moe, folded=False)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """A table in GitHub's Markdown, and its caption; the best of a column is bold."""
+    aligned = ["---", *(["--:" if table.numeric else "---"] * (len(table.header) - 1))]
+    rows = [
+        _line([_text(cell) for cell in row] + [""] * (len(table.header) - len(row)), group=len(row) == 1)
+        for row in table.rows
+    ]
+    caption = table.caption.replace("▸ and bold mark", "bold marks")
+    return "\n".join([_line(list(map(_escaped, table.header))), _line(aligned), *rows]) + f"\n\n{caption}"
+
+
+def _scores(board: Scoreboard) -> Table:
+    """Means over the held-out groups: a row per method, a column per key metric."""
+    metrics = board.key
+    means = {metric: board.means(metric) for metric in metrics}
+    decimals = {metric: decimals_for(list(means[metric].values())) for metric in metrics}
+    rows = [
+        [Cell(method.label), *(Cell(shown(means[metric][method], decimals[metric])) for metric in metrics)]
+        for method in board.methods
+    ]
+    header = ["method", *(f"{metric.label} {metric.arrow}" for metric in metrics)]
+    return Table(header, rows, f"Means over {len(board.groups)} held-out groups; the model stands first.")
+
+
+def _text(cell: Cell) -> str:
+    text = f"**{_escaped(cell.text)}**" if cell.best else _escaped(cell.text)
+    if not cell.remark:
+        return text
+    remark = _escaped(cell.remark)
+    return f"{text} {remark}" if remark.startswith("±") else f"{text} ({remark})"
+
+
+def _line(cells: Sequence[str], group: bool = False) -> str:
+    return "| " + " | ".join(f"*{cell}*" if group and cell else cell for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """No character of a label starts a column, a tag or an emphasis."""
+    plain = " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
+    for letter in "\\|<>*_`[]":
+        plain = plain.replace(letter, f"\\{letter}")
+    return plain
