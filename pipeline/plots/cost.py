@@ -24,7 +24,8 @@ class Cost:
 @dataclass(frozen=True)
 class Sampling:
     """One classifier that averages over sampled routes: `samples` (S) of them, at `flops` (S), with `means` (S) of the
-    score over seeds and their `deviations` (S); `single` is the score of the one route without noise, at `base` FLOPs.
+    score over seeds. `single` is the score of the one route without noise, at `base` FLOPs, and `deviations` (S) are
+    those over seeds of the difference to it.
     """
 
     label: str

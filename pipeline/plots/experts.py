@@ -41,7 +41,10 @@ def draw_usage(title: str, share_RE: Floats) -> Picture:
         axes.set_ylabel("share of the tokens")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_locator(MaxNLocator(min(experts, 10), integer=True))
+        if experts <= 16:
+            axes.set_xticks(place_E)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 
     alt = (
         f"{title}: share of the tokens of {experts} experts, from the most used with {mean_E[0]:.0%} to the least used "

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
@@ -32,12 +32,20 @@ def mean_line(line: Line) -> tuple[Floats, Floats]:
     return np.array(common, float), np.array(means)
 
 
-def draw_lines(title: str, axis: str, lines: Sequence[Line], width: int = SMALL_WIDTH, dots: bool = False) -> Picture:
-    """`axis` names x, whole numbers; `dots` mark each of them."""
+def draw_lines(
+    title: str,
+    axis: str,
+    lines: Sequence[Line],
+    width: int = SMALL_WIDTH,
+    dots: bool = False,
+    logarithmic: bool = False,
+) -> Picture:
+    """`axis` names x, whole numbers; `dots` mark each of them. `logarithmic`: so is y, where it is positive and spans
+    more than a factor of 15."""
     means = [mean_line(line) for line in lines]
     everything = np.concatenate([y for line in lines for _, y in line.seeds])
-    usual, highest, lowest = (float(np.nanquantile(everything, q)) for q in (0.95, 1.0, 0.0))
-    cut = len(everything) > 20 and highest - lowest > 3 * (usual - lowest) > 0
+    lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))
+    steep = logarithmic and lowest > 0 and highest > 15 * lowest
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 40))
@@ -49,11 +57,15 @@ def draw_lines(title: str, axis: str, lines: Sequence[Line], width: int = SMALL_
             marker = "o" if dots or len(x) == 1 else ""
             axes.plot(x, mean, color=colour, marker=marker, markersize=7, markeredgecolor=theme.surface, zorder=3)
             axes.plot([], [], color=colour, label=shortened(line.label, 18))
-        if cut:
-            axes.set_ylim(lowest - 0.06 * (usual - lowest), usual + 0.15 * (usual - lowest))
-        axes.set_xlabel(axis + (f" (above the frame: up to {highest:.3g})" if cut else ""))
+        if steep:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 200 * lowest else (1,)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel(axis)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
         legend_above(axes, 2)
 
     said = "; ".join(

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortened
 
+_JOINED = 0.01  # share of the answers that a bin needs for the line to pass through it
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -23,7 +25,8 @@ class Reliability:
 
 
 def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
-    """Accuracy against confidence: on the diagonal where perfectly calibrated. The area of a dot is its bin's size."""
+    """Accuracy against confidence: on the diagonal where perfectly calibrated. The area of a dot is its bin's size, and
+    the line leaves out bins with next to no answers, whose accuracy is chance."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
@@ -32,10 +35,12 @@ def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
         axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         for rank, one in enumerate(classifiers):
             colour = theme.model if one.strong else theme.baseline
-            used = one.count > 0
-            area = 14 + 260 * one.count[used] / one.count.sum()
+            used, filled = one.count > 0, one.count >= _JOINED * one.count.sum()
+            area = 18 + 420 * one.count[used] / one.count.sum()
             x, y = one.confidence[used], one.accuracy[used]
-            axes.plot(x, y, color=colour, linewidth=1.4, alpha=0.7, zorder=2 + rank)
+            axes.plot(
+                one.confidence[filled], one.accuracy[filled], color=colour, linewidth=1.6, alpha=0.8, zorder=2 + rank
+            )
             axes.scatter(
                 x, y, s=area, color=colour, alpha=0.85, edgecolors=theme.surface, linewidths=1, zorder=3 + rank
             )
@@ -44,7 +49,6 @@ def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
         axes.text(1.0, 0.03, "more sure than right", color=theme.muted, fontsize=11, ha="right")
         axes.set_xlabel("confidence (probability of the answer)")
         axes.set_ylabel("share of right answers")
-        axes.set_aspect("auto")
         legend_above(axes, 1)
 
     said = "; ".join(f"{one.label}, {one.text}: {_fullest(one)}" for one in classifiers)

@@ -9,7 +9,7 @@ from pipeline.plots.theme import Picture
 from pipeline.report.moe_inputs import RAW, SCALED, Moe
 from pipeline.report.moe_names import ACCURACY, DEFINITIONS, ECE, NLL, Measure, counted, label_of, signed
 from pipeline.report.moe_tables import differences_table, groups, main_table, more_scores
-from pipeline.report.moe_verdict import verdict
+from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
 from pipeline.report.scores import decimals_for, shown
 
@@ -37,18 +37,19 @@ def mixture(moe: Moe) -> Section:
             [_reliability(moe, kind) for kind in (RAW, SCALED)],
             f"Answers of {'all seeds' if moe.seeds > 1 else 'one seed'} in {counted(moe.bins, 'bin')} of confidence; "
             "the larger a dot, the more answers it stands for. A perfectly calibrated classifier lies on the dashed "
-            "line. Small dots are few answers, and far from the line by chance. ECE: means over seeds.",
+            "line. Bins with less than 1 % of the answers, off the line mostly by chance, are dots only. "
+            "ECE: means over seeds.",
         ),
         Heading("What it costs"),
         Figures(
             [_tradeoff(moe, measure) for measure in (ACCURACY, ECE)],
             "Each point against the arithmetic that one picture takes; lines: standard deviation over seeds. "
-            f"Orange: {label_of(moe.chosen)}; dark: dense; grey: the other sparse points.",
+            f"Orange: {label_of(moe.chosen)}; in the colour of the text: dense; grey: the other sparse points.",
         ),
         Heading("What the words mean"),
         Facts(DEFINITIONS),
     ]
-    return Section("Mixture of experts", ANCHOR, verdict(moe), blocks)
+    return Section("Mixture of experts", ANCHOR, verdict(moe), blocks, answer(moe))
 
 
 def role_of(moe: Moe, point: str) -> str:

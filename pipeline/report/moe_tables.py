@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.report.moe_inputs import RAW, SCALED, Moe
+from pipeline.report.moe_inputs import RAW, SCALED, Moe, spread
 from pipeline.report.moe_names import (
     ACCURACY,
     ADAPTIVE,
@@ -44,8 +44,8 @@ _COSTS = (("parameters", "activated_parameters"), ("flops", "activated_flops"))
 def main_table(moe: Moe) -> Table:
     """Accuracy, NLL, ECE before and after temperature scaling, and what a picture costs."""
     caption = (
-        f"Scores on {counted(moe.pictures, 'test picture')}{_over_seeds(moe)}. ↑ higher is better, ↓ lower is better; "
-        "▸ and bold mark the best of each column"
+        f"Scores on {counted(moe.pictures, 'test picture')}, {_over_seeds(moe)}. ↑ higher is better, ↓ lower is "
+        "better; ▸ and bold mark the best of each column"
         f"{' below each dense twin' if len(groups(moe)) > 1 else ''}. Scaled: after temperature scaling, which leaves "
         "accuracy as it is. Parameters and FLOPs per picture: activated, and of how many in all."
     )
@@ -57,17 +57,20 @@ def more_scores(moe: Moe) -> Table:
     """The other calibration errors and the Brier score."""
     rows = _score_rows(moe, _MORE)
     return Table(
-        _header(_MORE), rows, f"Means{_over_seeds(moe)}.", folded="Adaptive and class-wise ECE, and the Brier score"
+        _header(_MORE),
+        rows,
+        f"Scores on the test pictures, {_over_seeds(moe)}.",
+        folded="Adaptive and class-wise ECE, and the Brier score",
     )
 
 
 def away_table(moe: Moe) -> Table:
     """Scores on corrupted pictures, and how well pictures of another kind are told from known ones."""
     caption = (
-        f"Means{_over_seeds(moe)}. Corrupted: over all kinds and severities. AUROC and FPR95 ask whether the "
-        "classifier is less sure of pictures of a kind that it has not learned from. AUROC: how often a known picture "
-        "gets more confidence than a foreign one (0.5 is chance). FPR95: share of foreign pictures taken for known "
-        "where 95 % of the known ones are."
+        f"Scores on pictures unlike those learned from, {_over_seeds(moe)}. Corrupted: means over all kinds and "
+        "severities. AUROC and FPR95 ask whether the classifier is less sure of pictures of a kind that it has not "
+        "learned from. AUROC: how often a known picture gets more confidence than a foreign one (0.5 is chance). "
+        "FPR95: share of foreign pictures taken for known where 95 % of the known ones are."
     )
     return Table(_header(_AWAY), _score_rows(moe, _AWAY), caption)
 
@@ -118,8 +121,23 @@ def corruptions_table(moe: Moe) -> Table:
         "corruption",
         *(f"{m.label}, {label_of(point)}\N{NO-BREAK SPACE}{m.arrow}" for m in (ACCURACY, ECE) for point in pair),
     ]
-    caption = f"Means over all {rows_of['severity'].nunique()} severities{_over_seeds(moe)}."
+    caption = f"Means over all {rows_of['severity'].nunique()} severities, {_over_seeds(moe)}."
     return Table(header, rows, caption, folded="By kind of corruption")
+
+
+def sampled_table(moe: Moe) -> Table:
+    """Scores of averages over sampled routes: a block per point, a row per number of routes."""
+    measures = (ACCURACY, NLL, ECE)
+    rows = []
+    for point, of_point in moe.sampled.groupby("point", sort=False):
+        rows.append([Cell(label_of(str(point)))])
+        for number, of_number in of_point.groupby("samples"):
+            found = [spread(tuple(of_number[m.name])) for m in measures]
+            routes = counted(int(str(number)), "sampled route") if number else "the route without noise"
+            cells = [spread_cell(one, 4) for one in found]
+            rows.append([Cell(routes), *cells, Cell(amount(float(of_number["flops"].iloc[0])))])
+    header = ["point", *(m.heading for m in measures), "activated FLOPs"]
+    return Table(header, rows, f"Scores on the test pictures, {_over_seeds(moe)}.", folded="Sampled routes as a table")
 
 
 def groups(moe: Moe) -> dict[str, list[str]]:
@@ -170,4 +188,4 @@ def _title(measure: Measure, kind: str) -> str:
 
 
 def _over_seeds(moe: Moe) -> str:
-    return f", mean ± standard deviation over {moe.seeds} seeds" if moe.seeds > 1 else ", with one seed"
+    return f"mean ± standard deviation over {moe.seeds} seeds" if moe.seeds > 1 else "one seed"

@@ -23,7 +23,7 @@ def could_show(moe: Moe) -> str:
 
 def in_short(moe: Moe) -> str:
     """One sentence for the first screen."""
-    before, after = (standing(ECE, moe.differences[moe.chosen, kind, ECE.name]) for kind in (RAW, SCALED))
+    before, after = _standings(moe)
     words = {"better": "better calibrated than", "worse": "worse calibrated than"}
     who, twin = f"the sparse classifier that validation chose ({label_of(moe.chosen)})", "its dense twin"
     unclear = f"no difference in calibration that {could_show(moe)} could show"
@@ -47,27 +47,47 @@ def in_short(moe: Moe) -> str:
     return f"Mixture of experts: {calibration} ({numbers}). {said[standing(ACCURACY, accuracy)]} ({_points(accuracy)})."
 
 
+def answer(moe: Moe) -> str:
+    """Better calibrated? In a few words."""
+    before, after = _standings(moe)
+    if before == after:
+        words = {"unclear": "No difference in calibration could be shown."}
+        return words.get(before, f"{_capital(before)} calibrated, before and after temperature scaling.")
+    if after == "unclear":
+        return f"{_capital(before)} calibrated as trained; after temperature scaling, no difference could be shown."
+    if before == "unclear":
+        return f"No difference in calibration could be shown as trained; {after} after temperature scaling."
+    return f"{_capital(before)} calibrated as trained, but {after} after temperature scaling."
+
+
 def verdict(moe: Moe) -> str:
     """The chosen point against its dense twin: calibration as trained and scaled, and accuracy, with all numbers."""
-    kinds = (
-        ("As trained", moe.differences[moe.chosen, RAW, ECE.name], RAW),
-        ("After temperature scaling", moe.differences[moe.chosen, SCALED, ECE.name], SCALED),
-    )
+    before, after = _standings(moe)
+    raw, scaled = (_numbers(moe, ECE, kind) for kind in (RAW, SCALED))
     sentences = [_choice(moe)]
-    for when, difference, kind in kinds:
-        said = {
-            "better": "it is better calibrated than its dense twin",
-            "worse": "it is worse calibrated than its dense twin",
-            "unclear": f"there is no difference in calibration to its dense twin that {could_show(moe)} could show",
-        }[standing(ECE, difference)]
-        sentences.append(f"{when}, {said}: {_numbers(moe, ECE, difference, kind)}.")
-    accuracy = moe.differences[moe.chosen, RAW, ACCURACY.name]
     said = {
+        "better": "it is better calibrated than its dense twin",
+        "worse": "it is worse calibrated than its dense twin",
+        "unclear": f"there is no difference in calibration to its dense twin that {could_show(moe)} could show",
+    }
+    if before == after:
+        when = "Neither" if before == "unclear" else "Both"
+        joint = said[before].replace("there is no", "is there a", 1) if before == "unclear" else said[before]
+        link = "nor" if before == "unclear" else "and"
+        comma = "" if before == "unclear" else ","
+        sentences.append(f"{when} as trained {link} after temperature scaling{comma} {joint}: {raw}; scaled, {scaled}.")
+    else:
+        sentences.append(f"As trained, {said[before]}: {raw}.")
+        sentences.append(f"After temperature scaling, {said[after]}: {scaled}.")
+    accuracy = standing(ACCURACY, moe.differences[moe.chosen, RAW, ACCURACY.name])
+    said_of_accuracy = {
         "better": "It is more accurate",
         "worse": "It is less accurate",
-        "unclear": "No difference in accuracy could be shown",
-    }[standing(ACCURACY, accuracy)]
-    sentences.append(f"{said}: {_numbers(moe, ACCURACY, accuracy, RAW)}.")
+        "unclear": "Nor could a difference in accuracy be shown"
+        if before == after == "unclear"
+        else "No difference in accuracy could be shown",
+    }
+    sentences.append(f"{said_of_accuracy[accuracy]}: {_numbers(moe, ACCURACY, RAW)}.")
     if moe.seeds == 1:
         sentences.append("One seed says nothing of how much another training run would differ.")
     return " ".join(sentences)
@@ -89,7 +109,8 @@ def _choice(moe: Moe) -> str:
     return f"Of {len(moe.sparse)} sparse points, the validation pictures chose {name} ({shape}; lowest NLL)."
 
 
-def _numbers(moe: Moe, measure: Measure, difference: Difference, kind: str) -> str:
+def _numbers(moe: Moe, measure: Measure, kind: str) -> str:
+    difference = moe.differences[moe.chosen, kind, measure.name]
     means = [moe.spread(point, measure.name, kind).mean for point in (moe.chosen, moe.twin)]
     decimals = decimals_for(means)
     sparse, dense = (shown(mean, decimals) for mean in means)
@@ -97,6 +118,18 @@ def _numbers(moe: Moe, measure: Measure, difference: Difference, kind: str) -> s
         f"{measure.label} {sparse} against {dense} (difference {signed(difference.value, decimals)}, 95 % interval "
         f"{difference_text(difference, decimals)}, {p_text(difference.p)})"
     )
+
+
+def _standings(moe: Moe) -> tuple[Standing, Standing]:
+    """In calibration, as trained and after temperature scaling."""
+    return (
+        standing(ECE, moe.differences[moe.chosen, RAW, ECE.name]),
+        standing(ECE, moe.differences[moe.chosen, SCALED, ECE.name]),
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _short_numbers(moe: Moe) -> str:

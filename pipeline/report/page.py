@@ -89,6 +89,7 @@ class Section:
     anchor: str
     lead: str
     blocks: Sequence[Block]
+    answer: str = ""  # the lead in a few words, before it
 
 
 @dataclass(frozen=True)

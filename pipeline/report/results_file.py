@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.report.moe_inputs import Moe
 from pipeline.report.moe_tables import differences_table, main_table
-from pipeline.report.moe_verdict import verdict
+from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.page import Cell, Headline, Table
 from pipeline.report.scoreboard import Scoreboard
 from pipeline.report.scores import decimals_for, shown
@@ -20,7 +20,7 @@ def results_markdown(first: Headline, board: Scoreboard, moe: Moe) -> str:
         f"**{first.answer}** {first.verdict}",
         markdown(_scores(board)),
         "## Mixture of experts",
-        verdict(moe),
+        f"**{answer(moe)}** {verdict(moe)}",
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded=False)),
     ]

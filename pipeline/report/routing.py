@@ -12,7 +12,8 @@ from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture
 from pipeline.report.moe import role_of
 from pipeline.report.moe_inputs import Moe, spread
-from pipeline.report.moe_names import ECE, NLL, Measure, label_of
+from pipeline.report.moe_names import ECE, NLL, Measure, counted, label_of
+from pipeline.report.moe_tables import sampled_table
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
 
@@ -44,7 +45,8 @@ def routing(moe: Moe) -> Section:
                 for column, title in (("accuracy", "Accuracy"), ("nll", "NLL"), ("ece", "ECE"))
             ],
             "Scores on validation pictures after each epoch. Thick: means over seeds; thin: each seed. Kept are the "
-            "weights of the epoch with the lowest validation loss.",
+            "weights of the epoch with the lowest validation loss. Errors that span orders of magnitude have a "
+            "logarithmic axis.",
             small=True,
         ),
         *_sampled(moe),
@@ -78,8 +80,8 @@ def usage_in_words(moe: Moe) -> str:
         sentences.append(f"Without balancing, experts were lost in {joined([label_of(point) for point in collapsed])}.")
     elif free:
         sentences.append(
-            f"Without balancing no expert fell below a quarter of its fair share on average, in {len(free)} "
-            f"point{'s' * (len(free) > 1)}: here the gate keeps its balance by itself."
+            f"Without balancing ({counted(len(free), 'point')}) no expert fell below a quarter of its fair share, "
+            "on average over seeds: on these pictures the gate keeps its balance by itself."
         )
     return " ".join(sentences)
 
@@ -152,7 +154,7 @@ def _learning(moe: Moe, column: str, title: str) -> Picture:
         Line(label_of(moe.twin), "baseline", _by_seed(moe.curves[moe.twin], column)),
         Line(label_of(moe.chosen), "model", _by_seed(moe.curves[moe.chosen], column)),
     ]
-    return draw_lines(title, "epoch", lines)
+    return draw_lines(title, "epoch", lines, logarithmic=column != "accuracy")
 
 
 def _by_seed(curve: pd.DataFrame, column: str) -> list[tuple[Floats, Floats]]:
@@ -172,9 +174,10 @@ def _sampled(moe: Moe) -> list[Block]:
         Figures(
             [_sampling(moe, points, measure) for measure in (NLL, ECE)],
             "A gate with noise can be asked several times. Numbers: how many sampled routes the probabilities are "
-            "averaged over, with the standard deviation over seeds; hollow: the one route without noise; dashed: the "
-            "dense twin. What comes before the experts is computed once per picture.",
+            "averaged over; hollow: the one route without noise, and lines: standard deviation over seeds of the "
+            "difference to it; dashed: the dense twin. What comes before the experts is computed once per picture.",
         ),
+        sampled_table(moe),
     ]
 
 
@@ -183,16 +186,17 @@ def _sampling(moe: Moe, points: Sequence[str], measure: Measure) -> Picture:
     for point in points:
         rows = moe.sampled[moe.sampled["point"] == point]
         single, routes = rows[rows["samples"] == 0], rows[rows["samples"] > 0]
-        numbers = [int(number) for number in sorted(routes["samples"].unique())]
-        found = {n: spread(tuple(routes.loc[routes["samples"] == n, measure.name])) for n in numbers}
+        by_number = routes.pivot(index="seed", columns="samples", values=measure.name)
+        change = by_number.sub(single.set_index("seed")[measure.name], axis=0)
+        flops = routes.groupby("samples")["flops"].first()
         samplings.append(
             Sampling(
                 label_of(point),
                 role_of(moe, point),
-                list(found),
-                [float(routes.loc[routes["samples"] == number, "flops"].iloc[0]) for number in found],
-                [one.mean or 0.0 for one in found.values()],
-                [one.deviation for one in found.values()],
+                [int(number) for number in by_number.columns],
+                flops.astype(float).tolist(),
+                by_number.mean().tolist(),
+                [spread(tuple(change[number])).deviation for number in by_number.columns],
                 float(single["flops"].iloc[0]),
                 float(single[measure.name].mean()),
             )
