@@ -14,6 +14,7 @@ from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, sho
 
 LIMIT = 0.25  # of the fair share: an expert with less is hardly used
 _MOST_NAMED = 24  # classes; of more, no name could be read
+_MOST_DOTTED = 16  # experts; of more, dots would hide each other
 _MOST_WRITTEN = 84  # fields with a number
 
 
@@ -33,15 +34,15 @@ def draw_usage(title: str, share_RE: Floats) -> Picture:
         axes.bar(place_E, mean_E, width=0.7, color=theme.truth, alpha=0.55, linewidth=0)
         if seeds > 1:
             axes.errorbar(place_E, mean_E, deviation_E, fmt="none", ecolor=theme.ink, elinewidth=1.4)
-            for of_seed_E in ranked_RE:
+            for of_seed_E in ranked_RE if experts <= _MOST_DOTTED else []:
                 axes.plot(place_E + 0.22, of_seed_E, "o", color=theme.truth, markersize=4.5, markeredgewidth=0)
         axes.set_ylim(0, 1.12 * highest)
         _levels(axes, theme, experts)
         axes.set_xlabel("experts, from the most to the least used")
         axes.set_ylabel("share of the tokens")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        if experts <= 16:
+        if experts <= _MOST_DOTTED:
             axes.set_xticks(place_E)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -62,16 +63,19 @@ def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence
         order_K = np.lexsort((-share_EK.max(0), share_EK.argmax(0)))
         share_EK = share_EK[:, order_K]
     names = [shortened(name, 12) for name in classes]
+    highest = float(share_EK.max()) or 1.0
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
         colours = LinearSegmentedColormap.from_list("share", [theme.surface, theme.truth])
-        mesh = axes.pcolormesh(share_EK, cmap=colours, vmin=0, vmax=1, edgecolors=theme.rule, linewidth=0.5 * named)
+        mesh = axes.pcolormesh(
+            share_EK, cmap=colours, vmin=0, vmax=highest, edgecolors=theme.rule, linewidth=0.5 * named
+        )
         mesh.set_rasterized(share_EK.size > 1000)
         axes.set_ylim(experts, 0)
         if share_EK.size <= _MOST_WRITTEN:
             for (expert, label), share in np.ndenumerate(share_EK):
-                ink = theme.surface if share > 0.55 else theme.ink
+                ink = theme.surface if share > 0.55 * highest else theme.ink
                 text = f"{100 * share:.0f}"
                 axes.text(label + 0.5, expert + 0.5, text, ha="center", va="center", color=ink, fontsize=11)
         shown = range(0, experts, max(1, -(-experts // 16)))
@@ -114,15 +118,15 @@ def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Pictur
                 epoch_T,
                 share_TE[:, expert],
                 color=colour,
-                linewidth=2.2 if last else 1.6,
-                alpha=1.0 if last else max(0.3, 0.95 - 0.65 * rank / max(experts - 1, 1)),
+                linewidth=2.2 if last else 1.6 if experts <= _MOST_DOTTED else 0.8,
+                alpha=1.0 if last else 0.95 - 0.65 * rank / max(experts - 1, 1),
                 marker="o" if len(epoch_T) == 1 else "",
                 zorder=3 if last else 2,
             )
         axes.set_ylim(0, 1.12 * max(float(share_TE.max()), 1 / experts))
         _levels(axes, theme, experts)
         axes.set_xlabel("epoch")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 

@@ -44,7 +44,8 @@ DEFINITIONS = (
     (
         "Sparse, dense",
         "A sparse classifier has several small feed-forward networks, the experts, of which a gate picks a few for "
-        "each picture. Its dense twin is trained alike but always uses one network, as large as all of them together.",
+        "each picture. Its dense twin is trained alike but has one network in their place, which every picture goes "
+        "through; the table has the size of both.",
     ),
     (
         "Calibrated",
@@ -75,6 +76,11 @@ DEFINITIONS = (
 
 def label_of(point: str) -> str:
     return point.replace("_", " ")
+
+
+def quoted(point: str) -> str:
+    """A point's name within a sentence, where "dense" or "top 1" alone would read as words."""
+    return f"“{label_of(point)}”"
 
 
 def shape_of(moe: Moe, point: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pipeline.report.moe_inputs import RAW, SCALED, Difference, Moe
-from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, label_of, shape_of, signed
+from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, quoted, shape_of, signed
 from pipeline.report.scores import decimals_for, shown
 
 Standing = Literal["better", "worse", "unclear"]
@@ -25,7 +25,7 @@ def in_short(moe: Moe) -> str:
     """One sentence for the first screen."""
     before, after = _standings(moe)
     words = {"better": "better calibrated than", "worse": "worse calibrated than"}
-    who, twin = f"the sparse classifier that validation chose ({label_of(moe.chosen)})", "its dense twin"
+    who, twin = f"the sparse classifier that validation chose ({quoted(moe.chosen)})", "its dense twin"
     unclear = f"no difference in calibration that {could_show(moe)} could show"
     if before == after == "unclear":
         calibration = f"between {who} and {twin} there is {unclear}, before or after temperature scaling"
@@ -103,7 +103,7 @@ def p_text(p: float) -> str:
 
 
 def _choice(moe: Moe) -> str:
-    shape, name = shape_of(moe, moe.chosen), label_of(moe.chosen)
+    shape, name = shape_of(moe, moe.chosen), quoted(moe.chosen)
     if len(moe.sparse) == 1:
         return f"The one sparse point is {name} ({shape})."
     return f"Of {len(moe.sparse)} sparse points, the validation pictures chose {name} ({shape}; lowest NLL)."

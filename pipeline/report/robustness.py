@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.moe_inputs import Moe
-from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, label_of
+from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, label_of, quoted
 from pipeline.report.moe_tables import away_table, corruptions_table
 from pipeline.report.page import Block, Figures, Section
 from pipeline.report.scores import decimals_for, shown
@@ -35,7 +35,7 @@ def _in_words(moe: Moe) -> str:
         parts.append(f"{measure.label} {shown(means[0], decimals)} against {shown(means[1], decimals)}")
     known = [moe.spread(point, "auroc").mean for point in (moe.chosen, moe.twin)]
     return (
-        f"On corrupted pictures, {label_of(moe.chosen)} against its dense twin: {' and '.join(parts)}. Known pictures "
+        f"On corrupted pictures, {quoted(moe.chosen)} against its dense twin: {' and '.join(parts)}. Known pictures "
         f"told from foreign ones by confidence: AUROC {shown(known[0], 3)} against {shown(known[1], 3)}. Whether these "
         "differ by more than chance was not tested; the spread over seeds is in the table."
     )

@@ -12,7 +12,7 @@ from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture
 from pipeline.report.moe import role_of
 from pipeline.report.moe_inputs import Moe, spread
-from pipeline.report.moe_names import ECE, NLL, Measure, counted, label_of
+from pipeline.report.moe_names import ECE, NLL, Measure, counted, label_of, quoted
 from pipeline.report.moe_tables import sampled_table
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
@@ -26,10 +26,10 @@ def routing(moe: Moe) -> Section:
     blocks: list[Block] = [
         Figures(
             [*(_usage(moe, point) for point in pair), *(_classes(moe, point) for point in pair)],
-            "Above: share of the test pictures' tokens that each expert is given, ranked within each seed, with the "
+            "Bars: share of the test pictures' tokens that each expert is given, ranked within each seed, with the "
             "standard deviation over seeds and a dot per seed; an expert below the limit, a quarter of the fair share, "
-            "is hardly used. Below: of the tokens of each class, how many per cent each expert is given, in the first "
-            "seed; the numbers of experts mean nothing across seeds.",
+            "is hardly used. Fields: of the tokens of each class, how many per cent each expert is given (darker: "
+            "more), in the first seed; the numbers of experts mean nothing across seeds.",
         ),
         Heading("While training"),
         Figures(
@@ -77,7 +77,7 @@ def usage_in_words(moe: Moe) -> str:
     sentences = [_least_used(moe, point, point in free) for point in compared(moe)]
     collapsed = [point for point in free if _least(moe, point) < LIMIT]
     if free and collapsed:
-        sentences.append(f"Without balancing, experts were lost in {joined([label_of(point) for point in collapsed])}.")
+        sentences.append(f"Without balancing, experts were lost in {joined([quoted(point) for point in collapsed])}.")
     elif free:
         sentences.append(
             f"Without balancing ({counted(len(free), 'point')}) no expert fell below a quarter of its fair share, "
@@ -97,13 +97,9 @@ def _least_used(moe: Moe, point: str, free: bool) -> str:
     how = "without balancing" if free else f"with a balance weight of {moe.number(point, 'balance_weight'):g}"
     mean = None if found.mean is None else 100 * found.mean
     return (
-        f"{_capital(label_of(point))}, {how}: the least used of its {moe.number_of_experts(point)} experts gets "
+        f"{quoted(point)}, {how}: the least used of its {moe.number_of_experts(point)} experts gets "
         f"{shown(mean, 0)}{deviation} % of its fair share."
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _tokens(moe: Moe, point: str) -> tuple[list[np.ndarray[tuple[int, int], np.dtype[np.int64]]], list[str]]:

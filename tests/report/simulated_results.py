@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tests.report.simulated_moe import write_moe
+
 CELL_TYPES = ["CD14+ Monocyte", "CD19+ B", "CD4+ T", "CD56+ NK", "Dendritic"]
 PERTURBATIONS = ["control", "cytokine", "inhibitor", "stress"]
 BATCHES = ["donor_1", "donor_2", "donor_3"]
@@ -40,6 +42,7 @@ def write_results(
     _latent(root, cell_types, cells, rng)
     _evaluation(root, held_out, genes, rng)
     write_leave_one_out(root, cell_types)
+    write_moe(root)
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="90" height="40"><text y="20">DAG</text></svg>'
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs/dag.svg").write_text(drawing, encoding="utf-8")

@@ -92,7 +92,9 @@ def test_the_verdict_has_the_numbers_of_the_files(found):
     rows = table[(table["kind"] == "raw") & (table["metric"] == "ece")].groupby("point")["value"].mean()
     assert f"ECE {rows['top_1']:.4f} against {rows['dense']:.4f} (difference −0.0100" in verdict(moe)  # noqa: RUF001
     assert "95 % interval −0.0300 to +0.0100, p < 0.001" in verdict(moe)  # noqa: RUF001
-    assert "Of 3 sparse points, the validation pictures chose top 1 (4 experts, 1 active; lowest NLL)." in verdict(moe)
+    assert "Of 3 sparse points, the validation pictures chose “top 1” (4 experts, 1 active; lowest NLL)." in verdict(
+        moe
+    )
 
 
 ODD = {
@@ -136,7 +138,7 @@ def test_one_seed_has_no_deviation_and_says_what_it_cannot(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["least"])
     moe = read_moe()
-    assert "The one sparse point is only (2 experts, 2 active)." in verdict(moe)
+    assert "The one sparse point is “only” (2 experts, 2 active)." in verdict(moe)
     assert "One seed says nothing of how much another training run would differ." in verdict(moe)
     assert not any(cell.remark.startswith("±") for row in main_table(moe).rows for cell in row)
     assert compared(moe) == ["only"]
@@ -190,9 +192,9 @@ def test_tables_of_what_was_not_learned_from(found):
 def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     moe = found()
     assert compared(moe) == ["top_1", "unbalanced"]
-    assert "Without balancing, experts were lost in unbalanced." in usage_in_words(moe)
+    assert "Without balancing, experts were lost in “unbalanced”." in usage_in_words(moe)
     assert re.search(
-        r"Unbalanced, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
+        r"“unbalanced”, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
     )
     table = pd.read_csv("reports/tables/moe.csv")
     table.loc[table["metric"] == "least_used", "value"] = 0.8
