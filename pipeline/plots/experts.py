@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
@@ -40,7 +40,7 @@ def draw_usage(title: str, share_RE: Floats) -> Picture:
         _levels(axes, theme, experts)
         axes.set_xlabel("experts, from the most to the least used")
         axes.set_ylabel("share of the tokens")
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if experts <= _MOST_DOTTED:
             axes.set_xticks(place_E)
@@ -126,7 +126,7 @@ def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Pictur
         axes.set_ylim(0, 1.12 * max(float(share_TE.max()), 1 / experts))
         _levels(axes, theme, experts)
         axes.set_xlabel("epoch")
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 

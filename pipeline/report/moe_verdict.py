@@ -99,7 +99,7 @@ def difference_text(difference: Difference, decimals: int) -> str:
 
 
 def p_text(p: float) -> str:
-    return "p < 0.001" if p < 0.0005 else f"p = {shown(p, 3)}"
+    return f"p\N{NO-BREAK SPACE}{'<' if p < 0.0005 else '='}\N{NO-BREAK SPACE}{shown(max(p, 0.001), 3)}"
 
 
 def _choice(moe: Moe) -> str:

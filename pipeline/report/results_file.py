@@ -24,7 +24,7 @@ def results_markdown(first: Headline, board: Scoreboard, moe: Moe) -> str:
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded=False)),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts).replace("\N{NO-BREAK SPACE}", " ") + "\n"
 
 
 def markdown(table: Table) -> str:

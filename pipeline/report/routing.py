@@ -28,8 +28,8 @@ def routing(moe: Moe) -> Section:
             [*(_usage(moe, point) for point in pair), *(_classes(moe, point) for point in pair)],
             "Bars: share of the test pictures' tokens that each expert is given, ranked within each seed, with the "
             "standard deviation over seeds and a dot per seed; an expert below the limit, a quarter of the fair share, "
-            "is hardly used. Fields: of the tokens of each class, how many per cent each expert is given (darker: "
-            "more), in the first seed; the numbers of experts mean nothing across seeds.",
+            "is hardly used. Fields: of the tokens of each class, how many per cent each expert is given (the more "
+            "colour, the more), in the first seed; the numbers of experts mean nothing across seeds.",
         ),
         Heading("While training"),
         Figures(

@@ -28,7 +28,7 @@ SECTION = "report"
 def run(settings: Report) -> None:
     """Read the results of all stages, write reports/report.html and reports/RESULTS.md."""
     results, measured = inputs.read_perturbation(), inputs.read_leave_one_out()
-    moe = moe_inputs.read_moe()
+    moe, drawing = moe_inputs.read_moe(), inputs.read_drawing(paths.DAG)
     # The page shows all parameters, and so dvc.yaml lists the whole file for this stage.
     parameters = read_yaml(paths.PARAMS)
     sections = [
@@ -43,7 +43,7 @@ def run(settings: Report) -> None:
         mixture(moe),
         routing(moe),
         robustness(moe),
-        provenance(results.dataset, parameters, inputs.read_drawing(paths.DAG)),
+        provenance(results.dataset, parameters, drawing),
     ]
     pointer = Pointer(moe_verdict.in_short(moe), ANCHOR, "Figures and tables")
     first = headline(results, [f"On measured cells: {in_short(measured)}"], [pointer])

@@ -91,7 +91,7 @@ def test_the_verdict_has_the_numbers_of_the_files(found):
     table = pd.read_csv("reports/tables/moe.csv")
     rows = table[(table["kind"] == "raw") & (table["metric"] == "ece")].groupby("point")["value"].mean()
     assert f"ECE {rows['top_1']:.4f} against {rows['dense']:.4f} (difference −0.0100" in verdict(moe)  # noqa: RUF001
-    assert "95 % interval −0.0300 to +0.0100, p < 0.001" in verdict(moe)  # noqa: RUF001
+    assert "95 % interval −0.0300 to +0.0100, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.001" in verdict(moe)  # noqa: RUF001
     assert "Of 3 sparse points, the validation pictures chose “top 1” (4 experts, 1 active; lowest NLL)." in verdict(
         moe
     )

@@ -52,14 +52,24 @@ def results(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[str, str]:
+    """The page and the results file of small results of all other stages."""
+    root = tmp_path_factory.mktemp("results")
+    write_results(root, genes=60, cells=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run(SETTINGS)
+    return (root / REPORT).read_text(), (root / RESULTS).read_text()
+
+
 def visible_text(html: str) -> str:
     body = html.partition("<body>")[2]
     return re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", body, flags=re.DOTALL)))
 
 
-def test_the_page_answers_what_its_reader_asks(results):
-    run(SETTINGS)
-    text = visible_text(REPORT.read_text())
+def test_the_page_answers_what_its_reader_asks(finished):
+    text = visible_text(finished[0])
     assert text.strip().startswith(
         "Simulated data. Real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect. "
     )
@@ -81,16 +91,13 @@ def test_the_page_answers_what_its_reader_asks(results):
         assert expected in text, expected
 
 
-def test_the_same_results_give_the_same_bytes(results):
+def test_the_same_results_give_the_same_bytes(finished, results):
     run(SETTINGS)
-    first = REPORT.read_bytes(), RESULTS.read_bytes()
-    run(SETTINGS)
-    assert (REPORT.read_bytes(), RESULTS.read_bytes()) == first
+    assert (REPORT.read_text(), RESULTS.read_text()) == finished
 
 
-def test_the_first_screen_links_to_the_answer_on_experts(results):
-    run(SETTINGS)
-    html = REPORT.read_text()
+def test_the_first_screen_links_to_the_answer_on_experts(finished):
+    html = finished[0]
     header = html.partition("</header>")[0]
     assert (
         "Mixture of experts: between the sparse classifier that validation chose (“top 1”) and its dense twin" in header
@@ -99,10 +106,9 @@ def test_the_first_screen_links_to_the_answer_on_experts(results):
     assert '<section id="moe">' in html
 
 
-def test_the_results_file_has_the_verdicts_and_tables_of_the_page(results):
-    run(SETTINGS)
-    text = RESULTS.read_text()
-    shown = visible_text(REPORT.read_text())
+def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
+    html, text = finished
+    shown = visible_text(html)
     assert "**It worked.** On the 2 held-out groups, CFM-VC is ahead" in text
     assert "**No difference in calibration could be shown.** Of 3 sparse points" in text
     verdict = re.search(r"Of 3 sparse points.*", text).group()
