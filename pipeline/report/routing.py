@@ -74,16 +74,29 @@ def unbalanced(moe: Moe) -> list[str]:
 def usage_in_words(moe: Moe) -> str:
     """How small the share of the least used expert became, with and without balancing."""
     free = unbalanced(moe)
-    sentences = [_least_used(moe, point, point in free) for point in compared(moe)]
+    named = compared(moe)
+    # The chosen point may differ in more than balancing: then also the one that differs in nothing else.
+    siblings = [other for point in named if point in free for other in moe.sparse if _only_balance(moe, point, other)]
+    named += [other for other in siblings[:1] if not set(siblings) & set(named)]
+    sentences = [_least_used(moe, point, point in free) for point in named]
     collapsed = [point for point in free if _least(moe, point) < LIMIT]
     if free and collapsed:
-        sentences.append(f"Without balancing, experts were lost in {joined([quoted(point) for point in collapsed])}.")
+        sentences.append(
+            "Without balancing, the least used expert fell below a quarter of its fair share, on average over "
+            f"seeds, in {joined([quoted(point) for point in collapsed])}."
+        )
     elif free:
         sentences.append(
             f"Without balancing ({counted(len(free), 'point')}) no expert fell below a quarter of its fair share, "
             "on average over seeds: on these pictures the gate keeps its balance by itself."
         )
     return " ".join(sentences)
+
+
+def _only_balance(moe: Moe, free: str, other: str) -> bool:
+    """Whether the other point has a balance weight and is else the same, in what the evaluation says of it."""
+    same = all(moe.points.at[free, name] == moe.points.at[other, name] for name in _SAME)
+    return same and moe.number(other, "balance_weight") > 0
 
 
 def _least(moe: Moe, point: str) -> float:

@@ -192,7 +192,7 @@ def test_tables_of_what_was_not_learned_from(found):
 def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     moe = found()
     assert compared(moe) == ["top_1", "unbalanced"]
-    assert "Without balancing, experts were lost in “unbalanced”." in usage_in_words(moe)
+    assert "fell below a quarter of its fair share, on average over seeds, in “unbalanced”." in usage_in_words(moe)
     assert re.search(
         r"“unbalanced”, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
     )
@@ -200,8 +200,14 @@ def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     table.loc[table["metric"] == "least_used", "value"] = 0.8
     table.to_csv("reports/tables/moe.csv", index=False)
     said = usage_in_words(read_moe())
-    assert "lost" not in said
+    assert "the least used expert fell below" not in said
     assert "no expert fell below a quarter of its fair share" in said
+
+
+def test_the_point_that_differs_in_nothing_but_balance_is_named_too(found):
+    """The chosen one has another gate; each of the three is named once."""
+    said = usage_in_words(found(chosen="gumbel_top_2"))
+    assert [said.count(f"“{name}”, with") for name in ("gumbel top 2", "unbalanced", "top 1")] == [1, 1, 1]
 
 
 def test_a_chosen_point_without_balance_is_shown_beside_the_most_alike_with_it(found):
