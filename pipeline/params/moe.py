@@ -38,7 +38,7 @@ class Point(Section):
     top_k: Count = 1
     gate: Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"] = "top_k"
     balance: Literal["switch", "importance", "bias"] = "switch"
-    balance_weight: NotNegative = 0.03
+    balance_weight: NotNegative = 0.1
     z_weight: NotNegative = 0.0
     divergence_weight: NotNegative = 0.01
     temperature: Positive = 1.0
