@@ -3,7 +3,7 @@ import sys
 
 from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
-from workflow.dag import DagError, read_stages
+from workflow.dag import DagError, read_stages, stages_after
 from workflow.stamps import reconcile, show_failures, stamp_path
 
 try:
@@ -15,6 +15,9 @@ try:
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+after = stages_after(stages)
 
 
 rule all:
@@ -31,6 +34,7 @@ for stage in stages:
             [stamp_path(address) for address in stage.upstream],
         output:
             stamp_path(stage.address),
+        priority: after[stage.address]
         threads: stage.threads
         resources:
             mem_mb=stage.mem_mb,

@@ -84,6 +84,15 @@ def _command(command: str | list[str] | None) -> str:
     return "\n".join(command) if isinstance(command, list) else command or ""
 
 
+def stages_after(stages: list[Stage]) -> dict[str, int]:
+    """By address, how many stages the longest chain after each has: what to start first, where not all can be."""
+    after = {stage.address: 0 for stage in stages}
+    for stage in reversed(stages):  # each comes after the stages it depends on
+        for address in stage.upstream:
+            after[address] = max(after[address], after[stage.address] + 1)
+    return after
+
+
 def read_status() -> dict[str, list[Any]]:
     """What `dvc status --json` prints: by address, why each stage that is not up to date is not."""
     with _open() as repo:

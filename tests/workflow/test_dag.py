@@ -6,7 +6,7 @@ from pathlib import Path
 import dvc
 import pytest
 
-from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status
+from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status, stages_after
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,3 +76,17 @@ def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DagError, match="not inside of a DVC repository"):
         read_stages()
+
+
+def test_what_the_longest_chain_waits_for_comes_first() -> None:
+    def stage(address: str, *upstream: str) -> Stage:
+        return Stage(address, "", (), (), {}, (), 1, 1, 0, upstream)
+
+    stages = [
+        stage("load"),
+        stage("sweep"),
+        stage("fit", "load"),
+        stage("judge", "fit"),
+        stage("report", "judge", "sweep"),
+    ]
+    assert stages_after(stages) == {"load": 3, "sweep": 1, "fit": 2, "judge": 1, "report": 0}
