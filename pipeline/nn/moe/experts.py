@@ -25,13 +25,11 @@ Dispatch = Literal["auto", "sorted", "padded", "grouped", "loop"]
 
 _ALIGNMENT = 16  # bytes: what grouped_mm asks of a row
 _COUNTED = 16  # experts: a table of as many rows per slot is filled faster than slots are sorted
-# Rows are padded where that wastes little: `python -m benchmarks.mixture --crossing`, 64 to 4,096 slots, D by H from 32
-# by 64 to 256 by 1,024, 8 experts, 2 threads. From 80 % of rows filled on, going expert by expert took 0.94 to 3.9
-# times as long as padding, but for one cell of noise; below that, padding won as long as the rows wasted cost less than
-# an expert's own calls do, 4 to 10 million multiply-adds for 8 experts. Timed in one run on a machine that others
-# loaded: the lines are coarse.
-_FILL = 0.8
-_CALLS = 750_000  # multiply-adds of one product per expert
+# Rows are padded while that wastes so little: rows without a slot times the square root of a row's multiply-adds, per
+# expert. A row's work makes waste dear, and larger products hide more of what an expert's own calls cost. Read off
+# `python -m benchmarks.mixture --crossing --apart`, 64 to 4,096 slots, D by H from 32 by 64 to 256 by 1,024, 8 experts,
+# 2 threads: of its 84 cells the rule loses more than 5 % in one, 8 %.
+_WASTE = 10_000
 
 
 class Slots(NamedTuple):
@@ -115,7 +113,7 @@ def rows_of(routing: Routing, dispatch: Dispatch, row_cost: int) -> Rows:
     nth, per_expert = nth_of_its_expert(expert, routing.experts)
     largest, carried = max(per_expert), sum(per_expert)
     padded = largest * routing.experts
-    little = carried >= _FILL * padded or (padded - carried) * row_cost <= _CALLS * routing.experts
+    little = (padded - carried) * math.sqrt(row_cost) <= _WASTE * routing.experts
     if dispatch == "padded" or (dispatch == "auto" and little):
         per_expert = [largest] * routing.experts
     rows = sum(per_expert)
