@@ -36,7 +36,7 @@ def configure(project: Path, **changes) -> None:
         "control": "ctrl",
         **changes,
     }
-    params["ingest"] = {"perturbation": section}
+    params["ingest"]["perturbation"] = section
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
