@@ -14,7 +14,6 @@ from pipeline.data.resident_pictures import ResidentPictures
 from pipeline.entry import run_point_stage
 from pipeline.files import atomic_folder, read_json, write_json
 from pipeline.models.classifier import ClassifierObjective
-from pipeline.models.picture_predictions import Questions
 from pipeline.models.resnet import ResNet18
 from pipeline.models.resnet_cost import classifier_cost
 from pipeline.params.moe import Moe, Point, Recipe
@@ -25,6 +24,7 @@ from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.epoch_calibration import epoch_calibration
 from pipeline.training.fit import Fitted, fit
 from pipeline.training.metrics import training_metrics
+from pipeline.training.picture_predictions import Questions
 from pipeline.training.weights import save_model
 
 SECTION = "moe"
