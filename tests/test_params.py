@@ -139,3 +139,29 @@ def test_a_recipe_that_makes_no_sense() -> None:
         changed(moe__recipe__warmup_epochs=9, moe__recipe__epochs=9)
     )
     assert "warmup_epochs needs schedule: cosine" in message(changed(moe__recipe__schedule="constant"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"modes": {"joint": 0.5, "expr_to_pos": 0.5, "pos_to_expr": 0.1}}, "diffusion.modes: the chances of joint"),
+        ({"modes": {"joint": 1.0, "expr_to_pos": 0.0}}, "diffusion.modes.pos_to_expr: missing"),
+        ({"heads": 5}, "dimensions (64) must be a multiple of heads (5)"),
+        ({"top_k": 5}, "top_k (5) must not exceed experts (4)"),
+        ({"masking": "block", "masked_genes": 0.0, "masked_dimensions": 0.0}, "masking: block hides nothing"),
+        ({"capacity_factor": 0.0}, "diffusion.capacity_factor = 0.0: Input should be greater than 0"),
+        ({"neighbourhood": 1}, "diffusion.neighbourhood = 1"),
+        ({"dropout": 1.0}, "diffusion.dropout = 1.0"),
+        ({"gate": "headwize"}, "'none', 'headwise' or 'elementwise'"),
+    ],
+)
+def test_a_diffusion_that_makes_no_sense(changes: dict[str, Any], words: str) -> None:
+    assert words in message(changed(**{f"diffusion__{key}": value for key, value in changes.items()}))
+
+
+def test_switches_that_are_off_keep_their_values() -> None:
+    params = validated(Params, changed(diffusion__masking="none", diffusion__ffn="dense"), "params.yaml")
+    assert params.diffusion.masked_genes > 0
+    assert params.diffusion.experts > 1
+    one = validated(Params, changed(diffusion__masking="random", diffusion__masked_dimensions=0.0), "params.yaml")
+    assert one.diffusion.masking == "random"

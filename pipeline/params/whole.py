@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline import paths
+from pipeline.params.diffusion import Diffusion
 from pipeline.params.evaluate_perturbation import EvaluatePerturbation
 from pipeline.params.flow import Flow
 from pipeline.params.ingest_images import IngestImages
@@ -40,6 +41,7 @@ class Params(Section):
     flow: Flow
     evaluate: Evaluate
     moe: Moe
+    diffusion: Diffusion
     report: Report
     track: Track
 

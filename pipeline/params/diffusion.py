@@ -1,0 +1,67 @@
+"""Section `diffusion`: the network that places cells in a tissue and fills a tissue with cells, and its training."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.optimisation import Optimisation
+from pipeline.params.section import Count, NotNegative, Positive, Section, Share
+
+
+class Modes(Section):
+    """How often training asks for each: the chances sum to 1."""
+
+    joint: Share
+    expr_to_pos: Share
+    pos_to_expr: Share
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.joint + self.expr_to_pos + self.pos_to_expr
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(f"the chances of joint, expr_to_pos and pos_to_expr must sum to 1, not to {total:g}")
+        return self
+
+
+class Diffusion(Optimisation):
+    modes: Modes
+    neighbourhood: Annotated[int, Field(ge=2)]  # one cell has no distance to be judged by
+    neighbourhoods_per_epoch: Count
+    dimensions: Count
+    layers: Count
+    heads: Count
+    hidden: Count
+    attention: Literal["softmax", "linear"]
+    gate: Literal["none", "headwise", "elementwise"]
+    ffn: Literal["dense", "moe"]
+    experts: Annotated[int, Field(ge=2)]
+    top_k: Count
+    capacity_factor: Positive | None
+    balance_weight: NotNegative
+    prediction: Literal["x0", "v"]
+    steps: Count
+    expression_exponent: Positive
+    position_exponent: Positive
+    position_weight: NotNegative
+    masking: Literal["none", "random", "block", "structured"]
+    masked_genes: Share
+    masked_dimensions: Share
+    masked_weight: NotNegative
+    covariate_dropout: Share
+    condition_dropout: Share
+    orientation: Literal["shared", "free"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.dimensions % self.heads:
+            raise ValueError(f"dimensions ({self.dimensions}) must be a multiple of heads ({self.heads})")
+        if self.top_k > self.experts:
+            raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
+        if self.masking != "none" and self.masked_genes == self.masked_dimensions == 0:
+            raise ValueError(
+                f"masking: {self.masking} hides nothing while masked_genes and masked_dimensions are 0; raise one of "
+                "them, or set masking: none"
+            )
+        return self
