@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": ("pipeline.commands.predict", "predict what new cells would look like under a perturbation"),
     "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.commands.decode", "decode latents to cells"),
+    "train": ("pipeline.commands.train", "train once outside the DAG, with parameters of the command line"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
@@ -29,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `python -m pipeline schema | head` is no error
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(given).parse_args(given)
+    parser = _parser(given)
+    parsed, unknown = parser.parse_known_args(given)
+    if unknown:
+        _refuse(parsed.parser, unknown)
     guarded(lambda: parsed.run(parsed), parsed.debug)
 
 
@@ -50,5 +54,12 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         if name == asked:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, parser=subparser)
     return parser
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
+    """End with a message on what a command does not take, and the option that may be meant."""
+    option = unknown[0].partition("=")[0]
+    close = difflib.get_close_matches(option, parser._option_string_actions, n=1) if option.startswith("-") else []
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else ""))
