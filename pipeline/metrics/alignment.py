@@ -1,0 +1,61 @@
+"""The rigid motion that brings one set of points closest to another: predicted positions onto true ones.
+
+N: points, S: dimensions (2 or 3, or any other number).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The map x -> scale · R x + translation, where R is orthogonal."""
+
+    rotation_SS: Array  # R, which turns column vectors
+    translation_S: Array
+    scale: float
+
+    @property
+    def reflected(self) -> bool:
+        """Whether R turns the points over: det R = −1."""
+        return bool(np.linalg.det(self.rotation_SS) < 0)
+
+    def apply(self, place_NS: npt.NDArray[np.floating]) -> Array:
+        """The points (N, S), moved; in the unit of the points aligned to."""
+        moved_NS: Array = self.scale * np.asarray(place_NS, np.float64) @ self.rotation_SS.T + self.translation_S
+        return moved_NS
+
+
+def kabsch(
+    from_NS: npt.NDArray[np.floating], to_NS: npt.NDArray[np.floating], *, reflection: bool, scale: bool = False
+) -> Alignment:
+    """The least-squares alignment of `from_NS` to `to_NS`: it minimises Σ_n |scale · R from_n + translation − to_n|².
+
+    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1); it has no default, since
+    a score after alignment has no meaning until this is said. scale: whether the scale is fitted too, or stays 1.
+    Points that all coincide have no direction and no size: R is then as good as any other, and the scale 1.
+
+    Source: Kabsch (1976, Acta Cryst. A32, 922); with the scale and the sign that makes R a rotation, Umeyama (1991,
+    IEEE Trans. Pattern Anal. Mach. Intell. 13, 376). ValueError where the shapes differ, there are no points, or a
+    coordinate is not finite.
+    """
+    from_NS, to_NS = np.asarray(from_NS, np.float64), np.asarray(to_NS, np.float64)
+    if from_NS.shape != to_NS.shape or from_NS.ndim != 2 or not from_NS.size:
+        raise ValueError(f"two equal sets of points (N, S) are needed, got shapes {from_NS.shape} and {to_NS.shape}")
+    if not (np.isfinite(from_NS).all() and np.isfinite(to_NS).all()):
+        raise ValueError("a coordinate is not finite")
+    from_mean_S, to_mean_S = from_NS.mean(axis=0), to_NS.mean(axis=0)
+    centred_NS = from_NS - from_mean_S
+    left_SS, value_S, right_SS = np.linalg.svd((to_NS - to_mean_S).T @ centred_NS)
+    sign_S = np.ones(len(value_S))
+    if not reflection and np.linalg.det(left_SS @ right_SS) < 0:
+        sign_S[-1] = -1  # the direction of the smallest singular value, which costs least
+    rotation_SS = (left_SS * sign_S) @ right_SS
+    spread = float((centred_NS**2).sum())
+    rounding = len(from_NS) * (1e-12 * float(np.abs(from_NS).max())) ** 2
+    factor = float((value_S * sign_S).sum()) / spread if scale and spread > rounding else 1.0
+    return Alignment(rotation_SS, to_mean_S - factor * rotation_SS @ from_mean_S, factor)
