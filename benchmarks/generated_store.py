@@ -42,9 +42,11 @@ def write_store(folder: Path, cells: dict[Split, int], seed: int = 0, typed: boo
                     indptr=pointers(lengths),
                     indices=indices,
                     counts=counts,
-                    perturbation=groups % len(PERTURBATIONS),
-                    cell_type=groups // len(PERTURBATIONS) * typed,
-                    batch=random.integers(0, len(BATCHES), len(lengths)),
+                    covariates={
+                        "perturbation": groups % len(PERTURBATIONS),
+                        "cell_type": groups // len(PERTURBATIONS) * typed,
+                        "batch": random.integers(0, len(BATCHES), len(lengths)),
+                    },
                     library_size=np.bincount(np.repeat(np.arange(len(lengths)), lengths), counts).astype(np.int64),
                 )
                 for start in range(0, len(block), ROW_GROUP):

@@ -56,9 +56,11 @@ def perturbation_store(tmp_path: Path):
                         indptr=pointers(np.bincount(rows, minlength=cells_per_group)),
                         indices=indices.astype(np.int32),
                         counts=counts[rows, indices],
-                        perturbation=np.full(cells_per_group, perturbation, np.int64),
-                        cell_type=np.full(cells_per_group, cell_type, np.int64),
-                        batch=np.arange(cells_per_group) % 2,
+                        covariates={
+                            "perturbation": np.full(cells_per_group, perturbation, np.int64),
+                            "cell_type": np.full(cells_per_group, cell_type, np.int64),
+                            "batch": np.arange(cells_per_group) % 2,
+                        },
                         library_size=counts.sum(axis=1).astype(np.int64),
                     )
                     if pair in held_out:

@@ -3,7 +3,7 @@
 Axes: N cells, G genes, S spatial dimensions, and B rows asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[Any] | slice
 Places = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,31 @@ class Cells:
     indptr: npt.NDArray[np.int64]  # (N + 1,), starts at 0
     indices: npt.NDArray[np.int32]  # (nonzeros,) gene, in [0, genes)
     counts: npt.NDArray[np.int32]  # (nonzeros,)
-    perturbation: npt.NDArray[np.int64]  # (N,)
-    cell_type: npt.NDArray[np.int64]  # (N,)
-    batch: npt.NDArray[np.int64]  # (N,)
+    covariates: dict[str, Codes]  # each (N,); which there are depends on the kind of data
     library_size: npt.NDArray[np.int64]  # (N,) counts over the genes held here
     spatial: Places | None = None  # (N, S) in the store's frame (pipeline.data.coordinates); None where there are none
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+    @property
+    def perturbation(self) -> Codes:
+        """What was done to each cell, (N,)."""
+        return self.covariates["perturbation"]
+
+    @property
+    def cell_type(self) -> Codes:
+        """The type of each cell, (N,)."""
+        return self.covariates["cell_type"]
+
+    @property
+    def batch(self) -> Codes:
+        """The technical origin of each cell, (N,)."""
+        return self.covariates["batch"]
+
+    def relabelled(self, **codes: Codes) -> Self:
+        """The same cells with other codes, each (N,), of these covariates."""
+        return replace(self, covariates={**self.covariates, **codes})
 
     def dense(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Counts of the chosen cells, (B, G), in the order asked for."""
@@ -52,9 +70,7 @@ class Cells:
             indptr=pointers(lengths_B),
             indices=self.indices[entries],
             counts=self.counts[entries],
-            perturbation=self.perturbation[rows],
-            cell_type=self.cell_type[rows],
-            batch=self.batch[rows],
+            covariates={name: codes[rows] for name, codes in self.covariates.items()},
             library_size=self.library_size[rows],
             spatial=None if self.spatial is None else self.spatial[rows],
         )
@@ -94,9 +110,7 @@ def concatenate(parts: list[Cells]) -> Cells:
         indptr=pointers(np.concatenate([np.diff(part.indptr) for part in parts])),
         indices=np.concatenate([part.indices for part in parts]),
         counts=np.concatenate([part.counts for part in parts]),
-        perturbation=np.concatenate([part.perturbation for part in parts]),
-        cell_type=np.concatenate([part.cell_type for part in parts]),
-        batch=np.concatenate([part.batch for part in parts]),
+        covariates={name: np.concatenate([part.covariates[name] for part in parts]) for name in parts[0].covariates},
         library_size=np.concatenate([part.library_size for part in parts]),
         spatial=_all_places([part.spatial for part in parts]),
     )

@@ -4,7 +4,7 @@ Everything is gathered by streaming, in memory that grows with the number of cel
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -133,7 +133,7 @@ class _Labels:
 def _relabelled(cells: Iterable[Cells], perturbation: npt.NDArray[np.int64]) -> Iterator[Cells]:
     start = 0
     for block in cells:
-        yield replace(block, perturbation=perturbation[start : start + len(block)])
+        yield block.relabelled(perturbation=perturbation[start : start + len(block)])
         start += len(block)
 
 

@@ -204,9 +204,11 @@ def _over_model_genes(
         indptr=pointers(np.bincount(cell, minlength=len(block))),
         indices=place[order].astype(np.int32),
         counts=counts[order],
-        perturbation=np.zeros(len(block), np.int64),
-        cell_type=coded.cell_type_N[every],
-        batch=coded.batch_N[every],
+        covariates={
+            "perturbation": np.zeros(len(block), np.int64),
+            "cell_type": coded.cell_type_N[every],
+            "batch": coded.batch_N[every],
+        },
         library_size=np.bincount(cell, counts, len(block)).astype(np.int64),
         spatial=None if coded.place_NS is None else coded.place_NS[every],
     )

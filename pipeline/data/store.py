@@ -4,13 +4,15 @@ dataset.json              schema version, categories, sizes, shards and their sh
 genes.parquet             the genes, in the order of the gene indices
 <split>/part-NNNNN.parquet   one row per cell; see `schema`
 
-Where the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes
-(pipeline.data.coordinates); other stores have no such column. The two list columns `gene_index` and `count` are the
-indices and data of a CSR matrix and share its row pointers, so a row group is read without a copy; any reader of
-parquet sees one list per cell.
+dataset.json says which kind of data a store holds; the covariates of its cells are the keys of its categories. Where
+the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes, one for all
+cells or one per section (pipeline.data.coordinates); other stores have no such column. The two list columns
+`gene_index` and `count` are the indices and data of a CSR matrix and share its row pointers, so a row group is read
+without a copy; any reader of parquet sees one list per cell.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,17 +31,15 @@ from pipeline.files import read_json
 __all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
 
 SCHEMA_VERSION = 1
-KIND = "perturbation"
 DATASET = "dataset.json"
 GENES = "genes.parquet"
-COVARIATES = ("perturbation", "cell_type", "batch")
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def schema(dimensions: int = 0) -> pa.Schema:
-    """Columns of a shard, with `dimensions` spatial coordinates per cell.
+def schema(covariates: Iterable[str], dimensions: int = 0) -> pa.Schema:
+    """Columns of a shard, with these covariates and `dimensions` spatial coordinates per cell.
 
     Nothing is nullable: an absent value is refused before the store is written.
     """
@@ -47,7 +47,7 @@ def schema(dimensions: int = 0) -> pa.Schema:
     label = pa.dictionary(pa.int32(), pa.string())
     columns = [
         ("cell", pa.string()),
-        *((covariate, label) for covariate in COVARIATES),
+        *((covariate, label) for covariate in covariates),
         ("library_size", pa.int64()),  # counts over the genes of the store
         ("total_counts", pa.int64()),  # counts over all genes of the input
         ("gene_index", entries),  # row of genes.parquet
@@ -74,8 +74,13 @@ class Store:
     folder: Path
     dataset: dict[str, Any]
     genes: list[str]
-    control: str
     categories: dict[str, list[str]]  # of each covariate: sorted labels, which the codes of Cells index
+
+    @property
+    def control(self) -> str:
+        """Label of the unperturbed cells; a store of perturbation data has one."""
+        label: str = self.dataset["control"]
+        return label
 
     @property
     def doses(self) -> Doses:
@@ -106,7 +111,7 @@ class Store:
     def read(self, split: Split) -> Cells:
         """All cells of a split in memory, in the order of the store."""
         parts = [self.read_row_group(row_group) for row_group in self.row_groups(split)]
-        return concatenate(parts) if parts else _no_cells(len(self.genes), self.dimensions)
+        return concatenate(parts) if parts else _no_cells(len(self.genes), list(self.categories), self.dimensions)
 
     def read_row_group(self, row_group: RowGroup) -> Cells:
         """The cells of one row group, in order; ExpectedError where its bytes have been damaged."""
@@ -124,7 +129,7 @@ class Store:
             indices=to_numpy(column["gene_index"].values),
             counts=to_numpy(column["count"].values),
             library_size=to_numpy(column["library_size"]),
-            **{name: self._codes(column[name], name, row_group.file) for name in COVARIATES},
+            covariates={name: self._codes(column[name], name, row_group.file) for name in self.categories},
             spatial=to_numpy(column["spatial"].values).reshape(-1, self.dimensions) if self.dimensions else None,
         )
 
@@ -146,7 +151,7 @@ class Store:
             raise self._damaged(file, "it is missing") from error
         except pa.ArrowException as error:
             raise self._damaged(file, str(error)) from error
-        if not shard.schema_arrow.equals(schema(self.dimensions)):
+        if not shard.schema_arrow.equals(schema(self.categories, self.dimensions)):
             raise self._damaged(file, f"its columns are\n{shard.schema_arrow.to_string(show_schema_metadata=False)}")
         return shard
 
@@ -154,8 +159,8 @@ class Store:
         return _broken(self.folder, f"{self.folder / file} does not belong to a whole store: {problem}")
 
 
-def open_store(folder: Path) -> Store:
-    """Open the store in `folder`; ExpectedError where there is none, one of another kind or version, or half of one.
+def open_store(folder: Path, kind: str = "perturbation") -> Store:
+    """Open the store of this kind of data; ExpectedError where there is none, one of another kind, or half of one.
 
     Shards are looked at when they are read.
     """
@@ -171,12 +176,13 @@ def open_store(folder: Path) -> Store:
         raise _broken(
             folder, f"the store in {folder} has schema version {version}, this program reads {SCHEMA_VERSION}"
         )
-    if dataset.get("kind", KIND) != KIND:
+    if dataset.get("kind", kind) != kind:
         raise ExpectedError(
-            f"the store in {folder} holds data of the kind {dataset['kind']!r}, expected {KIND!r}: write one of that "
-            f"kind with dvc repro --force preprocess@{KIND}"
+            f"the store in {folder} holds data of the kind {dataset['kind']!r}, expected {kind!r}: write one of that "
+            f"kind with dvc repro --force preprocess@{kind}"
         )
-    absent = {"control", "categories", "splits", "genes"} - set(dataset)
+    needed = {"categories", "splits", "genes"} | ({"control"} if kind == "perturbation" else set())
+    absent = needed - set(dataset)
     if absent:
         raise _broken(folder, f"{path} is damaged: it lacks {', '.join(sorted(absent))}")
     try:
@@ -186,7 +192,7 @@ def open_store(folder: Path) -> Store:
         raise _broken(folder, f"{folder / GENES} cannot be read: {error}") from error
     if len(genes) != dataset["genes"]:
         raise _broken(folder, f"{folder / GENES} holds {len(genes)} genes, expected {dataset['genes']}")
-    return Store(folder, dataset, genes, dataset["control"], dataset["categories"])
+    return Store(folder, dataset, genes, dataset["categories"])
 
 
 def _broken(folder: Path, problem: str) -> ExpectedError:
@@ -198,9 +204,8 @@ def _only_chunk(table: pa.Table, name: str) -> Any:
     return chunks[0] if chunks else pa.array([], table.schema.field(name).type)
 
 
-def _no_cells(genes: int, dimensions: int) -> Cells:
+def _no_cells(genes: int, covariates: list[str], dimensions: int) -> Cells:
     entries, whole = np.zeros(0, np.int32), np.zeros(0, np.int64)
+    codes = dict.fromkeys(covariates, whole)
     places = np.zeros((0, dimensions), np.float32) if dimensions else None
-    return Cells(
-        genes, np.zeros(0, object), np.zeros(1, np.int64), entries, entries, whole, whole, whole, whole, places
-    )
+    return Cells(genes, np.zeros(0, object), np.zeros(1, np.int64), entries, entries, codes, whole, places)

@@ -19,18 +19,17 @@ import pyarrow.parquet as pq
 
 from pipeline.data.arrow import numbers, strings
 from pipeline.data.cells import Cells
-from pipeline.data.store import COVARIATES, DATASET, GENES, SCHEMA_VERSION, SPLITS, Split, schema
+from pipeline.data.store import DATASET, GENES, SCHEMA_VERSION, SPLITS, Split, schema
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 
 LARGEST_OFFSET = 2**31 - 1  # Arrow's lists count the entries of a row group in 32 bits
 
-# Delta encoding suits the ascending gene indices, a dictionary the few distinct counts: measured against the
-# alternatives in benchmarks/README.md, and understood by every reader of parquet.
+# Delta encoding suits the ascending gene indices, a dictionary the few distinct counts (and the covariates, of each
+# store its own): measured against the alternatives in benchmarks/README.md, and understood by every reader of parquet.
 FORMAT: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": [*COVARIATES, "count.list.element"],
     "column_encoding": {"gene_index.list.element": "DELTA_BINARY_PACKED"},
     "write_statistics": False,
     "write_page_checksum": True,
@@ -49,7 +48,8 @@ class StoreWriter:
     """Writes a store into an empty folder (wrap it in `atomic_folder`); encoding overlaps with the caller's work.
 
     Every `append` is one row group. A shard is closed once it holds `cells_per_shard`. The bytes written depend on what
-    is appended and on nothing else. `dimensions`: of the cells' spatial coordinates, 0 where they have none.
+    is appended and on nothing else. `categories`: labels of each covariate of the cells. `dimensions`: of the cells'
+    spatial coordinates, 0 where they have none.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class StoreWriter:
     ) -> None:
         self._folder = folder
         self._genes = list(genes)
-        self._labels = {name: strings(categories[name]) for name in COVARIATES}
-        self._categories = {name: list(categories[name]) for name in COVARIATES}
+        self._labels = {name: strings(labels) for name, labels in categories.items()}
+        self._categories = {name: list(labels) for name, labels in categories.items()}
         self._cells_per_shard = cells_per_shard
         self._splits = {split: _OpenSplit() for split in SPLITS}
-        self._schema = schema(dimensions)
+        self._schema = schema(categories, dimensions)
         # One thread, first in, first out: order and so bytes stay those of the calls.
         self._encoder = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
@@ -121,7 +121,9 @@ class StoreWriter:
         split = self._splits[name]
         if split.writer is None:
             path = self._folder / _shard_file(name, len(split.shards))
-            split.writer = pq.ParquetWriter(path, self._schema, **FORMAT)
+            split.writer = pq.ParquetWriter(
+                path, self._schema, use_dictionary=[*self._labels, "count.list.element"], **FORMAT
+            )
         split.writer.write_batch(self._batch(cells, total_counts), row_group_size=max(1, len(cells)))
         split.cells += len(cells)
         split.nonzeros += int(cells.indptr[-1])
@@ -140,10 +142,10 @@ class StoreWriter:
     def _batch(self, cells: Cells, total_counts: npt.NDArray[np.int64]) -> pa.RecordBatch:
         offsets = numbers(cells.indptr.astype(np.int32))
         entries = self._schema.field("count").type
-        codes = {name: numbers(getattr(cells, name).astype(np.int32)) for name in COVARIATES}
+        codes = {name: numbers(cells.covariates[name].astype(np.int32)) for name in self._labels}
         columns = {
             "cell": strings(cells.names),
-            **{name: pa.DictionaryArray.from_arrays(codes[name], self._labels[name]) for name in COVARIATES},
+            **{name: pa.DictionaryArray.from_arrays(codes[name], labels) for name, labels in self._labels.items()},
             "library_size": numbers(cells.library_size),
             "total_counts": numbers(total_counts),
             "gene_index": pa.ListArray.from_arrays(offsets, numbers(cells.indices), type=entries),

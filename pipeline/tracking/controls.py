@@ -17,7 +17,8 @@ from pipeline.data.store import Store
 from pipeline.files import read_json, write_json
 
 CELLS_PER_TYPE = 512  # enough for a mean, and a few MB for a thousand genes
-ARRAYS = ("indptr", "indices", "counts", "perturbation", "cell_type", "batch", "library_size")
+COVARIATES = ("perturbation", "cell_type", "batch")
+ARRAYS = ("indptr", "indices", "counts", *COVARIATES, "library_size")
 
 
 @dataclass(frozen=True)
@@ -61,5 +62,6 @@ def load_controls(folder: Path) -> Controls:
     described = read_json(folder / "controls.json")
     arrays = safetensors.numpy.load_file(folder / "cells.safetensors")
     names = np.array(described["cells"], dtype=object)
-    cells = Cells(genes=len(described["genes"]), names=names, **arrays)
+    covariates = {name: arrays.pop(name) for name in COVARIATES}
+    cells = Cells(genes=len(described["genes"]), names=names, covariates=covariates, **arrays)
     return Controls(cells, described["genes"], described["categories"], described["control"], described["target"])

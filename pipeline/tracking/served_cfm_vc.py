@@ -16,7 +16,6 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 from pipeline.cfm_vc import CfmVc
-from pipeline.data.cells import Cells
 from pipeline.data.dose_request import doses_asked
 from pipeline.data.source import close_to
 from pipeline.errors import ExpectedError
@@ -90,7 +89,6 @@ def question(
     same_batch = same_type[controls.cells.batch[same_type] == batch_code]
     rows = np.random.default_rng(seed).permutation(same_batch if len(same_batch) else same_type)[:most]
     start = controls.cells.select(rows)
-    fields = {name: getattr(start, name) for name in Cells.__dataclass_fields__}
     labels = controls.categories["perturbation"]
     in_training = perturbation in labels and doses == model.doses.of_label[perturbation]
     return Question(
@@ -99,7 +97,7 @@ def question(
         control=labels.index(controls.control),
         p_P=model.doses.vector(doses),
         doses_CP=model.doses.matrix(labels),
-        start=Cells(**{**fields, "batch": np.full(len(rows), batch_code, dtype=np.int64)}),
+        start=start.relabelled(batch=np.full(len(rows), batch_code, dtype=np.int64)),
         expression_BG=np.zeros((0, 0), dtype=np.float32),  # of use to baselines only
         target=controls.target,
         known={},

@@ -28,9 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 indptr=np.arange(len(number) + 1) * 2,
                 indices=np.tile(np.array([0, 2], np.int32), len(number)),
                 counts=np.stack([number + 1, np.full_like(number, 7)], axis=1).ravel().astype(np.int32),
-                perturbation=number % 2,
-                cell_type=number % 3,
-                batch=number % 2,
+                covariates={"perturbation": number % 2, "cell_type": number % 3, "batch": number % 2},
                 library_size=number + 8,
             )
             writer.append("train", cells, cells.library_size)

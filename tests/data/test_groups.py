@@ -21,9 +21,11 @@ def cells():
         indptr=pointers(np.bincount(rows, minlength=CELLS)),
         indices=genes.astype(np.int32),
         counts=counts[rows, genes].astype(np.int32),
-        perturbation=random.integers(0, 3, CELLS),
-        cell_type=random.integers(0, 2, CELLS),
-        batch=np.zeros(CELLS, np.int64),
+        covariates={
+            "perturbation": random.integers(0, 3, CELLS),
+            "cell_type": random.integers(0, 2, CELLS),
+            "batch": np.zeros(CELLS, np.int64),
+        },
         library_size=counts.sum(axis=1),
     )
 

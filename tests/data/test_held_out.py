@@ -91,6 +91,6 @@ def test_a_held_out_group_without_cells_is_refused(perturbation_store):
 
 def test_a_cell_type_without_controls_is_refused(perturbation_store):
     store = perturbation_store()
-    store = dataclasses.replace(store, control="toxin")  # whose only B cells are held out
+    store = dataclasses.replace(store, dataset={**store.dataset, "control": "toxin"})  # whose only B cells are held out
     with pytest.raises(ExpectedError, match=r"cell type of held-out group \(B, toxin\) has 0 training controls"):
         read_held_out(store, most=25, seed=0)

@@ -16,7 +16,8 @@ def numbered(start: int, stop: int) -> tuple[Cells, np.ndarray]:
     indptr = np.arange(len(number) + 1)
     indices, counts = (number % 5).astype(np.int32), (number + 1).astype(np.int32)
     places = np.stack([number, -number], axis=1).astype(np.float32)
-    return Cells(5, names, indptr, indices, counts, zero, zero, zero, number + 1, places), number + 1
+    covariates = dict.fromkeys(("perturbation", "cell_type", "batch"), zero)
+    return Cells(5, names, indptr, indices, counts, covariates, number + 1, places), number + 1
 
 
 def shuffled(cells: int, row_group: int, seed: int = 0) -> list[tuple[Cells, np.ndarray]]:

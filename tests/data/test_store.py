@@ -28,9 +28,11 @@ def random_cells(cells: int, seed: int, genes: int = len(GENES)) -> Cells:
         indptr=np.concatenate([[0], present_NG.sum(axis=1).cumsum()]).astype(np.int64),
         indices=np.nonzero(present_NG)[1].astype(np.int32),
         counts=x_NG[present_NG],
-        perturbation=rng.integers(0, 2, cells),
-        cell_type=rng.integers(0, 3, cells),
-        batch=rng.integers(0, 2, cells),
+        covariates={
+            "perturbation": rng.integers(0, 2, cells),
+            "cell_type": rng.integers(0, 3, cells),
+            "batch": rng.integers(0, 2, cells),
+        },
         library_size=x_NG.sum(axis=1).astype(np.int64),
     )
 
@@ -76,7 +78,9 @@ def test_an_empty_split_is_no_cells(tmp_path: Path) -> None:
 def test_cells_without_a_count_survive(tmp_path: Path) -> None:
     none = np.zeros(0, np.int32)
     two = np.zeros(2, np.int64)
-    cells = Cells(7, np.array(["a", "b"], object), np.zeros(3, np.int64), none, none, two, two, two, two)
+    cells = Cells(
+        7, np.array(["a", "b"], object), np.zeros(3, np.int64), none, none, dict.fromkeys(CATEGORIES, two), two
+    )
     assert_same(write(tmp_path / "store", [cells]).read("train"), cells)
 
 
@@ -199,6 +203,35 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
 def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExpectedError, match=r"kind 'images', expected 'perturbation'.*preprocess@perturbation"):
         write(tmp_path / "store", [random_cells(5, 1)], kind="images")
+
+
+def test_the_covariates_of_a_store_are_those_of_its_kind(tmp_path: Path) -> None:
+    """A store of another kind is the same mechanism: its covariates are its categories, and it has no control."""
+    folder, cells = tmp_path / "spatial", random_cells(9, 1)
+    cells = dataclasses.replace(cells, covariates={"section": cells.batch, "cell_type": cells.cell_type})
+    labels = {"section": ["one", "two"], "cell_type": CATEGORIES["cell_type"]}
+    with atomic_folder(folder) as partial, StoreWriter(partial, GENES, labels, 20) as writer:
+        writer.append("train", cells, cells.library_size)
+        writer.finish({}, {"kind": "spatial"})
+    with pytest.raises(ExpectedError, match="kind 'spatial', expected 'perturbation'"):
+        open_store(folder)
+    store = open_store(folder, "spatial")
+    found = store.read("train")
+    assert store.categories == labels
+    assert list(found.covariates) == ["section", "cell_type"]
+    for name, codes in cells.covariates.items():
+        np.testing.assert_array_equal(found.covariates[name], codes)
+    assert list(store.read("test").covariates) == ["section", "cell_type"]
+    assert "perturbation" not in pd.read_parquet(folder / "train/part-00000.parquet")
+
+
+def test_other_codes_leave_the_cells_as_they_were() -> None:
+    cells = random_cells(5, 1)
+    before = cells.batch.copy()
+    other = cells.relabelled(batch=1 - cells.batch)
+    np.testing.assert_array_equal(other.batch, 1 - before)
+    np.testing.assert_array_equal(cells.batch, before)
+    np.testing.assert_array_equal(other.cell_type, cells.cell_type)
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:

@@ -40,9 +40,11 @@ def cells_of(x_NG, cell_type=None, batch=None) -> Cells:
         indptr=pointers(np.bincount(rows, minlength=n)),
         indices=genes.astype(np.int32),
         counts=x_NG[rows, genes],
-        perturbation=zeros,
-        cell_type=zeros if cell_type is None else np.asarray(cell_type, np.int64),
-        batch=zeros if batch is None else np.asarray(batch, np.int64),
+        covariates={
+            "perturbation": zeros,
+            "cell_type": zeros if cell_type is None else np.asarray(cell_type, np.int64),
+            "batch": zeros if batch is None else np.asarray(batch, np.int64),
+        },
         library_size=x_NG.sum(1).astype(np.int64),
     )
 

@@ -272,7 +272,7 @@ def test_same_input_and_parameters_give_the_same_bytes() -> None:
 def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run(settings())
     genes = pd.read_parquet(STORE / "genes.parquet")
-    monkeypatch.setattr(stage, "ENTRIES_PER_BLOCK", 1)
+    monkeypatch.setattr("pipeline.data.cell_passes.ENTRIES_PER_BLOCK", 1)
     stage.run(settings())
     pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes, rtol=1e-12)
 

@@ -146,7 +146,7 @@ def test_a_response_that_depends_on_the_place_is_predicted_by_place(trained):
 def test_a_cell_type_and_a_batch_never_seen_are_answered_by_what_was_learned_of_the_others(trained):
     store, vae, field = trained("combinations", [("type_0", "cytokine")])
     cells = controls(store, "type_0")
-    new = replace(cells, cell_type=np.full(len(cells), 3), batch=np.full(len(cells), 2))  # one past the last
+    new = cells.relabelled(cell_type=np.full(len(cells), 3), batch=np.full(len(cells), 2))  # one past the last
     true = truth(store, "type_0", "cytokine")
     unknown = log_fold_change(store, vae, field, new, {"cytokine": 1.0})
     assert correlation(unknown, true) > 0.7

@@ -48,7 +48,7 @@ def simulated(cells: int, seed: int) -> Cells:
         indices=genes.astype(np.int32),
         counts=x[rows, genes].astype(np.int32),
         library_size=x.sum(1).astype(np.int64),
-        **codes,
+        covariates=codes,
     )
 
 
