@@ -27,20 +27,21 @@ from pipeline.data.h5ad import (
     read_column,
     read_names,
 )
-from pipeline.data.positions import read_positions
+from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
 
 Place = Literal["counts", "obs", "obsm"]
 Rule = Callable[[Source, Mapping[str, Column], Findings], None]
+PlaceRule = Callable[[Source, Coordinates, Mapping[str, Column], Findings], None]
 
 
 @dataclass(frozen=True)
 class Slot:
     """One thing that a file must hold."""
 
-    name: str  # its key in params.yaml (under columns for obs)
+    name: str  # its key in params.yaml (under columns for obs, unless it is optional)
     place: Place
     type: str
     meaning: str
@@ -52,7 +53,8 @@ class Contract:
     """All that a kind of data set must hold."""
 
     slots: tuple[Slot, ...]
-    rules: tuple[tuple[Rule, tuple[str, ...]], ...]  # each with the obs slots it needs
+    rules: tuple[tuple[Rule, tuple[str, ...]], ...] = ()  # each with the obs slots it needs
+    place_rules: tuple[PlaceRule, ...] = ()  # over the cells' coordinates too
 
 
 CONTRACTS = {
@@ -70,6 +72,15 @@ CONTRACTS = {
             (rules.groups_have_cells, ("perturbation", "cell_type")),
             (rules.batch_is_not_perturbation, ("perturbation", "batch")),
         ),
+    ),
+    "spatial": Contract(
+        slots=(
+            Slot("counts", "counts", "whole numbers", "raw counts of molecules, cells x genes"),
+            Slot("section", "obs", "label", "the piece of tissue that the cell lies in", optional=True),
+            Slot("cell_type", "obs", "label", "the type of the cell", optional=True),
+            Slot("spatial", "obsm", "number", "position of the cell, 2 or 3 coordinates"),
+        ),
+        place_rules=(one_place_each,),
     ),
 }
 
@@ -98,7 +109,13 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
         if set(needed) <= set(columns):
             rule(source, columns, findings)
     cells = _check_cell_names(source, findings)
-    spatial = None if source.spatial is None else read_positions(source, source.spatial, cells, findings)
+    for name, label in source.constant.items():
+        columns[name] = Column(np.zeros(cells, np.int32), [label], [])
+    optional = all(slot.optional for slot in contract.slots if slot.place == "obsm")
+    spatial = read_positions(source, cells, findings, optional)
+    for place_rule in contract.place_rules:
+        if spatial is not None:
+            place_rule(source, spatial, columns, findings)
     places = count_places(source.path)
     axis: Names = "raw/var" if source.counts == "raw/X" and source.counts in places else "var"
     genes = read_names(source.path, axis)
@@ -121,9 +138,10 @@ def _read_columns(
     """
     columns: dict[str, Column] = {}
     for slot in contract.slots:
-        if slot.place != "obs" or slot.optional:
+        if slot.place != "obs" or slot.name not in source.columns:
             continue
-        wanted, key = source.columns[slot.name], source.key(f"columns.{slot.name}")
+        wanted = source.columns[slot.name]
+        key = source.key(slot.name if slot.optional else f"columns.{slot.name}")
         column = _read_column(source, slot, wanted, key, findings)
         if column is None:
             continue

@@ -20,8 +20,8 @@ class Frame:
     """Centre and scale, in the unit of the input."""
 
     dimensions: int
-    centre: list[float]  # mean position of the training cells, (S,)
-    scale: float  # root-mean-square distance of the training cells from it
+    centre: list[float]  # mean position of the cells that the frame was made of, (S,)
+    scale: float  # of these cells, from the root-mean-square distance to it
 
     @classmethod
     def of(cls, training_NS: Coordinates) -> Self:
@@ -29,21 +29,46 @@ class Frame:
 
         ExpectedError where all of them lie in one place.
         """
-        centre_S = training_NS.mean(axis=0)
-        scale = float(np.sqrt(((training_NS - centre_S) ** 2).sum(axis=1).mean()))
-        # Rounding may leave a hair of a radius around a far centre.
-        if scale <= 1e-12 * float(np.abs(centre_S).max()):
+        centre_S, radius = _centre_and_radius(training_NS)
+        if not radius:
             raise ExpectedError(
                 "all training cells have the same spatial coordinates: point ingest.perturbation.spatial at the "
                 "positions of the cells, or leave it null"
             )
-        return cls(training_NS.shape[1], centre_S.tolist(), scale)
+        return cls(training_NS.shape[1], centre_S.tolist(), radius)
+
+    @classmethod
+    def of_section(cls, places_NS: Coordinates, section: str) -> Self:
+        """The frame of a section of tissue: these cells have mean 0 and, on the average over axes, variance 1.
+
+        So a coordinate has the size of one in 2 dimensions as in 3. ExpectedError where all cells lie in one place.
+        """
+        centre_S, radius = _centre_and_radius(places_NS)
+        if not radius:
+            raise ExpectedError(
+                f"all cells of section {section!r} that are left after filtering have the same place: lower the "
+                "thresholds of preprocess.spatial in params.yaml, or leave this section out of the input"
+            )
+        dimensions = places_NS.shape[1]
+        return cls(dimensions, centre_S.tolist(), float(radius / np.sqrt(dimensions)))
 
     def scaled(self, places_NS: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Coordinates in the unit of the input, (N, S), as models see them."""
         scaled_NS: npt.NDArray[np.float32] = ((places_NS - np.array(self.centre)) / self.scale).astype(np.float32)
         return scaled_NS
 
+    def restored(self, scaled_NS: npt.NDArray[np.floating]) -> Coordinates:
+        """Coordinates as models see them, (N, S), in the unit of the input again."""
+        restored_NS: Coordinates = np.asarray(scaled_NS, np.float64) * self.scale + np.array(self.centre)
+        return restored_NS
+
     def described(self) -> dict[str, Any]:
         """What dataset.json keeps of it; `Frame(**described)` is the frame again."""
         return asdict(self)
+
+
+def _centre_and_radius(places_NS: Coordinates) -> tuple[Coordinates, float]:
+    """Mean (S,) and root-mean-square distance from it; 0 for less than rounding leaves around a far centre."""
+    centre_S: Coordinates = places_NS.mean(axis=0)
+    radius = float(np.sqrt(((places_NS - centre_S) ** 2).sum(axis=1).mean()))
+    return centre_S, radius if radius > 1e-12 * float(np.abs(centre_S).max()) else 0.0

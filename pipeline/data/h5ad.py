@@ -132,6 +132,19 @@ def read_obsm(path: Path, key: str) -> npt.NDArray[Any] | None:
         return node[:] if isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu" else None
 
 
+def read_numbers(path: Path, column: str) -> npt.NDArray[np.float64] | None:
+    """An obs column of numbers, (cells,), NaN where one is missing; None where it holds something else."""
+    with open_h5ad(path) as file, reading(path):
+        node = file["obs"][column]
+        values = node.get("values") if isinstance(node, h5py.Group) else node
+        if values is None or values.dtype.kind not in "fiu" or "categories" in node.attrs:
+            return None
+        numbers: npt.NDArray[np.float64] = values[:].astype(np.float64)
+        if isinstance(node, h5py.Group) and "mask" in node:
+            numbers[node["mask"][:]] = np.nan
+        return numbers
+
+
 def name_blocks(path: Path, axis: Names, rows: int = LABELS_PER_BLOCK) -> Iterator[list[str]]:
     """Cell names (obs) or gene names (var, raw/var), `rows` at a time."""
     with open_h5ad(path) as file:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,12 @@ class Source:
     section: str  # of params.yaml that says so, such as "ingest.perturbation": named in messages
     counts: str  # X, raw/X or layers/<name>
     columns: Mapping[str, ObsColumn]
-    control: str
+    control: str = ""  # label of unperturbed cells, in perturbation data
     dose: ObsColumn | None = None
     combination: str | None = None  # separator of the treatments in a label
-    spatial: str | None = None  # key of obsm
+    spatial: str | tuple[str, ...] | None = None  # key of obsm, or names of obs columns
+    same_place: Literal["refuse", "first"] = "refuse"  # of cells in one place of a section
+    constant: Mapping[str, str] = field(default_factory=dict)  # covariates that the file lacks: one label for all cells
 
     def key(self, name: str) -> str:
         """The full name of a key in this source's section of params.yaml."""

@@ -9,8 +9,10 @@ from pipeline.params.flow import Flow
 from pipeline.params.ingest_images import IngestImages
 from pipeline.params.ingest_other_images import IngestOtherImages
 from pipeline.params.ingest_perturbation import IngestPerturbation
+from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.params.moe import Moe
 from pipeline.params.preprocess_perturbation import PreprocessPerturbation
+from pipeline.params.preprocess_spatial import PreprocessSpatial
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report
 from pipeline.params.section import Section
@@ -20,12 +22,14 @@ from pipeline.params.vae import Vae
 
 class Ingest(Section):
     perturbation: IngestPerturbation
+    spatial: IngestSpatial
     images: IngestImages
     other_images: IngestOtherImages
 
 
 class Preprocess(Section):
     perturbation: PreprocessPerturbation
+    spatial: PreprocessSpatial
 
 
 class Evaluate(Section):

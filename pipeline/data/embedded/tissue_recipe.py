@@ -1,0 +1,68 @@
+"""What simulated sections of tissue are made by: a small YAML file, validated."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.reading import read_yaml, validated
+from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole
+
+
+class Gradient(Section):
+    """Genes that follow a smooth field over the tissue."""
+
+    genes: Whole
+    log_fold_change: NotNegative  # typical, where the field is 1 (from -1 to 1)
+
+
+class TissueRecipe(Section):
+    """data/embedded/tissue.yaml, where each key is explained."""
+
+    sections: Count
+    cells_per_section: Annotated[int, Field(ge=2)]
+    dimensions: Annotated[int, Field(ge=2, le=3)]
+    genes: Count
+    cell_types: Annotated[list[str], Field(min_length=1)]
+    domains: Count
+    purity: Share
+    extent: Positive
+    width: Positive
+    curvature: NotNegative
+    outline: Annotated[float, Field(ge=0, le=0.2)]
+    offset: NotNegative
+    scale_spread: NotNegative
+    rotated: bool = False
+    markers_per_type: Whole
+    marker_log_fold_change: NotNegative
+    depth: Gradient
+    lateral: Gradient
+    patches: Gradient
+    patch_size: Positive
+    counts_per_cell: Positive
+    counts_spread: NotNegative
+    inverse_dispersion: Positive
+    batch_effect: NotNegative
+    seed: Whole
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.cell_types)) < len(self.cell_types):
+            raise ValueError("cell_types must have different names")
+        if self.structured_genes > self.genes:
+            raise ValueError(
+                f"genes = {self.genes} is fewer than the {self.structured_genes} that markers_per_type x cell types, "
+                "depth, lateral and patches ask for"
+            )
+        return self
+
+    @property
+    def structured_genes(self) -> int:
+        """Genes that follow a cell type or a place; the others are the same everywhere."""
+        gradients = self.depth.genes + self.lateral.genes + self.patches.genes
+        return self.markers_per_type * len(self.cell_types) + gradients
+
+
+def read_recipe(path: Path) -> TissueRecipe:
+    """The validated recipe; ExpectedError where the file is missing, malformed or out of range."""
+    return validated(TissueRecipe, read_yaml(path), str(path))
