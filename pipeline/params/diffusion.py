@@ -28,6 +28,8 @@ class Diffusion(Optimisation):
     modes: Modes
     neighbourhood: Annotated[int, Field(ge=2)]  # one cell has no distance to be judged by
     neighbourhoods_per_epoch: Count
+    scattered: Share
+    thinning: Annotated[float, Field(ge=0, lt=1)]
     dimensions: Count
     layers: Count
     heads: Count
@@ -43,7 +45,9 @@ class Diffusion(Optimisation):
     steps: Count
     expression_exponent: Positive
     position_exponent: Positive
+    noise_share: Share
     position_weight: NotNegative
+    neighbour_weight: NotNegative
     masking: Literal["none", "random", "block", "structured"]
     masked_genes: Share
     masked_dimensions: Share
