@@ -98,8 +98,8 @@ class SampledNeighbourhoods:
 
 
 class AllNeighbourhoods:
-    """Every cell of the sections once, in neighbourhoods of at most `cells` that are spread over their section: what
-    validation looks at. The choice depends on the seed alone."""
+    """Every cell of the sections `times` times, in neighbourhoods of at most `cells` that are spread over their
+    section: what validation looks at, under other noise each time. The choice depends on the seed alone."""
 
     def __init__(
         self,
@@ -109,10 +109,11 @@ class AllNeighbourhoods:
         batch_size: int,
         device: torch.device,
         seed: int,
+        times: int = 1,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.drawn: list[tuple[Section, Rows]] = []
-        for section in sections:
+        for section in [*sections] * times:
             order = rng.permutation(len(section.cells))
             self.drawn += [(section, rows) for rows in np.array_split(order, -(-len(order) // cells)) if len(rows)]
         self.standard, self.batch_size, self.device = standard, batch_size, device

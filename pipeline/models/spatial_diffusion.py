@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.nn.adaptive_norm import AdaptiveNorm
+from pipeline.nn.adaptive_norm import AdaptiveGate, AdaptiveNorm
 from pipeline.nn.attention import AttentionKind, GateKind, Nearness, NeighbourhoodAttention
 from pipeline.nn.diffusion import centred
 from pipeline.nn.layers import CovariateEmbedding, sinusoidal
@@ -26,6 +26,8 @@ from pipeline.nn.moe.routing import Routing
 
 _TINY = 1e-6
 _TIME_FEATURES = 32
+_WAVES = (0.25, 0.5, 1.0, 2.0)  # half periods in a unit of the frame: a perceptron alone learns fine patterns slowly
+_CONDITION = 32  # width of what norms and gates are told of the times
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Neighbourhoods:
     cell_type_BN: Tensor  # int64 codes; the number of categories or more: unknown
     section_B: Tensor  # int64 codes; the same
     frame_BSS: Tensor  # the axes, orthonormal rows: those of the data, unless a test moves them
-    signal_B: Tensor  # the share of the clean position in the noised one, sqrt(alpha_bar)
+    x_signal_B: Tensor  # the share of clean expression in the noised one, sqrt(alpha_bar)
+    position_signal_B: Tensor
     hidden_BNG: Tensor | None = None  # true where a gene is hidden by a mask token
     hidden_BNS: Tensor | None = None  # true where the coordinate along an axis is hidden
 
@@ -91,54 +94,63 @@ class SpatialDiffusion(nn.Module):
         self.gene_token = nn.Parameter(torch.zeros(genes))  # stands for a hidden gene
         self.coordinate_token = nn.Parameter(torch.zeros(space))  # ... for a hidden coordinate
         self.place = nn.Sequential(
-            nn.Linear(1 + (space if shared_frame else 0), width), nn.SiLU(), nn.Linear(width, width)
+            nn.Linear(1 + (space * (1 + 2 * len(_WAVES)) if shared_frame else 0), width),
+            nn.SiLU(),
+            nn.Linear(width, width),
         )
         self.cell_type = CovariateEmbedding(cell_types, width, covariate_dropout)
         self.section = CovariateEmbedding(sections, width, max(covariate_dropout, 0.5))
-        self.time = nn.Sequential(nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU())
+        self.time = nn.Sequential(
+            nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU(), nn.Linear(width, _CONDITION), nn.SiLU()
+        )
+        self.state_of_time = nn.Linear(_CONDITION, width)
         mixture = None if ffn == "dense" else {"experts": experts, "k": top_k, "capacity_factor": capacity_factor}
         self.layers = nn.ModuleList(
             Layer(width, heads, hidden, space, attention, gate, mixture, shared_frame) for _ in range(layers)
         )
-        self.norm = AdaptiveNorm(width, width)
+        self.norm = AdaptiveNorm(width, _CONDITION)
         self.to_genes = nn.Linear(width, genes)
         nn.init.zeros_(self.to_genes.weight)
 
     def forward(self, cells: Neighbourhoods, generator: torch.Generator | None = None) -> Denoised:
         """Estimate; `generator` decides what is dropped while the module trains."""
         mask_BN1 = cells.mask_BN[..., None]
-        x_BNG, position_BNS = cells.x_BNG, cells.position_BNS
+        # Each modality is shown by its share of signal: what is noise does not drown what is known.
+        x_BNG = cells.x_BNG * cells.x_signal_B[:, None, None]
         if cells.hidden_BNG is not None:
             x_BNG = torch.where(cells.hidden_BNG, self.gene_token, x_BNG)
+        noised_BNS = cells.position_BNS
         if cells.hidden_BNS is not None:
-            along_BNS = torch.where(cells.hidden_BNS, self.coordinate_token, position_BNS @ cells.frame_BSS.mT)
-            position_BNS = along_BNS @ cells.frame_BSS
-        position_BNS = centred(position_BNS, cells.mask_BN)
-        noised_BNS = position_BNS = centred(position_BNS * mask_BN1, cells.mask_BN)
-        condition_BD = self.time(_times(cells.x_time_B, cells.position_time_B))
+            along_BNS = torch.where(cells.hidden_BNS, self.coordinate_token, noised_BNS @ cells.frame_BSS.mT)
+            noised_BNS = along_BNS @ cells.frame_BSS
+        noised_BNS = centred(noised_BNS, cells.mask_BN)
+        position_BNS = noised_BNS * cells.position_signal_B[:, None, None]
+        condition_BC = self.time(_times(cells.x_time_B, cells.position_time_B))
         state_BND = (
             self.expression(x_BNG)
             + self.place(self._place(position_BNS, cells.frame_BSS))
             + self.cell_type(cells.cell_type_BN, generator)
-            + (condition_BD + self.section(cells.section_B, generator))[:, None]
+            + (self.state_of_time(condition_BC) + self.section(cells.section_B, generator))[:, None]
         )
-        # What is clean stays where it is; what is noised starts from its share of signal, and layers move it.
-        moves_B11 = (cells.position_time_B > 0)[:, None, None]
-        position_BNS = torch.where(moves_B11, noised_BNS * cells.signal_B[:, None, None], noised_BNS)
+        moves_B11 = (cells.position_time_B > 0)[:, None, None]  # what is clean stays where it is
         routings: list[Routing] = []
         for layer in self.layers:
             state_BND, step_BNS, routing = layer(
-                state_BND, position_BNS, noised_BNS, condition_BD, cells, self._dropped(generator)
+                state_BND, position_BNS, noised_BNS, condition_BC, cells, self._dropped(generator)
             )
             position_BNS = position_BNS + centred(step_BNS, cells.mask_BN) * moves_B11
             routings += [routing] if routing is not None else []
-        out_BND = self.norm(state_BND, condition_BD).x_BND
+        out_BND = self.norm(state_BND, condition_BC)
         return Denoised(self.to_genes(out_BND) * mask_BN1, position_BNS, routings)
 
     def _place(self, position_BNS: Tensor, frame_BSS: Tensor) -> Tensor:
-        """Invariants of a cell's own position: its norm and, in a shared frame, its coordinates."""
+        """Invariants of a cell's own position: its norm and, in a shared frame, its coordinates and waves of them."""
         norm_BN1 = length(position_BNS)
-        return torch.cat([norm_BN1, position_BNS @ frame_BSS.mT], dim=-1) if self.shared_frame else norm_BN1
+        if not self.shared_frame:
+            return norm_BN1
+        along_BNS = position_BNS @ frame_BSS.mT
+        angles = torch.cat([along_BNS * (torch.pi * frequency) for frequency in _WAVES], dim=-1)
+        return torch.cat([norm_BN1, along_BNS, angles.sin(), angles.cos()], dim=-1)
 
     def _dropped(self, generator: torch.Generator | None) -> "Dropout":
         return Dropout(self.dropout if self.training else 0.0, generator)
@@ -160,12 +172,14 @@ class Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.shared_frame = shared_frame
-        self.near = Nearness(width, heads)
-        self.attention_norm = AdaptiveNorm(width, width)
+        self.near = Nearness(_CONDITION, heads)
+        self.attention_norm = AdaptiveNorm(width, _CONDITION)
+        self.attention_gate = AdaptiveGate(width, _CONDITION)
         self.attention = NeighbourhoodAttention(width, heads, attention, gate)
         invariants = 2 * heads * (2 + (space if shared_frame else 0))  # see `_invariants`
         self.output = nn.Linear(width + invariants, width)
-        self.ffn_norm = AdaptiveNorm(width, width)
+        self.ffn_norm = AdaptiveNorm(width, _CONDITION)
+        self.ffn_gate = AdaptiveGate(width, _CONDITION)
         self.ffn = (
             nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
             if mixture is None
@@ -174,7 +188,7 @@ class Layer(nn.Module):
         # How far along each of these vectors: the heads' centres of denoised and of noised positions, the cell's own
         # two positions, the axes.
         vectors = 2 * heads + 2 + (space if shared_frame else 0)
-        self.step_norm = AdaptiveNorm(width, width)
+        self.step_norm = AdaptiveNorm(width, _CONDITION)
         self.step = nn.Linear(width, vectors)
         nn.init.zeros_(self.step.weight)
         nn.init.zeros_(self.step.bias)
@@ -184,22 +198,25 @@ class Layer(nn.Module):
         x_BND: Tensor,
         position_BNS: Tensor,
         noised_BNS: Tensor,
-        condition_BD: Tensor,
+        condition_BC: Tensor,
         cells: Neighbourhoods,
         dropped: "Dropout",
     ) -> tuple[Tensor, Tensor, Routing | None]:
         """The new state, the step of the positions (B, N, S), and how the mixture routed, if there is one."""
-        normed = self.attention_norm(x_BND, condition_BD)
         own = torch.stack([position_BNS, noised_BNS], dim=2)  # (B, N, 2, S)
-        near_BH = self.near(condition_BD)
-        features_BND, gathered = self.attention(normed.x_BND, position_BNS, own.flatten(2), near_BH, cells.mask_BN)
-        centre_BNHS = unit_scaled(gathered.unflatten(-1, (2, -1)).flatten(2, 3), cells.mask_BN)  # 2 of each head
-        told = torch.cat([features_BND, *self._invariants(centre_BNHS, position_BNS, cells.frame_BSS)], dim=-1)
-        x_BND = x_BND + normed.gate_B1D * dropped(self.output(told))
-        normed = self.ffn_norm(x_BND, condition_BD)
-        y_BND, routing = self._feed_forward(normed.x_BND, cells.mask_BN)
-        x_BND = x_BND + normed.gate_B1D * dropped(y_BND)
-        coefficient = self.step(self.step_norm(x_BND, condition_BD).x_BND)
+        gathered = self.attention(
+            self.attention_norm(x_BND, condition_BC),
+            position_BNS,
+            own.flatten(2),
+            self.near(condition_BC),
+            cells.mask_BN,
+        )
+        centre_BNHS = unit_scaled(gathered.vectors_BNHU.unflatten(-1, (2, -1)).flatten(2, 3), cells.mask_BN)  # 2 H
+        told = torch.cat([gathered.features_BND, *self._invariants(centre_BNHS, position_BNS, cells.frame_BSS)], dim=-1)
+        x_BND = x_BND + self.attention_gate(dropped(self.output(told)), condition_BC)
+        y_BND, routing = self._feed_forward(self.ffn_norm(x_BND, condition_BC), cells.mask_BN)
+        x_BND = x_BND + self.ffn_gate(dropped(y_BND), condition_BC)
+        coefficient = self.step(self.step_norm(x_BND, condition_BC))
         vectors = torch.cat([centre_BNHS, own], dim=2)
         step_BNS = torch.einsum("bnv,bnvs->bns", coefficient[..., : vectors.shape[2]], vectors)
         if self.shared_frame:

@@ -16,7 +16,7 @@ from pipeline.nn.masking import hidden
 from pipeline.nn.moe.balance import switch
 
 MODES = ("joint", "expr_to_pos", "pos_to_expr")
-PAIRED_CELLS = 384  # of a neighbourhood, whose pairs a step looks at
+PAIRED_CELLS = 256  # of a neighbourhood, whose pairs a step looks at
 
 
 class CleanBatch(Protocol):
@@ -109,10 +109,12 @@ class SpatialObjective(nn.Module):
         noised_B = x_time_B > 0
         parts = {"expression": mean_where(x_error_BNG, real_BN1 & noised_B[:, None, None])}
         parts |= self._position(found, batch, position_time_B > 0, generator)
+        if self.masking != "none":
+            parts["hidden"] = torch.zeros_like(parts["expression"])  # nothing is hidden in validation
         if cells.hidden_BNG is not None and cells.hidden_BNS is not None:
             along_BNS = ((found.position_BNS - batch.position_BNS) @ cells.frame_BSS.mT).square()
             # Without a frame, what is left of the positions is all that tells a direction.
-            told = 1.0 if self.model.shared_frame else cells.signal_B[:, None, None] ** 2
+            told = 1.0 if self.model.shared_frame else cells.position_signal_B[:, None, None] ** 2
             parts["hidden"] = mean_where(x_error_BNG, cells.hidden_BNG & real_BN1) + mean_where(
                 along_BNS * told, cells.hidden_BNS & real_BN1
             )
@@ -209,6 +211,7 @@ def shown(
         batch.cell_type_BN,
         batch.section_B,
         frame_SS.expand(len(like), -1, -1),
+        noising.expression.alpha_bar(x_time_B).sqrt().to(like.dtype),
         noising.position.alpha_bar(position_time_B).sqrt().to(like.dtype),
         hidden_BNG,
         hidden_BNS,

@@ -12,8 +12,11 @@ _NEVER = -1e9
 
 
 def squared_distances(position_BNS: Tensor) -> Tensor:
-    """(B, N, N), by differences: exact at 0, unlike the expansion by inner products."""
-    return (position_BNS[:, :, None] - position_BNS[:, None]).square().sum(-1)
+    """(B, N, N), as |a|² + |b|² - 2 a·b: one product in place of a pass over B N² S differences. Its rounding error, a
+    millionth of the squared size of the neighbourhood, is far below what a cell's place can be known to."""
+    norm_BN = position_BNS.square().sum(-1)
+    norms_BNN = norm_BN[:, :, None] + norm_BN[:, None]
+    return torch.baddbmm(norms_BNN, position_BNS, position_BNS.mT, alpha=-2).clamp(min=0)
 
 
 def some_cells(mask_BN: Tensor, most: int, generator: torch.Generator) -> Tensor:

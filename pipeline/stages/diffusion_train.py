@@ -27,6 +27,7 @@ SECTION = "diffusion"
 
 STORE = paths.PROCESSED / "spatial"
 MODEL = paths.MODELS / "spatial"
+VALIDATION_TIMES = 8  # a neighbourhood has one mode, time and noise at once: a few say little
 
 
 def run(settings: Diffusion) -> None:
@@ -84,7 +85,7 @@ def train_model(
             settings.scattered,
             settings.thinning,
         ),
-        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed),
+        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed, VALIDATION_TIMES),
         settings,
         device,
         kept,
