@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from pipeline.errors import ExpectedError
-from pipeline.params.overrides import Alias, add_options, differences, overridden
+from pipeline.params.overrides import Alias, Change, add_options, differences, overridden, refuse_idle
 from pipeline.params.section import Count, Positive, Section, Share, Widths
 
 
@@ -162,3 +162,19 @@ def test_differences_name_fields_and_both_values():
     other = given("--epochs", "5", "--inner-share", "1")
     assert differences(given(), given()) == []
     assert differences(given(), other) == ["inner.share: 0.5 and 1.0", "epochs: 3 and 5"]
+
+
+def test_a_change_without_effect_is_refused():
+    parser = argparse.ArgumentParser()
+    add_options(parser, Outer, ALIASES)
+    changes = parser.parse_args(["--factor", "2"]).changes
+    switches = [("gate", "none", ("factor",))]
+    with pytest.raises(ExpectedError, match="--factor 2 says nothing while gate is none: set gate too"):
+        refuse_idle(given("--factor", "2"), changes, switches)
+    refuse_idle(given("--factor", "2", "--use-gate"), changes, switches)
+    refuse_idle(given(), [], switches)
+
+
+def test_a_change_of_no_field_names_the_right_one():
+    with pytest.raises(ExpectedError, match=r"a:epoch=3: no 'epoch'; did you mean 'epochs'\?"):
+        overridden(Outer, "outer", CONTENT, [Change("epoch", "epoch", "3", "a:epoch=3")], "file.yaml")

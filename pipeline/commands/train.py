@@ -19,9 +19,9 @@ import yaml
 from pipeline import paths
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, sha256, write_json, write_text
-from pipeline.params.diffusion import Diffusion
+from pipeline.params.diffusion import SWITCHES, Diffusion
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.overrides import Alias, Change, add_options, differences, overridden
+from pipeline.params.overrides import Alias, Change, Switch, add_options, differences, overridden, refuse_idle
 from pipeline.params.reading import read_yaml
 from pipeline.provenance import commit_around
 
@@ -40,8 +40,7 @@ class System:
     stage: str
     store: Path
     aliases: tuple[Alias, ...] = ()
-    # field: (the value that switches something off, the fields that then say nothing)
-    switches: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    switches: tuple[Switch, ...] = ()
 
 
 SYSTEMS = {
@@ -51,10 +50,7 @@ SYSTEMS = {
         "pipeline.stages.diffusion_train",
         paths.PROCESSED / "spatial",
         (Alias("--use-moe", "ffn", "moe"), Alias("--num-experts", "experts")),
-        (
-            ("ffn", "dense", ("experts", "top_k", "capacity_factor", "balance_weight")),
-            ("masking", "none", ("masked_genes", "masked_dimensions", "masked_weight")),
-        ),
+        SWITCHES,
     )
 }
 
@@ -141,10 +137,7 @@ def _settings(system: System, file: Path, content: Any, changes: list[Change]) -
     if not isinstance(content, dict) or system.section not in content:
         raise ExpectedError(f"{file} has no section {system.section!r}: add it as it is in {paths.PARAMS}")
     settings = overridden(system.schema, system.section, content[system.section], changes, str(file))
-    for switch, off, idle in system.switches:
-        for change in changes:
-            if change.field in idle and getattr(settings, switch) == off:
-                raise ExpectedError(f"{change.shown} says nothing while {switch} is {off}: set --{switch} too")
+    refuse_idle(settings, changes, system.switches)
     return settings
 
 

@@ -24,12 +24,9 @@ class Modes(Section):
         return self
 
 
-class Diffusion(Optimisation):
-    modes: Modes
-    neighbourhood: Annotated[int, Field(ge=2)]  # one cell has no distance to be judged by
-    neighbourhoods_per_epoch: Count
-    scattered: Share
-    thinning: Annotated[float, Field(ge=0, lt=1)]
+class Network(Section):
+    """What the network is made of: all that decides how many parameters it has, but the data."""
+
     dimensions: Count
     layers: Count
     heads: Count
@@ -39,6 +36,22 @@ class Diffusion(Optimisation):
     ffn: Literal["dense", "moe"]
     experts: Annotated[int, Field(ge=2)]
     top_k: Count
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
+        if self.dimensions % self.heads:
+            raise ValueError(f"dimensions ({self.dimensions}) must be a multiple of heads ({self.heads})")
+        if self.top_k > self.experts:
+            raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
+        return self
+
+
+class Diffusion(Network, Optimisation):
+    modes: Modes
+    neighbourhood: Annotated[int, Field(ge=2)]  # one cell has no distance to be judged by
+    neighbourhoods_per_epoch: Count
+    scattered: Share
+    thinning: Annotated[float, Field(ge=0, lt=1)]
     capacity_factor: Positive | None
     balance_weight: NotNegative
     prediction: Literal["x0", "v"]
@@ -58,14 +71,17 @@ class Diffusion(Optimisation):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.dimensions % self.heads:
-            raise ValueError(f"dimensions ({self.dimensions}) must be a multiple of heads ({self.heads})")
-        if self.top_k > self.experts:
-            raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
+    def _masking_hides(self) -> Self:
         if self.masking != "none" and self.masked_genes == self.masked_dimensions == 0:
             raise ValueError(
                 f"masking: {self.masking} hides nothing while masked_genes and masked_dimensions are 0; raise one of "
                 "them, or set masking: none"
             )
         return self
+
+
+# (a switch, the value that turns it off, the fields that then say nothing)
+SWITCHES = (
+    ("ffn", "dense", ("experts", "top_k", "capacity_factor", "balance_weight")),
+    ("masking", "none", ("masked_genes", "masked_dimensions", "masked_weight")),
+)

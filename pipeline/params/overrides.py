@@ -32,6 +32,10 @@ class Alias:
     value: str | None = None
 
 
+# A field that is a switch, the value that turns it off, and the fields that then say nothing.
+Switch = tuple[str, str, tuple[str, ...]]
+
+
 class Change(NamedTuple):
     """A field's value as it was given."""
 
@@ -64,13 +68,13 @@ def overridden(schema: type[S], section: str, content: Any, changes: Sequence[Ch
     """The content of `section`, which came from `source`, with these changes, as `schema`.
 
     The result is validated as a whole, so what the file lacks may be given as an option. ExpectedError: an option's
-    value does not fit its field, two options set a field to different values, or the whole does not fit.
+    value does not fit its field, there is no such field, two options differ on one, or the whole does not fit.
     """
     fields = dict(_leaves(schema))
     problems: list[str] = []
     values: dict[str, tuple[Any, Change]] = {}
     for change in changes:
-        value, problem = _value(change, fields[change.field])
+        value, problem = _value(change, fields)
         earlier = values.get(change.field)
         if problem is not None:
             problems.append(problem)
@@ -89,6 +93,14 @@ def overridden(schema: type[S], section: str, content: Any, changes: Sequence[Ch
     found = validated(whole, {section: merged}, f"{source} with {given}" if given else source)
     selected: S = getattr(found, section)
     return selected
+
+
+def refuse_idle(settings: Section, changes: Sequence[Change], switches: Sequence[Switch]) -> None:
+    """ExpectedError where a change has no effect, because the switch over its field is off in these settings."""
+    for switch, off, idle in switches:
+        for change in changes:
+            if change.field in idle and getattr(settings, switch) == off:
+                raise ExpectedError(f"{change.shown} says nothing while {switch} is {off}: set {switch} too")
 
 
 def differences(one: Section, other: Section) -> list[str]:
@@ -127,9 +139,14 @@ def _option(field: str) -> str:
     return "--" + field.replace(".", "-").replace("_", "-")
 
 
-def _value(change: Change, info: FieldInfo) -> tuple[Any, str | None]:
-    """What the text means as this field's value, and what is wrong with it."""
-    adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation(), config=_STRICT)
+def _value(change: Change, fields: Mapping[str, FieldInfo]) -> tuple[Any, str | None]:
+    """What the text means as its field's value, and what is wrong with it."""
+    if change.field not in fields:
+        close = difflib.get_close_matches(change.field, fields, n=1)
+        return None, f"{change.shown}: no {change.field!r}; " + (
+            f"did you mean {close[0]!r}?" if close else f"there are {', '.join(fields)}"
+        )
+    adapter: TypeAdapter[Any] = TypeAdapter(fields[change.field].rebuild_annotation(), config=_STRICT)
     for meaning in _meanings(change):
         try:
             return adapter.validate_python(meaning), None
