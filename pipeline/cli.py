@@ -16,6 +16,7 @@ COMMANDS = {
     "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.commands.decode", "decode latents to cells"),
     "train": ("pipeline.commands.train", "train once outside the DAG, with parameters of the command line"),
+    "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
