@@ -5,21 +5,16 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.cfm_vc import CfmVc
-from pipeline.data.anndata_blocks import AnnDataBlocks
+from pipeline.commands.output import add_output_arguments, prepare_output
 from pipeline.data.told import Told
-from pipeline.errors import ExpectedError
-from pipeline.training.determinism import prepare_device
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, on what, and where to write."""
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .h5ad to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file to write, if it exists")
+    add_output_arguments(parser)
     parser.add_argument(
         "--models", type=Path, default=paths.MODELS / "perturbation", metavar="FOLDER", help="default: %(default)s"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,20 +49,5 @@ def told_by(arguments: argparse.Namespace) -> Told:
 
 def load(arguments: argparse.Namespace, *inputs: Path) -> CfmVc:
     """The model that the arguments name. ExpectedError before any work where the result has no place to go."""
-    out = arguments.out
-    if out.is_dir():
-        raise ExpectedError(f"{out} is a folder: name the .h5ad file to write")
-    if any(out.resolve() == path.resolve() for path in inputs):
-        raise ExpectedError(f"{out} is the input: name another file to write")
-    if out.exists() and not arguments.overwrite:
-        raise ExpectedError(f"{out} exists: name another file, or add --overwrite to replace it")
-    if arguments.threads < 1:
-        raise ExpectedError(f"--threads {arguments.threads}: expected 1 or more")
-    device = prepare_device(arguments.device, arguments.threads)
-    return CfmVc.load(arguments.models, str(device))
-
-
-def deliver(answer: AnnDataBlocks, arguments: argparse.Namespace, headline: str) -> None:
-    """Write the file, and say in a few lines what was done."""
-    answer.write(arguments.out)
-    print("\n".join([headline, *answer.uns()["celldag"]["notes"], f"wrote {arguments.out}"]))
+    device = prepare_output(arguments, *inputs)
+    return CfmVc.load(arguments.models, device)

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.commands.cells import add_model_arguments, deliver, load
+from pipeline.commands.cells import add_model_arguments, load
+from pipeline.commands.output import deliver
 from pipeline.data.new_latents import latents_of_file
 from pipeline.data.source import counted
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from pipeline.commands.cells import add_cell_arguments, add_model_arguments, deliver, load, told_by
+from pipeline.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
+from pipeline.commands.output import deliver
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pandas import DataFrame
 
-# Matrices of a run of cells by place in the file: "X" or "obsm/<name>"; dense float32, or CSR of int32.
+# Matrices of a run of cells by place in the file: "X", "obsm/<name>" or "layers/<name>"; dense float32, or int32 CSR.
 Block = Mapping[str, Any]
 
 
@@ -23,7 +23,7 @@ class AnnDataBlocks:
     """To be read once, by `in_memory` or by `write`."""
 
     obs: "DataFrame"  # (cells, columns)
-    genes: list[str]  # of X; none where there is no X
+    genes: list[str]  # of X and of layers; none where there are neither
     blocks: Iterator[Block]  # at least one
     uns: Callable[[], dict[str, Any]]  # asked when all blocks have been read
 
@@ -39,8 +39,12 @@ class AnnDataBlocks:
             else np.concatenate([part[place] for part in parts])
             for place in parts[0]
         }
-        obsm = {place.removeprefix("obsm/"): matrix for place, matrix in whole.items() if place != "X"}
-        return AnnData(whole.get("X"), obs=self.obs, var=self._var(), obsm=obsm, uns=self.uns())
+        within: dict[str, dict[str, Any]] = {"obsm": {}, "layers": {}}
+        for place, matrix in whole.items():
+            if place != "X":
+                mapping, _, name = place.partition("/")
+                within[mapping][name] = matrix
+        return AnnData(whole.get("X"), obs=self.obs, var=self._var(), uns=self.uns(), **within)
 
     def write(self, path: Path) -> None:
         """Write it as .h5ad; `path` appears, or is replaced, when it is complete."""

@@ -1,0 +1,36 @@
+"""Options and habits of the commands that write an .h5ad."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.data.anndata_blocks import AnnDataBlocks
+from pipeline.errors import ExpectedError
+from pipeline.training.determinism import prepare_device
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to write, and what to compute on."""
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .h5ad to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file to write, if it exists")
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")
+
+
+def prepare_output(arguments: argparse.Namespace, *inputs: Path) -> str:
+    """The device to use. ExpectedError before any work where the result has no place to go."""
+    out = arguments.out
+    if out.is_dir():
+        raise ExpectedError(f"{out} is a folder: name the .h5ad file to write")
+    if any(out.resolve() == path.resolve() for path in inputs):
+        raise ExpectedError(f"{out} is the input: name another file to write")
+    if out.exists() and not arguments.overwrite:
+        raise ExpectedError(f"{out} exists: name another file, or add --overwrite to replace it")
+    if arguments.threads < 1:
+        raise ExpectedError(f"--threads {arguments.threads}: expected 1 or more")
+    return str(prepare_device(arguments.device, arguments.threads))
+
+
+def deliver(answer: AnnDataBlocks, arguments: argparse.Namespace, headline: str) -> None:
+    """Write the file, and say in a few lines what was done."""
+    answer.write(arguments.out)
+    print("\n".join([headline, *answer.uns()["celldag"]["notes"], f"wrote {arguments.out}"]))
