@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": ("pipeline.commands.predict", "predict what new cells would look like under a perturbation"),
     "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.commands.decode", "decode latents to cells"),
+    "sample": ("pipeline.commands.sample", "place cells in a tissue, or tell the expression at places"),
     "train": ("pipeline.commands.train", "train once outside the DAG, with parameters of the command line"),
     "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
@@ -62,5 +63,6 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
     """End with a message on what a command does not take, and the option that may be meant."""
     option = unknown[0].partition("=")[0]
-    close = difflib.get_close_matches(option, parser._option_string_actions, n=1) if option.startswith("-") else []
+    known = parser._option_string_actions if option.startswith("-") else {}
+    close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
     parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else ""))

@@ -57,7 +57,8 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         (["explian"], "no command 'explian'; did you mean 'explain'?"),
         (["xyz"], "no command 'xyz'; there are predict, latent"),
         ([], "COMMAND"),
-        (["explain", "--nope"], "--nope"),
+        (["explain", "--nope"], "unrecognized arguments: --nope\n"),
+        (["schema", "--chekc=1"], "unrecognized arguments: --chekc=1; did you mean --check?"),
         (["explain", "vae_pretrian"], "error: no stage vae_pretrian in dvc.yaml; did you mean vae_pretrain?"),
     ],
 )

@@ -1,0 +1,87 @@
+"""`python -m pipeline sample`: place cells in a tissue, tell the expression at places, or draw both."""
+
+import argparse
+import importlib
+import math
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.commands.output import add_output_arguments, deliver, prepare_output
+from pipeline.data.source import counted
+from pipeline.errors import ExpectedError
+
+TISSUE = "pipeline.tissue"
+STEPS = (10, 1000)
+
+MODES = {
+    "expr_to_pos": "positions of cells of known expression",
+    "pos_to_expr": "expression of cells at known places",
+    "joint": "both, for as many cells as the file has",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mode", required=True, choices=MODES, help="; ".join(f"{mode}: {what}" for mode, what in MODES.items())
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="the cells (.h5ad)")
+    parser.add_argument(
+        "--counts", default="X", metavar="PLACE", help="X, raw/X or layers/<name>, raw counts (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--spatial", metavar="KEY", help="obsm array with the places, for pos_to_expr (default: spatial)"
+    )
+    parser.add_argument("--section-column", metavar="NAME", help="obs column with each cell's section (default: one)")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--cell-type", metavar="LABEL", help="cell type of all cells (default: unknown)")
+    told.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
+    parser.add_argument("--num-samples", type=int, default=8, metavar="N", help="draws (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=100, metavar="N", help=f"{STEPS[0]} to {STEPS[1]:,} (default: %(default)s)"
+    )
+    parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="default: %(default)s")
+    parser.add_argument(
+        "--guidance", type=float, default=1.0, metavar="X", help="weight of what is known (default: none, 1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
+    parser.add_argument(
+        "--model", type=Path, default=paths.MODELS / "spatial", metavar="FOLDER", help="default: %(default)s"
+    )
+    add_output_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Sample, write, and say what was done."""
+    _check(arguments)
+    device = prepare_output(arguments, arguments.data)
+    tissue = importlib.import_module(TISSUE).Tissue.load(arguments.model, device)
+    answer = tissue.sample_blocks(
+        arguments.data,
+        arguments.mode,
+        counts=arguments.counts,
+        spatial=arguments.spatial or "spatial",
+        section_column=arguments.section_column,
+        cell_type=arguments.cell_type,
+        cell_type_column=arguments.cell_type_column,
+        draws=arguments.num_samples,
+        steps=arguments.steps,
+        sampler=arguments.sampler,
+        guidance=arguments.guidance,
+        seed=arguments.seed,
+    )
+    cells, draws = counted(len(answer.obs), "cell"), counted(arguments.num_samples, "draw")
+    deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    least, most = STEPS
+    if arguments.num_samples < 1:
+        raise ExpectedError(f"--num-samples {arguments.num_samples}: expected 1 or more")
+    if not least <= arguments.steps <= most:
+        raise ExpectedError(f"--steps {arguments.steps}: expected {least} to {most:,}")
+    if not (math.isfinite(arguments.guidance) and arguments.guidance >= 0):
+        raise ExpectedError(f"--guidance {arguments.guidance:g}: expected 0 or more; 1 is no guidance")
+    if arguments.seed < 0:
+        raise ExpectedError(f"--seed {arguments.seed}: expected 0 or more")
+    if arguments.spatial is not None and arguments.mode != "pos_to_expr":
+        raise ExpectedError(f"--spatial says nothing in mode {arguments.mode}, which finds the places itself")
