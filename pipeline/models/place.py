@@ -96,15 +96,6 @@ def sample(
     return Sampled(x_NG, position_NS)
 
 
-def aligned(draw_RNS: Tensor, shared_frame: bool) -> Tensor:
-    """Draws of the same cells, (R, N, S), centred and, where no frame is shared, turned onto the first one."""
-    centred_RNS = draw_RNS - draw_RNS.mean(1, keepdim=True)
-    if shared_frame:
-        return centred_RNS
-    first_RNS = centred_RNS[:1].expand_as(centred_RNS)
-    return turned(centred_RNS, first_RNS, torch.ones_like(centred_RNS[..., 0]))
-
-
 def _groups(order: Tensor, sampling: Sampling, anchors: int) -> Iterator[list[Tensor]]:
     """The new cells of the neighbourhoods that are sampled at once: the first by itself, since the others need it."""
     first, rest = order[: sampling.neighbourhood], order[sampling.neighbourhood :]
@@ -251,6 +242,3 @@ def _step(
         return schedule.ddim_step(value, estimate, t_B, s_B, 0.0)
     noise = torch.randn(value.shape, generator=generator, device=value.device)
     return schedule.ddpm_step(value, estimate, t_B, s_B, noise)
-
-
-__all__ = ["Given", "Sampled", "Sampling", "aligned", "sample"]

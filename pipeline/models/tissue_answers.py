@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.data.standardised import Standard
-from pipeline.models.place import Given, Sampled, Sampling, aligned, sample
+from pipeline.models.draws import consensus
+from pipeline.models.place import Given, Sampled, Sampling, sample
 from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.spatial_objective import Noising
 
@@ -23,7 +24,7 @@ class Placed(NamedTuple):
     """Positions in the frame of the training sections, centred."""
 
     estimate_NS: Floats  # from noise alone: where distances are as expected
-    draws_RNS: Floats  # samples; with no frame shared, turned onto the first
+    draws_RNS: Floats  # samples; with no frame shared, turned to agree
     spread_N: Floats  # root mean square distance of a cell's draws from their mean
 
 
@@ -74,13 +75,11 @@ class TrainedTissue:
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
         """Positions of cells of known expression; `seeds`: a generator for each of so many draws."""
-        shared = self.model.shared_frame
+        free = not self.model.shared_frame
         first = [self._sample(given, replace(sampling, steps=1), seed).position_NS for seed in seeds[:draws]]
-        estimate_NS = aligned(torch.stack(first), shared).mean(0)
         every = [self._sample(given, sampling, seed).position_NS for seed in seeds[:draws]]
-        draws_RNS = aligned(torch.stack(every), shared)
-        away_RN = (draws_RNS - draws_RNS.mean(0)).square().sum(-1)
-        return Placed(_numpy(estimate_NS), _numpy(draws_RNS), _numpy(away_RN.mean(0).sqrt()))
+        estimate, drawn = (consensus(_numpy(torch.stack(positions)), free) for positions in (first, every))
+        return Placed(*(part.astype(np.float32) for part in (estimate.place_NS, drawn.draws_DNS, drawn.spread_N)))
 
     def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
         """Expression of cells at known positions; memory does not grow with the number of draws."""
