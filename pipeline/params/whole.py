@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.params.diffusion import Diffusion
 from pipeline.params.evaluate_perturbation import EvaluatePerturbation
+from pipeline.params.evaluate_spatial import EvaluateSpatial
 from pipeline.params.flow import Flow
 from pipeline.params.ingest_images import IngestImages
 from pipeline.params.ingest_other_images import IngestOtherImages
@@ -34,6 +35,7 @@ class Preprocess(Section):
 
 class Evaluate(Section):
     perturbation: EvaluatePerturbation
+    spatial: EvaluateSpatial
 
 
 class Params(Section):

@@ -1,0 +1,153 @@
+"""Each section held out in turn, or blocks of the only one: the model beside all baselines, over several seeds.
+
+    python -m benchmarks.leave_section_out benchmarks/starmap.yaml
+    python -m benchmarks.leave_section_out benchmarks/osmfish.yaml --without-ablation
+
+A seed is that of the training, of the validation blocks, and of the test blocks where there is one section. With the
+ablation, each section and seed is trained for again with one part left out: hidden values, the gate of attention,
+experts. Writes <name>.csv, <name>_ablation.csv and <name>.json to reports/leave_section_out, which the report shows.
+"""
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from benchmarks.leave_one_out import laid_over, working_in
+from pipeline.data.canonical_reader import open_canonical
+from pipeline.params.reading import validated
+from pipeline.params.whole import Params
+from pipeline.stages.diffusion_train import train_model
+from pipeline.stages.evaluate.spatial import MODEL, evaluate
+from pipeline.stages.ingest import spatial as ingest
+from pipeline.stages.preprocess import spatial as preprocess
+from pipeline.training.weights import save_model
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "reports" / "leave_section_out"
+
+REFERENCE = "reference"
+VARIANTS: dict[str, dict[str, Any]] = {  # changes to the diffusion section of params.yaml
+    REFERENCE: {"masking": "random", "gate": "headwise", "ffn": "moe"},
+    "unmasked": {"masking": "none", "gate": "headwise", "ffn": "moe"},
+    "plain_attention": {"masking": "random", "gate": "none", "ffn": "moe"},
+    "dense": {"masking": "random", "gate": "headwise", "ffn": "dense"},
+}
+SCORES = ("data", "mode", "section", "seed", "method", "metric", "value")
+ABLATION = ("variant", "section", "seed", "mode", "metric", "value")
+
+
+class Job(NamedTuple):
+    """Train one variant without the held-out cells, and judge it on them."""
+
+    params: Mapping[str, Any]
+    raw: Path  # folder that ingest wrote
+    section: str | None  # None: blocks of the only one
+    seed: int
+    variant: str
+
+
+class Score(NamedTuple):
+    variant: str
+    section: str
+    seed: int
+    mode: str
+    method: str
+    metric: str
+    value: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="YAML: title, and params to lay over params.yaml")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ablation-seeds", type=int, default=2)
+    parser.add_argument("--without-ablation", action="store_true")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    described = yaml.safe_load(arguments.data.read_text())
+    params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
+    params["ingest"]["spatial"]["path"] = str((ROOT / params["ingest"]["spatial"]["path"]).resolve())
+    commit = subprocess.run(  # before anything is written here
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "data", "raw", "spatial")
+        with working_in(folder):
+            ingest.run(validated(Params, params, str(arguments.data)).ingest.spatial)
+        with open_canonical(raw / "cells.h5ad") as reader:
+            names = reader.covariate("section").labels
+            about = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
+        held_out: Sequence[str | None] = names if len(names) > 1 else [None]
+        jobs = [Job(params, raw, section, seed, REFERENCE) for seed in range(arguments.seeds) for section in held_out]
+        ablated = () if arguments.without_ablation else tuple(VARIANTS)[1:]
+        seeds = range(min(arguments.ablation_seeds, arguments.seeds))
+        jobs += [Job(params, raw, section, seed, name) for seed in seeds for section in held_out for name in ablated]
+        # One thread a process: the default settings train with one.
+        with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+            scores: list[Score] = []
+            for number, found in enumerate(pool.map(run_job, jobs), 1):
+                scores += found
+                print(f"{number} of {len(jobs)}: {jobs[number - 1].variant}, {jobs[number - 1].section}", flush=True)
+    name = arguments.data.stem
+    reference = [score for score in scores if score.variant == REFERENCE]
+    write_rows(arguments.out / f"{name}.csv", SCORES, [(name, s.mode, s.section, s.seed, *s[4:]) for s in reference])
+    if ablated:
+        kept = [score for score in scores if score.seed in seeds and score.method == MODEL]
+        rows = [(s.variant, s.section, s.seed, s.mode, s.metric, s.value) for s in kept]
+        write_rows(arguments.out / f"{name}_ablation.csv", ABLATION, rows)
+    about |= {
+        "description": described["title"],
+        "commit": commit,
+        "command": "python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:]),
+        "seeds": arguments.seeds,
+        "changed": described["params"],
+    }
+    (arguments.out / f"{name}.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def run_job(job: Job) -> list[Score]:
+    """Scores of the test cells, of all methods for the reference and of the model alone for a variant."""
+    changes = {
+        "preprocess": {"spatial": {"seed": job.seed, "test_sections": [job.section] if job.section else []}},
+        "diffusion": {"seed": job.seed, **VARIANTS[job.variant]},
+        "evaluate": {"spatial": {"seed": job.seed}},
+    }
+    params = validated(Params, laid_over(job.params, changes), "params")
+    with tempfile.TemporaryDirectory() as folder, working_in(folder):
+        Path("data", "raw").mkdir(parents=True)
+        Path("data", "raw", "spatial").symlink_to(job.raw)
+        preprocess.run(params.preprocess.spatial)
+        store, model_folder = Path("data", "processed", "spatial"), Path("models", "spatial")
+        _, model, description = train_model(params.diffusion, store, None)
+        save_model(model_folder, model, description)
+        judged, _ = evaluate(params.evaluate.spatial, store, model_folder)
+    return [
+        Score(job.variant, row["section"], job.seed, row["mode"], row["method"], row["metric"], row["value"])
+        for one in judged
+        for row in one.rows
+    ]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A CSV with six significant digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+
+
+if __name__ == "__main__":
+    main()
