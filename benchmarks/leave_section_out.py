@@ -110,7 +110,7 @@ def main() -> None:
     about |= {
         "description": described["title"],
         "commit": commit,
-        "command": "python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:]),
+        "commands": ["python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:])],
         "seeds": arguments.seeds,
         "changed": described["params"],
     }
