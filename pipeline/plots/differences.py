@@ -10,6 +10,7 @@ from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.theme import Picture, Theme, halo, picture, shortened
 
 _ROW = 54  # CSS pixels
+_MINUS = "\N{MINUS SIGN}"
 _MARK = 0.24  # rows between the intervals of one row
 
 
@@ -33,8 +34,10 @@ class DifferenceRow:
     text: str  # the first difference as it is to be read
 
 
-def draw_differences(title: str, lower_is_better: bool, rows: Sequence[DifferenceRow]) -> Picture:
-    """Rows in the order given; the side of zero that is better has a tint and says so."""
+def draw_differences(
+    title: str, lower_is_better: bool, rows: Sequence[DifferenceRow], what: str = "sparse \N{MINUS SIGN} dense"
+) -> Picture:
+    """Rows in the order given; the side of zero that is better has a tint and says so. `what` is subtracted of what."""
     values = [bound for row in rows for interval in row.intervals for bound in (interval.low, interval.high)]
     low, high = min([0.0, *values]), max([0.0, *values])
     margin = 0.08 * (high - low) or 0.5
@@ -68,14 +71,14 @@ def draw_differences(title: str, lower_is_better: bool, rows: Sequence[Differenc
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(f"sparse \N{MINUS SIGN} dense; {'below' if lower_is_better else 'above'} 0 is better")
+        axes.set_xlabel(f"{what}; {'below' if lower_is_better else 'above'} 0 is better")
 
     said = "; ".join(
         f"{row.label} " + ", then ".join(f"{i.value:+.3g} ({i.low:+.3g} to {i.high:+.3g})" for i in row.intervals)
         for row in rows
     )
     alt = (
-        f"{title}: sparse minus dense with 95 % intervals, {'below' if lower_is_better else 'above'} 0 is better. "
-        f"{said}."
+        f"{title}: {what.replace(_MINUS, 'minus')} with 95 % intervals, {'below' if lower_is_better else 'above'} 0 is "
+        f"better. {said}."
     )
     return picture(draw, alt, SMALL_WIDTH, round(76 + _ROW * (len(rows) + 0.43)))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 Floats = npt.NDArray[np.float64]
 
 
-def dense(axes: Axes, x: Floats, y: Floats, area: float, colour: str | list[str], alpha: float) -> None:
+def dense(axes: Axes, x: Floats, y: Floats, area: float, colour: str | list[str] | Floats, alpha: float) -> None:
     """Scatter whose points are kept as an image inside the SVG: small, while text and axes stay sharp at any size."""
     axes.scatter(x, y, s=area, c=colour, alpha=alpha, linewidths=0, rasterized=True)
 

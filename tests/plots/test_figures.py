@@ -17,7 +17,7 @@ from pipeline.plots.labels import place_labels
 from pipeline.plots.quality import draw_histogram
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import DARK, LIGHT, picture, shortened
-from tests.plots import mixture_figures
+from tests.plots import mixture_figures, tissue_figures
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.normal(size=(300, 2))
@@ -57,6 +57,7 @@ FIGURES = {
         "drug in T", TRUE, 0.5 * TRUE, GENES, np.abs(TRUE) > 1, [0, 1, 2], "Pearson 1.00", (-3, 3), True
     ),
     **mixture_figures.FIGURES,
+    **tissue_figures.FIGURES,
 }
 
 
