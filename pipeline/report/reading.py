@@ -26,7 +26,11 @@ def stage(name: str) -> Maker:
     return Maker(f"dvc repro {name}", f"dvc repro --force {name}")
 
 
-_LABELS = ("cell_type", "perturbation", "method", "role", "metric", "variant", "point", "kind")  # columns of text
+# columns of text
+_LABELS = (
+    *("cell_type", "perturbation", "method", "role", "metric", "variant", "point", "kind"),
+    *("mode", "section"),
+)
 
 
 def read_json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +65,10 @@ def read_csv(path: Path, maker: Maker, columns: Sequence[str], others: bool = Fa
     return table
 
 
-def read_parquet(path: Path, maker: Maker, columns: Sequence[str], may_be_empty: bool = False) -> pd.DataFrame:
+def read_parquet(
+    path: Path, maker: Maker, columns: Sequence[str], may_be_empty: bool = False, others: bool = False
+) -> pd.DataFrame:
+    """These columns of a parquet file, and all `others` if wanted."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
@@ -71,7 +78,7 @@ def read_parquet(path: Path, maker: Maker, columns: Sequence[str], may_be_empty:
     _check_names(path, maker, table.column_names, columns)
     if not table.num_rows and not may_be_empty:
         raise malformed(path, maker, "has no rows")
-    frame: pd.DataFrame = table.select(list(columns)).to_pandas()
+    frame: pd.DataFrame = (table if others else table.select(list(columns))).to_pandas()
     return frame
 
 

@@ -8,9 +8,14 @@ from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.page import Cell, Headline, Table
 from pipeline.report.scoreboard import Scoreboard
 from pipeline.report.scores import decimals_for, shown
+from pipeline.report.spatial_inputs import Spatial
+from pipeline.report.spatial_left_out import in_words, tables_of
+from pipeline.report.spatial_names import MODES
+from pipeline.report.spatial_tables import main_table as tissue_table
+from pipeline.report.spatial_verdict import answer_of, counts, lead
 
 
-def results_markdown(first: Headline, board: Scoreboard, moe: Moe) -> str:
+def results_markdown(first: Headline, board: Scoreboard, moe: Moe, spatial: Spatial) -> str:
     """The whole file; the same results give the same text."""
     parts = [
         "# Results",
@@ -23,8 +28,20 @@ def results_markdown(first: Headline, board: Scoreboard, moe: Moe) -> str:
         f"**{answer(moe)}** {verdict(moe)}",
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded=False)),
+        *_tissue(spatial),
     ]
     return "\n\n".join(parts).replace("\N{NO-BREAK SPACE}", " ") + "\n"
+
+
+def _tissue(spatial: Spatial) -> list[str]:
+    """Both tasks on the pipeline's own tissue, then measured sections, each held out in turn."""
+    parts = ["## Tissue", f"**{answer_of(spatial)}** {lead(spatial)}"]
+    parts += [markdown(tissue_table(spatial.board, mode)) for mode in MODES]
+    for found in spatial.measured:
+        about = found.about["description"].rstrip(".")
+        parts += [f"### {found.name}, one section left out", f"{about}: {counts(found)} {in_words(found)}".rstrip()]
+        parts += [markdown(table) for table in tables_of(found)]
+    return parts
 
 
 def markdown(table: Table) -> str:

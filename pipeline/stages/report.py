@@ -5,7 +5,8 @@ from pipeline.entry import run_stage
 from pipeline.files import write_text
 from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
-from pipeline.report import inputs, moe_inputs, moe_verdict
+from pipeline.report import inputs, moe_inputs, moe_verdict, spatial_inputs, spatial_left_out, spatial_verdict
+from pipeline.report import spatial as tissue
 from pipeline.report.against_baselines import against_baselines
 from pipeline.report.change import change
 from pipeline.report.definitions import definitions
@@ -28,7 +29,8 @@ SECTION = "report"
 def run(settings: Report) -> None:
     """Read the results of all stages, write reports/report.html and reports/RESULTS.md."""
     results, measured = inputs.read_perturbation(), inputs.read_leave_one_out()
-    moe, drawing = moe_inputs.read_moe(), inputs.read_drawing(paths.DAG)
+    moe, spatial = moe_inputs.read_moe(), spatial_inputs.read_spatial()
+    drawing = inputs.read_drawing(paths.DAG)
     # The page shows all parameters, and so dvc.yaml lists the whole file for this stage.
     parameters = read_yaml(paths.PARAMS)
     sections = [
@@ -43,11 +45,16 @@ def run(settings: Report) -> None:
         mixture(moe),
         routing(moe),
         robustness(moe),
+        tissue.tissue(spatial),
+        spatial_left_out.left_out(spatial),
         provenance(results.dataset, parameters, drawing),
     ]
-    pointer = Pointer(moe_verdict.in_short(moe), ANCHOR, "Figures and tables")
-    first = headline(results, [f"On measured cells: {in_short(measured)}"], [pointer])
-    page, text = render(settings.title, first, sections), results_markdown(first, results.board, moe)
+    pointers = [
+        Pointer(moe_verdict.in_short(moe), ANCHOR, "Figures and tables"),
+        Pointer(spatial_verdict.in_short(spatial), tissue.ANCHOR, "The tissue, measured and predicted"),
+    ]
+    first = headline(results, [f"On measured cells: {in_short(measured)}"], pointers)
+    page, text = render(settings.title, first, sections), results_markdown(first, results.board, moe, spatial)
     write_text(paths.REPORT, page)
     write_text(paths.RESULTS, text)
 

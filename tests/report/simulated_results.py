@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tests.report.simulated_moe import write_moe
+from tests.report.simulated_spatial import write_spatial
 
 CELL_TYPES = ["CD14+ Monocyte", "CD19+ B", "CD4+ T", "CD56+ NK", "Dendritic"]
 PERTURBATIONS = ["control", "cytokine", "inhibitor", "stress"]
@@ -43,6 +44,7 @@ def write_results(
     _evaluation(root, held_out, genes, rng)
     write_leave_one_out(root, cell_types)
     write_moe(root)
+    write_spatial(root)
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="90" height="40"><text y="20">DAG</text></svg>'
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs/dag.svg").write_text(drawing, encoding="utf-8")

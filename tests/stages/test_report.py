@@ -39,6 +39,13 @@ INPUTS = {
     "reports/evaluation/moe/experts.parquet": "dvc repro evaluate@moe",
     "reports/evaluation/moe/sampled.parquet": "dvc repro evaluate@moe",
     "reports/curves/moe_sweep/dense.csv": "dvc repro moe_sweep@dense",
+    "data/processed/spatial/dataset.json": "dvc repro preprocess@spatial",
+    "reports/curves/diffusion.csv": "dvc repro diffusion_train",
+    "reports/tables/spatial.csv": "dvc repro evaluate@spatial",
+    "reports/evaluation/spatial/cells.parquet": "dvc repro evaluate@spatial",
+    "reports/evaluation/spatial/distances.parquet": "dvc repro evaluate@spatial",
+    "reports/evaluation/spatial/genes.parquet": "dvc repro evaluate@spatial",
+    "reports/evaluation/spatial/expression.parquet": "dvc repro evaluate@spatial",
     "docs/dag.svg": "python -m pipeline dag --write",
 }
 SETTINGS = Report(title="A title")
@@ -106,6 +113,14 @@ def test_the_first_screen_links_to_the_answer_on_experts(finished):
     assert '<section id="moe">' in html
 
 
+def test_the_first_screen_links_to_the_tissue(finished):
+    html = finished[0]
+    header = html.partition("</header>")[0]
+    assert "Tissue (simulated): placing the cells of the held-out section by their expression, AlphaSTomics" in header
+    assert '<a href="#spatial">The tissue, measured and predicted</a>' in header
+    assert '<section id="spatial">' in html
+
+
 def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     html, text = finished
     shown = visible_text(html)
@@ -115,7 +130,13 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     assert verdict in shown
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len([line for line in lines if re.match(r"\| (dense|top 1|gumbel top 2|unbalanced) ", line)]) == 4 + 3
-    assert len({line.count(" |") for line in lines}) == 3  # three tables, each with as many columns in every row
+    assert "**It worked.** Simulated tissue: a cortex of five layers" in text
+    assert len([line for line in lines if line.startswith("| AlphaSTomics ")]) == 2  # one for each task
+    assert "### starmap_mpfc, one section left out" in text
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    assert len(tables) == 3 + 2 + 2 * 5  # both tasks; of each measured data set four scores and the ablation
+    for table in tables:  # each with as many columns in every row
+        assert len({line.count(" |") for line in table.splitlines()}) == 1
     assert all("±" in line for line in lines if line.startswith("| dense"))
     assert not re.search(r"\b20\d\d-\d\d-\d\d|/tmp|/home", text)  # neither a date nor a machine's paths
 
@@ -177,6 +198,7 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, path):
     folder = str(Path(path).parent)
     needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/leave_one_out": "metric"}
     needed |= {"reports/curves/moe_sweep": "epoch", "reports/evaluation/moe": "point"}
+    needed |= {"reports/evaluation/spatial": "section"}
     needed = needed.get(folder, "cell_type")
     write(frame.drop(columns=needed))
     with pytest.raises(ExpectedError, match=f"lacks {needed}"):
