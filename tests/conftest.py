@@ -174,6 +174,35 @@ def lab_adata():
 
 
 @pytest.fixture
+def tissue_adata():
+    """Sections of tissue as a lab would bring them: 80 cells x 12 genes, 2 sections, places in obsm and in obs."""
+    import anndata
+    import pandas as pd
+    from scipy.sparse import csr_matrix
+
+    cells, genes = 80, 12
+    random = np.random.default_rng(0)
+    counts = random.poisson(1.5, (cells, genes))
+    counts[:, 0] += 1  # no cell without a count
+    number = np.arange(cells)
+    places_NS = random.uniform(0, 1000, (cells, 3))
+    obs = pd.DataFrame(
+        {
+            "slice": pd.Categorical(np.array(["left", "right"])[number // 40]),
+            "cluster": pd.Categorical(np.array(["B", "T"])[number % 2]),
+            "x": places_NS[:, 0],
+            "y": places_NS[:, 1],
+            "z": places_NS[:, 2],
+        },
+        index=[f"cell{i}" for i in number],
+    )
+    var = pd.DataFrame(index=[f"gene{g}" for g in range(genes)])
+    adata = anndata.AnnData(csr_matrix(counts.astype(np.float32)), obs, var)
+    adata.obsm["xy"] = places_NS[:, :2]
+    return adata
+
+
+@pytest.fixture
 def saved_cfm_vc():
     """Saves a CFM-VC with random weights: 12 genes, cell types B, NK, T, batches a and b, drugs A (0.1 to 10) and B."""
     import torch

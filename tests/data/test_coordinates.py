@@ -76,3 +76,22 @@ def test_a_frame_is_described_and_made_again():
 def test_cells_in_one_place_have_no_frame(place):
     with pytest.raises(ExpectedError, match="the same spatial coordinates"):
         Frame.of(np.tile(place, (7, 1)))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_frame_of_a_section_is_isotropic_and_leads_back(dimensions):
+    places_NS = np.random.default_rng(2).normal(4e4, [100.0, 900.0, 30.0][:dimensions], (300, dimensions))
+    frame = Frame.of_section(places_NS, "s1")
+    scaled_NS = frame.scaled(places_NS)
+    assert scaled_NS.dtype == np.float32
+    np.testing.assert_allclose(scaled_NS.mean(axis=0), 0, atol=1e-4)
+    assert scaled_NS.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
+    np.testing.assert_allclose(pdist(scaled_NS), pdist(places_NS) / frame.scale, rtol=1e-3)
+    np.testing.assert_allclose(frame.restored(scaled_NS), places_NS, atol=1e-3)
+    np.testing.assert_allclose(Frame(**frame.described()).restored(scaled_NS), frame.restored(scaled_NS))
+    assert frame.restored(scaled_NS).dtype == np.float64
+
+
+def test_a_section_in_one_place_has_no_frame():
+    with pytest.raises(ExpectedError, match="section 's1' that are left after filtering have the same place"):
+        Frame.of_section(np.full((4, 2), 3e5), "s1")
