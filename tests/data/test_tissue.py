@@ -66,6 +66,19 @@ def test_every_section_lies_elsewhere_in_its_own_size():
     assert np.abs(plain).max() <= 750
 
 
+def test_the_layers_bend_towards_the_lateral_edges():
+    straight, bent = simulate(recipe(curvature=0.0)), simulate(recipe(curvature=0.5))
+    np.testing.assert_array_equal(straight.tissue_NS, bent.tissue_NS)
+    for code in range(4):
+        rows = straight.columns["section"].codes == code
+        sunk_NS = straight.places_NS[rows] - bent.places_NS[rows]
+        np.testing.assert_allclose(sunk_NS[:, 0], 0, atol=1e-9)
+        expected_N = 1000 * 0.5 * straight.tissue_NS[rows, 1] ** 2
+        magnification = sunk_NS[:, 1].sum() / expected_N.sum()
+        np.testing.assert_allclose(sunk_NS[:, 1], magnification * expected_N, atol=1e-6)
+        assert 0.5 < magnification < 2
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_turning_changes_places_and_nothing_else(dimensions):
     changes = {"dimensions": dimensions, "cells_per_section": 60, "sections": 12}
