@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    described = yaml.safe_load(arguments.data.read_text())
+    name, described = arguments.data.stem, yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
     params["ingest"]["spatial"]["path"] = str((ROOT / params["ingest"]["spatial"]["path"]).resolve())
     commit = subprocess.run(  # before anything is written here
@@ -91,22 +91,24 @@ def main() -> None:
             about = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
         held_out: Sequence[str | None] = names if len(names) > 1 else [None]
         jobs = [Job(params, raw, section, seed, REFERENCE) for seed in range(arguments.seeds) for section in held_out]
-        ablated = () if arguments.without_ablation else tuple(VARIANTS)[1:]
-        seeds = range(min(arguments.ablation_seeds, arguments.seeds))
-        jobs += [Job(params, raw, section, seed, name) for seed in seeds for section in held_out for name in ablated]
+        seeds = range(0 if arguments.without_ablation else min(arguments.ablation_seeds, arguments.seeds))
+        left_out = [
+            Job(params, raw, section, seed, variant)
+            for seed in seeds
+            for section in held_out
+            for variant in VARIANTS
+            if variant != REFERENCE
+        ]
         # One thread a process: the default settings train with one.
         with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-            scores: list[Score] = []
-            for number, found in enumerate(pool.map(run_job, jobs), 1):
-                scores += found
-                print(f"{number} of {len(jobs)}: {jobs[number - 1].variant}, {jobs[number - 1].section}", flush=True)
-    name = arguments.data.stem
-    reference = [score for score in scores if score.variant == REFERENCE]
-    write_rows(arguments.out / f"{name}.csv", SCORES, [(name, s.mode, s.section, s.seed, *s[4:]) for s in reference])
-    if ablated:
-        kept = [score for score in scores if score.seed in seeds and score.method == MODEL]
-        rows = [(s.variant, s.section, s.seed, s.mode, s.metric, s.value) for s in kept]
-        write_rows(arguments.out / f"{name}_ablation.csv", ABLATION, rows)
+            scores = run_all(pool, jobs)
+            rows = [(name, s.mode, s.section, s.seed, s.method, s.metric, s.value) for s in scores]
+            write_rows(arguments.out / f"{name}.csv", SCORES, rows)
+            if left_out:
+                scores = [s for s in scores if s.seed in seeds] + run_all(pool, left_out)
+                ablated = [s for s in scores if s.method == MODEL]
+                rows = [(s.variant, s.section, s.seed, s.mode, s.metric, s.value) for s in ablated]
+                write_rows(arguments.out / f"{name}_ablation.csv", ABLATION, rows)
     about |= {
         "description": described["title"],
         "commit": commit,
@@ -115,6 +117,15 @@ def main() -> None:
         "changed": described["params"],
     }
     (arguments.out / f"{name}.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Score]:
+    """The scores of all jobs, in their order."""
+    scores: list[Score] = []
+    for number, (job, found) in enumerate(zip(jobs, pool.map(run_job, jobs), strict=True), 1):
+        print(f"{number} of {len(jobs)}: {job.variant}, {job.section or 'blocks'}, seed {job.seed}", flush=True)
+        scores += found
+    return scores
 
 
 def run_job(job: Job) -> list[Score]:

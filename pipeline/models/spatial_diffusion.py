@@ -27,6 +27,7 @@ from pipeline.nn.moe.routing import Routing
 _TINY = 1e-6
 _TIME_FEATURES = 32
 _WAVES = (0.25, 0.5, 1.0, 2.0)  # half periods in a unit of the frame: a perceptron alone learns fine patterns slowly
+_SECTION_DROPOUT = 0.5  # chance that a section is shown as unknown: a section asked about mostly is
 _CONDITION = 32  # width of what norms and gates are told of the times
 
 
@@ -98,8 +99,9 @@ class SpatialDiffusion(nn.Module):
             nn.SiLU(),
             nn.Linear(width, width),
         )
-        self.cell_type = CovariateEmbedding(cell_types, width, covariate_dropout)
-        self.section = CovariateEmbedding(sections, width, max(covariate_dropout, 0.5))
+        self.covariate_dropout = covariate_dropout
+        self.cell_type = CovariateEmbedding(cell_types, width, 0.0)
+        self.section = CovariateEmbedding(sections, width, 0.0)
         self.time = nn.Sequential(
             nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU(), nn.Linear(width, _CONDITION), nn.SiLU()
         )
@@ -126,11 +128,12 @@ class SpatialDiffusion(nn.Module):
         noised_BNS = centred(noised_BNS, cells.mask_BN)
         position_BNS = noised_BNS * cells.position_signal_B[:, None, None]
         condition_BC = self.time(_times(cells.x_time_B, cells.position_time_B))
+        section_BD = self.section(self._told(cells.section_B, _SECTION_DROPOUT, generator))
         state_BND = (
             self.expression(x_BNG)
             + self.place(self._place(position_BNS, cells.frame_BSS))
-            + self.cell_type(cells.cell_type_BN, generator)
-            + (self.state_of_time(condition_BC) + self.section(cells.section_B, generator))[:, None]
+            + self.cell_type(self._told(cells.cell_type_BN, self.covariate_dropout, generator))
+            + (self.state_of_time(condition_BC) + section_BD)[:, None]
         )
         moves_B11 = (cells.position_time_B > 0)[:, None, None]  # what is clean stays where it is
         routings: list[Routing] = []
@@ -151,6 +154,15 @@ class SpatialDiffusion(nn.Module):
         along_BNS = position_BNS @ frame_BSS.mT
         angles = torch.cat([along_BNS * (torch.pi * frequency) for frequency in _WAVES], dim=-1)
         return torch.cat([norm_BN1, along_BNS, angles.sin(), angles.cos()], dim=-1)
+
+    def _told(self, code: Tensor, chance: float, generator: torch.Generator | None) -> Tensor:
+        """Codes, in training unknown for a whole neighbourhood at a time: that is how they are unknown in use."""
+        if not self.training or chance == 0:
+            return code
+        if generator is None:
+            raise TypeError("covariate dropout needs a generator while the module trains")
+        unshown = torch.rand((len(code), *(1,) * (code.dim() - 1)), generator=generator, device=code.device) < chance
+        return code.masked_fill(unshown, torch.iinfo(torch.int64).max)
 
     def _dropped(self, generator: torch.Generator | None) -> "Dropout":
         return Dropout(self.dropout if self.training else 0.0, generator)
