@@ -7,9 +7,10 @@ from statistics import fmean, stdev
 import pandas as pd
 
 from pipeline.report.names import Method, Metric
-from pipeline.report.scores import Comparison, Score, standing
+from pipeline.report.scores import LEVEL_CORRELATION, Comparison, Score, Standing, standing
 from pipeline.report.spatial_names import DECISIVE, KEY, method_named, metric_named, metrics_of
 
+LEVEL_SHARE = 0.05  # of the larger: a hundredth is no small difference between shares of a few hundredths
 _BY_ROLE = ("model", "baseline", "control")
 
 
@@ -70,7 +71,7 @@ class Board:
         sign = 1 if metric.higher_is_better else -1
         rival = max(baselines, key=lambda m: float("-inf") if (v := baselines[m]) is None else sign * v)
         ours = self.mean(mode, model, metric, section)
-        return Comparison(metric, ours, rival, baselines[rival], standing(metric, ours, baselines[rival]))
+        return Comparison(metric, ours, rival, baselines[rival], standing_of(metric, ours, baselines[rival]))
 
     def best(self, mode: str, metric: Metric, section: str | None = None) -> list[Method]:
         """Those of the model and its baselines that score best: one, or several equal ones."""
@@ -82,6 +83,17 @@ class Board:
     def _of(self, mode: str, method: Method, metric: Metric, section: str | None) -> dict[str, dict[int, float]]:
         by_section = self.scores.get((mode, method.name, metric.name), {})
         return by_section if section is None else {name: of for name, of in by_section.items() if name == section}
+
+
+def standing_of(metric: Metric, model: Score, baseline: Score) -> Standing:
+    """As `standing`, but level in a score that is better the higher only up to `LEVEL_SHARE` of the larger, where that
+    is less than its hundredth."""
+    found = standing(metric, model, baseline)
+    if found != "level" or not metric.higher_is_better or model is None or baseline is None:
+        return found
+    if abs(model - baseline) <= min(LEVEL_CORRELATION, LEVEL_SHARE * max(abs(model), abs(baseline))):
+        return "level"
+    return "ahead" if model > baseline else "behind"
 
 
 def board_of(rows: pd.DataFrame) -> Board:

@@ -12,7 +12,7 @@ from pipeline.errors import ExpectedError
 from pipeline.metrics.mean_interval import mean_interval
 from pipeline.report.page import Facts, Figures, Section, Table
 from pipeline.report.spatial import drawn_sections, tissue
-from pipeline.report.spatial_board import board_of
+from pipeline.report.spatial_board import board_of, standing_of
 from pipeline.report.spatial_inputs import Spatial, read_spatial
 from pipeline.report.spatial_left_out import ablation_table, gains, in_words, left_out, tables_of
 from pipeline.report.spatial_names import EXPR_TO_POS, POS_TO_EXPR, metric_named
@@ -86,6 +86,23 @@ def test_controls_never_compete(found):
     assert by_name["truth"][1].quiet
     assert not any(cell.best for cell in by_name["truth"])
     assert all(cell.best for cell in by_name["AlphaSTomics"][1:])
+
+
+@pytest.mark.parametrize(
+    ("model", "baseline", "expected"),
+    [
+        (0.505, 0.5, "level"),
+        (0.515, 0.5, "ahead"),
+        (0.036, 0.030, "ahead"),
+        (0.030, 0.036, "behind"),
+        (0.0303, 0.030, "level"),
+        (0.0, 0.0, "level"),
+        (None, 0.1, "behind"),
+        (0.1, None, "ahead"),
+    ],
+)
+def test_a_hundredth_is_level_unless_the_score_itself_is_of_hundredths(model, baseline, expected):
+    assert standing_of(metric_named(EXPR_TO_POS, "knn_overlap"), model, baseline) == expected
 
 
 def test_lower_is_better_for_errors(found):
