@@ -94,7 +94,13 @@ MAIN = {
 
 _CONTROLS = ("truth", "shuffled")
 _METHODS = {
-    "model": ("AlphaSTomics", "The model: masked diffusion over the cells of a neighbourhood, one network for both."),
+    "model": (
+        "AlphaSTomics",
+        "The model: masked diffusion over the cells of a neighbourhood, one network for both, told their types; its "
+        "estimate from noise alone.",
+    ),
+    "model_untyped": ("AlphaSTomics, types unknown", "The same network, not told the types of the cells."),
+    "model_draw": ("AlphaSTomics, one sample", "One sample of it in place of its estimate: as spread as tissue is."),
     "random": ("random", "Each cell at the place of a training cell drawn at random."),
     "cell_type_centroid": ("cell-type centroid", "Each cell at the mean place of the training cells of its type."),
     "pca_2": ("PCA-2", "The first principal components of expression as places."),
@@ -126,8 +132,9 @@ def metric_named(mode: str, name: str) -> Metric:
 
 
 def method_named(name: str) -> Method:
-    """The method of this name; one not known here goes by its own name, and is a baseline."""
-    role: Role = "model" if name == "model" else "control" if name in _CONTROLS else "baseline"
+    """The method of this name; one not known here goes by its own name, and is a baseline. The model asked otherwise is
+    no rival of its own."""
+    role: Role = "model" if name.split("_")[0] == "model" else "control" if name in _CONTROLS else "baseline"
     label, definition = _METHODS.get(name, (name.replace("_", " "), ""))
     return Method(name, label, role, definition)
 
