@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="YAML: title, and params to lay over params.yaml")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ablation-seeds", type=int, default=2)
-    parser.add_argument("--without-ablation", action="store_true")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--without-ablation", action="store_true")
+    alone.add_argument("--only-ablation", action="store_true", help="beside the scores that are in <name>.csv already")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
@@ -101,22 +103,34 @@ def main() -> None:
         ]
         # One thread a process: the default settings train with one.
         with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-            scores = run_all(pool, jobs)
-            rows = [(name, s.mode, s.section, s.seed, s.method, s.metric, s.value) for s in scores]
-            write_rows(arguments.out / f"{name}.csv", SCORES, rows)
+            table = arguments.out / f"{name}.csv"
+            scores = read_scores(table) if arguments.only_ablation else run_all(pool, jobs)
+            write_rows(table, SCORES, [(name, s.mode, s.section, s.seed, s.method, s.metric, s.value) for s in scores])
             if left_out:
                 scores = [s for s in scores if s.seed in seeds] + run_all(pool, left_out)
                 ablated = [s for s in scores if s.method == MODEL]
                 rows = [(s.variant, s.section, s.seed, s.mode, s.metric, s.value) for s in ablated]
                 write_rows(arguments.out / f"{name}_ablation.csv", ABLATION, rows)
+    path = arguments.out / f"{name}.json"
+    before = json.loads(path.read_text())["commands"] if arguments.only_ablation else []
     about |= {
         "description": described["title"],
         "commit": commit,
-        "commands": ["python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:])],
+        "commands": [*before, "python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:])],
         "seeds": arguments.seeds,
         "changed": described["params"],
     }
-    (arguments.out / f"{name}.json").write_text(json.dumps(about, indent=2) + "\n")
+    path.write_text(json.dumps(about, indent=2) + "\n")
+
+
+def read_scores(path: Path) -> list[Score]:
+    """The reference's scores of an earlier run."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [
+        Score(REFERENCE, r["section"], int(r["seed"]), r["mode"], r["method"], r["metric"], float(r["value"]))
+        for r in rows
+    ]
 
 
 def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Score]:
