@@ -22,8 +22,9 @@ def squared_distances(position_BNS: Tensor) -> Tensor:
 def some_cells(mask_BN: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """At most so many cells of each neighbourhood, at random, real ones first: indices (B, M).
 
-    A loss over pairs of M cells, drawn anew at every step, has the same expectation as one over all pairs, and memory
-    that does not grow with the neighbourhood.
+    A mean over pairs of M cells, drawn anew at every step, has the same expectation as one over all pairs (`stress`, of
+    neighbourhoods of one size), and memory that does not grow with the neighbourhood. `neighbour_divergence` looks for
+    neighbours among the M alone, which are further away the fewer they are: an approximation.
     """
     chance_BN = torch.rand(mask_BN.shape, generator=generator, device=mask_BN.device)
     return torch.where(mask_BN, chance_BN, -1.0).topk(min(most, mask_BN.shape[1]), dim=1).indices
