@@ -2,7 +2,7 @@
 
 A section larger than a neighbourhood is sampled in several that are stitched together: the first is a random sample of
 the whole section; a part of it, the anchors, belongs to every later one, whose estimates are moved onto the anchors'
-positions at each step. So all end in one layout.
+positions at each step. So all end in one layout. Where expression is sampled too, the anchors keep theirs.
 
 B: neighbourhoods, N: cells, G: genes, S: spatial dimensions.
 """
@@ -123,7 +123,8 @@ def _sample(
     known_BN: Tensor,
     generator: torch.Generator,
 ) -> Denoised:
-    """Neighbourhoods (B, N, ...) from noise; `known` cells keep their positions, which the others are placed around."""
+    """Neighbourhoods (B, N, ...) from noise; `known` cells keep what was sampled of them, and the others are placed
+    around them."""
     batch, dimensions = len(clean.x_BNG), clean.position_BNS.shape[2]
     x_noised, position_noised = sampling.mode != "expr_to_pos", sampling.mode != "pos_to_expr"
     x_BNG, position_BNS = clean.x_BNG, centred(clean.position_BNS, clean.mask_BN)
@@ -140,8 +141,11 @@ def _sample(
         found = _estimate(model, noising, clean, x_BNG, position_BNS, x_time_B, position_time_B)
         if unshown is not None:
             found = _guided(model, noising, clean, sampling, found, unshown, x_BNG, position_BNS, t_B)
-        if x_noised:
-            x_BNG = _step(noising.expression, x_BNG, found.x_BNG, t_B, s_B, sampling, generator)
+        if not (torch.isfinite(found.x_BNG).all() and torch.isfinite(found.position_BNS).all()):
+            raise FloatingPointError("the network's estimate of expression or position is not finite")
+        if x_noised:  # anchors are sampled already, their expression as much as their place
+            estimate_BNG = torch.where(known_BN[..., None], clean.x_BNG, found.x_BNG)
+            x_BNG = _step(noising.expression, x_BNG, estimate_BNG, t_B, s_B, sampling, generator)
             x_BNG = x_BNG * clean.mask_BN[..., None]
         if position_noised:
             estimate_BNS = found.position_BNS
@@ -151,8 +155,6 @@ def _sample(
                 estimate_BNS = _anchored(estimate_BNS, clean, known_BN, model.shared_frame)
             position_BNS = _step(noising.position, position_BNS, estimate_BNS, t_B, s_B, sampling, generator)
             position_BNS = centred(position_BNS, clean.mask_BN)
-    if not (torch.isfinite(x_BNG).all() and torch.isfinite(position_BNS).all()):
-        raise FloatingPointError("the sampled expression or position is not finite")
     if position_noised and bool(known_BN.any()):
         position_BNS = position_BNS + _offset(position_BNS, clean.position_BNS, known_BN)
     return Denoised(x_BNG, position_BNS, [])
@@ -219,9 +221,9 @@ def _anchored(estimate_BNS: Tensor, clean: _Clean, known_BN: Tensor, shared_fram
 
 def _about_known(position_BNS: Tensor, known_BN: Tensor) -> tuple[Tensor, Tensor]:
     """Positions less the mean over known cells, zeros elsewhere; and that mean (B, 1, S)."""
-    known_BN1 = known_BN[..., None]
-    mean_B1S = (position_BNS * known_BN1).sum(1, keepdim=True) / known_BN1.sum(1, keepdim=True)
-    return (position_BNS - mean_B1S) * known_BN1, mean_B1S
+    unknown_BN1 = ~known_BN[..., None]  # not a product: what is not known may hold anything, NaN included
+    mean_B1S = position_BNS.masked_fill(unknown_BN1, 0).sum(1, keepdim=True) / known_BN.sum(1)[:, None, None]
+    return (position_BNS - mean_B1S).masked_fill(unknown_BN1, 0), mean_B1S
 
 
 def _offset(position_BNS: Tensor, clean_BNS: Tensor, known_BN: Tensor) -> Tensor:
