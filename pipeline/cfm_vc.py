@@ -6,7 +6,7 @@
 The commands `predict`, `latent` and `decode` do the same from file to file.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -32,7 +32,8 @@ from pipeline.models.generate import Source
 from pipeline.models.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
 from pipeline.models.vae import Vae
 from pipeline.nn.ode import METHODS
-from pipeline.provenance import commit_around, software
+from pipeline.origin import origin_in_uns
+from pipeline.provenance import commit_around
 from pipeline.training.determinism import Purpose, torch_generator
 from pipeline.training.weights import WEIGHTS, load_model
 
@@ -225,7 +226,10 @@ class CfmVc:
 
         arguments = {"library_size": library_size, "output": output, "seed": seed}
         return AnnDataBlocks(
-            latents.obs, self.genes, blocks(), lambda: self._origin("decode", latents.origin, arguments, {}, [])
+            latents.obs,
+            self.genes,
+            blocks(),
+            lambda: origin_in_uns("decode", self.provenance, latents.origin, arguments, {}, []),
         )
 
     def _answer(
@@ -263,29 +267,11 @@ class CfmVc:
         def origin() -> dict[str, Any]:
             lines = [*unusual.lines(len(self.genes)), *notes]
             told_arguments = {name: value for name, value in asdict(told).items() if value is not None}
-            return self._origin(command, new.origin, arguments | told_arguments, unusual.described(), lines)
+            asked = arguments | told_arguments
+            return origin_in_uns(command, self.provenance, new.origin, asked, unusual.described(), lines)
 
         blocks = (made(number, block) for number, block in enumerate(cells))
         return AnnDataBlocks(obs, genes, blocks, origin)
-
-    def _origin(
-        self,
-        command: str,
-        origin: dict[str, str],
-        arguments: dict[str, Any],
-        report: dict[str, Any],
-        notes: list[str],
-    ) -> dict[str, Any]:
-        content = {
-            "command": command,
-            **self.provenance,
-            **origin,
-            "arguments": arguments,
-            "report": report,
-            "notes": notes,
-            "versions": software(),
-        }
-        return {"celldag": _plain(content)}
 
     def _generator(self, seed: int, block: int) -> torch.Generator:
         return torch_generator(self.device, seed, Purpose.PREDICTION, block)
@@ -299,12 +285,3 @@ def _stored(x_BG: npt.NDArray[np.float32], output: Output) -> Any:
 
 def _latents_stored(latents: Latents) -> dict[str, Any]:
     return {f"obsm/{INTRINSIC}": latents.int_BI, f"obsm/{TECHNICAL}": latents.tech_BT}
-
-
-def _plain(content: Any) -> Any:
-    """The same in types that an AnnData's uns can hold on disk and gives back alike."""
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return np.array(content, dtype=object if any(isinstance(item, str) for item in content) else None)
-    return "none" if content is None else content

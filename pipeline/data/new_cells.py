@@ -60,8 +60,8 @@ class GeneMatch:
     extra: list[str]  # genes brought that the model does not know: they are ignored
 
 
-def cells_of_file(path: Path, counts: str = "X") -> NewCells:
-    """The cells of an .h5ad, in any encoding since anndata 0.7; counts: X, raw/X or layers/<name>.
+def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
+    """The cells of an .h5ad, in any encoding since anndata 0.7; counts: X, raw/X or layers/<name>, None for no genes.
 
     Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError where file or
     place is no good.
@@ -70,6 +70,10 @@ def cells_of_file(path: Path, counts: str = "X") -> NewCells:
 
     with open_h5ad(path) as file, reading(path):
         obs = read_elem(file["obs"])
+    keys, obsm = obsm_keys(path), partial(read_obsm, path)
+    if counts is None:
+        _check_shape((len(obs), 0), "i", len(obs), 0, str(path))
+        return NewCells(str(path), file_origin(path), obs, [], lambda: iter(()), keys, obsm)
     genes = read_names(path, "raw/var" if counts == "raw/X" else "var")
     where = f"{counts} of {path}"
     with open_counts(path, counts) as matrix:
@@ -79,13 +83,21 @@ def cells_of_file(path: Path, counts: str = "X") -> NewCells:
         with open_counts(path, counts) as matrix:
             yield from matrix.blocks(_rows(genes))
 
-    return NewCells(where, file_origin(path), obs, genes, blocks, obsm_keys(path), partial(read_obsm, path))
+    return NewCells(where, file_origin(path), obs, genes, blocks, keys, obsm)
 
 
-def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
-    """The cells of an AnnData in memory; counts: X, raw/X or layers/<name>."""
+def cells_of_anndata(adata: "AnnData", counts: str | None = "X") -> NewCells:
+    """The cells of an AnnData in memory; counts: X, raw/X or layers/<name>, None for no genes."""
     from scipy.sparse import csr_matrix, issparse
 
+    def obsm(key: str) -> npt.NDArray[Any] | None:
+        found = adata.obsm[key]
+        return found if isinstance(found, np.ndarray) and found.dtype.kind in "fiu" else None
+
+    origin = {"input": "an AnnData in memory"}
+    if counts is None:
+        _check_shape((adata.n_obs, 0), "i", adata.n_obs, 0, "the AnnData")
+        return NewCells("the AnnData", origin, adata.obs, [], lambda: iter(()), list(adata.obsm), obsm)
     places = {"X": adata.X, **{f"layers/{name}": adata.layers[name] for name in adata.layers}}
     if adata.raw is not None:
         places["raw/X"] = adata.raw.X
@@ -95,11 +107,6 @@ def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
         raise ExpectedError(f"the AnnData has no {counts}; it has {known}")
     genes = [str(name) for name in (adata.raw.var_names if counts == "raw/X" else adata.var_names)]
     where = f"{counts} of the AnnData"
-
-    def obsm(key: str) -> npt.NDArray[Any] | None:
-        found = adata.obsm[key]
-        return found if isinstance(found, np.ndarray) and found.dtype.kind in "fiu" else None
-
     _check_shape(matrix.shape, matrix.dtype.kind, adata.n_obs, len(genes), where)
     by_cell = matrix.tocsr() if issparse(matrix) else matrix
 
@@ -109,7 +116,7 @@ def cells_of_anndata(adata: "AnnData", counts: str = "X") -> NewCells:
             part = csr_matrix(by_cell[start : start + rows])
             yield CsrBlock(start, part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
 
-    return NewCells(where, {"input": "an AnnData in memory"}, adata.obs, genes, blocks, list(adata.obsm), obsm)
+    return NewCells(where, origin, adata.obs, genes, blocks, list(adata.obsm), obsm)
 
 
 def _rows(genes: list[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.coordinates import Frame
+from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.h5ad import MISSING_LABELS
 from pipeline.data.new_cells import NewCells
 from pipeline.data.source import close_to, counted, listed
@@ -42,7 +42,7 @@ class Told:
                 f"both a {covariate} for all cells ({label!r}) and a column of them ({column!r}): give one"
             )
         if column is not None:
-            return _labels_in(new, column)
+            return labels_in(new, column)
         return np.full(len(new.obs), label or "", object)
 
     def kept(self, new: NewCells, control: str) -> npt.NDArray[np.bool_]:
@@ -52,7 +52,7 @@ class Told:
             if self.control is not None:
                 raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
             return np.ones(len(new.obs), bool)
-        labels = _labels_in(new, self.perturbation_column)
+        labels = labels_in(new, self.perturbation_column)
         kept_N: npt.NDArray[np.bool_] = labels == wanted
         if not kept_N.any():
             raise ExpectedError(
@@ -70,20 +70,26 @@ class Told:
             return None
         if frame is None:
             raise ExpectedError("the model was trained without spatial coordinates, so it has no use for any")
-        if self.spatial not in new.obsm_keys:
-            close = close_to(self.spatial, new.obsm_keys)
-            raise ExpectedError(f"{new.where}: no obsm {self.spatial!r}{close}; there are {listed(new.obsm_keys)}")
-        places_NS = new.obsm(self.spatial)
-        if places_NS is None or places_NS.shape != (len(new.obs), frame.dimensions) or not np.isfinite(places_NS).all():
-            raise ExpectedError(
-                f"{new.where}: obsm {self.spatial!r} is no array of {frame.dimensions} finite coordinates for each of "
-                f"{counted(len(new.obs), 'cell')}, as in the training data"
-            )
-        return frame.scaled(places_NS)
+        return frame.scaled(places_in(new, self.spatial, frame.dimensions))
 
 
-def _labels_in(new: NewCells, column: str) -> Labels:
-    """The labels in a column of obs; whole numbers without a fraction (101.0 is "101")."""
+def places_in(new: NewCells, key: str, dimensions: int) -> Coordinates:
+    """Coordinates (N, S) as they stand in obsm; ExpectedError where they are not, or are not such."""
+    if key not in new.obsm_keys:
+        raise ExpectedError(
+            f"{new.where}: no obsm {key!r}{close_to(key, new.obsm_keys)}; there are {listed(new.obsm_keys)}"
+        )
+    places_NS = new.obsm(key)
+    if places_NS is None or places_NS.shape != (len(new.obs), dimensions) or not np.isfinite(places_NS).all():
+        raise ExpectedError(
+            f"{new.where}: obsm {key!r} is no array of {dimensions} finite coordinates for each of "
+            f"{counted(len(new.obs), 'cell')}, as in the training data"
+        )
+    return places_NS.astype(np.float64)
+
+
+def labels_in(new: NewCells, column: str) -> Labels:
+    """The labels (N,) in a column of obs, "" where there is none; whole numbers without a fraction (101.0 is "101")."""
     known = [str(name) for name in new.obs.columns]
     if column not in known:
         raise ExpectedError(

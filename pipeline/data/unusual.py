@@ -18,22 +18,26 @@ class Unusual:
     extra_genes: list[str]
     unknown: dict[str, dict[str, int]] = field(default_factory=dict)  # covariate -> label -> cells
     empty_cells: int = 0
+    missing_are: str = "taken as zero"  # what the model makes of missing genes
+    empty_are: str = "treated as cells of a single count"
 
-    def lines(self, genes: int) -> list[str]:
-        """It in words, one line per subject."""
-        found = genes - len(self.missing_genes)
-        genes_line = f"genes: {found:,} of the model's {genes:,} found"
-        if self.missing_genes:
-            genes_line += f", {len(self.missing_genes):,} taken as zero ({listed(self.missing_genes, 5)})"
-        if self.extra_genes:
-            genes_line += f"; {len(self.extra_genes):,} others ignored ({listed(self.extra_genes, 5)})"
-        lines = [genes_line]
+    def lines(self, genes: int | None) -> list[str]:
+        """It in words, one line per subject; genes: how many the model has, None where none were looked for."""
+        lines = [] if genes is None else [self._genes_line(genes)]
         for covariate, cells in self.unknown.items():
             labels = listed([f"{label} ({counted(number, 'cell')})" for label, number in cells.items()], 5)
             lines.append(f'{covariate.replace("_", " ")} treated as "unknown": {labels}')
         if self.empty_cells:
-            lines.append(f"{counted(self.empty_cells, 'cell')} without a count: treated as cells of a single count")
+            lines.append(f"{counted(self.empty_cells, 'cell')} without a count: {self.empty_are}")
         return lines
+
+    def _genes_line(self, genes: int) -> str:
+        line = f"genes: {genes - len(self.missing_genes):,} of the model's {genes:,} found"
+        if self.missing_genes:
+            line += f", {len(self.missing_genes):,} {self.missing_are} ({listed(self.missing_genes, 5)})"
+        if self.extra_genes:
+            line += f"; {len(self.extra_genes):,} others ignored ({listed(self.extra_genes, 5)})"
+        return line
 
     def described(self) -> dict[str, Any]:
         """It as plain data."""

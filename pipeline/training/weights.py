@@ -1,6 +1,8 @@
 """Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,43 +39,46 @@ def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> N
         write_json(partial / CONFIG, config)
 
 
-def load_model(folder: Path, kind: type[M], device: torch.device | None = None) -> tuple[M, dict[str, Any]]:
-    """The model in `folder`, in eval mode, and its configuration.
+def load_model(
+    folder: Path, kind: type[M], device: torch.device | None = None, made_by: str = "vae_pretrain flow_train"
+) -> tuple[M, dict[str, Any]]:
+    """The model in `folder`, in eval mode, and its configuration; made_by: stages that make it anew, for advice.
 
     ExpectedError where there is none, where it is of another kind or schema version, where weights and configuration do
     not fit each other, or where a file is damaged.
     """
-    config = _read_config(folder)
+    unusable = partial(_unusable, folder, made_by)
+    config = _read_config(folder, unusable)
     if config.get("schema_version") != SCHEMA_VERSION or config.get("model") != kind.__name__:
         found = f"{config.get('model')!r} of schema version {config.get('schema_version')}"
-        raise _unusable(folder, f"{CONFIG} describes {found}, expected {kind.__name__!r} of version {SCHEMA_VERSION}")
+        raise unusable(f"{CONFIG} describes {found}, expected {kind.__name__!r} of version {SCHEMA_VERSION}")
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
-        raise _unusable(folder, f"{WEIGHTS} is missing") from error
+        raise unusable(f"{WEIGHTS} is missing") from error
     except safetensors.SafetensorError as error:
-        raise _unusable(folder, f"{WEIGHTS} is damaged: {error}") from error
+        raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
         with torch.device("meta"):  # only the shapes: initial values would cost time and draw random numbers
             model = kind(**config["arguments"])
     except (KeyError, TypeError) as error:
-        raise _unusable(folder, f"the arguments in {CONFIG} do not make a {kind.__name__}: {error}") from error
+        raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {error}") from error
     problems = _mismatches(model, tensors)
     if problems:
-        raise _unusable(folder, f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
+        raise unusable(f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
     model.load_state_dict(tensors, assign=True)
     return model.to(device or torch.device("cpu")).eval(), config
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path, unusable: Callable[[str], ExpectedError]) -> dict[str, Any]:
     try:
         config = read_json(folder / CONFIG)
     except FileNotFoundError as error:
-        raise _unusable(folder, f"{CONFIG} is missing") from error
+        raise unusable(f"{CONFIG} is missing") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _unusable(folder, f"{CONFIG} is damaged: {error}") from error
+        raise unusable(f"{CONFIG} is damaged: {error}") from error
     if not isinstance(config, dict):
-        raise _unusable(folder, f"{CONFIG} is damaged: not a mapping")
+        raise unusable(f"{CONFIG} is damaged: not a mapping")
     return config
 
 
@@ -87,7 +92,5 @@ def _mismatches(model: nn.Module, tensors: dict[str, torch.Tensor]) -> list[str]
     ]
 
 
-def _unusable(folder: Path, problem: str) -> ExpectedError:
-    return ExpectedError(
-        f"no usable model in {folder}: {problem}; make it again with: dvc repro --force vae_pretrain flow_train"
-    )
+def _unusable(folder: Path, made_by: str, problem: str) -> ExpectedError:
+    return ExpectedError(f"no usable model in {folder}: {problem}; make it again with: dvc repro --force {made_by}")
