@@ -243,3 +243,33 @@ def saved_cfm_vc():
         return folder
 
     return save
+
+
+@pytest.fixture(scope="session")
+def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with params.yaml, the embedded sections of tissue as ingest and preprocess make them, and a
+    small network trained on them for two epochs (models/spatial). Not to be written to."""
+    from contextlib import chdir
+
+    import yaml
+
+    from pipeline.params.reading import validated
+    from pipeline.params.whole import Params
+    from pipeline.stages import diffusion_train
+    from pipeline.stages.ingest import spatial as ingest
+    from pipeline.stages.preprocess import spatial as preprocess
+
+    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("tissue")
+    content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    content["ingest"]["spatial"]["path"] = str(root / "data/embedded/tissue.yaml")
+    content["diffusion"] |= {
+        "epochs": 2, "neighbourhoods_per_epoch": 8, "neighbourhood": 128,
+        "dimensions": 16, "layers": 2, "heads": 2, "hidden": 16,
+    }  # fmt: skip
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    params = validated(Params, content, "params.yaml")
+    with chdir(folder):
+        ingest.run(params.ingest.spatial)
+        preprocess.run(params.preprocess.spatial)
+        diffusion_train.run(params.diffusion)
+    return folder

@@ -1,51 +1,29 @@
-"""`python -m pipeline sample`: what is asked reaches the model; what cannot be asked is refused before it is loaded."""
+"""`python -m pipeline sample` from file to file: the same as the Python API; what cannot be done is refused in one
+message, and nothing is written."""
 
-import sys
-import types
+import shutil
 from pathlib import Path
 
-import pandas as pd
+import anndata
+import numpy as np
 import pytest
 
 from pipeline import cli
-from pipeline.commands.sample import TISSUE
+from pipeline.files import sha256
+from pipeline.tissue import Tissue
 
-CELLS = ["--data", "cells.h5ad", "--out", "out.h5ad"]
-
-
-class Answer:
-    """Of a stand-in."""
-
-    obs = pd.DataFrame(index=["a", "b"])
-
-    def write(self, path):
-        path.write_text("written")
-
-    def uns(self):
-        return {"celldag": {"notes": ["a note"]}}
+ASKED = ["--data", "cells.h5ad", "--steps", "10", "--num-samples", "2"]
 
 
 @pytest.fixture
-def tissue(monkeypatch, tmp_path):
-    """A stand-in for the model, which keeps what it was asked."""
+def work(tissue_project, tmp_path, monkeypatch):
+    """A folder with a small trained model and 60 cells of each of two sections; section_4 was not trained on."""
     monkeypatch.chdir(tmp_path)
-    module = types.ModuleType(TISSUE)
-    module.asked = []
-
-    class Tissue:
-        @classmethod
-        def load(cls, folder, device):
-            module.asked.append((folder, device))
-            return cls()
-
-        def sample_blocks(self, data, mode, **options):
-            module.asked.append((data, mode, options))
-            return Answer()
-
-    module.Tissue = Tissue
-    monkeypatch.setitem(sys.modules, TISSUE, module)
-    Path("cells.h5ad").write_text("cells")
-    return module
+    shutil.copytree(tissue_project / "models", "models")
+    every = anndata.read_h5ad(tissue_project / "data/raw/spatial/cells.h5ad")
+    rows = np.r_[500:560, 1500:1560]
+    every[rows].copy().write_h5ad("cells.h5ad")
+    return tmp_path
 
 
 def call(*arguments: str) -> int:
@@ -54,53 +32,70 @@ def call(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_defaults(tissue, capsys):
-    assert call("--mode", "expr_to_pos", *CELLS) == 0
-    assert tissue.asked == [
-        (Path("models/spatial"), "cpu"),
-        (
-            Path("cells.h5ad"),
-            "expr_to_pos",
-            {
-                "counts": "X",
-                "spatial": "spatial",
-                "section_column": None,
-                "cell_type": None,
-                "cell_type_column": None,
-                "draws": 8,
-                "steps": 100,
-                "sampler": "ddim",
-                "guidance": 1.0,
-                "seed": 0,
-            },
-        ),
-    ]
-    assert capsys.readouterr().out.splitlines() == [
-        "positions of cells of known expression: 2 cells, 8 draws",
-        "a note",
-        "wrote out.h5ad",
-    ]
-    assert Path("out.h5ad").read_text() == "written"
+def same(one, two):
+    assert list(one.obs_names) == list(two.obs_names)
+    assert list(one.var_names) == list(two.var_names)
+    assert sorted(one.obs) == sorted(two.obs)
+    for part in ("obsm", "layers"):
+        found, expected = getattr(one, part), getattr(two, part)
+        assert sorted(found) == sorted(expected)
+        for key in expected:
+            np.testing.assert_array_equal(found[key], expected[key])
+    assert list(one.uns["celldag"]["notes"]) == list(two.uns["celldag"]["notes"])
 
 
-def test_what_is_asked_reaches_the_model(tissue):
-    asked = ["--num-samples", "1", "--steps", "1000", "--sampler", "ddpm", "--guidance", "2", "--seed", "5"]
-    told = ["--section-column", "slice", "--cell-type-column", "kind", "--counts", "raw/X", "--spatial", "xy"]
-    assert call("--mode", "pos_to_expr", *CELLS, *asked, *told, "--model", "outputs/full/model") == 0
-    folder, (_, mode, options) = tissue.asked[0][0], tissue.asked[1]
-    assert (folder, mode) == (Path("outputs/full/model"), "pos_to_expr")
-    assert options == {
-        "counts": "raw/X",
-        "spatial": "xy",
-        "section_column": "slice",
-        "cell_type": None,
-        "cell_type_column": "kind",
-        "draws": 1,
-        "steps": 1000,
-        "sampler": "ddpm",
-        "guidance": 2.0,
-        "seed": 5,
-    }
+@pytest.mark.parametrize(
+    ("mode", "places"),
+    [
+        ("expr_to_pos", ["obsm/spatial", "obsm/spatial_draws"]),
+        ("pos_to_expr", ["layers/expression", "layers/expression_draw", "layers/expression_spread"]),
+        ("joint", ["obsm/spatial", "layers/expression"]),
+    ],
+)
+def test_the_file_holds_what_the_python_api_returns(work, mode, places):
+    told = ["--section-column", "section", "--cell-type-column", "cell_type", "--seed", "3"]
+    assert call("--mode", mode, *ASKED, *told, "--out", "out.h5ad") == 0
+    written = anndata.read_h5ad("out.h5ad")
+    cells = anndata.read_h5ad("cells.h5ad")
+    options = {"section_column": "section", "cell_type_column": "cell_type", "seed": 3, "draws": 2, "steps": 10}
+    same(written, Tissue.load().sample(cells, mode, **options))
+    assert sorted(f"{part}/{key}" for part in ("obsm", "layers") for key in getattr(written, part)) == sorted(places)
+    origin = written.uns["celldag"]
+    assert origin["input_sha256"] == sha256(Path("cells.h5ad"))
+    assert origin["model_sha256"] == sha256(Path("models/spatial/weights.safetensors"))
+    assert origin["arguments"]["mode"] == mode
+
+
+def test_options_reach_the_model(work):
+    options = ["--sampler", "ddpm", "--guidance", "2", "--neighbourhood", "50", "--cell-type", "microglia"]
+    assert call("--mode", "expr_to_pos", *ASKED, *options, "--model", "models/spatial", "--out", "out.h5ad") == 0
+    cells = anndata.read_h5ad("cells.h5ad")
+    expected = Tissue.load().sample(
+        cells, "expr_to_pos", draws=2, steps=10, sampler="ddpm", guidance=2.0, neighbourhood=50, cell_type="microglia"
+    )
+    same(anndata.read_h5ad("out.h5ad"), expected)
+    plain = Tissue.load().sample(cells, "expr_to_pos", draws=2, steps=10)
+    assert not np.allclose(plain.obsm["spatial_draws"], expected.obsm["spatial_draws"])
+
+
+def test_what_was_placed_can_be_told_the_expression_of_though_it_holds_no_counts(work):
+    assert call("--mode", "expr_to_pos", *ASKED, "--out", "placed.h5ad") == 0
+    again = ["--data", "placed.h5ad", "--steps", "10", "--spatial", "spatial", "--num-samples", "1"]
+    assert call("--mode", "pos_to_expr", *again, "--out", "told.h5ad") == 0
+    assert anndata.read_h5ad("told.h5ad").layers["expression"].shape == (120, 80)
+
+
+def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys):
+    for out in ("one.h5ad", "two.h5ad"):
+        assert call("--mode", "expr_to_pos", *ASKED, "--section-column", "section", "--out", out) == 0
+    assert Path("one.h5ad").read_bytes() == Path("two.h5ad").read_bytes()
+    lines = capsys.readouterr().out.splitlines()[:6]
+    assert lines[0] == "positions of cells of known expression: 120 cells, 2 draws"
+    assert lines[1] == "genes: 80 of the model's 80 found"
+    assert lines[2] == 'cell type treated as "unknown": no label (120 cells)'
+    assert lines[3] == "placed where they lay in training: section section_2"
+    assert lines[4].startswith("not trained on, so placed around 0, in the unit of the training sections")
+    assert lines[5] == "wrote one.h5ad"
 
 
 @pytest.mark.parametrize(
@@ -111,25 +106,59 @@ def test_what_is_asked_reaches_the_model(tissue):
         (["--steps", "1001"], "--steps 1001: expected 10 to 1,000"),
         (["--guidance", "nan"], "--guidance nan: expected 0 or more"),
         (["--guidance", "-1"], "--guidance -1: expected 0 or more"),
+        (["--neighbourhood", "1"], "--neighbourhood 1: expected 2 or more"),
         (["--seed", "-1"], "--seed -1: expected 0 or more"),
         (["--threads", "0"], "--threads 0: expected 1 or more"),
         (["--spatial", "xy"], "--spatial says nothing in mode expr_to_pos"),
+        (["--mode", "joint", "--counts", "raw/X"], "--counts says nothing in mode joint"),
+        (["--mode", "joint", "--guidance", "2"], "--guidance says nothing in mode joint"),
         (["--out", "cells.h5ad"], "cells.h5ad is the input"),
         (["--out", "there.h5ad"], "there.h5ad exists: name another file, or add --overwrite"),
         (["--sampler", "ddim2"], "invalid choice: 'ddim2'"),
         (["--num-sample-s", "2"], "did you mean --num-samples?"),
+        (["--model", "nowhere"], "no usable model in nowhere: config.json is missing"),
+        (["--data", "absent.h5ad"], "absent.h5ad not found"),
+        (["--data", "text.h5ad"], "text.h5ad is not an HDF5 file"),
+        (["--data", "other.h5ad"], "holds 0 of the model's 80 genes"),
+        (["--data", "other.h5ad", "--mode", "pos_to_expr"], "no obsm 'spatial'; there are none"),
+        (["--data", "twice.h5ad", "--mode", "pos_to_expr"], "1 cell in the place of another cell of the same section"),
+        (["--data", "nan.h5ad", "--mode", "pos_to_expr"], "no array of 2 finite coordinates for each of 120 cells"),
+        (["--section-column", "slice"], "no column 'slice'"),
+        (["--counts", "layers/raw"], "cells.h5ad has no layers/raw; it has X"),
     ],
 )
-def test_a_wrong_call_is_one_message_before_any_work(tissue, capsys, arguments, expected):
+def test_what_is_wrong_is_one_message_and_nothing_is_written(work, capsys, arguments, expected):
     Path("there.h5ad").write_text("there")
-    assert call("--mode", "expr_to_pos", *CELLS, *arguments) == 2
+    Path("text.h5ad").write_text("no HDF5")
+    cells = anndata.read_h5ad("cells.h5ad")
+    anndata.AnnData(cells.X, obs=cells.obs, var=cells.var.set_axis([f"x{g}" for g in range(80)])).write_h5ad(
+        "other.h5ad"
+    )
+    for name, place in (("twice", cells.obsm["spatial"][0]), ("nan", np.nan)):
+        spoilt = cells.copy()
+        spoilt.obsm["spatial"][5] = place
+        spoilt.write_h5ad(f"{name}.h5ad")
+    before = {path: path.read_bytes() for path in work.glob("*") if path.is_file()}
+    assert call("--mode", "expr_to_pos", "--data", "cells.h5ad", "--out", "out.h5ad", *arguments) == 2
     assert expected in capsys.readouterr().err
-    assert tissue.asked == []
-    assert not Path("out.h5ad").exists()
-    assert Path("there.h5ad").read_text() == "there"
+    assert {path: path.read_bytes() for path in work.glob("*") if path.is_file()} == before
+    assert not list(work.glob(".*partial"))
 
 
-def test_an_existing_file_is_replaced_on_request(tissue):
+def test_an_existing_file_is_replaced_on_request(work):
     Path("out.h5ad").write_text("old")
-    assert call("--mode", "joint", *CELLS, "--overwrite") == 0
-    assert Path("out.h5ad").read_text() == "written"
+    assert call("--mode", "joint", "--data", "cells.h5ad", "--steps", "10", "--out", "out.h5ad", "--overwrite") == 0
+    assert anndata.read_h5ad("out.h5ad").shape == (120, 80)
+
+
+def test_a_model_that_the_train_command_made(work, tissue_project):
+    shutil.copytree(tissue_project / "data/processed", "data/processed")
+    shutil.copy(tissue_project / "params.yaml", "params.yaml")
+    network = ["--use-moe", "--num-experts", "8", "--top-k", "2", "--gate", "elementwise", "--exp-name", "full"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "spatial", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
+    assert not ended.value.code
+    assert call("--mode", "expr_to_pos", *ASKED, "--model", "outputs/full/model", "--out", "out.h5ad") == 0
+    parameters = anndata.read_h5ad("out.h5ad").uns["celldag"]["parameters"]
+    assert (parameters["ffn"], parameters["experts"], parameters["gate"]) == ("moe", 8, "elementwise")
+    assert parameters["neighbourhoods_per_epoch"] == 2

@@ -1,17 +1,17 @@
 """`python -m pipeline sample`: place cells in a tissue, tell the expression at places, or draw both."""
 
 import argparse
-import importlib
 import math
 from pathlib import Path
 
 from pipeline import paths
 from pipeline.commands.output import add_output_arguments, deliver, prepare_output
+from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 from pipeline.errors import ExpectedError
+from pipeline.tissue import DRAWS, LEAST_STEPS, NEIGHBOURHOOD, Request, Tissue
 
-TISSUE = "pipeline.tissue"
-STEPS = (10, 1000)
+STEPS = (LEAST_STEPS, 1000)
 
 MODES = {
     "expr_to_pos": "positions of cells of known expression",
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="the cells (.h5ad)")
     parser.add_argument(
-        "--counts", default="X", metavar="PLACE", help="X, raw/X or layers/<name>, raw counts (default: %(default)s)"
+        "--counts", metavar="PLACE", help="X, raw/X or layers/<name>, raw counts, for expr_to_pos (default: X)"
     )
     parser.add_argument(
         "--spatial", metavar="KEY", help="obsm array with the places, for pos_to_expr (default: spatial)"
@@ -35,13 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = parser.add_mutually_exclusive_group()
     told.add_argument("--cell-type", metavar="LABEL", help="cell type of all cells (default: unknown)")
     told.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
-    parser.add_argument("--num-samples", type=int, default=8, metavar="N", help="draws (default: %(default)s)")
+    draws = ", ".join(f"{number} in {mode}" for mode, number in DRAWS.items())
+    parser.add_argument("--num-samples", type=int, metavar="N", help=f"draws (default: {draws})")
     parser.add_argument(
         "--steps", type=int, default=100, metavar="N", help=f"{STEPS[0]} to {STEPS[1]:,} (default: %(default)s)"
     )
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="default: %(default)s")
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="X", help="weight of what is known (default: none, 1)"
+    )
+    parser.add_argument(
+        "--neighbourhood",
+        type=int,
+        metavar="N",
+        help="cells sampled together at most; of a larger section several are stitched together "
+        f"(default: {NEIGHBOURHOOD:,}, or more if trained on more)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
     parser.add_argument(
@@ -54,11 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Sample, write, and say what was done."""
     _check(arguments)
     device = prepare_output(arguments, arguments.data)
-    tissue = importlib.import_module(TISSUE).Tissue.load(arguments.model, device)
-    answer = tissue.sample_blocks(
-        arguments.data,
-        arguments.mode,
-        counts=arguments.counts,
+    tissue = Tissue.load(arguments.model, device)
+    request = Request(
+        mode=arguments.mode,
         spatial=arguments.spatial or "spatial",
         section_column=arguments.section_column,
         cell_type=arguments.cell_type,
@@ -67,15 +73,20 @@ def run(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         sampler=arguments.sampler,
         guidance=arguments.guidance,
+        neighbourhood=arguments.neighbourhood,
         seed=arguments.seed,
     )
-    cells, draws = counted(len(answer.obs), "cell"), counted(arguments.num_samples, "draw")
+    counts = (arguments.counts or "X") if arguments.mode == "expr_to_pos" else None
+    new = cells_of_file(arguments.data, counts)
+    answer = tissue.sample_blocks(new, request)
+    cells = counted(len(new.obs), "cell")
+    draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
     deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
 
 
 def _check(arguments: argparse.Namespace) -> None:
     least, most = STEPS
-    if arguments.num_samples < 1:
+    if arguments.num_samples is not None and arguments.num_samples < 1:
         raise ExpectedError(f"--num-samples {arguments.num_samples}: expected 1 or more")
     if not least <= arguments.steps <= most:
         raise ExpectedError(f"--steps {arguments.steps}: expected {least} to {most:,}")
@@ -83,5 +94,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ExpectedError(f"--guidance {arguments.guidance:g}: expected 0 or more; 1 is no guidance")
     if arguments.seed < 0:
         raise ExpectedError(f"--seed {arguments.seed}: expected 0 or more")
+    if arguments.neighbourhood is not None and arguments.neighbourhood < 2:
+        raise ExpectedError(f"--neighbourhood {arguments.neighbourhood}: expected 2 or more")
+    if arguments.guidance != 1 and arguments.mode == "joint":
+        raise ExpectedError("--guidance says nothing in mode joint: nothing is known that could guide")
+    if arguments.counts is not None and arguments.mode != "expr_to_pos":
+        raise ExpectedError(f"--counts says nothing in mode {arguments.mode}, which looks at no counts")
     if arguments.spatial is not None and arguments.mode != "pos_to_expr":
         raise ExpectedError(f"--spatial says nothing in mode {arguments.mode}, which finds the places itself")

@@ -60,6 +60,21 @@ class Standard:
         standardised_BG: Floats = self.of_expression(log_normalise(counts_BG, library_size_B, self.target))
         return standardised_BG
 
+    def of_partial_counts(
+        self, counts_BG: npt.NDArray[np.number], library_size_B: npt.NDArray[np.number], found_G: npt.NDArray[np.bool_]
+    ) -> Floats:
+        """Of cells in which only the genes `found` were looked for, over which `library_size` is: the other genes, and
+        all genes of a cell without a count, are at their training mean, 0.
+
+        Counts are scaled to the target's part that the found genes have in a cell of mean expression.
+        """
+        mean_G = np.expm1(self.mean_G.astype(np.float64))
+        library_B = library_size_B * (mean_G.sum() / max(mean_G[found_G].sum(), np.finfo(np.float64).tiny))
+        standardised_BG = self.of_counts(counts_BG, library_B)
+        standardised_BG[:, ~found_G] = 0
+        standardised_BG[library_size_B == 0] = 0
+        return standardised_BG
+
     def of_expression(self, expression_BG: Floats) -> Floats:
         """Standardised from log-normalised, (B, G)."""
         standardised_BG: Floats = (expression_BG - self.mean_G) / self.deviation_G
