@@ -239,8 +239,14 @@ def test_a_run_that_learned_nothing_leaves_its_name_free(project, capsys):
         (["--exp-name", "x", "--learing-rate", "1"], "--learing-rate 1; did you mean --learning-rate?"),
         (["--exp-name", "x", "--num-expert", "8"], "did you mean --num-experts?"),
         (["--exp-name", "x", "--use-moe", "--ffn", "dense"], "--use-moe and --ffn dense contradict each other"),
-        (["--exp-name", "x", "--num-experts", "8"], "--num-experts 8 says nothing while ffn is dense"),
-        (["--exp-name", "x", "--masked-genes", "0.5"], "--masked-genes 0.5 says nothing while masking is none"),
+        (
+            ["--exp-name", "x", "--ffn", "dense", "--num-experts", "8"],
+            "--num-experts 8 says nothing while ffn is dense",
+        ),
+        (
+            ["--exp-name", "x", "--masking", "none", "--masked-genes", "0.5"],
+            "--masked-genes 0.5 says nothing while masking is none",
+        ),
         (["--exp-name", "x", "--use-moe", "--top-k", "9"], "top_k (9) must not exceed experts (4)"),
         (["--exp-name", "../x"], "--exp-name '../x': expected letters"),
         (["--exp-name", ".x"], "--exp-name '.x': expected letters"),
