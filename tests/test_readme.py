@@ -196,6 +196,27 @@ def test_the_ways_to_predict_run_as_they_are_shown(
     np.testing.assert_array_equal(names["decoded"].X, anndata.read_h5ad("decoded.h5ad").X)
 
 
+def test_the_ways_to_place_cells_run_as_they_are_shown(
+    tissue_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a small model."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tissue_project / "models", "models")
+    every = anndata.read_h5ad(tissue_project / "data/raw/spatial/cells.h5ad")
+    every[np.arange(0, 2000, 20)].copy().write_h5ad("cells.h5ad")
+    for command in shown("sample").splitlines():
+        with pytest.raises(SystemExit) as ended:
+            cli.main(shlex.split(f"{command} --steps 10 --num-samples 2")[3:])
+        assert ended.value.code == 0
+    names: dict[str, Any] = {}
+    exec(shown("sample-python").replace('="section"', '="section", steps=10, draws=2'), names)
+    placed = anndata.read_h5ad("placed.h5ad")
+    np.testing.assert_array_equal(names["placed"].obsm["spatial"], placed.obsm["spatial"])
+    told, drawn = anndata.read_h5ad("told.h5ad"), anndata.read_h5ad("drawn.h5ad")
+    assert told.layers["expression"].shape == (len(placed), every.n_vars)
+    assert len(drawn) == 2 * len(placed)
+
+
 def merge(target: dict[str, object], changes: dict[str, object]) -> None:
     for key, value in changes.items():
         inner = target.get(key)
