@@ -1,0 +1,288 @@
+"""diffusion_train as a process: repeated, killed and continued, refused; evaluate@spatial: its tables and controls."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from pipeline.data.sections import read_sections
+from pipeline.data.store import open_store
+from pipeline.files import read_json
+from pipeline.metrics.placement import SCORES
+from pipeline.models.placement_baselines import EXPRESSION, PLACEMENT
+from pipeline.params.evaluate_spatial import EvaluateSpatial
+from pipeline.params.ingest_spatial import IngestSpatial
+from pipeline.params.preprocess_spatial import PreprocessSpatial
+from pipeline.stages.evaluate import spatial as evaluate
+from pipeline.stages.ingest import spatial as ingest
+from pipeline.stages.preprocess import spatial as preprocess
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+OUTS = ["models/spatial", "reports/metrics/diffusion.json", "reports/curves/diffusion.csv"]
+TISSUE = {
+    "sections": 3,
+    "cells_per_section": 150,
+    "genes": 20,
+    "cell_types": ["B", "NK", "T"],
+    "domains": 3,
+    "markers_per_type": 2,
+    "depth": {"genes": 6, "log_fold_change": 1.5},
+    "lateral": {"genes": 4, "log_fold_change": 1.0},
+    "patches": {"genes": 2, "log_fold_change": 0.8},
+}
+SMALL = {
+    "neighbourhood": 24,
+    "neighbourhoods_per_epoch": 8,
+    "dimensions": 8,
+    "layers": 1,
+    "heads": 2,
+    "hidden": 8,
+    "experts": 2,
+    "top_k": 1,
+    "batch_size": 4,
+    "epochs": 2,
+}
+
+
+def configure(folder: Path, **diffusion: object) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["ingest"]["spatial"]["path"] = "tissue.yaml"
+    params["preprocess"]["spatial"].update(test_sections=["section_3"], min_counts_per_cell=0, min_genes_per_cell=0)
+    params["diffusion"].update(**SMALL | diffusion)
+    # The test section is larger than what is sampled together: it is stitched.
+    params["evaluate"]["spatial"].update(draws=2, steps=10, neighbourhood=64)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def section(folder: Path, *names: str) -> dict[str, object]:
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    for name in names:
+        values = values[name]
+    return values
+
+
+@pytest.fixture(scope="module")
+def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with a small store of simulated tissue."""
+    folder = tmp_path_factory.mktemp("tissue")
+    recipe = yaml.safe_load((ROOT / "data/embedded/tissue.yaml").read_text())
+    (folder / "tissue.yaml").write_text(yaml.safe_dump(recipe | TISSUE))
+    configure(folder)
+    with chdir(folder):
+        ingest.run(IngestSpatial.model_validate(section(folder, "ingest", "spatial")))
+        preprocess.run(PreprocessSpatial.model_validate(section(folder, "preprocess", "spatial")))
+    return folder
+
+
+@pytest.fixture
+def project(tissue: Path, tmp_path: Path):
+    """Makes a copy of it with parameters of the training changed."""
+
+    def make(name: str, **diffusion: object) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(tissue, folder)
+        configure(folder, **diffusion)
+        return folder
+
+    return make
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.stages.diffusion_train"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def train(folder: Path, code: int = 0) -> str:
+    process = start(folder)
+    output, _ = process.communicate()
+    assert process.returncode == code, output
+    return output
+
+
+def kill_after_an_epoch(folder: Path) -> None:
+    """Kill the stage when it has reported two epochs: the first of them has its checkpoint then."""
+    process = start(folder)
+    assert process.stdout is not None
+    epochs = 0
+    for line in process.stdout:
+        epochs += " validation " in line
+        if epochs == 2:
+            process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before two epochs"
+
+
+def outs(folder: Path) -> dict[str, bytes]:
+    found = [folder / out for out in OUTS]
+    files = [file for path in found for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def trained(tissue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(tissue, folder)
+    train(folder)
+    return folder
+
+
+def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path) -> None:
+    config = read_json(trained / "models/spatial/config.json")
+    store = open_store(trained / "data/processed/spatial", "spatial")
+    assert config["genes"] == store.genes
+    assert config["categories"] == store.categories
+    assert config["neighbourhood"] == 24
+    assert config["orientation"] == "shared"
+    assert sorted(config["frames"]) == ["section_1", "section_2"]  # not that of the test section
+    assert config["noising"]["steps"] == 1000
+    assert config["provenance"]["parameters"]["epochs"] == 2
+    metrics = read_json(trained / "reports/metrics/diffusion.json")
+    assert metrics["epochs"] == 2
+    assert {"loss", "expression", "stress", "neighbours", "frame", "hidden", "balance"} <= set(metrics["train"])
+    weights = load_file(trained / "models/spatial/weights.safetensors")
+    assert sum(part.size for part in weights.values()) >= metrics["parameters"]
+    assert all(np.isfinite(part).all() for part in weights.values())
+    assert len(pd.read_csv(trained / "reports/curves/diffusion.csv")) == 2
+
+
+def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(trained: Path, project) -> None:
+    again, other = project("again"), project("other", seed=1)
+    for folder in (again, other):
+        train(folder)
+    assert len(outs(trained)) == 4  # weights, configuration, metrics, curve
+    assert outs(again) == outs(trained)
+    weights = "models/spatial/weights.safetensors"
+    assert outs(other)[weights] != outs(trained)[weights]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"ffn": "dense", "orientation": "free", "attention": "linear", "prediction": "v"}]
+)
+def test_a_training_that_was_killed_ends_in_the_same_bytes(project, changes: dict[str, str]) -> None:
+    # Long enough that the process does not end between its second epoch's line and the kill.
+    folder = project("project", epochs=12, patience=12, **changes)
+    train(folder)
+    uninterrupted = outs(folder)
+    shutil.rmtree(folder / "models")
+    shutil.rmtree(folder / "reports")
+    kill_after_an_epoch(folder)
+    assert not (folder / "models").exists()
+    assert "continues at epoch" in train(folder)
+    assert outs(folder) == uninterrupted
+    assert not list((folder / ".checkpoints/diffusion_train").glob("*/*"))
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(project) -> None:
+    folder = project("project", neighbourhood=140)
+    store = open_store(folder / "data/processed/spatial", "spatial")
+    sizes = {part.name: len(part.cells) for part in read_sections(store, "train")}
+    assert max(sizes.values()) < 140
+    output = train(folder, code=2)
+    assert output.count("error: ") == 1
+    assert "Traceback" not in output
+    for name, size in sizes.items():
+        assert f"{name} ({size})" in output
+    assert f"set diffusion.neighbourhood to {min(sizes.values())} or fewer" in output
+    assert not (folder / "models").exists()
+    configure(folder, neighbourhood=min(sizes.values()))
+    train(folder)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path) -> Path:
+    with chdir(trained):
+        evaluate.run(EvaluateSpatial.model_validate(section(trained, "evaluate", "spatial")))
+    return trained
+
+
+def scores(folder: Path) -> pd.Series:
+    table = pd.read_csv(folder / "reports/tables/spatial.csv")
+    assert not table.duplicated(["mode", "section", "method", "metric"]).any()
+    assert np.isfinite(table["value"]).all()
+    return table.set_index(["mode", "section", "method", "metric"])["value"].sort_index()
+
+
+def test_every_method_and_control_is_scored_on_the_test_section(evaluated: Path) -> None:
+    found = scores(evaluated)
+    own = {"model", "model_untyped", "model_draw", "truth", "shuffled"}
+    assert set(found.index.get_level_values("section")) == {"section_3"}
+    placed, filled = found["expr_to_pos"], found["pos_to_expr"]
+    assert set(placed.index.get_level_values("method")) == own | set(PLACEMENT)
+    assert set(filled.index.get_level_values("method")) == own | set(EXPRESSION)
+    assert set(placed.index.get_level_values("metric")) == set(SCORES)
+    assert placed.groupby("method").size().nunique() == filled.groupby("method").size().nunique() == 1
+    means = read_json(evaluated / "reports/metrics/spatial.json")
+    for (mode, _, method, metric), value in found.items():  # one section, so its means are its values
+        assert means[mode][method][metric] == pytest.approx(value, rel=1e-4, abs=1e-6)
+
+
+def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path) -> None:
+    placed = scores(evaluated)["expr_to_pos", "section_3"]
+    filled = scores(evaluated)["pos_to_expr", "section_3"]
+    for metric in SCORES:
+        perfect = 0.0 if "rmsd" in metric else 1.0
+        assert placed["truth", metric] == pytest.approx(perfect, abs=1e-5), metric
+    assert abs(placed["shuffled", "spearman_distances"]) < 0.1
+    assert placed["shuffled", "knn_overlap"] == pytest.approx(10 / 149, abs=0.05)
+    assert placed["shuffled", "contact_f1"] == pytest.approx(0.1, abs=0.05)
+    for metric, perfect in (("pcc", 1.0), ("ssim", 1.0), ("rmse", 0.0), ("js", 0.0), ("moran_difference", 0.0)):
+        assert filled["truth", metric] == pytest.approx(perfect, abs=1e-4), metric
+    assert abs(filled["shuffled", "pcc"]) < 0.1
+    # what learns from other sections of this tissue lies between
+    assert 0.3 < placed["ridge", "spearman_distances"] < 1
+    assert 0.1 < filled["knn_in_space", "pcc"] < 1
+
+
+def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluated: Path) -> None:
+    folder = evaluated / "reports/evaluation/spatial"
+    (test,) = read_sections(open_store(evaluated / "data/processed/spatial", "spatial"), "test")
+    cells = pd.read_parquet(folder / "cells.parquet")
+    assert cells["cell"].tolist() == test.cells.names.tolist()
+    true_NS = cells[["true_0", "true_1"]].to_numpy()
+    np.testing.assert_allclose(true_NS, test.frame.restored(test.position_NS), rtol=1e-6)
+    assert np.abs(true_NS).max() > 100  # micrometres, not the frame's
+    predicted_NS = cells[["predicted_0", "predicted_1"]].to_numpy()
+    np.testing.assert_allclose(predicted_NS.mean(0), true_NS.mean(0), rtol=1e-3)  # aligned
+    assert (cells["spread"] > 0).all()
+    assert set(cells["cell_type"]) <= {"B", "NK", "T"}
+    distances = pd.read_parquet(folder / "distances.parquet")
+    assert 1900 < len(distances) <= evaluate.SHOWN_PAIRS
+    largest = np.linalg.norm(true_NS[:, None] - true_NS, axis=2).max()
+    assert 0 < distances["true"].min() <= distances["true"].max() <= largest * 1.001
+    genes = pd.read_parquet(folder / "genes.parquet")
+    assert len(genes) == len(test.cells.dense(slice(1))[0]) * (5 + len(EXPRESSION))
+    examples = pd.read_parquet(folder / "expression.parquet")
+    assert examples.groupby("role").size().to_dict() == {"best": 150, "median": 150, "worst": 150}
+    pcc = genes[genes["method"] == "model"].set_index("gene")["pcc"]
+    chosen = examples.groupby("role")["gene"].first()
+    assert pcc[chosen["worst"]] <= pcc[chosen["median"]] <= pcc[chosen["best"]]
+    assert pcc[chosen["best"]] == pcc.max()
+
+
+def test_an_evaluation_is_the_same_bytes_again(evaluated: Path) -> None:
+    def written() -> dict[str, bytes]:
+        files = [file for out in ("tables", "evaluation") for file in (evaluated / "reports" / out).rglob("*.*")]
+        return {str(file): file.read_bytes() for file in [*files, evaluated / "reports/metrics/spatial.json"]}
+
+    before = written()
+    assert len(before) == 6
+    with chdir(evaluated):
+        evaluate.run(EvaluateSpatial.model_validate(section(evaluated, "evaluate", "spatial")))
+    assert written() == before
