@@ -20,8 +20,12 @@ import yaml
 
 from pipeline import cli, paths
 from pipeline.data.catalogue import read_catalogue
+from pipeline.data.sections import read_sections
+from pipeline.data.store import open_store
 from pipeline.params.reading import validated
 from pipeline.params.whole import Params
+from pipeline.stages.ingest import spatial as ingest
+from pipeline.stages.preprocess import spatial as preprocess
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -161,6 +165,24 @@ def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_ca
     assert whole.ingest.images.path == str(paths.FETCHED / entry.file)
     assert f"md5:{whole.ingest.images.md5}" == entry.hash
     assert (ROOT / whole.ingest.other_images.path).exists()
+
+
+def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines, merged into params.yaml, take three sections to a store with the third held out."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    merge(params, yaml.safe_load(shown("own-tissue")))
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    obs = pd.DataFrame({"section": [f"section_{n // 200 + 1}" for n in range(600)], "cell_type": ["A", "B"] * 300})
+    obs.index = obs.index.map("cell{}".format)
+    counts = random.poisson(3.0, (600, 30)).astype(np.float32)
+    anndata.AnnData(counts, obs, obsm={"spatial": random.random((600, 2))}).write_h5ad("sections.h5ad")
+    whole = validated(Params, params, "README.md")
+    ingest.run(whole.ingest.spatial)
+    preprocess.run(whole.preprocess.spatial)
+    assert {section.name for section in read_sections(open_store(paths.PROCESSED / "spatial", "spatial"), "test")} == {
+        "section_3"
+    }
 
 
 def shown(name: str) -> str:

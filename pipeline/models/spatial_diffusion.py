@@ -135,13 +135,12 @@ class SpatialDiffusion(nn.Module):
             + self.cell_type(self._told(cells.cell_type_BN, self.covariate_dropout, generator))
             + (self.state_of_time(condition_BC) + section_BD)[:, None]
         )
-        moves_B11 = (cells.position_time_B > 0)[:, None, None]  # what is clean stays where it is
         routings: list[Routing] = []
         for layer in self.layers:
             state_BND, step_BNS, routing = layer(
                 state_BND, position_BNS, noised_BNS, condition_BC, cells, self._dropped(generator)
             )
-            position_BNS = position_BNS + centred(step_BNS, cells.mask_BN) * moves_B11
+            position_BNS = position_BNS + centred(_allowed(step_BNS, cells), cells.mask_BN)
             routings += [routing] if routing is not None else []
         out_BND = self.norm(state_BND, condition_BC)
         return Denoised(self.to_genes(out_BND) * mask_BN1, position_BNS, routings)
@@ -264,6 +263,15 @@ class Dropout:
             return x
         kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.chance
         return x * kept / (1 - self.chance)
+
+
+def _allowed(step_BNS: Tensor, cells: Neighbourhoods) -> Tensor:
+    """What is clean stays where it is, but for the coordinates that are hidden: these are to be found."""
+    noised_B11 = (cells.position_time_B > 0)[:, None, None]
+    if cells.hidden_BNS is None:
+        return step_BNS * noised_B11
+    along_BNS = (step_BNS @ cells.frame_BSS.mT) * (noised_B11 | cells.hidden_BNS)
+    return along_BNS @ cells.frame_BSS
 
 
 def length(vector: Tensor) -> Tensor:

@@ -56,11 +56,19 @@ class Noising:
         return cls(Schedule(steps, expression_exponent), Schedule(steps, position_exponent), prediction)
 
     def clean(self, found: Denoised, cells: Neighbourhoods, x_time_B: Tensor, position_time_B: Tensor) -> Denoised:
-        """The estimate of x0 that the network's answer amounts to, whatever it predicts."""
+        """The estimate of x0 that the network's answer amounts to, whatever it predicts.
+
+        Of what is hidden the network has seen nothing, whatever the time: there v is what it is at pure noise, -x0.
+        """
         if self.prediction == "x0":
             return found
         x_BNG = self.expression.x0_from_v(cells.x_BNG, found.x_BNG, x_time_B)
         position_BNS = self.position.x0_from_v(cells.position_BNS, found.position_BNS, position_time_B)
+        if cells.hidden_BNG is not None:
+            x_BNG = torch.where(cells.hidden_BNG, -found.x_BNG, x_BNG)
+        if cells.hidden_BNS is not None:
+            along_BNS, v_BNS = (value @ cells.frame_BSS.mT for value in (position_BNS, found.position_BNS))
+            position_BNS = torch.where(cells.hidden_BNS, -v_BNS, along_BNS) @ cells.frame_BSS
         return found._replace(x_BNG=x_BNG, position_BNS=position_BNS)
 
 
