@@ -48,17 +48,18 @@ class Told(nn.Module):
         if self.prediction == "x0":
             return Denoised(self.x_BNG, self.position_BNS, [])
         return Denoised(
-            velocity(cells.x_BNG, self.x_BNG, cells.x_signal_B),
-            velocity(cells.position_BNS, self.position_BNS, cells.position_signal_B),
+            velocity(cells.x_BNG, self.x_BNG, cells.x_signal_B, cells.hidden_BNG),
+            velocity(cells.position_BNS, self.position_BNS, cells.position_signal_B, cells.hidden_BNS),
             [],
         )
 
 
-def velocity(x_t, x0, signal_B):
-    """(√ᾱ x_t − x_0) / √(1 − ᾱ); anything will do where there is no noise."""
+def velocity(x_t, x0, signal_B, hidden=None):
+    """(√ᾱ x_t − x_0) / √(1 − ᾱ), −x_0 of what is hidden; anything will do where there is neither noise nor mask."""
     signal = signal_B[:, None, None].double()
     level = (1 - signal.square()).sqrt()
-    return ((signal * x_t - x0) / level).masked_fill(level == 0, 123.0).float()
+    v = ((signal * x_t - x0) / level).masked_fill(level == 0, 123.0).float()
+    return v if hidden is None else torch.where(hidden, -x0, v)
 
 
 def truth(prediction="x0", shared_frame=True, space=2):
@@ -324,3 +325,32 @@ def test_the_mean_of_nothing_is_zero():
     value = torch.full((2, 3), torch.nan)
     assert mean_where(value, torch.zeros(2, 1, dtype=torch.bool)) == 0
     assert mean_where(torch.arange(6.0).view(2, 3), torch.tensor([[True], [False]])) == 1
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("mode", ["expr_to_pos", "pos_to_expr"])
+def test_what_is_hidden_of_a_clean_condition_teaches_the_network(mode, prediction):
+    """A condition is not noised; were its hidden part answered with what was shown, nothing could be learned of it."""
+    shares = {"masked_genes": 0.5, "masked_dimensions": 0.0} if mode == "expr_to_pos" else {"masked_genes": 0.0}
+    model = network(prediction)
+    learning = objective(model, prediction, modes=only(mode), **shares)
+    learning(batch(), seeded())["hidden"].backward()
+    last = model.to_genes if mode == "expr_to_pos" else model.layers[-1].step
+    assert last.weight.grad is not None
+    assert last.weight.grad.abs().max() > 1e-6
+
+
+def test_what_is_shown_of_clean_positions_is_not_moved():
+    model = network()
+    seen = {}
+    model.register_forward_hook(lambda _module, given, answer: seen.update(cells=given[0], answer=answer))
+    objective(model, modes=only("pos_to_expr"), masked_dimensions=0.5)(batch(), seeded())
+    cells, answer = seen["cells"], seen["answer"]
+    assert cells.hidden_BNS.any()
+    moved_BNS = answer.position_BNS - batch().position_BNS
+    shown = ~cells.hidden_BNS & MASK[..., None]
+    # Each axis is centred over the neighbourhood, so what is shown may shift as a whole, and no further.
+    for b in range(B):
+        for axis in range(2):
+            along = moved_BNS[b, shown[b, :, axis], axis]
+            assert len(along) < 2 or along.std() < 1e-5
