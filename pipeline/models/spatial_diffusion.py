@@ -237,9 +237,11 @@ class Layer(nn.Module):
     def _invariants(self, centre_BNHS: Tensor, position_BNS: Tensor, frame_BSS: Tensor) -> list[Tensor]:
         """What the gathered positions tell without a direction: their norms, how they lie to the cell's own position
         and, in a shared frame, their coordinates."""
-        inner_BNH = torch.einsum("bnhs,bns->bnh", centre_BNHS, position_BNS)
-        told = [length(centre_BNHS).squeeze(-1), inner_BNH]
-        return [*told, (centre_BNHS @ frame_BSS[:, None].mT).flatten(2)] if self.shared_frame else told
+        told = [length(centre_BNHS).squeeze(-1), inner_product(centre_BNHS, position_BNS[:, :, None])]
+        if not self.shared_frame:
+            return told
+        along = centre_BNHS.flatten(1, 2) @ frame_BSS.mT  # one product, not one for each cell
+        return [*told, along.reshape(*centre_BNHS.shape[:2], -1)]
 
     def _feed_forward(self, x_BND: Tensor, mask_BN: Tensor) -> tuple[Tensor, Routing | None]:
         if not isinstance(self.ffn, MixtureOfExperts):
@@ -276,15 +278,23 @@ def _allowed(step_BNS: Tensor, cells: Neighbourhoods) -> Tensor:
 
 def length(vector: Tensor) -> Tensor:
     """Norm along the last axis, kept as one entry; smooth at 0."""
-    return (vector.square().sum(-1, keepdim=True) + _TINY).sqrt()
+    return (inner_product(vector, vector)[..., None] + _TINY).sqrt()
+
+
+def inner_product(a: Tensor, b: Tensor) -> Tensor:
+    """Along the last axis, which is short: a sum over it would take as long as ten over a long one."""
+    first, *rest = (x * y for x, y in zip(a.unbind(-1), b.unbind(-1), strict=True))
+    return sum(rest, first)
 
 
 def unit_scaled(centre_BNHS: Tensor, mask_BN: Tensor) -> Tensor:
     """Each head's centres over their root mean square norm in the neighbourhood: means of noise are short, and one
     factor for all cells keeps directions and what is far apart."""
-    mask_BN11 = mask_BN[:, :, None, None]
-    square_BH1 = (centre_BNHS.square() * mask_BN11).sum((1, 3))[..., None] / mask_BN.sum(1)[:, None, None]
-    return centre_BNHS * mask_BN11 * (square_BH1[:, None] + _TINY).rsqrt()
+    batch, _, heads, dimensions = centre_BNHS.shape
+    flat = centre_BNHS.flatten(2) * mask_BN[..., None]  # (B, N, H S): passes over a long last axis
+    square_BH = flat.square().sum(1).view(batch, heads, dimensions).sum(2) / mask_BN.sum(1)[:, None]
+    factor = (square_BH + _TINY).rsqrt().repeat_interleave(dimensions, dim=1)  # (B, H S)
+    return (flat * factor[:, None]).view_as(centre_BNHS)
 
 
 def _times(x_time_B: Tensor, position_time_B: Tensor) -> Tensor:

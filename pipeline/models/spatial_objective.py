@@ -228,5 +228,8 @@ def shown(
 
 def mean_where(value: Tensor, where: Tensor) -> Tensor:
     """Mean of the entries where a mask that broadcasts is true; 0 where there are none."""
-    where = where.expand_as(value)
-    return torch.where(where, value, 0).sum() / where.sum().clamp(min=1)
+    entries = value.numel() // where.numel()
+    for axis, size in enumerate(where.shape):  # what the mask does not tell apart is added up first
+        if size == 1:
+            value = value.sum(axis, keepdim=True)
+    return torch.where(where, value, 0).sum() / (where.sum() * entries).clamp(min=1)

@@ -8,7 +8,7 @@ B: neighbourhoods, N: cells, D: model width, H: heads, F: features of a head (D 
 U: numbers in the vectors that each cell holds out to be gathered (a multiple of S).
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -105,13 +105,35 @@ def linear_attention(
 ) -> Tensor:
     """As `softmax_attention`, with weights that are products of features."""
     features = query_BHNF.shape[3]
-    polynomial = _polynomial(position_BNS)[:, None] * near_BH.sqrt()[:, :, None, None]
-    query = torch.cat([(elu(query_BHNF) + 1) * features**-0.5, polynomial], dim=-1)
-    key = torch.cat([(elu(key_BHNF) + 1) * features**-0.5, polynomial], dim=-1)
+    # All weights times F, which cancels: the few features of position are scaled, not those of the heads.
+    polynomial = _polynomial(position_BNS)[:, None] * (features * near_BH).sqrt()[:, :, None, None]
+    query = torch.cat([_phi(query_BHNF), polynomial], dim=-1)
+    key = torch.cat([_phi(key_BHNF), polynomial], dim=-1)
     key = key * mask_BN[:, None, :, None]
     value = torch.cat([value_BHNV, torch.ones_like(value_BHNV[..., :1])], dim=-1)
     summed = query @ (key.transpose(-1, -2) @ value)
     return summed[..., :-1] / summed[..., -1:].clamp(min=torch.finfo(summed.dtype).tiny)
+
+
+class _Phi(torch.autograd.Function):
+    """1 + elu(x). Its derivative is the smaller of itself and 1, so that the gradient takes no exponential."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = elu(x).add_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        by_y: Tensor = gradient[0] * y.clamp(max=1)
+        return by_y
+
+
+def _phi(x: Tensor) -> Tensor:
+    y: Tensor = _Phi.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def _polynomial(position_BNS: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _TINY = 1e-4  # of squared distances: the square root has no gradient at 0
 _NEVER = -1e9
+_FAR = -80.0  # of logarithms: nothing is added by what is so improbable, and exponentials beyond float32 are slow
 
 
 def squared_distances(position_BNS: Tensor) -> Tensor:
@@ -50,7 +51,9 @@ def neighbour_divergence(
     distributions is at the expected p_ij, so cells that may be neighbours are put together.
     """
     pair_BMM = _pairs(mask_BM)
-    wanted = (-true_BMM / (2 * true_radius**2)).masked_fill(~pair_BMM, _NEVER).log_softmax(-1)
+    near_BMM = (-true_BMM / (2 * true_radius**2)).masked_fill(~pair_BMM, _NEVER)
+    near_BMM = (near_BMM - near_BMM.amax(-1, keepdim=True)).clamp(min=_FAR)
+    wanted = near_BMM.log_softmax(-1)
     found = (-torch.log1p(predicted_BMM / radius**2)).masked_fill(~pair_BMM, _NEVER).log_softmax(-1)
     each = (wanted.exp() * (wanted - found)).masked_fill(~pair_BMM, 0)
     return each.sum() / mask_BM.sum().clamp(min=1)
