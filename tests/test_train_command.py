@@ -63,7 +63,8 @@ def project(tmp_path, monkeypatch):
     """An empty project with params.yaml, a store and a stage that trains the stand-in and keeps what it was asked."""
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0}
+    plain = {"ffn": "dense", "gate": "none", "masking": "none"}
+    content["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0, **plain}
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     store = paths.PROCESSED / "spatial"
     store.mkdir(parents=True)
@@ -240,11 +241,11 @@ def test_a_run_that_learned_nothing_leaves_its_name_free(project, capsys):
         (["--exp-name", "x", "--num-expert", "8"], "did you mean --num-experts?"),
         (["--exp-name", "x", "--use-moe", "--ffn", "dense"], "--use-moe and --ffn dense contradict each other"),
         (
-            ["--exp-name", "x", "--ffn", "dense", "--num-experts", "8"],
+            ["--exp-name", "x", "--num-experts", "8"],
             "--num-experts 8 says nothing while ffn is dense",
         ),
         (
-            ["--exp-name", "x", "--masking", "none", "--masked-genes", "0.5"],
+            ["--exp-name", "x", "--masked-genes", "0.5"],
             "--masked-genes 0.5 says nothing while masking is none",
         ),
         (["--exp-name", "x", "--use-moe", "--top-k", "9"], "top_k (9) must not exceed experts (4)"),
