@@ -68,8 +68,9 @@ def counts(found: LeftOut) -> str:
         for metric in board.decisive(mode):
             ahead = sum(board.comparison(mode, metric, section).standing == "ahead" for section in board.sections)
             parts.append(f"on {ahead or 'none'} of {sections} in {metric.label}")
+    held_out = f"each of {sections} sections held out in turn" if sections > 1 else "its one section held out in parts"
     return (
-        f"with each of {sections} sections held out in turn and {seeds} seed{'s' * (seeds > 1)}, {_MODEL} is ahead of "
+        f"with {held_out} and {seeds} seed{'s' * (seeds > 1)}, {_MODEL} is ahead of "
         f"every baseline {', '.join(parts[:-1])} and {parts[-1]}."
     )
 
