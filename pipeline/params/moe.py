@@ -5,9 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole, Widths
-
-PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # also that of a stage and of files
+from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Share, Whole, Widths
 
 
 class Recipe(Optimisation):

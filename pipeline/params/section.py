@@ -11,6 +11,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Widths = Annotated[list[Count], Field(min_length=1)]
 Device = Literal["cpu", "cuda", "auto"]
+PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of a sweep; also that of a stage and of files
 
 
 class Section(BaseModel):

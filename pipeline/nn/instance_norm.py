@@ -1,0 +1,58 @@
+"""What is taken out of each window before it is forecast, and put back into its forecast: its level, or its scale too.
+
+B: windows, C: channels, L: rows of the lookback, H: rows of the horizon.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+
+
+class Level(NamedTuple):
+    """What was taken out of a window."""
+
+    mean_BC1: Tensor  # or the last value
+    deviation_BC1: Tensor
+
+
+class LastOffset(nn.Module):
+    """x − its last row: a window that is higher by a constant is forecast higher by it.
+
+    Source: NLinear in Zeng et al., "Are transformers effective for time series forecasting?" (2023).
+    """
+
+    def forward(self, x_BCL: Tensor) -> tuple[Tensor, Level]:
+        """The change since the last row, and what `restore` needs."""
+        last_BC1 = x_BCL[:, :, -1:]
+        return x_BCL - last_BC1, Level(last_BC1, torch.ones_like(last_BC1))
+
+    def restore(self, y_BCH: Tensor, level: Level) -> Tensor:
+        """The inverse, for a forecast of any length."""
+        return y_BCH + level.mean_BC1
+
+
+class ReversibleNorm(nn.Module):
+    """(x − mean) / √(variance + 1e-5) over a window's rows, then a learned scale and shift of each channel.
+
+    Source: Kim et al., "Reversible instance normalization" (2022).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale_C = nn.Parameter(torch.ones(channels))
+        self.shift_C = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_BCL: Tensor) -> tuple[Tensor, Level]:
+        """The normalised window, and what `restore` needs."""
+        variance_BC1, mean_BC1 = torch.var_mean(x_BCL, dim=2, correction=0, keepdim=True)
+        level = Level(mean_BC1, (variance_BC1 + EPSILON).sqrt())
+        scaled_BCL = (x_BCL - mean_BC1) / level.deviation_BC1
+        return scaled_BCL * self.scale_C[:, None] + self.shift_C[:, None], level
+
+    def restore(self, y_BCH: Tensor, level: Level) -> Tensor:
+        """The inverse, for a forecast of any length. The published code keeps the scale from 0 by 1e-10, as here."""
+        plain_BCH = (y_BCH - self.shift_C[:, None]) / (self.scale_C[:, None] + EPSILON**2)
+        return plain_BCH * level.deviation_BC1 + level.mean_BC1

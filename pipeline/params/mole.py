@@ -1,0 +1,78 @@
+"""Section `mole`: how forecasters are trained, alone and as mixtures, which ones, and how they are judged."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.optimisation import Optimisation
+from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Whole
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Recipe(Optimisation):
+    """What all points share, so that nothing but the point itself can make a difference."""
+
+    lookback: Annotated[int, Field(ge=2)]
+    horizons: Annotated[list[Count], Field(min_length=1)]
+    kernel: Annotated[int, Field(ge=1)]
+    offset: Literal["none", "last"]
+    hidden: Count
+    start: Literal["random", "least_squares"]
+    head_dropout: Dropout
+    seeds: Annotated[list[Whole], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _lists_and_kernel(self) -> Self:
+        for name, given in (("seeds", self.seeds), ("horizons", self.horizons)):
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} holds a value twice")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd: a moving average is centred on a row")
+        return self
+
+
+class Point(Section):
+    """One forecaster: its backbone alone, or, where it has `experts`, several of its linear heads and a router."""
+
+    backbone: Literal["dlinear", "rlinear", "rmlp"]
+    experts: Count = 1
+    top_k: Count | None = None
+    head_dropout: Dropout | None = None
+    weight_decay: NotNegative | None = None
+    learning_rate: Positive | None = None
+
+    @model_validator(mode="after")
+    def _top_k_fits(self) -> Self:
+        if self.top_k is not None and self.top_k > self.experts:
+            raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
+        if self.experts == 1 and self.head_dropout is not None:
+            raise ValueError("head_dropout says nothing about a point without experts: give experts, or leave it out")
+        return self
+
+
+class Evaluation(Section):
+    """How points are compared with baselines that need no training, and what is shown."""
+
+    season: Count
+    example_channel: str | None
+
+
+class Mole(Section):
+    recipe: Recipe
+    points: dict[PointName, Point]
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _twins(self) -> Self:
+        alone = [point.backbone for point in self.points.values() if point.experts == 1]
+        mixtures = {name: point for name, point in self.points.items() if point.experts > 1}
+        if not mixtures:
+            raise ValueError("points holds no point with experts: there is nothing to compare")
+        for name, point in mixtures.items():
+            if alone.count(point.backbone) != 1:
+                raise ValueError(
+                    f"points need exactly one {point.backbone} without experts to compare {name} with, found "
+                    f"{alone.count(point.backbone)}"
+                )
+        return self

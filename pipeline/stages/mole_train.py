@@ -1,0 +1,141 @@
+"""Train one forecaster of the sweep, for every horizon and seed.
+
+Nothing is judged here: `evaluate@forecasting` compares the points. Test rows are never read.
+"""
+
+from typing import Any
+
+import torch
+
+from pipeline import paths
+from pipeline.data.resident_windows import ResidentWindows
+from pipeline.data.scaler import fit_scaler
+from pipeline.data.series import read_series
+from pipeline.data.series_windows import windows_of
+from pipeline.entry import run_point_stage
+from pipeline.files import atomic_folder, write_json
+from pipeline.models.forecast_baselines import least_squares
+from pipeline.models.mole import ForecastObjective, Mole, start_from
+from pipeline.params.mole import Mole as Settings
+from pipeline.params.mole import Point, Recipe
+from pipeline.params.section import Section
+from pipeline.training.checkpoint import checkpoints
+from pipeline.training.curves import write_curve
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.fit import Fitted, fit
+from pipeline.training.metrics import training_metrics
+from pipeline.training.weights import save_model
+
+SECTION = "mole"
+
+RAW = paths.RAW / "series"
+INPUTS = [RAW / "series.parquet", RAW / "source.json"]
+AT_ONCE = 256  # windows forecast together where the order is no matter
+
+
+class Training(Section):
+    """What one training depends on beside its series: the key of its checkpoints."""
+
+    recipe: Recipe
+    point: Point
+    horizon: int
+
+
+def run(settings: Settings, name: str) -> None:
+    """Write models/mole/<point>, its learning curves and its final losses."""
+    recipe, point = settings.recipe, settings.points[name]
+    series = read_series(RAW)
+    scaler = fit_scaler(series)
+    curves, numbers, progress = [], {}, []
+    losses: dict[str, dict[str, float]] = {}
+    with atomic_folder(paths.MODELS / "mole" / name) as folder:
+        for horizon in recipe.horizons:
+            device = prepare_device(recipe.device, recipe.threads)
+            train, validation = (
+                windows_of(series, scaler, split, recipe.lookback, horizon) for split in ("train", "validation")
+            )
+            start_HL = (
+                least_squares(ResidentWindows(train, AT_ONCE, device).epoch(0))
+                if recipe.start == "least_squares"
+                else None
+            )
+            for seed in recipe.seeds:
+                training = Training(recipe=_of_point(recipe, point, seed), point=point, horizon=horizon)
+                kept = checkpoints("mole_train", training, INPUTS)
+                model = untrained(len(series.channels), training, start_HL)
+                found = _fit(
+                    f"{name}, horizon {horizon}, seed {seed}", model, train, validation, training, device, kept
+                )
+                config: dict[str, Any] = {
+                    "channels": list(series.channels),
+                    "scaler": {"mean": scaler.mean_C.tolist(), "deviation": scaler.deviation_C.tolist()},
+                    "step_seconds": series.step_seconds,
+                    "validation_loss": found.validation["loss"],
+                }
+                save_model(folder / f"h{horizon}_seed{seed}", model, config | training.model_dump())
+                progress.append(kept)
+                curves += [{"horizon": horizon, "seed": seed, **row} for row in found.curve]
+                numbers[f"h{horizon}_seed{seed}"] = training_metrics(found, model)
+                losses.setdefault(str(horizon), {})[str(seed)] = found.validation["loss"]
+        about = {"point": point.model_dump(), "lookback": recipe.lookback, "validation_loss": losses}
+        write_json(folder / "about.json", about)
+    write_curve(paths.CURVES / "mole_train" / f"{name}.csv", curves)
+    write_json(paths.METRICS / "mole_train" / f"{name}.json", numbers)
+    for kept in progress:
+        kept.remove()
+
+
+def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:
+    """The forecaster of a point, with the initial weights of its seed or those of the closed form."""
+    recipe, point = training.recipe, training.point
+    with initial_weights(recipe.seed):
+        model = Mole(
+            point.backbone,
+            recipe.lookback,
+            training.horizon,
+            channels,
+            experts=point.experts,
+            top_k=point.top_k,
+            head_dropout=recipe.head_dropout,
+            kernel=recipe.kernel,
+            offset=recipe.offset,
+            hidden=recipe.hidden,
+        )
+    if start_HL is not None:
+        start_from(model, start_HL)
+    return model
+
+
+def _of_point(recipe: Recipe, point: Point, seed: int) -> Recipe:
+    """The recipe with this seed, and what the point has of its own."""
+    own = {
+        name: value
+        for name in ("head_dropout", "weight_decay", "learning_rate")
+        if (value := getattr(point, name)) is not None
+    }
+    return recipe.model_copy(update=own | {"seed": seed})
+
+
+def _fit(
+    title: str,
+    model: Mole,
+    train: Any,
+    validation: Any,
+    training: Training,
+    device: torch.device,
+    kept: Any,
+) -> Fitted:
+    recipe = training.recipe
+    return fit(
+        title,
+        ForecastObjective(model),
+        ResidentWindows(train, recipe.batch_size, device, recipe.seed),
+        ResidentWindows(validation, AT_ONCE, device),
+        recipe,
+        device,
+        kept,
+    )
+
+
+if __name__ == "__main__":
+    run_point_stage(SECTION, run)

@@ -1,0 +1,44 @@
+"""Level and scale of a window: taken out, put back, and what a model in between cannot see."""
+
+import pytest
+import torch
+
+from pipeline.nn.instance_norm import LastOffset, ReversibleNorm
+
+B, C, L = 4, 3, 9
+
+
+def windows():
+    return 3 * torch.randn(B, C, L, generator=torch.Generator().manual_seed(0)) + 7
+
+
+def norms():
+    norm = ReversibleNorm(C)
+    with torch.no_grad():
+        norm.scale_C.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        norm.shift_C.copy_(torch.tensor([0.1, 0.0, -3.0]))
+    return [LastOffset(), ReversibleNorm(C), norm]
+
+
+@pytest.mark.parametrize("norm", norms(), ids=["last", "plain", "learned"])
+def test_what_is_taken_out_is_put_back(norm):
+    x = windows()
+    inside, level = norm(x)
+    torch.testing.assert_close(norm.restore(inside, level), x)
+
+
+@pytest.mark.parametrize("norm", norms(), ids=["last", "plain", "learned"])
+def test_level_is_not_seen_inside_and_scale_by_an_offset_alone(norm):
+    x = windows()
+    inside = norm(x)[0]
+    torch.testing.assert_close(norm(x + 100)[0], inside, rtol=1e-3, atol=1e-3)
+    scaled = norm(5 * x)[0]
+    assert torch.allclose(scaled, inside, rtol=1e-3, atol=1e-3) == isinstance(norm, ReversibleNorm)
+
+
+def test_a_plain_norm_leaves_mean_0_and_variance_1_and_a_constant_window_finite():
+    inside = ReversibleNorm(C)(windows())[0]
+    torch.testing.assert_close(inside.mean(2), torch.zeros(B, C), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inside.var(2, correction=0), torch.ones(B, C), atol=1e-4, rtol=0)
+    flat = ReversibleNorm(C)(torch.full((1, C, L), 4.0))[0]
+    assert (flat == 0).all()
