@@ -10,6 +10,7 @@ from pipeline.params.flow import Flow
 from pipeline.params.ingest_images import IngestImages
 from pipeline.params.ingest_other_images import IngestOtherImages
 from pipeline.params.ingest_perturbation import IngestPerturbation
+from pipeline.params.ingest_series import IngestSeries
 from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.params.moe import Moe
 from pipeline.params.preprocess_perturbation import PreprocessPerturbation
@@ -26,6 +27,7 @@ class Ingest(Section):
     spatial: IngestSpatial
     images: IngestImages
     other_images: IngestOtherImages
+    series: IngestSeries
 
 
 class Preprocess(Section):

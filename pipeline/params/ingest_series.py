@@ -1,0 +1,13 @@
+"""Section `ingest.series`: where the time series is, and how its file is laid out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.params.section import Section
+
+
+class IngestSeries(Section):
+    path: str
+    date: Annotated[str, Field(min_length=1)] = "date"
+    layout: Literal["etth", "ettm", "weather", "electricity", "traffic"] | None = None
