@@ -3,7 +3,7 @@ import sys
 
 from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
-from workflow.dag import DagError, read_stages, stages_after
+from workflow.dag import DagError, read_stages, read_status, stages_after
 from workflow.stamps import reconcile, show_failures, stamp_path
 
 try:
@@ -11,7 +11,7 @@ try:
         load_params()
     stages = read_stages()
     if workflow.is_main_process:
-        reconcile(stage.address for stage in stages)
+        reconcile((stage.address for stage in stages), read_status())
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

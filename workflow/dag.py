@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
@@ -98,16 +96,6 @@ def read_status() -> dict[str, list[Any]]:
     with _open() as repo:
         status: dict[str, list[Any]] = repo.status()
         return status
-
-
-def read_lock() -> dict[str, dict[str, Any]]:
-    """The stages of dvc.lock by address: what each last ran with and made; empty before the first run."""
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return {}
-    content = yaml.load(lock.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    stages: dict[str, dict[str, Any]] = (content or {}).get("stages") or {}
-    return stages
 
 
 def current_hashes(paths: dict[str, list[str]]) -> dict[str, str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow.closure import is_code
-from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status
+from workflow.dag import DagError, Stage, current_hashes, read_stages, read_status
+from workflow.lock import read_lock
 
 HASH_LETTERS = 8
 VALUE_LETTERS = 60  # a longer value, such as a list of held-out pairs, is cut

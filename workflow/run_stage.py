@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
-from workflow.dag import read_lock
+from workflow.lock import read_lock
 from workflow.stamps import write_failure, write_stamp
 
 ENGINE_CHECK_SECONDS = 0.2

@@ -6,11 +6,11 @@ Snakemake deletes, touches and litters what it takes for its outputs, so DVC's o
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow.dag import read_lock, read_status
+from workflow.lock import read_lock
 
 FOLDER = Path(".stamps")
 FAILED = FOLDER / ".failed"  # last lines of the stages that failed in this run of Snakemake
@@ -30,9 +30,11 @@ def write_stamp(address: str, locked: dict[str, Any]) -> Path:
     return _write(FOLDER / address, json.dumps(locked.get("outs", []), indent=1))
 
 
-def reconcile(addresses: Iterable[str]) -> None:
-    """Give every stage that DVC calls clean its stamp, and take it from every other (and from what is no stage)."""
-    changed = read_status()
+def reconcile(addresses: Iterable[str], changed: Container[str]) -> None:
+    """Give every stage that DVC calls clean its stamp, and take it from every other (and from what is no stage).
+
+    changed: addresses of the stages that DVC does not call clean, as `read_status` finds them.
+    """
     locked = read_lock()
     kept = {write_stamp(address, locked.get(address, {})) for address in addresses if address not in changed}
     for path in kept:

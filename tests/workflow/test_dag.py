@@ -6,7 +6,8 @@ from pathlib import Path
 import dvc
 import pytest
 
-from workflow.dag import DagError, Stage, current_hashes, read_lock, read_stages, read_status, stages_after
+from workflow.dag import DagError, Stage, current_hashes, read_stages, read_status, stages_after
+from workflow.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
 
