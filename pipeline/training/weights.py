@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, read_json, write_json
@@ -59,7 +60,7 @@ def load_model(
     except safetensors.SafetensorError as error:
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
-        with torch.device("meta"):  # only the shapes: initial values would cost time and draw random numbers
+        with torch.device("meta"), _Undrawn():  # only the shapes: initial values cost time and draw random numbers
             model = kind(**config["arguments"])
     except (KeyError, TypeError) as error:
         raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {error}") from error
@@ -68,6 +69,18 @@ def load_model(
         raise unusable(f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
     model.load_state_dict(tensors, assign=True)
     return model.to(device or torch.device("cpu")).eval(), config
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves normal draws out: on the meta device torch would import its compiler for them, which takes seconds."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        named = named or {}
+        if function in (nn.init.normal_, Tensor.normal_):
+            return named["tensor"] if "tensor" in named else arguments[0]
+        return function(*arguments, **named)
 
 
 def _read_config(folder: Path, unusable: Callable[[str], ExpectedError]) -> dict[str, Any]:

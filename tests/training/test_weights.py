@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,6 +40,15 @@ def test_loading_draws_no_random_numbers(folder):
     before = torch.get_rng_state()
     load_model(folder, Vae)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_loading_does_not_import_torchs_compiler(folder):
+    code = (
+        "import sys; from pathlib import Path; from pipeline.models.vae import Vae; "
+        "from pipeline.training.weights import load_model; load_model(Path(sys.argv[1]), Vae); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 0
 
 
 def test_equal_models_are_equal_bytes_readable_by_others(folder, tmp_path):
