@@ -1,6 +1,6 @@
 """Section `mole`: how forecasters are trained, alone and as mixtures, which ones, and how they are judged."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,14 @@ class Recipe(Optimisation):
     start: Literal["random", "least_squares"]
     head_dropout: Dropout
     seeds: Annotated[list[Whole], Field(min_length=1)]
+    seed: Whole = 0  # of one training: set from `seeds`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_seed(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "seed" in given:
+            raise ValueError("seed says nothing here: every point is trained once with each of seeds")
+        return given
 
     @model_validator(mode="after")
     def _lists_and_kernel(self) -> Self:

@@ -13,6 +13,7 @@ from pipeline.params.ingest_perturbation import IngestPerturbation
 from pipeline.params.ingest_series import IngestSeries
 from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.params.moe import Moe
+from pipeline.params.mole import Mole
 from pipeline.params.preprocess_perturbation import PreprocessPerturbation
 from pipeline.params.preprocess_spatial import PreprocessSpatial
 from pipeline.params.reading import read_yaml, validated
@@ -50,6 +51,7 @@ class Params(Section):
     evaluate: Evaluate
     moe: Moe
     diffusion: Diffusion
+    mole: Mole
     report: Report
     track: Track
 
