@@ -3,7 +3,6 @@
 T: rows of the series, C: channels.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +47,6 @@ def read_series(folder: Path) -> Series:
         return Series(date_T, value_TC, tuple(source["channels"]), int(source["step_seconds"]), splits)
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@{folder.name}` makes it") from error
-    except (json.JSONDecodeError, pa.ArrowInvalid, KeyError) as error:
+    except (ValueError, KeyError) as error:
         again = f"dvc repro --force ingest@{folder.name}"
         raise ExpectedError(f"{folder} holds a damaged file: {error}: `{again}` makes it anew") from error

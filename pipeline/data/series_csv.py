@@ -54,13 +54,11 @@ def read_csv_series(path: Path, date: str, date_key: str, findings: Findings, ev
         found = f"no column beside {date!r}"
         findings.problem("channels", found, "one or more columns of numbers", "add the columns to forecast")
     _check_names(file.names, date, findings)
-    if len(set(file.names)) == len(file.names):
-        if date in file.names:
-            text = file.text(date).to_pylist()
-            date_T = read_stamps(text, f"column {date!r}", file.line, findings)
-            values = _read_values(file, channels, findings)
+    if date in file.names and len(set(file.names)) == len(file.names):
+        date_T = read_stamps(file.text(date).to_pylist(), f"column {date!r}", file.line, findings)
         if date_T is not None:
             step = check_stamps(date_T, f"column {date!r}", file.line, even, findings)
+        values = _read_values(file, channels, findings)
     return CsvSeries(date_T, values, channels, file.rows, step)
 
 

@@ -78,6 +78,9 @@ def check_stamps(date_T: Seconds, where: str, line: Lines, even: bool, findings:
         _uneven(where, found, "every time stamp once", "keep one row of each, or their mean", even, findings)
     steps = steps[steps > 0]
     if not len(steps):
+        if not even:  # else told already
+            found = f"{told(date_T[0])} in every row"
+            findings.problem(where, found, "time stamps that go on", "write the time of each row")
         return None
     different, times = np.unique(steps, return_counts=True)
     step = int(different[np.argmax(times)])
