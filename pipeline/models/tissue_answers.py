@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.standardised import Standard
-from pipeline.models.draws import consensus
+from pipeline.models.draws import Consensus, consensus
 from pipeline.models.place import Given, Sampled, Sampling, sample
 from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.spatial_objective import Noising
@@ -75,24 +75,35 @@ class TrainedTissue:
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
         """Positions of cells of known expression; `seeds`: a generator for each of so many draws."""
-        free = not self.model.shared_frame
-        first = [self._sample(given, replace(sampling, steps=1), seed).position_NS for seed in seeds[:draws]]
-        every = [self._sample(given, sampling, seed).position_NS for seed in seeds[:draws]]
-        estimate, drawn = (consensus(_numpy(torch.stack(positions)), free) for positions in (first, every))
-        return Placed(*(part.astype(np.float32) for part in (estimate.place_NS, drawn.draws_DNS, drawn.spread_N)))
+        estimate_NS = self.expected_place(given, sampling, draws, seeds)
+        drawn = self._agreed(given, sampling, seeds[:draws])
+        return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32))
+
+    def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
+        """The estimate of `place` alone, (N, S), which takes one step of each draw."""
+        return self._agreed(given, replace(sampling, steps=1), seeds[:draws]).place_NS.astype(np.float32)
 
     def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
         """Expression of cells at known positions; memory does not grow with the number of draws."""
-        estimate_NG = torch.zeros_like(given.x_NG)
-        for seed in seeds[:draws]:
-            estimate_NG += self._sample(given, replace(sampling, steps=1), seed).x_NG / draws
-        mean_NG, squares_NG = torch.zeros_like(estimate_NG), torch.zeros_like(estimate_NG)
+        estimate_NG = self.expected_expression(given, sampling, draws, seeds)
+        mean_NG, squares_NG = torch.zeros_like(given.x_NG), torch.zeros_like(given.x_NG)
         for number, seed in enumerate(seeds[:draws], 1):  # Welford (1962)
             draw_NG = self._sample(given, sampling, seed).x_NG
             before_NG = draw_NG - mean_NG
             mean_NG += before_NG / number
             squares_NG += before_NG * (draw_NG - mean_NG)
-        return Expressed(_numpy(estimate_NG), _numpy(draw_NG), _numpy((squares_NG / draws).sqrt()))
+        return Expressed(estimate_NG, _numpy(draw_NG), _numpy((squares_NG / draws).sqrt()))
+
+    def expected_expression(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
+        """The estimate of `express` alone, (N, G), which takes one step of each draw."""
+        estimate_NG = torch.zeros_like(given.x_NG)
+        for seed in seeds[:draws]:
+            estimate_NG += self._sample(given, replace(sampling, steps=1), seed).x_NG / draws
+        return _numpy(estimate_NG)
+
+    def _agreed(self, given: Given, sampling: Sampling, seeds: list[torch.Generator]) -> Consensus:
+        draws_DNS = torch.stack([self._sample(given, sampling, seed).position_NS for seed in seeds])
+        return consensus(_numpy(draws_DNS), free=not self.model.shared_frame)
 
     def _sample(self, given: Given, sampling: Sampling, generator: torch.Generator) -> Sampled:
         return sample(self.model, self.noising, given, sampling, generator)

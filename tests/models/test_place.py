@@ -333,6 +333,17 @@ def test_the_spread_is_that_of_the_draws():
     assert alone.spread_N.max() == 0
 
 
+def test_the_estimate_needs_no_whole_draws():
+    answers = trained(Echo(2))
+    expression, place = asked(answers, 2, x_NG=True), asked(answers, 2, position_NS=True)
+    for steps in (2, 10):
+        to_place, to_expression = (Sampling(mode, steps, **SMALL) for mode in ("expr_to_pos", "pos_to_expr"))
+        placed_NS = answers.expected_place(expression, to_place, 3, seeds())
+        np.testing.assert_array_equal(placed_NS, answers.place(expression, to_place, 3, seeds()).estimate_NS)
+        told_NG = answers.expected_expression(place, to_expression, 3, seeds())
+        np.testing.assert_array_equal(told_NG, answers.express(place, to_expression, 3, seeds()).estimate_NG)
+
+
 def test_what_is_not_known_of_cells_is_shown_as_unknown():
     answers = trained(Truth(3))
     known = answers.given(5)

@@ -18,7 +18,7 @@ from pipeline.files import atomic_folder, write_json, write_text
 from pipeline.metrics.alignment import kabsch
 from pipeline.metrics.placement import placement_scores
 from pipeline.metrics.spatial_expression import ExpressionScores, expression_scores
-from pipeline.models.place import Sampling
+from pipeline.models.place import Given, Sampling
 from pipeline.models.placement_baselines import CONTROLS, EXPRESSION, PLACEMENT, Query, Reference
 from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.tissue_answers import Expressed, Placed, TrainedTissue
@@ -35,6 +35,7 @@ UNTYPED, DRAW = "model_untyped", "model_draw"  # not told them; one sample, told
 SHOWN_PAIRS = 2000  # pairs of cells whose distances the report draws, of each section
 Array = npt.NDArray[np.floating]
 Row = dict[str, Any]
+Asked = tuple[Given, Sampling, int, list[torch.Generator]]  # arguments of `TrainedTissue.place` and its like
 
 
 class Judged:
@@ -49,12 +50,12 @@ class Judged:
 
     def placements(self, reference: Reference) -> Placed:
         """Score all placements; the model's own."""
-        found = self._place(self.section.cells.cell_type)
+        found = self.trained.place(*self._placing(self.section.cells.cell_type))
         query = Query(self.standard_NG, None, self.section.cells.cell_type, self.settings.seed)
         true_NS = self.section.position_NS
         answers: dict[str, Array] = {
             MODEL: found.estimate_NS,
-            UNTYPED: self._place(None).estimate_NS,
+            UNTYPED: self.trained.expected_place(*self._placing(None)),
             DRAW: found.draws_RNS[0],
             **{name: method(reference, query) for name, method in PLACEMENT.items()},
             **{name: control(true_NS, self.settings.seed) for name, control in CONTROLS.items()},
@@ -65,12 +66,12 @@ class Judged:
 
     def expressions(self, reference: Reference) -> Expressed:
         """Score all expressions; the model's own."""
-        found = self._express(self.section.cells.cell_type)
+        found = self.trained.express(*self._expressing(self.section.cells.cell_type))
         position_NS = self.section.position_NS
         query = Query(None, position_NS, self.section.cells.cell_type, self.settings.seed)
         answers: dict[str, Array] = {
             MODEL: found.estimate_NG,
-            UNTYPED: self._express(None).estimate_NG,
+            UNTYPED: self.trained.expected_expression(*self._expressing(None)),
             DRAW: found.draw_NG,
             **{name: method(reference, query) for name, method in EXPRESSION.items()},
             **{name: control(self.standard_NG, self.settings.seed) for name, control in CONTROLS.items()},
@@ -85,13 +86,13 @@ class Judged:
         about = {"mode": mode, "section": self.section.name, "method": method}
         self.rows += [{**about, "metric": metric, "value": value} for metric, value in scores.items()]
 
-    def _place(self, cell_type_N: npt.NDArray[np.int64] | None) -> Placed:
+    def _placing(self, cell_type_N: npt.NDArray[np.int64] | None) -> Asked:
         given = self.trained.given(len(self.true_NG), x_NG=self.standard_NG, cell_type_N=cell_type_N)
-        return self.trained.place(given, self._sampling("expr_to_pos"), self.settings.draws, self._generators())
+        return given, self._sampling("expr_to_pos"), self.settings.draws, self._generators()
 
-    def _express(self, cell_type_N: npt.NDArray[np.int64] | None) -> Expressed:
+    def _expressing(self, cell_type_N: npt.NDArray[np.int64] | None) -> Asked:
         given = self.trained.given(len(self.true_NG), position_NS=self.section.position_NS, cell_type_N=cell_type_N)
-        return self.trained.express(given, self._sampling("pos_to_expr"), self.settings.draws, self._generators())
+        return given, self._sampling("pos_to_expr"), self.settings.draws, self._generators()
 
     def _sampling(self, mode: str) -> Sampling:
         settings = self.settings
