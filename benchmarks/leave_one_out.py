@@ -9,14 +9,12 @@ scores.csv, ablation.csv and about.json to reports/leave_one_out, which the repo
 """
 
 import argparse
-import contextlib
 import csv
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +25,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.data.canonical_reader import open_canonical
 from pipeline.data.held_out import read_held_out
 from pipeline.data.store import open_store
@@ -88,9 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
 
-    commit = subprocess.run(  # before anything is written here
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    of = commit()  # before anything is written here
     described = yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
     path = (ROOT / params["ingest"]["perturbation"]["path"]).resolve()
@@ -120,22 +117,13 @@ def main() -> None:
         "title": described["title"],
         "command": f"python -m benchmarks.leave_one_out {arguments.data}",
         "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "commit": commit,
+        "commit": of,
         "chosen_by": CHOSEN_BY,
         "chosen": chosen,
         "parameters": {section: params[section] for section in ("preprocess", "vae", "flow", "evaluate")},
     }
     (arguments.out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
     print(summary(scores))
-
-
-def laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` with the values of `above` in it; mappings are merged, all else is replaced; but columns as a whole."""
-    merged = dict(below)
-    for key, value in above.items():
-        nested = isinstance(value, dict) and isinstance(below.get(key), dict) and key != "columns"
-        merged[key] = laid_over(below[key], value) if nested else value
-    return merged
 
 
 def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Row]:
@@ -176,22 +164,6 @@ def run(job: Job) -> list[Row]:
                 )
                 rows += [Row(job.cell_types, variant, *names, job.seed, method, m, v) for m, v in scores.items()]
     return rows
-
-
-@contextlib.contextmanager
-def working_in(folder: str) -> Iterable[None]:
-    """Stages read and write below the working directory; what they print is of no interest here."""
-    before = Path.cwd()
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
 
 
 def choose(ablation: Sequence[Row], cell_type: str) -> str:

@@ -13,7 +13,6 @@ import csv
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from benchmarks.leave_one_out import laid_over, working_in
+from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.data.canonical_reader import open_canonical
 from pipeline.params.reading import validated
 from pipeline.params.whole import Params
@@ -81,9 +80,7 @@ def main() -> None:
     name, described = arguments.data.stem, yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
     params["ingest"]["spatial"]["path"] = str((ROOT / params["ingest"]["spatial"]["path"]).resolve())
-    commit = subprocess.run(  # before anything is written here
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    of = commit()  # before anything is written here
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "data", "raw", "spatial")
         with working_in(folder):
@@ -115,7 +112,7 @@ def main() -> None:
     before = json.loads(path.read_text())["commands"] if arguments.only_ablation else []
     about |= {
         "description": described["title"],
-        "commit": commit,
+        "commit": of,
         "commands": [*before, "python -m benchmarks.leave_section_out " + " ".join(sys.argv[1:])],
         "seeds": arguments.seeds,
         "changed": described["params"],

@@ -21,6 +21,7 @@ QUALITY = REPORTS / "quality"  # JSON histograms before and after filtering, in 
 EVALUATION = REPORTS / "evaluation"  # parquet behind the figures, one folder per kind
 LEAVE_ONE_OUT = REPORTS / "leave_one_out"  # on measured cells, in git, made by benchmarks/leave_one_out.py
 LEAVE_SECTION_OUT = REPORTS / "leave_section_out"  # on measured tissue, likewise, by benchmarks/leave_section_out.py
+MEASURED_SERIES = REPORTS / "forecasting"  # on measured series, likewise, by benchmarks/forecasting.py
 REPORT = REPORTS / "report.html"
 RESULTS = REPORTS / "RESULTS.md"  # its tables and verdicts as text, in git
 TRACKED = REPORTS / "tracked.json"  # which results were mirrored into MLflow

@@ -1,0 +1,101 @@
+"""All forecasters of params.yaml on a measured series, beside the baselines, over several seeds and horizons.
+
+    python -m benchmarks.forecasting benchmarks/etth1.yaml
+    python -m benchmarks.forecasting benchmarks/etth1_published.yaml --points dlinear,mole_dlinear
+
+Runs the stages themselves (ingest@series, mole_train@..., evaluate@forecasting) with the parameters of the YAML laid
+over params.yaml. Every test window counts; the mixture is chosen by validation. Writes <name>.csv, which has a row per
+horizon, method, seed and metric, and <name>.json to reports/forecasting, which the report shows.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.other_data import ROOT, commit, laid_over, working_in
+from pipeline import paths
+from pipeline.files import read_json, write_json, write_text
+from pipeline.params.reading import validated
+from pipeline.params.whole import Params
+from pipeline.stages import mole_train
+from pipeline.stages.evaluate import forecasting
+from pipeline.stages.ingest import series
+
+OUT = ROOT / paths.MEASURED_SERIES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="YAML: title, and params to lay over params.yaml")
+    parser.add_argument("--points", metavar="A,B", help="of mole.points; default: all of them")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="points trained at once")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    of = commit()  # before anything is written here
+    told = yaml.safe_load(arguments.data.read_text())
+    params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), told["params"])
+    if arguments.points is not None:
+        points = params["mole"]["points"]
+        params["mole"]["points"] = {name: points[name] for name in arguments.points.split(",")}
+    path = (ROOT / params["ingest"]["series"]["path"]).resolve()
+    params["ingest"]["series"]["path"] = str(path)
+    settings = validated(Params, params, str(arguments.data))
+
+    with tempfile.TemporaryDirectory() as folder, working_in(folder):
+        series.run(settings.ingest.series)
+        source = read_json(paths.RAW / "series" / "source.json")
+        # Stages want a process to themselves, as their engines give them.
+        with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+            for name in pool.map(partial(_train, folder, params), settings.mole.points):
+                print(f"{name} trained", file=sys.__stdout__, flush=True)
+        forecasting.run(settings.mole)
+        table = (paths.TABLES / "forecasting.csv").read_text()
+        metrics = read_json(paths.METRICS / "forecasting.json")
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_text(arguments.out / f"{arguments.data.stem}.csv", table)
+    about = {
+        "title": told["title"],
+        "description": source["description"],
+        "data_sha256": source["input_sha256"],
+        "command": " ".join(["python -m benchmarks.forecasting", *sys.argv[1:]]),
+        "commit": of,
+        "parameters": told["params"],
+        "windows": metrics["windows"],
+        "horizons": metrics["horizons"],
+    }
+    write_json(arguments.out / f"{arguments.data.stem}.json", about)
+    print(_table(metrics))
+
+
+def _train(folder: str, params: Mapping[str, Any], name: str) -> str:
+    with working_in(folder):
+        mole_train.run(validated(Params, params, "params").mole, name)
+    return name
+
+
+def _table(metrics: Mapping[str, Any]) -> str:
+    """Test MSE, mean over the seeds, as a markdown table; the mixture that validation chose is marked."""
+    horizons = metrics["horizons"]
+    lines = ["| test MSE | " + " | ".join(horizons) + " |", "|---|" + "--:|" * len(horizons)]
+    for method in next(iter(horizons.values()))["methods"]:
+        cells = []
+        for found in horizons.values():
+            mse = found["methods"][method]["mse"]
+            chosen = " (chosen)" if found["chosen"] == method else ""
+            cells.append(f"{mse['mean']:.4f}" + (f" ± {mse['sd']:.4f}" if mse["sd"] else "") + chosen)
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
