@@ -142,7 +142,9 @@ class Mole(nn.Module):
 
     def mixed(self, heads: Heads, weight_BCE: Tensor) -> Tensor:
         """The weighed sum of the experts' forecasts, (B, C, H), in the scale of the input."""
-        y_BCH = heads.y_BCEH[:, :, 0] if self.experts == 1 else (weight_BCE[:, :, None] @ heads.y_BCEH)[:, :, 0]
+        if self.experts == 1:
+            return self._restored(heads.y_BCEH[:, :, 0], heads)
+        y_BCH = (weight_BCE[..., None] * heads.y_BCEH).sum(2)  # a third of the time of batched products this small
         return self._restored(y_BCH, heads)
 
     def alone(self, heads: Heads, expert: int) -> Tensor:

@@ -1,0 +1,243 @@
+"""Speed of forecasting: an epoch of training, single forecasts and many, experts packed in one product or one by one.
+
+    python -m benchmarks.forecast_speed
+    python -m benchmarks.forecast_speed --only epoch --quick
+
+`epoch`: MoLE-DLinear, 4 experts, lookback 336, horizon 96, 7 channels, minibatches of 32, on simulated values in the
+shape of ETTh1 (8,640 train rows, 2,880 validation rows): the fit loop, validation included, beside the obvious loop, a
+DataLoader over windows in memory and the decomposition and experts as they are written down, and beside the products of
+matrices alone. `inference`: latency of one window and windows per second of many. `experts`: cost of E experts packed
+in one product, and one by one, over one expert. `router`: weights from the cache beside the router's own.
+Everything is measured by turns; tables hold medians, ratios are paired turn by turn.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool1d, mse_loss, pad
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.processes import load
+from pipeline.data.resident_windows import ResidentWindows
+from pipeline.data.series_windows import Windows
+from pipeline.data.time_features import time_features
+from pipeline.models.mole import ForecastObjective, Mole
+from pipeline.models.router_cache import RouterCache
+from pipeline.params.optimisation import Optimisation
+from pipeline.training.fit import fit
+
+LOOKBACK, HORIZON, CHANNELS, EXPERTS, BATCH = 336, 96, 7, 4, 32
+TRAIN_ROWS, VALIDATION_ROWS = 8640, 2880 + LOOKBACK
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    tables = {"epoch": epoch, "inference": inference, "experts": experts, "router": router}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
+    parser.add_argument("--quick", action="store_true", help="two turns, to see that it runs")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    wanted = arguments.only.split(",")
+    if not set(wanted) <= set(tables):
+        parser.error(f"--only {arguments.only}: there are {', '.join(tables)}")
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}",
+        flush=True,
+    )
+    for name in wanted:
+        print(f"\n### {name}\n", flush=True)
+        tables[name](2 if arguments.quick else 0)
+
+
+def epoch(quick: int) -> None:
+    """Seconds of one epoch of training and its validation."""
+    turns = quick or 7
+    train, validation = windows(TRAIN_ROWS), windows(VALIDATION_ROWS)
+    times = by_turns(
+        {
+            "the fit loop, data resident": lambda: _fit_epoch(train, validation),
+            "DataLoader, decomposition and experts as written down": lambda: _obvious_epoch(train, validation),
+            "the products of matrices alone": lambda: _products(train),
+        },
+        turns,
+    )
+    _table("seconds", times, "the fit loop, data resident", 1)
+
+
+def _fit_epoch(train: Windows, validation: Windows) -> float:
+    """Of two epochs the first pays for what is made once; the second is what any other costs."""
+    seconds = [_fit_seconds(train, validation, epochs) for epochs in (1, 2)]
+    return seconds[1] - seconds[0]
+
+
+def _fit_seconds(train: Windows, validation: Windows, epochs: int) -> float:
+    objective = ForecastObjective(mole(EXPERTS))
+    settings = Optimisation(
+        learning_rate=1e-4,
+        weight_decay=0.0,
+        gradient_clip=5.0,
+        batch_size=BATCH,
+        epochs=epochs,
+        patience=epochs,
+        seed=0,
+        threads=torch.get_num_threads(),
+        device="cpu",
+    )
+    sources = ResidentWindows(train, BATCH, CPU, 0), ResidentWindows(validation, 256, CPU)
+    started = time.perf_counter()
+    fit("benchmark", objective, *sources, settings, CPU)
+    return time.perf_counter() - started
+
+
+class Obvious(nn.Module):
+    """The mixture as the papers write it down: a moving average, two linears per expert, a weighed sum."""
+
+    def __init__(self, experts: int) -> None:
+        super().__init__()
+        self.seasonal = nn.ModuleList(nn.Linear(LOOKBACK, HORIZON) for _ in range(experts))
+        self.trend = nn.ModuleList(nn.Linear(LOOKBACK, HORIZON) for _ in range(experts))
+        width = experts * CHANNELS
+        self.router = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, width))
+        self.experts = experts
+
+    def forward(self, x_BCL: Tensor, mark_BF: Tensor) -> Tensor:
+        trend_BCL = avg_pool1d(pad(x_BCL, (12, 12), mode="replicate"), 25, 1)
+        rest_BCL = x_BCL - trend_BCL
+        weight_BCE = self.router(mark_BF).view(-1, CHANNELS, self.experts).softmax(2)
+        heads = [s(rest_BCL) + t(trend_BCL) for s, t in zip(self.seasonal, self.trend, strict=True)]
+        return (torch.stack(heads, 2) * weight_BCE[..., None]).sum(2)
+
+
+def _obvious_epoch(train: Windows, validation: Windows) -> float:
+    model = Obvious(EXPERTS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    loaders = [
+        DataLoader(
+            TensorDataset(*(torch.from_numpy(part.copy()) for part in (w.x(every), w.mark(every), w.y(every)))),
+            batch_size=BATCH,
+            shuffle=shuffle,
+        )
+        for w, shuffle in ((train, True), (validation, False))
+        for every in (slice(None),)
+    ]
+    started = time.perf_counter()
+    for x_BCL, mark_BF, y_BCH in loaders[0]:
+        optimizer.zero_grad()
+        loss = mse_loss(model(x_BCL, mark_BF), y_BCH)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+    with torch.no_grad():
+        sum(float(mse_loss(model(x_BCL, mark_BF), y_BCH)) for x_BCL, mark_BF, y_BCH in loaders[1])
+    return time.perf_counter() - started
+
+
+def _products(train: Windows) -> float:
+    """Forward and backward of two linears of all experts, for every minibatch of an epoch."""
+    x_RL = torch.randn(BATCH * CHANNELS, LOOKBACK)
+    weight_PL, grad_RP = torch.randn(EXPERTS * HORIZON, LOOKBACK), torch.randn(BATCH * CHANNELS, EXPERTS * HORIZON)
+    started = time.perf_counter()
+    for _ in range(-(-len(train) // BATCH)):
+        for _ in range(2):
+            x_RL @ weight_PL.T
+            grad_RP.T @ x_RL
+    return time.perf_counter() - started
+
+
+@torch.no_grad()
+def inference(quick: int) -> None:
+    """Milliseconds of one window, p50 and p95, and windows per second at 256."""
+    model = mole(EXPERTS).eval()
+    for batch, repeats in ((1, 2000), (256, 100)):
+        x_BCL, mark_BF, _ = inputs(batch)
+        took = []
+        for _ in range(5 if quick else repeats):
+            started = time.perf_counter()
+            model(x_BCL, mark_BF)
+            took.append(time.perf_counter() - started)
+        p50, p95 = np.percentile(took, [50, 95]) * 1e3
+        print(f"batch {batch}: p50 {p50:.3f} ms, p95 {p95:.3f} ms, {batch / p50 * 1e3:,.0f} windows/s")
+
+
+@torch.no_grad()
+def experts(quick: int) -> None:
+    """Milliseconds of 256 windows."""
+    x_BCL, mark_BF, _ = inputs(256)
+    for count in (1, 2, 4, 8, 16):
+        models = {"packed": mole(count).eval(), "one by one": Obvious(count).eval(), "one expert": mole(1).eval()}
+        times = by_turns({name: _timed(model, x_BCL, mark_BF) for name, model in models.items()}, quick or 15)
+        print(f"\n{count} experts\n")
+        _table("milliseconds", times, "packed", 1000)
+
+
+@torch.no_grad()
+def router(quick: int) -> None:
+    """Microseconds of the weights of one window whose time stamp was met before."""
+    model = mole(EXPERTS).eval()
+    _, mark_BF, stamp_B = inputs(1)
+    cache = RouterCache(model)
+    cache.weights(stamp_B, mark_BF)
+    times = by_turns(
+        {
+            "from the cache": _timed(cache.weights, stamp_B, mark_BF),
+            "by the router": _timed(model.router_weights, mark_BF),
+        },
+        quick or 500,
+    )
+    _table("microseconds", times, "from the cache", 1_000_000)
+
+
+def mole(count: int) -> Mole:
+    torch.manual_seed(0)
+    return Mole("dlinear", LOOKBACK, HORIZON, CHANNELS, experts=count, offset="last")
+
+
+def windows(rows: int) -> Windows:
+    value_CT = np.random.default_rng(0).normal(size=(CHANNELS, rows)).cumsum(1).astype(np.float32)
+    stamp_T = np.arange(rows, dtype=np.int64) * 3600
+    return Windows(value_CT / value_CT.std(), time_features(stamp_T), stamp_T, LOOKBACK, HORIZON)
+
+
+def inputs(batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x (B, C, L), mark (B, F), stamp (B,)"""
+    found = ResidentWindows(windows(LOOKBACK + HORIZON + batch), batch, CPU).take(torch.arange(batch))
+    return found.x_BCL, found.mark_BF, found.stamp_B
+
+
+def _timed(function: Callable[..., object], *given: Tensor) -> Callable[[], float]:
+    def once() -> float:
+        started = time.perf_counter()
+        function(*given)
+        return time.perf_counter() - started
+
+    return once
+
+
+def by_turns(runs: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
+    """Seconds of each, one after the other in every turn, so that a slow moment of the machine meets them all."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():  # warm
+        run()
+    for _ in range(turns):
+        for name, run in runs.items():
+            found[name].append(run())
+    return found
+
+
+def _table(unit: str, times: Mapping[str, list[float]], reference: str, factor: float) -> None:
+    print(f"| | {unit} | over {reference} |\n|---|--:|--:|")
+    for name, took in times.items():
+        ratio = statistics.median(t / r for t, r in zip(took, times[reference], strict=True))
+        print(f"| {name} | {statistics.median(took) * factor:.3g} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
