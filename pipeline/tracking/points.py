@@ -9,6 +9,8 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.tracking.lock import flatten
 
+OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that tell the curves of one file apart, and how they are named
+
 
 @dataclass(frozen=True)
 class Point:
@@ -20,8 +22,9 @@ class Point:
 def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]) -> Iterator[Point]:
     """The numbers in those of `files` (paths below `folder`) that are metrics or curves.
 
-    A final number has the name that `dvc metrics show` gives it; the column of a curve is `curve/<column>`, or
-    `curve/seed_<n>/<column>` where one file holds the curves of several seeds. Only where the stage has several metric
+    A final number has the name that `dvc metrics show` gives it; the column of a curve is `curve/<column>`. Where one
+    file holds the curves of several seeds, it is `curve/seed_<n>/<column>`, and of several horizons (rows forecast)
+    `curve/h<horizon>/seed_<n>/<column>`. Only where the stage has several metric
     files or curves (`stage_files`: all that it made) is the file's name put in front: the runs of a sweep share names,
     so that MLflow draws them in one chart. Empty cells and values that are no numbers are left out.
     """
@@ -37,8 +40,9 @@ def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]
         prefix = f"curve/{Path(path).stem}/" if several_curves else "curve/"
         with (folder / path).open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                epoch, seed = int(row.pop("epoch")), row.pop("seed", None)
-                start = prefix if seed is None else f"{prefix}seed_{seed}/"
+                epoch = int(row.pop("epoch"))
+                parts = [start + row.pop(column) for column, start in OF_A_CURVE.items() if column in row]
+                start = prefix + "".join(f"{part}/" for part in parts)
                 yield from (Point(start + name, float(value), epoch) for name, value in row.items() if value)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.tracking.points import Point, metric_points
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import open_store
 
@@ -171,6 +172,19 @@ def test_a_run_left_half_done_is_completed(project: Any, monkeypatch: pytest.Mon
     assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
     with open_store() as client:
         assert len(client.get_metric_history(evaluate.info.run_id, "cfm_vc.mse")) == 1
+
+
+def test_a_curve_is_named_by_horizon_and_seed(tmp_path: Path) -> None:
+    curve = tmp_path / "reports/curves/mole_train/dlinear.csv"
+    curve.parent.mkdir(parents=True)
+    curve.write_text("horizon,seed,epoch,train_loss\n24,0,1,2.5\n24,0,2,1.5\n24,1,1,2.25\n96,0,1,\n96,0,2,3.5\n")
+    path = str(curve.relative_to(tmp_path))
+    assert list(metric_points(tmp_path, [path], [path])) == [
+        Point("curve/h24/seed_0/train_loss", 2.5, 1),
+        Point("curve/h24/seed_0/train_loss", 1.5, 2),
+        Point("curve/h24/seed_1/train_loss", 2.25, 1),
+        Point("curve/h96/seed_0/train_loss", 3.5, 2),
+    ]
 
 
 def test_the_points_of_a_sweep_are_nested_under_a_run_of_their_own(project: Any) -> None:
