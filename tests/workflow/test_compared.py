@@ -1,4 +1,4 @@
-"""What `dvc metrics diff` and `dvc plots diff` compare: numbers and curves of every stage of the DAG of this project."""
+"""What `dvc metrics diff` and `dvc plots diff` compare: numbers and curves of every stage of this project's DAG."""
 
 from pathlib import Path
 
