@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test check format deps ui lock clean
+.PHONY: help env run test check format deps ui ttnn lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ deps: env ## bring generated files in step with the code: dvc.yaml's code deps, 
 ui: env ## browse the runs on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
 
+ttnn: ## create TTNN's environment, or take the one of TTNN_PYTHON=/path/to/python: Tenstorrent's side of ttnn_benchmark
+	@TTNN_PYTHON="$(TTNN_PYTHON)" sh envs/ttnn/setup .venv-ttnn envs/ttnn/installed.json
+
 lock: ## resolve requirements.lock anew from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and everything the pipeline made that git does not hold
-	rm -rf $(VENV) .stamps .snakemake .checkpoints mlflow.db mlartifacts data/raw data/processed models reports/evaluation reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/raw data/processed models reports/evaluation reports/report.html
