@@ -17,6 +17,7 @@ REPORTS = Path("reports")
 METRICS = REPORTS / "metrics"  # JSON, in git
 CURVES = REPORTS / "curves"  # CSV, one row per epoch, in git
 TABLES = REPORTS / "tables"  # CSV, in git
+LATENCY = REPORTS / "latency"  # JSON: times of this machine, in git; no metric, since they never repeat
 QUALITY = REPORTS / "quality"  # JSON histograms before and after filtering, in git
 EVALUATION = REPORTS / "evaluation"  # parquet behind the figures, one folder per kind
 LEAVE_ONE_OUT = REPORTS / "leave_one_out"  # on measured cells, in git, made by benchmarks/leave_one_out.py

@@ -20,6 +20,7 @@ from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report
 from pipeline.params.section import Section
 from pipeline.params.track import Track
+from pipeline.params.ttnn import Ttnn
 from pipeline.params.vae import Vae
 
 
@@ -52,6 +53,7 @@ class Params(Section):
     moe: Moe
     diffusion: Diffusion
     mole: Mole
+    ttnn: Ttnn
     report: Report
     track: Track
 
