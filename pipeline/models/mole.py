@@ -200,21 +200,3 @@ def start_from(model: Mole, weight_HL: Tensor) -> None:
     if model.mlp is not None:
         for weight in model.mlp[2].parameters():
             weight.zero_()
-
-
-@torch.no_grad()
-def without_offset(model: Mole) -> Mole:
-    """A DLinear mixture of the same forecasts that takes nothing out of a window: for programs that know no offset.
-
-    Of a window that is 1 everywhere the trend is 1 and the rest 0. So the last value, with the weight that an expert
-    leaves it, 1 − Σ trend, may be a weight of the last row of trend and of rest alike. ValueError for another backbone.
-    """
-    if not model.decomposes:
-        raise ValueError("only a decomposition has an offset that can be left out")
-    plain = Mole(**{**model.arguments, "offset": "none"})
-    plain.load_state_dict(model.state_dict())
-    if model.norm is not None:
-        left_P = 1 - model.trend.weight.sum(1)
-        plain.seasonal.weight[:, -1] += left_P
-        plain.trend.weight[:, -1] += left_P
-    return plain.to(model.trend.weight).train(model.training)

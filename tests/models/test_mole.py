@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from pipeline.models.expert_pruning import by_service, pruned
 from pipeline.models.mixture_scores import Variant, variants_of
-from pipeline.models.mole import ForecastObjective, Mole, start_from, without_offset
+from pipeline.models.mole import ForecastObjective, Mole, start_from
 from pipeline.models.mole_cost import forecast_cost
 from pipeline.models.router_cache import RouterCache
 
@@ -113,17 +113,6 @@ def test_a_norm_makes_a_forecast_follow_the_level_and_a_decomposition_alone_does
         model = mole(backbone)
         moved = model(x + 100, mark) - model(x, mark)
         assert torch.allclose(moved, torch.full_like(moved, 100.0), atol=1e-3) == (backbone != "dlinear")
-
-
-def test_an_offset_can_be_a_weight_of_the_last_row():
-    model = mole("offset").eval()
-    x, mark = windows()
-    plain = without_offset(model)
-    assert plain.norm is None
-    torch.testing.assert_close(plain(x, mark), model(x, mark))
-    torch.testing.assert_close(without_offset(plain)(x, mark), model(x, mark))
-    with pytest.raises(ValueError, match="decomposition"):
-        without_offset(mole("rlinear"))
 
 
 def test_router_weights_sum_to_1_in_each_channel_and_depend_on_the_time_alone():
