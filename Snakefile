@@ -3,7 +3,7 @@ import sys
 
 from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
-from workflow.dag import DagError, read_stages, read_status, stages_after
+from workflow.dag import DagError, priorities, read_stages, read_status
 from workflow.stamps import reconcile, show_failures, stamp_path
 
 try:
@@ -17,7 +17,7 @@ except (DagError, ExpectedError) as error:
     sys.exit(2)
 
 
-after = stages_after(stages)
+priority_of = priorities(stages)
 
 
 rule all:
@@ -34,7 +34,7 @@ for stage in stages:
             [stamp_path(address) for address in stage.upstream],
         output:
             stamp_path(stage.address),
-        priority: after[stage.address]
+        priority: priority_of[stage.address]
         threads: stage.threads
         resources:
             mem_mb=stage.mem_mb,

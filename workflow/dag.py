@@ -4,6 +4,7 @@ The working directory is the project's root: DVC's addresses are relative to it.
 Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,13 +83,22 @@ def _command(command: str | list[str] | None) -> str:
     return "\n".join(command) if isinstance(command, list) else command or ""
 
 
-def stages_after(stages: list[Stage]) -> dict[str, int]:
-    """By address, how many stages the longest chain after each has: what to start first, where not all can be."""
-    after = {stage.address: 0 for stage in stages}
+def priorities(stages: list[Stage]) -> dict[str, int]:
+    """By address, how early to start a stage where not all can be: above another whose number is lower.
+
+    What the longest chain of stages waits for comes first. Among equals, a stage comes before one that shares its name
+    with others (`moe_sweep@top_1`): of many alike, the last ones fill a gap better than a single long one would.
+    """
+    after = {stage.address: 0 for stage in stages}  # stages in the longest chain after each
     for stage in reversed(stages):  # each comes after the stages it depends on
         for address in stage.upstream:
             after[address] = max(after[address], after[stage.address] + 1)
-    return after
+    alike = Counter(_name(stage.address) for stage in stages)
+    return {address: len(stages) * (count + 1) - alike[_name(address)] for address, count in after.items()}
+
+
+def _name(address: str) -> str:
+    return address.partition("@")[0]
 
 
 def read_status() -> dict[str, list[Any]]:

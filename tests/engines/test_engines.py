@@ -55,6 +55,15 @@ def test_independent_stages_overlap_in_time(project: Project) -> None:
     assert when["right", "start"] < when["left", "end"]
 
 
+def test_what_others_wait_for_starts_before_what_none_waits_for(project: Project) -> None:
+    done = project.call("snakemake", "--cores", "1")
+    assert done.returncode == 0, done.stderr
+    started = [event["stage"] for event in project.events() if event["event"] == "start"]
+    assert started[0] == "first"
+    assert set(started[1:3]) == {"left", "right"}
+    assert set(started[3:]) == {"last", "lonely"}
+
+
 @pytest.mark.parametrize("again", ["dvc", "snakemake"])
 def test_a_failing_stage_stops_its_dependants_only(project: Project, again: str) -> None:
     project.set(left=-1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import dvc
 import pytest
 
-from workflow.dag import DagError, Stage, current_hashes, read_stages, read_status, stages_after
+from workflow.dag import DagError, Stage, current_hashes, priorities, read_stages, read_status
 from workflow.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
@@ -79,15 +79,32 @@ def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
         read_stages()
 
 
-def test_what_the_longest_chain_waits_for_comes_first() -> None:
+def test_what_the_longest_chain_waits_for_comes_first_and_the_points_of_a_sweep_last_among_equals() -> None:
     def stage(address: str, *upstream: str) -> Stage:
         return Stage(address, "", (), (), {}, (), 1, 1, 0, upstream)
 
     stages = [
         stage("load"),
-        stage("sweep"),
+        stage("sweep@a"),
+        stage("sweep@b"),
+        stage("sweep@c"),
+        stage("alone"),
         stage("fit", "load"),
-        stage("judge", "fit"),
-        stage("report", "judge", "sweep"),
+        stage("judge@x", "fit"),
+        stage("judge@y", "sweep@a", "sweep@b", "sweep@c", "alone"),
+        stage("report", "judge@x", "judge@y"),
     ]
-    assert stages_after(stages) == {"load": 3, "sweep": 1, "fit": 2, "judge": 1, "report": 0}
+    found = priorities(stages)
+    in_turn: dict[int, set[str]] = {}
+    for address, priority in found.items():
+        in_turn.setdefault(priority, set()).add(address)
+    assert [in_turn[priority] for priority in sorted(in_turn, reverse=True)] == [
+        {"load"},
+        {"alone", "fit"},
+        {"sweep@a", "sweep@b", "sweep@c"},
+        {"judge@x", "judge@y"},
+        {"report"},
+    ]
+    many = [stage("first"), *(stage(f"point@{n}", "first") for n in range(50)), stage("last", "point@0")]
+    found = priorities(many)
+    assert found["first"] > found["point@0"] > found["last"]  # however many points there are
