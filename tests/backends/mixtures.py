@@ -1,0 +1,25 @@
+"""Mixtures for tests: every weight random, so that none is of no consequence."""
+
+import torch
+
+from pipeline.data.time_features import FEATURES
+from pipeline.models.mole import Mole
+
+KINDS = [("dlinear", "none"), ("dlinear", "last"), ("rlinear", "none")]
+
+
+def mixture(backbone: str, offset: str = "none", experts: int = 4, top_k: int | None = None, **sizes: int) -> Mole:
+    torch.manual_seed(0)
+    shapes = {"lookback": 40, "horizon": 12, "channels": 3, "kernel": 5} | sizes
+    model = Mole(backbone, experts=experts, top_k=top_k, offset=offset, **shapes).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(torch.rand_like(weight) + 0.5 if name == "norm.scale_C" else torch.randn_like(weight) / 3)
+    return model
+
+
+def windows(model: Mole, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows away from 0, and time features."""
+    torch.manual_seed(1)
+    x_BCL = torch.randn(count, model.channels, model.lookback).cumsum(2) + 3
+    return x_BCL, torch.rand(count, len(FEATURES)) - 0.5
