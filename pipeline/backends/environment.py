@@ -26,6 +26,7 @@ INSTALLED = Path("envs/ttnn/installed.json")  # written by `make ttnn`, and not 
 CLUSTER = Path("envs/ttnn/cluster.yaml")  # of a card to imagine, which host tensors in bfloat8_b ask for
 DRIVER = Path("/dev/tenstorrent")  # where the kernel's driver shows cards
 SIMULATOR = "TT_METAL_SIMULATOR"  # names Tenstorrent's simulator, which takes the place of a card
+IMAGINED = "TT_METAL_MOCK_CLUSTER_DESC_PATH"  # names the description of a card to imagine
 
 AGAIN = "make it again with: make ttnn"
 
@@ -76,7 +77,7 @@ def installed_python() -> Path | None:
 
 def no_device() -> str | None:
     """Why there is no device to try, if so."""
-    if SIMULATOR in os.environ or DRIVER.exists():
+    if os.environ.get(SIMULATOR) or DRIVER.exists():
         return None
     return f"there is no Tenstorrent card ({DRIVER} does not exist) and {SIMULATOR} names no simulator"
 
@@ -134,7 +135,8 @@ def _environment(job: Job, mode: str) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "OMP_NUM_THREADS": str(job.threads),
     }
+    variables.pop(IMAGINED, None)
     if mode == "golden":
         variables.pop(SIMULATOR, None)
-        variables["TT_METAL_MOCK_CLUSTER_DESC_PATH"] = str(CLUSTER.absolute())
+        variables[IMAGINED] = str(CLUSTER.absolute())
     return variables

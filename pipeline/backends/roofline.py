@@ -79,11 +79,13 @@ def estimate(card: Card, plan: Plan, constants: Mapping[str, torch.Tensor], data
 def rooflines(
     points: Mapping[str, tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]],
     batch_sizes: Sequence[int],
+    shown: Sequence[int],
     data_types: Sequence[str],
 ) -> dict[str, Any]:
     """Estimates of these points (constructor's arguments and constants, by name) by card, and the goals they meet.
 
-    Both are nested by point, card and data type; the figures used stand beside them, for a reader to check.
+    Both are nested by point, card and data type. Estimates are told of the batch sizes in `shown` only, goals sought at
+    all of them; the figures used stand beside them, for a reader to check.
     """
     estimates: dict[str, Any] = {}
     goals: dict[str, Any] = {goal: {} for goal in GOALS}
@@ -93,8 +95,8 @@ def rooflines(
             goals[goal][name] = {card: {} for card in CARDS}
         for card, figures in CARDS.items():
             for data_type in data_types:
-                found = {str(n): estimate(figures, plan_of(arguments, n), constants, data_type) for n in batch_sizes}
-                estimates[name][card][data_type] = {batch: value._asdict() for batch, value in found.items()}
+                found = {n: estimate(figures, plan_of(arguments, n), constants, data_type) for n in batch_sizes}
+                estimates[name][card][data_type] = {str(n): found[n]._asdict() for n in shown}
                 rates = [(value.sequences_per_second, value.latency_ms) for value in found.values()]
                 for goal, needed in GOALS.items():
                     goals[goal][name][card][data_type] = meets(rates, *needed)

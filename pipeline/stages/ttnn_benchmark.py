@@ -101,6 +101,7 @@ def run(settings: Ttnn) -> None:
     estimates = rooflines(
         {name: (own.arguments, job.constants[own.name]) for name, (own, *_) in cases.items()},
         settings.batch_sizes,
+        sorted({settings.batch_sizes[0], settings.batch_sizes[-1]}),
         settings.data_types,
     )
     metrics = {**shapes, "windows": len(windows.x_NCL), "points": points, "roofline": estimates}

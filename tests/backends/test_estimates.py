@@ -72,7 +72,7 @@ def test_more_experts_need_more_and_all_operations_are_counted() -> None:
 def test_rooflines_are_labelled_and_name_their_sources() -> None:
     model = mixture("dlinear")
     constants = constants_of(model.arguments, model.state_dict())
-    found = rooflines({"one": (model.arguments, constants)}, [1, 256], ["bfloat16", "bfloat8_b"])
+    found = rooflines({"one": (model.arguments, constants)}, [1, 64, 256], [1, 256], ["bfloat16", "bfloat8_b"])
     assert "not a measurement" in found["label"]
     assert all("docs.tenstorrent.com" in card["source"] for card in found["cards"].values())
     assert found["goals"]["800 sequences/s under 15 ms"]["one"]["n150"]["bfloat8_b"] is True

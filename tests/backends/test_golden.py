@@ -1,18 +1,17 @@
 """Programs through TTNN's golden functions, in TTNN's environment, which this makes where it can: once, in minutes."""
 
-import fcntl
-import hashlib
 import json
 import os
-import platform
+import re
+import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from pipeline.backends import environment
 from pipeline.backends.agreement import TARGETS, correlation
@@ -20,28 +19,13 @@ from pipeline.backends.constants import constants_of, plan_of
 from pipeline.backends.environment import Job, do
 from pipeline.errors import ExpectedError
 from tests.backends.mixtures import KINDS, mixture, windows
+from tests.backends.ttnn_environment import SETUP, ttnn_python
+
+__all__ = ["ttnn_python"]  # a fixture
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-SETUP = ["sh", str(ROOT / "envs" / "ttnn" / "setup")]
-
-
-@pytest.fixture(scope="session")
-def ttnn_python() -> Path:
-    """The Python of `.venv-ttnn`, made by one process at a time; what `make ttnn` records is left as it is."""
-    libc, version = platform.libc_ver()
-    if platform.machine() != "x86_64" or libc != "glibc" or tuple(map(int, version.split("."))) < (2, 34):
-        pytest.skip("ttnn is published for Linux on x86-64 with glibc 2.34 or newer")
-    name = f"celldag-ttnn-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        variables = os.environ | {"TTNN_PYTHON": ""}
-        made = subprocess.run([*SETUP, ".venv-ttnn"], env=variables, capture_output=True, text=True, check=False)
-    if made.returncode == 2 and "neither is on the PATH" in made.stderr:
-        pytest.skip(made.stderr.strip())
-    assert made.returncode == 0, made.stderr
-    return ROOT / ".venv-ttnn" / "bin" / "python"
 
 
 @pytest.fixture
@@ -127,6 +111,20 @@ def test_an_environment_of_ones_own_is_recorded(ttnn_python, tmp_path) -> None:
     assert found["python"] == str(ttnn_python)
     assert found["ttnn"] == "0.81.1"
     assert not (tmp_path / "none").exists()
+
+
+def test_the_lines_of_the_readme_take_an_environment_of_ones_own(ttnn_python, tmp_path) -> None:
+    block = re.search(r"<!-- ttnn -->\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    make, repro = block[1].splitlines()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    ignored = shutil.ignore_patterns("installed.json")
+    shutil.copytree(ROOT / "envs" / "ttnn", tmp_path / "envs" / "ttnn", ignore=ignored)
+    command = shlex.split(make.replace("/path/to/python", str(ttnn_python)))
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert json.loads((tmp_path / environment.INSTALLED).read_text())["python"] == str(ttnn_python)
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert str(environment.INSTALLED.parent) in stages[repro.removeprefix("dvc repro ")]["deps"]
 
 
 @pytest.mark.parametrize(

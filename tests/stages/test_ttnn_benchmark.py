@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ from pipeline.models.mole import Mole
 from pipeline.params.ttnn import Ttnn
 from pipeline.stages import ttnn_benchmark
 from pipeline.training.weights import save_model
+from tests.backends.ttnn_environment import ttnn_python
+
+__all__ = ["ttnn_python"]  # a fixture
 
 pytestmark = pytest.mark.slow
 
@@ -262,6 +266,18 @@ def test_what_the_environment_answers_fills_in(project, monkeypatch) -> None:
     assert {(row["p50_ms"], row["p95_ms"]) for row in device} == {(2.0, 3.0)}
     assert latency["cost_of_experts"]["mole_dlinear"]["ttnn_device_bfloat8_b"]["experts"] == {"1": 1, "2": 1, "3": 1}
     assert latency["goals"]["mole_dlinear"]["ttnn_device_bfloat16"]["800 sequences/s under 15 ms"] is True
+
+
+def test_golden_columns_fill_in_where_the_environment_is(ttnn_python, project) -> None:
+    Path("envs/ttnn").mkdir(parents=True)
+    shutil.copy(ROOT / environment.CLUSTER, environment.CLUSTER)
+    write_json(environment.INSTALLED, {"python": str(ttnn_python)})
+    ttnn_benchmark.run(settings())
+    for point in read_json(METRICS)["points"].values():
+        for found in point["golden"].values():
+            assert found["met"]
+            assert abs(found["mse_change"]) < 0.05 * point["mse"]
+    assert read_json(LATENCY)["machine"]["ttnn"] == "0.81.1"
 
 
 def test_a_device_that_does_not_open_is_not_measured(project, monkeypatch) -> None:
