@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from pipeline.plots.fields import draw_fields
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
@@ -67,12 +67,7 @@ def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
-        colours = LinearSegmentedColormap.from_list("share", [theme.surface, theme.truth])
-        mesh = axes.pcolormesh(
-            share_EK, cmap=colours, vmin=0, vmax=highest, edgecolors=theme.rule, linewidth=0.5 * named
-        )
-        mesh.set_rasterized(share_EK.size > 1000)
-        axes.set_ylim(experts, 0)
+        draw_fields(axes, theme, share_EK / highest, 0.5 * named)
         if share_EK.size <= _MOST_WRITTEN:
             for (expert, label), share in np.ndenumerate(share_EK):
                 ink = theme.surface if share > 0.55 * highest else theme.ink

@@ -3,14 +3,16 @@
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from pipeline.plots.compact import compacted, data_uri, recoloured
 
 # What the reader's system calls its own font, by name: `system-ui` is a poor choice on many Linux machines.
 FONT_STACK = "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
@@ -33,6 +35,7 @@ class Theme:
     truth: str  # what was measured
     baseline: str  # baselines, and control cells
     categories: tuple[str, ...]
+    further: tuple[str, ...]  # categories beyond these: hues still unlike them, and unlike grey
 
 
 # Okabe and Ito's palette (https://jfly.uni-koeln.de/color/) with indigo and olive in place of black and yellow, which
@@ -46,6 +49,7 @@ LIGHT = Theme(
     truth="#0069a6",
     baseline="#878e96",
     categories=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#332288", "#8c8800"),
+    further=("#882255", "#7a4a21", "#a8c64a", "#f2928c"),
 )
 DARK = Theme(
     surface="#15181b",
@@ -56,7 +60,24 @@ DARK = Theme(
     truth="#62b8f2",
     baseline="#838c95",
     categories=("#4aa8e0", "#f0b429", "#2fc79a", "#e29cc4", "#9ad6f7", "#ff8a4c", "#a99cf2", "#cfcb4a"),
+    further=("#d9709c", "#c08a5a", "#d3e59a", "#ffc2bd"),
 )
+
+
+# Scales of colours, from little to much. They have few steps, so that each has its counterpart in the other scheme.
+SCALES = {"amount": ("rule", "truth", "ink"), "share": ("surface", "truth")}
+STEPS = 33
+
+
+def scale_of(theme: Theme, name: str) -> ListedColormap:
+    """A scale in a scheme's colours."""
+    return ListedColormap(_steps(theme, name))
+
+
+def _steps(theme: Theme, name: str) -> list[str]:
+    ends = [getattr(theme, colour) for colour in SCALES[name]]
+    whole = LinearSegmentedColormap.from_list(name, ends, N=STEPS)
+    return [to_hex(whole(step)) for step in range(STEPS)]
 
 
 @dataclass(frozen=True)
@@ -71,11 +92,11 @@ class Picture:
 
     @property
     def light_uri(self) -> str:
-        return _data_uri(self.light)
+        return data_uri(self.light.decode("utf-8"))
 
     @property
     def dark_uri(self) -> str:
-        return _data_uri(self.dark)
+        return data_uri(self.dark.decode("utf-8"))
 
 
 def picture(
@@ -83,11 +104,13 @@ def picture(
 ) -> Picture:
     """Draw one panel for both schemes.
 
-    `draw(axes, theme)` is called once per scheme and must draw the same both times. `width` and `height` are in CSS
-    pixels, and so are all font sizes and line widths (a point is drawn as a pixel).
+    `draw(axes, theme)` may differ between themes in nothing but their colours: it is called for the light one, whose
+    colours are then exchanged, and once more for the dark one only where something was rasterised. `width` and
+    `height` are in CSS pixels, and so are all font sizes and line widths (a point is drawn as a pixel).
     """
-    light, dark = (_render(draw, theme, width, height) for theme in (LIGHT, DARK))
-    return Picture(light, dark, alt, width, height)
+    light = render(draw, LIGHT, width, height)
+    dark = render(draw, DARK, width, height) if "<image" in light else recoloured(light, _IN_THE_DARK)
+    return Picture(light.encode("utf-8"), dark.encode("utf-8"), alt, width, height)
 
 
 def halo(text: Text) -> Text:
@@ -117,14 +140,20 @@ def shortened(name: str, length: int = 22) -> str:
     return printable if len(printable) <= length else printable[: length - 1] + "…"
 
 
-def _render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> bytes:
+def render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> str:
+    """One panel for one scheme."""
     with mpl.rc_context(_settings(theme)):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         draw(figure.add_subplot(), theme)
+        # savefig would lay it out twice more, which takes longer than drawing it.
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        figure.set_layout_engine("none")
         stream = io.BytesIO()
         # dpi is that of the rasterised parts (dense scatters): 2 dots per CSS pixel.
         figure.savefig(stream, format="svg", dpi=144, transparent=True, metadata={"Date": None, "Creator": None})
-    return _finished(stream.getvalue().decode("utf-8"), theme).encode("utf-8")
+    return compacted(_finished(stream.getvalue().decode("utf-8"), theme), FONT_STACK)
 
 
 def _settings(theme: Theme) -> Any:
@@ -168,14 +197,21 @@ def _settings(theme: Theme) -> Any:
 
 
 def _finished(svg: str, theme: Theme) -> str:
-    """The SVG with the reader's system font and with halos, which matplotlib itself would draw as outlines."""
-    svg = re.sub(r"'DejaVu Sans'(?:, (?:'[^']*'|[\w-]+))*", FONT_STACK.replace("\\", r"\\"), svg)
+    """The SVG in CSS pixels and with halos, which matplotlib itself would draw as outlines."""
     svg = svg[svg.index("<svg") :].replace('pt"', '"', 2)  # one drawn point is one CSS pixel
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     rule = f'g[id="halo"] text {{ paint-order: stroke; stroke: {theme.surface}; stroke-width: 3px }}'
     return svg.replace("<defs>", f'<style type="text/css">{rule}</style>\n <defs>', 1)
 
 
-def _data_uri(svg: bytes) -> str:
-    # Not base64: what is rasterised is base64 already, and twice is a third more. No spaces, which end a srcset's URL.
-    return "data:image/svg+xml," + quote(svg.replace(b"\n", b" "), safe="/:;,=+()!*@?'")
+def _exchanged() -> dict[str, str]:
+    """Every colour of the light scheme, also those of the scales, with its counterpart in the dark one."""
+    pairs = [pair for scale in SCALES for pair in zip(_steps(LIGHT, scale), _steps(DARK, scale), strict=True)]
+    light, dark = asdict(LIGHT), asdict(DARK)
+    for name in light:
+        many = isinstance(light[name], tuple)
+        pairs += zip(light[name], dark[name], strict=True) if many else [(light[name], dark[name])]
+    return dict(pairs)
+
+
+_IN_THE_DARK = _exchanged()

@@ -10,20 +10,16 @@ from typing import Self
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats, dense, listed
-from pipeline.plots.theme import DARK, PANEL_WIDTH, Picture, Theme, halo, legend_above, picture, shortened
+from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, legend_above, picture, scale_of, shortened
 
 MOST_COLOURS = 12
 OTHER = "other"
 
-# Beyond the eight of the theme: hues still unlike those, and unlike the grey of "other".
-_MORE_LIGHT = ("#882255", "#7a4a21", "#a8c64a", "#f2928c")
-_MORE_DARK = ("#d9709c", "#c08a5a", "#d3e59a", "#ffc2bd")
 _MARGIN = 0.03  # of the longer side, around the cells
 _HIGHEST = 460  # CSS pixels of the tissue itself
 
@@ -81,7 +77,7 @@ def draw_tissue(
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
-        colours = dict(zip(names, _palette(theme), strict=False)) | {OTHER: theme.baseline}
+        colours = dict(zip(names, theme.categories + theme.further, strict=False)) | {OTHER: theme.baseline}
         _cells(axes, place_NS, [colours[name] for name in colour_of], frame, PANEL_WIDTH)
         for name in [*names, *([OTHER] if entries > len(names) else [])]:
             axes.scatter([], [], s=36, color=colours[name], label=shortened(name, 16))
@@ -115,7 +111,7 @@ def draw_expression(
     def draw(axes: Axes, theme: Theme) -> None:
         figure = _figure(axes)
         axes.remove()
-        colours = LinearSegmentedColormap.from_list("expression", [theme.rule, theme.truth, theme.ink])
+        colours = scale_of(theme, "amount")
         both = figure.subplots(2, 1)
         for panel, value_N, words in zip(both, (true_N, predicted_N), ("measured", f"predicted, {note}"), strict=True):
             # The strongest last: they are few, and would be hidden.
@@ -145,10 +141,6 @@ def _columns(names: Sequence[str]) -> int:
         if sum(34 + 6.6 * int(part.max()) for part in parts if len(part)) <= PANEL_WIDTH:
             return columns
     return 2
-
-
-def _palette(theme: Theme) -> tuple[str, ...]:
-    return theme.categories + (_MORE_DARK if theme is DARK else _MORE_LIGHT)
 
 
 def _cells(
