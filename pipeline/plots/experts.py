@@ -18,9 +18,9 @@ _MOST_DOTTED = 16  # experts; of more, dots would hide each other
 _MOST_WRITTEN = 84  # fields with a number
 
 
-def draw_usage(title: str, share_RE: Floats) -> Picture:
-    """A bar per expert, from the most to the least used of each seed: mean share of the tokens, standard deviation,
-    and a dot per seed. R: seeds, E: experts."""
+def draw_usage(title: str, share_RE: Floats, what: str = "share of the tokens") -> Picture:
+    """A bar per expert, from the most to the least used of each seed: mean of `what`, standard deviation, and a dot per
+    seed. R: seeds, E: experts."""
     ranked_RE = -np.sort(-share_RE, axis=1)
     mean_E = ranked_RE.mean(0)
     seeds, experts = ranked_RE.shape
@@ -39,7 +39,7 @@ def draw_usage(title: str, share_RE: Floats) -> Picture:
         axes.set_ylim(0, 1.12 * highest)
         _levels(axes, theme, experts)
         axes.set_xlabel("experts, from the most to the least used")
-        axes.set_ylabel("share of the tokens")
+        axes.set_ylabel(what)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if experts <= _MOST_DOTTED:
@@ -48,7 +48,7 @@ def draw_usage(title: str, share_RE: Floats) -> Picture:
             axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 
     alt = (
-        f"{title}: share of the tokens of {experts} experts, from the most used with {mean_E[0]:.0%} to the least used "
+        f"{title}: {what} of {experts} experts, from the most used with {mean_E[0]:.0%} to the least used "
         f"with {mean_E[-1]:.1%}; a fair share is {1 / experts:.1%}."
     )
     return picture(draw, alt)

@@ -17,7 +17,7 @@ from pipeline.plots.labels import place_labels
 from pipeline.plots.quality import draw_histogram
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import DARK, LIGHT, picture, shortened
-from tests.plots import mixture_figures, tissue_figures
+from tests.plots import forecast_figures, mixture_figures, tissue_figures
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.normal(size=(300, 2))
@@ -58,6 +58,7 @@ FIGURES = {
     ),
     **mixture_figures.FIGURES,
     **tissue_figures.FIGURES,
+    **forecast_figures.FIGURES,
 }
 
 

@@ -1,0 +1,36 @@
+"""Figures of forecasts: what leaves the frame is said to, and every expert and size has its place."""
+
+import numpy as np
+
+from pipeline.plots.latency import Timing, draw_timings
+from pipeline.plots.specialisation import draw_weights
+from tests.plots.forecast_figures import FIGURES
+from tests.plots.test_figures import texts
+
+
+def test_an_error_far_above_the_models_is_cut_off_and_said_to_be():
+    drawn = FIGURES["errors_by_step"]()
+    assert "last value, in part above" in texts(drawn.light)
+    assert "least squares" in texts(drawn.light)
+    assert "last value from 1 to 24" in drawn.alt
+
+
+def test_single_experts_share_one_entry_of_the_legend():
+    drawn = FIGURES["forecast"]()
+    assert texts(drawn.light).count("single experts") == 1
+    assert "its 4 experts" in drawn.alt
+
+
+def test_few_fields_have_numbers_and_all_experts_have_theirs():
+    weekdays = draw_weights("By weekday", "weekday", np.full((4, 7), 0.25), list("MTWTFSS"))
+    assert texts(weekdays.light).count("25") == 28
+    hours = FIGURES["weights"]()
+    assert not any(text == "25" for text in texts(hours.light))
+    assert {"1", "2", "3", "4", "0", "21"} <= set(texts(hours.light))
+    assert "nan" not in draw_weights("", "", np.zeros((1, 1)), ["0"]).light.decode()
+
+
+def test_batch_sizes_stand_below_the_axis():
+    one = draw_timings("", "ms", [Timing("a", 0, True, [1], [2.0])], limit=1.0)
+    assert "1" in texts(one.light)
+    assert {"1", "8", "64"} <= set(texts(FIGURES["timings"]().light))
