@@ -1,4 +1,4 @@
-"""The chapter with all scores: means, and each held-out group with its intervals."""
+"""The chapter with all scores: the ranking, means, and each held-out group with its intervals."""
 
 from collections.abc import Sequence
 
@@ -6,24 +6,34 @@ from pipeline import paths
 from pipeline.metrics.ranking import best
 from pipeline.plots.forest import ForestRow, draw_forest
 from pipeline.plots.theme import Picture
+from pipeline.report.inputs import PerturbationResults
 from pipeline.report.names import Method, Metric
-from pipeline.report.page import Block, Cell, Figures, Heading, Section, Table
+from pipeline.report.page import Block, Cell, Figures, Heading, Notes, Section, Table
+from pipeline.report.perturbation_verdict import answer_of, lead
+from pipeline.report.ranking import rankings
 from pipeline.report.scoreboard import Estimate, Group, Scoreboard, group_name
 from pipeline.report.scores import Score, decimals_for, shown
 from pipeline.report.selection import MOST, Selection, select
 
+ANCHOR = "scores"
 _FILE = paths.TABLES / "perturbation.csv"
 
 
-def against_baselines(board: Scoreboard) -> Section:
-    """The table of means, the forest plots, and the table of every held-out group."""
+def against_baselines(results: PerturbationResults) -> Section:
+    """The verdict, the ranking, the table of means, the forest plots, and the table of every held-out group."""
+    board = results.board
     selection = select(board)
     metrics = _pictured(board)
-    lead = (
-        "Each method predicted the same held-out groups, cell types under a perturbation they were never shown with, "
-        "and was scored by the same code."
+    caption = (
+        "Methods in order of their means (large dots) over the held-out groups (small dots), cell types under a "
+        "perturbation that they were never shown with. Blue: the split-half ceiling, how well one half of the truth "
+        "predicts the other, and its range over the groups. Hollow: controls; the truth has to win, and what knows "
+        "nothing has to lose."
     )
+    notes = results.dataset["notes"]
     blocks: list[Block] = [
+        *([Notes(notes)] if notes else []),
+        rankings(board, caption),
         _means(board),
         Heading("Held-out groups, with their uncertainty"),
         Figures(
@@ -34,7 +44,7 @@ def against_baselines(board: Scoreboard) -> Section:
         _groups(board, metrics),
         *(_full(board, group) for group in selection.titles),
     ]
-    return Section("The model against the baselines", "scores", lead, blocks)
+    return Section("The model against the baselines", ANCHOR, lead(results), blocks, answer_of(results))
 
 
 def winners(scores: dict[Method, Score], metric: Metric) -> set[str]:

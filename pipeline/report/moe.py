@@ -49,7 +49,7 @@ def mixture(moe: Moe) -> Section:
         Heading("What the words mean"),
         Facts(DEFINITIONS),
     ]
-    return Section("Mixture of experts", ANCHOR, verdict(moe), blocks, answer(moe))
+    return Section("Sparse experts against a dense network", ANCHOR, verdict(moe), blocks, answer(moe))
 
 
 def role_of(moe: Moe, point: str) -> str:

@@ -21,32 +21,6 @@ def could_show(moe: Moe) -> str:
     return f"{counted(moe.pictures, 'test picture')} and {counted(moe.seeds, 'seed')}"
 
 
-def in_short(moe: Moe) -> str:
-    """One sentence for the first screen."""
-    before, after = _standings(moe)
-    words = {"better": "better calibrated than", "worse": "worse calibrated than"}
-    who, twin = f"the sparse classifier that validation chose ({quoted(moe.chosen)})", "its dense twin"
-    unclear = f"no difference in calibration that {could_show(moe)} could show"
-    if before == after == "unclear":
-        calibration = f"between {who} and {twin} there is {unclear}, before or after temperature scaling"
-    elif before == after:
-        calibration = f"{who} is {words[before]} {twin}, before and after temperature scaling"
-    elif before == "unclear":
-        calibration = f"between {who} and {twin} there is {unclear}; after temperature scaling it is {after} calibrated"
-    elif after == "unclear":
-        calibration = f"{who} is {words[before]} {twin}; after temperature scaling there is {unclear}"
-    else:
-        calibration = f"{who} is {words[before]} {twin}, but {after} after temperature scaling"
-    accuracy = moe.differences[moe.chosen, RAW, ACCURACY.name]
-    said = {
-        "better": "It is more accurate",
-        "worse": "It is less accurate",
-        "unclear": "Accuracy is level within noise",
-    }
-    numbers = _short_numbers(moe)
-    return f"Mixture of experts: {calibration} ({numbers}). {said[standing(ACCURACY, accuracy)]} ({_points(accuracy)})."
-
-
 def answer(moe: Moe) -> str:
     """Better calibrated? In a few words."""
     before, after = _standings(moe)
@@ -130,16 +104,3 @@ def _standings(moe: Moe) -> tuple[Standing, Standing]:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _short_numbers(moe: Moe) -> str:
-    parts = []
-    for kind in (RAW, SCALED):
-        means = [moe.spread(point, ECE.name, kind).mean for point in (moe.chosen, moe.twin)]
-        sparse, dense = (shown(mean, 3) for mean in means)
-        parts.append(f"{sparse} against {dense}")
-    return f"ECE {parts[0]}, scaled {parts[1]}"
-
-
-def _points(accuracy: Difference) -> str:
-    return f"{signed(100 * accuracy.value, 1)} percentage points"

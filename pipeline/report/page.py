@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,7 +28,7 @@ class Figures:
 class Cell:
     """One cell of a table. `tint` (0 to 1) colours its background; `remark` stands below its text, smaller.
 
-    `quiet` sets apart what does not compete.
+    `quiet` sets apart what does not compete; `words`: a remark of words, which may take several lines.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Cell:
     quiet: bool = False
     tint: float | None = None
     remark: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,20 @@ class Drawing:
     kind: str = "drawing"
 
 
-Block = Figures | Table | Facts | Heading | Drawing
+@dataclass(frozen=True)
+class Notes:
+    """What has to be known to read the rest rightly."""
+
+    notes: Sequence[str]
+    kind: str = "notes"
+
+
+Block = Figures | Table | Facts | Heading | Drawing | Notes
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the report. A new system adds a module with a function from its data to one of these."""
+    """A chapter of the report."""
 
     title: str
     anchor: str
@@ -93,36 +103,64 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Pointer:
-    """A sentence on the first screen about another chapter, with a link to it."""
+class Part:
+    """The chapters of one system. A new system adds its modules, one of these and one `System`."""
 
-    text: str
-    anchor: str
-    link: str
+    title: str
+    sections: Sequence[Section]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A decisive number beside what it has to beat: "Pearson top 100 ↑", "0.776", "0.734 additive shift", "ahead"."""
+
+    label: str
+    ours: str
+    rival: str
+    standing: str  # ahead, level or behind, or what else is said of the difference
+
+
+@dataclass(frozen=True)
+class System:
+    """What the first screen says of one system; every system gives one, and all look alike there."""
+
+    name: str
+    question: str
+    answer: str  # did it work, in a few words
+    standing: Literal["ahead", "level", "behind"]  # how the answer is marked
+    model: str  # what the first numbers are of
+    rival: str  # and the second ones
+    numbers: Sequence[Number]
+    simulated: bool
+    elsewhere: str  # what other data say, or ""
+    anchor: str  # its first chapter
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The first screen: which data is simulated, whether it worked, and one figure that shows it."""
+    """The first screen: which data is simulated, and for every system whether it worked."""
 
-    simulated: bool
-    data: str
-    answer: str
-    verdict: str
-    detail: str
-    figures: Figures
-    notes: Sequence[str] = ()
-    pointers: Sequence[Pointer] = ()
+    systems: Sequence[System]
+
+    @property
+    def simulated(self) -> str:
+        """Which systems ran on simulated data, and which on measured data."""
+        made, real = ([system.name for system in self.systems if system.simulated == is_so] for is_so in (True, False))
+        parts = [
+            f"Simulated data: {', '.join(made)}." if made else "",
+            f"Measured data: {', '.join(real)}." if real else "",
+        ]
+        return " ".join(part for part in parts if part)
 
 
-def render(title: str, headline: Headline, sections: Sequence[Section]) -> str:
+def render(title: str, headline: Headline, parts: Sequence[Part]) -> str:
     """The report as HTML. Every text is escaped, wherever it comes from."""
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
     template = environment.get_template("template.html.j2")
-    return template.render(title=title, headline=headline, sections=sections, style=style, light=LIGHT, dark=DARK)
+    return template.render(title=title, headline=headline, parts=parts, style=style, light=LIGHT, dark=DARK)
 
 
 def inline_svg(svg: str) -> Markup:

@@ -30,6 +30,7 @@ def stage(name: str) -> Maker:
 _LABELS = (
     *("cell_type", "perturbation", "method", "role", "metric", "variant", "point", "kind"),
     *("mode", "section"),
+    *("backbone", "twin", "channel", "series", "way", "by"),
 )
 
 

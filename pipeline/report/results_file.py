@@ -2,35 +2,96 @@
 
 from collections.abc import Sequence
 
+from pipeline.report.forecasting_inputs import Forecasting
+from pipeline.report.forecasting_tables import main_table as forecast_table
+from pipeline.report.forecasting_verdict import answer_of as forecast_answer
+from pipeline.report.forecasting_verdict import sentences
+from pipeline.report.forecasting_verdict import verdict as forecast_verdict
+from pipeline.report.inputs import PerturbationResults
 from pipeline.report.moe_inputs import Moe
 from pipeline.report.moe_tables import differences_table, main_table
 from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.page import Cell, Headline, Table
+from pipeline.report.perturbation_verdict import answer_of as answer_of_perturbation
+from pipeline.report.perturbation_verdict import lead as lead_of_perturbation
 from pipeline.report.scoreboard import Scoreboard
 from pipeline.report.scores import decimals_for, shown
 from pipeline.report.spatial_inputs import Spatial
-from pipeline.report.spatial_left_out import in_words, tables_of
+from pipeline.report.spatial_left_out import in_words as parts_in_words
+from pipeline.report.spatial_left_out import tables_of
 from pipeline.report.spatial_names import MODES
 from pipeline.report.spatial_tables import main_table as tissue_table
 from pipeline.report.spatial_verdict import answer_of, counts, lead
+from pipeline.report.specialisation import in_words
+from pipeline.report.ttnn import agreement_in_words, agreement_table, roofline_table
+from pipeline.report.ttnn_inputs import Inference
 
 
-def results_markdown(first: Headline, board: Scoreboard, moe: Moe, spatial: Spatial) -> str:
-    """The whole file; the same results give the same text."""
+def results_markdown(
+    first: Headline,
+    perturbation: PerturbationResults,
+    moe: Moe,
+    spatial: Spatial,
+    series: Forecasting,
+    times: Inference,
+) -> str:
+    """The whole file; the same results give the same text, on whichever machine: no time is in it."""
     parts = [
         "# Results",
         "Written by the `report` stage from the results of all others. The page `reports/report.html` has the figures.",
+        f"**{first.simulated}**",
+        markdown(_systems(first)),
         "## Perturbations",
-        f"**{'Simulated data.' if first.simulated else 'Measured data.'}** {first.data}",
-        f"**{first.answer}** {first.verdict}",
-        markdown(_scores(board)),
+        f"**{answer_of_perturbation(perturbation)}** {lead_of_perturbation(perturbation)}",
+        markdown(_scores(perturbation.board)),
         "## Mixture of experts",
         f"**{answer(moe)}** {verdict(moe)}",
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded=False)),
         *_tissue(spatial),
+        *_forecasting(series),
+        *_inference(times),
     ]
     return "\n\n".join(parts).replace("\N{NO-BREAK SPACE}", " ") + "\n"
+
+
+def _systems(first: Headline) -> Table:
+    """The first screen as a table: a row per decisive number."""
+    rows = []
+    for system in first.systems:
+        for place, number in enumerate(system.numbers):
+            named = [system.name, system.question, system.answer] if place == 0 else ["", "", ""]
+            cells = [number.label, f"{number.ours} ({system.model})", f"{number.rival} ({system.rival})"]
+            rows.append([Cell(text) for text in (*named, *cells)])
+    header = ["system", "question", "answer", "decisive score", "ours", "to beat"]
+    caption = " ".join(system.elsewhere for system in first.systems if system.elsewhere)
+    return Table(header, rows, caption, numeric=False)
+
+
+def _forecasting(series: Forecasting) -> list[str]:
+    """The simulated series, what the experts are for, and the measured one."""
+    about, board = series.measured.about, series.measured.board
+    return [
+        "## Forecasting",
+        f"**{forecast_answer(series.board)}** {forecast_verdict(series)}",
+        markdown(forecast_table(series.board)),
+        in_words(series),
+        f"### {about['title'].rstrip('.')}",
+        f"**{forecast_answer(board)}** {about['description'].rstrip('.')}. {sentences(board)}",
+        f"Made by `{about['command']}`.",
+        markdown(forecast_table(board)),
+    ]
+
+
+def _inference(times: Inference) -> list[str]:
+    """What does not depend on the machine: agreement, and the estimate."""
+    return [
+        "### On Tenstorrent hardware",
+        agreement_in_words(times),
+        markdown(agreement_table(times)),
+        "Estimated, not measured:",
+        markdown(roofline_table(times)),
+    ]
 
 
 def _tissue(spatial: Spatial) -> list[str]:
@@ -39,7 +100,10 @@ def _tissue(spatial: Spatial) -> list[str]:
     parts += [markdown(tissue_table(spatial.board, mode)) for mode in MODES]
     for found in spatial.measured:
         about = found.about["description"].rstrip(".")
-        parts += [f"### {found.name}, one section left out", f"{about}: {counts(found)} {in_words(found)}".rstrip()]
+        parts += [
+            f"### {found.name}, one section left out",
+            f"{about}: {counts(found)} {parts_in_words(found)}".rstrip(),
+        ]
         parts += [markdown(table) for table in tables_of(found)]
     return parts
 

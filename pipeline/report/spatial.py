@@ -46,7 +46,7 @@ def tissue(spatial: Spatial) -> Section:
         Heading("What the words mean"),
         Facts(_definitions(board)),
     ]
-    return Section("Tissue", ANCHOR, lead(spatial), blocks, answer_of(spatial))
+    return Section("Where cells lie, and what they express", ANCHOR, lead(spatial), blocks, answer_of(spatial))
 
 
 def _ranking_caption(board: Board) -> str:

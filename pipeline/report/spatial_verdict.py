@@ -52,13 +52,6 @@ def lead(spatial: Spatial) -> str:
     return f"{data_of(spatial)} {sentences(spatial.board)} {breadth(spatial.board)}"
 
 
-def in_short(spatial: Spatial) -> str:
-    """For the first screen."""
-    kind = "simulated" if spatial.dataset["simulated"] else "measured"
-    measured = [f"On measured {found.name}: {counts(found)}" for found in spatial.measured]
-    return " ".join([f"Tissue ({kind}): {_lower(sentences(spatial.board))}", *measured])
-
-
 def counts(found: LeftOut) -> str:
     """On how many held-out sections the model is ahead of all baselines, per decisive score."""
     board = found.board
@@ -73,7 +66,3 @@ def counts(found: LeftOut) -> str:
         f"with {held_out} and {seeds} seed{'s' * (seeds > 1)}, {_MODEL} is ahead of "
         f"every baseline {', '.join(parts[:-1])} and {parts[-1]}."
     )
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

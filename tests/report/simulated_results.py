@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tests.report.simulated_forecasting import write_forecasting
 from tests.report.simulated_moe import write_moe
 from tests.report.simulated_spatial import write_spatial
 
@@ -45,6 +46,7 @@ def write_results(
     write_leave_one_out(root, cell_types)
     write_moe(root)
     write_spatial(root)
+    write_forecasting(root)
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="90" height="40"><text y="20">DAG</text></svg>'
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs/dag.svg").write_text(drawing, encoding="utf-8")

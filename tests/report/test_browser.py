@@ -43,12 +43,20 @@ def report(tmp_path_factory) -> str:
 def test_the_report_shows_everything_and_loads_nothing(chromium_page: Page, report: str, width: int, scheme: str):
     chromium_page.open(report, width, 900, scheme)
     found = chromium_page.findings(report)
-    assert len(found.images) >= 16
+    assert len(found.images) >= 40
     assert found.broken_images == []
     assert all(image["alt"] for image in found.images)
     assert found.requests == []
     assert found.errors == []
     assert found.overflow == 0
+
+
+def test_the_first_screen_holds_the_answers_of_all_systems(chromium_page: Page, report: str):
+    chromium_page.open(report, 1280, 900)
+    ends = "[...document.querySelectorAll('.systems article')].map(a => a.getBoundingClientRect().bottom)"
+    found = chromium_page.evaluate(ends)
+    assert len(found) == 4
+    assert max(found) <= 900
 
 
 def test_light_and_dark_pages_show_different_pictures(chromium_page: Page, report: str):

@@ -13,7 +13,7 @@ from pipeline.report.moe import mixture
 from pipeline.report.moe_inputs import Moe, read_moe
 from pipeline.report.moe_names import amount, signed
 from pipeline.report.moe_tables import away_table, corruptions_table, differences_table, main_table, sampled_table
-from pipeline.report.moe_verdict import answer, in_short, verdict
+from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.page import Figures
 from pipeline.report.robustness import robustness
 from pipeline.report.routing import compared, routing, usage_in_words
@@ -68,7 +68,7 @@ def test_the_verdict_is_that_of_the_intervals(found, raw, scaled, short, long):
     moe = found(ece={"raw": raw, "scaled": scaled})
     assert answer(moe) == short
     assert long in verdict(moe)
-    for words in (answer(moe), verdict(moe), in_short(moe)):
+    for words in (answer(moe), verdict(moe)):
         assert ("better calibrated" in words.lower() or "better after" in words) == (BETTER in (raw, scaled)), words
         assert ("worse calibrated" in words.lower() or "worse after" in words) == (WORSE in (raw, scaled)), words
         assert ("difference in calibration" in words or "no difference" in words) == (UNCLEAR in (raw, scaled)), words

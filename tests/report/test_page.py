@@ -7,7 +7,21 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.plots.theme import picture
-from pipeline.report.page import Cell, Drawing, Facts, Figures, Headline, Section, Table, inline_svg, render
+from pipeline.report.page import (
+    Cell,
+    Drawing,
+    Facts,
+    Figures,
+    Headline,
+    Notes,
+    Number,
+    Part,
+    Section,
+    System,
+    Table,
+    inline_svg,
+    render,
+)
 
 HOSTILE = """<script>alert(1)</script>"'&{{ 7*7 }}</style>"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>The DAG</title></svg>'
@@ -16,17 +30,17 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>The DAG</title></svg>'
 def page(text: str) -> str:
     """A page in which `text` stands everywhere a text can stand."""
     figures = Figures([picture(lambda axes, _: axes.set_title("x"), text)], text)
-    headline = Headline(
-        simulated=True, data=text, answer=text, verdict=text, detail=text, figures=figures, notes=[text]
-    )
+    number = Number(text, text, text, text)
+    system = System(text, text, text, "level", text, text, [number], simulated=True, elsewhere=text, anchor="anchor")
     blocks = [
         figures,
         Table([text, text], [[Cell(text, remark=text), Cell(text, best=True, tint=0.5, remark=text)]], text),
         Table([text, text], [[Cell(text), Cell(text)]], text, numeric=False, folded=text),
         Facts([(text, text)]),
         Drawing(inline_svg(SVG), text),
+        Notes([text]),
     ]
-    return render(text, headline, [Section(text, "anchor", text, blocks)])
+    return render(text, Headline([system]), [Part(text, [Section(text, "anchor", text, blocks, text)])])
 
 
 class Tags(HTMLParser):
@@ -70,14 +84,14 @@ def test_the_page_loads_nothing():
 def test_the_first_line_says_whether_data_is_simulated():
     body = page("plain").partition("<body>")[2]
     text = re.sub(r"<[^>]+>", "", body).strip()
-    assert text.startswith("Simulated data. plain")
+    assert text.startswith("Simulated data: plain.")
 
 
 def test_every_picture_has_a_version_for_each_scheme_and_a_text():
     tags = Tags(page("plain")).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
     sources = [attributes for tag, attributes in tags if tag == "source"]
-    assert len(images) == len(sources) == 2
+    assert len(images) == len(sources) == 1
     assert all(image["alt"] == "plain" for image in images)
     assert all("prefers-color-scheme: dark" in source["media"] for source in sources)
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import ExpectedError
 from pipeline.metrics.mean_interval import mean_interval
+from pipeline.report.headline import of_tissue
 from pipeline.report.page import Facts, Figures, Section, Table
 from pipeline.report.spatial import drawn_sections, tissue
 from pipeline.report.spatial_board import board_of, standing_of
@@ -17,7 +18,7 @@ from pipeline.report.spatial_inputs import Spatial, read_spatial
 from pipeline.report.spatial_left_out import ablation_table, gains, in_words, left_out, tables_of
 from pipeline.report.spatial_names import EXPR_TO_POS, POS_TO_EXPR, metric_named
 from pipeline.report.spatial_tables import main_table, section_table
-from pipeline.report.spatial_verdict import answer_of, counts, in_short, lead
+from pipeline.report.spatial_verdict import answer_of, counts, lead
 from tests.report.simulated_spatial import Tissue, write_spatial
 
 SCORES = "reports/tables/spatial.csv"
@@ -60,8 +61,7 @@ def test_the_verdict_is_that_of_the_numbers(found, lead_by, answer, said):
     spatial = found(lead=lead_by)
     assert answer_of(spatial) == answer
     assert said in lead(spatial)
-    for words in (lead(spatial), in_short(spatial)):
-        assert ("ahead of every baseline in PCC" in words) == (lead_by["pos_to_expr"] > 0)
+    assert ("ahead of every baseline in PCC" in lead(spatial)) == (lead_by["pos_to_expr"] > 0)
 
 
 def test_the_best_baseline_is_the_rival_whichever_it_is(found):
@@ -116,7 +116,6 @@ def test_lower_is_better_for_errors(found):
 
 def test_the_data_is_said_to_be_simulated_or_measured(found):
     assert "Simulated tissue: a cortex of five layers in three sections." in lead(found())
-    assert in_short(found()).startswith("Tissue (simulated): placing the cells")
     assert "Measured tissue: " in lead(found(simulated=False))
 
 
@@ -170,7 +169,7 @@ def test_without_measured_sections_the_chapter_says_so(found):
     section = left_out(spatial)
     assert not section.blocks
     assert section.lead == "No measured sections have been scored yet: `python -m benchmarks.leave_section_out` does."
-    assert "On measured" not in in_short(spatial)
+    assert of_tissue(spatial).elsewhere == ""
     Path("reports/leave_section_out").rmdir()
     assert read_spatial().measured == []
 
@@ -187,7 +186,7 @@ def test_each_measured_data_set_has_its_part(found):
 def test_a_model_that_wins_nowhere_is_said_to(found):
     spatial = found(lead=leads(-0.3, -0.3))
     assert "on none of 3 in Spearman of distances" in counts(spatial.measured[0])
-    assert "ahead of every baseline in" not in in_short(spatial)
+    assert "ahead" not in of_tissue(spatial).elsewhere
 
 
 def test_each_section_table_has_mean_and_deviation_over_seeds(found):

@@ -46,6 +46,20 @@ INPUTS = {
     "reports/evaluation/spatial/distances.parquet": "dvc repro evaluate@spatial",
     "reports/evaluation/spatial/genes.parquet": "dvc repro evaluate@spatial",
     "reports/evaluation/spatial/expression.parquet": "dvc repro evaluate@spatial",
+    "data/raw/series/source.json": "dvc repro ingest@series",
+    "reports/tables/forecasting.csv": "dvc repro evaluate@forecasting",
+    "reports/metrics/forecasting.json": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/points.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/channels.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/steps.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/expert_weights.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/usage.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/reduced.parquet": "dvc repro evaluate@forecasting",
+    "reports/evaluation/forecasting/example.parquet": "dvc repro evaluate@forecasting",
+    "reports/forecasting/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+    "reports/forecasting/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+    "reports/metrics/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
+    "reports/latency/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
     "docs/dag.svg": "python -m pipeline dag --write",
 }
 SETTINGS = Report(title="A title")
@@ -78,9 +92,10 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "Simulated data. Real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect. "
+        "Simulated data: Perturbations, Tissue, Forecasting. Measured data: Mixture of experts. A title"
     )
     assert text.index("It worked.") < text.index("The model against the baselines")
+    assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text
     for expected in (
         "batch donor_3 has no cells of stress",  # a note of the data set
         "0123456789abcdef" * 4,  # the input's hash
@@ -94,6 +109,10 @@ def test_the_page_answers_what_its_reader_asks(finished):
         "Negative control",
         "cytokine in CD14+ Monocyte",
         "held out",
+        "Simulated series: four channels of a plant over four months. A step is 1 hour.",
+        "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "estimate: no card ran this",
+        "the TTNN environment is not set up (make ttnn)",
     ):
         assert expected in text, expected
 
@@ -103,28 +122,39 @@ def test_the_same_results_give_the_same_bytes(finished, results):
     assert (REPORT.read_text(), RESULTS.read_text()) == finished
 
 
-def test_the_first_screen_links_to_the_answer_on_experts(finished):
+def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
     html = finished[0]
     header = html.partition("</header>")[0]
-    assert (
-        "Mixture of experts: between the sparse classifier that validation chose (“top 1”) and its dense twin" in header
-    )
-    assert '<a href="#moe">Figures and tables</a>' in header
-    assert '<section id="moe">' in html
+    assert re.findall(r"<article.*?<h2>(.*?) <span>(.*?)</span>", header, re.DOTALL) == [
+        ("Perturbations", "simulated"),
+        ("Mixture of experts", "measured"),
+        ("Tissue", "simulated"),
+        ("Forecasting", "simulated"),
+    ]
+    assert re.findall(r'class="answer">(.*?)<', header) == [
+        "It worked.",
+        "No difference in calibration could be shown.",
+        "It worked.",
+        "It worked in part.",
+    ]
+    anchors = re.findall(r'<a href="#([^"]+)">Figures and tables</a>', header)
+    assert anchors == ["scores", "moe", "spatial", "forecasting"]
+    assert all(f'<section id="{anchor}">' in html for anchor in anchors)
 
 
-def test_the_first_screen_links_to_the_tissue(finished):
+def test_the_contents_name_every_chapter_below_its_system(finished):
     html = finished[0]
-    header = html.partition("</header>")[0]
-    assert "Tissue (simulated): placing the cells of the held-out section by their expression, AlphaSTomics" in header
-    assert '<a href="#spatial">The tissue, measured and predicted</a>' in header
-    assert '<section id="spatial">' in html
+    contents = re.search(r"<nav.*?</nav>", html, re.DOTALL).group()
+    assert re.findall(r"<h2>(.*?)</h2>", contents) == re.findall(r'<h2 class="part">(.*?)</h2>', html)
+    assert re.findall(r'href="#([^"]+)"', contents) == re.findall(r'<section id="([^"]+)">', html)
 
 
 def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     html, text = finished
     shown = visible_text(html)
-    assert "**It worked.** On the 2 held-out groups, CFM-VC is ahead" in text
+    assert "**It worked.** Simulated cells: real PBMC profiles" in text
+    assert "On the 2 held-out groups, CFM-VC is ahead" in text
+    assert "**It worked in part.** Simulated series: four channels" in text
     assert "**No difference in calibration could be shown.** Of 3 sparse points" in text
     verdict = re.search(r"Of 3 sparse points.*", text).group()
     assert verdict in shown
@@ -134,7 +164,10 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     assert len([line for line in lines if line.startswith("| AlphaSTomics ")]) == 2  # one for each task
     assert "### starmap_mpfc, one section left out" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 3 + 2 + 2 * 5  # both tasks; of each measured data set four scores and the ablation
+    # The systems; perturbations, experts (2), both tasks; of each measured data set four scores and the ablation; two
+    # series; agreement and estimate.
+    assert len(tables) == 1 + 3 + 2 + 2 * 5 + 2 + 2
+    assert not re.search(r"p50|CPU|a processor", text)  # no times, which another machine would have otherwise
     for table in tables:  # each with as many columns in every row
         assert len({line.count(" |") for line in table.splitlines()}) == 1
     assert all("±" in line for line in lines if line.startswith("| dense"))
@@ -198,7 +231,8 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, path):
     folder = str(Path(path).parent)
     needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/leave_one_out": "metric"}
     needed |= {"reports/curves/moe_sweep": "epoch", "reports/evaluation/moe": "point"}
-    needed |= {"reports/evaluation/spatial": "section"}
+    needed |= {"reports/evaluation/spatial": "section", "reports/forecasting": "metric"}
+    needed |= {"reports/evaluation/forecasting": "horizon"}
     needed = needed.get(folder, "cell_type")
     write(frame.drop(columns=needed))
     with pytest.raises(ExpectedError, match=f"lacks {needed}"):

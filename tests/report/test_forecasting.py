@@ -1,0 +1,281 @@
+"""The chapters on forecasting: a gain is claimed only where the seeds carry it, and whichever method is the rival."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import ExpectedError
+from pipeline.report.forecasting import example_of, forecasting, measured
+from pipeline.report.forecasting_inputs import Forecasting, read_forecasting
+from pipeline.report.forecasting_names import duration, label_of, listed_horizons
+from pipeline.report.forecasting_tables import channel_table, main_table, reduced_table, validation_table
+from pipeline.report.forecasting_verdict import answer_of, on_measured, sentences, verdict
+from pipeline.report.headline import of_forecasts
+from pipeline.report.page import Figures
+from pipeline.report.specialisation import in_words, most_moved, specialisation, swing, weights
+from tests.report.simulated_forecasting import Series, write_forecasting
+
+TABLE = "reports/tables/forecasting.csv"
+FOLDER = "reports/evaluation/forecasting"
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(**how) -> Forecasting:
+        write_forecasting(tmp_path, Series(**how))
+        return read_forecasting()
+
+    return write
+
+
+def leads(short: float, long: float) -> dict[int, float]:
+    return {24: short, 96: long}
+
+
+@pytest.mark.parametrize(
+    ("lead", "answer", "said", "mark"),
+    [
+        (leads(0.05, 0.04), "It worked.", "it is ahead of the best baseline (0.3078", "ahead"),
+        (leads(0.05, 0.001), "It worked in part.", "but level with the best baseline (0.3956", "level"),
+        (leads(0.001, -0.001), "No gain.", "it is level with the best baseline (0.3237", "level"),
+        (leads(0.001, -0.05), "It did not work.", "but behind the best baseline (0.4158", "level"),
+        (leads(-0.05, -0.05), "It did not work.", "it is behind the best baseline (0.3402", "behind"),
+    ],
+)
+def test_the_verdict_is_that_of_the_numbers(found, lead, answer, said, mark):
+    series = found(lead=lead)
+    assert answer_of(series.board) == answer
+    assert said in verdict(series)
+    assert ("ahead of" in sentences(series.board)) == ("worked" in answer and "not" not in answer)
+    assert of_forecasts(series).standing == mark
+    assert of_forecasts(series).answer == answer
+
+
+def test_a_gain_within_the_noise_of_the_seeds_is_none(found):
+    """The same means: first carried by the seeds, then not."""
+    assert found(lead=leads(0.05, 0.05), noise=0.002).board.standing(24, "least_squares") == "ahead"
+    assert found(lead=leads(0.05, 0.05), noise=0.06).board.standing(24, "least_squares") == "level"
+
+
+def test_a_gain_of_less_than_half_a_per_cent_is_none_however_sure(found):
+    assert found(lead=leads(0.004, 0.004), noise=1e-6).board.standing(24, "least_squares") == "level"
+    assert found(lead=leads(0.006, 0.006), noise=1e-6).board.standing(24, "least_squares") == "ahead"
+
+
+def test_one_seed_carries_no_gain_and_says_so(found):
+    series = found(seeds=1, lead=leads(0.2, -0.2))
+    assert series.board.standing(24, "least_squares") == "level"
+    assert series.board.standing(96, "least_squares") == "behind"
+    assert "One seed says nothing" in verdict(series)
+    assert not any("±" in cell.remark for row in main_table(series.board).rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"), [(0.05, "better than it"), (0.001, "level with it"), (-0.05, "worse than it")]
+)
+def test_the_dense_twin_is_compared_too(found, gain, said):
+    assert f"the mixture is {said} (" in verdict(found(gain=gain))
+
+
+def test_the_rival_is_the_best_baseline_whichever_it_is(found):
+    found(lead=leads(0.05, 0.05))
+    table = pd.read_csv(TABLE, dtype={"seed": "Int64"})
+    table.loc[(table["method"] == "seasonal_naive") & (table["metric"] == "mse"), "value"] = 0.2
+    table.to_csv(TABLE, index=False)
+    series = read_forecasting()
+    assert answer_of(series.board) == "It did not work."
+    assert "against 0.2000 for seasonal naive" in verdict(series)
+
+
+def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
+    found()
+    path = Path("reports/metrics/forecasting.json")
+    about = json.loads(path.read_text())
+    about["horizons"]["96"] |= {"chosen": "mole_rmlp", "twin": "rmlp"}
+    path.write_text(json.dumps(about))
+    series = read_forecasting()
+    assert "chose MoLE-DLinear for 24 steps and MoLE-RMLP for 96 steps." in verdict(series)
+    table = main_table(series.board)
+    row = {row[0].text: row for row in table.rows}
+    assert ["chosen" in cell.remark for cell in row["MoLE-RMLP"][1:]] == [False, False, True, True]
+    assert ["chosen" in cell.remark for cell in row["MoLE-DLinear"][1:]] == [True, True, False, False]
+    assert [cell.best for cell in row["MoLE-DLinear"][1:]] == [True] * 4  # the best there is, chosen or not
+
+
+def test_the_measured_series_has_a_choice_of_its_own(found):
+    found()
+    path = Path("reports/forecasting/etth1.csv")
+    table = pd.read_csv(path, dtype={"seed": "Int64"})
+    table.loc[(table["method"] == "mole_rlinear") & (table["metric"] == "validation_mse"), "value"] = 0.01
+    table.to_csv(path, index=False)
+    series = read_forecasting()
+    assert series.measured.board.choices[24].chosen == "mole_rlinear"
+    assert series.measured.board.choices[24].twin == "rlinear"
+    assert series.board.choices[24].chosen == "mole_dlinear"
+    section = measured(series)
+    assert section.lead.startswith("ETTh1, seven channels")
+    assert on_measured(series).endswith(
+        "ahead of the best baseline at 1 and behind the best baseline at 1 of 2 horizons."
+    )
+
+
+def test_the_table_has_all_methods_with_mean_and_deviation(found):
+    series = found()
+    table = pd.read_csv(TABLE)
+    of = table[(table["method"] == "rlinear") & (table["metric"] == "mae") & (table["horizon"] == 96)]["value"]
+    rows = {row[0].text: row for row in main_table(series.board).rows}
+    assert (rows["RLinear"][4].text, rows["RLinear"][4].remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
+    assert list(rows)[-3:] == ["least squares", "seasonal naive", "last value"]
+    assert len(rows) == 9
+    assert len(validation_table(series.board).rows) == 6
+
+
+def test_every_channel_has_its_row_and_its_best(found):
+    table = channel_table(found(), 24)
+    assert [row[0].text for row in table.rows] == ["load", "heat", "wind", "sun"]
+    assert table.header[1:] == ["MoLE-DLinear", "DLinear", "least squares", "seasonal naive", "last value"]
+    assert all([cell.best for cell in row[1:]] == [True, False, False, False, False] for row in table.rows)
+    assert table.folded
+
+
+def test_fewer_experts_are_told_with_what_they_cost(found):
+    series = found(noise=0.0)
+    table = reduced_table(series, 24)
+    assert [row[0].text for row in table.rows[1:5]] == ["4 experts", "3 experts", "2 experts", "1 expert"]
+    assert [row[-1].text for row in table.rows[1:5]] == ["+0.1 %", "+1.1 %", "+2.1 %", "+3.1 %"]
+    assert "Pruned to its 2 experts of most weight, its test MSE changes by +2.1 %." in in_words(series)
+
+
+def test_weights_are_those_of_the_file(found):
+    series = found()
+    weight_EV, hours = weights(series, 24, "hour", "heat")
+    rows = pd.read_parquet(f"{FOLDER}/expert_weights.parquet").query(
+        "point == 'mole_dlinear' and horizon == 24 and seed == 0"
+    )
+    for expert in range(4):
+        for hour in hours:
+            one = rows.query("by == 'hour' and channel == 'heat' and expert == @expert and value == @hour")["weight"]
+            assert weight_EV[expert, hour] == one.item()
+    assert hours == list(range(24))
+    channels = ("load", "heat", "wind", "sun")
+    assert most_moved(series, 24) == max(channels, key=lambda channel: swing(series, 24, "hour", channel))
+
+
+def test_an_example_has_history_truth_and_every_expert_in_order(found):
+    series = found(experts=12)
+    rows = series.of_chosen(series.example, 24)
+    example = example_of(rows, "heat", "least_squares")
+    assert example.history[0].tolist() == list(range(-47, 1))  # twice the horizon
+    assert example.truth[0].tolist() == list(range(1, 25))
+    expected = rows[(rows["channel"] == "heat") & (rows["series"] == "expert_12")]["value"].tolist()
+    assert example.experts[-1][1].tolist() == expected
+
+
+SHAPES = {
+    "least": {
+        "horizons": (1,),
+        "experts": 1,
+        "seeds": 1,
+        "channels": ("OT",),
+        "backbones": ("dlinear",),
+        "lookback": 2,
+    },
+    "most": {
+        "horizons": (96, 192, 336, 720),
+        "experts": 16,
+        "lookback": 336,
+        "channels": tuple(f"channel_{number}" for number in range(12)),
+        "lead": {},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"), [("least", 1 + 1 + 1 + 1 + 4 + 2 + 1), ("most", 4 + 4 + 4 + 4 + 4 + 2 + 4)]
+)
+def test_the_chapters_of_any_shape_are_drawn(found, shape, drawn):
+    series = found(**SHAPES[shape])
+    sections = [forecasting(series), specialisation(series), measured(series)]
+    pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
+    assert len(pictures) == drawn
+    assert all(picture.alt for picture in pictures)
+    assert not re.search(r"\bnan\b|None", " ".join([*(p.alt for p in pictures), *(s.lead for s in sections)]))
+    assert len(of_forecasts(series).numbers) == len(series.board.horizons)
+
+
+def test_the_data_is_said_to_be_simulated_or_measured(found):
+    assert verdict(found()).startswith("Simulated series: four channels of a plant over four months. A step is 1 hour.")
+    assert verdict(found(simulated=False)).startswith("Measured series: ")
+    assert not of_forecasts(found(simulated=False)).simulated
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda t: pd.concat([t, t.iloc[:1]]), "holds two scores of 24, dlinear, mse"),
+        (lambda t: t[t["role"] != "baseline"], "holds no baseline"),
+        (lambda t: t.assign(role=t["role"].replace("baseline", "control")), "role 'control'"),
+        (lambda t: t[~((t["method"] == "last_value") & (t["metric"] == "mae"))], "no mae of last_value at horizon 24"),
+        (lambda t: t[t["method"] != "mole_dlinear"], "mole_dlinear, named as chosen or as its twin at horizon 24"),
+        (lambda t: t.assign(value=t["value"].where(t.index != 3)), "a score is not finite"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_named(found, change, problem):
+    found()
+    change(pd.read_csv(TABLE, dtype={"seed": "Int64"})).to_csv(TABLE, index=False)
+    with pytest.raises(ExpectedError, match=re.escape(f"{TABLE}: ") + ".*" + re.escape(problem)):
+        read_forecasting()
+
+
+@pytest.mark.parametrize("name", ["expert_weights", "usage", "reduced", "example", "channels", "steps"])
+def test_what_a_file_leaves_out_is_named(found, name):
+    found()
+    path = f"{FOLDER}/{name}.parquet"
+    frame = pd.read_parquet(path)
+    column = "method" if "method" in frame else "point"
+    frame[~((frame[column] == "mole_dlinear") & (frame["horizon"] == 96))].to_parquet(path)
+    with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about mole_dlinear at 96: `dvc repro --force"):
+        read_forecasting()
+
+
+def test_a_value_that_is_not_finite_is_named(found):
+    found()
+    path = f"{FOLDER}/steps.parquet"
+    pd.read_parquet(path).assign(mse=float("nan")).to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"steps.parquet: a value of mse is not finite"):
+        read_forecasting()
+
+
+def test_a_choice_without_its_twin_or_windows_is_named(found):
+    found()
+    path = Path("reports/metrics/forecasting.json")
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "horizons": {"24": {"chosen": "mole_dlinear"}}}))
+    with pytest.raises(ExpectedError, match=r"forecasting.json: not the chosen point, its twin and the windows"):
+        read_forecasting()
+    path.write_text(json.dumps({**about, "windows": {"24": 500}}))
+    with pytest.raises(ExpectedError, match="without its number of windows"):
+        read_forecasting()
+
+
+def test_names_and_times_for_reading():
+    assert label_of("mole_rmlp") == "MoLE-RMLP"
+    assert label_of("my_own") == "my own"
+    assert [duration(seconds) for seconds in (3600, 900, 86_400, 7200, 90)] == [
+        "1 hour",
+        "15 minutes",
+        "1 day",
+        "2 hours",
+        "90 seconds",
+    ]
+    assert [listed_horizons(steps) for steps in ([1], [24], [24, 96], [1, 2, 3])] == [
+        "1 step",
+        "24 steps",
+        "24 and 96 steps",
+        "1, 2 and 3 steps",
+    ]

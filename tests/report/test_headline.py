@@ -1,0 +1,59 @@
+"""The first screen: how an answer is marked, and what it says of which data."""
+
+import pytest
+
+from pipeline.report.headline import of_experts, overall, tally
+from pipeline.report.moe_inputs import read_moe
+from pipeline.report.names import method_of, metric_of
+from pipeline.report.page import Headline, System
+from pipeline.report.scores import Comparison
+from tests.report.simulated_moe import Sweep, write_moe
+
+
+def compared(*standings: str) -> list[Comparison]:
+    return [Comparison(metric_of("mse"), 1.0, method_of("ridge", "baseline"), 1.0, standing) for standing in standings]
+
+
+@pytest.mark.parametrize(
+    ("standings", "mark"),
+    [
+        (("ahead", "ahead"), "ahead"),
+        (("ahead", "level"), "level"),
+        (("ahead", "behind"), "level"),
+        (("level", "level"), "level"),
+        (("level", "behind"), "behind"),
+    ],
+)
+def test_the_mark_is_no_stronger_than_the_comparisons(standings, mark):
+    assert overall(compared(*standings)) == mark
+
+
+def test_a_tally_counts_every_standing_that_is_there():
+    assert tally(compared("ahead", "behind", "ahead")) == "ahead in 2 and behind in 1 of 3 decisive scores"
+    assert tally(compared("level")) == "level in 1 of 1 decisive scores"
+
+
+@pytest.mark.parametrize(
+    ("raw", "scaled", "mark"),
+    [
+        ((-0.02, -0.03, -0.01), (-0.02, -0.03, -0.01), "ahead"),
+        ((-0.02, -0.03, -0.01), (-0.02, -0.05, 0.01), "level"),
+        ((-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), "behind"),
+    ],
+)
+def test_experts_are_marked_by_both_calibrations(tmp_path, monkeypatch, raw, scaled, mark):
+    monkeypatch.chdir(tmp_path)
+    write_moe(tmp_path, Sweep(ece={"raw": raw, "scaled": scaled}))
+    system = of_experts(read_moe())
+    assert system.standing == mark
+    assert [number.label for number in system.numbers] == ["ECE ↓", "ECE, scaled ↓", "accuracy ↑"]
+
+
+def test_the_first_line_names_what_is_simulated_and_what_is_measured():
+    def system(name: str, simulated: bool) -> System:
+        return System(name, "", "", "level", "", "", [], simulated=simulated, elsewhere="", anchor="")
+
+    both = Headline([system("A", True), system("B", False), system("C", True)])
+    assert both.simulated == "Simulated data: A, C. Measured data: B."
+    assert Headline([system("B", False)]).simulated == "Measured data: B."
+    assert Headline([system("A", True)]).simulated == "Simulated data: A."
