@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, inference_mode, nn
 from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.config import patch
 
 from pipeline.backends.stopwatch import Times, timed
 
@@ -20,9 +21,12 @@ def eager_times(model: nn.Module, x_BCL: Tensor, mark_BF: Tensor, repeats: int) 
 
 
 def compiled_times(model: nn.Module, x_BCL: Tensor, mark_BF: Tensor, repeats: int) -> Times | str:
-    """Of one minibatch, compiled for its shapes; why not, where the compiler fails (it needs one of C++)."""
+    """Of one minibatch, compiled for its shapes; why not, where the compiler fails (it needs one of C++).
+
+    What vectors the processor has is believed: trying each kind with the compiler first takes longer than all else.
+    """
     compiled = torch.compile(model, dynamic=False)
-    with inference_mode():
+    with inference_mode(), patch({"cpp.vec_isa_ok": True}):
         try:
             compiled(x_BCL, mark_BF)
         except TorchDynamoException as error:
