@@ -16,6 +16,7 @@ COMMANDS = {
     "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.commands.decode", "decode latents to cells"),
     "sample": ("pipeline.commands.sample", "place cells in a tissue, or tell the expression at places"),
+    "forecast": ("pipeline.commands.forecast", "forecast the rows that follow the last ones of a CSV file"),
     "train": ("pipeline.commands.train", "train once outside the DAG, with parameters of the command line"),
     "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),

@@ -1,4 +1,4 @@
-"""What a file of results says of where it comes from, in `uns["celldag"]`."""
+"""What a file of results says of where it comes from: in `uns["celldag"]` of an .h5ad, in a JSON file beside a CSV."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,27 @@ from typing import Any
 import numpy as np
 
 from pipeline.provenance import software
+
+
+def origin_in_json(
+    command: str,
+    provenance: dict[str, Any],
+    origin: dict[str, str],
+    arguments: dict[str, Any],
+    report: dict[str, Any],
+    notes: list[str],
+) -> dict[str, Any]:
+    """provenance: of the model; origin: of the input; arguments: what was asked; report: what was unusual, as data;
+    notes: the same in lines for people."""
+    return {
+        "command": command,
+        **provenance,
+        **origin,
+        "arguments": arguments,
+        "report": report,
+        "notes": notes,
+        "versions": software(),
+    }
 
 
 def origin_in_uns(
@@ -16,18 +37,8 @@ def origin_in_uns(
     report: dict[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
-    """provenance: of the model; origin: of the cells; arguments: what was asked; report: what was unusual, as data;
-    notes: the same in lines for people."""
-    content = {
-        "command": command,
-        **provenance,
-        **origin,
-        "arguments": arguments,
-        "report": report,
-        "notes": notes,
-        "versions": software(),
-    }
-    return {"celldag": _plain(content)}
+    """The same, as AnnData can hold it."""
+    return {"celldag": _plain(origin_in_json(command, provenance, origin, arguments, report, notes))}
 
 
 def _plain(content: Any) -> Any:

@@ -273,3 +273,38 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preprocess.run(params.preprocess.spatial)
         diffusion_train.run(params.diffusion)
     return folder
+
+
+@pytest.fixture(scope="session")
+def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project's folder with params.yaml, 600 rows of the embedded series as ingest makes them, and small forecasters
+    trained on them (models/mole): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds 0 and 3. Not to
+    be written to."""
+    from contextlib import chdir
+
+    import yaml
+
+    from pipeline.params.reading import validated
+    from pipeline.params.whole import Params
+    from pipeline.stages import mole_train
+    from pipeline.stages.ingest import series as ingest
+
+    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("series")
+    recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))
+    (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
+    content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    content["ingest"]["series"] = {"path": "series.yaml", "date": "date", "layout": None}
+    content["mole"]["recipe"] |= {"lookback": 24, "horizons": [6, 12], "seeds": [0, 3], "kernel": 5, "epochs": 2}
+    content["mole"]["points"] = {
+        "dlinear": {"backbone": "dlinear"},
+        "rlinear": {"backbone": "rlinear"},
+        "mole_dlinear": {"backbone": "dlinear", "experts": 3},
+        "mole_rlinear": {"backbone": "rlinear", "experts": 3, "top_k": 2},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    params = validated(Params, content, "params.yaml")
+    with chdir(folder):
+        ingest.run(params.ingest.series)
+        for name in params.mole.points:
+            mole_train.run(params.mole, name)
+    return folder

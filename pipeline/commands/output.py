@@ -1,4 +1,4 @@
-"""Options and habits of the commands that write an .h5ad."""
+"""Options and habits of the commands that write a file of results."""
 
 import argparse
 from pathlib import Path
@@ -8,9 +8,9 @@ from pipeline.errors import ExpectedError
 from pipeline.training.determinism import prepare_device
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to write, and what to compute on."""
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .h5ad to write")
+def add_output_arguments(parser: argparse.ArgumentParser, kind: str = ".h5ad") -> None:
+    """Where to write a file of this kind, and what to compute on."""
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"the {kind} to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file to write, if it exists")
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: %(default)s)")
@@ -18,16 +18,20 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare_output(arguments: argparse.Namespace, *inputs: Path) -> str:
     """The device to use. ExpectedError before any work where the result has no place to go."""
-    out = arguments.out
-    if out.is_dir():
-        raise ExpectedError(f"{out} is a folder: name the .h5ad file to write")
-    if any(out.resolve() == path.resolve() for path in inputs):
-        raise ExpectedError(f"{out} is the input: name another file to write")
-    if out.exists() and not arguments.overwrite:
-        raise ExpectedError(f"{out} exists: name another file, or add --overwrite to replace it")
+    check_place(arguments.out, arguments.overwrite, *inputs)
     if arguments.threads < 1:
         raise ExpectedError(f"--threads {arguments.threads}: expected 1 or more")
     return str(prepare_device(arguments.device, arguments.threads))
+
+
+def check_place(out: Path, overwrite: bool, *inputs: Path) -> None:
+    """ExpectedError where a file cannot be written without harm: a folder, an input, or what is there already."""
+    if out.is_dir():
+        raise ExpectedError(f"{out} is a folder: name the file to write")
+    if any(out.resolve() == path.resolve() for path in inputs):
+        raise ExpectedError(f"{out} is the input: name another file to write")
+    if out.exists() and not overwrite:
+        raise ExpectedError(f"{out} exists: name another file, or add --overwrite to replace it")
 
 
 def deliver(answer: AnnDataBlocks, arguments: argparse.Namespace, headline: str) -> None:

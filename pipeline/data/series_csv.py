@@ -3,10 +3,13 @@
 T: rows, C: channels. Lines are counted from 1, the header, as an editor shows them.
 """
 
+import copy
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +38,47 @@ class CsvSeries:
     step_seconds: int | None
 
 
+class Wanted(NamedTuple):
+    """The part of a table that is looked at."""
+
+    channels: Sequence[str]  # those of them that are there, in this order
+    rows: int  # the last ones
+
+
+class Table(Protocol):
+    """Columns of text, in a file or in memory."""
+
+    names: list[str]
+    rows: int
+
+    def text(self, name: str) -> pa.ChunkedArray:
+        """A column, without spaces around its values."""
+
+    def line(self, row: int) -> int:
+        """The line of the file that this row is in."""
+
+    def last(self, rows: int) -> "Table":
+        """The table without the rows before the last ones."""
+
+
 def read_csv_series(path: Path, date: str, date_key: str, findings: Findings, even: bool = True) -> CsvSeries:
     """Read and check the file; `date_key` is what names the column of time stamps, for advice.
 
     even: whether repeated time stamps and gaps are problems, or else notes. Every problem of the rows joins `findings`;
     ExpectedError at once only where the file is no table at all: not there, empty, no text, or without rows.
     """
-    file = _File(path, findings)
+    return check_table(CsvTable(path, findings), date, date_key, findings, even)
+
+
+def check_table(
+    file: Table, date: str, date_key: str, findings: Findings, even: bool = True, wanted: Wanted | None = None
+) -> CsvSeries:
+    """The series in a table; see `read_csv_series`. `rows` are those of the whole table, whatever is wanted of it."""
+    rows = file.rows
     channels = [name for name in file.names if name != date]
+    if wanted is not None:
+        file = file.last(wanted.rows)
+        channels = [name for name in wanted.channels if name in channels]
     date_T, step, values = None, None, None
     if date not in file.names:
         mend = f"set {date_key} to the column of time stamps{close_to(date, file.names)}"
@@ -50,7 +86,7 @@ def read_csv_series(path: Path, date: str, date_key: str, findings: Findings, ev
             mend = "write the file with a comma between columns, and a point in numbers"
         found = f"no such column; there are {listed(map(repr, file.names), 20)}"
         findings.problem(f"column {date!r}", found, "the time stamp of every row", mend)
-    elif not channels:
+    elif not channels and wanted is None:
         found = f"no column beside {date!r}"
         findings.problem("channels", found, "one or more columns of numbers", "add the columns to forecast")
     _check_names(file.names, date, findings)
@@ -59,14 +95,15 @@ def read_csv_series(path: Path, date: str, date_key: str, findings: Findings, ev
         if date_T is not None:
             step = check_stamps(date_T, f"column {date!r}", file.line, even, findings)
         values = _read_values(file, channels, findings)
-    return CsvSeries(date_T, values, channels, file.rows, step)
+    return CsvSeries(date_T, values, channels, rows, step)
 
 
-class _File:
+class CsvTable:
     """The table of text in a file, and which of its lines each row is."""
 
     def __init__(self, path: Path, findings: Findings) -> None:
         self._path = path
+        self._first = 0  # row of the file that is row 0 here
         self._ragged: list[pacsv.InvalidRow] = []
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -99,7 +136,15 @@ class _File:
 
     def line(self, row: int) -> int:
         """The line of the file that this row is in."""
-        return int(self._row_lines[row])
+        return int(self._row_lines[self._first + row])
+
+    def last(self, rows: int) -> "CsvTable":
+        """The table without the rows before the last ones."""
+        last = copy.copy(self)
+        last._first = max(self.rows - rows, 0)
+        last._table = self._table.slice(last._first)
+        last.rows = last._table.num_rows
+        return last
 
     def _parse(self) -> pa.Table:
         def keep(row: pacsv.InvalidRow) -> str:
@@ -142,7 +187,7 @@ def _check_names(names: list[str], date: str, findings: Findings) -> None:
         findings.problem("header", found, "one column of dates", f"rename or drop the column {DATE!r}")
 
 
-def _read_values(file: _File, channels: list[str], findings: Findings) -> npt.NDArray[np.float64] | None:
+def _read_values(file: Table, channels: list[str], findings: Findings) -> npt.NDArray[np.float64] | None:
     """The numbers of all channels, (T, C); None, and problems, where there is text, or a value is missing."""
     columns: list[npt.NDArray[np.float64]] = []
     told: dict[str, list[str]] = {"text": [], "no value": [], "an infinite value": []}

@@ -13,7 +13,7 @@ from pipeline.data.scaler import fit_scaler
 from pipeline.data.series import read_series
 from pipeline.data.series_windows import windows_of
 from pipeline.entry import run_point_stage
-from pipeline.files import atomic_folder, write_json
+from pipeline.files import atomic_folder, sha256, write_json
 from pipeline.models.forecast_baselines import least_squares
 from pipeline.models.mole import ForecastObjective, Mole, start_from
 from pipeline.params.mole import Mole as Settings
@@ -46,6 +46,7 @@ def run(settings: Settings, name: str) -> None:
     recipe, point = settings.recipe, settings.points[name]
     series = read_series(RAW)
     scaler = fit_scaler(series)
+    dataset_sha256 = sha256(RAW / "series.parquet")
     curves, numbers, progress = [], {}, []
     losses: dict[str, dict[str, float]] = {}
     with atomic_folder(paths.MODELS / "mole" / name) as folder:
@@ -68,11 +69,12 @@ def run(settings: Settings, name: str) -> None:
                 )
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
-                    "scaler": {"mean": scaler.mean_C.tolist(), "deviation": scaler.deviation_C.tolist()},
+                    "scaler": scaler.described(),
                     "step_seconds": series.step_seconds,
                     "validation_loss": found.validation["loss"],
+                    "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
-                save_model(folder / f"h{horizon}_seed{seed}", model, config | training.model_dump())
+                save_model(folder / f"h{horizon}_seed{seed}", model, config)
                 progress.append(kept)
                 curves += [{"horizon": horizon, "seed": seed, **row} for row in found.curve]
                 numbers[f"h{horizon}_seed{seed}"] = training_metrics(found, model)

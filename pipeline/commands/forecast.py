@@ -1,0 +1,46 @@
+"""`python -m pipeline forecast`: the rows that follow the last ones of a CSV file."""
+
+import argparse
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.commands.output import add_output_arguments, check_place, prepare_output
+from pipeline.data.new_series import recent_of_file
+from pipeline.data.source import counted
+from pipeline.files import write_json, write_text
+from pipeline.forecaster import Forecaster
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="the series (.csv): dates and the channels of training"
+    )
+    parser.add_argument(
+        "--date", default="date", metavar="NAME", help="its column of time stamps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--point", metavar="NAME", help="of mole.points (default: the mixture of experts that validation chooses)"
+    )
+    parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
+    parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")
+    parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
+    parser.add_argument(
+        "--model", type=Path, default=paths.MODELS / "mole", metavar="FOLDER", help="default: %(default)s"
+    )
+    add_output_arguments(parser, ".csv")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Forecast, write, and say what was done; where it comes from goes to a JSON file beside the CSV."""
+    out: Path = arguments.out
+    origin = out.with_name(f"{out.name}.json")
+    device = prepare_output(arguments, arguments.data)
+    check_place(origin, arguments.overwrite, arguments.data)
+    forecaster = Forecaster.load(arguments.model, arguments.horizon, arguments.point, arguments.seed, device)
+    recent = recent_of_file(arguments.data, arguments.date, forecaster.lookback)
+    forecast = forecaster.forecast_recent(recent, arguments.experts)
+    text = forecast.to_csv(index=False, date_format="%Y-%m-%d %H:%M:%S", lineterminator="\n")
+    write_text(out, text)
+    write_json(origin, forecast.attrs["celldag"])
+    size = f"{counted(len(forecast), 'row')} of {counted(len(forecaster.lookback.channels), 'channel')}"
+    print("\n".join([f"{size} forecast", *forecast.attrs["celldag"]["notes"], f"wrote {out} and {origin}"]))

@@ -1,0 +1,207 @@
+"""`python -m pipeline forecast` from file to file: the same as the Python API; what cannot be done is refused in one
+message, and nothing is written."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import cli
+from pipeline.data.series import read_series
+from pipeline.files import read_json, sha256
+from pipeline.forecaster import Forecaster
+
+ASKED = ["--data", "new.csv", "--out", "forecast.csv"]
+Edit = Callable[[list[str]], None]
+
+
+@pytest.fixture
+def work(series_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small trained forecasters and the last 30 rows of their series."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(series_project / "models", "models")
+    series = read_series(series_project / "data/raw/series")
+    frame = pd.DataFrame(series.value_TC[-30:], columns=list(series.channels))
+    frame.insert(2, "date", series.date_T[-30:].astype("datetime64[s]"))
+    frame.to_csv("new.csv", index=False)
+    return tmp_path
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["forecast", *arguments])
+    return int(ended.value.code or 0)
+
+
+def edit(change: Edit, file: str = "new.csv") -> None:
+    lines = Path(file).read_text().splitlines()
+    change(lines)
+    Path(file).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ([], {}),
+        (["--horizon", "6"], {"horizon": 6}),
+        (["--point", "rlinear", "--seed", "3"], {"point": "rlinear", "seed": 3}),
+        (["--model", "models/mole", "--point", "mole_rlinear"], {"point": "mole_rlinear"}),
+    ],
+)
+def test_the_file_holds_what_the_python_api_returns(options: list[str], asked: dict[str, Any]) -> None:
+    assert call(*ASKED, *options) == 0
+    expected = Forecaster.load(**asked).forecast(pd.read_csv("new.csv"))
+    written = pd.read_csv("forecast.csv", parse_dates=["date"], float_precision="round_trip")
+    assert list(written.columns) == ["date", "town", "offices", "shops", "pump", "plant"]
+    np.testing.assert_array_equal(written["date"], expected["date"])
+    np.testing.assert_array_equal(written.iloc[:, 1:], expected.iloc[:, 1:])
+    origin = read_json(Path("forecast.csv.json"))
+    assert origin | {"input": "", "input_sha256": ""} == expected.attrs["celldag"] | {"input": "", "input_sha256": ""}
+    assert origin["input_sha256"] == sha256(Path("new.csv"))
+    assert origin["input"] == "new.csv"
+
+
+@pytest.mark.usefixtures("work")
+def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--data", "new.csv", "--point", "mole_dlinear", "--seed", "0", "--out", "one.csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "12 rows of 5 channels forecast"
+    assert lines[1].startswith(
+        "forecast by mole_dlinear (3 experts of dlinear), horizon 12, seed 0; validation loss 0."
+    )
+    assert lines[2] == "from the last 24 rows, 2021-03-25 00:00:00 to 2021-03-25 23:00:00"
+    assert lines[3] == "wrote one.csv and one.csv.json"
+    assert call("--data", "new.csv", "--point", "mole_dlinear", "--seed", "0", "--out", "two.csv") == 0
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+    assert Path("one.csv.json").read_bytes() == Path("two.csv.json").read_bytes()
+    assert Path("one.csv").read_text().splitlines()[1].startswith("2021-03-26 00:00:00,")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_forecast_can_follow_on_a_forecast() -> None:
+    """What was written is a series as it is read."""
+    assert call(*ASKED) == 0
+    both = [pd.read_csv(name, parse_dates=["date"]) for name in ("new.csv", "forecast.csv")]
+    pd.concat(both).to_csv("longer.csv", index=False)
+    assert call("--data", "longer.csv", "--out", "later.csv") == 0
+    assert pd.read_csv("later.csv")["date"].iloc[0] == "2021-03-26 12:00:00"
+
+
+@pytest.mark.usefixtures("work")
+def test_experts_and_another_name_of_the_dates() -> None:
+    edit(lambda lines: lines.__setitem__(0, lines[0].replace("date", "when")))
+    assert call(*ASKED, "--date", "when", "--point", "mole_dlinear", "--experts") == 0
+    written = pd.read_csv("forecast.csv")
+    assert written.columns[0] == "when"
+    assert len(written.columns) == 1 + 5 * 4
+    experts = written[[f"town (expert {e})" for e in (1, 2, 3)]]
+    assert (written["town"] <= experts.max(axis=1) + 1e-4).all()
+    assert (written["town"] >= experts.min(axis=1) - 1e-4).all()
+
+
+@pytest.mark.usefixtures("work")
+def test_rows_before_the_lookback_and_columns_of_no_use_may_hold_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*ASKED) == 0
+    before = Path("forecast.csv").read_bytes()
+
+    def spoil(lines: list[str]) -> None:
+        lines[:] = [f"{line},text" for line in lines]
+        lines[0] = lines[0].replace(",text", ",remark")
+        lines[4] = ",,,,,,"
+        lines[5] = lines[5].replace("2021", "1999")
+
+    edit(spoil)
+    assert call(*ASKED, "--overwrite") == 0
+    assert Path("forecast.csv").read_bytes() == before
+    assert "1 column not used: 'remark'" in capsys.readouterr().out
+
+
+def _cut(lines: list[str]) -> None:
+    del lines[1:8]
+
+
+def _gap(lines: list[str]) -> None:
+    del lines[20]
+
+
+def _text(lines: list[str]) -> None:
+    lines[30] = "much" + lines[30][lines[30].index(",") :]
+
+
+def _swapped(lines: list[str]) -> None:
+    lines[20], lines[21] = lines[21], lines[20]
+
+
+def _short_row(lines: list[str]) -> None:
+    lines[30] = lines[30].rpartition(",")[0]
+
+
+def _half_hours(lines: list[str]) -> None:
+    lines[1:] = [line.replace(":00:00", ":30:00") for line in lines[1:]]
+    lines[1:] = [row for line in lines[1:] for row in (line.replace(":30:00", ":00:00"), line)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_cut, "rows: found 23 rows; expected 24 or more: a forecast is made from the last 24"),
+        (_gap, "1 gap, the first after 2021-03-25 12:00:00 in line 20: 2 hours to the next time stamp"),
+        (_text, "'town' (1 row, first 'much' in line 31)"),
+        (_swapped, "1 time stamp earlier than the one before"),
+        (_short_row, "line 31: found 1 row of another length than the header"),
+        (_half_hours, "step of time: found 30 minutes; expected 1 hour, that of the series"),
+        (lambda lines: lines.__setitem__(0, lines[0].replace("date", "time")), "column 'date': found no such"),
+        (lambda lines: lines.__setitem__(0, lines[0].replace("pump", "pumps")), "found no 'pump', perhaps 'pumps'"),
+        (lambda lines: lines.__delitem__(slice(1, None)), "new.csv has a header but no rows"),
+        (lambda lines: lines.clear(), "new.csv is empty"),
+    ],
+)
+def test_a_bad_file_is_one_message_and_nothing_is_written(
+    work: Path, capsys: pytest.CaptureFixture[str], change: Edit, words: str
+) -> None:
+    edit(change)
+    before = sorted(work.iterdir())
+    assert call(*ASKED) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("error: ") == 1
+    assert words in told.err
+    assert sorted(work.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "absent.csv"], "absent.csv not found: expected a CSV file with a column of dates"),
+        (["--data", "models"], "models is a folder: expected one CSV file"),
+        (["--out", "new.csv"], "new.csv is the input: name another file to write"),
+        (["--out", "models/../new.csv", "--overwrite"], "new.csv is the input"),
+        (["--out", "there.csv"], "there.csv exists: name another file, or add --overwrite"),
+        (["--out", "half.csv"], "half.csv.json exists: name another file, or add --overwrite"),
+        (["--out", "models"], "models is a folder: name the file to write"),
+        (["--horizon", "7"], "no point in models/mole has horizon 7: there are 6, 12"),
+        (["--point", "mole"], "no point 'mole' in models/mole"),
+        (["--seed", "1"], "was trained with seeds 0, 3, not with 1"),
+        (["--horizon", "many"], "invalid int value: 'many'"),
+        (["--model", "nowhere"], "no forecaster in nowhere: `dvc repro mole_train`"),
+        (["--point", "rlinear", "--experts"], "rlinear is a backbone alone: it has no experts to show"),
+        (["--threads", "0"], "--threads 0: expected 1 or more"),
+        (["--date", "when"], "found no such column; there are"),
+        (["--horizn", "6"], "did you mean --horizon?"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message_and_nothing_is_written(
+    work: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    Path("there.csv").write_text("there")
+    Path("half.csv.json").write_text("there")
+    before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
+    assert call(*ASKED, *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in work.rglob("*") if path.is_file()} == before
+    assert not list(work.glob(".*partial"))

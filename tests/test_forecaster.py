@@ -1,0 +1,217 @@
+"""A trained forecaster in use: what it forecasts of a frame, whatever the order of columns, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.data.resident_windows import ResidentWindows
+from pipeline.data.scaler import fit_scaler
+from pipeline.data.series import read_series
+from pipeline.data.series_windows import windows_of
+from pipeline.errors import ExpectedError
+from pipeline.files import read_json, sha256, write_json
+from pipeline.forecast_points import read_points
+from pipeline.forecaster import Forecaster
+
+CPU = torch.device("cpu")
+ORIGIN = "celldag"
+
+
+@pytest.fixture(scope="module")
+def models(series_project):
+    return series_project / "models/mole"
+
+
+@pytest.fixture(scope="module")
+def series(series_project):
+    return read_series(series_project / "data/raw/series")
+
+
+@pytest.fixture
+def frame(series):
+    """All but the last 12 rows: what the last test window of horizon 12 sees, and more."""
+    return frame_of(series).iloc[:-12]
+
+
+def frame_of(series):
+    dates = pd.Series(series.date_T.astype("datetime64[s]"), name="date")
+    return pd.concat([dates, pd.DataFrame(series.value_TC, columns=list(series.channels))], axis=1)
+
+
+@pytest.mark.parametrize("point", ["dlinear", "rlinear", "mole_dlinear", "mole_rlinear"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_forecast_is_the_models_own_on_the_last_test_window(models, series, frame, point, seed):
+    forecaster = Forecaster.load(models, point=point, seed=seed)
+    scaler = fit_scaler(series)
+    windows = ResidentWindows(windows_of(series, scaler, "test", 24, 12), 7, CPU)
+    batch = windows.take(torch.tensor([windows.windows - 1]))
+    with torch.no_grad():
+        y_1CH = forecaster.model(batch.x_BCL, batch.mark_BF)
+    found = forecaster.forecast(frame)
+    assert list(found.columns) == ["date", *series.channels]
+    # rtol: a product of one window may be rounded otherwise than the model's own, of the same window laid out otherwise
+    np.testing.assert_allclose(found[list(series.channels)], scaler.unscale(y_1CH[0].T.numpy()), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(found["date"].to_numpy(), series.date_T[-12:].astype("datetime64[s]"))
+
+
+def test_the_router_sees_the_first_row_of_the_lookback(models, frame):
+    """The same values at another time of the week are weighed otherwise; those of a backbone alone are not."""
+    later = frame.assign(date=frame["date"] + pd.Timedelta(hours=60))
+    for point, same in (("mole_dlinear", False), ("dlinear", True)):
+        forecaster = Forecaster.load(models, point=point)
+        first, second = (forecaster.forecast(given).drop(columns="date") for given in (frame, later))
+        assert np.array_equal(first, second) == same
+    forecaster = Forecaster.load(models, point="mole_dlinear")
+    shown = forecaster.forecast(frame, experts=True)
+    hour, weekday = frame["date"].iloc[-24].hour, frame["date"].iloc[-24].weekday()
+    day, yearday = frame["date"].iloc[-24].day, frame["date"].iloc[-24].dayofyear
+    mark = torch.tensor([[hour / 23, weekday / 6, (day - 1) / 30, (yearday - 1) / 365]]) - 0.5
+    with torch.no_grad():
+        weight_CE = forecaster.model.router_weights(mark)[0].numpy()
+    for c, name in enumerate(forecaster.lookback.channels):
+        mixed = sum(weight_CE[c, e] * shown[f"{name} (expert {e + 1})"] for e in range(3))
+        np.testing.assert_allclose(shown[name], mixed, rtol=1e-4)
+    assert len(shown.columns) == 1 + 5 * 4
+
+
+def test_order_of_columns_earlier_rows_and_other_columns_do_not_matter(models, frame):
+    forecaster = Forecaster.load(models)
+    expected = forecaster.forecast(frame)
+    turned = frame[frame.columns[::-1]].assign(remark="text")
+    turned["shops"] = turned["shops"].where(turned.index >= len(turned) - 24)  # no value in earlier rows
+    turned = turned.drop(index=[3, 4]).rename(columns={"date": "time"})
+    turned["time"] = turned["time"].dt.strftime("%Y/%m/%d %H:%M")
+    found = forecaster.forecast(turned, date="time")
+    pd.testing.assert_frame_equal(found.rename(columns={"time": "date"}), expected, check_exact=True)
+    assert found.attrs[ORIGIN]["notes"][-1] == "1 column not used: 'remark'"
+    pd.testing.assert_frame_equal(forecaster.forecast(frame.iloc[-24:]), expected, check_exact=True)
+    changed = frame.copy()
+    changed.loc[len(frame) - 24, "town"] += 1.0  # the first row that counts
+    assert not np.allclose(forecaster.forecast(changed)["town"], expected["town"])
+
+
+def test_a_forecast_is_in_the_units_of_the_series(models, frame, series):
+    """A channel higher by a constant is forecast higher by it: so does the offset of dlinear, as does the norm."""
+    for point in ("mole_dlinear", "mole_rlinear"):
+        forecaster = Forecaster.load(models, point=point)
+        expected, higher = forecaster.forecast(frame), forecaster.forecast(frame.assign(town=frame["town"] + 100))
+        np.testing.assert_allclose(higher["town"], expected["town"] + 100, rtol=1e-5)
+        np.testing.assert_array_equal(higher["shops"], expected["shops"])
+        truth = series.value_TC[-12:]
+        assert np.abs(expected[list(series.channels)] - truth).to_numpy().mean() < series.value_TC.std(0).mean()
+
+
+def test_what_validation_chose_is_taken_unless_told_otherwise(models, frame):
+    points = {point.name: point for point in read_points(models)}
+    assert sorted(points) == ["dlinear", "mole_dlinear", "mole_rlinear", "rlinear"]
+    for horizon in (6, 12):
+        means = {name: np.mean(list(points[name].validation[horizon].values())) for name in points if "mole" in name}
+        best = min(means, key=means.get)
+        losses = points[best].validation[horizon]
+        forecaster = Forecaster.load(models, horizon)
+        assert (forecaster.point.name, forecaster.seed) == (best, min(losses, key=losses.get))
+        config = read_json(models / best / f"h{horizon}_seed{forecaster.seed}/config.json")
+        assert config["validation_loss"] == min(losses.values())
+        assert len(forecaster.forecast(frame)) == horizon
+    assert Forecaster.load(models).horizon == 12
+    told = Forecaster.load(models, 6, "rlinear", 3)
+    assert (told.horizon, told.point.name, told.seed) == (6, "rlinear", 3)
+
+
+def test_it_says_where_it_comes_from(models, frame, series_project):
+    origin = Forecaster.load(models, 6, "mole_rlinear", 3).forecast(frame).attrs[ORIGIN]
+    assert json.loads(json.dumps(origin)) == origin
+    assert origin["command"] == "forecast"
+    assert origin["dataset_sha256"] == sha256(series_project / "data/raw/series/series.parquet")
+    assert origin["model_sha256"] == sha256(models / "mole_rlinear/h6_seed3/weights.safetensors")
+    assert origin["parameters"]["recipe"]["lookback"] == 24
+    assert origin["parameters"]["recipe"]["seed"] == 3
+    assert origin["arguments"]["point"] == "mole_rlinear"
+    assert origin["notes"][0].startswith("forecast by mole_rlinear (3 experts of rlinear), horizon 6, seed 3; ")
+    assert origin["notes"][1] == "from the last 24 rows, 2021-03-24 12:00:00 to 2021-03-25 11:00:00"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: f.drop(columns="date"), "column 'date': found no such column"),
+        (lambda f: f.drop(columns="pump"), "1 channel missing: found no 'pump'; there are 'date', 'town'"),
+        (lambda f: f.rename(columns={"pump": "pumps"}), "found no 'pump', perhaps 'pumps'; there are"),
+        (lambda f: f.iloc[-23:], "rows: found 23 rows; expected 24 or more"),
+        (lambda f: f.iloc[:0], "the frame has no rows: expected 24 or more"),
+        (lambda f: f.iloc[::2], "step of time: found 2 hours; expected 1 hour"),
+        (lambda f: f.iloc[::-1], "23 time stamps earlier than the one before"),
+        (lambda f: f.drop(index=len(f) - 3), "1 gap, the first after 2021-03-25 08:00:00 in line 586"),
+        (lambda f: pd.concat([f, f.iloc[-1:]]), "1 time stamp there before"),
+        (lambda f: f.assign(town=f["town"].where(f.index != len(f) - 1)), "'town' (1 row, first in line 589)"),
+        (lambda f: f.assign(town="much"), "'town' (24 rows, first 'much' in line 566)"),
+        (lambda f: f.assign(town=np.inf), "1 channel with an infinite value"),
+        (lambda f: f.assign(date="yesterday"), "24 dates that cannot be read"),
+        (lambda f: f.assign(town=1e300 * f["town"]), "the forecast of 'town' is no finite number"),
+        (lambda f: pd.concat([f, f[["town"]]], axis=1), "1 name of several columns: 'town'"),
+    ],
+)
+def test_a_frame_that_does_not_fit_ends_in_one_message(models, frame, spoil, words):
+    for point in ("mole_dlinear", "mole_rlinear"):
+        with pytest.raises(ExpectedError) as caught:
+            Forecaster.load(models, point=point).forecast(spoil(frame))
+        assert words in str(caught.value)
+
+
+def test_all_problems_are_told_at_once(models, frame):
+    bad = frame.iloc[-20:].drop(columns=["pump", "plant"]).assign(town="much")
+    with pytest.raises(ExpectedError, match="the frame cannot be used, 3 problems") as caught:
+        Forecaster.load(models).forecast(bad)
+    for words in ("2 channels missing: found no 'pump', 'plant'", "found 20 rows", "1 channel with text"):
+        assert words in str(caught.value)
+
+
+def test_a_channel_is_no_column_of_dates(models, frame):
+    with pytest.raises(ExpectedError, match="'town' is a channel of the forecaster"):
+        Forecaster.load(models).forecast(frame, date="town")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"horizon": 7}, "no point in {models} has horizon 7: there are 6, 12; add it to mole.recipe.horizons"),
+        ({"point": "mole"}, "no point 'mole' in {models}: there are dlinear, mole_dlinear, mole_rlinear, rlinear"),
+        ({"point": "rlinear", "horizon": 7}, "rlinear in {models} has horizon 7: there are 6, 12"),
+        ({"seed": 1}, "was trained with seeds 0, 3, not with 1"),
+    ],
+)
+def test_a_network_that_was_not_trained_is_refused_with_those_that_were(models, asked, words):
+    with pytest.raises(ExpectedError) as caught:
+        Forecaster.load(models, **asked)
+    assert words.format(models=models) in str(caught.value)
+
+
+def test_a_backbone_alone_has_no_experts(models, frame):
+    with pytest.raises(ExpectedError, match="rlinear is a backbone alone"):
+        Forecaster.load(models, point="rlinear").forecast(frame, experts=True)
+
+
+def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_path):
+    with pytest.raises(ExpectedError, match=r"no forecaster in .*nowhere: `dvc repro mole_train`"):
+        Forecaster.load(tmp_path / "nowhere")
+    folder = tmp_path / "mole"
+    for name in ("dlinear", "mole_dlinear"):
+        shutil.copytree(models / name, folder / name)
+    config = folder / "dlinear/h6_seed0/config.json"
+    write_json(config, {key: value for key, value in read_json(config).items() if key != "provenance"})
+    with pytest.raises(ExpectedError, match=r"does not say its provenance.*repro --force mole_train@dlinear"):
+        Forecaster.load(folder, 6, "dlinear", 0)
+    (folder / "dlinear/h6_seed3/weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ExpectedError, match=r"weights.safetensors is damaged.*repro --force mole_train@dlinear"):
+        Forecaster.load(folder, 6, "dlinear", 3)
+    shutil.rmtree(folder / "mole_dlinear")
+    with pytest.raises(ExpectedError, match=r"no mixture of experts in .* name a point of dlinear"):
+        Forecaster.load(folder)
+    for damage in ("{", "[]", "{}", '{"point": {}}'):
+        (folder / "dlinear/about.json").write_text(damage)
+        with pytest.raises(ExpectedError, match=r"about.json is damaged: `dvc repro --force mole_train@dlinear`"):
+            Forecaster.load(folder)
