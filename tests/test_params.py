@@ -14,7 +14,7 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    """params.yaml's content with `section__key=value` changed."""
+    """params.yaml's content with `section__key=value` changed, or added."""
     content = copy.deepcopy(read_yaml(PARAMS))
     for path, value in changes.items():
         *sections, key = path.split("__")
@@ -139,6 +139,53 @@ def test_a_recipe_that_makes_no_sense() -> None:
         changed(moe__recipe__warmup_epochs=9, moe__recipe__epochs=9)
     )
     assert "warmup_epochs needs schedule: cosine" in message(changed(moe__recipe__schedule="constant"))
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (
+            {"a": {"backbone": "rlinear", "experts": 4}},
+            "exactly one rlinear without experts to compare a with",
+        ),
+        (
+            {"a": {"backbone": "rlinear", "experts": 4}, "b": {"backbone": "rlinear"}, "c": {"backbone": "rlinear"}},
+            "exactly one rlinear without experts to compare a with, found 2",
+        ),
+        ({"a": {"backbone": "rlinear"}}, "holds no point with experts"),
+        ({"a": {"backbone": "arima"}}, "mole.points.a.backbone = 'arima'"),
+        ({"a": {"backbone": "rlinear", "experts": 2, "top_k": 3}}, "a: top_k (3) must not exceed experts (2)"),
+        ({"a": {"backbone": "rlinear", "experts": 0}}, "mole.points.a.experts = 0"),
+        (
+            {"a": {"backbone": "rlinear", "head_dropout": 0.1}},
+            "head_dropout says nothing about a point without",
+        ),
+        ({"a": {"backbone": "rlinear", "expert": 2}}, "mole.points.a.expert: unknown key; did you mean 'experts'?"),
+        ({"a; touch b": {"backbone": "rlinear"}}, "String should match pattern"),
+    ],
+)
+def test_forecasters_that_make_no_sense(points: Any, words: str) -> None:
+    assert words in message(changed(mole__points=points))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kernel": 24}, "mole.recipe: kernel (24) must be odd: a moving average is centred on a row"),
+        ({"seed": 1}, "mole.recipe: seed says nothing here"),
+        ({"seeds": [1, 1]}, "mole.recipe: seeds holds a value twice"),
+        ({"seeds": []}, "mole.recipe.seeds"),
+        ({"horizons": [96, 24, 96]}, "mole.recipe: horizons holds a value twice"),
+        ({"horizons": [0]}, "mole.recipe.horizons.0 = 0"),
+        ({"lookback": 1}, "mole.recipe.lookback = 1"),
+        ({"lookback": 23}, "mole: evaluation.season (24) must not exceed recipe.lookback (23)"),
+        ({"head_dropout": 1.0}, "mole.recipe.head_dropout = 1.0"),
+        ({"start": "zero"}, "'random' or 'least_squares'"),
+        ({"offset": "mean"}, "'none' or 'last'"),
+    ],
+)
+def test_a_recipe_of_forecasters_that_makes_no_sense(changes: dict[str, Any], words: str) -> None:
+    assert words in message(changed(**{f"mole__recipe__{key}": value for key, value in changes.items()}))
 
 
 @pytest.mark.parametrize(

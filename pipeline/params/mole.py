@@ -72,6 +72,16 @@ class Mole(Section):
     evaluation: Evaluation
 
     @model_validator(mode="after")
+    def _season_is_seen(self) -> Self:
+        season, lookback = self.evaluation.season, self.recipe.lookback
+        if season > lookback:
+            raise ValueError(
+                f"evaluation.season ({season}) must not exceed recipe.lookback ({lookback}): the seasonal-naive "
+                "baseline repeats a season that it has seen"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _twins(self) -> Self:
         alone = [point.backbone for point in self.points.values() if point.experts == 1]
         mixtures = {name: point for name, point in self.points.items() if point.experts > 1}

@@ -104,11 +104,23 @@ def run(settings: Settings) -> None:
 
 
 def _refuse_stale(points: list[ForecastPoint], settings: Settings) -> None:
+    """ExpectedError where a point was trained by other parameters than those it is now to be judged by."""
+    recipe = settings.recipe
     for point in points:
-        missing = [horizon for horizon in settings.recipe.horizons if horizon not in point.validation]
+        told = settings.points[point.name]
+        missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
         if missing:
             raise ExpectedError(
                 f"{point.folder} has no horizon {missing[0]}: `dvc repro mole_train@{point.name}` adds it"
+            )
+        if (
+            (point.backbone, point.experts, point.top_k, point.lookback)
+            != (told.backbone, told.experts, told.top_k, recipe.lookback)
+            or any(set(point.validation[horizon]) != set(recipe.seeds) for horizon in recipe.horizons)
+        ):  # fmt: skip
+            raise ExpectedError(
+                f"{point.folder} was trained by other parameters than mole.recipe and mole.points.{point.name} have by "
+                f"now: `dvc repro mole_train@{point.name}` trains anew"
             )
 
 

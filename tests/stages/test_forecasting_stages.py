@@ -1,0 +1,410 @@
+"""ingest@series, mole_train@<point> and evaluate@forecasting on a small simulated series: as processes where they are
+killed or refused, and in this one where numbers are held against numpy."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.data.series import Series, read_series
+from pipeline.errors import ExpectedError
+from pipeline.files import read_json
+from pipeline.forecaster import Forecaster
+from pipeline.params.whole import load_params
+from pipeline.stages import mole_train
+from pipeline.stages.evaluate import forecasting
+from pipeline.stages.ingest import series as ingest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+LOOKBACK, HORIZONS, SEEDS = 24, [4, 8], [0, 3]
+SMALL = {"lookback": LOOKBACK, "horizons": HORIZONS, "kernel": 5, "hidden": 8, "seeds": SEEDS, "epochs": 3}
+POINTS: dict[str, dict[str, Any]] = {
+    "dlinear": {"backbone": "dlinear"},
+    "rlinear": {"backbone": "rlinear"},
+    "mole_dlinear": {"backbone": "dlinear", "experts": 3},
+    "two_of_four": {"backbone": "rlinear", "experts": 4, "top_k": 2, "head_dropout": 0.2},
+}
+BASELINES = ["least_squares", "seasonal_naive", "last_value"]
+COLUMNS = {
+    "points": "point backbone experts top_k twin parameters horizon flops",
+    "channels": "horizon method channel mse mae",
+    "steps": "horizon method step mse",
+    "expert_weights": "point horizon seed by value channel expert weight",
+    "usage": "point horizon seed expert weight top",
+    "reduced": "point horizon way experts seed mse mae validation_mse",
+    "example": "point horizon window channel series step value",
+}
+
+
+def configure(folder: Path, points: Any = POINTS, rows: int = 400, channels: Any = None, **recipe: object) -> None:
+    series = yaml.safe_load((ROOT / "data/embedded/series.yaml").read_text())
+    series |= {"rows": rows} | ({"channels": channels, "trend": 0.0} if channels else {})
+    (folder / "series.yaml").write_text(yaml.safe_dump(series, sort_keys=False))
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["ingest"]["series"] = {"path": "series.yaml", "date": "date", "layout": None}
+    params["mole"]["recipe"] |= SMALL | recipe
+    params["mole"]["points"] = points
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def start(folder: Path, *command: str) -> "subprocess.Popen[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    process = start(folder, *command)
+    output, _ = process.communicate()
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    return output
+
+
+def train(folder: Path, point: str, code: int = 0) -> str:
+    return run(folder, "pipeline.stages.mole_train", point, code=code)
+
+
+def here(folder: Path, *points: str, first: bool = False, last: bool = False) -> None:
+    """In this process, which is quicker: ingest, if it is asked for, the training of points, the evaluation."""
+    with chdir(folder):
+        params = load_params(Path("params.yaml"))
+        if first:
+            ingest.run(params.ingest.series)
+        for name in points:
+            mole_train.run(params.mole, name)
+        if last:
+            forecasting.run(params.mole)
+
+
+def refusal(folder: Path, *points: str, last: bool = False) -> str:
+    """The message in which it ends, with what was written before as it was."""
+    before = written(folder)
+    with pytest.raises(ExpectedError) as caught:
+        here(folder, *points, last=last)
+    assert written(folder) == before
+    return str(caught.value)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    files = [file for place in ("models", "reports") for file in sorted((folder / place).rglob("*")) if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder in which all stages have run."""
+    folder = tmp_path_factory.mktemp("forecasting")
+    configure(folder)
+    here(folder, *POINTS, first=True, last=True)
+    return folder
+
+
+@pytest.fixture
+def project(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be changed."""
+    shutil.copytree(whole, tmp_path / "project")
+    return tmp_path / "project"
+
+
+def series_of(folder: Path) -> Series:
+    return read_series(folder / "data/raw/series")
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / f"reports/evaluation/forecasting/{name}.parquet")
+
+
+def scores(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "reports/tables/forecasting.csv")
+
+
+def score_of(folder: Path, horizon: int, method: str, metric: str) -> float:
+    found = scores(folder).query("horizon == @horizon and method == @method and metric == @metric")
+    return float(found["value"].mean())
+
+
+def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) -> None:
+    found = scores(whole)
+    assert list(found.columns) == ["horizon", "method", "role", "seed", "metric", "value"]
+    keys = {
+        (horizon, method, metric)
+        for horizon in HORIZONS
+        for method in (*POINTS, *BASELINES)
+        for metric in ("mse", "mae", "validation_mse")
+    }
+    assert set(found[["horizon", "method", "metric"]].itertuples(index=False, name=None)) == keys
+    assert set(found["role"]) == {"model", "baseline"}
+    assert (found.groupby(["horizon", "method", "metric"])["seed"].nunique() == found.groupby(
+        ["horizon", "method", "metric"]
+    )["role"].agg(lambda role: 2 if role.iloc[0] == "model" else 0)).all()  # fmt: skip
+    for name, columns in COLUMNS.items():
+        assert set(table(whole, name).columns) == set(columns.split()), name
+    points = table(whole, "points").set_index(["horizon", "point"])
+    assert points["twin"].loc[4].to_dict() == {
+        "dlinear": "dlinear", "rlinear": "rlinear", "mole_dlinear": "dlinear", "two_of_four": "rlinear"
+    }  # fmt: skip
+    curve = pd.read_csv(whole / "reports/curves/mole_train/mole_dlinear.csv")
+    assert curve.groupby(["horizon", "seed"]).size().to_dict() == {(h, s): 3 for h in HORIZONS for s in SEEDS}
+    assert not list((whole / ".checkpoints").glob("*/*/*"))
+
+
+def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> None:
+    numbers = read_json(whole / "reports/metrics/forecasting.json")
+    assert numbers["windows"] == {"4": 80 - 3, "8": 80 - 7}
+    twins = {"mole_dlinear": "dlinear", "two_of_four": "rlinear"}
+    for horizon in HORIZONS:
+        found = numbers["horizons"][str(horizon)]
+        validation = {name: score_of(whole, horizon, name, "validation_mse") for name in twins}
+        assert found["chosen"] == min(validation, key=lambda name: validation[name])
+        assert found["twin"] == twins[found["chosen"]]
+        for method in (*POINTS, *BASELINES):
+            values = scores(whole).query("horizon == @horizon and method == @method and metric == 'mse'")["value"]
+            told = found["methods"][method]["mse"]
+            assert told["mean"] == pytest.approx(values.mean(), rel=1e-5)
+            assert told["sd"] == pytest.approx(values.std(ddof=1) if len(values) > 1 else 0.0, rel=1e-3, abs=1e-6)
+        losses = read_json(whole / f"models/mole/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
+        assert np.mean(list(losses.values())) == pytest.approx(validation[found["chosen"]], rel=1e-4)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_least_squares_is_that_of_numpy_over_every_window(whole: Path, horizon: int) -> None:
+    """The map from changes since the last value to changes, by the pseudo-inverse of all train windows at once."""
+    series = series_of(whole)
+    (first, end), (_, middle), (_, last) = (series.splits[name] for name in ("train", "validation", "test"))
+    scaled_TC = (series.value_TC - series.value_TC[first:end].mean(0)) / series.value_TC[first:end].std(0)
+
+    def windows(start: int, after: int) -> tuple[Any, Any]:
+        starts = range(start, after - LOOKBACK - horizon + 1)
+        x = np.concatenate([scaled_TC[s : s + LOOKBACK].T for s in starts])
+        y = np.concatenate([scaled_TC[s + LOOKBACK : s + LOOKBACK + horizon].T for s in starts])
+        return x, y
+
+    x, y = windows(first, end)
+    change = np.linalg.pinv(x - x[:, -1:]) @ (y - x[:, -1:])
+    for metric, start, after in (("validation_mse", end - LOOKBACK, middle), ("mse", middle - LOOKBACK, last)):
+        x, y = windows(start, after)
+        error = (x - x[:, -1:]) @ change + x[:, -1:] - y
+        assert score_of(whole, horizon, "least_squares", metric) == pytest.approx((error**2).mean(), rel=1e-4)
+        naive = np.tile(x[:, -24:], 2)[:, :horizon] - y
+        assert score_of(whole, horizon, "seasonal_naive", metric) == pytest.approx((naive**2).mean(), rel=1e-4)
+    assert score_of(whole, horizon, "least_squares", "mae") == pytest.approx(np.abs(error).mean(), rel=1e-4)
+    steps = table(whole, "steps").query("horizon == @horizon and method == 'least_squares'")
+    np.testing.assert_allclose(steps["mse"], (error**2).mean(0), rtol=1e-4)
+    channels = table(whole, "channels").query("horizon == @horizon and method == 'least_squares'").set_index("channel")
+    of_channel = (error**2).mean(1).reshape(-1, len(series.channels)).mean(0)
+    np.testing.assert_allclose(channels["mse"][list(series.channels)], of_channel, rtol=1e-4)
+
+
+def test_scores_do_not_depend_on_how_many_windows_are_forecast_at_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """77 and 73 windows: none of these numbers divides both, and the last minibatch of 9 has few."""
+    monkeypatch.chdir(project)
+    settings = load_params(Path("params.yaml")).mole
+    names = ("channels", "steps", "usage", "reduced", "expert_weights")
+    expected = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
+    for at_once in (1, 9, 76):
+        monkeypatch.setattr(forecasting, "AT_ONCE", at_once)
+        forecasting.run(settings)
+        found = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    """One point and the evaluation as processes, the others in this one."""
+    configure(tmp_path)
+    here(tmp_path, *list(POINTS)[:-1], first=True)
+    train(tmp_path, list(POINTS)[-1])
+    assert "MSE at horizon 8 (73 test windows): " in run(tmp_path, "pipeline.stages.evaluate", "forecasting")
+    assert written(tmp_path) == written(whole)
+    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 2 + len(COLUMNS)
+
+
+def test_another_seed_gives_other_weights(whole: Path) -> None:
+    weights = [whole / f"models/mole/two_of_four/h4_seed{seed}/weights.safetensors" for seed in SEEDS]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Path) -> None:
+    configure(project, epochs=30, patience=30)
+    here(project, "two_of_four")
+    wanted = written(project)
+    shutil.rmtree(project / "models/mole/two_of_four")
+    for title in ("horizon 4, seed 0: epoch 2/", "horizon 4, seed 3: epoch 3/"):
+        process = start(project, "pipeline.stages.mole_train", "two_of_four")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if title in line:
+                process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (project / "models/mole/two_of_four").exists()
+    assert "horizon 4, seed 3: continues at epoch" in train(project, "two_of_four")
+    assert written(project) == wanted
+    assert not list((project / ".checkpoints").glob("*/*/*"))
+    assert not list(project.rglob("*.partial"))
+
+
+def test_all_experts_are_the_mixture_and_one_of_them_is_pruned_at_a_time(whole: Path) -> None:
+    reduced = table(whole, "reduced")
+    found = scores(whole)
+    for (point, horizon, seed), rows in reduced.groupby(["point", "horizon", "seed"]):
+        experts = POINTS[str(point)]["experts"]
+        assert rows.groupby("way")["experts"].apply(sorted).to_dict() == {
+            way: list(range(1, experts + 1)) for way in ("prune", "top_k")
+        }
+        this = (found["method"] == point) & (found["horizon"] == horizon) & (found["seed"] == seed)
+        own = found[this].set_index("metric")["value"]
+        for _, row in rows[rows["experts"] == experts].iterrows():
+            for metric in ("mse", "mae", "validation_mse"):
+                assert row[metric] == pytest.approx(own[metric], rel=1e-5)
+    of_two = reduced[(reduced["point"] == "two_of_four") & (reduced["way"] == "top_k")].set_index("experts")
+    # it serves a window with two anyway
+    np.testing.assert_allclose(of_two["mse"].loc[2], of_two["mse"].loc[4], rtol=1e-9)
+    assert not np.allclose(of_two["mse"].loc[1], of_two["mse"].loc[4], rtol=1e-9)
+
+
+def test_the_experts_weights_sum_to_one(whole: Path) -> None:
+    usage = table(whole, "usage").groupby(["point", "horizon", "seed"])
+    np.testing.assert_allclose(usage[["weight", "top"]].sum(), 1, rtol=1e-5)
+    weights = table(whole, "expert_weights")
+    place = ["point", "horizon", "seed", "by", "value", "channel"]
+    np.testing.assert_allclose(weights.groupby(place)["weight"].sum(), 1, rtol=1e-5)
+    assert set(weights["channel"]) == {*series_of(whole).channels, "all"}
+    assert sorted(weights[weights["by"] == "hour"]["value"].unique()) == list(range(24))
+    assert set(weights[weights["by"] == "weekday"]["value"]) <= set(range(7))
+    series = series_of(whole)
+    first = series.date_T[series.splits["test"][0] - LOOKBACK :][:77]  # of the test windows of horizon 4
+    hours, counts = np.unique(first // 3600 % 24, return_counts=True)
+    one = weights.query("point == 'mole_dlinear' and horizon == 4 and seed == 0 and by == 'hour' and channel == 'all'")
+    by_hour = one.pivot(index="value", columns="expert", values="weight").loc[hours].to_numpy()
+    expected = table(whole, "usage").query("point == 'mole_dlinear' and horizon == 4 and seed == 0")["weight"]
+    np.testing.assert_allclose(counts @ by_hour / counts.sum(), expected, rtol=1e-5)
+
+
+def test_the_example_is_in_the_units_of_the_file_and_as_the_forecaster_has_it(whole: Path) -> None:
+    series = series_of(whole)
+    for horizon, windows in ((4, 77), (8, 73)):
+        rows = table(whole, "example").query("horizon == @horizon")
+        channel = series.channels[-1]
+        assert set(rows["channel"]) == {channel}
+        shown = {name: part.set_index("step")["value"] for name, part in rows.groupby("series")}
+        start = series.splits["test"][0] - LOOKBACK + windows // 2
+        truth = series.value_TC[start : start + LOOKBACK + horizon, -1]
+        assert shown["truth"].index.tolist() == list(range(1 - LOOKBACK, horizon + 1))
+        np.testing.assert_allclose(shown["truth"], truth, rtol=1e-5)
+        frame = pd.DataFrame(series.value_TC, columns=list(series.channels))
+        frame["date"] = series.date_T.astype("datetime64[s]")
+        forecaster = Forecaster.load(whole / "models/mole", horizon)
+        assert set(rows["point"]) == {forecaster.point.name}
+        forecast = forecaster.forecast(frame.iloc[: start + LOOKBACK], experts=True)
+        np.testing.assert_allclose(shown["mixture"], forecast[channel], rtol=1e-5)
+        for expert in range(1, forecaster.point.experts + 1):
+            np.testing.assert_allclose(shown[f"expert_{expert}"], forecast[f"{channel} (expert {expert})"], rtol=1e-5)
+        assert set(shown) == {
+            "truth", "mixture", "least_squares", *(f"expert_{e + 1}" for e in range(forecaster.point.experts))
+        }  # fmt: skip
+
+
+ALIKE = {"level": 20.0, "weekly": 0.0, "yearly": 0.0, "noise": 1.0, "usual": {"daily": 3.0, "persistence": 0.9}}
+WEEKENDS = {"regime": "weekend", "other": {"daily": 0.5, "level": -3.0, "persistence": 0.5}}
+
+
+@pytest.mark.parametrize(("regime", "low", "high"), [(WEEKENDS, 0.5, 0.95), ({}, 0.98, 1.02)])
+def test_a_mixture_is_better_where_the_calendar_tells_the_regime_and_only_there(
+    tmp_path: Path, regime: dict[str, Any], low: float, high: float
+) -> None:
+    """Channels of one kind, so that one linear map is as good as one for each, with and without other weekends."""
+    points = {name: dict(POINTS["rlinear"]) for name in ("rlinear", "mole_rlinear")}
+    points["mole_rlinear"]["experts"] = 4
+    channels = dict.fromkeys("abc", ALIKE | regime)
+    once: dict[str, Any] = {"horizons": [12], "seeds": [0], "epochs": 6, "learning_rate": 3e-3, "batch_size": 64}
+    configure(tmp_path, points, 2500, channels, **once)
+    here(tmp_path, *points, first=True, last=True)
+    for metric in ("validation_mse", "mse"):
+        of_mixture, of_map = (score_of(tmp_path, 12, name, metric) for name in ("mole_rlinear", "least_squares"))
+        assert low < of_mixture / of_map < high, metric
+        assert score_of(tmp_path, 12, "rlinear", metric) == pytest.approx(of_map, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"points": POINTS | {"m": {"backbone": "rlinear", "experts": 2, "top_k": 3}}}, "top_k (3) must not exceed"),
+        ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
+        ({"horizons": [4, 4]}, "horizons holds a value twice"),
+        ({"lookback": 12}, "evaluation.season (24) must not exceed recipe.lookback (12)"),
+        ({"horizons": [4, 300]}, "the train rows of the series are 280 rows, but one window needs 324: 24 of lookback"),
+        ({"horizons": [4, 60]}, "the validation rows of the series and the lookback before them are 64 rows, but one"),
+    ],
+)
+def test_training_what_makes_no_sense_is_one_message(project: Path, changes: dict[str, Any], words: str) -> None:
+    configure(project, **changes)
+    assert words in refusal(project, "mole_dlinear")
+
+
+def test_a_refusal_is_exit_code_2(project: Path) -> None:
+    fewer = {name: point for name, point in POINTS.items() if name != "two_of_four"}
+    configure(project, fewer, horizons=[4, 8, 300])
+    outputs = [
+        train(project, "two_of_four", code=2),
+        run(project, "pipeline.stages.evaluate", "forecasting", code=2),
+    ]
+    for output, words in zip(outputs, ("one point of mole.points: ", "has no horizon 300"), strict=True):
+        assert words in output
+        assert output.count("error: ") == 1
+
+
+def test_points_removed_and_points_to_come(project: Path) -> None:
+    fewer = {name: point for name, point in POINTS.items() if name != "two_of_four"}
+    configure(project, fewer)
+    here(project, last=True)  # what is left is judged: what lies in models/mole of a point removed is not looked at
+    assert set(scores(project)["method"]) == {*fewer, *BASELINES}
+    configure(project, POINTS | {"more": {"backbone": "rlinear", "experts": 2}})
+    words = "models/mole/more/about.json not found: `dvc repro mole_train@more` makes it"
+    assert words in refusal(project, last=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"horizons": [4, 8, 12]}, "has no horizon 12: `dvc repro mole_train@dlinear` adds it"),
+        ({"lookback": 25}, "models/mole/dlinear was trained by other parameters than mole.recipe and mole.points.dlin"),
+        ({"seeds": [0, 1]}, "`dvc repro mole_train@dlinear` trains anew"),
+        ({"points": POINTS | {"mole_dlinear": {"backbone": "rlinear", "experts": 3}}}, "repro mole_train@mole_dlinear"),
+    ],
+)
+def test_what_was_trained_by_other_parameters_is_not_judged(project: Path, changes: dict[str, Any], words: str) -> None:
+    configure(project, **changes)
+    assert words in refusal(project, last=True)
+
+
+def test_what_was_trained_on_other_channels_is_not_judged(project: Path) -> None:
+    configure(project, channels=dict.fromkeys("abcde", ALIKE))
+    here(project, first=True)
+    assert "models/mole/dlinear is of other channels: `dvc repro mole_train@dlinear`" in refusal(project, last=True)
+
+
+def test_without_a_series_or_points_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
+    configure(tmp_path)
+    assert "`dvc repro ingest@series` makes it" in refusal(tmp_path, "dlinear")
+    here(tmp_path, first=True)
+    assert "`dvc repro mole_train@dlinear` makes it" in refusal(tmp_path, last=True)
