@@ -20,10 +20,14 @@ import yaml
 
 from pipeline import cli, paths
 from pipeline.data.catalogue import read_catalogue
+from pipeline.data.scaler import fit_scaler
 from pipeline.data.sections import read_sections
+from pipeline.data.series import read_series
+from pipeline.data.series_windows import windows_of
 from pipeline.data.store import open_store
 from pipeline.params.reading import validated
 from pipeline.params.whole import Params
+from pipeline.stages.ingest import series as ingest_series
 from pipeline.stages.ingest import spatial as ingest
 from pipeline.stages.preprocess import spatial as preprocess
 
@@ -183,6 +187,49 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     assert {section.name for section in read_sections(open_store(paths.PROCESSED / "spatial", "spatial"), "test")} == {
         "section_3"
     }
+
+
+def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines, merged into params.yaml, are valid, and take a CSV file to a series that is long enough for them."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    changes = yaml.safe_load(shown("own-series"))
+    points = changes["mole"].pop("points")
+    merge(params, changes)
+    params["mole"]["points"] = points
+    monkeypatch.chdir(tmp_path)
+    dates = pd.date_range("2025-01-01", periods=3000, freq="h", name="date")
+    values = np.random.default_rng(0).random((3000, 2))
+    pd.DataFrame(values, dates, ["load", "wind"]).to_csv("load.csv")
+    whole = validated(Params, params, "README.md")
+    ingest_series.run(whole.ingest.series)
+    series = read_series(paths.RAW / "series")
+    assert series.channels == ("load", "wind")
+    assert series.splits["test"] == (2400, 3000)
+    for horizon in whole.mole.recipe.horizons:
+        for split in series.splits:
+            assert len(windows_of(series, fit_scaler(series), split, whole.mole.recipe.lookback, horizon))
+
+
+def test_the_ways_to_forecast_run_as_they_are_shown(
+    series_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With small models, of other horizons."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(series_project / "models", "models")
+    series = read_series(series_project / "data/raw/series")
+    dates = pd.Index(series.date_T.astype("datetime64[s]"), name="date")
+    pd.DataFrame(series.value_TC, dates, list(series.channels)).to_csv("new.csv")
+    for command in shown("forecast").replace("--horizon 96", "--horizon 6").splitlines():
+        with pytest.raises(SystemExit) as ended:
+            cli.main(shlex.split(command)[3:])
+        assert ended.value.code == 0
+    names: dict[str, Any] = {}
+    exec(shown("forecast-python"), names)
+    written = pd.read_csv("forecast.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(names["forecast"].iloc[:, 1:], written.iloc[:, 1:])
+    assert len(written) == 12
+    assert pd.read_csv("experts.csv").shape == (6, 1 + 5 * 4)
+    assert Path("forecast.csv.json").exists()
 
 
 def shown(name: str) -> str:
