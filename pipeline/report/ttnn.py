@@ -130,7 +130,7 @@ def goals_table(found: Inference) -> Table:
         rows.append([Cell(label_of(point))])
         for backend, of in found.times["goals"].get(point, {}).items():
             rows.append(
-                [Cell(_BACKENDS.get(backend, backend), remark="measured"), *(_said(of.get(goal)) for goal in goals)]
+                [Cell(_backend(backend), remark="measured"), *(_said(of.get(goal)) for goal in goals)]
             )
         cards = found.agreement["roofline"]["goals"][goals[0]].get(point, {}) if goals else {}
         for card, by_dtype in cards.items():
@@ -149,7 +149,7 @@ def times_table(found: Inference) -> Table:
             of = found.rows(point, backend)
             if not of:
                 continue
-            rows.append([Cell(f"{label_of(point)}, {_BACKENDS.get(backend, backend)}")])
+            rows.append([Cell(f"{label_of(point)}, {_backend(backend)}")])
             if all(not is_number(row["p50_ms"]) for row in of):
                 rows.append([Cell("all batch sizes"), _number(of[0]["p50_ms"], shown), _NONE, _NONE])
                 continue
@@ -187,7 +187,7 @@ def experts_table(found: Inference) -> Table:
     rows: list[list[Cell]] = []
     for point, by_backend in found.times["cost_of_experts"].items():
         for backend, of in by_backend.items():
-            name = Cell(f"{label_of(point)}, {_BACKENDS.get(backend, backend)}", remark=f"batch {of['batch']}")
+            name = Cell(f"{label_of(point)}, {_backend(backend)}", remark=f"batch {of['batch']}")
             ratios = of["experts"]
             if isinstance(ratios, str):
                 rows.append([name, _words(ratios), *[_NONE] * (len(counts) - 1)])
@@ -196,6 +196,12 @@ def experts_table(found: Inference) -> Table:
     note = str(found.times.get("note", "")).rstrip(".")
     caption = f"Median time over that of one expert. {note[:1].upper()}{note[1:]}{'.' if note else ''}".rstrip()
     return Table(["experts", *(counts or ["1"])], rows, caption)
+
+
+def _backend(key: str) -> str:
+    """A backend in words; a device's key ends in the data type, since it has several."""
+    name = next((name for name in _BACKENDS if key.startswith(name)), key)
+    return ", ".join(part for part in (_BACKENDS.get(name, name), key[len(name) :].strip("_")) if part)
 
 
 def _drawn(found: Inference) -> list[Block]:
@@ -225,7 +231,7 @@ def _timings(found: Inference, column: str) -> list[Timing]:
             of = [row for row in found.rows(point, backend) if is_number(row[column])]
             of = [row for row in of if row["dtype"] == of[0]["dtype"]]
             if of:
-                label = f"{label_of(point)}, {_BACKENDS.get(backend, backend)}".replace(", PyTorch, ", ", ")
+                label = f"{label_of(point)}, {_backend(backend)}".replace(", PyTorch, ", ", ")
                 sizes, values = [int(row["batch"]) for row in of], [float(row[column]) for row in of]
                 timings.append(Timing(label, rank, backend == "pytorch_eager", sizes, values))
     return timings

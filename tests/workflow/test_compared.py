@@ -24,7 +24,7 @@ def test_all_numbers_are_metrics_that_git_holds(outs: dict[str, Output]) -> None
     assert numbers == {path for path, out in outs.items() if out.metric}
     assert not any(outs[path].use_cache for path in numbers)
     judged = {path.removeprefix("reports/evaluation/") for path in below("reports/evaluation", outs)}
-    assert judged >= {"perturbation", "spatial", "moe"}
+    assert judged >= {"perturbation", "spatial", "moe", "forecasting"}
     assert numbers >= {f"reports/metrics/{system}.json" for system in judged}
 
 
