@@ -129,9 +129,7 @@ def goals_table(found: Inference) -> Table:
     for point in found.points:
         rows.append([Cell(label_of(point))])
         for backend, of in found.times["goals"].get(point, {}).items():
-            rows.append(
-                [Cell(_backend(backend), remark="measured"), *(_said(of.get(goal)) for goal in goals)]
-            )
+            rows.append([Cell(_backend(backend), remark="measured"), *(_said(of.get(goal)) for goal in goals)])
         cards = found.agreement["roofline"]["goals"][goals[0]].get(point, {}) if goals else {}
         for card, by_dtype in cards.items():
             for dtype in by_dtype:

@@ -106,7 +106,8 @@ class _Training:
         self.objective = objective
         self.train, self.validation = train, validation
         self.accelerator = accelerator
-        self.wrapped, self.optimizer = accelerator.prepare(objective, optimizer)
+        self.wrapped = accelerator.prepare(objective)
+        self.optimizer = optimizer  # as it is: Accelerate's wrapper looks for packages on the disk at every step
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
         self.position = _Position()
