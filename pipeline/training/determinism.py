@@ -57,7 +57,7 @@ def prepare_device(device: Device, threads: int) -> torch.device:
         raise ExpectedError("device: cuda, but no CUDA device is usable here; set device: cpu or auto in params.yaml")
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-    torch.set_deterministic_debug_mode("error")  # what use_deterministic_algorithms does, but for importing the compiler
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, but for importing the compiler
     # Filling every new tensor with NaN first is for debugging, and costs a pass over each.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
