@@ -85,7 +85,7 @@ def test_a_keyed_stage_names_its_keys(tmp_path: Path) -> None:
     for given in ([], ["perturbatoin"], ["../x"]):
         ended = run_module(tmp_path, "pipeline.stages.ingest", *given)
         assert ended.returncode == 2
-        assert "takes one of images, other_images, perturbation, spatial" in ended.stderr
+        assert "takes one of images, other_images, perturbation, series, spatial" in ended.stderr
 
 
 def test_a_stage_takes_no_arguments(tmp_path: Path) -> None:

@@ -181,6 +181,9 @@ def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.Mo
         assert modules - shared == {section}, stage.address
 
 
+SWEEPS = {"moe_sweep": "moe", "mole_train": "mole"}  # and their sections of params.yaml
+
+
 def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     sections = {
@@ -190,8 +193,9 @@ def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.Monke
     }
     sections["report"] = ("params.yaml",)  # it shows all parameters
     for address in sections:  # a point reads what all points share, and itself
-        if address.startswith("moe_sweep@"):
-            sections[address] = ("moe.recipe", address.replace("moe_sweep@", "moe.points."))
+        for sweep, section in SWEEPS.items():
+            if address.startswith(f"{sweep}@"):
+                sections[address] = (f"{section}.recipe", address.replace(f"{sweep}@", f"{section}.points."))
     assert {stage.address: stage.params_listed for stage in read_stages() if stage.command} == sections
 
 
@@ -200,6 +204,6 @@ def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.Monk
     for stage in read_stages():
         if stage.command:
             name, _, key = stage.address.partition("@")
-            if name == "moe_sweep":  # its keys are names that params.yaml gives
+            if name in SWEEPS:  # its keys are names that params.yaml gives
                 key = ""
             assert stage.command == f"python -m pipeline.stages.{name} {key}".strip()
