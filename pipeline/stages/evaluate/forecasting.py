@@ -19,6 +19,7 @@ from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, write_json, write_text
 from pipeline.forecast_points import ForecastPoint, chosen_mixture, read_point, twin_of
 from pipeline.metrics.forecasting import ForecastErrors
+from pipeline.models.expert_pruning import by_service
 from pipeline.models.forecast_baselines import last_value, least_squares, seasonal_naive
 from pipeline.models.mixture_scores import all_router_weights, score, scores, variants_of
 from pipeline.models.mole import Mole
@@ -165,7 +166,7 @@ def _point(
         variants = {}
         if point.experts > 1:
             weight_E = all_router_weights(model, horizon.validation.epoch(0)).mean((0, 1))
-            variants = variants_of(point.experts, torch.argsort(weight_E, descending=True, stable=True).tolist())
+            variants = variants_of(point.experts, by_service(weight_E))
         test, reduced = scores(model, horizon.test.epoch(0), variants)
         validation, reduced_validation = scores(model, horizon.validation.epoch(0), variants)
         found.append(Found(point.name, "model", seed, test, validation.mse))
