@@ -20,7 +20,7 @@ from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curve
 from pipeline.training.determinism import Purpose, torch_generator
-from pipeline.training.optimiser import learning_rate, make_optimizer
+from pipeline.training.optimiser import Optimizer, learning_rate
 from pipeline.training.progress import Progress
 
 CHECKPOINT_STEPS = 500  # a killed run loses at most so many steps of a long epoch
@@ -101,13 +101,12 @@ class _Training:
         accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         if accelerator.num_processes > 1:
             raise ExpectedError("training runs in one process so far; start it without accelerate launch")
-        optimizer = make_optimizer(objective.to(device).parameters(), settings)
         self.title, self.settings, self.device, self.judge = title, settings, device, judge
         self.objective = objective
         self.train, self.validation = train, validation
         self.accelerator = accelerator
-        self.wrapped = accelerator.prepare(objective)
-        self.optimizer = optimizer  # as it is: Accelerate's wrapper looks for packages on the disk at every step
+        self.wrapped = accelerator.prepare(objective.to(device))
+        self.optimizer = Optimizer(objective.parameters(), settings)
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
         self.position = _Position()
@@ -163,9 +162,7 @@ class _Training:
         norm = self._clip()
         if not math.isfinite(norm):
             self._stop({"the gradient": norm}, self.train.names(batch), where)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, self._steps_done(), len(self.train))
-        self.optimizer.step()
+        self.optimizer.step(learning_rate(self.settings, self._steps_done(), len(self.train)))
         if self.average:
             self.average.update(self.objective, self._steps_done())
         _add(self.sums, parts, len(batch))

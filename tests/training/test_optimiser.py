@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.training.optimiser import learning_rate, make_optimizer
+from pipeline.training.optimiser import Optimizer, learning_rate
 
 
 def settings(**changes) -> Optimisation:
@@ -38,14 +38,70 @@ def test_a_cosine_rises_in_a_line_and_falls_to_nothing():
     assert whole == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 50)) for step in range(50)])
 
 
+@pytest.mark.parametrize(
+    ("changes", "reference"),
+    [
+        ({}, lambda weights: torch.optim.AdamW(weights, lr=0.1, weight_decay=0.01)),
+        (
+            {"optimizer": "sgd", "momentum": 0.5},
+            lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.5, weight_decay=0.01),
+        ),
+        ({"optimizer": "sgd", "momentum": 0.0}, lambda weights: torch.optim.SGD(weights, lr=0.1, weight_decay=0.01)),
+    ],
+)
+def test_steps_are_those_of_torchs_own_optimisers(changes, reference):
+    """Rates that change between steps, and a weight that never gets a gradient; AdamW: also one that gets it late."""
+    ours = [nn.Parameter(torch.linspace(-1, 1, size)) for size in (3, 5, 2)]
+    theirs = [nn.Parameter(weight.detach().clone()) for weight in ours]
+    mine, torchs = Optimizer(ours, settings(**changes)), reference(theirs)
+    for group in torchs.param_groups:
+        group["fused"] = True
+    draws = torch.Generator().manual_seed(0)
+    for step in range(4):
+        for pair in list(zip(ours, theirs, strict=True))[: 1 if step == 0 and not changes else 2]:
+            gradient = torch.randn(pair[0].shape, generator=draws)
+            for weight in pair:
+                weight.grad = gradient.clone()
+        rate = 0.1 / (step + 1)
+        torchs.param_groups[0]["lr"] = rate
+        mine.step(rate)
+        torchs.step()
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert not torch.equal(ours[1], torch.linspace(-1, 1, 5))
+    assert torch.equal(ours[2], torch.linspace(-1, 1, 2))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_restored_optimiser_goes_on_to_the_same_bits(optimizer):
+    def step(optimiser, weight, value):
+        weight.grad = torch.full((2,), value)
+        optimiser.step(0.1)
+
+    whole, resumed = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    first = Optimizer([whole], settings(optimizer=optimizer))
+    for value in (1.0, -3.0):
+        step(first, whole, value)
+    before = Optimizer([resumed], settings(optimizer=optimizer))
+    step(before, resumed, 1.0)
+    fresh = Optimizer([resumed], settings(optimizer=optimizer))
+    fresh.load_state_dict(before.state_dict())
+    step(fresh, resumed, -3.0)
+    assert torch.equal(whole, resumed)
+
+    forgetful = nn.Parameter(torch.ones(2))
+    step(Optimizer([forgetful], settings(optimizer=optimizer)), forgetful, 1.0)
+    step(Optimizer([forgetful], settings(optimizer=optimizer)), forgetful, -3.0)
+    assert not torch.equal(whole, forgetful)  # so that what is remembered matters
+
+
 def test_sgd_has_its_momentum_and_decay_as_torch_has_them():
     """v <- m v + g + d w, w <- w − r v: the first two steps by hand."""
     weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = make_optimizer([weight], settings(optimizer="sgd", momentum=0.5))
+    optimizer = Optimizer([weight], settings(optimizer="sgd", momentum=0.5))
     w, v = 2.0, 0.0
     for gradient in (1.0, -3.0):
         weight.grad = torch.tensor([gradient])
-        optimizer.step()
+        optimizer.step(0.1)
         v = 0.5 * v + gradient + 0.01 * w
         w -= 0.1 * v
         assert weight.item() == pytest.approx(w, rel=1e-6)
@@ -53,7 +109,7 @@ def test_sgd_has_its_momentum_and_decay_as_torch_has_them():
 
 def test_adamw_decays_weights_beside_the_gradient():
     weight = nn.Parameter(torch.tensor([2.0]))
-    optimizer = make_optimizer([weight], settings())
+    optimizer = Optimizer([weight], settings())
     weight.grad = torch.tensor([0.5])
-    optimizer.step()
+    optimizer.step(0.1)
     assert weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.01) - 0.1, rel=1e-5)
