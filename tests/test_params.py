@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ExpectedError
+from pipeline.params.mole import Point, Recipe
 from pipeline.params.reading import read_yaml, select_section, validated
+from pipeline.params.sweep import Training
 from pipeline.params.whole import Params, load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -166,6 +168,15 @@ def test_a_recipe_that_makes_no_sense() -> None:
 )
 def test_forecasters_that_make_no_sense(points: Any, words: str) -> None:
     assert words in message(changed(mole__points=points))
+
+
+def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_recipes() -> None:
+    point = Point(backbone="rlinear", experts=2, head_dropout=0.0, learning_rate=0.5)
+    recipe = load_params(PARAMS).mole.recipe.model_copy(update={"head_dropout": 0.25})
+    found = Training[Recipe, Point].of(recipe, point, seed=7)
+    own = {"head_dropout": 0.0, "learning_rate": 0.5, "seed": 7}  # 0.0 is a value: only null leaves it to the recipe
+    assert found.recipe == recipe.model_copy(update=own)
+    assert found.point == point
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Share, Whole, Widths
+from pipeline.params.sweep import check_mixtures, check_twin
 
 
 class Recipe(Optimisation):
@@ -70,15 +71,9 @@ class Moe(Section):
 
     @model_validator(mode="after")
     def _twins(self) -> Self:
-        dense = [name for name, point in self.points.items() if point.experts is None]
-        places = [self.points[name].place for name in dense]
+        dense = [point.place for point in self.points.values() if point.experts is None]
+        check_mixtures(len(dense), len(self.points))
         for place in ("head", "block"):
             sparse = [name for name, p in self.points.items() if p.experts is not None and p.place == place]
-            if len(sparse) and places.count(place) != 1:
-                raise ValueError(
-                    f"points need exactly one dense point in the {place} to compare {', '.join(sparse)} with, found "
-                    f"{places.count(place)}"
-                )
-        if len(dense) == len(self.points):
-            raise ValueError("points holds no point with experts: there is nothing to compare")
+            check_twin(f"dense point in the {place}", dense.count(place), sparse)
         return self

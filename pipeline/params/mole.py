@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Whole
+from pipeline.params.sweep import check_mixtures, check_twin
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
@@ -84,13 +85,8 @@ class Mole(Section):
     @model_validator(mode="after")
     def _twins(self) -> Self:
         alone = [point.backbone for point in self.points.values() if point.experts == 1]
-        mixtures = {name: point for name, point in self.points.items() if point.experts > 1}
-        if not mixtures:
-            raise ValueError("points holds no point with experts: there is nothing to compare")
-        for name, point in mixtures.items():
-            if alone.count(point.backbone) != 1:
-                raise ValueError(
-                    f"points need exactly one {point.backbone} without experts to compare {name} with, found "
-                    f"{alone.count(point.backbone)}"
-                )
+        check_mixtures(len(alone), len(self.points))
+        for name, point in self.points.items():
+            if point.experts > 1:
+                check_twin(f"{point.backbone} without experts", alone.count(point.backbone), [name])
         return self

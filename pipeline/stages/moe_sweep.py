@@ -17,14 +17,11 @@ from pipeline.models.classifier import ClassifierObjective
 from pipeline.models.resnet import ResNet18
 from pipeline.models.resnet_cost import classifier_cost
 from pipeline.params.moe import Moe, Point, Recipe
-from pipeline.params.section import Section
-from pipeline.training.checkpoint import Checkpoints, checkpoints
-from pipeline.training.curves import write_curve
+from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.epoch_calibration import epoch_calibration
-from pipeline.training.fit import Fitted, fit
-from pipeline.training.metrics import training_metrics
 from pipeline.training.picture_predictions import Questions
+from pipeline.training.sweep import PointTraining
 from pipeline.training.weights import save_model
 
 SECTION = "moe"
@@ -32,12 +29,7 @@ SECTION = "moe"
 IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
 INPUTS = [IMAGES / split / file for split in ("train", "test") for file in ("pictures.npy", "labels.npy")]
 
-
-class Training(Section):
-    """What one training depends on beside its pictures: the key of its checkpoints."""
-
-    recipe: Recipe
-    point: Point
+Training = SweepTraining[Recipe, Point]
 
 
 def run(settings: Moe, name: str) -> None:
@@ -56,28 +48,31 @@ def run(settings: Moe, name: str) -> None:
         device=device,
     )
     corrupted = questions.corrupted()
-    curves, numbers, answers, progress = [], {}, [], []
+    held, answers = ResidentPictures(validation, recipe.batch_size, device), []
+    trainings = PointTraining("moe_sweep", name, INPUTS, device)
     with atomic_folder(paths.MODELS / "moe" / name) as folder:
         for seed in recipe.seeds:
-            training = Training(recipe=recipe.model_copy(update={"seed": seed}), point=point)
-            kept = checkpoints("moe_sweep", training, INPUTS)
+            training, key = Training.of(recipe, point, seed), f"seed_{seed}"
             model = untrained(train, len(classes), training)
-            found = _fit(f"{name}, seed {seed}", model, train, validation, training, device, kept)
-            save_model(folder / f"seed_{seed}", model, {"classes": classes, **training.model_dump()})
-            progress.append(kept)
-            curves += [{"seed": seed, **row} for row in found.curve]
-            numbers[f"seed_{seed}"] = training_metrics(found, model)
+            objective = ClassifierObjective(
+                model,
+                shift=recipe.shift,
+                flip=recipe.flip,
+                balance=point.balance,
+                balance_weight=point.balance_weight,
+                z_weight=point.z_weight,
+                divergence_weight=point.divergence_weight,
+            )
+            batches = ResidentPictures(train, recipe.batch_size, device, seed)
+            trainings.fit(key, training, objective, batches, held, epoch_calibration(held))
+            save_model(folder / key, model, {"classes": classes, **training.model_dump()})
             answers.append(questions.answers(model, corrupted, recipe.samples, seed))
         stacked = {key: np.stack([part[key] for part in answers]) for key in answers[0]}
         (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
         height, width, channels = train.picture_NHWC.shape[1:]
-        cost = classifier_cost(model, channels, height, width)
         about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
-        write_json(folder / "about.json", about | {"cost": cost})
-    write_curve(paths.CURVES / "moe_sweep" / f"{name}.csv", curves)
-    write_json(paths.METRICS / "moe_sweep" / f"{name}.json", numbers)
-    for kept in progress:
-        kept.remove()
+        write_json(folder / "about.json", about | {"cost": classifier_cost(model, channels, height, width)})
+    trainings.write()
 
 
 def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
@@ -106,38 +101,6 @@ def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
             mixture=None if point.experts is None else mixture,
         )
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster
-
-
-def _fit(
-    title: str,
-    model: ResNet18,
-    train: Pictures,
-    validation: Pictures,
-    training: Training,
-    device: torch.device,
-    kept: Checkpoints,
-) -> Fitted:
-    recipe, point = training.recipe, training.point
-    objective = ClassifierObjective(
-        model,
-        shift=recipe.shift,
-        flip=recipe.flip,
-        balance=point.balance,
-        balance_weight=point.balance_weight,
-        z_weight=point.z_weight,
-        divergence_weight=point.divergence_weight,
-    )
-    held = ResidentPictures(validation, recipe.batch_size, device)
-    return fit(
-        title,
-        objective,
-        ResidentPictures(train, recipe.batch_size, device, recipe.seed),
-        held,
-        recipe,
-        device,
-        kept,
-        epoch_calibration(held),
-    )
 
 
 if __name__ == "__main__":

@@ -18,12 +18,9 @@ from pipeline.models.forecast_baselines import least_squares
 from pipeline.models.mole import ForecastObjective, Mole, start_from
 from pipeline.params.mole import Mole as Settings
 from pipeline.params.mole import Point, Recipe
-from pipeline.params.section import Section
-from pipeline.training.checkpoint import checkpoints
-from pipeline.training.curves import write_curve
+from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
-from pipeline.training.fit import Fitted, fit
-from pipeline.training.metrics import training_metrics
+from pipeline.training.sweep import PointTraining
 from pipeline.training.weights import save_model
 
 SECTION = "mole"
@@ -33,11 +30,7 @@ INPUTS = [RAW / "series.parquet", RAW / "source.json"]
 AT_ONCE = 256  # windows forecast together where the order is no matter
 
 
-class Training(Section):
-    """What one training depends on beside its series: the key of its checkpoints."""
-
-    recipe: Recipe
-    point: Point
+class Training(SweepTraining[Recipe, Point]):
     horizon: int
 
 
@@ -47,26 +40,25 @@ def run(settings: Settings, name: str) -> None:
     series = read_series(RAW)
     scaler = fit_scaler(series)
     dataset_sha256 = sha256(RAW / "series.parquet")
-    curves, numbers, progress = [], {}, []
+    device = prepare_device(recipe.device, recipe.threads)
     losses: dict[str, dict[str, float]] = {}
+    trainings = PointTraining("mole_train", name, INPUTS, device)
     with atomic_folder(paths.MODELS / "mole" / name) as folder:
         for horizon in recipe.horizons:
-            device = prepare_device(recipe.device, recipe.threads)
             train, validation = (
                 windows_of(series, scaler, split, recipe.lookback, horizon) for split in ("train", "validation")
             )
+            held = ResidentWindows(validation, AT_ONCE, device)
             start_HL = (
                 least_squares(ResidentWindows(train, AT_ONCE, device).epoch(0))
                 if recipe.start == "least_squares"
                 else None
             )
             for seed in recipe.seeds:
-                training = Training(recipe=_of_point(recipe, point, seed), point=point, horizon=horizon)
-                kept = checkpoints("mole_train", training, INPUTS)
+                training, key = Training.of(recipe, point, seed, horizon=horizon), f"h{horizon}_seed{seed}"
                 model = untrained(len(series.channels), training, start_HL)
-                found = _fit(
-                    f"{name}, horizon {horizon}, seed {seed}", model, train, validation, training, device, kept
-                )
+                batches = ResidentWindows(train, recipe.batch_size, device, seed)
+                found = trainings.fit(key, training, ForecastObjective(model), batches, held)
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": scaler.described(),
@@ -74,17 +66,11 @@ def run(settings: Settings, name: str) -> None:
                     "validation_loss": found.validation["loss"],
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
-                save_model(folder / f"h{horizon}_seed{seed}", model, config)
-                progress.append(kept)
-                curves += [{"horizon": horizon, "seed": seed, **row} for row in found.curve]
-                numbers[f"h{horizon}_seed{seed}"] = training_metrics(found, model)
+                save_model(folder / key, model, config)
                 losses.setdefault(str(horizon), {})[str(seed)] = found.validation["loss"]
         about = {"point": point.model_dump(), "lookback": recipe.lookback, "validation_loss": losses}
         write_json(folder / "about.json", about)
-    write_curve(paths.CURVES / "mole_train" / f"{name}.csv", curves)
-    write_json(paths.METRICS / "mole_train" / f"{name}.json", numbers)
-    for kept in progress:
-        kept.remove()
+    trainings.write()
 
 
 def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:
@@ -106,37 +92,6 @@ def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) 
     if start_HL is not None:
         start_from(model, start_HL)
     return model
-
-
-def _of_point(recipe: Recipe, point: Point, seed: int) -> Recipe:
-    """The recipe with this seed, and what the point has of its own."""
-    own = {
-        name: value
-        for name in ("head_dropout", "weight_decay", "learning_rate")
-        if (value := getattr(point, name)) is not None
-    }
-    return recipe.model_copy(update=own | {"seed": seed})
-
-
-def _fit(
-    title: str,
-    model: Mole,
-    train: Any,
-    validation: Any,
-    training: Training,
-    device: torch.device,
-    kept: Any,
-) -> Fitted:
-    recipe = training.recipe
-    return fit(
-        title,
-        ForecastObjective(model),
-        ResidentWindows(train, recipe.batch_size, device, recipe.seed),
-        ResidentWindows(validation, AT_ONCE, device),
-        recipe,
-        device,
-        kept,
-    )
 
 
 if __name__ == "__main__":

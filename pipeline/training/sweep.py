@@ -1,0 +1,55 @@
+"""The trainings of one point of a sweep: checkpoints for each, one file of curves and one of final numbers for all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline import paths
+from pipeline.files import write_json
+from pipeline.params.sweep import Training
+from pipeline.training.checkpoint import Checkpoints, checkpoints
+from pipeline.training.curves import Curve, write_curve
+from pipeline.training.fit import Batches, Fitted, Parts, fit
+from pipeline.training.metrics import training_metrics
+
+
+@dataclass(frozen=True)
+class PointTraining:
+    """The trainings of the point `name` so far, by `stage`; a checkpoint depends on the files `inputs`."""
+
+    stage: str
+    name: str
+    inputs: Sequence[Path]
+    device: torch.device
+    _curves: Curve = field(default_factory=list)
+    _numbers: dict[str, Any] = field(default_factory=dict)
+    _progress: list[Checkpoints] = field(default_factory=list)
+
+    def fit(
+        self,
+        key: str,
+        training: Training[Any, Any],
+        objective: nn.Module,
+        train: Batches[Any],
+        validation: Batches[Any],
+        judge: Callable[[nn.Module], Parts] | None = None,
+    ) -> Fitted:
+        """One of them, as `fit` does it; `key` names it among the numbers."""
+        place = {**training.model_dump(exclude={"recipe", "point"}), "seed": training.recipe.seed}
+        title = ", ".join([self.name, *(f"{axis} {value}" for axis, value in place.items())])
+        self._progress.append(checkpoints(self.stage, training, self.inputs))
+        found = fit(title, objective, train, validation, training.recipe, self.device, self._progress[-1], judge)
+        self._curves.extend({**place, **row} for row in found.curve)
+        self._numbers[key] = training_metrics(found, objective)
+        return found
+
+    def write(self) -> None:
+        """Write curves and numbers. Only then no checkpoint is needed: a killed stage continues behind what is done."""
+        write_curve(paths.CURVES / self.stage / f"{self.name}.csv", self._curves)
+        write_json(paths.METRICS / self.stage / f"{self.name}.json", self._numbers)
+        for kept in self._progress:
+            kept.remove()
