@@ -20,6 +20,7 @@ class Recipe(Optimisation):
     offset: Literal["none", "last"]
     hidden: Count
     start: Literal["random", "least_squares"]
+    earlier_origins: Whole
     head_dropout: Dropout
     seeds: Annotated[list[Whole], Field(min_length=1)]
     seed: Whole = 0  # of one training: set from `seeds`

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.data.series import Series, read_series
+from pipeline.data.series import Series, read_series, write_series
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json
+from pipeline.files import read_json, write_json
 from pipeline.forecaster import Forecaster
 from pipeline.params.whole import load_params
 from pipeline.stages import mole_train
@@ -44,6 +45,7 @@ COLUMNS = {
     "usage": "point horizon seed expert weight top",
     "reduced": "point horizon way experts seed mse mae validation_mse",
     "example": "point horizon window channel series step value",
+    "origins": "point horizon start loss least_squares",
 }
 
 
@@ -162,7 +164,11 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
         "dlinear": "dlinear", "rlinear": "rlinear", "mole_dlinear": "dlinear", "two_of_four": "rlinear"
     }  # fmt: skip
     curve = pd.read_csv(whole / "reports/curves/mole_train/mole_dlinear.csv")
-    assert curve.groupby(["horizon", "seed"]).size().to_dict() == {(h, s): 3 for h in HORIZONS for s in SEEDS}
+    assert curve.groupby(["horizon", "origin", "seed"]).size().to_dict() == {
+        (horizon, origin, seed): 3 for horizon in HORIZONS for origin, seed in [(0, 0), (0, 3), (1, 0), (2, 0)]
+    }
+    curve = pd.read_csv(whole / "reports/curves/mole_train/dlinear.csv")
+    assert set(curve["origin"]) == {0}  # what is alone is not chosen
     assert not list((whole / ".checkpoints").glob("*/*/*"))
 
 
@@ -173,7 +179,19 @@ def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> No
     for horizon in HORIZONS:
         found = numbers["horizons"][str(horizon)]
         validation = {name: score_of(whole, horizon, name, "validation_mse") for name in twins}
-        assert found["chosen"] == min(validation, key=lambda name: validation[name])
+        relative = {}
+        for name in twins:
+            about = read_json(whole / f"models/mole/{name}/about.json")
+            origins = about["origins"][str(horizon)]
+            assert len(origins) == 3
+            assert origins[-1]["loss"] == pytest.approx(validation[name], rel=1e-4)
+            expected = score_of(whole, horizon, "least_squares", "validation_mse")
+            assert origins[-1]["least_squares"] == pytest.approx(expected, rel=1e-4)
+            relative[name] = np.prod([one["loss"] / one["least_squares"] for one in origins]) ** (1 / 3)
+            rows = table(whole, "origins").query("horizon == @horizon and point == @name")
+            assert rows[["start", "loss", "least_squares"]].to_dict("records") == origins
+        assert found["relative_validation"] == pytest.approx(relative, rel=1e-5)
+        assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
         for method in (*POINTS, *BASELINES):
             values = scores(whole).query("horizon == @horizon and method == @method and metric == 'mse'")["value"]
@@ -182,6 +200,24 @@ def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> No
             assert told["sd"] == pytest.approx(values.std(ddof=1) if len(values) > 1 else 0.0, rel=1e-3, abs=1e-6)
         losses = read_json(whole / f"models/mole/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
         assert np.mean(list(losses.values())) == pytest.approx(validation[found["chosen"]], rel=1e-4)
+
+
+def test_an_earlier_origin_is_a_training_on_a_series_that_ends_there(whole: Path, project: Path) -> None:
+    """The first of two: train ends at half of the train rows, and a quarter of them is validated."""
+    series = series_of(whole)
+    rows = series.splits["train"][1]
+    first, second = rows // 2, rows // 2 + (rows - rows // 2) // 2
+    ended = replace(series, splits={"train": (0, first), "validation": (first, second), "test": (second, rows)})
+    write_series(project / "data/raw/series/series.parquet", ended)
+    source = read_json(project / "data/raw/series/source.json")
+    write_json(project / "data/raw/series/source.json", source | {"splits": ended.splits})
+    configure(project, earlier_origins=0, seeds=[0])
+    here(project, "mole_dlinear")
+    for horizon in map(str, HORIZONS):
+        (alone,) = read_json(project / "models/mole/mole_dlinear/about.json")["origins"][horizon]
+        assert alone == read_json(whole / "models/mole/mole_dlinear/about.json")["origins"][horizon][0]
+        assert alone["start"] == str(series.date_T[first].astype("datetime64[s]"))
+        assert alone["loss"] != alone["least_squares"]
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
@@ -249,7 +285,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
     here(project, "two_of_four")
     wanted = written(project)
     shutil.rmtree(project / "models/mole/two_of_four")
-    for title in ("horizon 4, seed 0: epoch 2/", "horizon 4, seed 3: epoch 3/"):
+    for title in ("horizon 4, origin 0, seed 0: epoch 2/", "horizon 4, origin 0, seed 3: epoch 3/"):
         process = start(project, "pipeline.stages.mole_train", "two_of_four")
         assert process.stdout is not None
         for line in process.stdout:
@@ -257,7 +293,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
                 process.kill()
         assert process.wait() == -signal.SIGKILL
         assert not (project / "models/mole/two_of_four").exists()
-    assert "horizon 4, seed 3: continues at epoch" in train(project, "two_of_four")
+    assert "horizon 4, origin 0, seed 3: continues at epoch" in train(project, "two_of_four")
     assert written(project) == wanted
     assert not list((project / ".checkpoints").glob("*/*/*"))
     assert not list(project.rglob("*.partial"))

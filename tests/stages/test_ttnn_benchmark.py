@@ -68,9 +68,8 @@ def project(tmp_path, monkeypatch) -> Path:
             torch.manual_seed(seed)
             save_model(folder / f"h8_seed{seed}", Mole(backbone, 16, 8, 3, experts=2, kernel=5, hidden=4), {})  # type: ignore[arg-type]
         point = {"backbone": backbone, "experts": 2, "top_k": None}
-        write_json(
-            folder / "about.json", {"point": point, "lookback": 16, "validation_loss": {"8": {"0": 0.5, "1": 0.4}}}
-        )
+        about = {"point": point, "lookback": 16, "validation_loss": {"8": {"0": 0.5, "1": 0.4}}, "origins": {"8": []}}
+        write_json(folder / "about.json", about)
     return tmp_path
 
 

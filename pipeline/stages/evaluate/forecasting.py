@@ -1,8 +1,11 @@
 """Is a mixture of linear experts better than least squares, and what do its experts do? From all trained forecasters.
 
-Every test window counts. What is chosen is chosen by validation rows. S: seeds, N: windows, C: channels, E: experts.
+Every test window counts. What is chosen is chosen by validation rows, of all origins.
+
+S: seeds, N: windows, C: channels, E: experts.
 """
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +70,7 @@ class Tables(NamedTuple):
     usage: list[Row]
     reduced: list[Row]
     example: list[Row]
+    origins: list[Row]
 
 
 def run(settings: Settings) -> None:
@@ -77,7 +81,7 @@ def run(settings: Settings) -> None:
     points = [read_point(MODELS / name) for name in settings.points]
     _refuse_stale(points, settings)
     score_rows: list[Row] = []
-    tables = Tables([], [], [], [], [], [], [])
+    tables = Tables([], [], [], [], [], [], [], [])
     metrics: Row = {"windows": {}, "horizons": {}}
     for rows in settings.recipe.horizons:
         horizon = _horizon(series, scaler, settings, rows, device)
@@ -87,12 +91,16 @@ def run(settings: Settings) -> None:
             found += _point(point, points, horizon, series.channels, tables)
         score_rows += [row for one in found for row in _score_rows(one, rows)]
         _add_means(tables, found, rows, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
+        tables.origins.extend(_origins(points, rows))
         tables.example.extend(example(chosen, horizon, series.channels, scaler, settings.evaluation.example_channel))
         metrics["windows"][str(rows)] = horizon.test.windows
         methods = _methods(pd.DataFrame(score_rows, columns=SCORES), rows)
         metrics["horizons"][str(rows)] = {
             "chosen": chosen.name,
             "twin": twin_of(chosen, points).name,
+            "relative_validation": {
+                point.name: _rounded(point.relative_loss(rows)) for point in points if point.experts > 1
+            },
             "methods": methods,
         }
     table = pd.DataFrame(score_rows, columns=SCORES).astype({"seed": "Int64"})
@@ -182,6 +190,16 @@ def _point(
     twin = twin_of(point, points).name
     tables.points.append({"horizon": horizon.rows, "point": point.name, **about, "twin": twin, **forecast_cost(model)})
     return found
+
+
+def _origins(points: list[ForecastPoint], rows: int) -> list[Row]:
+    """What the mixtures were chosen by: their losses at every origin, and those of least squares."""
+    return [
+        {"horizon": rows, "point": point.name, **asdict(origin)}
+        for point in points
+        if point.experts > 1
+        for origin in point.origins[rows]
+    ]
 
 
 def _reduced(way: str, experts: int, test: ForecastErrors, validation: ForecastErrors) -> Row:

@@ -1,0 +1,34 @@
+"""Which mixture is chosen, by losses that are made up."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.forecast_points import ForecastPoint, Origin, chosen_mixture
+
+MONTHS = ("2016-01-01T00:00:00", "2016-03-01T00:00:00", "2016-05-01T00:00:00")
+
+
+def point(name: str, *ratios: float, experts: int = 4) -> ForecastPoint:
+    """With these losses over those of least squares, which are larger from origin to origin."""
+    origins = [
+        Origin(month, ratio * 2.0**place, 2.0**place)
+        for place, (month, ratio) in enumerate(zip(MONTHS[-len(ratios) :], ratios, strict=True))
+    ]
+    return ForecastPoint(Path(name), "rlinear", experts, None, 24, {8: {0: origins[-1].loss}}, {8: origins})
+
+
+def test_a_mixture_that_is_best_in_one_stretch_of_time_is_not_chosen_for_it() -> None:
+    wild, steady = point("wild", 0.99, 1.20, 0.90), point("steady", 0.98, 0.99, 0.97)
+    assert chosen_mixture([wild, steady], 8).name == "steady"
+    # on the validation rows alone it would be: the control
+    assert chosen_mixture([point("wild", 0.90), point("steady", 0.97)], 8).name == "wild"
+
+
+def test_every_stretch_counts_alike_whatever_its_level() -> None:
+    assert point("one", 0.5, 1.0, 2.0).relative_loss(8) == pytest.approx(1.0)
+    assert point("one", 0.5, 0.5, 2.0).relative_loss(8) == pytest.approx(0.5 ** (1 / 3))
+
+
+def test_a_backbone_alone_is_never_chosen() -> None:
+    assert chosen_mixture([point("alone", 0.1, experts=1), point("mixture", 1.1)], 8).name == "mixture"
