@@ -24,6 +24,11 @@ class Origin:
     loss: float
     least_squares: float  # the loss of the closed form of the same train rows
 
+    @property
+    def relative_loss(self) -> float:
+        """As a multiple of that of least squares: rows of one stretch of time are harder than those of another."""
+        return self.loss / self.least_squares
+
 
 @dataclass(frozen=True)
 class ForecastPoint:
@@ -42,12 +47,8 @@ class ForecastPoint:
         return self.folder.name
 
     def relative_loss(self, horizon: int) -> float:
-        """Validation loss as a multiple of that of least squares: the geometric mean over the origins.
-
-        Ratios, since rows of one stretch of time are harder to forecast than those of another. Source: Davydenko and
-        Fildes, "Measuring forecasting accuracy" (2013).
-        """
-        return geometric_mean(origin.loss / origin.least_squares for origin in self.origins[horizon])
+        """Its geometric mean over the origins: Davydenko and Fildes, "Measuring forecasting accuracy" (2013)."""
+        return geometric_mean(origin.relative_loss for origin in self.origins[horizon])
 
     def best_seed(self, horizon: int) -> int:
         """The one of the lowest validation loss."""

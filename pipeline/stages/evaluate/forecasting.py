@@ -5,7 +5,6 @@ Every test window counts. What is chosen is chosen by validation rows, of all or
 S: seeds, N: windows, C: channels, E: experts.
 """
 
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +69,6 @@ class Tables(NamedTuple):
     usage: list[Row]
     reduced: list[Row]
     example: list[Row]
-    origins: list[Row]
 
 
 def run(settings: Settings) -> None:
@@ -81,7 +79,7 @@ def run(settings: Settings) -> None:
     points = [read_point(MODELS / name) for name in settings.points]
     _refuse_stale(points, settings)
     score_rows: list[Row] = []
-    tables = Tables([], [], [], [], [], [], [], [])
+    tables = Tables([], [], [], [], [], [], [])
     metrics: Row = {"windows": {}, "horizons": {}}
     for rows in settings.recipe.horizons:
         horizon = _horizon(series, scaler, settings, rows, device)
@@ -91,16 +89,13 @@ def run(settings: Settings) -> None:
             found += _point(point, points, horizon, series.channels, tables)
         score_rows += [row for one in found for row in _score_rows(one, rows)]
         _add_means(tables, found, rows, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
-        tables.origins.extend(_origins(points, rows))
         tables.example.extend(example(chosen, horizon, series.channels, scaler, settings.evaluation.example_channel))
         metrics["windows"][str(rows)] = horizon.test.windows
         methods = _methods(pd.DataFrame(score_rows, columns=SCORES), rows)
         metrics["horizons"][str(rows)] = {
             "chosen": chosen.name,
             "twin": twin_of(chosen, points).name,
-            "relative_validation": {
-                point.name: _rounded(point.relative_loss(rows)) for point in points if point.experts > 1
-            },
+            "origins": _origins(points, rows),
             "methods": methods,
         }
     table = pd.DataFrame(score_rows, columns=SCORES).astype({"seed": "Int64"})
@@ -192,16 +187,6 @@ def _point(
     return found
 
 
-def _origins(points: list[ForecastPoint], rows: int) -> list[Row]:
-    """What the mixtures were chosen by: their losses at every origin, and those of least squares."""
-    return [
-        {"horizon": rows, "point": point.name, **asdict(origin)}
-        for point in points
-        if point.experts > 1
-        for origin in point.origins[rows]
-    ]
-
-
 def _reduced(way: str, experts: int, test: ForecastErrors, validation: ForecastErrors) -> Row:
     return {
         "way": way,
@@ -228,6 +213,15 @@ def _add_specialisation(tables: Tables, model: Mole, horizon: Horizon, channels:
     top_E = np.bincount(weight_NCE.argmax(2).ravel(), minlength=model.experts) / weight_NCE[..., 0].size
     for expert, (weight, top) in enumerate(zip(weight_NCE.mean((0, 1)), top_E, strict=True)):
         tables.usage.append({**place, "expert": expert, "weight": float(weight), "top": float(top)})
+
+
+def _origins(points: list[ForecastPoint], rows: int) -> Row:
+    """What the mixtures were chosen by: validation losses over those of least squares, by where validation starts."""
+    return {
+        point.name: {origin.start: _rounded(origin.relative_loss) for origin in point.origins[rows]}
+        for point in points
+        if point.experts > 1
+    }
 
 
 def _score_rows(found: Found, rows: int) -> list[Row]:
