@@ -1,11 +1,8 @@
 """ingest@series, mole_train@<point> and evaluate@forecasting on a small simulated series: as processes where they are
 killed or refused, and in this one where numbers are held against numpy."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +21,10 @@ from pipeline.params.whole import load_params
 from pipeline.stages import mole_train
 from pipeline.stages.evaluate import forecasting
 from pipeline.stages.ingest import series as ingest
+from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 LOOKBACK, HORIZONS, SEEDS = 24, [4, 8], [0, 3]
 SMALL = {"lookback": LOOKBACK, "horizons": HORIZONS, "kernel": 5, "hidden": 8, "seeds": SEEDS, "epochs": 3}
 POINTS: dict[str, dict[str, Any]] = {
@@ -59,26 +56,6 @@ def configure(folder: Path, points: Any = POINTS, rows: int = 400, channels: Any
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def start(folder: Path, *command: str) -> "subprocess.Popen[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(folder: Path, *command: str, code: int = 0) -> str:
-    process = start(folder, *command)
-    output, _ = process.communicate()
-    assert process.returncode == code, output
-    assert "Traceback" not in output
-    return output
-
-
 def train(folder: Path, point: str, code: int = 0) -> str:
     return run(folder, "pipeline.stages.mole_train", point, code=code)
 
@@ -102,11 +79,6 @@ def refusal(folder: Path, *points: str, last: bool = False) -> str:
         here(folder, *points, last=last)
     assert written(folder) == before
     return str(caught.value)
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    files = [file for place in ("models", "reports") for file in sorted((folder / place).rglob("*")) if file.is_file()]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 @pytest.fixture(scope="module")
@@ -234,8 +206,8 @@ def test_least_squares_is_that_of_numpy_over_every_window(whole: Path, horizon: 
 
     x, y = windows(first, end)
     change = np.linalg.pinv(x - x[:, -1:]) @ (y - x[:, -1:])
-    for metric, start, after in (("validation_mse", end - LOOKBACK, middle), ("mse", middle - LOOKBACK, last)):
-        x, y = windows(start, after)
+    for metric, begin, after in (("validation_mse", end - LOOKBACK, middle), ("mse", middle - LOOKBACK, last)):
+        x, y = windows(begin, after)
         error = (x - x[:, -1:]) @ change + x[:, -1:] - y
         assert score_of(whole, horizon, "least_squares", metric) == pytest.approx((error**2).mean(), rel=1e-4)
         naive = np.tile(x[:, -24:], 2)[:, :horizon] - y

@@ -1,10 +1,8 @@
 """ingest@series as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,15 @@ from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 from pipeline.params.ingest_series import IngestSeries
 from pipeline.stages.ingest import series as stage
+from tests.stages import stage_process
+from tests.stages.stage_process import ROOT
 
-ROOT = Path(__file__).parents[2]
 ETTH1 = ROOT.parent / "shared/data/ETTh1.csv"
 RECIPE = ROOT / "data/embedded/series.yaml"
 OUT = Path("data/raw/series")
+
+ingest = partial(stage_process.ingest, kind="series")
+assert_refused = partial(stage_process.assert_ingest_refused, kind="series")
 
 
 @pytest.fixture
@@ -44,12 +46,6 @@ def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["ingest"]["series"] = {"path": "load.csv", "date": "date", "layout": None} | changes
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-
-
-def ingest(project: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pipeline.stages.ingest", "series"]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
 def run(**changes: Any) -> None:
@@ -164,19 +160,6 @@ def test_a_file_of_another_layout_ends_in_one_message(project: Path) -> None:
     assert_refused(
         project, "3 problems", "found 1 hour; expected 15 minutes", "57,600 or more", "channel 'OT': found none"
     )
-
-
-def assert_refused(project: Path, *words: str) -> None:
-    """Exit code 2, one message with these words, the previous result as it was, nothing beside it."""
-    done = ingest(project)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("error: ") == 1
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert word in done.stderr
-    assert (project / OUT / "source.json").read_text() == "previous"
-    assert [path.name for path in (project / OUT).parent.glob("**/*")] == ["series", "source.json"]
 
 
 @pytest.mark.usefixtures("project")

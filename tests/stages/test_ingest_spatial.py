@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,15 @@ import yaml
 from pipeline.files import sha256
 from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.stages.ingest import spatial as stage
+from tests.stages import stage_process
+from tests.stages.stage_process import ROOT
 
-ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared/data"
 STARMAP, OSMFISH = DATA / "starmap_mpfc_3sections.h5ad", DATA / "osmfish_cortex.h5ad"
 OUT = Path("data/raw/spatial")
+
+ingest = partial(stage_process.ingest, kind="spatial")
+assert_refused = partial(stage_process.assert_ingest_refused, kind="spatial")
 
 
 @pytest.fixture
@@ -41,26 +44,6 @@ def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["ingest"]["spatial"] = section(**changes)
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-
-
-def ingest(project: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pipeline.stages.ingest", "spatial"]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-
-
-def assert_refused(project: Path, *words: str) -> None:
-    """Exit code 2, one message with these words, the previous result as it was, nothing beside it."""
-    done = ingest(project)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("error: ") == 1
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert word in done.stderr
-    assert [path.name for path in (project / OUT).iterdir()] == ["source.json"]
-    assert (project / OUT / "source.json").read_text() == "previous"
-    assert [path.name for path in (project / OUT).parent.iterdir()] == ["spatial"]
 
 
 def run(**changes: Any) -> None:

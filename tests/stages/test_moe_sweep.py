@@ -19,10 +19,10 @@ from pipeline.errors import ExpectedError
 from pipeline.files import read_json
 from pipeline.params.ingest_images import IngestImages
 from pipeline.stages.ingest import images
+from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 POINTS = {
     "dense": {},
     "top_1": {"experts": 3, "top_k": 1},
@@ -47,34 +47,8 @@ def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def start(folder: Path, *command: str) -> "subprocess.Popen[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(folder: Path, *command: str, code: int = 0) -> str:
-    process = start(folder, *command)
-    output, _ = process.communicate()
-    assert process.returncode == code, output
-    assert "Traceback" not in output
-    return output
-
-
 def sweep(folder: Path, point: str, code: int = 0) -> str:
     return run(folder, "pipeline.stages.moe_sweep", point, code=code)
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    places = [folder / place for place in ("models", "reports")]
-    files = [file for place in places for file in sorted(place.rglob("*")) if file.is_file()]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 @pytest.fixture(scope="module")

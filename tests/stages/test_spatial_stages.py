@@ -1,10 +1,7 @@
 """diffusion_train as a process: repeated, killed and continued, refused; evaluate@spatial: its tables and controls."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
@@ -25,10 +22,10 @@ from pipeline.params.preprocess_spatial import PreprocessSpatial
 from pipeline.stages.evaluate import spatial as evaluate
 from pipeline.stages.ingest import spatial as ingest
 from pipeline.stages.preprocess import spatial as preprocess
+from tests.stages.stage_process import ROOT, run, start
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 OUTS = ["models/spatial", "reports/metrics/diffusion.json", "reports/curves/diffusion.csv"]
 TISSUE = {
     "sections": 3,
@@ -98,27 +95,13 @@ def project(tissue: Path, tmp_path: Path):
     return make
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.stages.diffusion_train"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def train(folder: Path, code: int = 0) -> str:
-    process = start(folder)
-    output, _ = process.communicate()
-    assert process.returncode == code, output
-    return output
+    return run(folder, "pipeline.stages.diffusion_train", code=code)
 
 
 def kill_after_an_epoch(folder: Path) -> None:
     """Kill the stage when it has reported two epochs: the first of them has its checkpoint then."""
-    process = start(folder)
+    process = start(folder, "pipeline.stages.diffusion_train")
     assert process.stdout is not None
     epochs = 0
     for line in process.stdout:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from pipeline.files import read_json, write_json
+from tests.stages.stage_process import ROOT, run, start
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 STORE = Path("data/processed/perturbation")
 OUTS = {
     "vae_pretrain": ["models/perturbation/vae", "reports/metrics/vae.json", "reports/curves/vae.csv"],
@@ -45,22 +45,8 @@ def project(tmp_path, perturbation_store):
     return make
 
 
-def start(folder: Path, stage: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", f"pipeline.stages.{stage}"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def finish(folder: Path, stage: str, code: int = 0) -> str:
-    process = start(folder, stage)
-    output, _ = process.communicate()
-    assert process.returncode == code, output
-    return output
+    return run(folder, f"pipeline.stages.{stage}", code=code)
 
 
 def outs(folder: Path, stage: str) -> dict[str, bytes]:
@@ -78,7 +64,7 @@ def remove(folder: Path, stage: str) -> None:
 
 def kill_after_an_epoch(folder: Path, stage: str) -> None:
     """Start the stage and kill it when it has reported two epochs: the first of them has its checkpoint then."""
-    process = start(folder, stage)
+    process = start(folder, f"pipeline.stages.{stage}")
     assert process.stdout is not None
     epochs = 0
     for line in process.stdout:
@@ -105,7 +91,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
     moments = [duration * (fifth + draw.random()) / 5 for fifth in range(5)]
     draw.shuffle(moments)
     while moments:
-        process = start(folder, stage)
+        process = start(folder, f"pipeline.stages.{stage}")
         try:
             process.communicate(timeout=moments[0])
             moments[0] *= 0.9  # what was left to do took less; from clean again, and no kill counted
@@ -233,7 +219,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(project):
     folder = project(cells_per_group=200)
     finish(folder, "vae_pretrain")
     uninterrupted = outs(folder, "vae_pretrain")
-    process = start(folder, "vae_pretrain")
+    process = start(folder, "pipeline.stages.vae_pretrain")
     assert process.stdout is not None
     for line in process.stdout:
         if "epoch 4/" in line:
