@@ -12,7 +12,6 @@ Everything is measured by turns; tables hold medians, ratios are paired turn by 
 """
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, mse_loss, pad
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.processes import load
+from benchmarks.tables import print_tables
 from pipeline.data.resident_windows import ResidentWindows
 from pipeline.data.series_windows import Windows
 from pipeline.data.time_features import time_features
@@ -37,29 +36,9 @@ TRAIN_ROWS, VALIDATION_ROWS = 8640, 2880 + LOOKBACK
 CPU = torch.device("cpu")
 
 
-def main() -> None:
-    tables = {"epoch": epoch, "inference": inference, "experts": experts, "router": router}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
-    parser.add_argument("--quick", action="store_true", help="two turns, to see that it runs")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    wanted = arguments.only.split(",")
-    if not set(wanted) <= set(tables):
-        parser.error(f"--only {arguments.only}: there are {', '.join(tables)}")
-    torch.set_num_threads(arguments.threads)
-    print(
-        f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}",
-        flush=True,
-    )
-    for name in wanted:
-        print(f"\n### {name}\n", flush=True)
-        tables[name](2 if arguments.quick else 0)
-
-
-def epoch(quick: int) -> None:
+def epoch(arguments: argparse.Namespace) -> None:
     """Seconds of one epoch of training and its validation."""
-    turns = quick or 7
+    turns = 2 if arguments.quick else 7
     train, validation = windows(TRAIN_ROWS), windows(VALIDATION_ROWS)
     times = by_turns(
         {
@@ -153,13 +132,13 @@ def _products(train: Windows) -> float:
 
 
 @torch.no_grad()
-def inference(quick: int) -> None:
+def inference(arguments: argparse.Namespace) -> None:
     """Milliseconds of one window, p50 and p95, and windows per second at 256."""
     model = mole(EXPERTS).eval()
     for batch, repeats in ((1, 2000), (256, 100)):
         x_BCL, mark_BF, _ = inputs(batch)
         took = []
-        for _ in range(5 if quick else repeats):
+        for _ in range(5 if arguments.quick else repeats):
             started = time.perf_counter()
             model(x_BCL, mark_BF)
             took.append(time.perf_counter() - started)
@@ -168,18 +147,20 @@ def inference(quick: int) -> None:
 
 
 @torch.no_grad()
-def experts(quick: int) -> None:
+def experts(arguments: argparse.Namespace) -> None:
     """Milliseconds of 256 windows."""
     x_BCL, mark_BF, _ = inputs(256)
     for count in (1, 2, 4, 8, 16):
         models = {"packed": mole(count).eval(), "one by one": Obvious(count).eval(), "one expert": mole(1).eval()}
-        times = by_turns({name: _timed(model, x_BCL, mark_BF) for name, model in models.items()}, quick or 15)
+        times = by_turns(
+            {name: _timed(model, x_BCL, mark_BF) for name, model in models.items()}, 2 if arguments.quick else 15
+        )
         print(f"\n{count} experts\n")
         _table("milliseconds", times, "packed", 1000)
 
 
 @torch.no_grad()
-def router(quick: int) -> None:
+def router(arguments: argparse.Namespace) -> None:
     """Microseconds of the weights of one window whose time stamp was met before."""
     model = mole(EXPERTS).eval()
     _, mark_BF, stamp_B = inputs(1)
@@ -190,7 +171,7 @@ def router(quick: int) -> None:
             "from the cache": _timed(cache.weights, stamp_B, mark_BF),
             "by the router": _timed(model.router_weights, mark_BF),
         },
-        quick or 500,
+        2 if arguments.quick else 500,
     )
     _table("microseconds", times, "from the cache", 1_000_000)
 
@@ -240,4 +221,4 @@ def _table(unit: str, times: Mapping[str, list[float]], reference: str, factor: 
 
 
 if __name__ == "__main__":
-    main()
+    print_tables(__doc__, {"epoch": epoch, "inference": inference, "experts": experts, "router": router})

@@ -13,7 +13,6 @@ ratios are paired turn by turn. `--quick`: few turns and small sizes, to see tha
 
 import argparse
 import math
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,8 +29,9 @@ import yaml
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from benchmarks.processes import environment, load, measure
+from benchmarks.processes import environment, measure
 from benchmarks.spatial_step import GENES, NETWORK, Step
+from benchmarks.tables import print_tables
 from pipeline.models.place import Given, Sampling, sample
 from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.spatial_objective import Noising
@@ -62,26 +62,6 @@ class Product(NamedTuple):
     m: int
     k: int
     n: int
-
-
-def main() -> None:
-    tables = {"step": step, "size": size, "place": place, "many": many, "experts": experts}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    wanted = arguments.only.split(",")
-    if not set(wanted) <= set(tables):
-        parser.error(f"--only {arguments.only}: there are {', '.join(tables)}")
-    torch.set_num_threads(arguments.threads)
-    print(
-        f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}",
-        flush=True,
-    )
-    for name in wanted:
-        print(flush=True)
-        tables[name](arguments)
 
 
 def step(arguments: argparse.Namespace) -> None:
@@ -260,4 +240,4 @@ def experts(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_tables(__doc__, {"step": step, "size": size, "place": place, "many": many, "experts": experts})

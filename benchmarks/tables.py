@@ -1,0 +1,29 @@
+"""What benchmarks of several tables share: which to print, on how many threads, and on what machine."""
+
+import argparse
+import platform
+from collections.abc import Callable, Mapping
+
+import torch
+
+from benchmarks.processes import load
+
+
+def print_tables(description: str | None, tables: Mapping[str, Callable[[argparse.Namespace], None]]) -> None:
+    """Those that the command line asks for; each is told `quick` and `threads`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
+    parser.add_argument("--quick", action="store_true", help="few turns, to see that it runs")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    wanted = arguments.only.split(",")
+    if not set(wanted) <= set(tables):
+        parser.error(f"--only {arguments.only}: there are {', '.join(tables)}")
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}",
+        flush=True,
+    )
+    for name in wanted:
+        print(f"\n### {name}\n", flush=True)
+        tables[name](arguments)
