@@ -1,4 +1,4 @@
-"""Colours, type and rendering shared by all figures: every figure is drawn twice, for light and for dark pages."""
+"""Type and rendering shared by all figures: every figure is drawn twice, for light and for dark pages."""
 
 import io
 import re
@@ -12,6 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+# Handed on: what draws takes its colours from here, with all else it needs.
+from pipeline.plots.colours import DARK as DARK
+from pipeline.plots.colours import LIGHT as LIGHT
+from pipeline.plots.colours import Theme as Theme
 from pipeline.plots.compact import compacted, data_uri, recoloured
 
 # What the reader's system calls its own font, by name: `system-ui` is a poor choice on many Linux machines.
@@ -21,47 +25,6 @@ FONT_STACK = "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans'
 # so that its text stays readable on both.
 PANEL_WIDTH = 400
 PANEL_HEIGHT = 300
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of one colour scheme; `categories` can be told apart with the common forms of colour blindness."""
-
-    surface: str  # the page behind the figure, which is itself transparent
-    ink: str
-    muted: str
-    rule: str
-    model: str  # the model, and what it generates
-    truth: str  # what was measured
-    baseline: str  # baselines, and control cells
-    categories: tuple[str, ...]
-    further: tuple[str, ...]  # categories beyond these: hues still unlike them, and unlike grey
-
-
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/) with indigo and olive in place of black and yellow, which
-# vanish on one of the two backgrounds; the dark scheme has the same hues, lighter.
-LIGHT = Theme(
-    surface="#fcfcfa",
-    ink="#1d2329",
-    muted="#5c6670",
-    rule="#dcdfe1",
-    model="#c4500a",
-    truth="#0069a6",
-    baseline="#878e96",
-    categories=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#332288", "#8c8800"),
-    further=("#882255", "#7a4a21", "#a8c64a", "#f2928c"),
-)
-DARK = Theme(
-    surface="#15181b",
-    ink="#e8eaec",
-    muted="#a3acb5",
-    rule="#353b41",
-    model="#ff9b5e",
-    truth="#62b8f2",
-    baseline="#838c95",
-    categories=("#4aa8e0", "#f0b429", "#2fc79a", "#e29cc4", "#9ad6f7", "#ff8a4c", "#a99cf2", "#cfcb4a"),
-    further=("#d9709c", "#c08a5a", "#d3e59a", "#ffc2bd"),
-)
 
 
 # Scales of colours, from little to much. They have few steps, so that each has its counterpart in the other scheme.

@@ -13,7 +13,7 @@ from pipeline.report.forecasting_names import DEFINITIONS, ahead, duration, labe
 from pipeline.report.forecasting_tables import channel_table, main_table, size_table, validation_table
 from pipeline.report.forecasting_verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
-from pipeline.report.provenance import flattened
+from pipeline.report.parameters import flattened
 from pipeline.report.scores import shown
 
 ANCHOR = "forecasting"

@@ -6,8 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pipeline.report.moe_inputs import Spread, spread
-from pipeline.report.moe_names import Measure
+from pipeline.report.spreads import Measure, Spread, spread
 
 Standing = Literal["ahead", "level", "behind"]
 

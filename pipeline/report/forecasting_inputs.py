@@ -10,7 +10,8 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.report.forecasting_board import COLUMNS, Board, Choice, board_of, chosen_of
-from pipeline.report.reading import Maker, malformed, read_csv, read_json, read_parquet, stage
+from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.reading import Maker, malformed, read_json, stage
 
 COMMAND = "python -m benchmarks.forecasting benchmarks/etth1.yaml"
 MIXTURE = "mole_"  # the points of the benchmark are called so, and their twins without it

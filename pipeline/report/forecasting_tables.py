@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pipeline.report.forecasting_board import MAE, MSE, VALIDATION, Board
 from pipeline.report.forecasting_inputs import Forecasting
 from pipeline.report.forecasting_names import ahead, label_of
-from pipeline.report.moe_inputs import spread
-from pipeline.report.moe_names import Measure, amount, counted, signed, spread_cell
+from pipeline.report.numbers import amount, counted, signed
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown
+from pipeline.report.spreads import Measure, spread, spread_cell
 
 _CHOSEN = "chosen"
 

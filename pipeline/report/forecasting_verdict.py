@@ -3,9 +3,9 @@
 from pipeline.report.forecasting_board import Board, Standing
 from pipeline.report.forecasting_inputs import Forecasting
 from pipeline.report.forecasting_names import ahead, duration, label_of, listed_horizons
-from pipeline.report.moe_inputs import Spread
-from pipeline.report.moe_names import counted
+from pipeline.report.numbers import counted
 from pipeline.report.scores import decimals_for, joined, shown
+from pipeline.report.spreads import Spread
 
 _WORDS: dict[Standing, str] = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
 _TWIN: dict[Standing, str] = {"ahead": "better than", "level": "level with", "behind": "worse than"}

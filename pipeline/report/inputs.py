@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from pipeline import paths
 from pipeline.errors import ExpectedError
+from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.page import inline_svg
-from pipeline.report.reading import Maker, malformed, read_csv, read_json, read_parquet, stage
+from pipeline.report.reading import Maker, malformed, read_json, stage
 from pipeline.report.scoreboard import COLUMNS, Scoreboard, scoreboard
 
 

@@ -9,7 +9,7 @@ from pipeline.report.against_baselines import winners
 from pipeline.report.inputs import LeaveOneOut
 from pipeline.report.names import Method, Metric, metric_of
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
-from pipeline.report.provenance import flattened
+from pipeline.report.parameters import flattened
 from pipeline.report.ranking import rankings
 from pipeline.report.scoreboard import Group, Scoreboard, group_name
 from pipeline.report.scores import decimals_for, joined, shown, verdict

@@ -7,11 +7,13 @@ from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
 from pipeline.plots.reliability import Reliability, draw_reliability
 from pipeline.plots.theme import Picture
 from pipeline.report.moe_inputs import RAW, SCALED, Moe
-from pipeline.report.moe_names import ACCURACY, DEFINITIONS, ECE, NLL, Measure, counted, label_of, signed
+from pipeline.report.moe_names import ACCURACY, DEFINITIONS, ECE, NLL, label_of
 from pipeline.report.moe_tables import differences_table, groups, main_table, more_scores
 from pipeline.report.moe_verdict import answer, verdict
+from pipeline.report.numbers import counted, signed
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
 from pipeline.report.scores import decimals_for, shown
+from pipeline.report.spreads import Measure
 
 ANCHOR = "moe"
 _TITLES = {RAW: "As trained", SCALED: "After temperature scaling"}

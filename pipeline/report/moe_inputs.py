@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import cast
 
 import pandas as pd
 
 from pipeline import paths
-from pipeline.report.reading import malformed, read_csv, read_json, read_parquet, stage
+from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.reading import malformed, read_json, stage
+from pipeline.report.spreads import Spread, spread
 
 RAW, SCALED = "raw", "scaled"  # as trained, and with logits divided by the temperature
 
@@ -35,14 +36,6 @@ _COLUMNS = {
     "experts": ["point", "seed", "expert", "label", "tokens"],
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
 }
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation over seeds (None: a single seed); the mean is None where nothing is defined."""
-
-    mean: float | None
-    deviation: float | None
 
 
 @dataclass(frozen=True)
@@ -105,11 +98,6 @@ class Moe:
 
     def spread(self, point: str, metric: str, kind: str = RAW) -> Spread:
         return spread(self.scores.get((point, kind, metric), ()))
-
-
-def spread(values: tuple[float, ...]) -> Spread:
-    """Of one value per seed."""
-    return Spread(fmean(values) if values else None, stdev(values) if len(values) > 1 else None)
 
 
 def read_moe() -> Moe:

@@ -1,35 +1,7 @@
 """Scores and points of the sweep as the reader meets them, and numbers in words."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from pipeline.report.moe_inputs import Moe, Spread
-from pipeline.report.page import Cell
-from pipeline.report.scores import shown
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A score of a classifier."""
-
-    name: str
-    label: str
-    higher_is_better: bool
-
-    @property
-    def arrow(self) -> str:
-        return "↑" if self.higher_is_better else "↓"
-
-    @property
-    def heading(self) -> str:
-        return f"{self.label}\N{NO-BREAK SPACE}{self.arrow}"
-
-    def best(self, values: Sequence[float | None]) -> float | None:
-        """None where nothing is defined."""
-        defined = [value for value in values if value is not None and math.isfinite(value)]
-        return (max if self.higher_is_better else min)(defined, default=None)
-
+from pipeline.report.moe_inputs import Moe
+from pipeline.report.spreads import Measure
 
 ACCURACY = Measure("accuracy", "accuracy", True)
 NLL = Measure("nll", "NLL", False)
@@ -86,29 +58,3 @@ def quoted(point: str) -> str:
 def shape_of(moe: Moe, point: str) -> str:
     """How many experts, and how many of them a picture is given to."""
     return f"{moe.number_of_experts(point)} experts, {moe.number(point, 'top_k'):.0f} active"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 seed", "3 seeds"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def amount(number: float) -> str:
-    """A large number for reading: three significant digits and k, M, G or T."""
-    for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * factor:
-            value = number / factor
-            return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value)) + 1e-3))}f}\N{NO-BREAK SPACE}{unit}"
-    return f"{number:g}"
-
-
-def signed(value: float, decimals: int) -> str:
-    """With its sign, also where that is plus; zero has none."""
-    text = shown(value, decimals)
-    return f"+{text}" if value > 0 and float(text) else text
-
-
-def spread_cell(found: Spread, decimals: int, best: float | None = None, quiet: bool = False) -> Cell:
-    """A mean with the standard deviation over seeds below it."""
-    remark = "" if found.deviation is None else f"± {shown(found.deviation, decimals)}"
-    return Cell(shown(found.mean, decimals), best=best is not None and found.mean == best, remark=remark, quiet=quiet)

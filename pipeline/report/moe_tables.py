@@ -2,27 +2,13 @@
 
 from collections.abc import Sequence
 
-from pipeline.report.moe_inputs import RAW, SCALED, Moe, spread
-from pipeline.report.moe_names import (
-    ACCURACY,
-    ADAPTIVE,
-    AUROC,
-    BRIER,
-    CLASSWISE,
-    ECE,
-    FPR95,
-    NLL,
-    Measure,
-    amount,
-    counted,
-    label_of,
-    shape_of,
-    signed,
-    spread_cell,
-)
+from pipeline.report.moe_inputs import RAW, SCALED, Moe
+from pipeline.report.moe_names import ACCURACY, ADAPTIVE, AUROC, BRIER, CLASSWISE, ECE, FPR95, NLL, label_of, shape_of
 from pipeline.report.moe_verdict import difference_text, p_text, standing
+from pipeline.report.numbers import amount, counted, signed
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for
+from pipeline.report.spreads import Measure, spread, spread_cell
 
 Column = tuple[Measure, str]  # a score, raw or scaled
 

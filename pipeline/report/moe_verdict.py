@@ -3,8 +3,10 @@
 from typing import Literal
 
 from pipeline.report.moe_inputs import RAW, SCALED, Difference, Moe
-from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, quoted, shape_of, signed
+from pipeline.report.moe_names import ACCURACY, ECE, quoted, shape_of
+from pipeline.report.numbers import counted, signed
 from pipeline.report.scores import decimals_for, shown
+from pipeline.report.spreads import Measure
 
 Standing = Literal["better", "worse", "unclear"]
 

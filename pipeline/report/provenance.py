@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
+from pipeline.report.parameters import flattened
 
 # Those that decide numbers or their order; requirements.lock has the rest.
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "scikit-learn", "scanpy", "anndata", "accelerate", "pyarrow", "dvc")
@@ -55,22 +56,6 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
         Table(("parameter", "value"), rows, "", numeric=False, folded=f"All {len(rows)} parameters"),
     ]
     return Section("What was run", "run", "", blocks)
-
-
-def flattened(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted names and values, in the order of params.yaml; a list of plain values is one value."""
-    entries: list[tuple[str, str]] = []
-    for key, value in parameters.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            entries += flattened(value, f"{name}.")
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            entries += flattened({str(index): item for index, item in enumerate(value)}, f"{name}.")
-        elif isinstance(value, list):
-            entries.append((name, ", ".join(str(item) for item in value)))
-        else:
-            entries.append((name, "none" if value is None else str(value)))
-    return entries
 
 
 def _git(*arguments: str) -> str | None:

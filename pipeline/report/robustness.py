@@ -5,10 +5,12 @@ import numpy as np
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.moe_inputs import Moe
-from pipeline.report.moe_names import ACCURACY, ECE, Measure, counted, label_of, quoted
+from pipeline.report.moe_names import ACCURACY, ECE, label_of, quoted
 from pipeline.report.moe_tables import away_table, corruptions_table
+from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Section
 from pipeline.report.scores import decimals_for, shown
+from pipeline.report.spreads import Measure
 
 
 def robustness(moe: Moe) -> Section:

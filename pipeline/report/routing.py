@@ -11,11 +11,13 @@ from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture
 from pipeline.report.moe import role_of
-from pipeline.report.moe_inputs import Moe, spread
-from pipeline.report.moe_names import ECE, NLL, Measure, counted, label_of, quoted
+from pipeline.report.moe_inputs import Moe
+from pipeline.report.moe_names import ECE, NLL, label_of, quoted
 from pipeline.report.moe_tables import sampled_table
+from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
+from pipeline.report.spreads import Measure, spread
 
 _SAME = ("place", "experts", "top_k", "gate", "balance")  # what a point shares with its unbalanced sibling
 

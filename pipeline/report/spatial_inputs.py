@@ -10,7 +10,8 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.plots.scatter import Floats
-from pipeline.report.reading import Maker, malformed, read_csv, read_json, read_parquet, stage
+from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.reading import Maker, malformed, read_json, stage
 from pipeline.report.spatial_board import Board, board_of
 
 COMMAND = "python -m benchmarks.leave_section_out"

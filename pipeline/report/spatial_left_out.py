@@ -4,8 +4,8 @@ import math
 
 from pipeline.metrics.mean_interval import mean_interval
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
-from pipeline.report.moe_names import signed
 from pipeline.report.names import Metric
+from pipeline.report.numbers import signed
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
 from pipeline.report.scores import decimals_for, joined
 from pipeline.report.spatial_inputs import COMMAND, LeftOut, Spatial

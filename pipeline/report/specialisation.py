@@ -12,7 +12,7 @@ from pipeline.report.forecasting_board import MSE
 from pipeline.report.forecasting_inputs import Forecasting
 from pipeline.report.forecasting_names import ahead, label_of
 from pipeline.report.forecasting_tables import reduced_table
-from pipeline.report.moe_names import counted, signed
+from pipeline.report.numbers import counted, signed
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
 

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.plots.latency import Timing, draw_timings
 from pipeline.plots.theme import Picture
 from pipeline.report.forecasting_names import label_of
-from pipeline.report.moe_names import amount, signed
+from pipeline.report.numbers import amount, signed
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
 from pipeline.report.scores import joined, shown
 from pipeline.report.ttnn_inputs import NOT_MEASURED, Inference, is_number

@@ -11,9 +11,9 @@ import pytest
 from pipeline.errors import ExpectedError
 from pipeline.report.moe import mixture
 from pipeline.report.moe_inputs import Moe, read_moe
-from pipeline.report.moe_names import amount, signed
 from pipeline.report.moe_tables import away_table, corruptions_table, differences_table, main_table, sampled_table
 from pipeline.report.moe_verdict import answer, verdict
+from pipeline.report.numbers import amount, signed
 from pipeline.report.page import Figures
 from pipeline.report.robustness import robustness
 from pipeline.report.routing import compared, routing, usage_in_words

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.provenance import describe_code, flattened
+from pipeline.report.parameters import flattened
+from pipeline.report.provenance import describe_code
 
 
 def git(*arguments: str) -> str:

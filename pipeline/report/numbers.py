@@ -1,0 +1,25 @@
+"""Numbers as the reader meets them: with their noun, with a unit's prefix, with their sign."""
+
+import math
+
+from pipeline.report.scores import shown
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 seed", "3 seeds"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def amount(number: float) -> str:
+    """A large number for reading: three significant digits and k, M, G or T."""
+    for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= 0.9995 * factor:
+            value = number / factor
+            return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value)) + 1e-3))}f}\N{NO-BREAK SPACE}{unit}"
+    return f"{number:g}"
+
+
+def signed(value: float, decimals: int) -> str:
+    """With its sign, also where that is plus; zero has none."""
+    text = shown(value, decimals)
+    return f"+{text}" if value > 0 and float(text) else text
