@@ -35,10 +35,11 @@ def _fail(error: ExpectedError, debug: bool, cause: BaseException | None = None)
     sys.exit(2)
 
 
-def run_stage(section: str, run: Callable[[Any], None]) -> NoReturn:
+def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     """Entry of a stage module: validate all of params.yaml, hand `run` its own section only, exit.
 
-    A stage sees no other section than its own, so what dvc.yaml lists under `params` is what the stage can read.
+    A stage sees no other section than its own, so what dvc.yaml lists under `params` is what the stage can read. One
+    without parameters has no section: `run` takes nothing, and params.yaml is not read.
     """
     follow_engine()
     arguments = sys.argv[1:]
@@ -48,7 +49,10 @@ def run_stage(section: str, run: Callable[[Any], None]) -> NoReturn:
     def action() -> None:
         if unknown:
             raise ExpectedError(f"unexpected argument {unknown[0]!r}: a stage takes none but --debug")
-        run(_settings(section))
+        if section is None:
+            run()
+        else:
+            run(_settings(section))
 
     guarded(action, debug)
 

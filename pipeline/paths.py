@@ -23,6 +23,7 @@ EVALUATION = REPORTS / "evaluation"  # parquet behind the figures, one folder pe
 LEAVE_ONE_OUT = REPORTS / "leave_one_out"  # on measured cells, in git, made by benchmarks/leave_one_out.py
 LEAVE_SECTION_OUT = REPORTS / "leave_section_out"  # on measured tissue, likewise, by benchmarks/leave_section_out.py
 MEASURED_SERIES = REPORTS / "forecasting"  # on a measured series, likewise, by benchmarks/forecasting.py
+CHAPTERS = REPORTS / "chapters"  # what the page says of each system, drawn, one JSON file each
 REPORT = REPORTS / "report.html"
 RESULTS = REPORTS / "RESULTS.md"  # its tables and verdicts as text, in git
 TRACKED = REPORTS / "tracked.json"  # which results were mirrored into MLflow

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from pipeline import paths
 from pipeline.errors import ExpectedError
 from pipeline.report.frames import read_csv, read_parquet
-from pipeline.report.page import inline_svg
 from pipeline.report.reading import Maker, malformed, read_json, stage
 from pipeline.report.scoreboard import COLUMNS, Scoreboard, scoreboard
 
@@ -105,16 +103,6 @@ def read_leave_one_out() -> LeaveOneOut:
     )
     about = read_json(folder / "about.json", maker, _ABOUT)
     return LeaveOneOut(scores, _board(folder / "scores.csv", maker, means), ablation, about)
-
-
-def read_drawing(path: Path) -> Markup:
-    """An SVG file of the project, for use inside the page."""
-    try:
-        return inline_svg(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExpectedError(f"{path} not found: `python -m pipeline dag --write` draws it") from error
-    except ValueError as error:
-        raise ExpectedError(f"{path}: {error}: `python -m pipeline dag --write` draws it anew") from error
 
 
 def _training(name: str, maker: Maker) -> Training:

@@ -1,24 +1,21 @@
-"""The page: sections of text, figures and tables, rendered into one HTML file that needs nothing else."""
+"""What the page is made of: sections of text, figures and tables, and what the first screen says of each system."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.plots.theme import DARK, LIGHT, Picture
-
-_HERE = Path(__file__).parent
+if TYPE_CHECKING:  # a page is joined from drawn chapters without matplotlib
+    from pipeline.plots.theme import Picture
 
 
 @dataclass(frozen=True)
 class Figures:
     """Pictures in a grid: two (small ones: three) beside each other on a wide page, below each other on a phone."""
 
-    pictures: Sequence[Picture]
+    pictures: "Sequence[Picture]"
     caption: str
     small: bool = False
     kind: str = "figures"
@@ -93,7 +90,7 @@ Block = Figures | Table | Facts | Heading | Drawing | Notes
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the report."""
+    """A question of the report, with its answer, figures and tables."""
 
     title: str
     anchor: str
@@ -104,7 +101,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Part:
-    """The chapters of one system. A new system adds its modules, one of these and one `System`."""
+    """What the page says of one system, below its own heading."""
 
     title: str
     sections: Sequence[Section]
@@ -151,16 +148,6 @@ class Headline:
             f"Measured data: {', '.join(real)}." if real else "",
         ]
         return " ".join(part for part in parts if part)
-
-
-def render(title: str, headline: Headline, parts: Sequence[Part]) -> str:
-    """The report as HTML. Every text is escaped, wherever it comes from."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
-    template = environment.get_template("template.html.j2")
-    return template.render(title=title, headline=headline, parts=parts, style=style, light=LIGHT, dark=DARK)
 
 
 def inline_svg(svg: str) -> Markup:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params.report import Report
-from pipeline.stages.report import run
 from tests.report.devtools import Page, browser, find_chromium
+from tests.report.drawn import write_report
 from tests.report.simulated_results import CELL_TYPES, write_results
 
 pytestmark = pytest.mark.slow
@@ -34,7 +33,7 @@ def report(tmp_path_factory) -> str:
     (root / "docs/dag.svg").write_bytes(Path("docs/dag.svg").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        run(Report(title="A title of some length, for a page that is to fit on a phone"))
+        write_report("A title of some length, for a page that is to fit on a phone")
     return (root / "reports/report.html").as_uri()
 
 

@@ -11,9 +11,9 @@ from pipeline.errors import ExpectedError
 from pipeline.report.forecasting import example_of, forecasting, measured
 from pipeline.report.forecasting_inputs import Forecasting, read_forecasting
 from pipeline.report.forecasting_names import duration, label_of, listed_horizons
+from pipeline.report.forecasting_summary import card
 from pipeline.report.forecasting_tables import channel_table, main_table, reduced_table, validation_table
 from pipeline.report.forecasting_verdict import answer_of, on_measured, sentences, verdict
-from pipeline.report.headline import of_forecasts
 from pipeline.report.page import Figures
 from pipeline.report.specialisation import in_words, most_moved, specialisation, swing, weights
 from tests.report.simulated_forecasting import Series, write_forecasting
@@ -52,8 +52,8 @@ def test_the_verdict_is_that_of_the_numbers(found, lead, answer, said, mark):
     assert answer_of(series.board) == answer
     assert said in verdict(series)
     assert ("ahead of" in sentences(series.board)) == ("worked" in answer and "not" not in answer)
-    assert of_forecasts(series).standing == mark
-    assert of_forecasts(series).answer == answer
+    assert card(series).standing == mark
+    assert card(series).answer == answer
 
 
 def test_a_gain_within_the_noise_of_the_seeds_is_none(found):
@@ -205,13 +205,13 @@ def test_the_chapters_of_any_shape_are_drawn(found, shape, drawn):
     assert len(pictures) == drawn
     assert all(picture.alt for picture in pictures)
     assert not re.search(r"\bnan\b|None", " ".join([*(p.alt for p in pictures), *(s.lead for s in sections)]))
-    assert len(of_forecasts(series).numbers) == len(series.board.horizons)
+    assert len(card(series).numbers) == len(series.board.horizons)
 
 
 def test_the_data_is_said_to_be_simulated_or_measured(found):
     assert verdict(found()).startswith("Simulated series: four channels of a plant over four months. A step is 1 hour.")
     assert verdict(found(simulated=False)).startswith("Measured series: ")
-    assert not of_forecasts(found(simulated=False)).simulated
+    assert not card(found(simulated=False)).simulated
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.report.headline import of_experts, overall, tally
+from pipeline.report.headline import overall, tally
 from pipeline.report.moe_inputs import read_moe
+from pipeline.report.moe_summary import card
 from pipeline.report.names import method_of, metric_of
 from pipeline.report.page import Headline, System
 from pipeline.report.scores import Comparison
@@ -44,7 +45,7 @@ def test_a_tally_counts_every_standing_that_is_there():
 def test_experts_are_marked_by_both_calibrations(tmp_path, monkeypatch, raw, scaled, mark):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, Sweep(ece={"raw": raw, "scaled": scaled}))
-    system = of_experts(read_moe())
+    system = card(read_moe())
     assert system.standing == mark
     assert [number.label for number in system.numbers] == ["ECE ↓", "ECE, scaled ↓", "accuracy ↑"]
 

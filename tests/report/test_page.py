@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.plots.theme import picture
+from pipeline.report.chapter import draw
 from pipeline.report.page import (
     Cell,
     Drawing,
@@ -20,8 +21,8 @@ from pipeline.report.page import (
     System,
     Table,
     inline_svg,
-    render,
 )
+from pipeline.report.whole.page import render
 
 HOSTILE = """<script>alert(1)</script>"'&{{ 7*7 }}</style>"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>The DAG</title></svg>'
@@ -40,7 +41,7 @@ def page(text: str) -> str:
         Drawing(inline_svg(SVG), text),
         Notes([text]),
     ]
-    return render(text, Headline([system]), [Part(text, [Section(text, "anchor", text, blocks, text)])])
+    return render(text, Headline([system]), [draw(Part(text, [Section(text, "anchor", text, blocks, text)]))])
 
 
 class Tags(HTMLParser):

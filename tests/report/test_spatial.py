@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.errors import ExpectedError
 from pipeline.metrics.mean_interval import mean_interval
-from pipeline.report.headline import of_tissue
 from pipeline.report.page import Facts, Figures, Section, Table
 from pipeline.report.spatial import drawn_sections, tissue
 from pipeline.report.spatial_board import board_of, standing_of
 from pipeline.report.spatial_inputs import Spatial, read_spatial
 from pipeline.report.spatial_left_out import ablation_table, gains, in_words, left_out, tables_of
 from pipeline.report.spatial_names import EXPR_TO_POS, POS_TO_EXPR, metric_named
+from pipeline.report.spatial_summary import card
 from pipeline.report.spatial_tables import main_table, section_table
 from pipeline.report.spatial_verdict import answer_of, counts, lead
 from tests.report.simulated_spatial import Tissue, write_spatial
@@ -169,7 +169,7 @@ def test_without_measured_sections_the_chapter_says_so(found):
     section = left_out(spatial)
     assert not section.blocks
     assert section.lead == "No measured sections have been scored yet: `python -m benchmarks.leave_section_out` does."
-    assert of_tissue(spatial).elsewhere == ""
+    assert card(spatial).elsewhere == ""
     Path("reports/leave_section_out").rmdir()
     assert read_spatial().measured == []
 
@@ -186,7 +186,7 @@ def test_each_measured_data_set_has_its_part(found):
 def test_a_model_that_wins_nowhere_is_said_to(found):
     spatial = found(lead=leads(-0.3, -0.3))
     assert "on none of 3 in Spearman of distances" in counts(spatial.measured[0])
-    assert "ahead" not in of_tissue(spatial).elsewhere
+    assert "ahead" not in card(spatial).elsewhere
 
 
 def test_each_section_table_has_mean_and_deviation_over_seeds(found):

@@ -1,6 +1,8 @@
-"""The report stage: from the files of the other stages to one page, or to one clear message."""
+"""The report: from the files of the other stages, by way of chapters, to one page, or to one clear message."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from html import unescape
@@ -8,80 +10,65 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline.errors import ExpectedError
 from pipeline.params.report import Report
-from pipeline.stages.report import run
+from pipeline.stages.report import CHAPTERS, run
+from tests.report.drawn import CHAPTERS as DRAWN_BY
+from tests.report.drawn import write_report
 from tests.report.simulated_results import write_results
 
 REPORT = Path("reports/report.html")
 RESULTS = Path("reports/RESULTS.md")
-INPUTS = {
+CHAPTER = Path("reports/chapters")
+ROOT = Path(__file__).parents[2]
+
+
+OF_THE_PAGE = {
     "data/processed/perturbation/dataset.json": "dvc repro preprocess@perturbation",
-    "reports/quality/perturbation.json": "dvc repro preprocess@perturbation",
-    "reports/curves/vae.csv": "dvc repro vae_pretrain",
-    "reports/curves/flow.csv": "dvc repro flow_train",
-    "reports/metrics/vae.json": "dvc repro vae_pretrain",
-    "reports/metrics/flow.json": "dvc repro flow_train",
-    "reports/tables/perturbation.csv": "dvc repro evaluate@perturbation",
-    "reports/evaluation/perturbation/change.parquet": "dvc repro evaluate@perturbation",
-    "reports/evaluation/perturbation/expression_latent.parquet": "dvc repro evaluate@perturbation",
-    "reports/evaluation/perturbation/population.parquet": "dvc repro evaluate@perturbation",
-    "reports/leave_one_out/scores.csv": "python -m benchmarks.leave_one_out",
-    "reports/leave_one_out/ablation.csv": "python -m benchmarks.leave_one_out",
-    "reports/leave_one_out/about.json": "python -m benchmarks.leave_one_out",
-    "reports/metrics/moe.json": "dvc repro evaluate@moe",
-    "reports/tables/moe.csv": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/points.parquet": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/differences.parquet": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/reliability.parquet": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/corruption.parquet": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/experts.parquet": "dvc repro evaluate@moe",
-    "reports/evaluation/moe/sampled.parquet": "dvc repro evaluate@moe",
-    "reports/curves/moe_sweep/dense.csv": "dvc repro moe_sweep@dense",
-    "data/processed/spatial/dataset.json": "dvc repro preprocess@spatial",
-    "reports/curves/diffusion.csv": "dvc repro diffusion_train",
-    "reports/tables/spatial.csv": "dvc repro evaluate@spatial",
-    "reports/evaluation/spatial/cells.parquet": "dvc repro evaluate@spatial",
-    "reports/evaluation/spatial/distances.parquet": "dvc repro evaluate@spatial",
-    "reports/evaluation/spatial/genes.parquet": "dvc repro evaluate@spatial",
-    "reports/evaluation/spatial/expression.parquet": "dvc repro evaluate@spatial",
-    "data/raw/series/source.json": "dvc repro ingest@series",
-    "reports/tables/forecasting.csv": "dvc repro evaluate@forecasting",
-    "reports/metrics/forecasting.json": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/points.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/channels.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/steps.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/expert_weights.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/usage.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/reduced.parquet": "dvc repro evaluate@forecasting",
-    "reports/evaluation/forecasting/example.parquet": "dvc repro evaluate@forecasting",
-    "reports/forecasting/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-    "reports/forecasting/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-    "reports/metrics/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
-    "reports/latency/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
     "docs/dag.svg": "python -m pipeline dag --write",
+    **{f"reports/chapters/{name}.json": f"dvc repro chapter_{name}" for name in CHAPTERS},
 }
-SETTINGS = Report(title="A title")
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    """A working directory with small results of all other stages."""
-    write_results(tmp_path, genes=60, cells=200)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[str, str]:
-    """The page and the results file of small results of all other stages."""
+def folder(tmp_path_factory) -> Path:
+    """A folder with small results of all other stages, all chapters and the report."""
     root = tmp_path_factory.mktemp("results")
     write_results(root, genes=60, cells=200)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        run(SETTINGS)
-    return (root / REPORT).read_text(), (root / RESULTS).read_text()
+        write_report("A title")
+    return root
+
+
+@pytest.fixture
+def finished(folder) -> tuple[str, str]:
+    """The page and the results file."""
+    return (folder / REPORT).read_text(), (folder / RESULTS).read_text()
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch, folder) -> Path:
+    """A working directory with what the report stage reads and nothing else, and a report from before."""
+    for path in [*OF_THE_PAGE, "params.yaml"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / path, tmp_path / path)
+    monkeypatch.chdir(tmp_path)
+    REPORT.write_text("the previous report")
+    return tmp_path
+
+
+def join() -> None:
+    run(Report(title="A title"))
+
+
+def page_of_perturbations() -> str:
+    """The page, of which the chapter on perturbations is drawn anew."""
+    DRAWN_BY["perturbations"]()
+    join()
+    return REPORT.read_text()
 
 
 def visible_text(html: str) -> str:
@@ -117,8 +104,8 @@ def test_the_page_answers_what_its_reader_asks(finished):
         assert expected in text, expected
 
 
-def test_the_same_results_give_the_same_bytes(finished, results):
-    run(SETTINGS)
+def test_the_same_chapters_give_the_same_bytes(finished, drawn):
+    join()
     assert (REPORT.read_text(), RESULTS.read_text()) == finished
 
 
@@ -174,85 +161,31 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     assert not re.search(r"\b20\d\d-\d\d-\d\d|/tmp|/home", text)  # neither a date nor a machine's paths
 
 
-def test_the_numbers_of_the_page_are_those_of_the_table(results):
+def test_the_numbers_of_the_page_are_those_of_the_table(drawn):
+    write_results(drawn, genes=60, cells=200)
     path = Path("reports/tables/perturbation.csv")
     table = pd.read_csv(path)
     table.loc[(table["method"] == "cfm_vc") & (table["metric"] == "pearson_change_top100"), "value"] = 0.123456
     table.to_csv(path, index=False)
-    run(SETTINGS)
-    text = visible_text(REPORT.read_text())
+    text = visible_text(page_of_perturbations())
     assert "It worked in part." in text
     assert "behind the best baseline in Pearson top 100 (0.123 against" in text
 
 
-def test_of_many_groups_a_handful_is_drawn_and_all_are_in_the_table(tmp_path, monkeypatch):
+def test_of_many_groups_a_handful_is_drawn_and_all_are_in_the_table(drawn):
     groups = [(f"type {number}", "cytokine") for number in range(12)]
-    write_results(tmp_path, held_out=groups, genes=60, cells=200)
-    monkeypatch.chdir(tmp_path)
-    run(SETTINGS)
-    html = REPORT.read_text()
+    write_results(drawn, held_out=groups, genes=60, cells=200)
+    html = page_of_perturbations()
     assert "Drawn are the model's worst, median and best of 12 held-out groups" in visible_text(html)
     assert len(re.findall(r'<img[^>]*alt="(?:worst|median|best): ', html)) == 3 * 2 * 2  # change and cells, two methods
     for cell_type, _ in groups:
         assert f"cytokine in {cell_type} CFM-VC" in visible_text(html)
 
 
-@pytest.mark.parametrize("path", INPUTS)
-def test_a_missing_input_is_named_with_what_makes_it_and_the_old_report_stays(results, path):
-    REPORT.write_text("the previous report")
-    Path(path).unlink()
-    with pytest.raises(ExpectedError) as caught:
-        run(SETTINGS)
-    assert path in str(caught.value)
-    assert INPUTS[path] in str(caught.value)
-    assert REPORT.read_text() == "the previous report"
-
-
-@pytest.mark.parametrize("path", INPUTS)
-def test_a_truncated_input_is_named(results, path):
-    content = Path(path).read_bytes()
-    Path(path).write_bytes(content[: len(content) // 3] if Path(path).suffix != ".csv" else b"")
-    with pytest.raises(ExpectedError) as caught:
-        run(SETTINGS)
-    assert path in str(caught.value)
-
-
-@pytest.mark.parametrize("path", [path for path in INPUTS if path.endswith((".csv", ".parquet"))])
-def test_a_table_without_rows_or_without_a_column_is_named(results, path):
-    read, write = {
-        ".csv": (pd.read_csv, lambda frame: frame.to_csv(path, index=False)),
-        ".parquet": (pd.read_parquet, lambda frame: frame.to_parquet(path, index=False)),
-    }[Path(path).suffix]
-    frame = read(path)
-    if not path.endswith("sampled.parquet"):  # which has none where no gate is stochastic
-        write(frame.iloc[:0])
-        with pytest.raises(ExpectedError, match="has no rows"):
-            run(SETTINGS)
-    folder = str(Path(path).parent)
-    needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/leave_one_out": "metric"}
-    needed |= {"reports/curves/moe_sweep": "epoch", "reports/evaluation/moe": "point"}
-    needed |= {"reports/evaluation/spatial": "section", "reports/forecasting": "metric"}
-    needed |= {"reports/evaluation/forecasting": "horizon"}
-    needed = needed.get(folder, "cell_type")
-    write(frame.drop(columns=needed))
-    with pytest.raises(ExpectedError, match=f"lacks {needed}"):
-        run(SETTINGS)
-
-
-def test_a_held_out_group_without_its_population_is_an_error(results):
-    path = Path("reports/evaluation/perturbation/population.parquet")
-    population = pd.read_parquet(path)
-    population[population["cell_type"] != "CD19+ B"].to_parquet(path)
-    with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
-        run(SETTINGS)
-
-
-def test_labels_of_any_kind_survive(tmp_path, monkeypatch):
+def test_labels_of_any_kind_survive(drawn):
     hostile = ["<img src=x onerror=alert(1)>", 'B "naïve" & co', "NA", "007", "T" * 120]
-    write_results(tmp_path, hostile, [(hostile[0], "cytokine"), ("NA", "stress"), ("007", "stress")], 60, 200)
-    monkeypatch.chdir(tmp_path)
-    run(SETTINGS)
-    html = REPORT.read_text()
+    write_results(drawn, hostile, [(hostile[0], "cytokine"), ("NA", "stress"), ("007", "stress")], 60, 200)
+    html = page_of_perturbations()
     assert "<img src=x" not in html
     text = visible_text(html)
     for label in hostile:
@@ -261,27 +194,76 @@ def test_labels_of_any_kind_survive(tmp_path, monkeypatch):
     assert "stress in 007" in text
 
 
-def test_one_held_out_group_is_called_an_example(tmp_path, monkeypatch):
-    write_results(tmp_path, held_out=[("CD19+ B", "inhibitor")], genes=60, cells=200)
-    monkeypatch.chdir(tmp_path)
-    run(SETTINGS)
-    assert "One held-out group of 180 cells is an example, not a statistic." in visible_text(REPORT.read_text())
+def test_one_held_out_group_is_called_an_example(drawn):
+    write_results(drawn, held_out=[("CD19+ B", "inhibitor")], genes=60, cells=200)
+    assert "One held-out group of 180 cells is an example, not a statistic." in visible_text(page_of_perturbations())
 
 
-def test_the_stage_starts_without_torch():
-    program = "import sys, pipeline.stages.report; sys.exit(bool({'torch', 'scanpy', 'sklearn'} & set(sys.modules)))"
+def test_every_chapter_that_dvc_yaml_declares_has_its_place_in_the_page():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    declared = {name: stage["outs"] for name, stage in stages.items() if name.startswith("chapter_")}
+    assert declared == {f"chapter_{name}": [f"reports/chapters/{name}.json"] for name in CHAPTERS}
+
+
+def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
+    """What each chapter's file holds stands in both texts as it is, and nothing but the run itself after it."""
+    join()
+    html, text = (path.read_text() for path in (REPORT, RESULTS))
+    chapters = [json.loads((CHAPTER / f"{name}.json").read_text()) for name in CHAPTERS]
+    parts = [f'<h2 class="part">{chapter["title"]}</h2>\n{chapter["sections"]}' for chapter in chapters]
+    assert "".join(parts) + '<h2 class="part">This run</h2>\n' in html
+    written = "\n\n".join(f"## {chapter['title']}\n\n{chapter['results']}" for chapter in chapters)
+    assert text.endswith(written.replace("\N{NO-BREAK SPACE}", " ") + "\n")
+    (CHAPTER / "tissue.json").write_text(json.dumps(chapters[2] | {"title": "Elsewhere"}))
+    join()
+    assert REPORT.read_text() == html.replace(">Tissue</h2>", ">Elsewhere</h2>")
+
+
+@pytest.mark.parametrize("path", OF_THE_PAGE)
+def test_a_missing_input_is_named_with_what_makes_it_and_the_old_report_stays(drawn, path):
+    Path(path).unlink()
+    with pytest.raises(ExpectedError) as caught:
+        join()
+    assert str(caught.value).startswith(f"{path} not found: `{OF_THE_PAGE[path]}` ")
+    assert REPORT.read_text() == "the previous report"
+
+
+@pytest.mark.parametrize("path", OF_THE_PAGE)
+def test_a_truncated_input_is_named(drawn, path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 3])
+    with pytest.raises(ExpectedError, match=re.escape(path)):
+        join()
+    assert REPORT.read_text() == "the previous report"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda chapter: chapter.pop("results"), "results: Field required"),
+        (lambda chapter: chapter.update(colour="red"), "colour: Extra inputs are not permitted"),
+        (lambda chapter: chapter.update(contents=[["no anchor"]]), "contents.0.1: Field required"),
+        (lambda chapter: chapter["system"].update(standing="best"), "system.standing: Input should be"),
+        (
+            lambda chapter: chapter["system"].update(simulated="no"),
+            "system.simulated: Input should be a valid boolean",
+        ),
+        (lambda chapter: chapter["system"]["numbers"][0].pop("rival"), "system.numbers.0.rival: Field required"),
+    ],
+)
+def test_a_damaged_chapter_is_one_message_with_what_draws_it_anew(drawn, change, problem):
+    path = CHAPTER / "experts.json"
+    chapter = json.loads(path.read_text())
+    change(chapter)
+    path.write_text(json.dumps(chapter))
+    with pytest.raises(ExpectedError, match=re.escape(problem)) as caught:
+        join()
+    assert str(caught.value).startswith(f"{path}: not a chapter: ")
+    assert str(caught.value).endswith(": `dvc repro --force chapter_experts` makes it anew")
+    assert REPORT.read_text() == "the previous report"
+
+
+def test_the_stage_starts_without_what_draws():
+    heavy = "{'torch', 'scanpy', 'sklearn', 'matplotlib', 'pandas'}"
+    program = f"import sys, pipeline.stages.report; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def test_an_expected_problem_is_one_message_and_exit_code_2(results):
-    Path("reports/curves/vae.csv").unlink()
-    result = subprocess.run(
-        [sys.executable, "-m", "pipeline.stages.report"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
-    )
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: reports/curves/vae.csv not found")
-    assert "Traceback" not in result.stderr

@@ -178,7 +178,38 @@ def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.Mo
     for stage in read_stages():
         section = (read_constant(stage_modules(stage.command)[-1], "SECTION") or "").replace(".", "_")
         modules = {Path(path).stem for path in stage_closure(stage.command) if path.startswith("pipeline/params/")}
-        assert modules - shared == {section}, stage.address
+        assert modules - shared == ({section} if section else set()), stage.address
+
+
+NAMED_AFTER = {
+    "perturbation": "chapter_perturbations",
+    "moe": "chapter_experts",
+    "spatial": "chapter_tissue",
+    "forecasting": "chapter_forecasting",
+    "ttnn": "chapter_forecasting",
+}
+
+
+def test_a_chapter_depends_on_no_other_systems_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an edit of one draws that one only; what a module of the report is named after is its system."""
+    monkeypatch.chdir(ROOT)
+    code = {stage.address: stage_closure(stage.command) for stage in read_stages() if stage.command}
+    for system, chapter in NAMED_AFTER.items():
+        modules = {
+            path for path in code[chapter] if Path(path).parts[1] == "report" and Path(path).stem.startswith(system)
+        }
+        assert modules
+        assert {address for address, files in code.items() if files & modules} == {chapter}, system
+
+
+def test_a_chapter_has_no_code_of_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    stages = {stage.address: stage for stage in read_stages()}
+    whole = {path for path in stage_closure(stages["report"].command) if path.startswith("pipeline/report/whole/")}
+    assert {Path(path).name for path in whole} >= {"style.css", "page.html.j2"}
+    chapters = [stage for address, stage in stages.items() if address.startswith("chapter_")]
+    assert chapters
+    assert not any(stage_closure(stage.command) & whole for stage in chapters)
 
 
 SWEEPS = {"moe_sweep": "moe", "mole_train": "mole"}  # and their sections of params.yaml
@@ -186,11 +217,11 @@ SWEEPS = {"moe_sweep": "moe", "mole_train": "mole"}  # and their sections of par
 
 def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    sections = {
-        stage.address: (read_constant(stage_modules(stage.command)[-1], "SECTION"),)
-        for stage in read_stages()
-        if stage.command
-    }
+    sections = {}
+    for stage in read_stages():
+        if stage.command:
+            section = read_constant(stage_modules(stage.command)[-1], "SECTION")
+            sections[stage.address] = (section,) if section else ()  # a stage without parameters has none
     sections["report"] = ("params.yaml",)  # it shows all parameters
     for address in sections:  # a point reads what all points share, and itself
         for sweep, section in SWEEPS.items():

@@ -1,0 +1,70 @@
+"""A chapter: all that the report says of one system, drawn by a stage of its own and kept in one file for the page.
+
+The file is the pipeline's own result, which DVC knows by its hash: its HTML, in which every text was escaped as it was
+drawn, stands in the page as it is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline import paths
+from pipeline.files import write_json
+from pipeline.report.page import Part, System
+from pipeline.report.reading import malformed, missing, stage
+from pipeline.report.templates import template
+
+_SECTIONS = Path(__file__).with_name("sections.html.j2")
+
+
+class Drawn(BaseModel):
+    """A part of the page, drawn: its sections as HTML, and their titles and anchors for the table of contents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    title: str
+    contents: tuple[tuple[str, str], ...]
+    sections: str
+
+    @property
+    def html(self) -> Markup:
+        return Markup(self.sections)  # noqa: S704 - of our own template, which escapes
+
+
+class Chapter(Drawn):
+    """A part of the page with what the first screen and RESULTS.md say of its system."""
+
+    system: System
+    results: str  # Markdown below the system's heading
+
+
+def draw(part: Part) -> Drawn:
+    """The sections of a part as HTML."""
+    contents = tuple((section.title, section.anchor) for section in part.sections)
+    return Drawn(title=part.title, contents=contents, sections=template(_SECTIONS).render(sections=part.sections))
+
+
+def write_chapter(name: str, part: Part, system: System, results: Sequence[str]) -> None:
+    """Write reports/chapters/<name>.json. results: paragraphs and tables in Markdown, for RESULTS.md."""
+    drawn = draw(part)
+    chapter = Chapter(**drawn.model_dump(), system=system, results="\n\n".join(results))
+    write_json(_path(name), chapter.model_dump(mode="json"))
+
+
+def read_chapter(name: str) -> Chapter:
+    """What `write_chapter` wrote; a missing or damaged file is an ExpectedError that names the stage that makes it."""
+    path, maker = _path(name), stage(f"chapter_{name}")
+    try:
+        return Chapter.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise missing(path, maker) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise malformed(path, maker, f"not a chapter: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def _path(name: str) -> Path:
+    return paths.CHAPTERS / f"{name}.json"

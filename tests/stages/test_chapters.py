@@ -1,0 +1,176 @@
+"""The stages that draw chapters: each from its own system's files, or to one clear message."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.errors import ExpectedError
+from tests.report.drawn import CHAPTERS
+from tests.report.simulated_results import write_results
+
+ROOT = Path(__file__).parents[2]
+INPUTS = {
+    "perturbations": {
+        "data/processed/perturbation/dataset.json": "dvc repro preprocess@perturbation",
+        "reports/quality/perturbation.json": "dvc repro preprocess@perturbation",
+        "reports/curves/vae.csv": "dvc repro vae_pretrain",
+        "reports/curves/flow.csv": "dvc repro flow_train",
+        "reports/metrics/vae.json": "dvc repro vae_pretrain",
+        "reports/metrics/flow.json": "dvc repro flow_train",
+        "reports/tables/perturbation.csv": "dvc repro evaluate@perturbation",
+        "reports/evaluation/perturbation/change.parquet": "dvc repro evaluate@perturbation",
+        "reports/evaluation/perturbation/expression_latent.parquet": "dvc repro evaluate@perturbation",
+        "reports/evaluation/perturbation/population.parquet": "dvc repro evaluate@perturbation",
+        "reports/leave_one_out/scores.csv": "python -m benchmarks.leave_one_out",
+        "reports/leave_one_out/ablation.csv": "python -m benchmarks.leave_one_out",
+        "reports/leave_one_out/about.json": "python -m benchmarks.leave_one_out",
+    },
+    "experts": {
+        "reports/metrics/moe.json": "dvc repro evaluate@moe",
+        "reports/tables/moe.csv": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/points.parquet": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/differences.parquet": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/reliability.parquet": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/corruption.parquet": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/experts.parquet": "dvc repro evaluate@moe",
+        "reports/evaluation/moe/sampled.parquet": "dvc repro evaluate@moe",
+        "reports/curves/moe_sweep/dense.csv": "dvc repro moe_sweep@dense",
+    },
+    "tissue": {
+        "data/processed/spatial/dataset.json": "dvc repro preprocess@spatial",
+        "reports/curves/diffusion.csv": "dvc repro diffusion_train",
+        "reports/tables/spatial.csv": "dvc repro evaluate@spatial",
+        "reports/evaluation/spatial/cells.parquet": "dvc repro evaluate@spatial",
+        "reports/evaluation/spatial/distances.parquet": "dvc repro evaluate@spatial",
+        "reports/evaluation/spatial/genes.parquet": "dvc repro evaluate@spatial",
+        "reports/evaluation/spatial/expression.parquet": "dvc repro evaluate@spatial",
+    },
+    "forecasting": {
+        "data/raw/series/source.json": "dvc repro ingest@series",
+        "reports/tables/forecasting.csv": "dvc repro evaluate@forecasting",
+        "reports/metrics/forecasting.json": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/points.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/channels.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/steps.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/expert_weights.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/usage.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/reduced.parquet": "dvc repro evaluate@forecasting",
+        "reports/evaluation/forecasting/example.parquet": "dvc repro evaluate@forecasting",
+        "reports/forecasting/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "reports/forecasting/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "reports/metrics/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
+        "reports/latency/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
+    },
+}
+EACH = [(name, path) for name, paths in INPUTS.items() for path in paths]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    """A folder with small results of all other stages."""
+    root = tmp_path_factory.mktemp("results")
+    write_results(root, genes=60, cells=200)
+    return root
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch, written):
+    """A working directory with small results of all other stages."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def chapter_of(name: str) -> Path:
+    return Path(f"reports/chapters/{name}.json")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_is_drawn_from_what_dvc_yaml_lists_alone(results, tmp_path_factory, monkeypatch, name):
+    """Also the same bytes twice; params.yaml is not there either."""
+    CHAPTERS[name]()
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][f"chapter_{name}"]["deps"]
+    alone = tmp_path_factory.mktemp("alone")
+    for path in listed:
+        if not path.startswith("pipeline/"):
+            (alone / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if Path(path).is_dir() else shutil.copy)(results / path, alone / path)
+    monkeypatch.chdir(alone)
+    CHAPTERS[name]()
+    assert chapter_of(name).read_bytes() == (results / chapter_of(name)).read_bytes()
+
+
+@pytest.mark.parametrize(("name", "path"), EACH)
+def test_a_missing_input_is_named_with_what_makes_it_and_the_old_chapter_stays(results, name, path):
+    chapter_of(name).parent.mkdir()
+    chapter_of(name).write_text("the previous chapter")
+    Path(path).unlink()
+    with pytest.raises(ExpectedError) as caught:
+        CHAPTERS[name]()
+    assert path in str(caught.value)
+    assert INPUTS[name][path] in str(caught.value)
+    assert chapter_of(name).read_text() == "the previous chapter"
+
+
+@pytest.mark.parametrize(("name", "path"), EACH)
+def test_a_truncated_input_is_named(results, name, path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 3] if Path(path).suffix != ".csv" else b"")
+    with pytest.raises(ExpectedError) as caught:
+        CHAPTERS[name]()
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "path"), [each for each in EACH if each[1].endswith((".csv", ".parquet"))])
+def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
+    read, write = {
+        ".csv": (pd.read_csv, lambda frame: frame.to_csv(path, index=False)),
+        ".parquet": (pd.read_parquet, lambda frame: frame.to_parquet(path, index=False)),
+    }[Path(path).suffix]
+    frame = read(path)
+    if not path.endswith("sampled.parquet"):  # which has none where no gate is stochastic
+        write(frame.iloc[:0])
+        with pytest.raises(ExpectedError, match="has no rows"):
+            CHAPTERS[name]()
+    folder = str(Path(path).parent)
+    needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/leave_one_out": "metric"}
+    needed |= {"reports/curves/moe_sweep": "epoch", "reports/evaluation/moe": "point"}
+    needed |= {"reports/evaluation/spatial": "section", "reports/forecasting": "metric"}
+    needed |= {"reports/evaluation/forecasting": "horizon"}
+    needed = needed.get(folder, "cell_type")
+    write(frame.drop(columns=needed))
+    with pytest.raises(ExpectedError, match=f"lacks {needed}"):
+        CHAPTERS[name]()
+
+
+def test_a_held_out_group_without_its_population_is_an_error(results):
+    path = Path("reports/evaluation/perturbation/population.parquet")
+    population = pd.read_parquet(path)
+    population[population["cell_type"] != "CD19+ B"].to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
+        CHAPTERS["perturbations"]()
+
+
+def test_the_stages_start_without_torch():
+    modules = ", ".join(f"pipeline.stages.chapter_{name}" for name in CHAPTERS)
+    program = f"import sys, {modules}; sys.exit(bool({{'torch', 'scanpy', 'sklearn'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_expected_problem_is_one_message_and_exit_code_2(results):
+    Path("reports/curves/vae.csv").unlink()
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline.stages.chapter_perturbations"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: reports/curves/vae.csv not found")
+    assert "Traceback" not in result.stderr
