@@ -152,7 +152,10 @@ def _stage_tags(record: StageRecord) -> dict[str, str]:
 def _shown_files(record: StageRecord) -> tuple[dict[str, str], list[str]]:
     """The stage's results that a run shows, with their MD5; and the folders whose list of files is lost."""
     listed = {
-        path: files_of(path, md5) for path, md5 in record.outs.items() if Path(path).is_relative_to(paths.REPORTS)
+        path: files_of(path, md5)
+        for path, md5 in record.outs.items()
+        # A chapter is shown as a part of the page.
+        if Path(path).is_relative_to(paths.REPORTS) and not Path(path).is_relative_to(paths.CHAPTERS)
     }
     files = {file: md5 for found in listed.values() if found is not None for file, md5 in found.items()}
     shown = {file: md5 for file, md5 in files.items() if Path(file).suffix in SHOWN_SUFFIXES}

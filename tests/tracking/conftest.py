@@ -48,6 +48,7 @@ class Project:
             "reports/metrics/vae.json": b'{"elbo": -1.5}',
             "reports/curves/vae.csv": curve,
             "reports/metrics/perturbation.json": scores,
+            "reports/chapters/perturbations.json": b'{"title": "Perturbations"}',
             "reports/evaluation/perturbation/change.parquet": b"rows",
             "reports/evaluation/perturbation/figure.svg": b"<svg/>",
             "reports/report.html": page,
@@ -68,7 +69,11 @@ class Project:
             "evaluate@perturbation": {
                 "cmd": "python -m pipeline.stages.evaluate perturbation",
                 "deps": [vae],
-                "outs": [evaluation, self.file("reports/metrics/perturbation.json")],
+                "outs": [
+                    evaluation,
+                    self.file("reports/chapters/perturbations.json"),
+                    self.file("reports/metrics/perturbation.json"),
+                ],
             },
             "report": {"cmd": "true", "deps": [evaluation], "outs": [self.file("reports/report.html")]},
             # Not upstream of track; no longer declared; the mirror itself.
