@@ -10,7 +10,7 @@ from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.forecasting_board import MSE, Board
 from pipeline.report.forecasting_inputs import Forecasting
 from pipeline.report.forecasting_names import DEFINITIONS, ahead, duration, label_of
-from pipeline.report.forecasting_tables import channel_table, main_table, size_table, validation_table
+from pipeline.report.forecasting_tables import channel_table, choice_table, main_table, size_table
 from pipeline.report.forecasting_verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
 from pipeline.report.parameters import flattened
@@ -29,7 +29,7 @@ def forecasting(found: Forecasting) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        validation_table(board),
+        choice_table(board),
         Heading("How errors grow with the step ahead"),
         Figures(
             [_by_step(found, horizon) for horizon in board.horizons],
@@ -54,7 +54,7 @@ def measured(found: Forecasting) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        validation_table(board),
+        choice_table(board),
         Facts(
             [
                 ("Command", about["command"]),

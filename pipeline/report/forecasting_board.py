@@ -22,6 +22,7 @@ class Choice:
 
     chosen: str
     twin: str
+    origins: Mapping[str, Mapping[str, float]]  # of each mixture, loss over least squares' by where validation starts
 
 
 @dataclass(frozen=True)
@@ -105,22 +106,10 @@ def board_of(
         for name in (choice.chosen, choice.twin):
             if roles.get(name) != "model":
                 raise ValueError(f"{name}, named as chosen or as its twin at horizon {horizon}, is no model of it")
+        if choice.chosen not in choice.origins or len({tuple(of) for of in choice.origins.values()}) != 1:
+            raise ValueError(f"what was chosen by at horizon {horizon} does not hold every origin of every mixture")
         for name in {*roles, *methods}:
             for measure in (MSE, MAE):
                 if (horizon, name, measure.name) not in scores:
                     raise ValueError(f"no {measure.name} of {name} at horizon {horizon}")
     return Board(scores, roles, dict(sorted(choices.items())), windows)
-
-
-def chosen_of(rows: pd.DataFrame, mixtures: Mapping[str, str]) -> dict[int, Choice]:
-    """The choice at each horizon: of the `mixtures` (each with its dense twin) that with the lowest mean MSE on
-    validation windows. ValueError where there is none."""
-    found = {}
-    of_validation = rows[(rows["metric"] == VALIDATION.name) & rows["method"].isin(list(mixtures))]
-    for horizon in rows["horizon"].unique():
-        means = of_validation[of_validation["horizon"] == horizon].groupby("method", sort=False)["value"].mean()
-        if means.empty:
-            raise ValueError(f"no validation_mse of a mixture at horizon {int(horizon)}")
-        name = str(means.idxmin())
-        found[int(horizon)] = Choice(name, mixtures[name])
-    return found

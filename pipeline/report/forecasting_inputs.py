@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.report.forecasting_board import COLUMNS, Board, Choice, board_of, chosen_of
+from pipeline.report.forecasting_board import COLUMNS, Board, Choice, board_of
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
 COMMAND = "python -m benchmarks.forecasting benchmarks/etth1.yaml"
-MIXTURE = "mole_"  # the points of the benchmark are called so, and their twins without it
 
 _FRAMES = {
     "points": ["horizon", "point", "backbone", "experts", "top_k", "twin", "parameters", "flops"],
@@ -27,14 +26,15 @@ _FRAMES = {
 }
 _UNDEFINED = {("points", "top_k")}  # columns of numbers that may be empty
 _OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
-_ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", "windows")
+_CHOICE = ("horizons", "windows")
+_ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
 
 
 @dataclass(frozen=True)
 class MeasuredSeries:
     """A benchmark on a measured series, with the choice made by its own validation windows."""
 
-    about: Mapping[str, Any]  # title, command, commit, data_sha256, parameters, description, windows
+    about: Mapping[str, Any]  # has the keys of `_ABOUT`
     board: Board
 
 
@@ -88,39 +88,36 @@ def read_forecasting() -> Forecasting:
 
 def _board(maker: Maker) -> Board:
     table, about = paths.TABLES / "forecasting.csv", paths.METRICS / "forecasting.json"
-    found = read_json(about, maker, ["horizons", "windows"])
-    try:
-        choices = {int(h): Choice(str(of["chosen"]), str(of["twin"])) for h, of in found["horizons"].items()}
-        windows = {int(h): int(count) for h, count in found["windows"].items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise malformed(
-            about, maker, f"not the chosen point, its twin and the windows of each horizon: {error!r}"
-        ) from error
-    rows = read_csv(table, maker, COLUMNS)
-    return _checked(table, maker, rows, choices, windows)
+    return _checked(table, about, maker, read_json(about, maker, _CHOICE))
 
 
 def _measured() -> MeasuredSeries:
     """The benchmark that is in git: the command that makes it is not part of the DAG."""
     maker, table = Maker(COMMAND, COMMAND), paths.MEASURED_SERIES / "etth1.csv"
-    about = read_json(table.with_suffix(".json"), maker, _ABOUT)
-    rows = read_csv(table, maker, COLUMNS)
-    names = set(rows["method"])
-    mixtures = {name: name.removeprefix(MIXTURE) for name in rows["method"].unique() if name.startswith(MIXTURE)}
+    path = table.with_suffix(".json")
+    about = read_json(path, maker, _ABOUT)
+    return MeasuredSeries(about, _checked(table, path, maker, about))
+
+
+def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) -> Board:
     try:
-        choices = chosen_of(rows, {name: twin for name, twin in mixtures.items() if twin in names})
-        windows = {int(h): int(count) for h, count in about["windows"].items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise malformed(table, maker, str(error)) from error
-    return MeasuredSeries(about, _checked(table, maker, rows, choices, windows))
-
-
-def _checked(
-    path: Path, maker: Maker, rows: pd.DataFrame, choices: Mapping[int, Choice], windows: Mapping[int, int]
-) -> Board:
+        choices = {int(horizon): _choice(of) for horizon, of in about["horizons"].items()}
+        windows = {int(horizon): int(count) for horizon, count in about["windows"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise malformed(
+            path, maker, f"not the chosen point, its twin, the origins and the windows of each horizon: {error!r}"
+        ) from error
     if not choices or set(choices) - set(windows):
         raise malformed(path, maker, "no horizon, or one without its number of windows")
     try:
-        return board_of(rows, choices, windows)
+        return board_of(read_csv(table, maker, COLUMNS), choices, windows)
     except ValueError as error:
-        raise malformed(path, maker, str(error)) from error
+        raise malformed(table, maker, str(error)) from error
+
+
+def _choice(of: Mapping[str, Any]) -> Choice:
+    origins = {
+        str(name): {str(start): float(ratio) for start, ratio in by_start.items()}
+        for name, by_start in of["origins"].items()
+    }
+    return Choice(str(of["chosen"]), str(of["twin"]), origins)

@@ -1,6 +1,7 @@
 """The tables on forecasts: every method at every horizon, channel by channel, and with fewer experts."""
 
 from collections.abc import Mapping
+from statistics import geometric_mean
 
 from pipeline.report.forecasting_board import MAE, MSE, VALIDATION, Board
 from pipeline.report.forecasting_inputs import Forecasting
@@ -30,16 +31,30 @@ def main_table(board: Board) -> Table:
     return Table(header, rows, caption)
 
 
-def validation_table(board: Board) -> Table:
-    """What the choice was made by."""
-    rows = [
-        [Cell(label_of(name)), *(_score(board, name, horizon, VALIDATION) for horizon in board.horizons)]
-        for name in board.models
-        if all(board.spread(horizon, name, VALIDATION).mean is not None for horizon in board.horizons)
-    ]
-    header = ["model", *(f"validation MSE, {h}\N{NO-BREAK SPACE}↓" for h in board.horizons)]
-    caption = f"Mean squared error on validation windows{_over_seeds(board)}: what the mixture was chosen by."
-    return Table(header, rows, caption, folded="Validation errors, by which the mixture was chosen")
+def choice_table(board: Board) -> Table:
+    """What the choice was made by: a row per mixture, under its horizon."""
+    rows: list[list[Cell]] = []
+    starts = list(next(iter(board.choices[board.horizons[0]].origins.values())))
+    for horizon in board.horizons:
+        choice = board.choices[horizon]
+        means = {name: geometric_mean(of.values()) for name, of in choice.origins.items()}
+        rows.append([Cell(f"{ahead(horizon)} ahead")])
+        rows.extend(
+            [
+                Cell(label_of(name)),
+                *(Cell(f"{of[start]:.3f}", quiet=of[start] > 1) for start in starts),
+                Cell(f"{means[name]:.4f}", best=name == choice.chosen, remark=_CHOSEN if name == choice.chosen else ""),
+            ]
+            for name, of in choice.origins.items()
+        )
+    header = ["mixture", *(f"from {start[:10]}" for start in starts), "geometric mean\N{NO-BREAK SPACE}↓"]
+    caption = (
+        "Validation error over that of least squares, both trained on the rows before the day named and judged on "
+        "those from there on. The last of the days begins validation proper (mean over seeds); the others begin parts "
+        "of train held out in turn (first seed). Above 1, in grey, least squares was better. The geometric mean "
+        "decides: one stretch of time may like best what does worst in the next."
+    )
+    return Table(header, rows, caption, folded="Validation, by which the mixture was chosen")
 
 
 def channel_table(found: Forecasting, horizon: int) -> Table:

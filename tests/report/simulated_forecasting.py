@@ -51,7 +51,8 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
 
 def write_measured(root: Path, series: Series) -> None:
     """What the benchmark on a measured series writes."""
-    _csv(root / "reports/forecasting/etth1.csv", _scores(series, np.random.default_rng(1)))
+    rows = _scores(series, np.random.default_rng(1))
+    _csv(root / "reports/forecasting/etth1.csv", rows)
     about = {
         "title": "ETTh1, seven channels of a transformer's oil temperature and loads (a fixture of the tests)",
         "command": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
@@ -59,7 +60,7 @@ def write_measured(root: Path, series: Series) -> None:
         "data_sha256": "0123456789abcdef" * 4,
         "parameters": {"lookback": series.lookback, "seeds": list(range(series.seeds))},
         "description": "Split by months as in the field's protocol",
-        "windows": {str(horizon): 2881 - horizon for horizon in series.horizons},
+        **_chosen(rows, series),
     }
     _json(root / "reports/forecasting/etth1.json", about)
 
@@ -153,7 +154,13 @@ def _chosen(rows: list[dict[str, object]], series: Series) -> dict[str, object]:
         for (method, metric), of in table[table["horizon"] == horizon].groupby(["method", "metric"])["value"]:
             methods.setdefault(method, {})[metric] = {"mean": of.mean(), "sd": of.std() if len(of) > 1 else 0.0}
         chosen = f"mole_{series.backbones[0]}"
-        horizons[str(horizon)] = {"chosen": chosen, "twin": series.backbones[0], "methods": methods}
+        starts = ("2021-04-12T00:00:00", "2021-05-03T00:00:00", "2021-05-25T16:00:00")
+        origins = {
+            f"mole_{backbone}": {start: 0.97 + 0.02 * rank + 0.01 * place for place, start in enumerate(starts)}
+            for rank, backbone in enumerate(series.backbones)
+        }
+        told = {"chosen": chosen, "twin": series.backbones[0], "origins": origins, "methods": methods}
+        horizons[str(horizon)] = told
     return {"horizons": horizons, "windows": {str(h): 580 - h for h in series.horizons}}
 
 

@@ -12,7 +12,7 @@ from pipeline.report.forecasting import example_of, forecasting, measured
 from pipeline.report.forecasting_inputs import Forecasting, read_forecasting
 from pipeline.report.forecasting_names import duration, label_of, listed_horizons
 from pipeline.report.forecasting_summary import card
-from pipeline.report.forecasting_tables import channel_table, main_table, reduced_table, validation_table
+from pipeline.report.forecasting_tables import channel_table, choice_table, main_table, reduced_table
 from pipeline.report.forecasting_verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
 from pipeline.report.specialisation import in_words, most_moved, specialisation, swing, weights
@@ -109,10 +109,11 @@ def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
 
 def test_the_measured_series_has_a_choice_of_its_own(found):
     found()
-    path = Path("reports/forecasting/etth1.csv")
-    table = pd.read_csv(path, dtype={"seed": "Int64"})
-    table.loc[(table["method"] == "mole_rlinear") & (table["metric"] == "validation_mse"), "value"] = 0.01
-    table.to_csv(path, index=False)
+    path = Path("reports/forecasting/etth1.json")
+    about = json.loads(path.read_text())
+    for of in about["horizons"].values():
+        of |= {"chosen": "mole_rlinear", "twin": "rlinear"}
+    path.write_text(json.dumps(about))
     series = read_forecasting()
     assert series.measured.board.choices[24].chosen == "mole_rlinear"
     assert series.measured.board.choices[24].twin == "rlinear"
@@ -132,7 +133,34 @@ def test_the_table_has_all_methods_with_mean_and_deviation(found):
     assert (rows["RLinear"][4].text, rows["RLinear"][4].remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
     assert list(rows)[-3:] == ["least squares", "seasonal naive", "last value"]
     assert len(rows) == 9
-    assert len(validation_table(series.board).rows) == 6
+
+
+def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(found):
+    table = choice_table(found().board)
+    assert list(table.header) == [
+        "mixture", "from 2021-04-12", "from 2021-05-03", "from 2021-05-25", "geometric mean\N{NO-BREAK SPACE}↓"
+    ]  # fmt: skip
+    horizon, best, second, last = table.rows[:4]
+    assert len(horizon) == 1
+    assert [cell.text for cell in best] == [
+        "MoLE-DLinear",
+        "0.970",
+        "0.980",
+        "0.990",
+        f"{(0.97 * 0.98 * 0.99) ** (1 / 3):.4f}",
+    ]
+    assert [row[-1].best for row in (best, second, last)] == [True, False, False]
+    assert [cell.quiet for cell in second[1:-1]] == [False, False, True]
+
+
+def test_a_mixture_without_one_of_the_origins_is_named(found):
+    found()
+    path = Path("reports/metrics/forecasting.json")
+    about = json.loads(path.read_text())
+    del about["horizons"]["96"]["origins"]["mole_rmlp"]["2021-05-03T00:00:00"]
+    path.write_text(json.dumps(about))
+    with pytest.raises(ExpectedError, match="at horizon 96 does not hold every origin of every mixture"):
+        read_forecasting()
 
 
 def test_every_channel_has_its_row_and_its_best(found):
@@ -256,7 +284,7 @@ def test_a_choice_without_its_twin_or_windows_is_named(found):
     path = Path("reports/metrics/forecasting.json")
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "horizons": {"24": {"chosen": "mole_dlinear"}}}))
-    with pytest.raises(ExpectedError, match=r"forecasting.json: not the chosen point, its twin and the windows"):
+    with pytest.raises(ExpectedError, match=r"forecasting.json: not the chosen point, its twin, the origins"):
         read_forecasting()
     path.write_text(json.dumps({**about, "windows": {"24": 500}}))
     with pytest.raises(ExpectedError, match="without its number of windows"):

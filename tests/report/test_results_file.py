@@ -1,7 +1,6 @@
 """The Markdown of tables: any label is itself, the best is bold, every row has all columns."""
 
 from pipeline.report.markdown import markdown
-
 from pipeline.report.page import Cell, Table
 
 
