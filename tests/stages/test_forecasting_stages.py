@@ -26,7 +26,15 @@ from tests.stages.stage_process import ROOT, run, start, written
 pytestmark = pytest.mark.slow
 
 LOOKBACK, HORIZONS, SEEDS = 24, [4, 8], [0, 3]
-SMALL = {"lookback": LOOKBACK, "horizons": HORIZONS, "kernel": 5, "hidden": 8, "seeds": SEEDS, "epochs": 3}
+SMALL = {
+    "lookback": LOOKBACK,
+    "horizons": HORIZONS,
+    "kernel": 5,
+    "hidden": 8,
+    "seeds": SEEDS,
+    "epochs": 3,
+    "earlier_origins": 2,
+}
 POINTS: dict[str, dict[str, Any]] = {
     "dlinear": {"backbone": "dlinear"},
     "rlinear": {"backbone": "rlinear"},
