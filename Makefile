@@ -57,4 +57,4 @@ lock: ## resolve requirements.lock anew from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and everything the pipeline made that git does not hold
-	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/raw data/processed models reports/chapters reports/evaluation reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/checked_params.json data/raw data/processed models reports/chapters reports/evaluation reports/report.html

@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
+    "repair": ("pipeline.commands.repair", "mend what a killed run left of DVC's own files"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
     "deps": ("pipeline.commands.deps", "compare the code deps in dvc.yaml with what the stages import"),

@@ -1,14 +1,16 @@
 """A small project of its own, in a temporary git and DVC repository, that both engines can really run.
 
-    first -> left, right -> last        lonely
+    check_params -> first -> left, right -> last
+    check_params -> lonely
 
 Each stage writes its one parameter, divided by ten, and its inputs. It logs when it ran beside the project, where
-neither engine looks. `workflow/` and the Snakefile are this project's own; `pipeline/` is a stub with the one thing
-the Snakefile asks of it, `load_params`.
+neither engine looks. `workflow/`, the Snakefile and the launcher of stages are this project's own; the rest of
+`pipeline/` is a stub.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +26,7 @@ STAGE = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
-from pipeline.lifeline import follow_engine
 
-follow_engine()
 name, *inputs = sys.argv[1:]
 beside = Path("..")
 value = yaml.safe_load(Path("params.yaml").read_text())[name]
@@ -55,24 +55,54 @@ Path(f"{name}.json").write_text(json.dumps(content))
 log("end")
 """
 
+WORK = """
+import runpy
+
+runpy.run_path("stage.py", run_name="__main__")
+"""
+
+CHECK_PARAMS = """
+import sys
+from pathlib import Path
+
+from pipeline.errors import ExpectedError
+from pipeline.params.whole import load_params
+
+try:
+    load_params()
+except ExpectedError as error:
+    sys.exit(f"error: {error}")
+Path("checked_params.json").write_text("valid")
+"""
+
+# What a stub stage needs of the project's own `pipeline/`.
+LAUNCHER = ("__init__", "errors", "files", "lifeline", "signals", "stage")
+
 DVC_YAML = """
 stages:
+  check_params:
+    cmd: python -m pipeline.stage check_params
+    deps: [pipeline/params/whole.py]
+    params:
+      - params.yaml:
+    outs: [checked_params.json]
+    meta: {gate: true}
   first:
-    cmd: python stage.py first
-    deps: [stage.py]
+    cmd: python -m pipeline.stage work first
+    deps: [stage.py, checked_params.json]
     params: [first]
     outs: [first.json]
     meta: {threads: 2, mem_mb: 100, gpu: 0}
   side:
     foreach: {left: {}, right: {}}
     do:
-      cmd: python stage.py ${key} first.json
+      cmd: python -m pipeline.stage work ${key} first.json
       deps: [stage.py, first.json]
       params: ["${key}"]
       outs: ["${key}.json"]
       meta: {threads: 1, mem_mb: 100, gpu: 0}
   last:
-    cmd: python stage.py last left.json right.json
+    cmd: python -m pipeline.stage work last left.json right.json
     deps: [stage.py, left.json, right.json]
     params: [last]
     metrics:
@@ -80,8 +110,8 @@ stages:
           cache: false
     meta: {threads: 1, mem_mb: 100, gpu: 0}
   lonely:
-    cmd: python stage.py lonely
-    deps: [stage.py]
+    cmd: python -m pipeline.stage work lonely
+    deps: [stage.py, checked_params.json]
     params: [lonely]
     outs: [lonely.json]
 """
@@ -126,6 +156,11 @@ class Project:
         return subprocess.run(
             arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
         )
+
+    def commit(self, subject: str) -> None:
+        for command in (("git", "add", "."), ("git", "commit", "--quiet", "-m", subject)):
+            done = self.call(*command)
+            assert done.returncode == 0, done.stdout + done.stderr
 
     def run(self, engine: str) -> None:
         """Run the engine as a user would, and demand that it succeeds."""
@@ -179,6 +214,41 @@ class Project:
                     return int(event["pid"])
             time.sleep(0.05)
         raise AssertionError(f"{stage} never started:\n" + (self.beside / "engine.txt").read_text())
+
+
+def make(beside: Path) -> Project:
+    """The project before its first run, in the folder `beside`."""
+    project = Project(beside)
+    (project.root / "pipeline/params").mkdir(parents=True)
+    (project.root / "pipeline/stages").mkdir()
+    (beside / "library").mkdir()
+    (beside / "library/workflow").symlink_to(ROOT / "workflow")
+    for name in ("Snakefile", ".gitignore", *(f"pipeline/{name}.py" for name in LAUNCHER)):
+        shutil.copy(ROOT / name, project.root / name)
+    shutil.copytree(ROOT / "profiles", project.root / "profiles")
+    written = {
+        "pipeline/params/whole.py": STUB_PARAMS,
+        "pipeline/stages/work.py": WORK,
+        "pipeline/stages/check_params.py": CHECK_PARAMS,
+        "stage.py": STAGE,
+        "dvc.yaml": DVC_YAML,
+        "params.yaml": "first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n",
+    }
+    for name, text in written.items():
+        (project.root / name).write_text(text)
+    commands = [
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.name", "A Tester"],
+        ["git", "config", "user.email", "tester@example.org"],
+        ["dvc", "init", "--quiet"],
+    ]
+    for command in commands:
+        done = project.call(*command)
+        assert done.returncode == 0, done.stderr
+    for name in (".dvc/config", ".dvcignore"):
+        shutil.copy(ROOT / name, project.root / name)
+    project.commit("A small project")
+    return project
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
