@@ -80,9 +80,7 @@ def _mode(path: Path) -> int:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise
         if path.is_symlink():
-            raise ExpectedError(
-                f"{path} is a link to {os.readlink(path)}, which is not there: mend the link"
-            ) from error
+            raise ExpectedError(f"{path} is a link to {path.readlink()}, which is not there: mend the link") from error
         raise ExpectedError(f"{path} not found: check the path, which is relative to the project's root") from error
 
 
