@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.data.anndata_blocks import AnnDataBlocks
+from pipeline.data.file_kind import file_kind
 from pipeline.errors import ExpectedError
 from pipeline.training.determinism import prepare_device
 
@@ -25,7 +26,10 @@ def prepare_output(arguments: argparse.Namespace, *inputs: Path) -> str:
 
 
 def check_place(out: Path, overwrite: bool, *inputs: Path) -> None:
-    """ExpectedError where a file cannot be written without harm: a folder, an input, or what is there already."""
+    """ExpectedError where a file cannot be written without harm: a folder, an input, or what is there already; or where
+    an input is nothing that can be read."""
+    for path in inputs:
+        file_kind(path)
     if out.is_dir():
         raise ExpectedError(f"{out} is a folder: name the file to write")
     if any(out.resolve() == path.resolve() for path in inputs):

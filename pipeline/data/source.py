@@ -61,7 +61,7 @@ class Findings:
         """Keep a problem; reading goes on, so that all are reported at once."""
         self.problems.append(Problem(where, found, expected, mend))
 
-    def raise_problems(self, path: Path) -> None:
+    def raise_problems(self, path: Path | str) -> None:
         """Raise one ExpectedError that lists every problem, if there are any."""
         if self.problems:
             listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1))

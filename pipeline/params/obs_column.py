@@ -5,19 +5,20 @@ from typing import Any
 
 from pydantic import field_validator, model_validator
 
+from pipeline.params.label import Label
 from pipeline.params.section import Section
 
 
 class ObsColumn(Section):
     """An obs column, or the part of it that the pattern's one group matches; a bare name means the whole column."""
 
-    column: str
+    column: Label
     pattern: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict | ObsColumn) else {"column": value}
 
     @field_validator("pattern")
     @classmethod

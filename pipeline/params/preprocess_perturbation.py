@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.params.label import Label
 from pipeline.params.section import Section
 from pipeline.params.stored_cells import StoredCells
 
 
 class HeldOutPair(Section):
-    cell_type: str
-    perturbation: str
+    cell_type: Label
+    perturbation: Label
 
 
 class PreprocessPerturbation(StoredCells):
