@@ -48,6 +48,12 @@ class _Depth(NamedTuple):
     white: float
 
 
+class _Decoded(NamedTuple):
+    image: ImageFile.ImageFile  # loaded and upright
+    deep_colours: bool  # 16 bits of red, green and blue, of which Pillow gives the upper 8
+    several_frames: bool
+
+
 class PictureFiles:
     """Reads pictures as squares of `size` x `size` pixels, and keeps what is to be said about all of them.
 
@@ -66,19 +72,9 @@ class PictureFiles:
         ExpectedError where the file is no picture, damaged, far larger than any camera's, or where its values have no
         place between black and white.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(path, formats=FORMATS) as image:
-                    return self._square(image, path)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ExpectedError(
-                f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could exhaust the memory: scale it down"
-            ) from error
-        except _UNREADABLE as error:
-            raise ExpectedError(
-                f"{path} is no readable picture ({', '.join(FORMATS)}): {error}; convert, mend or remove it"
-            ) from error
+        decoded = _decoded(path)
+        self._first_frames += decoded.several_frames
+        return self._square(decoded, path)
 
     def notes(self, folder: Path) -> list[str]:
         """What was done to the pictures read so far, all of one folder, that nobody can see in the result.
@@ -103,10 +99,8 @@ class PictureFiles:
             notes.append(f"{counted(self._first_frames, 'picture')} of several frames: the first is taken")
         return notes
 
-    def _square(self, image: ImageFile.ImageFile, path: Path) -> npt.NDArray[np.uint8]:
-        deep_colours = any(";16" in str(tile[3]) for tile in image.tile)  # of which Pillow gives the upper 8 bits
-        ImageOps.exif_transpose(image, in_place=True)
-        self._first_frames += getattr(image, "is_animated", False) and image.format != "MPO"  # there: its previews
+    def _square(self, decoded: _Decoded, path: Path) -> npt.NDArray[np.uint8]:
+        image = decoded.image
         side = min(image.size)
         left, top = ((whole - side) // 2 for whole in image.size)
         box = (left, top, left + side, top + side)
@@ -114,7 +108,7 @@ class PictureFiles:
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             resized = self._share_of_white(image, path).crop(box).resize((self.size, self.size), how)
             return np.repeat(np.rint(np.asarray(resized) * 255).astype(np.uint8)[..., None], 3, axis=2)
-        if deep_colours and image.mode.startswith("RGB"):
+        if decoded.deep_colours:
             self._check_deep_colours(image, path)
         if not image.has_transparency_data:
             return np.asarray(image.convert("RGB").crop(box).resize((self.size, self.size), how))
@@ -125,24 +119,23 @@ class PictureFiles:
     def _share_of_white(self, image: ImageFile.ImageFile, path: Path) -> Image.Image:
         """Grey values of any depth as shares of white."""
         depth = _depth(image)
-        value_HW = np.array(image, np.float32)
+        value_HW = np.asarray(image)
         low, high = float(value_HW.min()), float(value_HW.max())
         white = self.white_level or depth.white
         if not (low >= 0 and high <= white):  # so written that NaN is refused too
             raise ExpectedError(
                 f"{path}, of {depth.name}, has values from {_told(low)} to {_told(high)}, beyond black (0) or white "
-                f"({_told(white)}): "
-                f"set {self.parameter} to the value of white, or convert the picture"
+                f"({_told(white)}): set {self.parameter} to the value of white, or convert the picture"
             )
         self._brightest[depth].append(high)
-        value_HW /= white
+        share_HW = value_HW.astype(np.float32)
+        share_HW /= white
         if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0:  # heeded by Pillow in bytes only
-            np.subtract(1, value_HW, out=value_HW)
-        transparent = image.info.get("transparency")
-        if transparent is not None:  # the one value that PNG calls transparent
-            value_HW[value_HW == np.float32(transparent) / np.float32(white)] = 1
+            np.subtract(1, share_HW, out=share_HW)
+        if "transparency" in image.info:  # the one value that PNG calls transparent
+            share_HW[value_HW == image.info["transparency"]] = 1
             self._blended += 1
-        return Image.fromarray(value_HW)
+        return Image.fromarray(share_HW)
 
     def _check_deep_colours(self, image: Image.Image, path: Path) -> None:
         depth = _Depth("16-bit colours", 65535.0)
@@ -153,6 +146,27 @@ class PictureFiles:
             )
         bands = cast(tuple[tuple[int, int], ...], image.getextrema())[:3]
         self._brightest[depth].append(257.0 * max(high for _, high in bands))
+
+
+def _decoded(path: Path) -> _Decoded:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                deep = image.mode.startswith("RGB") and any(";16" in str(tile[3]) for tile in image.tile)
+                several = getattr(image, "is_animated", False) and image.format != "MPO"  # there: previews
+                ImageOps.exif_transpose(image, in_place=True)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ExpectedError(
+            f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could exhaust the memory: scale it down"
+        ) from error
+    except _UNREADABLE as error:
+        raise ExpectedError(
+            f"{path} is no readable picture ({', '.join(FORMATS)}): {error}; convert, mend or remove it"
+        ) from error
+    if image.mode == "LAB":
+        raise ExpectedError(f"{path} is in CIELAB colours, which are not read: convert it to RGB")
+    return _Decoded(image, deep, several)
 
 
 def _depth(image: ImageFile.ImageFile) -> _Depth:

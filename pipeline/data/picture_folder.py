@@ -67,7 +67,7 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
     others = [path for path in folders if path not in known]
     alike = {path.name: _SPLIT_OF[match[1]] for path in others if (match := _LIKE_A_SPLIT.search(path.name.lower()))}
     parts = {_SPLIT_OF[path.name.lower()]: path for path in known}
-    if list(parts) == ["train"] and others and not alike and not walk.entries(parts["train"]).folders:
+    if len(known) == 1 and "train" in parts and others and not alike and not walk.entries(parts["train"]).folders:
         return {"train": folder}, [f"{parts['train'].name!r} is a class, like the folders beside it"]
     if not known and (len(alike) < len(folders) or not folders) and len(set(alike.values())) < 2:
         return {"train": folder}, []
@@ -80,6 +80,8 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
         )
     walk.pass_over(PassedOver.BESIDE, others)
     walk.pass_over(PassedOver.OUTSIDE, walk.entries(folder).pictures)
+    if len(parts) == len(SPLIT_NAMES):
+        return parts, [f"validation is {parts['validation'].name!r}, in place of a share of {parts['train'].name!r}"]
     if "test" in parts:
         return parts, []
     if "validation" in parts:

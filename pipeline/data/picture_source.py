@@ -7,10 +7,13 @@ import numpy as np
 
 from pipeline.data.cifar import read_cifar
 from pipeline.data.embedded.images import read_embedded
+from pipeline.data.file_kind import file_kind
 from pipeline.data.picture_folder import read_picture_folder
 from pipeline.data.pictures import PictureSource, write_pictures
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, write_json
+
+LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 
 
 def read_picture_source(
@@ -25,12 +28,18 @@ def read_picture_source(
     """
     if md5 is not None:
         _check(path, md5)
+    kind = file_kind(path)
     if path.suffix.lower() in (".yaml", ".yml"):
         source = read_embedded(path)
-    elif path.is_dir():
+    elif kind == "folder":
         source = read_picture_folder(path, size, white_level, f"{section}.white_level")
     else:
         source = read_cifar(path)
+    for name in source.classes:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise ExpectedError(
+                f"{path} has a class {name[:40]!r}: names have {LONGEST_NAME} characters at most, on one line; rename it"
+            )
     for split, pictures in source.splits.items():
         found = np.unique(pictures.label_N)
         if len(found) < 2:
