@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import save
 
 from pipeline import paths
-from pipeline.data.pictures import Pictures, read_pictures, split_by_class
+from pipeline.data.pictures import Pictures, read_pictures, training_and_validation
 from pipeline.data.resident_pictures import ResidentPictures
 from pipeline.entry import run_point_stage
 from pipeline.files import atomic_folder, read_json, write_json
@@ -27,7 +27,6 @@ from pipeline.training.weights import save_model
 SECTION = "moe"
 
 IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
-INPUTS = [IMAGES / split / file for split in ("train", "test") for file in ("pictures.npy", "labels.npy")]
 
 Training = SweepTraining[Recipe, Point]
 
@@ -36,7 +35,7 @@ def run(settings: Moe, name: str) -> None:
     """Write models/moe/<point>, its learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[name]
     device = prepare_device(recipe.device, recipe.threads)
-    train, validation = split_by_class(read_pictures(IMAGES / "train"), recipe.validation_share, recipe.seed)
+    train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
     classes = read_json(IMAGES / "source.json")["classes"]
     questions = Questions(
         validation,
@@ -49,7 +48,7 @@ def run(settings: Moe, name: str) -> None:
     )
     corrupted = questions.corrupted()
     held, answers = ResidentPictures(validation, recipe.batch_size, device), []
-    trainings = PointTraining("moe_sweep", name, INPUTS, device)
+    trainings = PointTraining("moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
     with atomic_folder(paths.MODELS / "moe" / name) as folder:
         for seed in recipe.seeds:
             training, key = Training.of(recipe, point, seed), f"seed_{seed}"

@@ -101,5 +101,5 @@ def test_files_that_are_no_archives(tmp_path):
     text.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ExpectedError, match="cannot be read as a tar archive"):
         read_cifar(text)
-    with pytest.raises(ExpectedError, match="there is no file"):
+    with pytest.raises(ExpectedError, match="not found: check the path"):
         read_cifar(tmp_path / "none.tar.gz")
