@@ -120,4 +120,3 @@ def _seconds(offset: str) -> int:
         return 0
     digits = offset[1:].replace(":", "").ljust(4, "0")
     return (-1 if offset[0] == "-" else 1) * (3600 * int(digits[:2]) + 60 * int(digits[2:]))
-

@@ -58,7 +58,8 @@ def project(tmp_path, monkeypatch) -> Path:
     raw = Path("data/raw/series")
     raw.mkdir(parents=True)
     write_series(
-        raw / "series.parquet", Series(date_T, value_TC, channels, 3600, {k: (a, b) for k, (a, b) in splits.items()})
+        raw / "series.parquet",
+        Series(date_T, value_TC, channels, Step(3600), {k: (a, b) for k, (a, b) in splits.items()}),
     )
     write_json(raw / "source.json", {"splits": splits, "channels": channels, "step_seconds": 3600})
     for backbone in ("dlinear", "rlinear", "rmlp"):
