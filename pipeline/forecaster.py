@@ -82,9 +82,9 @@ class Forecaster:
         """The H rows that follow the last ones of the frame: its column of time stamps, and the channels in its units.
 
         The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
-        of each row, in the step of training, and their offset from UTC if they have one. The last L rows count, those before are not looked at. The weights of a
-        mixture's experts are those of the first of these L rows, as in training. experts: whether each expert's own
-        forecast follows, in columns such as `load (expert 1)`.
+        of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
+        looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
+        whether each expert's own forecast follows, in columns such as `load (expert 1)`.
 
         attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
         """
@@ -142,9 +142,7 @@ class Forecaster:
             f"from the last {counted(len(stamps.date_T), 'row')}, {first} to {last}",
         ]
         if stamps.offset_T is not None:
-            notes.append(
-                f"time stamps keep the last row's offset from UTC, {last[-6:]}: no change of clocks is foreseen"
-            )
+            notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
         notes += recent.notes
         if recent.unused:
             notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")

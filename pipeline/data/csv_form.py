@@ -146,15 +146,11 @@ def _checked_kind(path: Path) -> str | None:
     unpack = unpacking(path, kind)
     suffix = path.suffix.lower()
     if suffix in (".xlsx", ".xls", ".ods"):
-        return (
-            "is a workbook: save its sheet as CSV, with the dates and numbers in columns (pandas: read_excel, to_csv)"
-        )
+        return "is a workbook: save its sheet as CSV, one row for each time stamp (pandas: read_excel, to_csv)"
     if unpack:
         return f"is packed ({kind}): unpack it ({unpack})"
     if suffix not in SUFFIXES or kind != "other":
-        return (
-            f"is no CSV file: expected a CSV file ({', '.join(SUFFIXES)}) with a column of dates and columns of numbers"
-        )
+        return f"is no CSV file: expected one ({', '.join(SUFFIXES)}) with a column of dates and columns of numbers"
     return None
 
 

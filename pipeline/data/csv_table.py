@@ -51,7 +51,7 @@ class CsvTable:
         """A column as text, without spaces around it."""
         return pc.utf8_trim_whitespace(self._table.column(self.names.index(name)))
 
-    def line(self, row: int, name: str | None = None) -> int:
+    def line(self, row: int, name: str | None = None) -> int:  # noqa: ARG002 - a row is one line
         """The line of the file that this row is in."""
         return int(self._row_lines[self._first + row])
 

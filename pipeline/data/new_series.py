@@ -76,7 +76,7 @@ class _FrameTable:
         values = self._frame.iloc[:, self.names.index(name)].tolist()
         return pa.chunked_array([pa.array([str(value).strip() for value in values], pa.string())])
 
-    def line(self, row: int, name: str | None = None) -> int:
+    def line(self, row: int, name: str | None = None) -> int:  # noqa: ARG002 - a row is one line
         """As if the frame were a file."""
         return self._first + row + 2
 

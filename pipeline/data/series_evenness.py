@@ -4,8 +4,6 @@ What is uneven for different reasons has different remedies: rows missing (gaps)
 were changed between summer and winter, or no common step at all.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -89,7 +87,8 @@ class _Check:
             "write the offsets (pandas: dates.dt.tz_localize('Europe/Berlin', ambiguous='infer')) and drop no row: an "
             "hour that is there twice was measured twice, and one that is not there never was",
         )
-        return time_T - np.concatenate([[0], np.cumsum(np.where(changed, changes - step, 0))])
+        added: Seconds = np.concatenate([[0], np.cumsum(np.where(changed, changes - step, 0))])
+        return time_T - added
 
     def order(self, time_T: Seconds) -> None:
         """Rows in order of time."""
@@ -156,8 +155,8 @@ class _Check:
         )
         return None if self.even else often
 
-    def _first(self, uneven_T: Iterable[bool], row_T: npt.NDArray[np.int64], steps: Seconds) -> str:
-        before = int(np.argmax(uneven_T))
+    def _first(self, uneven: npt.NDArray[np.bool_], row_T: npt.NDArray[np.int64], steps: Seconds) -> str:
+        before = int(np.argmax(uneven))
         row = int(row_T[before])
         return (
             f"the first after {self.told(row)} in line {self.line(row):,}: {Step(int(steps[before])).told()} to the "

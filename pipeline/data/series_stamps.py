@@ -85,7 +85,8 @@ def read_stamps(
     if offsets.isna().any():
         row = int(np.argmax(offsets.isna()))
         number = counted(int(offsets.isna().sum()), "time stamp")
-        found = f"{number} without an offset from UTC, the first {quoted(text[row])} in line {line(row):,}, and others with one"
+        found = f"{number} without an offset from UTC beside others with one, the first {quoted(text[row])} in line "
+        found += f"{line(row):,}"
         findings.problem(where, found, "an offset in every row or in none", "write all time stamps with their offset")
         return None
     seconds = {offset: _seconds(offset) for offset in offsets.unique()}

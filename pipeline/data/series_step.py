@@ -78,7 +78,8 @@ class Step:
         if self.seconds is not None:
             passed_T = date_T - date_T[0]
             return None if (passed_T % self.seconds).any() else passed_T // self.seconds
-        dates = pd.date_range(*pd.to_datetime(date_T[[0, -1]], unit="s"), freq=self.calendar)
+        first, last = pd.to_datetime(date_T[[0, -1]], unit="s")
+        dates = pd.date_range(first, last, freq=self.calendar)
         position_T = dates.get_indexer(pd.to_datetime(date_T, unit="s"))
         return None if (position_T < 0).any() else position_T.astype(np.int64)
 

@@ -16,6 +16,7 @@ from pipeline.backends import environment
 from pipeline.backends.cpu import compiled_times
 from pipeline.backends.environment import Done
 from pipeline.data.series import Series, write_series
+from pipeline.data.series_step import Step
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json, write_json
 from pipeline.models.mole import Mole

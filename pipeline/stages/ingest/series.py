@@ -61,9 +61,8 @@ def _simulate(path: Path, settings: IngestSeries) -> tuple[AcceptedSeries, dict[
     simulated = simulate(recipe)
     splits = split_rows(None, recipe.rows)
     assert splits is not None, f"a recipe has {FEWEST_ROWS} rows at the fewest"
-    series = Series(
-        simulated.date_T, simulated.value_TC, tuple(simulated.channels), Step(60 * recipe.step_minutes), splits
-    )
+    step = Step(60 * recipe.step_minutes)
+    series = Series(simulated.date_T, simulated.value_TC, tuple(simulated.channels), step, splits)
     return AcceptedSeries(series, []), simulated.truth()
 
 
