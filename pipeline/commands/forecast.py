@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.commands.output import add_output_arguments, check_place, prepare_output
+from pipeline.data.csv_form import CsvOptions
 from pipeline.data.new_series import recent_of_file
 from pipeline.data.source import counted
 from pipeline.files import write_json, write_text
@@ -17,6 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--date", default="date", metavar="NAME", help="its column of time stamps (default: %(default)s)"
+    )
+    parser.add_argument("--separator", metavar="MARK", help="between its columns (default: found out)")
+    parser.add_argument("--decimal", choices=(".", ","), help="the mark in its numbers (default: found out)")
+    parser.add_argument(
+        "--date-format", metavar="FORM", help="of its time stamps, such as %%d/%%m/%%Y %%H:%%M (default: found out)"
     )
     parser.add_argument(
         "--point", metavar="NAME", help="of mole.points (default: the mixture of experts that validation chooses)"
@@ -37,9 +43,11 @@ def run(arguments: argparse.Namespace) -> None:
     device = prepare_output(arguments, arguments.data)
     check_place(origin, arguments.overwrite, arguments.data)
     forecaster = Forecaster.load(arguments.model, arguments.horizon, arguments.point, arguments.seed, device)
-    recent = recent_of_file(arguments.data, arguments.date, forecaster.lookback)
+    options = CsvOptions(arguments.date, arguments.separator, arguments.decimal, arguments.date_format)
+    recent = recent_of_file(arguments.data, options, forecaster.lookback)
     forecast = forecaster.forecast_recent(recent, arguments.experts)
-    text = forecast.to_csv(index=False, date_format="%Y-%m-%d %H:%M:%S", lineterminator="\n")
+    dates = forecast[arguments.date].map(lambda date: date.isoformat(" "))  # with the offset from UTC, if there is one
+    text = forecast.assign(**{arguments.date: dates}).to_csv(index=False, lineterminator="\n")
     write_text(out, text)
     write_json(origin, forecast.attrs["celldag"])
     size = f"{counted(len(forecast), 'row')} of {counted(len(forecaster.lookback.channels), 'channel')}"

@@ -78,7 +78,7 @@ def run(settings: Settings, name: str) -> None:
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": fit_scaler(series).described(),
-                    "step_seconds": series.step_seconds,
+                    **series.step.described(),
                     "validation_loss": of_seed[str(seed)],
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }

@@ -16,6 +16,7 @@ from pipeline.backends import environment
 from pipeline.backends.cpu import compiled_times
 from pipeline.backends.environment import Done
 from pipeline.data.series import Series, write_series
+from pipeline.data.series_step import Step
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json, write_json
 from pipeline.models.mole import Mole
@@ -58,7 +59,8 @@ def project(tmp_path, monkeypatch) -> Path:
     raw = Path("data/raw/series")
     raw.mkdir(parents=True)
     write_series(
-        raw / "series.parquet", Series(date_T, value_TC, channels, 3600, {k: (a, b) for k, (a, b) in splits.items()})
+        raw / "series.parquet",
+        Series(date_T, value_TC, channels, Step(3600), {k: (a, b) for k, (a, b) in splits.items()}),
     )
     write_json(raw / "source.json", {"splits": splits, "channels": channels, "step_seconds": 3600})
     for backbone in ("dlinear", "rlinear", "rmlp"):
