@@ -48,6 +48,7 @@ deps: env ## bring generated files in step with the code: dvc.yaml's code deps, 
 	python -m pipeline dag --write
 
 ui: env ## browse the runs on http://127.0.0.1:5000
+	@python -m pipeline.tracking
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
 
 ttnn: ## create TTNN's environment, or take the one of TTNN_PYTHON=/path/to/python: Tenstorrent's side of ttnn_benchmark

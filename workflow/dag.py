@@ -13,6 +13,9 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
+
+from pipeline.git import NO_HISTORY
 
 
 class DagError(Exception):
@@ -41,6 +44,8 @@ def _open() -> Iterator[Repo]:
     try:
         with Repo() as repo:
             yield repo
+    except SCMError as error:
+        raise DagError(f"{error}; {NO_HISTORY}") from error
     except DvcException as error:
         raise DagError(str(error)) from error
 

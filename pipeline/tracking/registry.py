@@ -42,8 +42,9 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     from pipeline.tracking import served_cfm_vc
     from pipeline.tracking.controls import sample_controls, save_controls
 
+    write_json(folder / PROVENANCE, commit)
     # Weights that today's code does not load are not offered for serving.
-    provenance = {**CfmVc.load(folder).provenance, **commit}
+    provenance = CfmVc.load(folder).provenance
     store = open_store(folder / "store")
     save_controls(folder / "served" / "controls", sample_controls(store))
     write_json(folder / "served" / PROVENANCE, provenance)

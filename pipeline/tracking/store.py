@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pipeline.errors import ExpectedError
+from pipeline.tracking.relocation import relocate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEFAULT_URI = "sqlite:///mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
-ARTIFACTS = "mlartifacts"  # beside the database
 SQLITE = "sqlite:///"
+DEFAULT_DATABASE = "mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
+DEFAULT_URI = SQLITE + DEFAULT_DATABASE
+ARTIFACTS = "mlartifacts"  # beside the database
 
 # What MLflow reads from the environment; a value that is already set there wins.
 _ENVIRONMENT = {
@@ -75,13 +77,13 @@ def open_store() -> Iterator["MlflowClient"]:
         client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments(max_results=1)
         if database is not None:
-            _probe_writable(database)
+            relocate(database, artifacts_folder(uri))
         yield client
 
 
 def artifacts_folder(uri: str) -> Path:
-    """Where files of runs lie when this process keeps them itself, beside an SQLite store."""
-    return (_database(uri) or Path()).parent / ARTIFACTS
+    """Where files of runs lie when this process keeps them itself, beside an SQLite store; absolute."""
+    return (_database(uri) or Path(DEFAULT_DATABASE)).resolve().parent / ARTIFACTS
 
 
 def _database(uri: str) -> Path | None:
@@ -94,7 +96,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         uri = tracking_uri()
-        location = artifacts_folder(uri).resolve().as_uri() if _database(uri) else None
+        location = artifacts_folder(uri).as_uri() if _database(uri) else None
         return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage != "active":
         raise ExpectedError(
@@ -118,15 +120,6 @@ def _create(database: Path, mlflow: Any) -> None:
         partial = Path(folder).resolve() / database.name
         mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
         partial.replace(database)
-
-
-def _probe_writable(database: Path) -> None:
-    """Ask for the write lock now, rather than after the first results have been read."""
-    connection = sqlite3.connect(database, timeout=60)
-    try:
-        connection.execute("BEGIN IMMEDIATE").connection.rollback()
-    finally:
-        connection.close()
 
 
 @contextmanager

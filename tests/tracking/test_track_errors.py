@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import ExpectedError
+from pipeline.tracking.project import mirror
+
 Track = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -64,6 +67,16 @@ def test_no_commit_yet(track: Track) -> None:
     shutil.rmtree(".git")
     subprocess.run(["git", "init", "-q", "."], check=True)
     assert "no commit here yet" in refused(track())
+
+
+def test_a_repository_that_git_refuses_is_told_in_gits_words(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(ExpectedError, match="dubious ownership.*git config --global --add safe.directory"):
+            mirror("celldag")
+    shutil.rmtree(".git")
+    with pytest.raises(ExpectedError, match="not a git repository.*`git clone`"):
+        mirror("celldag")
 
 
 def test_unreachable_server(track: Track) -> None:
