@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+MOST_JSON_BYTES = 256 * 2**20
 
 
 def _fsync(path: Path) -> None:
@@ -108,8 +110,21 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file, as `write_json` makes them.
+
+    ValueError where it is not JSON, holds a NaN or an infinity, is nested beyond any use, or is larger than
+    `MOST_JSON_BYTES`: parsed, it takes up to ten times as much memory.
+    """
+    if path.stat().st_size > MOST_JSON_BYTES:
+        raise ValueError(f"it is larger than {MOST_JSON_BYTES:,} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
 
 
 def sha256(path: Path) -> str:

@@ -9,8 +9,8 @@ from scipy.sparse import csc_matrix, csr_matrix, issparse
 
 from pipeline.cfm_vc import CELLS_PER_BLOCK, CfmVc
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
 from pipeline.models.generate import generate, sample_counts
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.training.determinism import Purpose, torch_generator
 
 GENES = [f"gene{g}" for g in range(12)]
@@ -253,9 +253,9 @@ def test_the_answer_says_where_it_comes_from(model):
 )
 def test_models_that_do_not_belong_together_are_refused(saved_cfm_vc, tmp_path, change, message):
     path = saved_cfm_vc(tmp_path / "models") / "flow" / "config.json"
-    config = read_json(path)
+    config = read_sealed(path)
     change(config)
-    write_json(path, config)
+    write_sealed(path, config, "weights.safetensors")
     with pytest.raises(ExpectedError, match=message):
         CfmVc.load(tmp_path / "models")
 

@@ -12,12 +12,13 @@ from pipeline import paths
 from pipeline.data.pictures import Pictures, read_pictures, training_and_validation
 from pipeline.data.resident_pictures import ResidentPictures
 from pipeline.entry import run_point_stage
-from pipeline.files import atomic_folder, read_json, write_json
+from pipeline.files import atomic_folder, read_json
 from pipeline.models.classifier import ClassifierObjective
 from pipeline.models.resnet import ResNet18
 from pipeline.models.resnet_cost import classifier_cost
 from pipeline.params.moe import Moe, Point, Recipe
 from pipeline.params.sweep import Training as SweepTraining
+from pipeline.sealed import write_sealed
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.epoch_calibration import epoch_calibration
 from pipeline.training.picture_predictions import Questions
@@ -70,7 +71,8 @@ def run(settings: Moe, name: str) -> None:
         (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
         height, width, channels = train.picture_NHWC.shape[1:]
         about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
-        write_json(folder / "about.json", about | {"cost": classifier_cost(model, channels, height, width)})
+        about["cost"] = classifier_cost(model, channels, height, width)
+        write_sealed(folder / "about.json", about, "answers.safetensors")
     trainings.write()
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.files import read_json, write_json
+from pipeline.sealed import read_sealed, write_sealed
 from tests.stages.stage_process import ROOT, run, start
 
 pytestmark = pytest.mark.slow
@@ -252,9 +253,9 @@ def test_a_vae_of_other_data_is_refused(project):
     folder = project()
     finish(folder, "vae_pretrain")
     config = folder / "models/perturbation/vae/config.json"
-    content = json.loads(config.read_text())
+    content = json.dumps(read_sealed(config))
     assert "gene0" in config.read_text()
-    config.write_text(json.dumps(content).replace("gene0", "another"))
+    write_sealed(config, json.loads(content.replace("gene0", "another")), "weights.safetensors")
     output = finish(folder, "flow_train", code=2)
     assert "was trained on other data" in output
     assert "dvc repro vae_pretrain" in output
