@@ -190,7 +190,7 @@ def project(committed: Path, empty_store: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     name_a_committer(monkeypatch)
-    monkeypatch.setattr(store, "_create", lambda database, mlflow: shutil.copy(empty_store, database))
+    monkeypatch.setattr(store, "_create", lambda database, _: shutil.copy(empty_store, database))
     _cache_folder.cache_clear()
     return Project()
 
@@ -217,14 +217,15 @@ def track(project: Project) -> Callable[..., subprocess.CompletedProcess[str]]:
 def track_here(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`python -m pipeline track` in this process, where MLflow is loaded already and keeps the stores that it opened."""
+    """`python -m pipeline track` in this process, where MLflow is loaded and keeps the stores that it opened."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        with monkeypatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
             capsys.readouterr()
-            cli.main(["track", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["track", *arguments])
         shown = capsys.readouterr()
         code: Any = ended.value.code
         return subprocess.CompletedProcess(["track", *arguments], code, shown.out, shown.err)
