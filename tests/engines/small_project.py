@@ -15,9 +15,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
+from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
@@ -190,10 +194,16 @@ class Project:
         (self.beside / "log.jsonl").unlink(missing_ok=True)
         return names
 
+    @contextmanager
+    def dvc(self) -> Iterator[Repo]:
+        """DVC in this process, which has it loaded already; only what starts a stage needs one of its own."""
+        with chdir(self.root), patch.dict(os.environ, self.environment, clear=True), Repo() as repo:
+            yield repo
+
     def status(self) -> dict:
-        done = self.call("dvc", "status", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        """What `dvc status` says."""
+        with self.dvc() as repo:
+            return repo.status()
 
     def assert_nothing_to_do(self) -> None:
         """Both engines and `dvc status` agree that all is done, and a call of either starts no stage."""
@@ -202,7 +212,8 @@ class Project:
         dry = self.call("snakemake", "--dry-run")
         assert dry.returncode == 0, dry.stdout + dry.stderr
         assert "Nothing to be done" in dry.stdout + dry.stderr
-        self.run("dvc")
+        with self.dvc() as repo:
+            assert repo.reproduce() == []  # as `dvc repro`
         assert self.events() == before
 
     def wait_for_start(self, stage: str) -> int:
