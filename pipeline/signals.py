@@ -54,7 +54,9 @@ def processor() -> str:
 
 def instruction_sets() -> str:
     """What the variables that choose kernels say."""
-    return ", ".join(f"{name} {os.environ.get(name, 'not set')}" for name in ("DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"))
+    return ", ".join(
+        f"{name} {os.environ.get(name, 'not set')}" for name in ("DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+    )
 
 
 def libraries() -> str:

@@ -107,7 +107,7 @@ def mend_lock() -> str | None:
             return f"put back {DVC_LOCK}, which a kill had damaged"
         missing = lacking(entries, kept)
         if missing:
-            write_text(DVC_LOCK, _merged(text, entries, kept or ""))
+            write_text(DVC_LOCK, _merged(entries, kept or ""))
             return f"put back what a kill had cut off {DVC_LOCK}: {', '.join(missing)}"
         write_text(COPY, text)
         return None
@@ -134,7 +134,7 @@ def lacking(entries: Mapping[str, Any], kept: str | None) -> list[str]:
     return [address for address in missing if address.partition("@")[0] in declared]
 
 
-def _merged(text: str, entries: Entries, kept: str) -> str:
+def _merged(entries: Entries, kept: str) -> str:
     """The kept file with the entries of the one that was cut, as DVC would write it. The last may be cut itself."""
     from dvc.utils.serialize import dumps_yaml
 

@@ -4,8 +4,8 @@
     check_params -> lonely
 
 Each stage writes its one parameter, divided by ten, and its inputs. It logs when it ran beside the project, where
-neither engine looks. `workflow/`, the Snakefile and the launcher of stages are this project's own; the rest of
-`pipeline/` is a stub.
+neither engine looks. `workflow/`, the Snakefile, the launcher of stages and `check_params` are this project's own; the
+parameters are a stub.
 """
 
 import json
@@ -65,35 +65,25 @@ import runpy
 runpy.run_path("stage.py", run_name="__main__")
 """
 
-CHECK_PARAMS = """
-import sys
-from pathlib import Path
-
-from pipeline.errors import ExpectedError
-from pipeline.params.whole import load_params
-
-try:
-    load_params()
-except ExpectedError as error:
-    sys.exit(f"error: {error}")
-Path("checked_params.json").write_text("valid")
-"""
-
-# What a stub stage needs of the project's own `pipeline/`.
-LAUNCHER = ("__init__", "errors", "files", "lifeline", "signals", "stage")
+# What the small project has of this project's own `pipeline/`.
+OWN = (
+    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair", "entry", "errors"),
+    *("files", "lifeline", "params/__init__", "params/reading", "params/section", "paths", "signals", "stage"),
+    *("stages/__init__", "stages/check_params"),
+)
 
 DVC_YAML = """
 stages:
   check_params:
     cmd: python -m pipeline.stage check_params
-    deps: [pipeline/params/whole.py]
+    deps: [pipeline/params/whole.py, pipeline/stages/check_params.py]
     params:
       - params.yaml:
-    outs: [checked_params.json]
+    outs: [data/checked_params.json]
     meta: {gate: true}
   first:
     cmd: python -m pipeline.stage work first
-    deps: [stage.py, checked_params.json]
+    deps: [stage.py, data/checked_params.json]
     params: [first]
     outs: [first.json]
     meta: {threads: 2, mem_mb: 100, gpu: 0}
@@ -115,7 +105,7 @@ stages:
     meta: {threads: 1, mem_mb: 100, gpu: 0}
   lonely:
     cmd: python -m pipeline.stage work lonely
-    deps: [stage.py, checked_params.json]
+    deps: [stage.py, data/checked_params.json]
     params: [lonely]
     outs: [lonely.json]
 """
@@ -230,17 +220,16 @@ class Project:
 def make(beside: Path) -> Project:
     """The project before its first run, in the folder `beside`."""
     project = Project(beside)
-    (project.root / "pipeline/params").mkdir(parents=True)
-    (project.root / "pipeline/stages").mkdir()
+    for name in ("data", "pipeline/commands", "pipeline/params", "pipeline/stages"):
+        (project.root / name).mkdir(parents=True)
     (beside / "library").mkdir()
     (beside / "library/workflow").symlink_to(ROOT / "workflow")
-    for name in ("Snakefile", ".gitignore", *(f"pipeline/{name}.py" for name in LAUNCHER)):
+    for name in ("Snakefile", ".gitignore", *(f"pipeline/{name}.py" for name in OWN)):
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
         "pipeline/params/whole.py": STUB_PARAMS,
         "pipeline/stages/work.py": WORK,
-        "pipeline/stages/check_params.py": CHECK_PARAMS,
         "stage.py": STAGE,
         "dvc.yaml": DVC_YAML,
         "params.yaml": "first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n",
