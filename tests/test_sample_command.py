@@ -124,7 +124,7 @@ def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys
         (["--data", "twice.h5ad", "--mode", "pos_to_expr"], "1 cell in the place of another cell of the same section"),
         (["--data", "nan.h5ad", "--mode", "pos_to_expr"], "no array of 2 finite coordinates for each of 120 cells"),
         (["--section-column", "slice"], "no column 'slice'"),
-        (["--counts", "layers/raw"], "cells.h5ad has no layers/raw; it has X"),
+        (["--counts", "layers/raw"], "counts in layers/raw: found matrices in X only"),
     ],
 )
 def test_what_is_wrong_is_one_message_and_nothing_is_written(work, capsys, arguments, expected):

@@ -218,7 +218,7 @@ def put(places, cell, value):
         ("pos_to_expr", lambda e: at(e, lambda p: np.hstack([p, p])), {}, "no array of 2 finite coordinates"),
         ("pos_to_expr", lambda e: at(e, lambda p: put(p, 3, p[5])), {}, "1 cell in the place of another cell"),
         ("expr_to_pos", lambda e: e[:, :5].copy(), {}, "holds 5 of the model's 80 genes, at least half are needed"),
-        ("expr_to_pos", some, {"counts": "raw/X"}, "the AnnData has no raw/X; it has X"),
+        ("expr_to_pos", some, {"counts": "raw/X"}, "counts in raw/X: found matrices in X only"),
         ("expr_to_pos", some, {"section_column": "slice"}, "no column 'slice'"),
         (
             "expr_to_pos",

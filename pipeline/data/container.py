@@ -67,7 +67,13 @@ class Node(ABC):
     def attr(self, name: str) -> Any:
         """An attribute, its texts as str and arrays as lists; None where there is no such attribute."""
         with reading(self.path):
-            return _plain(self._raw.attrs[name]) if name in self._raw.attrs else None
+            if name not in self._raw.attrs:
+                return None
+            self._check_attribute(name)
+            return _plain(self._raw.attrs[name])
+
+    def _check_attribute(self, name: str) -> None:  # noqa: B027 - most containers have nothing to check
+        """ExpectedError where the attribute is of a type that is not safe to read."""
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ MOST_COMPRESSED = 1100  # deflate makes at most 1,032 bytes of one, and HDF5 com
 UNSTORED = 64 << 20  # bytes that an array may claim beyond what is stored of it
 MOST_LINKS = 16  # that lead to one another
 
+_ATTRIBUTES = (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.REFERENCE)
 _LOCKED = (errno.EAGAIN, errno.EACCES)  # what the lock of another process is told as
 _LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -80,6 +81,12 @@ class Hdf5Node(Node):
             raise self._leaves(self.name, "values kept in another file" if outside else "a view of other files")
         if claimed > MOST_COMPRESSED * stored + UNSTORED:
             raise self.damaged(f"it claims {values:,} values, {claimed / 1e9:,.1f} GB, of which {stored:,} bytes exist")
+
+    def _check_attribute(self, name: str) -> None:
+        """h5py crashes on some of the types that damaged bytes turn into; anndata writes none of them."""
+        kind = self._raw.attrs.get_id(name).get_type().get_class()
+        if kind not in _ATTRIBUTES:
+            raise self.damaged(f"its attribute {name!r} is neither text, number nor reference")
 
     def _leaves(self, name: str, what: str) -> ExpectedError:
         return ExpectedError(

@@ -112,6 +112,8 @@ class Table:
         if categories.rows > every + MOST_UNUSED:
             raise categories.damaged(f"it claims {categories.rows:,} categories of {every:,} rows")
         values = _texts(categories, 0, None)
+        if len(set(values)) < len(values):
+            raise categories.damaged("it names a category twice")
         for start in range(0, every, rows):
             places = codes.read(start, start + rows).astype(np.int64)
             if len(places) and not -1 <= places.min() <= places.max() < len(values):

@@ -60,5 +60,5 @@ def open_zarr(path: Path) -> Iterator[ZarrNode]:
                     f"{path}: {part.relative_to(path)} is a link or no regular file: put a copy in its place"
                 )
     with reading(path):
-        root = zarr.open_group(path, mode="r")
+        root = zarr.open_group(path, mode="r", use_consolidated=False)  # a summary may be out of date
     yield ZarrNode(root, path)
