@@ -38,7 +38,7 @@ def read_picture_source(
     for name in source.classes:
         if not name.isprintable() or len(name) > LONGEST_NAME:
             raise ExpectedError(
-                f"{path} has a class {name[:40]!r}: names have {LONGEST_NAME} characters at most, on one line; rename it"
+                f"{path} has a class {name[:40]!r}: a name has {LONGEST_NAME} characters at most, on one line"
             )
     for split, pictures in source.splits.items():
         found = np.unique(pictures.label_N)

@@ -21,7 +21,7 @@ class PassedOver(Enum):
     """Why something is not read: what it is, and more about it."""
 
     HIDDEN = ("hidden or system item", "")
-    DANGLING = ("link", " that leads nowhere")
+    DANGLING = ("dangling link", "")
     OTHER = ("file", " of another kind")
     OUTSIDE = ("picture", " outside the folders of classes")
     BESIDE = ("folder", " beside the splits")
@@ -78,7 +78,7 @@ class PictureWalk:
         found = folder.stat()
         first = self._reached.setdefault((found.st_dev, found.st_ino), folder)
         if first != folder:
-            raise ExpectedError(f"{folder} leads to the same folder as {first}: remove the link")
+            raise ExpectedError(f"{first} and {folder} are one folder, reached twice by a link: remove the link")
 
     def _scan(self, folder: Path) -> Entries:
         entries = Entries([], [])

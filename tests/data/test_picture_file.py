@@ -62,7 +62,7 @@ def test_a_colour_of_16_bits_is_read_by_its_upper_8(tmp_path):
     read.notes(tmp_path)
     dark = files()
     dark.read(colour_16(tmp_path / "d.png", values // 16))
-    with pytest.raises(ExpectedError, match="of 1 picture of 16-bit colours in .* is 2827, and white would be 65535"):
+    with pytest.raises(ExpectedError, match=r"of 1 picture of 16-bit colours in .* is 2827, and white would be 65535"):
         dark.notes(tmp_path)
     with pytest.raises(ExpectedError, match=r"white of 65535 only, not .*white_level = 4095: convert them to 8 bits"):
         files(4095).read(tmp_path / "c.png")
@@ -70,12 +70,14 @@ def test_a_colour_of_16_bits_is_read_by_its_upper_8(tmp_path):
 
 def colour_16(path, values):
     """A PNG of 16-bit colours, which Pillow cannot write."""
+    rows = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    return png(path, struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0), rows)
 
+
+def png(path, head, rows):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    rows = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
-    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
     parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
     return path
@@ -227,7 +229,7 @@ def test_the_first_of_several_frames_is_taken_and_noted(tmp_path, name):
 
 
 def test_a_picture_as_large_as_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
-    Image.new("1", (13000, 13000)).save(tmp_path / "b.png")
+    png(tmp_path / "b.png", struct.pack(">IIBBBBB", 13000, 13000, 8, 2, 0, 0, 0), b"")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ExpectedError, match="has more than 89,478,485 pixels, which could exhaust the memory"):
