@@ -29,7 +29,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that only Excel needs
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f\ufffe]")
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f\ufffd-\uffff]")
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class CsvForm:
 
 def csv_form(path: Path, options: CsvOptions, findings: Findings) -> CsvForm:
     """The form of a file. ExpectedError where it is no CSV file; one line of reading goes no further than `HEAD`."""
-    text, encoding = _beginning(path)
+    text, encoding, whole = _beginning(path)
     lines = list(io.StringIO(text, newline=""))
-    skipped, separator = 0, options.separator
+    skipped, separator, said = 0, options.separator, options.separator is not None
     for line in lines:
         excel = _EXCEL.fullmatch(line) if not skipped else None
         if excel:
-            separator = separator or excel[1]
+            separator, said = separator or excel[1], True
         elif line.strip() and not line.startswith(COMMENT):
             break
         skipped += 1
@@ -80,7 +80,9 @@ def csv_form(path: Path, options: CsvOptions, findings: Findings) -> CsvForm:
     except csv.Error as error:
         raise ExpectedError(f"{path} is no CSV file: {error}; write it again as one") from error
     skipped += reader.line_num
-    if len(rows) == 1 and len(text) < HEAD // 2:
+    if len(rows) == 1:
+        if not whole:
+            raise too_long(path)
         raise ExpectedError(f"{path} has a header but no rows: expected a date and numbers in each")
     if len(names) > COLUMNS:
         raise ExpectedError(f"{path} has {len(names):,} columns: expected at most {COLUMNS:,}, a channel in each")
@@ -90,19 +92,15 @@ def csv_form(path: Path, options: CsvOptions, findings: Findings) -> CsvForm:
             f"{path} has {counted(columns, 'column')}, but its first line is {quoted(names[0])}: expected their names "
             f"there; drop the lines before the names, or let them begin with {COMMENT}"
         )
-    _note(separator, encoding, options, findings)
-    return CsvForm(encoding, separator, names, skipped)
-
-
-def _note(separator: str, encoding: str, options: CsvOptions, findings: Findings) -> None:
-    if separator not in (",", options.separator):
+    if separator != "," and not said:
         findings.notes.append(f"columns separated by {separator!r}: {options.key('separator')} sets another separator")
     if encoding == "cp1252":
         findings.notes.append("the text is not UTF-8 and was read as Windows-1252: check letters such as ä in names")
+    return CsvForm(encoding, separator, names, skipped)
 
 
-def _beginning(path: Path) -> tuple[str, str]:
-    """The first lines of the file, as far as they are whole, and its encoding."""
+def _beginning(path: Path) -> tuple[str, str, bool]:
+    """The first lines of the file, as far as they are whole, its encoding, and whether there are no others."""
     kind = _checked_kind(path)
     if kind:
         raise ExpectedError(f"{path} {kind}")
@@ -110,7 +108,7 @@ def _beginning(path: Path) -> tuple[str, str]:
         head = stream.read(HEAD + 1)
     whole = len(head) <= HEAD
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None) or _unmarked(head)
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding == "cp1252" else "strict")
     try:
         text = decoder.decode(head, final=whole)
     except UnicodeDecodeError as error:
@@ -119,7 +117,7 @@ def _beginning(path: Path) -> tuple[str, str]:
     strange = _NO_TEXT.search(text)
     if strange:
         raise ExpectedError(
-            f"{path} is no CSV file: it holds {strange[0]!r}, which no text has, in line "
+            f"{path} is no CSV file: it holds {strange[0]!a}, which no text has, in line "
             f"{text.count(chr(10), 0, strange.start()) + 1:,}; is it a file of another kind, or damaged?"
         )
     if not whole:
@@ -127,7 +125,7 @@ def _beginning(path: Path) -> tuple[str, str]:
         if end < 0:
             raise too_long(path)
         text = text[: end + 1]
-    return text, encoding
+    return text, encoding, whole
 
 
 def too_long(path: Path) -> ExpectedError:

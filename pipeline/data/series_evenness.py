@@ -133,8 +133,9 @@ class _Check:
             return self._no_common_step(steps, row_T)
         gaps = np.diff(position_T) > 1
         if gaps.any():
+            passed = steps if step.calendar is None else np.diff(local_T)
             self.uneven(
-                f"{counted(int(gaps.sum()), 'gap')}, {self._first(gaps, row_T, np.diff(local_T))}",
+                f"{counted(int(gaps.sum()), 'gap')}, {self._first(gaps, row_T, passed)}",
                 step.each(),
                 "fill the missing rows in, or keep the longest stretch without a gap",
             )

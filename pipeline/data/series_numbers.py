@@ -41,7 +41,7 @@ def read_values(
             if where_T.any():
                 row = int(np.argmax(where_T))
                 value = column[row].as_py()
-                told_value = kind == "text" or (kind == "no value" and value.strip("nNaA-") != "")
+                told_value = kind == "text" or (kind == "no value" and value.lower() not in ("", "nan"))
                 first = f"first {quoted(value)} in line" if told_value else "first in line"
                 number = counted(int(where_T.sum()), "row")
                 told[kind].append(f"{quoted(name)} ({number}, {first} {file.line(row, name):,})")
