@@ -26,7 +26,7 @@ run: env ## run the default DAG in parallel; the result is reports/report.html
 
 test: env ## run the tests
 	@sh envs/browser
-	@OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+	@OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: env ## lint, formats, types, and what is generated and committed
 	ruff check .

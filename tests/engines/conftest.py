@@ -25,6 +25,17 @@ def finished_template(template: Path, tmp_path_factory: pytest.TempPathFactory) 
     return beside
 
 
+@pytest.fixture(scope="session")
+def finished_by_snakemake_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after one run of everything by Snakemake, in which both sides have waited for each other's start."""
+    beside = tmp_path_factory.mktemp("snakemake") / "beside"
+    shutil.copytree(template, beside, symlinks=True)
+    (beside / "meet").touch()
+    Project(beside).run("snakemake")
+    (beside / "meet").unlink()
+    return beside
+
+
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Project:
     """The small project before its first run."""
@@ -35,6 +46,12 @@ def project(template: Path, tmp_path: Path) -> Project:
 def finished(finished_template: Path, tmp_path: Path) -> Project:
     """The small project after its first run."""
     return Project(shutil.copytree(finished_template, tmp_path / "beside", symlinks=True))
+
+
+@pytest.fixture
+def finished_by_snakemake(finished_by_snakemake_template: Path, tmp_path: Path) -> Project:
+    """The small project after its first run, which was Snakemake's."""
+    return Project(shutil.copytree(finished_by_snakemake_template, tmp_path / "by_snakemake", symlinks=True))
 
 
 @pytest.fixture(params=["dvc", "snakemake"])
