@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO
 
+from pipeline.entry import escape_unprintable
 from workflow.lock import read_lock
 from workflow.stamps import write_failure, write_stamp
 
@@ -72,4 +73,5 @@ def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
 
 
 if __name__ == "__main__":
+    escape_unprintable()
     sys.exit(run_stage(sys.argv[1]))
