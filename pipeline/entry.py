@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import pkgutil
 import sys
@@ -9,19 +10,18 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pipeline import paths
-from pipeline.errors import ExpectedError, storage_error
+from pipeline.errors import ExpectedError, expected_error
 from pipeline.params.reading import read_yaml, select_section, validated
 
 
 def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
     """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug, 130 with a
     word on Ctrl-C."""
+    escape_unprintable()
     try:
         action()
-    except ExpectedError as error:
-        _fail(error, debug)
-    except OSError as error:
-        expected = storage_error(error)
+    except Exception as error:
+        expected = expected_error(error)
         if expected is None:
             raise
         _fail(expected, debug, cause=error)
@@ -31,9 +31,18 @@ def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
     sys.exit(0)
 
 
-def _fail(error: ExpectedError, debug: bool, cause: BaseException | None = None) -> NoReturn:
+def escape_unprintable() -> None:
+    """From here on, print what the encoding of the terminal or the log lacks escaped, rather than fail what prints."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(error: ExpectedError, debug: bool, cause: BaseException) -> NoReturn:
     if debug:
-        raise error from cause
+        if cause is not error:
+            error.__cause__ = cause
+        raise error
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 

@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from pipeline.entry import escape_unprintable
 from pipeline.errors import ExpectedError
 from pipeline.signals import describe_end
 from workflow.lock import mend_lock, read_lock
@@ -97,4 +98,5 @@ def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
 
 
 if __name__ == "__main__":
+    escape_unprintable()
     sys.exit(run_stage(sys.argv[1]))

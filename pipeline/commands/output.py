@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.file_kind import file_kind
 from pipeline.errors import ExpectedError
+from pipeline.files import check_replaceable
 from pipeline.training.determinism import prepare_device
 
 
@@ -26,12 +27,13 @@ def prepare_output(arguments: argparse.Namespace, *inputs: Path) -> str:
 
 
 def check_place(out: Path, overwrite: bool, *inputs: Path) -> None:
-    """ExpectedError where a file cannot be written without harm: a folder, an input, or what is there already; or where
-    an input is nothing that can be read."""
+    """ExpectedError where a file cannot be written without harm: what is no file, an input, or is there already; or
+    where an input is nothing that can be read."""
     for path in inputs:
         file_kind(path)
-    if out.is_dir():
-        raise ExpectedError(f"{out} is a folder: name the file to write")
+    if out.is_symlink():
+        raise ExpectedError(f"{out} is a symbolic link to {out.readlink()}: name that file itself")
+    check_replaceable(out)
     if any(out.resolve() == path.resolve() for path in inputs):
         raise ExpectedError(f"{out} is the input: name another file to write")
     if out.exists() and not overwrite:

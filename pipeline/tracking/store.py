@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -38,11 +37,6 @@ _ENVIRONMENT = {
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of this project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def without_password(text: str) -> str:
-    """A URI, or a text that holds one, as it may be shown."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 def load_mlflow() -> Any:
@@ -145,7 +139,7 @@ def _store_error(uri: str, error: Exception) -> ExpectedError:
     said = str(error if cause is None else cause.orig).strip()
     reason = said.splitlines()[0] if said else type(error).__name__
     return ExpectedError(
-        f"the MLflow store {without_password(uri)} cannot be used: {without_password(reason)}; "
+        f"the MLflow store {uri} cannot be used: {reason}; "
         "start the server or make the file writable, or point MLFLOW_TRACKING_URI at another store "
         "(unset: mlflow.db in the project); running the same command again adds only what is missing"
     )
