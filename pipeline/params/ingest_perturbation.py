@@ -1,11 +1,9 @@
 """Section `ingest.perturbation`: where the data are and what they are called."""
 
-from typing import Annotated
-
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import Section
+from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
 class PerturbationColumns(Section):
@@ -15,13 +13,13 @@ class PerturbationColumns(Section):
 
 
 class IngestPerturbation(Section):
-    path: str
-    counts: Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$")]
+    path: FilePath
+    counts: CountsPlace
     columns: PerturbationColumns
-    control: str
+    control: Text
     dose: ObsColumn | None = None
-    combination: Annotated[str, Field(min_length=1)] | None = None
-    spatial: str | None = None
+    combination: Name | None = None
+    spatial: Text | None = None
 
     @field_validator("path")
     @classmethod

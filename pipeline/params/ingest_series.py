@@ -1,13 +1,11 @@
 """Section `ingest.series`: where the time series is, and how its file is laid out."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from pipeline.params.section import Section
+from pipeline.params.section import FilePath, Name, Section
 
 
 class IngestSeries(Section):
-    path: str
-    date: Annotated[str, Field(min_length=1)] = "date"
+    path: FilePath
+    date: Name = "date"
     layout: Literal["etth", "ettm", "weather", "electricity", "traffic"] | None = None
