@@ -4,6 +4,7 @@ The bounds are those of the kinds of `pipeline.params.section`.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def check(kind: Any, name: str, value: Any) -> None:
 
     kind: of `pipeline.params.section`, such as Steps; name: as whoever gave the value knows it, such as --steps.
     """
-    adapter: TypeAdapter[Any] = TypeAdapter(kind, config=STRICT)
+    adapter = _adapter(kind)
     try:
         adapter.validate_python(value.item() if isinstance(value, np.generic) else value)
     except ValidationError:
@@ -30,6 +31,11 @@ def check(kind: Any, name: str, value: Any) -> None:
 
 def choices_of(allowed: Mapping[str, Any]) -> list[Any]:
     return list(allowed.get("enum", [allowed["const"]] if "const" in allowed else []))
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind, config=STRICT)
 
 
 def expected_of(allowed: Mapping[str, Any]) -> str:
@@ -42,6 +48,8 @@ def expected_of(allowed: Mapping[str, Any]) -> str:
     kind = allowed.get("type")
     if kind == "array":
         return f"a list such as [1, 2], each {expected_of(allowed['items'])}"
+    if kind == "string" and "maxLength" in allowed:
+        return f"text of at most {allowed['maxLength']:,} characters"
     words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null"}
     return words.get(str(kind), "text") + _range(allowed)
 

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.section import MOST, Counts, Device, NotNegative, Resamples, Section, Seed, Steps, Threads, Width
+from pipeline.params.section import MOST, Counts, Device, Guidance, Resamples, Section, Seed, Steps, Threads, Width
 
 
 class EvaluatePerturbation(Section):
     solver: Literal["euler", "midpoint", "rk4"]
     steps: Steps
-    guidance: NotNegative
+    guidance: Guidance
     cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
     top_genes: Counts
     principal_components: Width

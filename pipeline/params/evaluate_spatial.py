@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from pipeline.params.section import Device, Draws, Neighbourhood, NotNegative, SamplerSteps, Section, Seed, Threads
+from pipeline.params.section import Device, Draws, Guidance, Neighbourhood, SamplerSteps, Section, Seed, Threads
 
 
 class EvaluateSpatial(Section):
     draws: Draws
     steps: SamplerSteps
     sampler: Literal["ddim", "ddpm"]
-    guidance: NotNegative
+    guidance: Guidance
     neighbourhood: Neighbourhood
     seed: Seed
     threads: Threads

@@ -33,6 +33,7 @@ Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 SamplerSteps = Annotated[int, Field(ge=10, le=MOST_STEPS)]
 Draws = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Resamples = Annotated[int, Field(ge=0, le=1_000_000)]
+Cells = Annotated[int, Field(ge=1, le=10_000)]  # that one row of a request starts from
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
@@ -43,6 +44,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 LogFoldChange = Annotated[float, Field(ge=-20, le=20)]  # natural log: e^20 is 5e8
 LogSpread = Annotated[float, Field(ge=0, le=20)]  # standard deviation of a natural log
+Dose = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]  # in the unit of the training data
+Guidance = Annotated[float, Field(ge=0, le=1_000)]  # 1: none
 LibrarySize = Annotated[float, Field(ge=1, le=LARGEST_NUMBER)]  # counts, which are kept in 32 bits
 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
