@@ -50,9 +50,7 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     write_json(folder / "served" / PROVENANCE, provenance)
     for name in ("vae", "flow"):
         shutil.copytree(folder / name, folder / "served" / name)  # MLflow refuses links to outside
-    labels = [ColSpec("string", name) for name in ("perturbation", "cell_type", "batch")]
-    signature = ModelSignature(
-        inputs=Schema([*labels, ColSpec("double", "dose", required=False)]),
+    signature = ModelSignature(  # without inputs: MLflow would drop columns that it does not know, such as "doses"
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
         params=ParamSchema(
             [

@@ -63,7 +63,7 @@ def load_model(
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
         arguments = _arguments(kind, config["arguments"])
-        # Only the shapes: initial values cost time and draw random numbers. Twice, so that missing ones are named below.
+        # Only the shapes: initial values cost time and draw random numbers. Twice: missing tensors are named below.
         with torch.device("meta"), _Undrawn(), _at_most(2 * len(tensors)):
             model = kind(**arguments)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
