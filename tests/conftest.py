@@ -1,14 +1,13 @@
 """Data that tests of several parts share, and the order in which workers take the files."""
 
-import fcntl
-import os
-from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.made_once import made_once
 
 # Files that take minutes come first, the longest at the head: at the end no worker waits for one that started late.
 LONGEST = [
@@ -41,20 +40,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         place = {name: number for number, name in enumerate(LONGEST)}
         items.sort(key=lambda item: place.get(item.location[0], len(place)))
-
-
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that the first worker to ask for it fills; the others wait. Not to be written to by a test."""
-    base = factory.getbasetemp()
-    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            partial = factory.mktemp(name)
-            with chdir(partial):
-                make(partial)
-            partial.rename(place)
-    return place
 
 
 @pytest.fixture

@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[2]
 FORKSERVER = multiprocessing.get_context("forkserver")
 # Of other projects alone: each process imports this project's modules itself.
 FORKSERVER.set_forkserver_preload(
-    ["torch", "safetensors.torch", "pandas", "pyarrow.parquet", "scipy.stats", "pydantic", "yaml", "anndata"]
+    [
+        "torch",
+        "accelerate",
+        "safetensors.torch",
+        "pandas",
+        "pyarrow.parquet",
+        "scipy.stats",
+        "pydantic",
+        "yaml",
+        "anndata",
+    ]
 )
 
 

@@ -78,7 +78,7 @@ def kill_after_an_epoch(folder: Path, stage: str) -> None:
 @pytest.mark.parametrize("stage", ["vae_pretrain", "flow_train"])
 def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage):
     """Five kills of each stage, one in each fifth of its time, in random order, and one while it trains for certain."""
-    folder = project(cells_per_group=200, **({"vae": {"epochs": 1}} if stage == "flow_train" else {}))
+    folder = project(cells_per_group=100, **({"vae": {"epochs": 1}} if stage == "flow_train" else {}))
     if stage == "flow_train":
         finish(folder, "vae_pretrain")
     began = time.monotonic()
