@@ -39,7 +39,7 @@ class ServedCfmVc(PythonModel):
         self.model = CfmVc.load(folder)
         self.controls = load_controls(folder / "controls")
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         """Mean log-normalised expression, (R, G): natural log of 1 + counts scaled to the training controls' median.
 
         perturbation and dose are understood as in `CfmVc.predict` (no dose: as in training). params: `cells`, control
