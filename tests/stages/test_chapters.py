@@ -31,6 +31,8 @@ INPUTS = {
         "reports/leave_one_out/about.json": "python -m benchmarks.leave_one_out",
     },
     "experts": {
+        "data/raw/images/source.json": "dvc repro ingest@images",
+        "data/raw/other_images/source.json": "dvc repro ingest@other_images",
         "reports/metrics/moe.json": "dvc repro evaluate@moe",
         "reports/tables/moe.csv": "dvc repro evaluate@moe",
         "reports/evaluation/moe/points.parquet": "dvc repro evaluate@moe",
