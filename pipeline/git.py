@@ -33,7 +33,9 @@ def git(*arguments: str, folder: Path = Path()) -> bytes:
     if done.returncode != 0:
         words = " ".join(done.stderr.decode(errors="replace").split())
         advice = next((advice for said, advice in _ADVICE.items() if said in words), None)
-        raise GitError(f"git says: {words or f'nothing, exit code {done.returncode}'}" + (f"; {advice}" if advice else ""))
+        raise GitError(
+            f"git says: {words or f'nothing, exit code {done.returncode}'}" + (f"; {advice}" if advice else "")
+        )
     return done.stdout
 
 

@@ -28,7 +28,7 @@ from pipeline.data.h5ad import (
     read_names,
 )
 from pipeline.data.positions import one_place_each, read_positions
-from pipeline.data.source import Findings, Source, close_to, counted, listed
+from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
 
@@ -146,6 +146,7 @@ def _read_columns(
         if column is None:
             continue
         columns[slot.name] = column
+        refuse_unshowable(column.labels, source.column(slot.name), findings)
         unmatched, missing = (int((column.codes == code).sum()) for code in (UNMATCHED, MISSING))
         if unmatched:
             findings.problem(
@@ -223,6 +224,7 @@ def _check_gene_names(genes: list[str], axis: str, findings: Findings) -> None:
     if repeated:
         mend = "adata.var_names_make_unique()" if axis == "var" else "unique names in adata.raw.var"
         _duplicates(list(repeated), f"gene names in {axis}", mend, findings)
+    refuse_unshowable(genes, f"gene names in {axis}", findings)
     if not genes:
         findings.problem(f"genes in {axis}", "none", "genes", "write the file again with its genes")
 

@@ -69,7 +69,9 @@ def test_a_password_in_an_address_is_neither_shown_nor_kept(
     url = server.replace("http://", "http://someone:se@cret@")
     known = {"hash": f"md5:{hashlib.md5(CONTENT).hexdigest()}", "description": "", "licence": "", "citation": ""}
     paths.CATALOGUE.parent.mkdir()
-    write_json(paths.CATALOGUE, {"some": {"url": url, **known}, "gone": {"url": url.replace("some.t", "gone.t"), **known}})
+    write_json(
+        paths.CATALOGUE, {"some": {"url": url, **known}, "gone": {"url": url.replace("some.t", "gone.t"), **known}}
+    )
     command.run(argparse.Namespace(name="some"))
     assert f"fetching {server}\n" in (said := capsys.readouterr().out)
     written = (paths.FETCHED / "some.tar.gz.dvc").read_text()
