@@ -72,10 +72,10 @@ def test_no_commit_yet(track_here: Track) -> None:
 def test_a_repository_that_git_refuses_is_told_in_gits_words(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-        with pytest.raises(ExpectedError, match="dubious ownership.*git config --global --add safe.directory"):
+        with pytest.raises(ExpectedError, match=r"dubious ownership.*git config --global --add safe\.directory"):
             mirror("celldag")
     shutil.rmtree(".git")
-    with pytest.raises(ExpectedError, match="not a git repository.*`git clone`"):
+    with pytest.raises(ExpectedError, match=r"not a git repository.*`git clone`"):
         mirror("celldag")
 
 

@@ -81,7 +81,7 @@ def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_project_without_its_git_repository(project: Path) -> None:
     (project / ".dvc/config").write_text("[core]\n    analytics = false\n")
-    with pytest.raises(DagError, match="is not a git repository; .*`git clone`"):
+    with pytest.raises(DagError, match=r"is not a git repository; .*`git clone`"):
         read_stages()
 
 
