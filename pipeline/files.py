@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-MOST_JSON_BYTES = 256 * 2**20
-
 from pipeline.errors import ExpectedError
+
+MOST_JSON_BYTES = 256 * 2**20
 
 
 def _fsync(path: Path) -> None:
