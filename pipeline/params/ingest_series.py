@@ -10,7 +10,7 @@ from pipeline.params.section import Section
 class IngestSeries(Section):
     path: str
     date: Annotated[str, Field(min_length=1)] = "date"
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    separator: str | None = None
     decimal: Literal[".", ","] | None = None
-    date_format: Annotated[str, Field(pattern="%[dmyYjbB]")] | None = None
+    date_format: str | None = None
     layout: Literal["etth", "ettm", "weather", "electricity", "traffic"] | None = None
