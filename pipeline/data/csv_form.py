@@ -29,6 +29,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that only Excel needs
+_SEPARATOR = re.compile(r'[^\x00\r\n"\x80-\U0010ffff]')
+csv.field_size_limit(HEAD)  # a header of another separator is one field
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f\ufffd-\uffff]")
 
 
@@ -59,6 +61,11 @@ class CsvForm:
 
 def csv_form(path: Path, options: CsvOptions, findings: Findings) -> CsvForm:
     """The form of a file. ExpectedError where it is no CSV file; one line of reading goes no further than `HEAD`."""
+    if options.separator is not None and not _SEPARATOR.fullmatch(options.separator):
+        raise ExpectedError(
+            f"{options.key('separator')} = {quoted(options.separator)}: expected one character, such as "
+            "; or a tab, and no quotation mark"
+        )
     text, encoding, whole = _beginning(path)
     lines = list(io.StringIO(text, newline=""))
     skipped, separator, said = 0, options.separator, options.separator is not None

@@ -24,13 +24,15 @@ class CsvTable:
         self._form = csv_form(path, options, findings)
         self._first = 0  # row of the file that is row 0 here
         self.names = self._form.names
+        self._place = {name: place for place, name in enumerate(self.names)}
         try:
             self._table = self._parse()
         except pa.ArrowInvalid as error:
             if "straddl" in str(error):
                 raise too_long(path) from error
             if "UTF8" not in str(error):
-                raise ExpectedError(f"{path} is no CSV file: {error}; write it again as one") from error
+                mend = "look for a quotation mark that is not closed, or write it again"
+                raise ExpectedError(f"{path} is no CSV file: {str(error)[:200]}; {mend}") from error
             self._form = replace(self._form, encoding="cp1252")  # its first part was plain
             self._table = self._parse()
             findings.notes.append("the text is not UTF-8 and was read as Windows-1252")
@@ -49,7 +51,7 @@ class CsvTable:
 
     def text(self, name: str) -> pa.ChunkedArray:
         """A column as text, without spaces around it."""
-        return pc.utf8_trim_whitespace(self._table.column(self.names.index(name)))
+        return pc.utf8_trim_whitespace(self._table.column(self._place[name]))
 
     def line(self, row: int, name: str | None = None) -> int:  # noqa: ARG002 - a row is one line
         """The line of the file that this row is in."""

@@ -4,6 +4,7 @@ T: rows, C: channels. Lines are counted from 1, as an editor shows them.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ def _like_dates(date: str, table: Table) -> str:
 
 
 def _check_names(names: list[str], date: str, findings: Findings) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         found = f"{counted(len(repeated), 'name')} of several columns: {listed(map(quoted, repeated))}"
         findings.problem("header", found, "a name of its own for every column", "rename or drop all but one of each")

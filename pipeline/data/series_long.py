@@ -59,14 +59,15 @@ class LongTable:
     """A table in long format as if each series had a column."""
 
     def __init__(self, table: Table, date: str, values: str, rows_of: dict[str, npt.NDArray[np.int64]]) -> None:
-        self._table, self._date, self._values, self._rows_of = table, date, values, rows_of
+        self._table, self._date, self._rows_of = table, date, rows_of
+        self._date_R, self._value_R = (table.text(name).combine_chunks() for name in (date, values))
         self.names = [date, *rows_of]
         self.rows = len(next(iter(rows_of.values())))
 
     def text(self, name: str) -> pa.ChunkedArray:
         """A column, without spaces around its values."""
-        column = self._table.text(self._date if name == self._date else self._values)
-        return pa.chunked_array([column.combine_chunks().take(self._of(name))])
+        column_R = self._date_R if name == self._date else self._value_R
+        return pa.chunked_array([column_R.take(self._of(name))])
 
     def line(self, row: int, name: str | None = None) -> int:
         """The line of the file that a series has this row in."""

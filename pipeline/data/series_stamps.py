@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.data.quoted import quoted
 from pipeline.data.series_step import Seconds
 from pipeline.data.source import Findings, counted
+from pipeline.errors import ExpectedError
 
 Lines = Callable[[int], int]  # the line of the file that a row is in
 
@@ -51,7 +52,14 @@ def read_stamps(
     if offsets.notna().any():
         column = column.str.replace(OFFSET, r"\1", regex=True)
     formats = FORMATS if date_format is None else (date_format.replace("%z", "").rstrip(),)
-    (form, stamps), *others = _read_by_best(column, formats)
+    try:
+        (form, stamps), *others = _read_by_best(column, formats)
+    except ValueError as error:
+        if date_format is None:
+            raise
+        raise ExpectedError(
+            f"{key} = {quoted(date_format)}: {error}; expected a form such as %d.%m.%Y %H:%M"
+        ) from error
     unreadable_T = stamps.isna().to_numpy()
     if unreadable_T.any():
         row = int(np.argmax(unreadable_T))

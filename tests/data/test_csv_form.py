@@ -103,6 +103,21 @@ def test_what_is_set_goes_before_what_is_found(tmp_path: Path) -> None:
     assert IngestSeries(path="x.csv", separator=";", decimal=",", date_format="%d.%m.%Y").separator == ";"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("separator", ";;", "ingest.series.separator = ';;': expected one character"),
+        ("separator", '"', "expected one character"),
+        ("separator", "", "expected one character"),
+        ("separator", "ä", "expected one character"),
+        ("date_format", "%d.%Q", "ingest.series.date_format = '%d.%Q': 'Q' is a bad directive"),
+        ("date_format", "day", "24 dates that cannot be read"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path: Path, option: str, value: str, message: str) -> None:
+    assert message in problem(tmp_path, lines(), **{option: value})
+
+
 def test_days_and_months_that_could_be_either_are_refused(tmp_path: Path) -> None:
     either = lines(date="02/03/2016 {row:02}:00")
     told = problem(tmp_path, either)
