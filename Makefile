@@ -1,4 +1,4 @@
-# `make run` and `make test` need nothing but Python 3.11, git and make; everything else is set up here, once.
+# `make run` and `make test` need nothing but Python (3.11 to 3.13), git and make; everything else is set up here, once.
 SHELL := /bin/sh
 VENV  := .venv
 CORES ?= all
@@ -23,6 +23,8 @@ $(VENV)/.complete: requirements.lock envs/setup
 run: env ## run the default DAG in parallel; the result is reports/report.html
 	@snakemake --cores $(CORES)
 	@echo "open reports/report.html; browse the runs with: make ui"
+	@git diff --quiet HEAD -- reports 2>/dev/null; [ $$? -ne 1 ] || \
+		echo "reports/ differ from the committed ones (git diff --stat reports): other code, parameters or another processor; see README, Other processors"
 
 test: env ## run the tests
 	@sh envs/browser

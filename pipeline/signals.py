@@ -1,10 +1,8 @@
 """What it most likely means that a signal ended a stage, and what to try."""
 
-import os
-import platform
 import signal
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from pipeline.machine import describe_machine
 
 NATIVE = (
     "native code failed, below Python: most likely a kernel of PyTorch that this processor does not get on with, or a "
@@ -37,34 +35,8 @@ def describe_end(what: str, number: int, peak_mb: float | None = None, again: st
             lines.append(f"  memory: it held up to {peak_mb:.0f} MB")
         advice = TRY_MEMORY
     if meaning is NATIVE:
-        lines.append(f"  machine: {processor()}, {instruction_sets()}; {libraries()}")
+        lines.append(f"  machine: {describe_machine()}")
         advice = TRY_NATIVE
     command = f" (alone: {again})" if again else ""
     lines.append(f"  try: {advice}{command}")
     return "\n".join(lines)
-
-
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
-
-
-def instruction_sets() -> str:
-    """What the variables that choose kernels say."""
-    return ", ".join(
-        f"{name} {os.environ.get(name, 'not set')}" for name in ("DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-    )
-
-
-def libraries() -> str:
-    """Versions of what native code there is, without importing it."""
-    found = [f"Python {platform.python_version()}"]
-    for name in ("torch", "numpy"):
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)

@@ -6,6 +6,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pipeline.params.section import LONGEST_LIST, LONGEST_TEXT
 
+EXACT = 2**53  # beyond it a float has no digit for every whole number
+
 
 def label_text(value: Any) -> str:
     """A value as the text that labels are compared by, in params.yaml as in files.
@@ -18,12 +20,14 @@ def label_text(value: Any) -> str:
 
 
 def _as_label(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("is no text to YAML: put it in quotation marks, spelled as in the file")  # noqa: TRY004 - pydantic's
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= EXACT
+    if not (number or isinstance(value, str)):
+        raise ValueError("is no text to YAML: put it in quotation marks, spelled as in the file")
     return label_text(value)
 
 
-_WRITTEN = {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, {"type": "number"}]}
+_NUMBER = {"type": "number", "minimum": -EXACT, "maximum": EXACT}
+_WRITTEN = {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, _NUMBER]}
 
 Label = Annotated[str, BeforeValidator(_as_label), Field(max_length=LONGEST_TEXT), WithJsonSchema(_WRITTEN)]
 Labels = Annotated[list[Label], Field(max_length=LONGEST_LIST)]

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.git import GitError, git, head
+from pipeline.machine import describe_machine
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 
@@ -53,6 +54,7 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
         ),
         ("Split", f"{splits}; held out: {held_out}"),
         ("Code", describe_code()),
+        ("Machine", describe_machine()),
         ("Software", f"Python {python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)),
     ]
     rows = [(Cell(key), Cell(value)) for key, value in flattened(parameters)]

@@ -3,6 +3,7 @@
 from pipeline import paths
 from pipeline.entry import run_stage
 from pipeline.files import write_text
+from pipeline.machine import describe_machine
 from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
 from pipeline.report.chapter import draw, read_chapter
@@ -23,7 +24,7 @@ def run(settings: Report) -> None:
     last = provenance(read_dataset(), read_yaml(paths.PARAMS), read_drawing(paths.DAG))
     first = Headline([chapter.system for chapter in chapters])
     page = render(settings.title, first, [*chapters, draw(Part("This run", [last]))])
-    text = results_markdown(first, chapters)
+    text = results_markdown(first, chapters, describe_machine())
     write_text(paths.REPORT, page)
     write_text(paths.RESULTS, text)
 

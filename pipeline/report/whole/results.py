@@ -7,11 +7,12 @@ from pipeline.report.markdown import markdown
 from pipeline.report.page import Cell, Headline, Table
 
 
-def results_markdown(first: Headline, chapters: Sequence[Chapter]) -> str:
-    """The whole file; the same results give the same text, on whichever machine: no time is in it."""
+def results_markdown(first: Headline, chapters: Sequence[Chapter], machine: str) -> str:
+    """The whole file; the same results and machine give the same text: no time is in it."""
     parts = [
         "# Results",
         "Written by the `report` stage from the results of all others. The page `reports/report.html` has the figures.",
+        f"Made on {machine}. Another processor gives other digits; see the README.",
         f"**{first.simulated}**",
         markdown(_systems(first)),
         *(text for chapter in chapters for text in (f"## {chapter.title}", chapter.results)),
