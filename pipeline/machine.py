@@ -1,4 +1,4 @@
-"""The machine that results are made on: processor, instruction set, versions of native code. Nothing heavy is imported."""
+"""The machine that results are made on: processor, instruction set, versions of native code. Imports nothing heavy."""
 
 import os
 import platform
