@@ -27,6 +27,8 @@ from pipeline.files import sha256
 from pipeline.forecast_points import ForecastPoint, chosen_mixture, read_point, read_points
 from pipeline.models.mole import Mole
 from pipeline.origin import origin_in_json
+from pipeline.params.allowed import check
+from pipeline.params.section import Seed, Window
 from pipeline.provenance import commit_around
 from pipeline.training.weights import WEIGHTS
 
@@ -58,6 +60,9 @@ class Forecaster:
         horizon: the longest by default; point: the mixture of experts with the lowest validation loss at this horizon;
         seed: the one of that point with the lowest. ExpectedError where there is no such network, or a file is damaged.
         """
+        for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
+            if value is not None:
+                check(kind, name, value)
         chosen, horizon = _chosen(Path(folder), point, horizon)
         if seed is None:
             seed = chosen.best_seed(horizon)

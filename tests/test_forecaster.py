@@ -16,9 +16,10 @@ from pipeline.data.series import read_series
 from pipeline.data.series_step import Step
 from pipeline.data.series_windows import windows_of
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, sha256, write_json
+from pipeline.files import read_json, sha256
 from pipeline.forecast_points import read_points
 from pipeline.forecaster import Forecaster
+from pipeline.sealed import read_sealed, write_sealed
 
 CPU = torch.device("cpu")
 ORIGIN = "celldag"
@@ -209,7 +210,8 @@ def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_
     for name in ("dlinear", "mole_dlinear"):
         shutil.copytree(models / name, folder / name)
     config = folder / "dlinear/h6_seed0/config.json"
-    write_json(config, {key: value for key, value in read_json(config).items() if key != "provenance"})
+    content = {key: value for key, value in read_sealed(config).items() if key != "provenance"}
+    write_sealed(config, content, "weights.safetensors")
     with pytest.raises(ExpectedError, match=r"does not say its provenance.*repro --force mole_train@dlinear"):
         Forecaster.load(folder, 6, "dlinear", 0)
     (folder / "dlinear/h6_seed3/weights.safetensors").write_bytes(b"no weights")

@@ -1,6 +1,7 @@
 """params.yaml: every knob is checked before any work starts, and a mistake is one clear message."""
 
 import copy
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,25 @@ def test_a_column_is_a_name_or_a_name_with_a_pattern() -> None:
     assert params.ingest.perturbation.columns.cell_type.pattern is None
 
 
-def test_a_source_of_another_kind_of_file_is_refused() -> None:
-    assert "must end in .h5ad" in message(changed(ingest__perturbation__path="cells.csv"))
+def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None:
+    content = changed(
+        ingest__perturbation__control=0,
+        ingest__perturbation__columns__cell_type=7,
+        preprocess__perturbation__held_out=[{"cell_type": 0, "perturbation": 2.5}],
+        preprocess__spatial__test_sections=[151673, 101.0],
+    )
+    params = validated(Params, content, "params.yaml")
+    assert params.ingest.perturbation.control == "0"
+    assert params.ingest.perturbation.columns.cell_type.column == "7"
+    (pair,) = params.preprocess.perturbation.held_out
+    assert (pair.cell_type, pair.perturbation) == ("0", "2.5")
+    assert params.preprocess.spatial.test_sections == ["151673", "101"]
+
+
+@pytest.mark.parametrize("value", [False, None, datetime.date(2020, 1, 1)])  # what YAML makes of no, ~ and 2020-01-01
+def test_a_label_that_yaml_reads_as_no_text_is_to_be_put_in_quotation_marks(value: Any) -> None:
+    found = message(changed(ingest__perturbation__control=value))
+    assert f"ingest.perturbation.control = {value!r}: is no text to YAML: put it in quotation marks" in found
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:

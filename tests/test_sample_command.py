@@ -101,14 +101,14 @@ def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--num-samples", "0"], "--num-samples 0: expected 1 or more"),
-        (["--steps", "9"], "--steps 9: expected 10 to 1,000"),
-        (["--steps", "1001"], "--steps 1001: expected 10 to 1,000"),
-        (["--guidance", "nan"], "--guidance nan: expected 0 or more"),
-        (["--guidance", "-1"], "--guidance -1: expected 0 or more"),
-        (["--neighbourhood", "1"], "--neighbourhood 1: expected 2 or more"),
-        (["--seed", "-1"], "--seed -1: expected 0 or more"),
-        (["--threads", "0"], "--threads 0: expected 1 or more"),
+        (["--num-samples", "0"], "--num-samples 0: expected a whole number from 1 to 1,000"),
+        (["--steps", "9"], "--steps 9: expected a whole number from 10 to 1,000"),
+        (["--steps", "1001"], "--steps 1001: expected a whole number from 10 to 1,000"),
+        (["--guidance", "nan"], "--guidance nan: expected a number from 0 to 1,000"),
+        (["--guidance", "-1"], "--guidance -1: expected a number from 0 to 1,000"),
+        (["--neighbourhood", "1"], "--neighbourhood 1: expected a whole number from 2 to 65,536"),
+        (["--seed", "-1"], "--seed -1: expected a whole number from 0 to 4,294,967,295"),
+        (["--threads", "0"], "--threads 0: expected a whole number from 1 to 1,024"),
         (["--spatial", "xy"], "--spatial says nothing in mode expr_to_pos"),
         (["--mode", "joint", "--counts", "raw/X"], "--counts says nothing in mode joint"),
         (["--mode", "joint", "--guidance", "2"], "--guidance says nothing in mode joint"),
@@ -124,7 +124,7 @@ def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys
         (["--data", "twice.h5ad", "--mode", "pos_to_expr"], "1 cell in the place of another cell of the same section"),
         (["--data", "nan.h5ad", "--mode", "pos_to_expr"], "no array of 2 finite coordinates for each of 120 cells"),
         (["--section-column", "slice"], "no column 'slice'"),
-        (["--counts", "layers/raw"], "cells.h5ad has no layers/raw; it has X"),
+        (["--counts", "layers/raw"], "counts in layers/raw: found matrices in X only"),
     ],
 )
 def test_what_is_wrong_is_one_message_and_nothing_is_written(work, capsys, arguments, expected):

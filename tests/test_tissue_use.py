@@ -10,8 +10,9 @@ import torch
 from scipy.sparse import csr_matrix
 
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
+from pipeline.files import read_json
 from pipeline.models.place import Sampling, sample
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.tissue import NEIGHBOURHOOD, Tissue
 from pipeline.training.determinism import Purpose, torch_generator
 
@@ -217,7 +218,7 @@ def put(places, cell, value):
         ("pos_to_expr", lambda e: at(e, lambda p: np.hstack([p, p])), {}, "no array of 2 finite coordinates"),
         ("pos_to_expr", lambda e: at(e, lambda p: put(p, 3, p[5])), {}, "1 cell in the place of another cell"),
         ("expr_to_pos", lambda e: e[:, :5].copy(), {}, "holds 5 of the model's 80 genes, at least half are needed"),
-        ("expr_to_pos", some, {"counts": "raw/X"}, "the AnnData has no raw/X; it has X"),
+        ("expr_to_pos", some, {"counts": "raw/X"}, "counts in raw/X: found matrices in X only"),
         ("expr_to_pos", some, {"section_column": "slice"}, "no column 'slice'"),
         (
             "expr_to_pos",
@@ -277,9 +278,9 @@ def test_a_model_that_is_missing_or_of_an_older_version_is_one_message(tissue_pr
     with pytest.raises(ExpectedError, match=r"no usable model in .*nowhere.*dvc repro --force diffusion_train"):
         Tissue.load(tmp_path / "nowhere")
     shutil.copytree(tissue_project / "models/spatial", tmp_path / "old")
-    config = read_json(tmp_path / "old/config.json")
+    config = read_sealed(tmp_path / "old/config.json")
     del config["frames"]
-    write_json(tmp_path / "old/config.json", config)
+    write_sealed(tmp_path / "old/config.json", config, "weights.safetensors")
     with pytest.raises(ExpectedError, match="does not say its frames, so it was trained by an older version"):
         Tissue.load(tmp_path / "old")
 

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.commands.output import add_output_arguments, check_place, prepare_output
+from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
 from pipeline.data.csv_form import CsvOptions
 from pipeline.data.new_series import recent_of_file
 from pipeline.data.source import counted
 from pipeline.files import write_json, write_text
 from pipeline.forecaster import Forecaster
+from pipeline.params.section import Seed, Window
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Forecast, write, and say what was done; where it comes from goes to a JSON file beside the CSV."""
+    check_options(arguments, {"horizon": Window, "seed": Seed})
     out: Path = arguments.out
     origin = out.with_name(f"{out.name}.json")
     device = prepare_output(arguments, arguments.data)

@@ -13,22 +13,14 @@ import numpy as np
 
 from pipeline.data import covariate_rules as rules
 from pipeline.data.canonical import canonical_file
+from pipeline.data.columns import MISSING, MISSING_TEXTS, UNMATCHED, Column, missing_but
 from pipeline.data.coordinates import Coordinates
-from pipeline.data.count_checks import CountCheck, check_shape, rows_per_block
-from pipeline.data.h5ad import (
-    MISSING,
-    UNMATCHED,
-    Column,
-    Names,
-    count_places,
-    name_blocks,
-    obs_columns,
-    open_counts,
-    read_column,
-    read_names,
-)
+from pipeline.data.count_checks import CountCheck, rows_per_block
+from pipeline.data.csr import CountMatrix
+from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
-from pipeline.data.source import Findings, Source, close_to, counted, listed
+from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
+from pipeline.data.structure import check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
 
@@ -104,33 +96,28 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
     60 bytes per cell for covariates and the search for repeated names.
     """
     findings = Findings()
-    columns, doses = _read_columns(contract, source, findings)
-    for rule, needed in contract.rules:
-        if set(needed) <= set(columns):
-            rule(source, columns, findings)
-    cells = _check_cell_names(source, findings)
-    for name, label in source.constant.items():
-        columns[name] = Column(np.zeros(cells, np.int32), [label], [])
-    optional = all(slot.optional for slot in contract.slots if slot.place == "obsm")
-    spatial = read_positions(source, cells, findings, optional)
-    for place_rule in contract.place_rules:
-        if spatial is not None:
-            place_rule(source, spatial, columns, findings)
-    places = count_places(source.path)
-    axis: Names = "raw/var" if source.counts == "raw/X" and source.counts in places else "var"
-    genes = read_names(source.path, axis)
-    _check_gene_names(genes, axis, findings)
-    if source.counts in places:
-        _copy_counts(source, cells, genes, columns, doses, spatial, target, findings)
-    else:
-        mend = f"set {source.key('counts')} to the place of the raw counts{close_to(source.counts, places)}"
-        findings.problem(f"counts in {source.counts}", f"matrices in {listed(places)} only", "a matrix there", mend)
+    with open_anndata(source.path) as file:
+        columns, doses = _read_columns(contract, source, file, findings)
+        for rule, needed in contract.rules:
+            if set(needed) <= set(columns):
+                rule(source, columns, findings)
+        structure = check_structure(file, source.counts, source.key("counts"), findings)
+        for name, label in source.constant.items():
+            columns[name] = Column(np.zeros(structure.cells, np.int32), [label], [])
+        optional = all(slot.optional for slot in contract.slots if slot.place == "obsm")
+        spatial = read_positions(source, file, structure.cells, findings, optional)
+        for place_rule in contract.place_rules:
+            if spatial is not None:
+                place_rule(source, spatial, columns, findings)
+        if structure.matrix is not None:
+            copied = columns, doses, spatial
+            _copy_counts(source, file, structure.matrix, structure.genes, copied, target, findings)
     findings.raise_problems(source.path)
-    return Accepted(cells, len(genes), columns, findings.notes, doses, source.combination)
+    return Accepted(structure.cells, len(structure.genes), columns, findings.notes, doses, source.combination)
 
 
 def _read_columns(
-    contract: Contract, source: Source, findings: Findings
+    contract: Contract, source: Source, file: AnnDataFile, findings: Findings
 ) -> tuple[dict[str, Column], LabelDoses | None]:
     """Covariates that could be read; a cell without a label is a problem, but the other cells still tell of others.
 
@@ -142,10 +129,11 @@ def _read_columns(
             continue
         wanted = source.columns[slot.name]
         key = source.key(slot.name if slot.optional else f"columns.{slot.name}")
-        column = _read_column(source, slot, wanted, key, findings)
+        column = _read_column(source, file, slot, wanted, key, findings)
         if column is None:
             continue
         columns[slot.name] = column
+        refuse_unshowable(column.labels, source.column(slot.name), findings)
         unmatched, missing = (int((column.codes == code).sum()) for code in (UNMATCHED, MISSING))
         if unmatched:
             findings.problem(
@@ -158,14 +146,16 @@ def _read_columns(
         if missing:
             findings.problem(
                 source.column(slot.name),
-                f"{counted(missing, 'cell')} with a missing value",
+                f"{counted(missing, 'cell')} with a missing value{_read_as_missing(column)}",
                 "a label for every cell",
                 "label these cells or drop them from the file",
             )
     if source.dose is None and source.combination is None:
         return columns, None
     (slot,) = (slot for slot in contract.slots if slot.name == "dose")
-    dose = _read_column(source, slot, source.dose, source.key("dose"), findings) if source.dose is not None else None
+    dose = None
+    if source.dose is not None:
+        dose = _read_column(source, file, slot, source.dose, source.key("dose"), findings)
     labels = columns.pop("perturbation", None)
     if labels is None or (source.dose is not None and dose is None):
         return columns, None  # told already; without doses the labels would mislead the rules
@@ -173,11 +163,14 @@ def _read_columns(
     return {"perturbation": settled, **columns}, doses
 
 
-def _read_column(source: Source, slot: Slot, wanted: ObsColumn, key: str, findings: Findings) -> Column | None:
+def _read_column(
+    source: Source, file: AnnDataFile, slot: Slot, wanted: ObsColumn, key: str, findings: Findings
+) -> Column | None:
     """The obs column of a slot, or None, which is a problem, where the file has no such column."""
-    found = obs_columns(source.path)
-    if wanted.column in found:
-        return read_column(source.path, wanted.column, wanted.pattern)
+    found = file.obs_columns()
+    if wanted.column in (*found, file.obs_index):
+        missing = missing_but(source.control) if slot.name == "perturbation" else MISSING_TEXTS
+        return file.column(wanted.column, wanted.pattern, missing)
     findings.problem(
         f"obs column {wanted.column!r} ({slot.name})",
         f"no such column; there are {listed(found, 20)}",
@@ -187,70 +180,27 @@ def _read_column(source: Source, slot: Slot, wanted: ObsColumn, key: str, findin
     return None
 
 
-def _check_cell_names(source: Source, findings: Findings) -> int:
-    """The number of cells; two of the same name are a problem. Hashes are kept, 8 bytes a cell, not names."""
-    hashes = np.concatenate(
-        [
-            np.zeros(0, np.int64),
-            *(np.fromiter(map(hash, block), np.int64, len(block)) for block in name_blocks(source.path, "obs")),
-        ]
-    )
-    hashes.sort()
-    suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-    if suspects:
-        seen: set[str] = set()
-        repeated: dict[str, None] = {}
-        for block in name_blocks(source.path, "obs"):
-            for name in block:
-                if hash(name) in suspects:
-                    if name in seen:
-                        repeated[name] = None
-                    seen.add(name)
-        if repeated:
-            _duplicates(list(repeated), "cell names in obs", "adata.obs_names_make_unique()", findings)
-    if not len(hashes):
-        findings.problem("cells in obs", "none", "cells", "write the file again with its cells")
-    return len(hashes)
-
-
-def _check_gene_names(genes: list[str], axis: str, findings: Findings) -> None:
-    seen: set[str] = set()
-    repeated: dict[str, None] = {}
-    for gene in genes:
-        if gene in seen:
-            repeated[gene] = None
-        seen.add(gene)
-    if repeated:
-        mend = "adata.var_names_make_unique()" if axis == "var" else "unique names in adata.raw.var"
-        _duplicates(list(repeated), f"gene names in {axis}", mend, findings)
-    if not genes:
-        findings.problem(f"genes in {axis}", "none", "genes", "write the file again with its genes")
-
-
-def _duplicates(repeated: list[str], where: str, call: str, findings: Findings) -> None:
-    found = f"{counted(len(repeated), 'duplicate name')} ({listed(repeated, 5)})"
-    findings.problem(where, found, "every name once", f"join what belongs together, or use {call} and write again")
+def _read_as_missing(column: Column) -> str:
+    texts = ", ".join(map(repr, column.read_as_missing))
+    return f" (read as missing: the text {texts})" if texts else ""
 
 
 def _copy_counts(
     source: Source,
-    cells: int,
+    file: AnnDataFile,
+    matrix: CountMatrix,
     genes: list[str],
-    columns: dict[str, Column],
-    doses: LabelDoses | None,
-    spatial: Coordinates | None,
+    copied: tuple[dict[str, Column], LabelDoses | None, Coordinates | None],
     target: Path,
     findings: Findings,
 ) -> None:
     """Stream the counts into the canonical file; once a problem is known, they are only checked."""
     check = CountCheck(len(genes))
-    with open_counts(source.path, source.counts) as matrix, canonical_file(target, genes) as writer:
-        if not check_shape(matrix, cells, len(genes), source, findings):
-            return
+    with canonical_file(target, genes) as writer:
         for block in matrix.blocks(rows_per_block(len(genes))):
             canonical = check.add(block)
             if canonical is not None and not findings.problems and not check.failed:
                 writer.append(canonical.indptr, canonical.indices, canonical.counts)
-        check.report(source, findings)
+        check.report(source, file, matrix.shape, findings)
         if not findings.problems:
-            writer.finish(name_blocks(source.path, "obs"), columns, doses, spatial)
+            writer.finish(file.name_blocks("obs"), *copied)

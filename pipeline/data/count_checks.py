@@ -1,12 +1,10 @@
 """Are these raw counts? One streamed look at every stored value, which also brings them to canonical form."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.csr import CountMatrix, CsrBlock
-from pipeline.data.h5ad import count_places, open_counts
+from pipeline.data.h5ad import AnnDataFile
 from pipeline.data.source import Findings, Source, counted
 
 LARGEST = np.iinfo(np.int32).max  # 2,147,483,647: no gene of a cell is counted as often
@@ -75,11 +73,11 @@ class CountCheck:
         if fractional.any() and self.likely is None:
             self.likely = likely_transformation(block)
 
-    def report(self, source: Source, findings: Findings) -> None:
-        """Add what was found, once all blocks are in."""
+    def report(self, source: Source, file: AnnDataFile, shape: tuple[int, int], findings: Findings) -> None:
+        """Add what was found, once all blocks of a matrix of this shape are in."""
         where = f"counts in {source.counts}"
         if self.failed:
-            findings.problem(where, self.found(), "whole numbers from 0 on (raw counts)", _advice(source))
+            findings.problem(where, self.found(), "whole numbers from 0 on (raw counts)", _advice(source, file, shape))
         elif self.cells and not self.nonzeros:
             mend = f"point {source.key('counts')} at the raw counts"
             findings.problem(where, "zeros alone: every cell and gene is empty", "counts above 0", mend)
@@ -140,39 +138,23 @@ def _exp2m1(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.exp2(values) - 1.0
 
 
-def _advice(source: Source) -> str:
-    better = [
-        place for place in count_places(source.path) if place != source.counts and _holds_counts(source.path, place)
-    ]
+def _advice(source: Source, file: AnnDataFile, shape: tuple[int, int]) -> str:
+    places = (place for place in file.count_places() if place != source.counts)
+    better = [place for place in places if _holds_counts(file.counts(place), shape)]
     if better:
         return f"set {source.key('counts')} to {' or '.join(better)}, which holds whole numbers"
     return f"put the raw counts into the file, such as a layer, and point {source.key('counts')} at them"
 
 
-def _holds_counts(path: Path, place: str) -> bool:
-    """Whether the first cells of a matrix are counts: enough for advice."""
-    with open_counts(path, place) as matrix:
-        if matrix.kind not in "biuf":
-            return False
-        check = CountCheck(matrix.shape[1])
-        for block in matrix.blocks(rows_per_block(matrix.shape[1])):
-            check.add(block)
-            break
-        return not check.failed and check.nonzeros > 0
-
-
-def check_shape(matrix: CountMatrix, cells: int, genes: int, source: Source, findings: Findings) -> bool:
-    """Whether the matrix holds numbers, one row per cell and one column per gene; a problem is added where not."""
-    mend = "write the file again with anndata's write_h5ad"
-    where = f"counts in {source.counts}"
-    if matrix.kind not in "biuf":
-        findings.problem(where, f"values of type {matrix.dtype}", "numbers", mend)
-    elif matrix.shape != (cells, genes):
-        found = f"{matrix.shape[0]:,} x {matrix.shape[1]:,}"
-        findings.problem(where, found, f"{cells:,} cells x {genes:,} genes, as named in obs and var", mend)
-    else:
-        return True
-    return False
+def _holds_counts(matrix: CountMatrix, shape: tuple[int, int]) -> bool:
+    """Whether a matrix of as many cells holds counts in the first of them: enough for advice."""
+    if matrix.kind not in "biuf" or matrix.shape[0] != shape[0]:
+        return False
+    check = CountCheck(matrix.shape[1])
+    for block in matrix.blocks(rows_per_block(matrix.shape[1])):
+        check.add(block)
+        break
+    return not check.failed and check.nonzeros > 0
 
 
 def _canonical(block: CsrBlock, counts: npt.NDArray[np.int32], genes: int) -> CsrBlock | None:

@@ -1,15 +1,13 @@
 """A count matrix on disk, read as blocks of cells in compressed sparse rows, whatever its own layout."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.container import Node
 from pipeline.errors import ExpectedError
 
 
@@ -27,26 +25,25 @@ class CsrBlock:
 
 
 class CountMatrix:
-    """An open cells x genes matrix (an HDF5 dataset, or a CSR or CSC group), read by `blocks`."""
+    """An open cells x genes matrix (an array, or a CSR or CSC group), read by `blocks`."""
 
-    def __init__(self, node: Any, path: Path) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._path = path
-        self._layout = "dense" if isinstance(node, h5py.Dataset) else _sparse_layout(node, path)
-        shape = node.shape if self._layout == "dense" else _sparse_shape(node)
+        self._layout = _sparse_layout(node) if node.is_group else "dense"
+        shape = _sparse_shape(node) if node.is_group else node.shape
         if len(shape) != 2:
-            raise ExpectedError(f"{path}: {node.name} has {len(shape)} dimension(s), expected cells x genes")
+            raise ExpectedError(f"{node.path}: {node.name} has {len(shape)} dimension(s), expected cells x genes")
         self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
 
     @property
     def nonzeros(self) -> int | None:
         """Number of stored entries; None for a dense matrix, where only reading tells."""
-        return None if self._layout == "dense" else int(self._node["data"].shape[0])
+        return self._node["data"].rows if self._node.is_group else None
 
     @property
     def dtype(self) -> Any:
         """numpy type of the stored values."""
-        return (self._node if self._layout == "dense" else self._node["data"]).dtype
+        return (self._node["data"] if self._node.is_group else self._node).dtype
 
     @property
     def kind(self) -> str:
@@ -60,12 +57,11 @@ class CountMatrix:
         Raises ExpectedError where the matrix contradicts itself or the file is damaged.
         """
         layouts = {"dense": self._dense_blocks, "csr": self._csr_blocks, "csc": self._csc_blocks}
-        with reading(self._path):
-            yield from layouts[self._layout](rows)
+        return layouts[self._layout](rows)
 
     def _dense_blocks(self, rows: int) -> Iterator[CsrBlock]:
         for start in range(0, self.shape[0], rows):
-            dense_NG = self._node[start : start + rows]
+            dense_NG = self._node.read(start, start + rows)
             present_NG = dense_NG != 0
             indptr = np.zeros(len(dense_NG) + 1, np.int64)
             np.cumsum(present_NG.sum(axis=1), out=indptr[1:])
@@ -74,59 +70,48 @@ class CountMatrix:
     def _csr_blocks(self, rows: int) -> Iterator[CsrBlock]:
         pointers, indices, data = (self._node[name] for name in ("indptr", "indices", "data"))
         cells, genes = self.shape
-        if len(pointers) != cells + 1 or len(indices) != len(data) or int(pointers[-1]) != len(data):
-            raise self._contradiction("its indptr, indices and data have lengths that do not fit together")
+        lengths_fit = pointers.rows == cells + 1 and indices.rows == data.rows
+        if not lengths_fit or int(pointers.read(cells, cells + 1)[0]) != data.rows:
+            raise self._node.damaged("its indptr, indices and data have lengths that do not fit together")
         for start in range(0, cells, rows):
-            indptr = pointers[start : start + rows + 1].astype(np.int64)
+            indptr = pointers.read(start, start + rows + 1).astype(np.int64)
             first, last = int(indptr[0]), int(indptr[-1])
-            if first < 0 or last > len(data) or (np.diff(indptr) < 0).any():
-                raise self._contradiction(f"its row pointers decrease near cell {start}")
-            genes_of_block = indices[first:last]
+            if first < 0 or last > data.rows or (np.diff(indptr) < 0).any():
+                raise self._node.damaged(f"its row pointers decrease near cell {start}")
+            genes_of_block = indices.read(first, last)
             if len(genes_of_block) and not 0 <= genes_of_block.min() <= genes_of_block.max() < genes:
-                raise self._contradiction(f"it has gene indices outside 0 to {genes - 1} near cell {start}")
-            yield CsrBlock(start, indptr - first, genes_of_block.astype(np.int32, copy=False), data[first:last])
+                raise self._node.damaged(f"it has gene indices outside 0 to {genes - 1} near cell {start}")
+            yield CsrBlock(start, indptr - first, genes_of_block.astype(np.int32, copy=False), data.read(first, last))
 
     def _csc_blocks(self, rows: int) -> Iterator[CsrBlock]:
         from scipy.sparse import csc_matrix  # here, since the other layouts do without it
 
-        parts = tuple(self._node[name][:] for name in ("data", "indices", "indptr"))
+        parts = tuple(self._node[name].read() for name in ("data", "indices", "indptr"))
         try:
             matrix = csc_matrix(parts, shape=self.shape)
             matrix.check_format(full_check=True)
         except ValueError as error:
-            raise self._contradiction(str(error)) from error
+            raise self._node.damaged(str(error)) from error
         by_cell = matrix.tocsr()
         for start in range(0, self.shape[0], rows):
             part = by_cell[start : start + rows]
             yield CsrBlock(start, part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
 
-    def _contradiction(self, detail: str) -> ExpectedError:
-        return ExpectedError(f"{self._path}: {self._node.name} is damaged: {detail}; fetch or write the file again")
 
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn HDF5's complaints about a file's content into an ExpectedError; wrap reads in it, never writes."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        detail = str(error)
-        if "file signature not found" in detail:
-            raise ExpectedError(f"{path} is not an HDF5 file: expected an AnnData on disk (.h5ad)") from error
-        if "truncated" in detail:
-            raise ExpectedError(f"{path} is truncated, a copy that broke off: fetch or write it again") from error
-        raise ExpectedError(f"{path} is damaged, HDF5 cannot read it ({detail}): fetch or write it again") from error
-
-
-def _sparse_layout(group: Any, path: Path) -> str:
-    encoding = str(group.attrs.get("encoding-type", group.attrs.get("h5sparse_format", "")))
+def _sparse_layout(group: Node) -> str:
+    encoding = str(group.attr("encoding-type") or group.attr("h5sparse_format") or "")
     layout = encoding.removesuffix("_matrix")
-    if layout not in ("csr", "csc") or not {"indptr", "indices", "data"} <= set(group):
-        raise ExpectedError(f"{path}: {group.name} is not a matrix (encoding {encoding!r}); expected CSR, CSC or dense")
+    if layout not in ("csr", "csc") or not all(name in group for name in ("indptr", "indices", "data")):
+        raise ExpectedError(
+            f"{group.path}: {group.name} is not a matrix (encoding {encoding!r}); expected CSR, CSC or dense"
+        )
+    if any(len(group[name].shape) != 1 or group[name].dtype.kind not in "biuf" for name in ("indptr", "indices")):
+        raise group.damaged("its indptr or indices are no list of numbers")
     return layout
 
 
-def _sparse_shape(group: Any) -> Any:
-    return group.attrs["shape"] if "shape" in group.attrs else group.attrs["h5sparse_shape"]
+def _sparse_shape(group: Node) -> list[int]:
+    shape = group.attr("shape") or group.attr("h5sparse_shape")
+    if not isinstance(shape, list) or not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise group.damaged(f"its shape is {shape!r}")
+    return shape

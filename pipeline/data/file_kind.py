@@ -62,6 +62,11 @@ def file_kind(path: Path) -> Kind:
     return "other"
 
 
+def is_recipe(path: Path) -> bool:
+    """Whether the name is that of a recipe of simulated data."""
+    return path.suffix.lower() in (".yaml", ".yml")
+
+
 def unpacking(path: Path, kind: Kind) -> str | None:
     """The one line that unpacks a file of this kind; None where there is nothing to unpack."""
     return f"{_UNPACK[kind]} {shlex.quote(str(path))}" if kind in _UNPACK else None

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.cells import Cells, Places, concatenate, pointers
+from pipeline.data.columns import Column, block_of_series, labelled
 from pipeline.data.count_checks import CountCheck, rows_per_block
-from pipeline.data.csr import CsrBlock, reading
-from pipeline.data.h5ad import obsm_keys, open_counts, open_h5ad, read_names, read_obsm
-from pipeline.data.source import counted, listed
+from pipeline.data.csr import CsrBlock
+from pipeline.data.h5ad import open_anndata
+from pipeline.data.source import Findings, listed
+from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
 from pipeline.data.unusual import Unusual
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Codes = npt.NDArray[np.int64]
+PLACE = "the place of the counts (--counts)"
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class NewCells:
     where: str  # where the counts are, for messages
     origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
     obs: "DataFrame"  # (N, columns), indexed by the cells' names
+    column: Callable[[str, frozenset[str]], Column]  # of obs, or its index by name, with the texts that mean no label
     genes: list[str]  # (F,)
     blocks: Callable[[], Iterator[CsrBlock]]  # (N, F), from the first cell on
     obsm_keys: list[str]
-    obsm: Callable[[str], npt.NDArray[Any] | None]  # the array under a key; None where it is none of numbers
+    obsm: Callable[[str], npt.NDArray[Any] | None]  # the numbers under a key; None where there are none
 
 
 @dataclass(frozen=True)
@@ -61,62 +65,87 @@ class GeneMatch:
 
 
 def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
-    """The cells of an .h5ad, in any encoding since anndata 0.7; counts: X, raw/X or layers/<name>, None for no genes.
+    """The cells of an AnnData on disk; counts: X, raw/X or layers/<name>, None for no genes.
 
-    Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError where file or
-    place is no good.
+    Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError with all problems
+    of the file.
     """
-    from anndata.io import read_elem  # here: pandas comes with it
-
-    with open_h5ad(path) as file, reading(path):
-        obs = read_elem(file["obs"])
-    keys, obsm = obsm_keys(path), partial(read_obsm, path)
-    if counts is None:
-        _check_shape((len(obs), 0), "i", len(obs), 0, str(path))
-        return NewCells(str(path), file_origin(path), obs, [], lambda: iter(()), keys, obsm)
-    genes = read_names(path, "raw/var" if counts == "raw/X" else "var")
-    where = f"{counts} of {path}"
-    with open_counts(path, counts) as matrix:
-        _check_shape(matrix.shape, matrix.kind, len(obs), len(genes), where)
+    with open_anndata(path) as file:
+        findings = Findings()
+        genes = check_structure(file, counts, PLACE, findings).genes
+        findings.raise_problems(path)
+        obs, keys = file.obs(), file.obsm_keys()
 
     def blocks() -> Iterator[CsrBlock]:
-        with open_counts(path, counts) as matrix:
-            yield from matrix.blocks(_rows(genes))
+        if counts is not None:
+            with open_anndata(path) as file:
+                yield from file.counts(counts).blocks(_rows(genes))
 
-    return NewCells(where, file_origin(path), obs, genes, blocks, keys, obsm)
+    def column(name: str, missing: frozenset[str]) -> Column:
+        with open_anndata(path) as file:
+            return file.column(name, None, missing)
+
+    def obsm(key: str) -> npt.NDArray[Any] | None:
+        with open_anndata(path) as file:
+            return file.obsm(key)
+
+    where = str(path) if counts is None else f"{counts} of {path}"
+    return NewCells(where, file_origin(path), obs, column, genes, blocks, keys, obsm)
 
 
 def cells_of_anndata(adata: "AnnData", counts: str | None = "X") -> NewCells:
     """The cells of an AnnData in memory; counts: X, raw/X or layers/<name>, None for no genes."""
     from scipy.sparse import csr_matrix, issparse
 
-    def obsm(key: str) -> npt.NDArray[Any] | None:
-        found = adata.obsm[key]
-        return found if isinstance(found, np.ndarray) and found.dtype.kind in "fiu" else None
-
-    origin = {"input": "an AnnData in memory"}
-    if counts is None:
-        _check_shape((adata.n_obs, 0), "i", adata.n_obs, 0, "the AnnData")
-        return NewCells("the AnnData", origin, adata.obs, [], lambda: iter(()), list(adata.obsm), obsm)
-    places = {"X": adata.X, **{f"layers/{name}": adata.layers[name] for name in adata.layers}}
-    if adata.raw is not None:
-        places["raw/X"] = adata.raw.X
-    matrix = places.get(counts)
-    if matrix is None:
-        known = listed(name for name, found in places.items() if found is not None)
-        raise ExpectedError(f"the AnnData has no {counts}; it has {known}")
-    genes = [str(name) for name in (adata.raw.var_names if counts == "raw/X" else adata.var_names)]
-    where = f"{counts} of the AnnData"
-    _check_shape(matrix.shape, matrix.dtype.kind, adata.n_obs, len(genes), where)
-    by_cell = matrix.tocsr() if issparse(matrix) else matrix
+    check_anndata(adata, counts)
+    matrix: Any = None if counts is None else _matrices(adata)[counts]
+    genes = [] if counts is None else _genes(adata, counts)
 
     def blocks() -> Iterator[CsrBlock]:
+        by_cell = matrix.tocsr() if issparse(matrix) else matrix
         rows = _rows(genes)
-        for start in range(0, adata.n_obs, rows):
+        for start in range(0, adata.n_obs if matrix is not None else 0, rows):
             part = csr_matrix(by_cell[start : start + rows])
             yield CsrBlock(start, part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data)
 
-    return NewCells(where, origin, adata.obs, genes, blocks, list(adata.obsm), obsm)
+    def column(name: str, missing: frozenset[str]) -> Column:
+        values = adata.obs[name] if name in adata.obs else adata.obs.index.to_series()
+        return labelled([block_of_series(values)], None, missing)
+
+    where = "the AnnData" if counts is None else f"{counts} of the AnnData"
+    origin = {"input": "an AnnData in memory"}
+    return NewCells(where, origin, adata.obs, column, genes, blocks, list(adata.obsm), partial(obsm_of_anndata, adata))
+
+
+def check_anndata(adata: "AnnData", counts: str | None) -> None:
+    """Hold an AnnData in memory against what `check_structure` asks of a file; ExpectedError with all problems."""
+    findings = Findings()
+    cells = check_cell_names(lambda: iter([adata.obs_names.astype(str).tolist()]), findings)
+    if counts is not None:
+        genes = _genes(adata, counts)
+        check_gene_names(genes, "raw/var" if counts == "raw/X" else "var", findings)
+        matrices = _matrices(adata)
+        if check_place(counts, list(matrices), PLACE, findings):
+            check_shape(matrices[counts].shape, matrices[counts].dtype, counts, cells, len(genes), findings)
+    findings.raise_problems("the AnnData")
+
+
+def obsm_of_anndata(adata: "AnnData", key: str) -> npt.NDArray[Any] | None:
+    """An array or a table of numbers in obsm, (N, dimensions); None where it is something else."""
+    found = adata.obsm[key]
+    array = found.to_numpy() if hasattr(found, "to_numpy") else found
+    return array if isinstance(array, np.ndarray) and array.dtype.kind in "fiu" else None
+
+
+def _matrices(adata: "AnnData") -> dict[str, Any]:
+    places = {"X": adata.X, "raw/X": None if adata.raw is None else adata.raw.X}
+    places |= {f"layers/{name}": adata.layers[name] for name in adata.layers}
+    return {place: matrix for place, matrix in places.items() if matrix is not None}
+
+
+def _genes(adata: "AnnData", counts: str) -> list[str]:
+    in_raw = counts == "raw/X" and adata.raw is not None
+    return [str(name) for name in (adata.raw.var_names if in_raw else adata.var_names)]
 
 
 def _rows(genes: list[str]) -> int:
@@ -129,28 +158,12 @@ def file_origin(path: Path) -> dict[str, str]:
     return {"input": str(path), "input_sha256": sha256(path)}
 
 
-def _check_shape(shape: Sequence[int], kind: str, cells: int, genes: int, where: str) -> None:
-    if kind not in "biuf":
-        raise ExpectedError(f"{where} holds no numbers: expected raw counts")
-    if tuple(shape) != (cells, genes):
-        found = f"{shape[0]:,} x {shape[1]:,}"
-        raise ExpectedError(f"{where} is {found}, but obs and var name {cells:,} cells x {genes:,} genes")
-    if not cells:
-        raise ExpectedError(f"{where} holds no cells")
-
-
 def match_genes(found: Sequence[str], wanted: Sequence[str], where: str) -> GeneMatch:
-    """Match genes by name. ExpectedError: a name twice, or fewer than half of the wanted genes are there."""
+    """Match genes, each named once, by name. ExpectedError: fewer than half of the wanted genes are there."""
     place_of = {gene: place for place, gene in enumerate(wanted)}
     place_F = np.array([place_of.get(gene, -1) for gene in found], np.int64)
-    seen: set[str] = set()
-    repeated = list(dict.fromkeys(gene for gene in found if gene in seen or seen.add(gene)))  # type: ignore[func-returns-value]
-    if repeated:
-        raise ExpectedError(
-            f"{where}: {counted(len(repeated), 'gene name')} more than once ({listed(repeated, 5)}): add up what "
-            "belongs together, or make the names unique"
-        )
-    missing = [gene for gene in wanted if gene not in seen]
+    brought = set(found)
+    missing = [gene for gene in wanted if gene not in brought]
     if 2 * len(missing) > len(wanted):
         raise ExpectedError(
             f"{where} holds {len(wanted) - len(missing):,} of the model's {len(wanted):,} genes, at least half are "

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.data.coordinates import DIMENSIONS, Coordinates
-from pipeline.data.h5ad import Column, obs_columns, obsm_keys, read_numbers, read_obsm
+from pipeline.data.h5ad import AnnDataFile, Column
 from pipeline.data.source import Findings, Source, cell_numbers, close_to, counted, listed
 
 
-def read_positions(source: Source, cells: int, findings: Findings, optional: bool = True) -> Coordinates | None:
+def read_positions(
+    source: Source, file: AnnDataFile, cells: int, findings: Findings, optional: bool = True
+) -> Coordinates | None:
     """The coordinates (N, S) where the source says; None where it says nothing, or, a problem, they cannot be used.
 
     optional: whether the setting may be null, as far as advice goes.
@@ -18,7 +20,7 @@ def read_positions(source: Source, cells: int, findings: Findings, optional: boo
     if source.spatial is None:
         return None
     from_columns = not isinstance(source.spatial, str)
-    found = _of_columns(source, findings) if from_columns else _of_array(source, cells, findings, optional)
+    found = _of_columns(source, file, findings) if from_columns else _of_array(source, file, cells, findings, optional)
     if found is None:
         return None
     places_NS = found.astype(np.float64)
@@ -75,9 +77,9 @@ def _where(source: Source) -> str:
     return f"obs columns {', '.join(map(repr, source.spatial or ()))} (spatial)"
 
 
-def _of_array(source: Source, cells: int, findings: Findings, optional: bool) -> Coordinates | None:
+def _of_array(source: Source, file: AnnDataFile, cells: int, findings: Findings, optional: bool) -> Coordinates | None:
     assert isinstance(source.spatial, str)
-    setting, known = source.key("spatial"), obsm_keys(source.path)
+    setting, known = source.key("spatial"), file.obsm_keys()
     if source.spatial not in known:
         other = "or to null" if optional else "or to a list of the 2 or 3 obs columns that do"
         findings.problem(
@@ -87,7 +89,7 @@ def _of_array(source: Source, cells: int, findings: Findings, optional: bool) ->
             f"set {setting} to the array that holds them{close_to(source.spatial, known)}, {other}",
         )
         return None
-    found = read_obsm(source.path, source.spatial)
+    found = file.obsm(source.spatial)
     shape = None if found is None else found.shape
     if found is None or shape not in [(cells, dimensions) for dimensions in DIMENSIONS]:
         other = f", or set {setting} to null" if optional else ""
@@ -101,8 +103,8 @@ def _of_array(source: Source, cells: int, findings: Findings, optional: bool) ->
     return found
 
 
-def _of_columns(source: Source, findings: Findings) -> Coordinates | None:
-    parts, known = [], obs_columns(source.path)
+def _of_columns(source: Source, file: AnnDataFile, findings: Findings) -> Coordinates | None:
+    parts, known = [], file.obs_columns()
     for name in source.spatial or ():
         if name not in known:
             findings.problem(
@@ -112,7 +114,7 @@ def _of_columns(source: Source, findings: Findings) -> Coordinates | None:
                 f"name in {source.key('spatial')} the columns that hold them{close_to(name, known)}",
             )
             continue
-        numbers = read_numbers(source.path, name)
+        numbers = file.numbers(name)
         if numbers is None:
             findings.problem(
                 f"obs column {name!r} (spatial)",

@@ -4,13 +4,12 @@ N: cells brought, S: spatial dimensions.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.columns import MISSING_TEXTS, missing_but
 from pipeline.data.coordinates import Coordinates, Frame
-from pipeline.data.h5ad import MISSING_LABELS
 from pipeline.data.new_cells import NewCells
 from pipeline.data.source import close_to, counted, listed
 from pipeline.errors import ExpectedError
@@ -52,7 +51,7 @@ class Told:
             if self.control is not None:
                 raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
             return np.ones(len(new.obs), bool)
-        labels = labels_in(new, self.perturbation_column)
+        labels = labels_in(new, self.perturbation_column, missing_but(wanted))
         kept_N: npt.NDArray[np.bool_] = labels == wanted
         if not kept_N.any():
             raise ExpectedError(
@@ -88,18 +87,12 @@ def places_in(new: NewCells, key: str, dimensions: int) -> Coordinates:
     return places_NS.astype(np.float64)
 
 
-def labels_in(new: NewCells, column: str) -> Labels:
-    """The labels (N,) in a column of obs, "" where there is none; whole numbers without a fraction (101.0 is "101")."""
+def labels_in(new: NewCells, column: str, missing: frozenset[str] = MISSING_TEXTS) -> Labels:
+    """The labels (N,) in a column of obs, or in its index by name, "" where there is none; missing: the texts that mean
+    none."""
     known = [str(name) for name in new.obs.columns]
-    if column not in known:
+    if column not in (*known, new.obs.index.name or "_index"):
         raise ExpectedError(
             f"{new.where}: obs has no column {column!r}{close_to(column, known)}; it has {listed(known)}"
         )
-    values, place_N = np.unique(new.obs[column].astype(object).map(_label).to_numpy(str), return_inverse=True)
-    labels: Labels = values.astype(object)[place_N]
-    return labels
-
-
-def _label(value: Any) -> str:
-    text = str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
-    return "" if text in MISSING_LABELS else text
+    return new.column(column, missing).texts()

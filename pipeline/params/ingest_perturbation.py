@@ -1,11 +1,8 @@
 """Section `ingest.perturbation`: where the data are and what they are called."""
 
-from typing import Annotated
-
-from pydantic import Field, field_validator
-
+from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import Section
+from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
 class PerturbationColumns(Section):
@@ -15,17 +12,10 @@ class PerturbationColumns(Section):
 
 
 class IngestPerturbation(Section):
-    path: str
-    counts: Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$")]
+    path: FilePath
+    counts: CountsPlace
     columns: PerturbationColumns
-    control: str
+    control: Label
     dose: ObsColumn | None = None
-    combination: Annotated[str, Field(min_length=1)] | None = None
-    spatial: str | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _known_suffix(cls, path: str) -> str:
-        if not path.endswith((".h5ad", ".yaml")):
-            raise ValueError("must end in .h5ad (a lab's file) or .yaml (a recipe of simulated cells)")
-        return path
+    combination: Name | None = None
+    spatial: Text | None = None

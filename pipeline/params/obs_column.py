@@ -5,19 +5,20 @@ from typing import Any
 
 from pydantic import field_validator, model_validator
 
-from pipeline.params.section import Section
+from pipeline.params.label import Label
+from pipeline.params.section import LONGEST_TEXT, Section, Text
 
 
 class ObsColumn(Section):
     """An obs column, or the part of it that the pattern's one group matches; a bare name means the whole column."""
 
-    column: str
-    pattern: str | None = None
+    column: Label
+    pattern: Text | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict | ObsColumn) else {"column": value}
 
     @field_validator("pattern")
     @classmethod
@@ -34,4 +35,4 @@ class ObsColumn(Section):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
-        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+        return {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, handler(core_schema)]}

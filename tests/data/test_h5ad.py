@@ -10,13 +10,19 @@ import pandas as pd
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
-from pipeline.data.h5ad import MISSING, UNMATCHED, count_places, obs_columns, open_counts, read_column, read_names
+from pipeline.data.h5ad import MISSING, UNMATCHED, Column, open_anndata
 from pipeline.errors import ExpectedError
+
+
+def read_column(path: Path, name: str, pattern: str | None = None) -> Column:
+    with open_anndata(path) as file:
+        return file.column(name, pattern)
 
 
 def dense(path: Path, where: str, rows: int) -> np.ndarray:
     """Reference: entry by entry from the blocks."""
-    with open_counts(path, where) as matrix:
+    with open_anndata(path) as file:
+        matrix = file.counts(where)
         whole = np.zeros(matrix.shape)
         for block in matrix.blocks(rows):
             assert block.indptr[0] == 0
@@ -37,7 +43,8 @@ def test_counts_are_read_from_every_layout_and_place(lab_adata, tmp_path, layout
     lab_adata.write_h5ad(tmp_path / "cells.h5ad")
 
     np.testing.assert_array_equal(dense(tmp_path / "cells.h5ad", where, rows), truth)
-    assert count_places(tmp_path / "cells.h5ad") == ["X", "raw/X", "layers/counts"]
+    with open_anndata(tmp_path / "cells.h5ad") as file:
+        assert file.count_places() == ["X", "raw/X", "layers/counts"]
 
 
 def test_compressed_counts_and_wide_indices_are_read(lab_adata, tmp_path):
@@ -52,9 +59,9 @@ def test_an_absent_place_is_named_with_those_there_are(lab_adata, tmp_path):
     lab_adata.write_h5ad(tmp_path / "cells.h5ad")
     with (
         pytest.raises(ExpectedError, match="no layers/counts; it has X, layers/raw_counts"),
-        open_counts(tmp_path / "cells.h5ad", "layers/counts"),
+        open_anndata(tmp_path / "cells.h5ad") as file,
     ):
-        pass
+        file.counts("layers/counts")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +119,8 @@ def test_the_categorical_encoding_of_anndata_07_is_read(lab_adata, tmp_path):
     column = read_column(path, "condition")
     assert column.labels == ["ctrl", "stim"]
     assert column.codes[:3].tolist() == [0, 1, 0]
-    assert obs_columns(path) == ["condition", "cluster", "donor"]
+    with open_anndata(path) as file:
+        assert file.obs_columns() == ["condition", "cluster", "donor"]
 
 
 def test_a_pattern_keeps_its_group_and_shows_what_it_does_not_match(lab_adata, tmp_path):
@@ -127,8 +135,9 @@ def test_a_pattern_keeps_its_group_and_shows_what_it_does_not_match(lab_adata, t
 
 def test_names_are_read_in_order(lab_adata, tmp_path):
     lab_adata.write_h5ad(tmp_path / "cells.h5ad")
-    assert read_names(tmp_path / "cells.h5ad", "obs") == list(lab_adata.obs_names)
-    assert read_names(tmp_path / "cells.h5ad", "var") == list(lab_adata.var_names)
+    with open_anndata(tmp_path / "cells.h5ad") as file:
+        assert file.names("obs") == list(lab_adata.obs_names)
+        assert file.names("var") == list(lab_adata.var_names)
 
 
 def damaged(path: Path, lab_adata, how: str) -> Path:
@@ -176,8 +185,8 @@ def damaged(path: Path, lab_adata, how: str) -> Path:
 )
 def test_damage_is_an_expected_error(lab_adata, tmp_path, how, words):
     path = damaged(tmp_path / "cells.h5ad", lab_adata, how)
-    with pytest.raises(ExpectedError, match=words), open_counts(path) as matrix:
-        list(matrix.blocks(50))
+    with pytest.raises(ExpectedError, match=words), open_anndata(path) as file:
+        list(file.counts().blocks(50))
 
 
 def test_damage_inside_compressed_counts_is_an_expected_error(lab_adata, tmp_path):
@@ -188,8 +197,8 @@ def test_damage_inside_compressed_counts_is_an_expected_error(lab_adata, tmp_pat
     with path.open("r+b") as stream:
         stream.seek(chunk.byte_offset)
         stream.write(b"\xff" * chunk.size)
-    with pytest.raises(ExpectedError, match="is damaged"), open_counts(path) as matrix:
-        list(matrix.blocks(50))
+    with pytest.raises(ExpectedError, match="is damaged"), open_anndata(path) as file:
+        list(file.counts().blocks(50))
 
 
 def test_memory_is_that_of_a_block_and_reading_is_fast(tmp_path):
@@ -205,8 +214,8 @@ def test_memory_is_that_of_a_block_and_reading_is_fast(tmp_path):
         counts["data"] = np.ones(cells * per_cell, np.int32)
 
     def read() -> int:
-        with open_counts(path) as matrix:
-            return sum(int(block.counts.sum()) for block in matrix.blocks(4096))
+        with open_anndata(path) as file:
+            return sum(int(block.counts.sum()) for block in file.counts().blocks(4096))
 
     tracemalloc.start()
     assert read() == cells * per_cell

@@ -162,7 +162,7 @@ def test_gene_lists_that_do_not_overlap(project, tissue_adata):
     ("path", "words"),
     [
         ("absent.h5ad", "absent.h5ad not found"),
-        ("absent", "ingest.spatial.path = 'absent' is no folder"),
+        ("absent", "absent not found: check the path"),
         ("empty", "empty holds no .h5ad file"),
         ("recipe.yaml", "recipe.yaml not found"),
     ],

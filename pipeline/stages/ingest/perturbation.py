@@ -12,6 +12,7 @@ from pipeline.data.confounding import contingency
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.embedded.perturbation import Simulation, simulate
 from pipeline.data.embedded.perturbation_recipe import SEPARATOR, read_recipe
+from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.h5ad import Column
 from pipeline.data.source import Source
 from pipeline.errors import ExpectedError
@@ -24,7 +25,8 @@ SECTION = "ingest.perturbation"
 def run(settings: IngestPerturbation) -> None:
     """Write data/raw/perturbation, all of it or, on a problem, nothing."""
     path = Path(settings.path)
-    simulated = path.suffix == ".yaml"
+    file_kind(path)  # before a recipe is read: a pipe would be waited for
+    simulated = is_recipe(path)
     with atomic_folder(paths.RAW / "perturbation") as folder:
         if simulated:
             accepted, description = _simulate(path, folder, settings)

@@ -11,8 +11,9 @@ from pipeline.data.canonical import canonical_file
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.embedded.tissue import Tissue, simulate
 from pipeline.data.embedded.tissue_recipe import read_recipe
+from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.joined_files import accept_each, join
-from pipeline.data.source import Source, counted
+from pipeline.data.source import Source, counted, listed
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, sha256, write_json
 from pipeline.params.ingest_spatial import IngestSpatial
@@ -25,24 +26,20 @@ UNKNOWN = "unknown"  # the cell type of every cell where the file says none
 def run(settings: IngestSpatial) -> None:
     """Write data/raw/spatial, all of it or, on a problem, nothing."""
     path = Path(settings.path)
-    simulated = path.suffix == ".yaml"
+    file_kind(path)  # before a recipe is read: a pipe would be waited for
+    simulated = is_recipe(path)
     with atomic_folder(paths.RAW / "spatial") as folder:
         if simulated:
             accepted, description = _simulate(path, folder)
-        elif path.is_dir() or path.suffix == ".h5ad":
-            accepted, description = _accept(path, folder, settings)
         else:
-            raise ExpectedError(
-                f"{SECTION}.path = {settings.path!r} is no folder: expected an .h5ad file, a folder of such files, or "
-                "a recipe of simulated tissue (.yaml)"
-            )
+            accepted, description = _accept(path, folder, settings)
         source = {
             "schema_version": 1,
             "kind": "spatial",
             "simulated": simulated,
             "description": description,
             "input": settings.path,
-            "input_sha256": _folder_sha256(path) if path.is_dir() else sha256(path),
+            "input_sha256": _folder_sha256(path) if _is_collection(path) else sha256(path),
             "notes": accepted.notes,
         }
         write_json(folder / "source.json", source)
@@ -84,11 +81,14 @@ def _source(path: Path, settings: IngestSpatial) -> Source:
 
 
 def _accept(path: Path, folder: Path, settings: IngestSpatial) -> tuple[Accepted, str]:
-    files = _files(path) if path.is_dir() else [path]
+    collection = _is_collection(path)
+    files = _files(path) if collection else [path]
     if not files:
-        raise ExpectedError(f"{path} holds no .h5ad file: expected one or more, each with one or more sections")
+        raise ExpectedError(
+            f"{path} holds no .h5ad file and no zarr store: expected one or more, each with one or more sections"
+        )
     sources = [_source(file, settings) for file in files]
-    if not path.is_dir() and settings.same_place == "refuse":  # all of it is taken as it is
+    if not collection and settings.same_place == "refuse":  # all of it is taken as it is
         accepted = accept(CONTRACTS["spatial"], sources[0], folder / "cells.h5ad")
     else:
         scratch = folder / "parts"
@@ -96,13 +96,37 @@ def _accept(path: Path, folder: Path, settings: IngestSpatial) -> tuple[Accepted
         parts = accept_each(CONTRACTS["spatial"], sources, scratch)
         accepted = join(parts, COVARIATES, folder / "cells.h5ad", settings.same_place == "first")
         shutil.rmtree(scratch)
-    what = f"{path.name}, {counted(len(files), 'file')}" if path.is_dir() else path.name
+    accepted.notes.extend(_passed_over(path, files) if collection else [])
+    what = f"{path.name}, {counted(len(files), 'file')}" if collection else path.name
     sections = counted(len(accepted.columns["section"].labels), "section")
     return accepted, f"{what}: {accepted.cells:,} cells x {accepted.genes:,} genes in {sections}"
 
 
+def _is_collection(path: Path) -> bool:
+    """Whether it is a folder of files, and not one file or store."""
+    return file_kind(path) == "folder"
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.h5ad") if not file.name.startswith("."))
+    """What is read of a folder; ExpectedError where two have one name, by which their sections are told apart."""
+    files = sorted(file for file in folder.iterdir() if _is_cells(file) and not file.name.startswith("."))
+    name_of: dict[str, str] = {}
+    for file in files:
+        other = name_of.setdefault(file.stem, file.name)
+        if other != file.name:
+            raise ExpectedError(f"{folder} holds {other} and {file.name}: give one of them another name")
+    return files
+
+
+def _is_cells(file: Path) -> bool:
+    return file.suffix.lower() in (".h5ad", ".zarr")
+
+
+def _passed_over(folder: Path, files: list[Path]) -> list[str]:
+    """A note on what lies beside the files and is not read; what is hidden only where it has the name of one."""
+    others = [file for file in sorted(folder.iterdir()) if file not in files]
+    names = [file.name for file in others if _is_cells(file) or not file.name.startswith(".")]
+    return [f"{len(names):,} of {folder.name} passed over: {listed(names, 5)}"] if names else []
 
 
 def _folder_sha256(folder: Path) -> str:
