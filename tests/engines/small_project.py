@@ -68,18 +68,8 @@ runpy.run_path("stage.py", run_name="__main__")
 # What the small project has of this project's own `pipeline/`.
 OWN = (
     *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair", "entry", "errors"),
-    *(
-        "files",
-        "lifeline",
-        "machine",
-        "params/__init__",
-        "params/reading",
-        "params/section",
-        "paths",
-        "signals",
-        "stage",
-    ),
-    *("stages/__init__", "stages/check_params"),
+    *("files", "git", "lifeline", "machine", "params/__init__", "params/reading", "params/section", "paths"),
+    *("signals", "stage", "stages/__init__", "stages/check_params"),
 )
 
 DVC_YAML = """
