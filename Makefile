@@ -26,7 +26,7 @@ run: env ## run the default DAG in parallel; the result is reports/report.html
 
 test: env ## run the tests
 	@sh envs/browser
-	@OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+	@OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: env ## lint, formats, types, and what is generated and committed
 	ruff check .
@@ -48,6 +48,7 @@ deps: env ## bring generated files in step with the code: dvc.yaml's code deps, 
 	python -m pipeline dag --write
 
 ui: env ## browse the runs on http://127.0.0.1:5000
+	@python -m pipeline.tracking
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
 
 ttnn: ## create TTNN's environment, or take the one of TTNN_PYTHON=/path/to/python: Tenstorrent's side of ttnn_benchmark
@@ -57,4 +58,4 @@ lock: ## resolve requirements.lock anew from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and everything the pipeline made that git does not hold
-	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/raw data/processed models reports/chapters reports/evaluation reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/checked_params.json data/raw data/processed models reports/chapters reports/evaluation reports/report.html

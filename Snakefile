@@ -3,15 +3,20 @@ import sys
 
 from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
-from workflow.dag import DagError, priorities, read_stages, read_status
+from workflow.dag import DagError, priorities, read_stages, without_gates
+from workflow.repair import repair
+from workflow.run_stage import open_gates
 from workflow.stamps import reconcile, show_failures, stamp_path
 
 try:
     if workflow.is_main_process:
         load_params()
-    stages = read_stages()
-    if workflow.is_main_process:
-        reconcile((stage.address for stage in stages), read_status())
+        project = repair()
+        for line in project.done:
+            print(line, file=sys.stderr)
+        open_gates(project)
+        reconcile((stage.address for stage in without_gates(project.stages)), project.status)
+    stages = without_gates(read_stages())
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

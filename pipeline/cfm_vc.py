@@ -9,7 +9,7 @@ The commands `predict`, `latent` and `decode` do the same from file to file.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ from pipeline.models.predict import Latents, Output, Solution, decode_latents, e
 from pipeline.models.vae import Vae
 from pipeline.nn.ode import METHODS
 from pipeline.origin import origin_in_uns
+from pipeline.params.allowed import check
+from pipeline.params.section import Guidance, LibrarySize, Seed, Steps
 from pipeline.provenance import commit_around
 from pipeline.training.determinism import Purpose, torch_generator
 from pipeline.training.weights import WEIGHTS, load_model
@@ -169,9 +171,11 @@ class CfmVc:
         seed: int = 0,
     ) -> AnnDataBlocks:
         """`predict` for cells that do not fit in memory. `solution.source` is `self.source`."""
-        if solution.steps < 1 or solution.method not in METHODS:
-            expected = f"1 or more, of {', '.join(METHODS)}"
-            raise ExpectedError(f"{solution.steps} steps of {solution.method!r}: expected {expected}")
+        check(Steps, "steps", solution.steps)
+        check(Guidance, "guidance", solution.guidance)
+        check(Seed, "seed", seed)
+        check(Output, "output", output)
+        check(Literal[tuple(METHODS)], "method", solution.method)
         doses = doses_asked(self.doses, perturbation, dose)
         p_P = self.doses.vector(doses)
 
@@ -206,8 +210,9 @@ class CfmVc:
         self, latents: NewLatents, library_size: float, *, output: Output = "means", seed: int = 0
     ) -> AnnDataBlocks:
         """`decode` for latents that do not fit in memory."""
-        if not 1 <= library_size <= np.iinfo(np.int32).max:
-            raise ExpectedError(f"a library size of {library_size:g}: expected counts per cell, from 1 on")
+        check(LibrarySize, "library_size", library_size)
+        check(Seed, "seed", seed)
+        check(Output, "output", output)
         names = latents.obs.index.to_numpy(object)
 
         def blocks() -> Iterator[Block]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.entry import guarded
+from pipeline.entry import escape_unprintable, guarded
 
 # Module and help of each command. Only the module of the command that is asked for gets imported.
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
+    "repair": ("pipeline.commands.repair", "mend what a killed run left of DVC's own files"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
     "deps": ("pipeline.commands.deps", "compare the code deps in dvc.yaml with what the stages import"),
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0, or 2 with one message where something expected is wrong."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `python -m pipeline schema | head` is no error
+    escape_unprintable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(given)
     parsed, unknown = parser.parse_known_args(given)

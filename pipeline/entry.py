@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import pkgutil
 import sys
@@ -9,28 +10,39 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pipeline import paths
-from pipeline.errors import ExpectedError, storage_error
-from pipeline.lifeline import follow_engine
+from pipeline.errors import ExpectedError, expected_error
 from pipeline.params.reading import read_yaml, select_section, validated
 
 
 def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
-    """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug."""
+    """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug, 130 with a
+    word on Ctrl-C."""
+    escape_unprintable()
     try:
         action()
-    except ExpectedError as error:
-        _fail(error, debug)
-    except OSError as error:
-        expected = storage_error(error)
+    except Exception as error:
+        expected = expected_error(error)
         if expected is None:
             raise
         _fail(expected, debug, cause=error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0)
 
 
-def _fail(error: ExpectedError, debug: bool, cause: BaseException | None = None) -> NoReturn:
+def escape_unprintable() -> None:
+    """From here on, print what the encoding of the terminal or the log lacks escaped, rather than fail what prints."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(error: ExpectedError, debug: bool, cause: BaseException) -> NoReturn:
     if debug:
-        raise error from cause
+        if cause is not error:
+            error.__cause__ = cause
+        raise error
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
@@ -41,7 +53,6 @@ def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     A stage sees no other section than its own, so what dvc.yaml lists under `params` is what the stage can read. One
     without parameters has no section: `run` takes nothing, and params.yaml is not read.
     """
-    follow_engine()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     unknown = [argument for argument in arguments if argument != "--debug"]
@@ -62,7 +73,6 @@ def run_keyed_stage(package: str) -> NoReturn:
 
     The key names a module of `package`, which holds `SECTION` and `run(settings)`.
     """
-    follow_engine()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     keys = [argument for argument in arguments if argument != "--debug"]
@@ -86,7 +96,6 @@ def run_point_stage(section: str, run: Callable[[Any, str], None]) -> NoReturn:
     The point is the one argument, or, where DVC started the stage, what follows @ in the stage's name. DVC would put it
     into a command unquoted, and it comes from params.yaml.
     """
-    follow_engine()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     given = [argument for argument in arguments if argument != "--debug"]

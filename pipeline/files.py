@@ -10,7 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from pipeline.errors import ExpectedError
+
+MOST_JSON_BYTES = 256 * 2**20
 
 
 def _fsync(path: Path) -> None:
@@ -23,7 +27,11 @@ def _fsync(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; what is written there is synced and renamed to `path` on success, removed on error."""
+    """Yield a temporary path; what is written there is synced and renamed to `path` on success, removed on error.
+
+    ExpectedError, before anything is written, where `path` is no place for a file.
+    """
+    check_replaceable(path)
     with _scratch(path) as scratch:
         partial = scratch / path.name
         yield partial
@@ -31,6 +39,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     _fsync(path.parent)
+
+
+def check_replaceable(path: Path) -> None:
+    """ExpectedError where something stands at `path` that is no regular file: putting one in its place would destroy
+    a device, a named pipe or a socket, which are there to be written into.
+
+    A symbolic link is replaced itself: what it leads to may be one of many copies of DVC's cache.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file (a device, named pipe or socket)"
+        raise ExpectedError(f"{path} is {kind}: name the file to write")
 
 
 @contextmanager
@@ -62,6 +81,9 @@ def _scratch(path: Path) -> Iterator[Path]:
         with _open_folder(scratch) as descriptor:
             _lock(descriptor)
             yield scratch
+    except Exception as error:
+        error.add_note(f"while writing {path}")  # libraries that write do not all say where they failed
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -108,8 +130,21 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file, as `write_json` makes them.
+
+    ValueError where it is not JSON, holds a NaN or an infinity, is nested beyond any use, or is larger than
+    `MOST_JSON_BYTES`: parsed, it takes up to ten times as much memory.
+    """
+    if path.stat().st_size > MOST_JSON_BYTES:
+        raise ValueError(f"it is larger than {MOST_JSON_BYTES:,} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
 
 
 def sha256(path: Path) -> str:

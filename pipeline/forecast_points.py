@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json
 from pipeline.models.mole import Mole
+from pipeline.sealed import read_sealed
 from pipeline.training.weights import load_model
 
 ABOUT = "about.json"
@@ -66,7 +66,7 @@ class ForecastPoint:
 def read_point(folder: Path) -> ForecastPoint:
     """What mole_train wrote to `folder`. ExpectedError where it is not there, or damaged."""
     try:
-        about = read_json(folder / ABOUT)
+        about = read_sealed(folder / ABOUT)
         point = about["point"]
         validation = {
             int(horizon): {int(seed): loss for seed, loss in losses.items()}

@@ -7,6 +7,7 @@ The command `forecast` does the same from file to file. C: channels, L: rows of 
 E: experts, F: time features.
 """
 
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from pipeline import paths
 from pipeline.data.new_series import Lookback, Recent, recent_of_frame
+from pipeline.data.quoted import quoted
 from pipeline.data.scaler import Scaler
-from pipeline.data.series_stamps import told
+from pipeline.data.series_step import Step, told
 from pipeline.data.source import counted, listed
 from pipeline.data.time_features import time_features
 from pipeline.errors import ExpectedError
@@ -25,6 +27,8 @@ from pipeline.files import sha256
 from pipeline.forecast_points import ForecastPoint, chosen_mixture, read_point, read_points
 from pipeline.models.mole import Mole
 from pipeline.origin import origin_in_json
+from pipeline.params.allowed import check
+from pipeline.params.section import Seed, Window
 from pipeline.provenance import commit_around
 from pipeline.training.weights import WEIGHTS
 
@@ -39,7 +43,7 @@ class Forecaster:
         self, model: Mole, point: ForecastPoint, seed: int, config: dict[str, Any], provenance: dict[str, Any]
     ) -> None:
         self.model, self.point, self.seed, self.horizon, self.provenance = model, point, seed, model.horizon, provenance
-        self.lookback = Lookback(tuple(config["channels"]), model.lookback, config["step_seconds"])
+        self.lookback = Lookback(tuple(config["channels"]), model.lookback, Step.restored(config))
         self.scaler = Scaler.restored(config["scaler"])
 
     @classmethod
@@ -56,6 +60,9 @@ class Forecaster:
         horizon: the longest by default; point: the mixture of experts with the lowest validation loss at this horizon;
         seed: the one of that point with the lowest. ExpectedError where there is no such network, or a file is damaged.
         """
+        for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
+            if value is not None:
+                check(kind, name, value)
         chosen, horizon = _chosen(Path(folder), point, horizon)
         if seed is None:
             seed = chosen.best_seed(horizon)
@@ -80,9 +87,9 @@ class Forecaster:
         """The H rows that follow the last ones of the frame: its column of time stamps, and the channels in its units.
 
         The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
-        of each row, in the step of training. The last L rows count, those before are not looked at. The weights of a
-        mixture's experts are those of the first of these L rows, as in training. experts: whether each expert's own
-        forecast follows, in columns such as `load (expert 1)`.
+        of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
+        looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
+        whether each expert's own forecast follows, in columns such as `load (expert 1)`.
 
         attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
         """
@@ -98,13 +105,16 @@ class Forecaster:
         with np.errstate(over="ignore"):  # told below
             x_CL = self.scaler.scale(recent.value_LC).astype(np.float32).T
         x_1CL = torch.from_numpy(np.ascontiguousarray(x_CL)[None]).to(self._device)
-        mark_1F = torch.from_numpy(time_features(recent.date_L[:1])).to(self._device)
+        mark_1F = torch.from_numpy(time_features(recent.stamps.date_T[:1])).to(self._device)
         heads, weight_1CE = self.model.heads(x_1CL), self.model.router_weights(mark_1F)
         parts = [("", self.model.mixed(heads, weight_1CE))]
         if experts:
             parts += [(f" (expert {e + 1})", self.model.alone(heads, e)) for e in range(self.point.experts)]
-        date_H = recent.date_L[-1] + self.lookback.step_seconds * np.arange(1, self.horizon + 1)
-        columns: dict[str, Any] = {recent.date: date_H.astype("datetime64[s]")}
+        date_H = self.lookback.step.after(int(recent.stamps.date_T[-1]), self.horizon)
+        dates, offset = pd.DatetimeIndex(date_H.astype("datetime64[s]")), recent.stamps.offset(-1)
+        if offset is not None:
+            dates = dates.tz_localize(timezone(timedelta(seconds=offset)))
+        columns: dict[str, Any] = {recent.date: dates}
         for suffix, y_1CH in parts:
             value_HC = self._unscaled(y_1CH)
             columns |= {name + suffix: value_HC[:, c] for c, name in enumerate(self.lookback.channels)}
@@ -128,15 +138,19 @@ class Forecaster:
         return self.scaler.unscale(y_1CH[0].T.cpu().numpy())
 
     def _origin(self, recent: Recent, experts: bool) -> dict[str, Any]:
-        first, last = told(recent.date_L[0]), told(recent.date_L[-1])
+        stamps = recent.stamps
+        first, last = (told(stamps.date_T[row], stamps.offset(row)) for row in (0, -1))
         arguments = {"point": self.point.name, "horizon": self.horizon, "seed": self.seed, "date": recent.date}
         notes = [
             f"forecast by {self.point.name} ({self._described()}), horizon {self.horizon:,}, seed {self.seed}; "
             f"validation loss {self.point.validation[self.horizon][self.seed]:.4f}",
-            f"from the last {counted(len(recent.date_L), 'row')}, {first} to {last}",
+            f"from the last {counted(len(stamps.date_T), 'row')}, {first} to {last}",
         ]
+        if stamps.offset_T is not None:
+            notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
+        notes += recent.notes
         if recent.unused:
-            notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(repr, recent.unused), 5)}")
+            notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")
         report = {"first_row": first, "last_row": last, "columns_not_used": recent.unused}
         arguments |= {"experts": experts}
         return origin_in_json("forecast", self.provenance, recent.origin, arguments, report, notes)

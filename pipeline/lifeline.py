@@ -1,43 +1,64 @@
-"""A stage does not outlive the engine that started it."""
+"""A stage does not outlive the engine that started it, nor the launcher in between."""
 
 import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
+
+import psutil
 
 CHECK_SECONDS = 0.2
 
 
-def follow_engine() -> None:
-    """Where DVC started this process, end it as soon as DVC is gone; otherwise do nothing.
+def engine_line() -> list[psutil.Process]:
+    """The processes above this one up to the DVC that started it, none where no DVC did.
+
+    A stage's command goes through the user's shell, which stays between DVC and the stage (dash) or does not (bash).
+    Every process down from the shell has DVC_STAGE in its environment; the first one up without it is DVC. Where DVC
+    is gone already, so is this process.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return []
+    line: list[psutil.Process] = []
+    try:
+        for ancestor in psutil.Process().parents():
+            # An orphan's parent is one that collects orphans, of which nothing but its number may be ours to read.
+            if os.getsid(ancestor.pid) != os.getsid(0):
+                break
+            line.append(ancestor)
+            if "DVC_STAGE" not in ancestor.environ():
+                return line
+    except psutil.AccessDenied:  # of our own session, so DVC it is, under other rights
+        return line
+    except (psutil.NoSuchProcess, ProcessLookupError):  # DVC was killed while this process started
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    return line
+
+
+def any_is_gone(processes: Sequence[psutil.Process]) -> bool:
+    """Whether one of the processes has ended; one that its parent has not collected yet has."""
+    return not all(_runs(process) for process in processes)
+
+
+def end_with(processes: Sequence[psutil.Process]) -> None:
+    """End this process as soon as one of these does.
 
     A killed `dvc repro` leaves its stage running. It would still write while the next call runs the same stage.
     Polling, since only Linux can signal a parent's death; SIGKILL, since nothing a stage writes needs tidying up.
     """
-    if "DVC_STAGE" not in os.environ:
-        return
-    import psutil  # here, for a stage called by hand does without
-
-    def is_gone(process: psutil.Process) -> bool:
-        try:
-            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
-
-    # A stage's command goes through the user's shell, which stays between DVC and the stage (dash) or does not (bash).
-    # Every process down from the shell has DVC_STAGE in its environment; the first one up without it is DVC.
-    line: list[psutil.Process] = []
-    try:
-        for ancestor in psutil.Process().parents():
-            line.append(ancestor)
-            if "DVC_STAGE" not in ancestor.environ():
-                break
-    except psutil.NoSuchProcess:  # DVC was killed while this process started
-        os.kill(os.getpid(), signal.SIGKILL)
 
     def watch() -> None:
-        while not any(is_gone(process) for process in line):
+        while not any_is_gone(processes):
             time.sleep(CHECK_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=watch, name="follow_engine", daemon=True).start()
+    threading.Thread(target=watch, name="end_with", daemon=True).start()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -28,6 +28,8 @@ from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.spatial_objective import MODES
 from pipeline.models.tissue_answers import TrainedTissue
 from pipeline.origin import origin_in_uns
+from pipeline.params.allowed import check
+from pipeline.params.section import Draws, Guidance, Neighbourhood, Seed, Steps
 from pipeline.provenance import commit_around
 from pipeline.section_answers import Brought, SectionAnswers
 from pipeline.training.weights import WEIGHTS, load_model
@@ -180,14 +182,14 @@ class Tissue:
             raise ExpectedError(f"no mode {request.mode!r}: expected one of {', '.join(MODES)}")
         draws = DRAWS[request.mode] if request.draws is None else request.draws
         most = self.trained.noising.position.steps
-        if draws < 1:
-            raise ExpectedError(f"{draws} draws: expected 1 or more")
+        check(Draws, "draws", draws)
+        check(Steps, "steps", request.steps)
+        check(Guidance, "guidance", request.guidance)
+        check(Seed, "seed", request.seed)
+        if request.neighbourhood is not None:
+            check(Neighbourhood, "neighbourhood", request.neighbourhood)
         if not min(LEAST_STEPS, most) <= request.steps <= most:
             raise ExpectedError(f"{request.steps:,} steps: the model was trained with {most:,}; expected 10 to as many")
-        if not 0 <= request.guidance < float("inf"):
-            raise ExpectedError(f"a guidance of {request.guidance:g}: expected 0 or more; 1 is no guidance")
         if request.guidance != 1 and request.mode == "joint":
             raise ExpectedError("guidance says nothing in mode joint, where nothing is known that could guide")
-        if request.neighbourhood is not None and request.neighbourhood < 2:
-            raise ExpectedError(f"a neighbourhood of {request.neighbourhood} cells: expected 2 or more")
         return draws

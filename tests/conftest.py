@@ -1,10 +1,27 @@
-"""Data that tests of several parts share."""
+"""Data that tests of several parts share, and the order in which workers take the files."""
 
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.made_once import made_once
+
+# Files that take minutes come first, the longest at the head: at the end no worker waits for one that started late.
+LONGEST = [
+    "tests/test_readme.py",
+    "tests/engines/test_engines.py",
+    "tests/backends/test_golden.py",
+    "tests/stages/test_training_stages.py",
+    "tests/tracking/test_servers.py",
+    "tests/stages/test_moe_sweep.py",
+    "tests/training/test_learned_responses.py",
+    "tests/tracking/test_track_errors.py",
+    "tests/report/test_browser.py",
+    "tests/engines/test_profiles.py",
+]
 
 SOURCE = {  # source.json of simulated cells
     "schema_version": 1,
@@ -16,6 +33,13 @@ SOURCE = {  # source.json of simulated cells
     "control": "control",
     "notes": [],
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among workers the longest files first; alone, in the order in which they were asked for."""
+    if hasattr(config, "workerinput"):
+        place = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.location[0], len(place)))
 
 
 @pytest.fixture
@@ -102,8 +126,6 @@ def simulated_store(tmp_path: Path):
     The cells grow from made-up profiles, not from scanpy's, which take seconds to load. The truth is truth.parquet in
     the store's folder.
     """
-    from contextlib import chdir
-
     from pipeline.data.embedded.perturbation import Templates, simulate
     from pipeline.data.embedded.perturbation_recipe import read_recipe
     from pipeline.data.store import open_store
@@ -249,8 +271,6 @@ def saved_cfm_vc():
 def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with params.yaml, the embedded sections of tissue as ingest and preprocess make them, and a
     small network trained on them for two epochs (models/spatial). Not to be written to."""
-    from contextlib import chdir
-
     import yaml
 
     from pipeline.params.reading import validated
@@ -259,20 +279,22 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipeline.stages.ingest import spatial as ingest
     from pipeline.stages.preprocess import spatial as preprocess
 
-    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("tissue")
+    root = Path(__file__).parents[1]
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     content["ingest"]["spatial"]["path"] = str(root / "data/embedded/tissue.yaml")
     content["diffusion"] |= {
         "epochs": 2, "neighbourhoods_per_epoch": 8, "neighbourhood": 128,
         "dimensions": 16, "layers": 2, "heads": 2, "hidden": 16,
     }  # fmt: skip
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    params = validated(Params, content, "params.yaml")
-    with chdir(folder):
+
+    def make(folder: Path) -> None:
+        (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        params = validated(Params, content, "params.yaml")
         ingest.run(params.ingest.spatial)
         preprocess.run(params.preprocess.spatial)
         diffusion_train.run(params.diffusion)
-    return folder
+
+    return made_once(tmp_path_factory, "tissue-project", make)
 
 
 @pytest.fixture(scope="session")
@@ -280,8 +302,6 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with params.yaml, 600 rows of the embedded series as ingest makes them, and small forecasters
     trained on them (models/mole): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds 0 and 3. Not to
     be written to."""
-    from contextlib import chdir
-
     import yaml
 
     from pipeline.params.reading import validated
@@ -289,9 +309,8 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipeline.stages import mole_train
     from pipeline.stages.ingest import series as ingest
 
-    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("series")
+    root = Path(__file__).parents[1]
     recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))
-    (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     content["ingest"]["series"] = {"path": "series.yaml", "date": "date", "layout": None}
     content["mole"]["recipe"] |= {"lookback": 24, "horizons": [6, 12], "seeds": [0, 3], "kernel": 5, "epochs": 2}
@@ -301,10 +320,13 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mole_dlinear": {"backbone": "dlinear", "experts": 3},
         "mole_rlinear": {"backbone": "rlinear", "experts": 3, "top_k": 2},
     }
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    params = validated(Params, content, "params.yaml")
-    with chdir(folder):
+
+    def make(folder: Path) -> None:
+        (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
+        (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        params = validated(Params, content, "params.yaml")
         ingest.run(params.ingest.series)
         for name in params.mole.points:
             mole_train.run(params.mole, name)
-    return folder
+
+    return made_once(tmp_path_factory, "series-project", make)

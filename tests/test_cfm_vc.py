@@ -9,8 +9,8 @@ from scipy.sparse import csc_matrix, csr_matrix, issparse
 
 from pipeline.cfm_vc import CELLS_PER_BLOCK, CfmVc
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
 from pipeline.models.generate import generate, sample_counts
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.training.determinism import Purpose, torch_generator
 
 GENES = [f"gene{g}" for g in range(12)]
@@ -253,9 +253,9 @@ def test_the_answer_says_where_it_comes_from(model):
 )
 def test_models_that_do_not_belong_together_are_refused(saved_cfm_vc, tmp_path, change, message):
     path = saved_cfm_vc(tmp_path / "models") / "flow" / "config.json"
-    config = read_json(path)
+    config = read_sealed(path)
     change(config)
-    write_json(path, config)
+    write_sealed(path, config, "weights.safetensors")
     with pytest.raises(ExpectedError, match=message):
         CfmVc.load(tmp_path / "models")
 
@@ -272,8 +272,28 @@ def test_latents_of_another_model_are_refused(model):
     latents.obsm["X_z_tech"][4, 0] = np.nan
     with pytest.raises(ExpectedError, match="cells 1 to 30 is not finite"):
         model.decode(latents, 100)
-    with pytest.raises(ExpectedError, match="library size of 0"):
+    with pytest.raises(ExpectedError, match="library_size 0: expected a number from 1 to 1,000,000,000"):
         model.decode(model.latent(cells()), 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"steps": -3}, "steps -3: expected a whole number from 1 to 1,000"),
+        ({"steps": 2_000_000}, "steps 2000000: expected a whole number from 1 to 1,000"),
+        ({"steps": "20"}, "steps '20': expected a whole number"),
+        ({"seed": -1}, "seed -1: expected a whole number from 0 to 4,294,967,295"),
+        ({"guidance": float("nan")}, "guidance nan: expected a number from 0 to 1,000"),
+        ({"method": "heun"}, "method 'heun': expected euler, midpoint or rk4"),
+        ({"output": "count"}, "output 'count': expected counts or means"),
+        ({"dose": float("inf")}, "dose of 'B' inf: expected a number from 0 to 1,000,000,000"),
+        ({"dose": "1"}, "dose of 'B' '1': expected a number"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_in_one_form(model, asked, message):
+    with pytest.raises(ExpectedError) as caught:
+        model.predict(cells(), "B", **asked)
+    assert message in str(caught.value)
 
 
 def test_weights_that_are_not_finite_are_told(model):

@@ -3,15 +3,26 @@
 import errno
 import json
 import os
+import resource
 import signal
+import socket
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
+import torch
 
+from pipeline.data.h5ad_writer import h5ad_file
+from pipeline.data.pictures import Pictures, write_pictures
+from pipeline.errors import ExpectedError, expected_error
 from pipeline.files import atomic_file, atomic_folder, read_json, sha256, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +73,77 @@ def test_a_failed_folder_leaves_the_previous_one(tmp_path: Path) -> None:
         fail_half_way()
     assert (target / "a").read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+def _pictures(folder: Path) -> None:
+    picture_NHWC = np.zeros((64, 32, 32, 3), np.uint8)
+    write_pictures(folder / "pictures", Pictures(picture_NHWC, np.zeros(64, np.int64)))
+
+
+def _parquet(folder: Path) -> None:
+    pq.write_table(pa.table({"x": np.random.default_rng(0).random(50_000)}), folder / "a.parquet")
+
+
+def _safetensors(folder: Path) -> None:
+    safetensors.numpy.save_file({"x": np.zeros(50_000)}, folder / "a.safetensors")
+
+
+def _torch_into_a_stream(folder: Path) -> None:
+    with (folder / "a.pt").open("wb") as stream:
+        torch.save({"x": torch.zeros(50_000)}, stream)
+
+
+def _h5ad(folder: Path) -> None:
+    with h5ad_file(folder / "a.h5ad") as (file, _):
+        file["x"] = np.zeros(50_000)
+
+
+@pytest.fixture
+def little_space() -> Iterator[None]:
+    """No file of this process grows beyond 64 KB; Python ignores the signal that comes with the refusal."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("write", [_pictures, _parquet, _safetensors, _torch_into_a_stream, _h5ad])
+def test_every_library_that_cannot_write_on_ends_in_one_message(
+    write: Callable[[Path], None], tmp_path: Path, little_space: None
+) -> None:
+    target = tmp_path / "result"
+    with pytest.raises(Exception) as raised, atomic_folder(target) as folder:  # noqa: PT011
+        write(folder)
+    expected = expected_error(raised.value)
+    assert expected is not None
+    assert "cannot read or write" in str(expected)
+    assert f"(while writing {target})" in str(expected)
+    told = "could not be written whole, as on a full disk" if write is _pictures else "larger than this file system"
+    assert told in str(expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ExpectedError, match="no regular file"):
+        write_text(pipe, "result")
+    with socket.socket(socket.AF_UNIX) as listener, chdir(tmp_path):
+        listener.bind("socket")
+        with pytest.raises(ExpectedError, match="socket is no regular file"):
+            write_text(Path("socket"), "result")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    with pytest.raises(ExpectedError, match="is a folder"):
+        write_text(tmp_path, "result")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "socket"]
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    cached, out = tmp_path / "cached", tmp_path / "out"
+    cached.write_text("one of many copies")
+    out.symlink_to(cached)
+    write_text(out, "result")
+    assert (cached.read_text(), out.read_text()) == ("one of many copies", "result")
 
 
 @contextmanager

@@ -121,6 +121,35 @@ def test_rows_before_the_lookback_and_columns_of_no_use_may_hold_anything(capsys
     assert "1 column not used: 'remark'" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("work")
+def test_how_the_file_is_written_does_not_matter() -> None:
+    assert call(*ASKED) == 0
+    expected = Path("forecast.csv").read_bytes()
+    frame = pd.read_csv("new.csv", parse_dates=["date"])
+    form = "%d.%m.%Y %H:%M"
+    frame.to_csv("NEW.CSV", index=False, sep=";", decimal=",", encoding="utf-16", date_format=form)
+    assert call("--data", "NEW.CSV", "--out", "other.csv") == 0
+    assert Path("other.csv").read_bytes() == expected
+    notes = read_json(Path("other.csv.json"))["notes"]
+    assert sum("separated by ';'" in note or "decimal comma" in note or "%d.%m.%Y" in note for note in notes) == 3
+    frame.to_csv("set.csv", index=False, sep="x", decimal=",", date_format="%d/%m/%y %Hh")
+    options = ["--separator", "x", "--decimal", ",", "--date-format", "%d/%m/%y %Hh"]
+    assert call("--data", "set.csv", *options, "--out", "set_forecast.csv") == 0
+    assert Path("set_forecast.csv").read_bytes() == expected
+
+
+@pytest.mark.usefixtures("work")
+def test_an_offset_from_utc_is_written_and_read_again() -> None:
+    edit(
+        lambda lines: lines.__setitem__(slice(1, None), [line.replace(":00:00", ":00:00+02:00") for line in lines[1:]])
+    )
+    assert call(*ASKED) == 0
+    assert pd.read_csv("forecast.csv")["date"].iloc[0] == "2021-03-26 00:00:00+02:00"
+    pd.concat([pd.read_csv("new.csv"), pd.read_csv("forecast.csv")]).to_csv("longer.csv", index=False)
+    assert call("--data", "longer.csv", "--out", "later.csv") == 0
+    assert pd.read_csv("later.csv")["date"].iloc[0] == "2021-03-26 12:00:00+02:00"
+
+
 def _cut(lines: list[str]) -> None:
     del lines[1:8]
 
@@ -177,7 +206,7 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--data", "absent.csv"], "absent.csv not found: expected a CSV file with a column of dates"),
+        (["--data", "absent.csv"], "absent.csv not found"),
         (["--data", "models"], "models is a folder: expected one CSV file"),
         (["--out", "new.csv"], "new.csv is the input: name another file to write"),
         (["--out", "models/../new.csv", "--overwrite"], "new.csv is the input"),
@@ -190,7 +219,10 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(
         (["--horizon", "many"], "invalid int value: 'many'"),
         (["--model", "nowhere"], "no forecaster in nowhere: `dvc repro mole_train`"),
         (["--point", "rlinear", "--experts"], "rlinear is a backbone alone: it has no experts to show"),
-        (["--threads", "0"], "--threads 0: expected 1 or more"),
+        (["--threads", "0"], "--threads 0: expected a whole number from 1 to 1,024"),
+        (["--threads", "1000000"], "--threads 1000000: expected a whole number from 1 to 1,024"),
+        (["--horizon", "-3"], "--horizon -3: expected a whole number from 1 to 65,536"),
+        (["--seed", "-1"], "--seed -1: expected a whole number from 0 to 4,294,967,295"),
         (["--date", "when"], "found no such column; there are"),
         (["--horizn", "6"], "did you mean --horizon?"),
     ],

@@ -2,20 +2,24 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from pipeline.data.new_series import Lookback, recent_of_frame
 from pipeline.data.resident_windows import ResidentWindows
 from pipeline.data.scaler import fit_scaler
 from pipeline.data.series import read_series
+from pipeline.data.series_step import Step
 from pipeline.data.series_windows import windows_of
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, sha256, write_json
+from pipeline.files import read_json, sha256
 from pipeline.forecast_points import read_points
 from pipeline.forecaster import Forecaster
+from pipeline.sealed import read_sealed, write_sealed
 
 CPU = torch.device("cpu")
 ORIGIN = "celldag"
@@ -206,7 +210,8 @@ def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_
     for name in ("dlinear", "mole_dlinear"):
         shutil.copytree(models / name, folder / name)
     config = folder / "dlinear/h6_seed0/config.json"
-    write_json(config, {key: value for key, value in read_json(config).items() if key != "provenance"})
+    content = {key: value for key, value in read_sealed(config).items() if key != "provenance"}
+    write_sealed(config, content, "weights.safetensors")
     with pytest.raises(ExpectedError, match=r"does not say its provenance.*repro --force mole_train@dlinear"):
         Forecaster.load(folder, 6, "dlinear", 0)
     (folder / "dlinear/h6_seed3/weights.safetensors").write_bytes(b"no weights")
@@ -219,3 +224,64 @@ def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_
         (folder / "dlinear/about.json").write_text(damage)
         with pytest.raises(ExpectedError, match=r"about.json is damaged: `dvc repro --force mole_train@dlinear`"):
             Forecaster.load(folder)
+
+
+def with_step(forecaster, calendar):
+    """As if it had been trained at this step of the calendar."""
+    forecaster.lookback = replace(forecaster.lookback, step=Step(calendar=calendar))
+    return forecaster
+
+
+@pytest.mark.parametrize("calendar", ["MS", "ME", "3MS", "12ME", "B", "BME"])
+def test_a_step_of_the_calendar_is_continued(models, frame, calendar):
+    dates = pd.date_range("1990-01-10 06:00", periods=24 + 12, freq=calendar)
+    forecaster = with_step(Forecaster.load(models), calendar)
+    found = forecaster.forecast(frame.iloc[-24:].assign(date=dates[:24]))
+    assert found["date"].tolist() == dates[24:].tolist()
+    with pytest.raises(ExpectedError, match=r"1 gap, the first after .* in line 11"):
+        forecaster.forecast(frame.iloc[-25:].assign(date=dates[:25]).drop(index=len(frame) - 15))
+    with pytest.raises(ExpectedError, match="step of time: found 1 hour; expected 1 "):
+        forecaster.forecast(frame)
+    told = forecaster.lookback.step.told()
+    with pytest.raises(ExpectedError) as caught:
+        Forecaster.load(models).forecast(frame.iloc[-24:].assign(date=dates[:24]))
+    assert f"step of time: found {told}; expected 1 hour" in str(caught.value)
+
+
+def test_few_rows_at_the_step_of_training_leave_no_doubt(models):
+    """Five business days, Monday to Friday, are also five days."""
+    days = pd.DataFrame({"date": pd.date_range("2024-03-04", periods=5), "load": np.arange(5.0)})
+    for step, first in ((Step(calendar="B"), "2024-03-11"), (Step(86_400), "2024-03-09")):
+        recent = recent_of_frame(days, "date", Lookback(("load",), 5, step))
+        (following,) = step.after(int(recent.stamps.date_T[-1]), 1).astype("datetime64[s]")
+        assert following == np.datetime64(first)
+    late = days.assign(date=pd.date_range("2024-03-05", periods=5))  # to a Saturday
+    with pytest.raises(ExpectedError, match="step of time: found 1 day; expected 1 business day"):
+        recent_of_frame(late, "date", Lookback(("load",), 5, Step(calendar="B")))
+
+
+@pytest.mark.parametrize("end", ["2024-03-31 12:00", "2024-10-27 12:00"])  # on which clocks change
+def test_an_offset_from_utc_is_kept_and_features_are_of_the_local_clock(models, frame, end):
+    forecaster = Forecaster.load(models, point="mole_dlinear")
+    dates = pd.date_range(end=end, periods=24, freq="h", tz="Europe/Berlin")
+    found = forecaster.forecast(frame.iloc[-24:].assign(date=dates))
+    assert found["date"].dt.tz_convert("UTC").tolist() == pd.date_range(dates[-1], periods=13, freq="h")[1:].tolist()
+    assert found["date"].iloc[0].utcoffset() == dates[-1].utcoffset()
+    local = pd.date_range(dates[0].tz_localize(None), periods=24, freq="h")
+    expected = forecaster.forecast(frame.iloc[-24:].assign(date=local))
+    pd.testing.assert_frame_equal(found.drop(columns="date"), expected.drop(columns="date"), check_exact=True)
+    notes = found.attrs[ORIGIN]["notes"]
+    assert notes[1] == f"from the last 24 rows, {dates[0].isoformat(' ')} to {dates[-1].isoformat(' ')}"
+    offset = dates[-1].isoformat()[-6:]
+    assert notes[2] == f"time stamps keep the offset of the last row, {offset}: no change of clocks is foreseen"
+
+
+def test_long_format_is_widened_before_its_last_rows_are_taken(models, frame, series):
+    expected = Forecaster.load(models).forecast(frame)
+    long = frame.melt(id_vars="date", var_name="unique_id", value_name="y")
+    found = Forecaster.load(models).forecast(long)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    with pytest.raises(ExpectedError, match=r"the frame cannot be used, 1 problem:.*\n.*with different time stamps"):
+        Forecaster.load(models).forecast(long.iloc[:-3])
+    with pytest.raises(ExpectedError, match="1 channel missing: found no 'town'"):
+        Forecaster.load(models).forecast(long[long["unique_id"] != "town"])

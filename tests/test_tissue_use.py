@@ -10,8 +10,9 @@ import torch
 from scipy.sparse import csr_matrix
 
 from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
+from pipeline.files import read_json
 from pipeline.models.place import Sampling, sample
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.tissue import NEIGHBOURHOOD, Tissue
 from pipeline.training.determinism import Purpose, torch_generator
 
@@ -277,9 +278,9 @@ def test_a_model_that_is_missing_or_of_an_older_version_is_one_message(tissue_pr
     with pytest.raises(ExpectedError, match=r"no usable model in .*nowhere.*dvc repro --force diffusion_train"):
         Tissue.load(tmp_path / "nowhere")
     shutil.copytree(tissue_project / "models/spatial", tmp_path / "old")
-    config = read_json(tmp_path / "old/config.json")
+    config = read_sealed(tmp_path / "old/config.json")
     del config["frames"]
-    write_json(tmp_path / "old/config.json", config)
+    write_sealed(tmp_path / "old/config.json", config, "weights.safetensors")
     with pytest.raises(ExpectedError, match="does not say its frames, so it was trained by an older version"):
         Tissue.load(tmp_path / "old")
 

@@ -1,6 +1,8 @@
 """`predict`, `latent` and `decode` from file to file: the same as the Python API, in bounded memory, all or nothing."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -139,8 +141,16 @@ def test_a_few_lines_say_what_was_done(work, capsys):
         (["--perturbation", "A", "--counts", "layers/raw"], "counts in layers/raw: found matrices in X only"),
         (["--perturbation", "A", "--out", "cells.h5ad"], "cells.h5ad is the input"),
         (["--perturbation", "A", "--out", "exists.h5ad"], "exists.h5ad exists: name another file, or add --overwrite"),
-        (["--perturbation", "A", "--models", "nowhere"], "no usable model in nowhere/vae"),
-        (["--perturbation", "A", "--steps", "0"], "0 steps of 'euler'"),
+        (["--perturbation", "A", "--models", "absent"], "no usable model in absent/vae"),
+        (["--perturbation", "A", "--steps", "0"], "--steps 0: expected a whole number from 1 to 1,000"),
+        (["--perturbation", "A", "--steps", "2000000"], "--steps 2000000: expected a whole number from 1 to 1,000"),
+        (["--perturbation", "A", "--seed", "-1"], "--seed -1: expected a whole number from 0 to 4,294,967,295"),
+        (["--perturbation", "A", "--guidance", "inf"], "--guidance inf: expected a number from 0 to 1,000"),
+        (["--perturbation", "A", "--dose", "-1"], "--dose -1: expected a number from 0 to 1,000,000,000"),
+        (["--perturbation", "A", "--dose", "A=1e30"], "--dose 1e+30: expected a number from 0 to 1,000,000,000"),
+        (["--perturbation", "A", "--out", "pipe", "--overwrite"], "pipe is no regular file (a device, named pipe"),
+        (["--perturbation", "A", "--out", "link", "--overwrite"], "link is a symbolic link to exists.h5ad: name that"),
+        (["--perturbation", "A", "--out", "nowhere", "--overwrite"], "nowhere is a symbolic link to nowhere: name"),
         (["--perturbation", "A", "--cell-type-column", "kin"], "no column 'kin', perhaps 'kind'; it has kind, depth"),
         (["--perturbation", "A", "--data", "text.h5ad"], "text.h5ad is not an HDF5 file"),
         (["--perturbation", "A", "--data", "negative.h5ad"], "1 negative value (down to -1), such as -1 in cell 36"),
@@ -151,6 +161,9 @@ def test_what_is_wrong_is_one_message_and_nothing_is_written(work, capsys, argum
     adata[:0].copy().write_h5ad("empty.h5ad")
     Path("exists.h5ad").write_text("mine")
     Path("text.h5ad").write_text("no HDF5")
+    os.mkfifo("pipe")
+    Path("link").symlink_to("exists.h5ad")
+    Path("nowhere").symlink_to("nowhere")
     adata.X = adata.X.toarray()
     adata.X[35, 4] = -1
     adata.write_h5ad("negative.h5ad")
@@ -159,6 +172,7 @@ def test_what_is_wrong_is_one_message_and_nothing_is_written(work, capsys, argum
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in work.glob("*") if path.is_file()} == before
     assert not list(work.glob(".*partial"))
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
 
 
 def test_overwrite_replaces_the_file(work):

@@ -14,6 +14,7 @@ from pathlib import Path
 from workflow.dag import Stage
 
 CODE_FOLDERS = ("pipeline", "workflow")
+LAUNCHER, STAGES = "pipeline.stage", "pipeline.stages"
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,16 @@ def compare(stage: Stage, group: Iterable[Stage] = ()) -> Difference:
 
 
 def stage_modules(command: str) -> list[str]:
-    """Modules that a command starts: of `python -m package key` the package's `__main__` and its module `key`."""
+    """Modules that a command starts: of `python -m package key` the package's `__main__` and its module `key`.
+
+    Of a stage that is launched (`python -m pipeline.stage NAME`), the stage's: no result depends on the launcher.
+    """
     words = shlex.split(command)
     if words[:2] != ["python", "-m"] or words[2].split(".")[0] not in CODE_FOLDERS:
         return []
     module, arguments = words[2], words[3:]
+    if module == LAUNCHER and arguments:
+        module, arguments = f"{STAGES}.{arguments[0]}", arguments[1:]
     if _module_file(f"{module}.__main__") is None:
         return [module]
     keys = [f"{module}.{argument}" for argument in arguments]

@@ -7,12 +7,15 @@ Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
+
+from pipeline.git import NO_HISTORY
 
 
 class DagError(Exception):
@@ -33,6 +36,7 @@ class Stage:
     mem_mb: int
     gpu: int
     upstream: tuple[str, ...]  # addresses of the stages whose outs this one reads, sorted
+    gate: bool = False  # it always makes the same: what comes after it waits for it, but never runs because of it
 
 
 @contextmanager
@@ -40,6 +44,8 @@ def _open() -> Iterator[Repo]:
     try:
         with Repo() as repo:
             yield repo
+    except SCMError as error:
+        raise DagError(f"{error}; {NO_HISTORY}") from error
     except DvcException as error:
         raise DagError(str(error)) from error
 
@@ -55,6 +61,16 @@ def read_stages() -> list[Stage]:
         }
         order = TopologicalSorter(upstream).static_order()
         return [_plain(stages[address], upstream[address]) for address in order]
+
+
+def without_gates(stages: list[Stage]) -> list[Stage]:
+    """The stages that are no gates, and that know of none: what people and Snakemake see of the DAG."""
+    gates = {stage.address for stage in stages if stage.gate}
+    return [
+        replace(stage, upstream=tuple(address for address in stage.upstream if address not in gates))
+        for stage in stages
+        if stage.address not in gates
+    ]
 
 
 def _plain(stage: Any, upstream: tuple[str, ...]) -> Stage:
@@ -76,6 +92,7 @@ def _plain(stage: Any, upstream: tuple[str, ...]) -> Stage:
         mem_mb=int(meta.get("mem_mb", 1000)),
         gpu=int(meta.get("gpu", 0)),
         upstream=upstream,
+        gate=bool(meta.get("gate", False)),
     )
 
 
@@ -106,6 +123,12 @@ def read_status() -> dict[str, list[Any]]:
     with _open() as repo:
         status: dict[str, list[Any]] = repo.status()
         return status
+
+
+def record(address: str) -> None:
+    """Have DVC record a stage as if it had just run: its deps, parameters and outs as they are."""
+    with _open() as repo:
+        repo.commit(target=address, force=True)
 
 
 def current_hashes(paths: dict[str, list[str]]) -> dict[str, str]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow.closure import is_code
-from workflow.dag import DagError, Stage, current_hashes, read_stages, read_status
+from workflow.dag import DagError, Stage, current_hashes, without_gates
 from workflow.lock import read_lock
+from workflow.repair import Repaired
 
 HASH_LETTERS = 8
 VALUE_LETTERS = 60  # a longer value, such as a list of held-out pairs, is cut
@@ -27,18 +28,17 @@ class Explanation:
         return "\n".join([f"{self.address}: {verdict}", *(f"    {reason}" for reason in self.reasons)])
 
 
-def explain(only: str | None = None) -> list[Explanation]:
-    """An explanation for each stage in the order of the DAG, or for the one asked for.
+def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
+    """An explanation for each stage in the order of the DAG but the gates, or for the one asked for.
 
-    DagError: no such stage, or DVC cannot read the project.
+    DagError: no such stage.
     """
-    stages = read_stages()
+    stages, status, lock = without_gates(project.stages), project.status, read_lock()
     addresses = [stage.address for stage in stages]
     if only is not None and only not in addresses:
         close = difflib.get_close_matches(only, addresses, n=1)
         advice = f"did you mean {close[0]}?" if close else f"the stages are {', '.join(addresses)}"
         raise DagError(f"no stage {only} in dvc.yaml; {advice}")
-    status, lock = read_status(), read_lock()
     changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}
     hashes = current_hashes(changed_deps)
     made = {out for stage in stages for out in stage.outs}

@@ -7,10 +7,16 @@ import sys
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from workflow.lock import read_lock
+from pipeline.entry import escape_unprintable
+from pipeline.errors import ExpectedError
+from pipeline.signals import describe_end
+from workflow.lock import mend_lock, read_lock
 from workflow.stamps import write_failure, write_stamp
+
+if TYPE_CHECKING:
+    from workflow.repair import Repaired
 
 ENGINE_CHECK_SECONDS = 0.2
 LINES_KEPT = 20  # of a failed stage, shown again when Snakemake ends
@@ -59,9 +65,29 @@ def run_stage(address: str) -> int:
     printer.join()
     if process.returncode == 0:
         write_stamp(address, read_lock().get(address, {}))
-    else:
-        write_failure(address, last_lines)
+        return 0
+    if process.returncode < 0:
+        message = describe_end(f"the DVC that ran stage {address}", -process.returncode, again=f"dvc repro {address}")
+        # Another DVC, on another stage, would take a damaged file for an empty one.
+        lines = [message, *filter(None, [mend_lock()])]
+        last_lines.extend(lines)
+        print("\n".join(f"[{address}] {line}" for line in lines), flush=True)
+    write_failure(address, last_lines)
     return process.returncode
+
+
+def open_gates(project: "Repaired") -> None:
+    """Run the gates that are not up to date. ExpectedError: one has failed.
+
+    DVC needs what a gate makes; as a job of Snakemake's, it would make it run all that comes after.
+    """
+    for stage in project.stages:
+        if stage.gate and stage.address in project.status:
+            ended = subprocess.run(
+                [sys.executable, "-m", "workflow.run_stage", stage.address], stdout=sys.stderr, check=False
+            )
+            if ended.returncode != 0:
+                raise ExpectedError(f"{stage.address} failed")
 
 
 def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
@@ -72,4 +98,5 @@ def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
 
 
 if __name__ == "__main__":
+    escape_unprintable()
     sys.exit(run_stage(sys.argv[1]))

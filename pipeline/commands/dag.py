@@ -6,7 +6,7 @@ from pipeline import paths
 from pipeline.commands.generated import add_generated_arguments, deliver
 from pipeline.errors import ExpectedError
 from pipeline.plots.dag import draw_dag
-from workflow.dag import DagError, read_stages
+from workflow.dag import DagError, read_stages, without_gates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +19,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def dag_svg() -> str:
-    """SVG of the stages that have a command, in the order of the DAG."""
+    """SVG of the stages that have a command, gates left out, in the order of the DAG."""
     try:
-        stages = [stage for stage in read_stages() if stage.command]
+        stages = [stage for stage in without_gates(read_stages()) if stage.command]
     except DagError as error:
         raise ExpectedError(str(error)) from error
     nodes = [stage.address for stage in stages]

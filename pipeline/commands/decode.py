@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from pipeline.commands.cells import add_model_arguments, load
-from pipeline.commands.output import deliver
+from pipeline.commands.output import check_options, deliver
 from pipeline.data.new_latents import latents_of_file
 from pipeline.data.source import counted
+from pipeline.params.section import LibrarySize, Seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Decode, write, and say what was done."""
+    check_options(arguments, {"library_size": LibrarySize, "seed": Seed})
     model = load(arguments, arguments.latents)
     answer = model.decode_blocks(
         latents_of_file(arguments.latents, model.latent_dimensions),

@@ -6,6 +6,7 @@ from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
 from workflow.dag import DagError
 from workflow.explain import explain
+from workflow.repair import repair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the explanations, in the order of the DAG."""
     load_params()
     try:
-        explanations = explain(arguments.stage)
+        project = repair()
+        explanations = explain(project, arguments.stage)
     except DagError as error:
         raise ExpectedError(str(error)) from error
-    print("\n".join(str(explanation) for explanation in explanations))
+    print("\n".join([*project.done, *(str(explanation) for explanation in explanations)]))

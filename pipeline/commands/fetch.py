@@ -6,7 +6,7 @@ import sys
 
 from pipeline import paths
 from pipeline.data.catalogue import fetch, read_catalogue, select
-from pipeline.errors import ExpectedError
+from pipeline.errors import ExpectedError, without_password
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{name}: {entry.description}\n    licence: {entry.licence}; cite: {entry.citation}")
         return
     entry = select(entries, arguments.name)
-    print(f"fetching {entry.url}")
+    print(f"fetching {without_password(entry.url)}")
     path = fetch(entry, paths.FETCHED)
     added = subprocess.run(
         [sys.executable, "-m", "dvc", "add", "--quiet", str(path)], capture_output=True, text=True, check=False

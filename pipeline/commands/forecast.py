@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.commands.output import add_output_arguments, check_place, prepare_output
+from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
+from pipeline.data.csv_form import CsvOptions
 from pipeline.data.new_series import recent_of_file
 from pipeline.data.source import counted
 from pipeline.files import write_json, write_text
 from pipeline.forecaster import Forecaster
+from pipeline.params.section import Seed, Window
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--date", default="date", metavar="NAME", help="its column of time stamps (default: %(default)s)"
+    )
+    parser.add_argument("--separator", metavar="MARK", help="between its columns (default: found out)")
+    parser.add_argument("--decimal", choices=(".", ","), help="the mark in its numbers (default: found out)")
+    parser.add_argument(
+        "--date-format", metavar="FORM", help="of its time stamps, such as %%d/%%m/%%Y %%H:%%M (default: found out)"
     )
     parser.add_argument(
         "--point", metavar="NAME", help="of mole.points (default: the mixture of experts that validation chooses)"
@@ -32,14 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Forecast, write, and say what was done; where it comes from goes to a JSON file beside the CSV."""
+    check_options(arguments, {"horizon": Window, "seed": Seed})
     out: Path = arguments.out
     origin = out.with_name(f"{out.name}.json")
     device = prepare_output(arguments, arguments.data)
     check_place(origin, arguments.overwrite, arguments.data)
     forecaster = Forecaster.load(arguments.model, arguments.horizon, arguments.point, arguments.seed, device)
-    recent = recent_of_file(arguments.data, arguments.date, forecaster.lookback)
+    options = CsvOptions(arguments.date, arguments.separator, arguments.decimal, arguments.date_format)
+    recent = recent_of_file(arguments.data, options, forecaster.lookback)
     forecast = forecaster.forecast_recent(recent, arguments.experts)
-    text = forecast.to_csv(index=False, date_format="%Y-%m-%d %H:%M:%S", lineterminator="\n")
+    dates = forecast[arguments.date].map(lambda date: date.isoformat(" "))  # with the offset from UTC, if there is one
+    text = forecast.assign(**{arguments.date: dates}).to_csv(index=False, lineterminator="\n")
     write_text(out, text)
     write_json(origin, forecast.attrs["celldag"])
     size = f"{counted(len(forecast), 'row')} of {counted(len(forecaster.lookback.channels), 'channel')}"

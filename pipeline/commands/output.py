@@ -1,11 +1,16 @@
 """Options and habits of the commands that write a file of results."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.file_kind import file_kind
 from pipeline.errors import ExpectedError
+from pipeline.files import check_replaceable
+from pipeline.params.allowed import check
+from pipeline.params.section import Threads
 from pipeline.training.determinism import prepare_device
 
 
@@ -20,18 +25,26 @@ def add_output_arguments(parser: argparse.ArgumentParser, kind: str = ".h5ad") -
 def prepare_output(arguments: argparse.Namespace, *inputs: Path) -> str:
     """The device to use. ExpectedError before any work where the result has no place to go."""
     check_place(arguments.out, arguments.overwrite, *inputs)
-    if arguments.threads < 1:
-        raise ExpectedError(f"--threads {arguments.threads}: expected 1 or more")
+    check_options(arguments, {"threads": Threads})
     return str(prepare_device(arguments.device, arguments.threads))
 
 
+def check_options(arguments: argparse.Namespace, kinds: Mapping[str, Any]) -> None:
+    """ExpectedError where an option that was given is not of its kind (of `pipeline.params.section`)."""
+    for name, kind in kinds.items():
+        value = getattr(arguments, name)
+        if value is not None:
+            check(kind, "--" + name.replace("_", "-"), value)
+
+
 def check_place(out: Path, overwrite: bool, *inputs: Path) -> None:
-    """ExpectedError where a file cannot be written without harm: a folder, an input, or what is there already; or where
-    an input is nothing that can be read."""
+    """ExpectedError where a file cannot be written without harm: what is no file, an input, or is there already; or
+    where an input is nothing that can be read."""
     for path in inputs:
         file_kind(path)
-    if out.is_dir():
-        raise ExpectedError(f"{out} is a folder: name the file to write")
+    if out.is_symlink():
+        raise ExpectedError(f"{out} is a symbolic link to {out.readlink()}: name that file itself")
+    check_replaceable(out)
     if any(out.resolve() == path.resolve() for path in inputs):
         raise ExpectedError(f"{out} is the input: name another file to write")
     if out.exists() and not overwrite:

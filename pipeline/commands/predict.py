@@ -3,13 +3,15 @@
 import argparse
 
 from pipeline.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
-from pipeline.commands.output import deliver
+from pipeline.commands.output import check_options, deliver
 from pipeline.data.dose_request import Asked
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 from pipeline.errors import ExpectedError
 from pipeline.models.predict import Solution
 from pipeline.nn.ode import METHODS
+from pipeline.params.allowed import check
+from pipeline.params.section import Dose, Guidance, Seed, Steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict, write, and say what was done."""
+    check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
+    doses = dose_of(arguments.dose)
     model = load(arguments, arguments.data)
     answer = model.predict_blocks(
         cells_of_file(arguments.data, arguments.counts),
         arguments.perturbation,
-        dose_of(arguments.dose),
+        doses,
         told_by(arguments),
         Solution(model.source, arguments.steps, arguments.method, arguments.guidance),
         arguments.output,
@@ -59,6 +63,7 @@ def dose_of(given: list[str]) -> Asked:
             dose = float(number)
         except ValueError:
             raise ExpectedError(f"--dose {text}: expected a number, or TREATMENT=NUMBER") from None
+        check(Dose, "--dose", dose)
         if treatment in named or (treatment == "" and len(given) > 1):
             raise ExpectedError(f"--dose {text}: with several doses, each names its own treatment: TREATMENT=NUMBER")
         named[treatment] = dose

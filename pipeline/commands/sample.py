@@ -1,17 +1,23 @@
 """`python -m pipeline sample`: place cells in a tissue, tell the expression at places, or draw both."""
 
 import argparse
-import math
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.commands.output import add_output_arguments, deliver, prepare_output
+from pipeline.commands.output import add_output_arguments, check_options, deliver, prepare_output
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 from pipeline.errors import ExpectedError
-from pipeline.tissue import DRAWS, LEAST_STEPS, NEIGHBOURHOOD, Request, Tissue
+from pipeline.params.section import Draws, Guidance, Neighbourhood, SamplerSteps, Seed
+from pipeline.tissue import DRAWS, NEIGHBOURHOOD, Request, Tissue
 
-STEPS = (LEAST_STEPS, 1000)
+OPTIONS = {
+    "num_samples": Draws,
+    "steps": SamplerSteps,
+    "guidance": Guidance,
+    "seed": Seed,
+    "neighbourhood": Neighbourhood,
+}
 
 MODES = {
     "expr_to_pos": "positions of cells of known expression",
@@ -37,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
     draws = ", ".join(f"{number} in {mode}" for mode, number in DRAWS.items())
     parser.add_argument("--num-samples", type=int, metavar="N", help=f"draws (default: {draws})")
-    parser.add_argument(
-        "--steps", type=int, default=100, metavar="N", help=f"{STEPS[0]} to {STEPS[1]:,} (default: %(default)s)"
-    )
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="10 to 1,000 (default: %(default)s)")
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="default: %(default)s")
     parser.add_argument(
         "--guidance", type=float, default=1.0, metavar="X", help="weight of what is known (default: none, 1)"
@@ -85,17 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    least, most = STEPS
-    if arguments.num_samples is not None and arguments.num_samples < 1:
-        raise ExpectedError(f"--num-samples {arguments.num_samples}: expected 1 or more")
-    if not least <= arguments.steps <= most:
-        raise ExpectedError(f"--steps {arguments.steps}: expected {least} to {most:,}")
-    if not (math.isfinite(arguments.guidance) and arguments.guidance >= 0):
-        raise ExpectedError(f"--guidance {arguments.guidance:g}: expected 0 or more; 1 is no guidance")
-    if arguments.seed < 0:
-        raise ExpectedError(f"--seed {arguments.seed}: expected 0 or more")
-    if arguments.neighbourhood is not None and arguments.neighbourhood < 2:
-        raise ExpectedError(f"--neighbourhood {arguments.neighbourhood}: expected 2 or more")
+    check_options(arguments, OPTIONS)
     if arguments.guidance != 1 and arguments.mode == "joint":
         raise ExpectedError("--guidance says nothing in mode joint: nothing is known that could guide")
     if arguments.counts is not None and arguments.mode != "expr_to_pos":

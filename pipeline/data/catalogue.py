@@ -8,17 +8,17 @@ from pydantic import Field
 
 from pipeline.errors import ExpectedError
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Section
+from pipeline.params.section import LONGEST_LIST, Section, Text
 
 
 class Entry(Section):
     """One file."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$")]
-    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]
-    description: str
-    licence: str
-    citation: str
+    url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$", max_length=2_000)]
+    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$", max_length=71)]
+    description: Text
+    licence: Text
+    citation: Text
 
     @property
     def file(self) -> str:
@@ -27,7 +27,7 @@ class Entry(Section):
 
 
 class Catalogue(Section):
-    entries: dict[str, Entry]
+    entries: Annotated[dict[Text, Entry], Field(max_length=LONGEST_LIST)]
 
 
 def read_catalogue(path: Path) -> dict[str, Entry]:

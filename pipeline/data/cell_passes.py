@@ -193,6 +193,9 @@ def read_source(path: Path) -> dict[str, Any]:
         source: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
         raise ExpectedError(f"{path} not found: run ingest first, with: dvc repro ingest@{path.parent.name}") from error
+    except ValueError as error:
+        again = f"dvc repro --force ingest@{path.parent.name}"
+        raise ExpectedError(f"{path} is damaged: {error}; make it again with: {again}") from error
     return source
 
 

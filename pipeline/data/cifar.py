@@ -4,18 +4,22 @@ A record is a label byte (CIFAR-100: a coarse and a fine one) and 3,072 bytes of
 https://www.cs.toronto.edu/~kriz/cifar.html. The names of the classes lie beside the records, one to a line.
 """
 
+import gzip
+import io
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from pipeline.data.file_kind import Kind, file_kind, unpacking
 from pipeline.data.pictures import Pictures, PictureSource
 from pipeline.errors import ExpectedError
 
 PIXELS, CHANNELS = 32, 3
-LARGEST_MEMBER = 1 << 29  # bytes; the real ones are 150 MB at most, and a small archive can claim anything
+LARGEST = 1 << 29  # bytes, unpacked: the real ones have 184 MB, and a small archive can hold anything
+MOST_MEMBERS = 1000
 
 
 class _Format(NamedTuple):
@@ -26,47 +30,71 @@ class _Format(NamedTuple):
 FORMATS = (_Format("batches.meta.txt", 1), _Format("fine_label_names.txt", 2))
 
 
+class _Bounded(io.RawIOBase):
+    """A stream that ends in an ExpectedError after LARGEST bytes, whatever the headers of an archive claim."""
+
+    def __init__(self, stream: io.BufferedIOBase, path: Path) -> None:
+        self._stream, self._path, self._left = stream, path, LARGEST
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        self._left -= len(content)
+        if self._left < 0:
+            raise ExpectedError(f"{self._path} unpacks to more than {LARGEST:,} bytes, far more than CIFAR has")
+        buffer[: len(content)] = content
+        return len(content)
+
+
 def read_cifar(path: Path) -> PictureSource:
-    """Training and test pictures of an archive (.tar.gz).
+    """Training and test pictures of an archive (.tar.gz, or .tar).
 
-    ExpectedError where it is no such archive, holds a path that leaves its folder, a link or another special file,
-    lacks a part, or where a file is truncated or holds a label without a name.
+    ExpectedError where it is no such archive, unpacks to more than LARGEST bytes, holds a path that leaves its folder,
+    a link or another special file, lacks a part, or where a file is truncated or holds a label without a name.
     """
+    kind = file_kind(path)
     try:
-        with tarfile.open(path, "r:*") as archive:
-            members = _members(archive, path)
-            form = next((form for form in FORMATS if form.names in members), None)
-            if form is None:
-                wanted = " or ".join(form.names for form in FORMATS)
-                raise ExpectedError(f"{path} is not CIFAR in its binary format: it has no {wanted}")
-            classes = [line for line in members[form.names].decode("utf-8", "replace").splitlines() if line.strip()]
-            splits = {split: _split(members, split, form, len(classes), path) for split in ("train", "test")}
-    except FileNotFoundError:
-        raise ExpectedError(f"there is no file {path}") from None
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        with gzip.open(path) if kind == "gzip" else path.open("rb") as stream:
+            members = _members(io.BufferedReader(_Bounded(stream, path), 1 << 20), path)
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, RecursionError) as error:
         reason = str(error).partition("\n")[0].rstrip(":")  # tarfile lists what each of its readers says
-        raise ExpectedError(f"{path} cannot be read as a tar archive: {reason}; fetch it again") from None
-    return PictureSource(splits, classes)
+        raise ExpectedError(f"{path} cannot be read as a tar archive: {reason}; {_advice(path, kind)}") from None
+    form = next((form for form in FORMATS if form.names in members), None)
+    if form is None:
+        wanted = " or ".join(form.names for form in FORMATS)
+        raise ExpectedError(f"{path} is not CIFAR in its binary format: it has no {wanted}")
+    classes = [line for line in members[form.names].decode("utf-8", "replace").splitlines() if line.strip()]
+    return PictureSource(
+        {split: _split(members, split, form, len(classes), path) for split in ("train", "test")}, classes
+    )
 
 
-def _members(archive: tarfile.TarFile, path: Path) -> dict[str, bytes]:
+def _advice(path: Path, kind: Kind) -> str:
+    line = None if kind in ("gzip", "tar", "other") else unpacking(path, kind)
+    return "fetch it again" if line is None else f"unpack it ({line}) and name what it holds"
+
+
+def _members(stream: IO[bytes], path: Path) -> dict[str, bytes]:
     """Content of the files by their last name, all of one folder."""
     found: dict[str, bytes] = {}
-    for member in archive:
-        name = PurePosixPath(member.name)
-        if name.is_absolute() or ".." in name.parts:
-            raise ExpectedError(f"{path} holds the path {member.name!r}, which leaves its folder; it is not trusted")
-        if member.isdir():
-            continue
-        if not member.isfile():
-            raise ExpectedError(f"{path} holds {member.name!r}, which is a link or a special file; it is not trusted")
-        if name.suffix not in (".bin", ".txt"):
-            continue
-        if member.size > LARGEST_MEMBER:
-            raise ExpectedError(f"{path} holds {member.name!r} of {member.size:,} bytes, far more than CIFAR has")
-        stream = archive.extractfile(member)
-        assert stream is not None  # it is a file
-        found[name.name] = stream.read()
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for number, member in enumerate(archive):
+            name = PurePosixPath(member.name)
+            shown = repr(member.name[:100])
+            if number == MOST_MEMBERS:
+                raise ExpectedError(f"{path} holds more than {MOST_MEMBERS:,} files, far more than CIFAR has")
+            if name.is_absolute() or ".." in name.parts:
+                raise ExpectedError(f"{path} holds the path {shown}, which leaves its folder; it is not trusted")
+            if member.isdir():
+                continue
+            if not member.isfile():
+                raise ExpectedError(f"{path} holds {shown}, which is a link or a special file; it is not trusted")
+            if name.suffix in (".bin", ".txt"):
+                content = archive.extractfile(member)
+                assert content is not None  # it is a file
+                found[name.name] = content.read()
     return found
 
 

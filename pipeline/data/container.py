@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ExpectedError, storage_error
+from pipeline.errors import ExpectedError, expected_error
 
 BYTES_PER_TEXT = 100  # of a Python string in a list, about
 
@@ -130,7 +130,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except _DECODING as error:
-        if isinstance(error, OSError) and storage_error(error) is not None:
+        if isinstance(error, OSError) and expected_error(error) is not None:
             raise
         detail = " ".join(str(error).split())
         if "truncated" in detail:

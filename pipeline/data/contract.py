@@ -19,7 +19,7 @@ from pipeline.data.count_checks import CountCheck, rows_per_block
 from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
-from pipeline.data.source import Findings, Source, close_to, counted, listed
+from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
 from pipeline.data.structure import check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
@@ -133,6 +133,7 @@ def _read_columns(
         if column is None:
             continue
         columns[slot.name] = column
+        refuse_unshowable(column.labels, source.column(slot.name), findings)
         unmatched, missing = (int((column.codes == code).sum()) for code in (UNMATCHED, MISSING))
         if unmatched:
             findings.problem(

@@ -1,11 +1,12 @@
 """Which treatments and doses a user asks for, in words that training settled (pipeline.data.doses)."""
 
-import math
 from collections.abc import Mapping
 
 from pipeline.data.doses import Doses
 from pipeline.data.source import close_to, listed
 from pipeline.errors import ExpectedError
+from pipeline.params.allowed import check
+from pipeline.params.section import Dose
 
 Asked = float | Mapping[str, float] | None  # one dose, or one for each treatment by name
 
@@ -37,8 +38,7 @@ def doses_asked(known: Doses, perturbation: str, dose: Asked = None) -> dict[str
                 f"a dose of {treatment!r}, which {perturbation!r} does not contain{close_to(treatment, list(doses))}; "
                 f"it stands for {listed(doses)}"
             )
-        if not (math.isfinite(value) and value >= 0):
-            raise ExpectedError(f"the dose of {treatment!r} is {value}: expected a number from 0 on")
+        check(Dose, f"dose of {treatment!r}", value)
     return doses | {treatment: float(value) for treatment, value in given.items()}
 
 

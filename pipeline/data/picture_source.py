@@ -7,26 +7,39 @@ import numpy as np
 
 from pipeline.data.cifar import read_cifar
 from pipeline.data.embedded.images import read_embedded
+from pipeline.data.file_kind import file_kind
 from pipeline.data.picture_folder import read_picture_folder
 from pipeline.data.pictures import PictureSource, write_pictures
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, write_json
 
+LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 
-def read_picture_source(path: Path, size: int, md5: str | None) -> PictureSource:
+
+def read_picture_source(
+    path: Path, size: int, md5: str | None, white_level: float | None = None, section: str = "ingest.images"
+) -> PictureSource:
     """Training and test pictures, and the names of the classes.
 
-    size: pixels that the pictures of a folder are brought to; md5: what the file's should be, checked first, None: not.
+    size: pixels that the pictures of a folder are brought to; md5: what the file's should be, checked first, None: not;
+    white_level: the value of white in a folder's pictures of more than 8 bits, None: their type's; section: of
+    params.yaml that says so.
     ExpectedError where the source cannot be read, is not the file that was expected, or has fewer than two classes.
     """
     if md5 is not None:
         _check(path, md5)
-    if path.suffix in (".yaml", ".yml"):
+    kind = file_kind(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
         source = read_embedded(path)
-    elif path.is_dir():
-        source = read_picture_folder(path, size)
+    elif kind == "folder":
+        source = read_picture_folder(path, size, white_level, f"{section}.white_level")
     else:
         source = read_cifar(path)
+    for name in source.classes:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise ExpectedError(
+                f"{path} has a class {name[:40]!r}: a name has {LONGEST_NAME} characters at most, on one line"
+            )
     for split, pictures in source.splits.items():
         found = np.unique(pictures.label_N)
         if len(found) < 2:
@@ -34,30 +47,35 @@ def read_picture_source(path: Path, size: int, md5: str | None) -> PictureSource
                 f"all {len(pictures.label_N):,} pictures of the {split} split of {path} are of one class, "
                 f"{source.classes[int(found[0])]!r}: there is nothing to tell apart"
             )
-    unseen = np.setdiff1d(source.splits["test"].label_N, source.splits["train"].label_N)
-    if len(unseen):
-        raise ExpectedError(
-            f"class {source.classes[int(unseen[0])]!r} of {path} has test pictures and none to learn from"
-        )
+        unseen = np.setdiff1d(found, source.splits["train"].label_N)
+        if len(unseen):
+            raise ExpectedError(
+                f"class {source.classes[int(unseen[0])]!r} of {path} has {split} pictures and none to learn from"
+            )
     return source
 
 
 def write_picture_source(folder: Path, path: Path, source: PictureSource) -> str:
-    """All of it or, on a problem, nothing: a folder for each split, and source.json. What is there, in one line."""
-    train, test = source.splits["train"], source.splits["test"]
+    """All of it or, on a problem, nothing: a folder for each split, and source.json. What is there, a line each."""
+    train = source.splits["train"]
     height, width, channels = train.picture_NHWC.shape[1:]
     count = np.bincount(train.label_N, minlength=len(source.classes))
+    sizes = [
+        f"{len(source.splits[split].label_N):,} {what}"
+        for split, what in (("train", "training"), ("validation", "validation"), ("test", "test"))
+        if split in source.splits
+    ]
     description = (
-        f"{path.name}: {len(train.label_N):,} training and {len(test.label_N):,} test pictures of {height} x {width} "
+        f"{path.name}: {', '.join(sizes[:-1])} and {sizes[-1]} pictures of {height} x {width} "
         f"pixels in {'grey' if channels == 1 else 'colour'}, {len(source.classes)} classes "
         f"({count.min():,} to {count.max():,} training pictures each)"
     )
+    about = {"schema_version": 1, "kind": folder.name, "input": str(path), "description": description}
     with atomic_folder(folder) as partial:
         for split, pictures in source.splits.items():
             write_pictures(partial / split, pictures)
-        about = {"schema_version": 1, "kind": folder.name, "input": str(path), "description": description}
-        write_json(partial / "source.json", {**about, "classes": source.classes})
-    return description
+        write_json(partial / "source.json", {**about, "notes": source.notes, "classes": source.classes})
+    return "\n".join([description, *(f"note: {note}" for note in source.notes)])
 
 
 def _check(path: Path, md5: str) -> None:

@@ -12,8 +12,6 @@ from PIL import Image
 
 from pipeline.errors import ExpectedError
 
-SPLITS = ("train", "test")
-
 
 class Pictures(NamedTuple):
     """Pictures with their classes."""
@@ -27,10 +25,14 @@ class Pictures(NamedTuple):
 
 
 class PictureSource(NamedTuple):
-    """A training and a test set, and the names of the classes that labels are places in."""
+    """Sets by name, and the names of the classes that labels are places in.
+
+    splits: train and test, and validation where the source has such a set of its own; notes: what a reader should know.
+    """
 
     splits: dict[str, Pictures]
     classes: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def split_by_class(whole: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
@@ -45,6 +47,17 @@ def split_by_class(whole: Pictures, share: float, seed: int) -> tuple[Pictures, 
         taken.append(rows[: min(max(1, round(share * len(rows))), len(rows) - 1)])
     chosen = np.sort(np.concatenate(taken))
     return whole.select(np.setdiff1d(np.arange(len(whole.label_N)), chosen)), whole.select(chosen)
+
+
+def training_and_validation(folder: Path, share: float, seed: int) -> tuple[Pictures, Pictures]:
+    """What is learned from, and what is chosen by: the source's own validation set, or a share of its training set.
+
+    folder: what ingest wrote; ExpectedError as `read_pictures`.
+    """
+    train = read_pictures(folder / "train")
+    if (folder / "validation").is_dir():
+        return train, read_pictures(folder / "validation")
+    return split_by_class(train, share, seed)
 
 
 def fitted(picture_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,9 @@ and 80 % of their rows, train and test rounded down.
 
 from dataclasses import dataclass
 
+from pipeline.data.quoted import quoted
 from pipeline.data.series import SPLITS
+from pipeline.data.series_step import Step, told_step
 from pipeline.data.source import Findings, close_to, counted, listed
 
 HOUR = 3600
@@ -55,28 +57,18 @@ def rows_needed(layout: str | None) -> int:
     return FEWEST_ROWS if months is None else sum(months)
 
 
-def told_step(seconds: int) -> str:
-    """A step of time for a message, as in "15 minutes"."""
-    for unit, noun in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= unit and seconds % unit == 0:
-            return counted(seconds // unit, noun)
-    return counted(seconds, "second")
-
-
-def check_layout(
-    layout: str, key: str, channels: list[str], rows: int, step_seconds: int | None, findings: Findings
-) -> None:
+def check_layout(layout: str, key: str, channels: list[str], rows: int, step: Step | None, findings: Findings) -> None:
     """Hold a series against the layout it is said to have; `key` of params.yaml says so. A step of None is unknown."""
     expected = LAYOUTS[layout]
     mend = f"point ingest.series.path at the file that {key} = {layout} names, or set {key} to null"
-    if step_seconds not in (None, expected.step_seconds):
-        fitting = [name for name, other in LAYOUTS.items() if other.step_seconds == step_seconds]
+    if step is not None and step.seconds != expected.step_seconds:
+        fitting = [name for name, other in LAYOUTS.items() if other.step_seconds == step.seconds]
         also = f" (or {' or '.join(fitting)}, of this step)" if fitting else ""
-        findings.problem("step of time", told_step(step_seconds or 0), told_step(expected.step_seconds), mend + also)
+        findings.problem("step of time", step.told(), told_step(expected.step_seconds), mend + also)
     if rows < rows_needed(layout):
         findings.problem("rows", f"{rows:,}", f"{rows_needed(layout):,} or more, which the splits take", mend)
     if expected.target not in channels:
-        found = f"none of this name; there are {listed(map(repr, channels))}{close_to(expected.target, channels)}"
+        found = f"none of this name; there are {listed(map(quoted, channels))}{close_to(expected.target, channels)}"
         findings.problem(f"channel {expected.target!r}", found, "the target of this layout", mend)
     if len(channels) != expected.channels:
         number = counted(len(channels), "channel")

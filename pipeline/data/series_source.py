@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.csv_form import CsvOptions
+from pipeline.data.quoted import quoted
 from pipeline.data.series import Series
 from pipeline.data.series_csv import CsvSeries, read_csv_series
 from pipeline.data.series_layouts import LAYOUTS, check_layout, rows_needed, split_rows
@@ -19,18 +21,19 @@ class AcceptedSeries:
     notes: list[str]
 
 
-def accept_series(path: Path, date: str, layout: str | None, section: str) -> AcceptedSeries:
+def accept_series(path: Path, options: CsvOptions, layout: str | None) -> AcceptedSeries:
     """The series of a CSV file, and notes on what is odd but no hindrance.
 
-    date: its column of time stamps; layout: one of LAYOUTS, or None for a split by shares; section: of params.yaml,
-    which says so. ExpectedError with all problems of the file.
+    layout: one of LAYOUTS, or None for a split by shares. ExpectedError with all problems of the file.
     """
     findings = Findings()
     even = LAYOUTS[layout].even if layout else True
-    found = read_csv_series(path, date, f"{section}.date", findings, even)
+    found = read_csv_series(path, options, findings, even)
+    if not found.columns:
+        findings.raise_problems(path)
     splits = split_rows(layout, found.rows)
     if layout:
-        check_layout(layout, f"{section}.layout", found.channels, found.rows, found.step_seconds, findings)
+        check_layout(layout, options.key("layout"), found.channels, found.rows, found.step, findings)
     elif splits is None:
         needed = f"{rows_needed(layout)} or more, of which 70 / 10 / 20 % are train, validation and test"
         findings.problem("rows", counted(found.rows, "row"), needed, "bring a longer series")
@@ -41,10 +44,13 @@ def accept_series(path: Path, date: str, layout: str | None, section: str) -> Ac
             findings.notes.append(f"the last {counted(unused, 'row')} are not used: the splits of {layout} end before")
     findings.raise_problems(path)
     assert splits is not None
-    assert found.date_T is not None
+    assert found.stamps is not None
     assert found.value_TC is not None
-    assert found.step_seconds is not None
-    series = Series(found.date_T, found.value_TC, tuple(found.channels), found.step_seconds, splits)
+    assert found.step is not None
+    offset_T = found.stamps.offset_T
+    if offset_T is not None and (offset_T != offset_T[0]).any():
+        findings.notes.append("offsets from UTC change: steps are those of UTC, and hours those of the local clock")
+    series = Series(found.stamps.date_T, found.value_TC, tuple(found.channels), found.step, splits, offset_T)
     return AcceptedSeries(series, findings.notes)
 
 
@@ -55,7 +61,7 @@ def _check_changes(found: CsvSeries, train: tuple[int, int], findings: Findings)
     train_TC = found.value_TC[slice(*train)]
     constant = np.flatnonzero(np.ptp(train_TC, axis=0) == 0)
     if len(constant):
-        told = [f"{found.channels[c]!r} (always {train_TC[0, c]:g})" for c in constant]
+        told = [f"{quoted(found.channels[c])} (always {train_TC[0, c]:g})" for c in constant]
         findings.problem(
             f"{counted(len(constant), 'channel')} constant over the train rows",
             listed(told, 5),

@@ -1,109 +1,123 @@
-"""Time stamps of a series as text: reading them, and whether they are in order and evenly spaced. T: rows."""
+"""Time stamps of a series as text: which form they have, and what they say. T: rows."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pipeline.data.series_layouts import told_step
+from pipeline.data.quoted import quoted
+from pipeline.data.series_step import Seconds
 from pipeline.data.source import Findings, counted
 
-Seconds = npt.NDArray[np.int64]
 Lines = Callable[[int], int]  # the line of the file that a row is in
 
-# Day and month first are not among them: 02/03/2020 is a day of February or of March, and no file says which.
-FORMATS = ("ISO8601", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
-OFFSET = r"(:\d{2}(?:\.\d+)?) ?(?:Z|[+-]\d{2}(?::?\d{2})?)$"  # from UTC, after a time of the day
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+FORMATS = ("ISO8601", *map("".join, product(_DATES, _TIMES)))
+PROBED = 200  # rows, half of them the first and half the last, that rule formats out before all rows are read
+OFFSET = r"(:\d{2}(?:\.\d+)?) ?(Z|[+-]\d{2}(?::?\d{2})?)$"  # from UTC, after a time of the day
 NANOSECONDS = 1_000_000_000
 
 
-def read_stamps(text: list[str], where: str, line: Lines, findings: Findings) -> Seconds | None:
-    """Seconds since 1970-01-01 00:00 in the clock of the file, (T,); None, and a problem, where some cannot be read.
+@dataclass(frozen=True)
+class Stamps:
+    """When each row is."""
 
-    A column is in one format. An offset from UTC is left out: features of the calendar are of the local clock.
+    date_T: Seconds  # since 1970-01-01 00:00 in the clock of the file: the calendar's features are of the local clock
+    offset_T: Seconds | None = None  # of that clock from UTC (seconds), where the file says it
+
+    @property
+    def instant_T(self) -> Seconds:
+        """Seconds since 1970-01-01 00:00 UTC, or in the clock of the file where its offset is not known."""
+        return self.date_T if self.offset_T is None else self.date_T - self.offset_T
+
+    def offset(self, row: int) -> int | None:
+        """The offset of a row, if it is known."""
+        return None if self.offset_T is None else int(self.offset_T[row])
+
+
+def read_stamps(
+    text: list[str], where: str, line: Lines, findings: Findings, date_format: str | None, key: str
+) -> Stamps | None:
+    """The time stamps of a column; None, and one problem, where some cannot be read.
+
+    A column is in one format: `date_format`, or where that is None the one of `FORMATS` that reads most rows. `key` is
+    what sets it, for advice.
     """
-    column = pd.Series(text, dtype=object).str.replace(OFFSET, r"\1", regex=True)
-    stamps, fewest = None, np.ones(len(text), bool)
-    for form in FORMATS:
-        tried = pd.to_datetime(column, format=form, errors="coerce")
-        unreadable = tried.isna().to_numpy()
-        if stamps is None or unreadable.sum() < fewest.sum():
-            stamps, fewest = tried, unreadable
-        if not unreadable.any():
-            break
-    form = "year, month, day and time, such as 2016-07-01 13:00:00 or 2016/7/1 13:00"
-    if fewest.any():
-        row = int(np.argmax(fewest))
-        found = (
-            f"{counted(int(fewest.sum()), 'date')} that cannot be read, the first {text[row]!r} in line {line(row):,}"
-        )
-        findings.problem(where, found, form, "write all dates in this form, or drop the rows that have none")
+    column = pd.Series(text, dtype=object)
+    offsets = column.str.extract(OFFSET)[1]
+    if offsets.notna().any():
+        column = column.str.replace(OFFSET, r"\1", regex=True)
+    formats = FORMATS if date_format is None else (date_format.replace("%z", "").rstrip(),)
+    (form, stamps), *others = _read_by_best(column, formats)
+    unreadable_T = stamps.isna().to_numpy()
+    if unreadable_T.any():
+        row = int(np.argmax(unreadable_T))
+        number = counted(int(unreadable_T.sum()), "date")
+        found = f"{number} that cannot be read, the first {quoted(text[row])} in line {line(row):,}"
+        expected = f"dates of the form {date_format}"
+        if date_format is None:
+            expected = "year, month, day and time, such as 2016-07-01 13:00:00, 2016/7/1 13:00 or 01.07.2016 13:00"
+        mend = f"write all dates in one form, set {key} to the form they have, or drop the rows that have none"
+        findings.problem(where, found, expected, mend)
         return None
-    assert stamps is not None
+    if others:
+        forms = f"{form} or {others[0][0]}"
+        different = (stamps != others[0][1]).to_numpy()
+        row = int(np.argmax(different))
+        found = f"dates that can be read in two ways, the first {quoted(text[row])} in line {line(row):,}"
+        findings.problem(where, found, f"dates of one form: {forms}", f"set {key} to one of them")
+        return None
+    if date_format is None and form.startswith(("%d", "%m")):
+        findings.notes.append(f"dates read as {form} (first {quoted(text[0])}): {key} sets another form")
     nanoseconds = stamps.to_numpy().astype("datetime64[ns]").astype(np.int64)
     broken = nanoseconds % NANOSECONDS != 0
     if broken.any():
         row = int(np.argmax(broken))
-        found = f"fractions of a second, the first {text[row]!r} in line {line(row):,}"
+        found = f"fractions of a second, the first {quoted(text[row])} in line {line(row):,}"
         findings.problem(where, found, "whole seconds", "round the time stamps, or average the rows of each second")
         return None
-    return nanoseconds // NANOSECONDS
-
-
-def check_stamps(date_T: Seconds, where: str, line: Lines, even: bool, findings: Findings) -> int | None:
-    """The step of time (seconds), the most frequent; None where there is none.
-
-    Time stamps out of order are a problem; those there twice and gaps are problems where they are to be even, else
-    notes.
-    """
-    later = np.diff(date_T)
-    if (later < 0).any():
-        row = int(np.argmax(later < 0))
-        findings.problem(
-            where,
-            f"{counted(int((later < 0).sum()), 'time stamp')} earlier than the one before, the first "
-            f"{told(date_T[row + 1])} in line {line(row + 1):,} after {told(date_T[row])}",
-            "rows in order of time",
-            "sort the rows by their date",
-        )
-    order = np.argsort(date_T, kind="stable")
-    steps = np.diff(date_T[order])
-    if (steps == 0).any():
-        first, second = order[int(np.argmax(steps == 0)) :][:2]
-        found = (
-            f"{counted(int((steps == 0).sum()), 'time stamp')} there before, the first {told(date_T[second])} in "
-            f"line {line(int(second)):,} and already in line {line(int(first)):,}"
-        )
-        _uneven(where, found, "every time stamp once", "keep one row of each, or their mean", even, findings)
-    steps = steps[steps > 0]
-    if not len(steps):
-        if not even:  # else told already
-            found = f"{told(date_T[0])} in every row"
-            findings.problem(where, found, "time stamps that go on", "write the time of each row")
+    date_T = nanoseconds // NANOSECONDS
+    if offsets.isna().all():
+        return Stamps(date_T)
+    if offsets.isna().any():
+        row = int(np.argmax(offsets.isna()))
+        number = counted(int(offsets.isna().sum()), "time stamp")
+        found = f"{number} without an offset from UTC beside others with one, the first {quoted(text[row])} in line "
+        found += f"{line(row):,}"
+        findings.problem(where, found, "an offset in every row or in none", "write all time stamps with their offset")
         return None
-    different, times = np.unique(steps, return_counts=True)
-    step = int(different[np.argmax(times)])
-    if (steps != step).any():
-        unique_T = np.unique(date_T)
-        before = int(np.argmax(np.diff(unique_T) != step))
-        row = int(np.flatnonzero(date_T == unique_T[before])[-1])
-        found = (
-            f"{counted(int((steps != step).sum()), 'gap')}, the first after {told(unique_T[before])} in line "
-            f"{line(row):,}: {told_step(int(unique_T[before + 1] - unique_T[before]))} to the next time stamp"
-        )
-        mend = "fill the missing rows in, keep the longest stretch without a gap, or, where clocks changed, write UTC"
-        _uneven(where, found, f"a row every {told_step(step).removeprefix('1 ')}", mend, even, findings)
-    return step
+    seconds = {offset: _seconds(offset) for offset in offsets.unique()}
+    return Stamps(date_T, offsets.map(seconds).to_numpy().astype(np.int64))
 
 
-def told(stamp: np.int64) -> str:
-    """A time stamp for a message."""
-    return str(np.datetime64(int(stamp), "s")).replace("T", " ")
+def _read_by_best(column: "pd.Series[str]", formats: tuple[str, ...]) -> list[tuple[str, "pd.Series[pd.Timestamp]"]]:
+    """What the formats that fail in fewest rows read; more than one only where these read different dates."""
+    half = PROBED // 2
+    probe = column if len(column) <= PROBED else pd.concat([column.iloc[:half], column.iloc[-half:]])
+    failures = {form: int(_read(probe, form).isna().sum()) for form in formats}
+    fewest = min(failures.values())
+    kept: list[tuple[str, pd.Series[pd.Timestamp]]] = []
+    for form in (form for form in formats if failures[form] == fewest):
+        stamps = _read(column, form)
+        missing = stamps.isna().sum()
+        if not kept or missing < kept[0][1].isna().sum():
+            kept = [(form, stamps)]
+        elif missing == kept[0][1].isna().sum() and not missing and not any(stamps.equals(other) for _, other in kept):
+            kept.append((form, stamps))
+        if form == "ISO8601" and not missing:
+            break
+    return kept
 
 
-def _uneven(where: str, found: str, expected: str, mend: str, even: bool, findings: Findings) -> None:
-    if even:
-        findings.problem(where, found, expected, mend)
-    else:
-        findings.notes.append(f"{found}; taken as it is, as the protocol of this layout does")
+def _read(column: "pd.Series[str]", form: str) -> "pd.Series[pd.Timestamp]":
+    return pd.to_datetime(column, format=form, errors="coerce")
+
+
+def _seconds(offset: str) -> int:
+    if offset == "Z":
+        return 0
+    digits = offset[1:].replace(":", "").ljust(4, "0")
+    return (-1 if offset[0] == "-" else 1) * (3600 * int(digits[:2]) + 60 * int(digits[2:]))

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pipeline.errors import ExpectedError
 from pipeline.params.obs_column import ObsColumn
 
+LONGEST_LABEL = 200  # characters; names of compounds and genes are shorter, and some are SMILES
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,9 +70,29 @@ class Findings:
             raise ExpectedError(f"{path} cannot be used, {counted(len(self.problems), 'problem')}:\n{listed}")
 
 
+def shown(label: object) -> str:
+    """A label as a line of text can hold it: control characters escaped, the middle of a long one left out."""
+    text = str(label)
+    if len(text) > LONGEST_LABEL:
+        text = f"{text[: LONGEST_LABEL // 4]}...{text[-LONGEST_LABEL // 4 :]}"
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def refuse_unshowable(labels: Iterable[str], where: str, findings: Findings) -> None:
+    """A problem where labels are no single line of a readable length: no table or figure could show them."""
+    odd = [label for label in labels if len(label) > LONGEST_LABEL or not label.isprintable()]
+    if odd:
+        findings.problem(
+            where,
+            f"{counted(len(odd), 'label')} that no table can show ({listed(odd, 3)})",
+            f"labels of one line and at most {LONGEST_LABEL} characters",
+            "shorten them, and replace line breaks, tabs and other control characters",
+        )
+
+
 def listed(names: Iterable[object], limit: int = 8) -> str:
     """Names for a message, the first few of many."""
-    every = [str(name) for name in names]
+    every = [shown(name) for name in names]
     more = f" and {len(every) - limit:,} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more if every else "none"
 

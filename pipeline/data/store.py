@@ -11,7 +11,6 @@ cells or one per section (pipeline.data.coordinates); other stores have no such 
 without a copy; any reader of parquet sees one list per cell.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +168,7 @@ def open_store(folder: Path, kind: str = "perturbation") -> Store:
         dataset = read_json(path)
     except FileNotFoundError as error:
         raise _broken(folder, f"no store in {folder}: {path} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise _broken(folder, f"{path} is damaged: {error}") from error
     version = dataset.get("schema_version") if isinstance(dataset, dict) else None
     if version != SCHEMA_VERSION:

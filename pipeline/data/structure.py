@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, Names
-from pipeline.data.source import Findings, close_to, counted, listed
+from pipeline.data.source import Findings, close_to, counted, listed, refuse_unshowable
 
 
 class Structure(NamedTuple):
@@ -56,6 +56,7 @@ def check_gene_names(genes: list[str], axis: str, findings: Findings) -> None:
     """Two genes of the same name, or no gene at all, are a problem."""
     mend = "adata.var_names_make_unique()" if axis == "var" else "unique names in adata.raw.var"
     _report_repeated(_repeated(genes), f"gene names in {axis}", mend, findings)
+    refuse_unshowable(genes, f"gene names in {axis}", findings)
     if not genes:
         findings.problem(f"genes in {axis}", "none", "genes", "write the file again with its genes")
 

@@ -33,23 +33,30 @@ class Classified(NamedTuple):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, and a shortcut: (B, inputs, H, W) -> (B, outputs, H/stride, W/stride)."""
+    """Two 3x3 convolutions with batch norm, and a shortcut: (B, inputs, H, W) -> (B, outputs, H/stride, W/stride).
+
+    The shortcut takes every `stride`-th position before a 1x1 convolution of stride 1. A strided 1x1 convolution is the
+    same function, but oneDNN's AVX2 kernel of its weight's gradient writes past its buffer where it has fewer than 8
+    input channels in channels_last (torch 2.13.0), and in that layout it is no faster (benchmarks/README.md).
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.first_norm = nn.BatchNorm2d(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=False))
             self.shortcut.append(nn.BatchNorm2d(outputs))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """As above."""
         inner_BCHW = relu(self.first_norm(self.first(x_BCHW)))
-        return relu(self.second_norm(self.second(inner_BCHW)) + self.shortcut(x_BCHW))
+        shortcut_BCHW = self.shortcut(x_BCHW[:, :, :: self.stride, :: self.stride])
+        return relu(self.second_norm(self.second(inner_BCHW)) + shortcut_BCHW)
 
 
 class ResNet18(nn.Module):

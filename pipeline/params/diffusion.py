@@ -6,7 +6,18 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.section import Count, NotNegative, Positive, Section, Share
+from pipeline.params.section import (
+    MOST_EXPERTS,
+    Count,
+    Experts,
+    Layers,
+    Neighbourhood,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    Width,
+)
 
 
 class Modes(Section):
@@ -27,15 +38,15 @@ class Modes(Section):
 class Network(Section):
     """What the network is made of: all that decides how many parameters it has, but the data."""
 
-    dimensions: Count
-    layers: Count
-    heads: Count
-    hidden: Count
+    dimensions: Width
+    layers: Layers
+    heads: Width
+    hidden: Width
     attention: Literal["softmax", "linear"]
     gate: Literal["none", "headwise", "elementwise"]
     ffn: Literal["dense", "moe"]
-    experts: Annotated[int, Field(ge=2)]
-    top_k: Count
+    experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)]
+    top_k: Experts
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
@@ -48,14 +59,14 @@ class Network(Section):
 
 class Diffusion(Network, Optimisation):
     modes: Modes
-    neighbourhood: Annotated[int, Field(ge=2)]  # one cell has no distance to be judged by
+    neighbourhood: Neighbourhood
     neighbourhoods_per_epoch: Count
     scattered: Share
     thinning: Annotated[float, Field(ge=0, lt=1)]
     capacity_factor: Positive | None
     balance_weight: NotNegative
     prediction: Literal["x0", "v"]
-    steps: Count
+    steps: Annotated[int, Field(ge=1, le=10_000)]
     expression_exponent: Positive
     position_exponent: Positive
     noise_share: Share

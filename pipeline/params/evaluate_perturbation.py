@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.section import Count, Device, NotNegative, Section, Whole, Widths
+from pipeline.params.section import MOST, Counts, Device, Guidance, Resamples, Section, Seed, Steps, Threads, Width
 
 
 class EvaluatePerturbation(Section):
     solver: Literal["euler", "midpoint", "rk4"]
-    steps: Count
-    guidance: NotNegative
-    cells_per_group: Annotated[int, Field(ge=2)]
-    top_genes: Widths
-    principal_components: Count
-    bootstrap_replicates: Whole
-    seed: Whole
-    threads: Count
+    steps: Steps
+    guidance: Guidance
+    cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
+    top_genes: Counts
+    principal_components: Width
+    bootstrap_replicates: Resamples
+    seed: Seed
+    threads: Threads
     device: Device

@@ -1,18 +1,16 @@
 """Section `evaluate.spatial`: how placements and predicted expression are sampled and judged."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from pipeline.params.section import Count, Device, NotNegative, Section, Whole
+from pipeline.params.section import Device, Draws, Guidance, Neighbourhood, SamplerSteps, Section, Seed, Threads
 
 
 class EvaluateSpatial(Section):
-    draws: Count
-    steps: Annotated[int, Field(ge=10, le=1000)]
+    draws: Draws
+    steps: SamplerSteps
     sampler: Literal["ddim", "ddpm"]
-    guidance: NotNegative
-    neighbourhood: Annotated[int, Field(ge=2)]
-    seed: Whole
-    threads: Count
+    guidance: Guidance
+    neighbourhood: Neighbourhood
+    seed: Seed
+    threads: Threads
     device: Device

@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.section import Count, NotNegative, Share, Widths
+from pipeline.params.section import WIDEST, NotNegative, Share, Width, Widths
 
 
 class Flow(Optimisation):
     source: Literal["control", "noise"]
     coupling: Literal["ot", "independent"]
     hidden: Widths
-    time_embedding: Annotated[int, Field(ge=2, multiple_of=2)]
-    covariate_embedding: Count
+    time_embedding: Annotated[int, Field(ge=2, le=WIDEST, multiple_of=2)]
+    covariate_embedding: Width
     covariate_dropout: Share
-    perturbation_embedding: Count
+    perturbation_embedding: Width
     perturbation_dropout: Share
-    basis: Count
+    basis: Width
     distribution_weight: NotNegative

@@ -1,12 +1,8 @@
 """Section `ingest.perturbation`: where the data are and what they are called."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import Section
+from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
 class PerturbationColumns(Section):
@@ -16,10 +12,10 @@ class PerturbationColumns(Section):
 
 
 class IngestPerturbation(Section):
-    path: str
-    counts: Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$")]
+    path: FilePath
+    counts: CountsPlace
     columns: PerturbationColumns
     control: Label
     dose: ObsColumn | None = None
-    combination: Annotated[str, Field(min_length=1)] | None = None
-    spatial: str | None = None
+    combination: Name | None = None
+    spatial: Text | None = None

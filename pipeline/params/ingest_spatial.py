@@ -5,16 +5,16 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import Section
+from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
 class IngestSpatial(Section):
-    path: str
-    counts: Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$")]
+    path: FilePath
+    counts: CountsPlace
     section: ObsColumn | None = None
     cell_type: ObsColumn | None = None
     same_place: Literal["refuse", "first"] = "refuse"
-    spatial: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=2, max_length=3)]
+    spatial: Name | Annotated[list[Text], Field(min_length=2, max_length=3)]
 
     @field_validator("spatial")
     @classmethod

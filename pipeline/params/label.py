@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from pipeline.params.section import LONGEST_LIST, LONGEST_TEXT
 
 
 def label_text(value: Any) -> str:
@@ -21,4 +23,7 @@ def _as_label(value: Any) -> str:
     return label_text(value)
 
 
-Label = Annotated[str, BeforeValidator(_as_label), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})]
+_WRITTEN = {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, {"type": "number"}]}
+
+Label = Annotated[str, BeforeValidator(_as_label), Field(max_length=LONGEST_TEXT), WithJsonSchema(_WRITTEN)]
+Labels = Annotated[list[Label], Field(max_length=LONGEST_LIST)]

@@ -5,22 +5,38 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Share, Whole, Widths
+from pipeline.params.section import (
+    MOST,
+    MOST_AT_ONCE,
+    MOST_EXPERTS,
+    MOST_POINTS,
+    Count,
+    Counts,
+    Experts,
+    NotNegative,
+    PointName,
+    Positive,
+    Section,
+    Seed,
+    Seeds,
+    Share,
+    Width,
+)
 from pipeline.params.sweep import check_mixtures, check_twin
 
 
 class Recipe(Optimisation):
     """What all points share, so that nothing but the point itself can make a difference."""
 
-    batch_size: Annotated[int, Field(ge=2)]  # batch norm needs two
-    width: Count
-    hidden: Count
-    shift: Whole
+    batch_size: Annotated[int, Field(ge=2, le=MOST)]  # batch norm needs two
+    width: Width
+    hidden: Width
+    shift: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)]
     flip: bool
     validation_share: Annotated[float, Field(gt=0, le=0.5)]
     corrupted_pictures: Count
-    samples: Widths
-    seeds: Annotated[list[Whole], Field(min_length=1)]
+    samples: Counts
+    seeds: Seeds
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
@@ -33,8 +49,8 @@ class Point(Section):
     """One classifier of the sweep: dense where it has no `experts`."""
 
     place: Literal["head", "block"] = "head"
-    experts: Annotated[int, Field(ge=2)] | None = None
-    top_k: Count = 1
+    experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
+    top_k: Experts = 1
     gate: Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"] = "top_k"
     balance: Literal["switch", "importance", "bias"] = "switch"
     balance_weight: NotNegative = 0.1
@@ -43,7 +59,7 @@ class Point(Section):
     temperature: Positive = 1.0
     capacity_factor: Positive | None = None
     adaptive_entropy: Share = 0.0
-    hidden_per_expert: Count | None = None
+    hidden_per_expert: Width | None = None
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
@@ -59,14 +75,14 @@ class Point(Section):
 class Evaluation(Section):
     """How points are compared."""
 
-    bins: Count
-    replicates: Annotated[int, Field(ge=100)]
-    seed: Whole
+    bins: Annotated[int, Field(ge=1, le=10_000)]
+    replicates: Annotated[int, Field(ge=100, le=1_000_000)]
+    seed: Seed
 
 
 class Moe(Section):
     recipe: Recipe
-    points: dict[PointName, Point]
+    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
     evaluation: Evaluation
 
     @model_validator(mode="after")

@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.section import Count, NotNegative, PointName, Positive, Section, Whole
+from pipeline.params.section import (
+    MOST_AT_ONCE,
+    MOST_POINTS,
+    Experts,
+    LearningRate,
+    NotNegative,
+    PointName,
+    Section,
+    Seed,
+    Seeds,
+    Text,
+    Width,
+    Window,
+)
 from pipeline.params.sweep import check_mixtures, check_twin
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -14,16 +27,16 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Recipe(Optimisation):
     """What all points share, so that nothing but the point itself can make a difference."""
 
-    lookback: Annotated[int, Field(ge=2)]
-    horizons: Annotated[list[Count], Field(min_length=1)]
-    kernel: Annotated[int, Field(ge=1)]
+    lookback: Annotated[int, Field(ge=2, le=MOST_AT_ONCE)]
+    horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)]
+    kernel: Window
     offset: Literal["none", "last"]
-    hidden: Count
+    hidden: Width
     start: Literal["random", "least_squares"]
-    earlier_origins: Whole
+    earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)]
     head_dropout: Dropout
-    seeds: Annotated[list[Whole], Field(min_length=1)]
-    seed: Whole = 0  # of one training: set from `seeds`
+    seeds: Seeds
+    seed: Seed = 0  # of one training: set from `seeds`
 
     @model_validator(mode="before")
     @classmethod
@@ -46,11 +59,11 @@ class Point(Section):
     """One forecaster: its backbone alone, or, where it has `experts`, several of its linear heads and a router."""
 
     backbone: Literal["dlinear", "rlinear", "rmlp"]
-    experts: Count = 1
-    top_k: Count | None = None
+    experts: Experts = 1
+    top_k: Experts | None = None
     head_dropout: Dropout | None = None
     weight_decay: NotNegative | None = None
-    learning_rate: Positive | None = None
+    learning_rate: LearningRate | None = None
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
@@ -64,13 +77,13 @@ class Point(Section):
 class Evaluation(Section):
     """How points are compared with baselines that need no training, and what is shown."""
 
-    season: Count
-    example_channel: str | None
+    season: Window
+    example_channel: Text | None
 
 
 class Mole(Section):
     recipe: Recipe
-    points: dict[PointName, Point]
+    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
     evaluation: Evaluation
 
     @model_validator(mode="after")

@@ -6,14 +6,14 @@ from typing import Any
 from pydantic import field_validator, model_validator
 
 from pipeline.params.label import Label
-from pipeline.params.section import Section
+from pipeline.params.section import LONGEST_TEXT, Section, Text
 
 
 class ObsColumn(Section):
     """An obs column, or the part of it that the pattern's one group matches; a bare name means the whole column."""
 
     column: Label
-    pattern: str | None = None
+    pattern: Text | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -35,4 +35,4 @@ class ObsColumn(Section):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
-        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+        return {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, handler(core_schema)]}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Device, NotNegative, Positive, Section, Whole
+from pipeline.params.section import Count, Device, LearningRate, NotNegative, Positive, Section, Seed, Threads, Whole
 
 
 class Optimisation(Section):
@@ -12,7 +12,7 @@ class Optimisation(Section):
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    learning_rate: Positive
+    learning_rate: LearningRate
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: Whole = 0
     weight_decay: NotNegative
@@ -21,8 +21,8 @@ class Optimisation(Section):
     epochs: Count
     patience: Count
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: Whole
-    threads: Count
+    seed: Seed
+    threads: Threads
     device: Device
 
     @model_validator(mode="after")

@@ -11,16 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ExpectedError
+from pipeline.params.allowed import STRICT, choices_of, expected_of
 from pipeline.params.reading import parse_yaml, validated
 from pipeline.params.section import Section
 
 S = TypeVar("S", bound=Section)
-
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # as in Section
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ def add_options(parser: argparse.ArgumentParser, schema: type[Section], aliases:
     parser.set_defaults(changes=[])
     group = parser.add_argument_group("parameters, over those of the file")
     for field, info in _leaves(schema):
-        allowed = TypeAdapter(info.rebuild_annotation(), config=_STRICT).json_schema()
+        allowed = TypeAdapter(info.rebuild_annotation(), config=STRICT).json_schema()
         options = [_option(field), *(a.option for a in aliases if a.field == field and a.value is None)]
-        group.add_argument(*options, action=_Collect, field=field, metavar=_metavar(allowed), help=_expected(allowed))
+        group.add_argument(*options, action=_Collect, field=field, metavar=_metavar(allowed), help=expected_of(allowed))
     for alias in aliases:
         if alias.value is not None:
             shown = f"{_option(alias.field)} {alias.value}"
@@ -146,16 +145,16 @@ def _value(change: Change, fields: Mapping[str, FieldInfo]) -> tuple[Any, str | 
         return None, f"{change.shown}: no {change.field!r}; " + (
             f"did you mean {close[0]!r}?" if close else f"there are {', '.join(fields)}"
         )
-    adapter: TypeAdapter[Any] = TypeAdapter(fields[change.field].rebuild_annotation(), config=_STRICT)
+    adapter: TypeAdapter[Any] = TypeAdapter(fields[change.field].rebuild_annotation(), config=STRICT)
     for meaning in _meanings(change):
         try:
             return adapter.validate_python(meaning), None
         except ValidationError:
             continue  # said below, in the words of the command line
     allowed = adapter.json_schema()
-    close = difflib.get_close_matches(change.text, [str(choice) for choice in _choices(allowed)], n=1)
+    close = difflib.get_close_matches(change.text, [str(choice) for choice in choices_of(allowed)], n=1)
     advice = f"; did you mean {close[0]}?" if close else ""
-    return None, f"{change.shown}: expected {_expected(allowed)}{advice}"
+    return None, f"{change.shown}: expected {expected_of(allowed)}{advice}"
 
 
 def _meanings(change: Change) -> Iterator[Any]:
@@ -184,38 +183,8 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
-def _choices(allowed: Mapping[str, Any]) -> list[Any]:
-    return list(allowed.get("enum", [allowed["const"]] if "const" in allowed else []))
-
-
-def _expected(allowed: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in words."""
-    if "anyOf" in allowed:
-        return " or ".join(map(_expected, allowed["anyOf"]))
-    if _choices(allowed):
-        *first, last = map(str, _choices(allowed))
-        return f"{', '.join(first)} or {last}" if first else last
-    kind = allowed.get("type")
-    if kind == "array":
-        return f"a list such as [1, 2], each {_expected(allowed['items'])}"
-    words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null"}
-    return words.get(str(kind), "text") + _range(allowed)
-
-
-def _range(allowed: Mapping[str, Any]) -> str:
-    least, above = allowed.get("minimum"), allowed.get("exclusiveMinimum")
-    most, below = allowed.get("maximum"), allowed.get("exclusiveMaximum")
-    parts = [
-        f"from {least:g}" if least is not None else f"above {above:g}" if above is not None else "",
-        f"to {most:g}" if most is not None else f"to below {below:g}" if below is not None else "",
-    ]
-    if least is not None and not parts[1]:
-        parts[1] = "on"
-    return "".join(f" {part}" for part in parts if part)
-
-
 def _metavar(allowed: Mapping[str, Any]) -> str:
-    if _choices(allowed):
-        return "{" + ",".join(map(str, _choices(allowed))) + "}"
+    if choices_of(allowed):
+        return "{" + ",".join(map(str, choices_of(allowed))) + "}"
     kinds = [str(option.get("type")) for option in allowed.get("anyOf", [allowed])]
     return {"integer": "N", "number": "X", "array": "LIST"}.get(kinds[0], "VALUE")

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.params.label import Label
-from pipeline.params.section import Section
+from pipeline.params.section import LONGEST_LIST, MOST, Section
 from pipeline.params.stored_cells import StoredCells
 
 
@@ -15,6 +15,6 @@ class HeldOutPair(Section):
 
 
 class PreprocessPerturbation(StoredCells):
-    min_cells_per_group: Annotated[int, Field(ge=2)]
-    held_out: Annotated[list[HeldOutPair], Field(min_length=1)]
+    min_cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
+    held_out: Annotated[list[HeldOutPair], Field(min_length=1, max_length=LONGEST_LIST)]
     validation_share: Annotated[float, Field(gt=0, le=0.5)]

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,18 @@ from pipeline.errors import ExpectedError
 from pipeline.params.section import Section
 
 S = TypeVar("S", bound=Section)
+
+# What a file may hold before it is parsed: the parser recurses in C, and a few aliases of
+# aliases stand for a billion values. The dvc.lock of this project has 2 % of these characters and values.
+MOST_CHARACTERS = 16 * 2**20
+MOST_VALUES = 500_000  # with aliases written out
+DEEPEST = 100
+LONGEST_VALUE = 10_000  # characters
+_PROBLEMS_SHOWN = 20
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxdict = 10
 
 
 class _Loader(yaml.CSafeLoader):
@@ -38,8 +51,10 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; a missing or malformed file is an ExpectedError."""
+    """The content of a YAML file; a missing, malformed or oversized file is an ExpectedError."""
     try:
+        if path.stat().st_size > MOST_CHARACTERS:
+            raise ExpectedError(f"{path} is larger than {MOST_CHARACTERS:,} bytes: that is no file of parameters")
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise ExpectedError(f"{path} not found: run this from the project's root") from error
@@ -48,11 +63,46 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The content of YAML text that came from `source`; malformed text is an ExpectedError."""
+    """The content of YAML text that came from `source`; malformed or oversized text is an ExpectedError."""
     try:
+        _check_extent(text, source)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a safe loader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError, ValueError) as error:  # such as a list for a key, or the 31st of February
         raise ExpectedError(f"{source} is not valid YAML: {error}") from error
+
+
+def _check_extent(text: str, source: str) -> None:
+    """ExpectedError where the text nests too deeply or stands for too much; the events are read without recursion."""
+    inside = [0]  # values in each collection that is open
+    anchors: list[str | None] = []  # of each
+    extent_of: dict[str, int] = {}  # values that each anchor stands for
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            inside.append(1)
+            anchors.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            extent, anchor = inside.pop(), anchors.pop()
+            inside[-1] += extent
+            if anchor is not None:
+                extent_of[anchor] = extent
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in anchors:
+                raise ExpectedError(f"{source}: the alias *{event.anchor} stands inside what it stands for")
+            inside[-1] += extent_of.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            inside[-1] += 1
+            if len(event.value) > LONGEST_VALUE:
+                raise ExpectedError(
+                    f"{source} holds a value of {len(event.value):,} characters: at most {LONGEST_VALUE:,}"
+                )
+            if event.anchor is not None:
+                extent_of[event.anchor] = 1
+        if len(inside) > DEEPEST:
+            raise ExpectedError(f"{source} is nested more than {DEEPEST} deep")
+        if inside[-1] > MOST_VALUES:
+            raise ExpectedError(
+                f"{source} holds more than {MOST_VALUES:,} values, each alias counted as all that it stands for"
+            )
 
 
 def validated(schema: type[S], content: Any, source: str) -> S:
@@ -60,8 +110,11 @@ def validated(schema: type[S], content: Any, source: str) -> S:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(problem, schema) for problem in error.errors()]
-        raise ExpectedError(f"{source} has {len(problems)} problem(s):\n" + "\n".join(problems)) from error
+        found = error.errors(include_url=False)
+        lines = [_describe(problem, schema) for problem in found[:_PROBLEMS_SHOWN]]
+        if len(found) > len(lines):
+            lines.append(f"  and {len(found) - len(lines):,} more")
+        raise ExpectedError(f"{source} has {len(found)} problem(s):\n" + "\n".join(lines)) from error
 
 
 def select_section(params: Section, section: str) -> Any:
@@ -85,7 +138,14 @@ def _describe(problem: Any, schema: type[Section]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(problem["input"], dict):  # a rule over several keys: printing them all would bury the message
         return f"  {key or 'the whole file'}: {message}"
-    return f"  {key or 'the whole file'} = {problem['input']!r}: {message}"
+    return f"  {key or 'the whole file'} = {shown(problem['input'])}: {message}"
+
+
+def shown(value: Any) -> str:
+    """A value as it is printed in a message: all of it only where it is short."""
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to print a number of 4,301 digits
+        return f"a whole number of {value.bit_length():,} bits"
+    return _short.repr(value)
 
 
 def _known_keys(schema: type[Section], location: list[Any]) -> set[str]:

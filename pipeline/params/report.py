@@ -1,7 +1,7 @@
 """Section `report`."""
 
-from pipeline.params.section import Section
+from pipeline.params.section import Section, Text
 
 
 class Report(Section):
-    title: str
+    title: Text

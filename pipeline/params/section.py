@@ -1,17 +1,64 @@
-"""What every section of params.yaml is made of: its base class and the kinds of numbers."""
+"""What every section of params.yaml is made of: its base class, and the kinds of numbers, texts and lists.
+
+Every kind has an upper bound, far beyond what a use needs and within what a large machine can hold, so that a slip of
+the keyboard is one message and not a death in native code or an endless wait. What each bound is taken from:
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+LARGEST_NUMBER = 1e9  # a thousand such numbers multiplied and squared are still far from the end of float64
+MOST = 10_000_000  # rows, cells, steps, one after the other: a list of so many numbers takes 80 MB
+MOST_AT_ONCE = 65_536  # cells or rows that are held against each other: a square of float32 takes 16 GB
+WIDEST = 16_384  # units: a square layer, its gradient and the two moments of AdamW take 4 GB
+MOST_LAYERS = 256
+MOST_EXPERTS = 1_024
+MOST_STEPS = 1_000  # of a solver or sampler: more than any published one takes
+MOST_THREADS = 1_024  # cores of the largest machines; OpenMP dies of a million
+LARGEST_SEED = 2**32 - 1  # what every generator takes
+LONGEST_TEXT = 1_000  # characters of a label, a name, a title
+LONGEST_PATH = 4_096  # bytes, of Linux
+LONGEST_LIST = 10_000  # labels
+MOST_POINTS = 100  # of a sweep, and seeds, horizons and the like: each is trained
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Whole = Annotated[int, Field(ge=0, le=MOST)]
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
+Experts = Annotated[int, Field(ge=1, le=MOST_EXPERTS)]
+Window = Annotated[int, Field(ge=1, le=MOST_AT_ONCE)]  # rows of a series
+Neighbourhood = Annotated[int, Field(ge=2, le=MOST_AT_ONCE)]  # cells; one has no distance to be judged by
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+SamplerSteps = Annotated[int, Field(ge=10, le=MOST_STEPS)]
+Draws = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+Resamples = Annotated[int, Field(ge=0, le=1_000_000)]
+Cells = Annotated[int, Field(ge=1, le=10_000)]  # that one row of a request starts from
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Widths = Annotated[list[Count], Field(min_length=1)]
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+LogFoldChange = Annotated[float, Field(ge=-20, le=20)]  # natural log: e^20 is 5e8
+LogSpread = Annotated[float, Field(ge=0, le=20)]  # standard deviation of a natural log
+Dose = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]  # in the unit of the training data
+Guidance = Annotated[float, Field(ge=0, le=1_000)]  # 1: none
+LibrarySize = Annotated[float, Field(ge=1, le=LARGEST_NUMBER)]  # counts, which are kept in 32 bits
+
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+FilePath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]
+PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # of a sweep; also of a stage and files
+CountsPlace = Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", max_length=32)]
 Device = Literal["cpu", "cuda", "auto"]
-PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of a sweep; also that of a stage and of files
+
+Widths = Annotated[list[Width], Field(min_length=1, max_length=MOST_LAYERS)]
+Counts = Annotated[list[Count], Field(min_length=1, max_length=MOST_POINTS)]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=MOST_POINTS)]
 
 
 class Section(BaseModel):

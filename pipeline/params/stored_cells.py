@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from pipeline.params.section import Count, Section, Whole
+from pipeline.params.section import Count, Section, Seed, Whole
 
 
 class StoredCells(Section):
@@ -12,7 +12,7 @@ class StoredCells(Section):
     min_genes_per_cell: Whole
     min_cells_per_gene: Whole
     highly_variable_genes: Count
-    seed: Whole
+    seed: Seed
     cells_per_shard: Count
     cells_per_row_group: Count
 

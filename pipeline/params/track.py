@@ -1,7 +1,7 @@
 """Section `track`."""
 
-from pipeline.params.section import Section
+from pipeline.params.section import Section, Text
 
 
 class Track(Section):
-    experiment: str
+    experiment: Text

@@ -4,25 +4,33 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Section
-
-Counts = Annotated[list[Count], Field(min_length=1)]
+from pipeline.params.section import (
+    MOST,
+    MOST_POINTS,
+    Count,
+    Counts,
+    Experts,
+    PointName,
+    Section,
+    Threads,
+    Window,
+)
 
 
 class Ttnn(Section):
-    points: Annotated[list[str], Field(min_length=1)]
-    horizon: Count
-    windows: Annotated[int, Field(ge=2)]
+    points: Annotated[list[PointName], Field(min_length=1, max_length=MOST_POINTS)]
+    horizon: Window
+    windows: Annotated[int, Field(ge=2, le=MOST)]
     batch_sizes: Counts
-    compiled_batch_sizes: list[Count]
-    experts: Counts
+    compiled_batch_sizes: Annotated[list[Count], Field(max_length=MOST_POINTS)]
+    experts: Annotated[list[Experts], Field(min_length=1, max_length=MOST_POINTS)]
     experts_batch_size: Count
-    data_types: Annotated[list[Literal["bfloat16", "bfloat8_b"]], Field(min_length=1)]
+    data_types: Annotated[list[Literal["bfloat16", "bfloat8_b"]], Field(min_length=1, max_length=2)]
     memory: Literal["dram", "l1", "sharded"]
     trace: bool
-    top_k: Count | None
-    repeats: Annotated[int, Field(ge=5)]
-    threads: Count
+    top_k: Experts | None
+    repeats: Annotated[int, Field(ge=5, le=10_000)]
+    threads: Threads
 
     @model_validator(mode="after")
     def _lists(self) -> Self:

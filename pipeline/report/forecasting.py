@@ -9,7 +9,7 @@ from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.forecasting_board import MSE, Board
 from pipeline.report.forecasting_inputs import Forecasting
-from pipeline.report.forecasting_names import DEFINITIONS, ahead, duration, label_of
+from pipeline.report.forecasting_names import DEFINITIONS, ahead, label_of
 from pipeline.report.forecasting_tables import channel_table, choice_table, main_table, size_table
 from pipeline.report.forecasting_verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
@@ -110,7 +110,7 @@ def _example(found: Forecasting, horizon: int) -> Figures:
     window = rows["window"].iloc[0]
     rows = rows[rows["window"] == window]
     channels = [str(channel) for channel in rows["channel"].unique()]
-    unit, baseline = duration(int(found.source["step_seconds"])), "least_squares"
+    unit, baseline = found.step.told(), "least_squares"
     pictures = [
         draw_forecast(channel, example_of(rows, channel, baseline), unit, label_of(baseline))
         for channel in channels[:_MOST_CHANNELS]

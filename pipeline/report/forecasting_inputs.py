@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
+from pipeline.data.series_step import Step
 from pipeline.report.forecasting_board import COLUMNS, Board, Choice, board_of
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
@@ -42,7 +43,8 @@ class MeasuredSeries:
 class Forecasting:
     """What is known of forecasts. Frames have the columns of `_FRAMES`."""
 
-    source: Mapping[str, Any]  # source.json: simulated, description, channels, step_seconds, rows
+    source: Mapping[str, Any]  # source.json: simulated, description, channels, rows
+    step: Step
     board: Board
     points: pd.DataFrame
     channels: pd.DataFrame
@@ -81,9 +83,13 @@ def read_forecasting() -> Forecasting:
             for method in (choice.chosen, choice.twin, *board.baselines):
                 if method not in set(rows["method"]):
                     raise malformed(folder / f"{name}.parquet", maker, f"nothing about {method} at {horizon}")
-    source = paths.RAW / "series" / "source.json"
-    keys = ["simulated", "description", "channels", "step_seconds", "rows"]
-    return Forecasting(read_json(source, stage("ingest@series"), keys), board, measured=_measured(), **frames)
+    path, ingest = paths.RAW / "series" / "source.json", stage("ingest@series")
+    source = read_json(path, ingest, ["simulated", "description", "channels", "rows"])
+    try:
+        step = Step.restored(source)
+    except KeyError as error:
+        raise malformed(path, ingest, f"lacks {error.args[0]}") from error
+    return Forecasting(source, step, board, measured=_measured(), **frames)
 
 
 def _board(maker: Maker) -> Board:

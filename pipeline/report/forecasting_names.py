@@ -13,7 +13,6 @@ _NAMES = {
     "seasonal_naive": "seasonal naive",
     "last_value": "last value",
 }
-_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 DEFINITIONS = (
     (
@@ -53,13 +52,6 @@ DEFINITIONS = (
 def label_of(method: str) -> str:
     """A method not known here goes by its own name."""
     return _NAMES.get(method, method.replace("_", " "))
-
-
-def duration(seconds: int) -> str:
-    """A time in the largest unit of which it is a whole number: 86,400 s are 1 day."""
-    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
-    count = seconds // size
-    return f"{count} {unit}{'s' * (count != 1)}"
 
 
 def ahead(horizon: int) -> str:

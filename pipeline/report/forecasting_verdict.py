@@ -2,7 +2,7 @@
 
 from pipeline.report.forecasting_board import Board, Standing
 from pipeline.report.forecasting_inputs import Forecasting
-from pipeline.report.forecasting_names import ahead, duration, label_of, listed_horizons
+from pipeline.report.forecasting_names import ahead, label_of, listed_horizons
 from pipeline.report.numbers import counted
 from pipeline.report.scores import decimals_for, joined, shown
 from pipeline.report.spreads import Spread
@@ -38,7 +38,7 @@ def data_of(found: Forecasting) -> str:
     """Which series it is, and whether it is simulated, as a sentence."""
     kind = "Simulated" if found.source["simulated"] else "Measured"
     bare = str(found.source["description"]).removeprefix("Simulated: ").rstrip(".")
-    step = duration(int(found.source["step_seconds"]))
+    step = found.step.told()
     return f"{kind} series: {bare}. A step is {step}."
 
 

@@ -11,7 +11,7 @@ from pipeline.report.moe_names import ACCURACY, DEFINITIONS, ECE, NLL, label_of
 from pipeline.report.moe_tables import differences_table, groups, main_table, more_scores
 from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.numbers import counted, signed
-from pipeline.report.page import Block, Facts, Figures, Heading, Section
+from pipeline.report.page import Block, Facts, Figures, Heading, Notes, Section
 from pipeline.report.scores import decimals_for, shown
 from pipeline.report.spreads import Measure
 
@@ -23,6 +23,7 @@ def mixture(moe: Moe) -> Section:
     """The verdict, the differences to the dense twin, the table of all points, and how calibration and cost look."""
     each = "each against the dense one in the same place" if len(groups(moe)) > 1 else f"against {label_of(moe.twin)}"
     blocks: list[Block] = [
+        *([Notes(moe.notes)] if moe.notes else []),
         Figures(
             [_differences(moe, measure) for measure in (ECE, NLL, ACCURACY)],
             f"Sparse minus dense ({each}): dots, and 95 % intervals over test pictures and seeds. Filled: as trained; "

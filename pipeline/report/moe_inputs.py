@@ -1,7 +1,7 @@
 """Reading what the sweep of picture classifiers and its evaluation wrote, checked point by point."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +15,7 @@ from pipeline.report.spreads import Spread, spread
 RAW, SCALED = "raw", "scaled"  # as trained, and with logits divided by the temperature
 
 _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_ece")
+_PICTURES = (("Pictures", "images"), ("Pictures of another kind", "other_images"))
 _COLUMNS = {
     "points": [
         "point",
@@ -61,6 +62,7 @@ class Moe:
     experts: pd.DataFrame
     sampled: pd.DataFrame  # no rows where no gate is stochastic
     curves: Mapping[str, pd.DataFrame]
+    notes: Sequence[str]  # on the pictures: what ingest made of them
 
     @property
     def sparse(self) -> list[str]:
@@ -143,7 +145,13 @@ def read_moe() -> Moe:
                 if (point, kind, metric) not in differences:
                     raise malformed(folder / "differences.parquet", maker, f"no {metric} ({kind}) of {point}")
     curves = {str(point): _curve(str(point), point in sparse) for point in points.index}
-    return Moe(chosen, points, scores, differences, curves=curves, **frames)
+    notes = [f"{what}: {note}" for what, key in _PICTURES for note in _notes(key)]
+    return Moe(chosen, points, scores, differences, curves=curves, notes=notes, **frames)
+
+
+def _notes(key: str) -> list[str]:
+    source = read_json(paths.RAW / key / "source.json", stage(f"ingest@{key}"), ["notes"])
+    return [str(note) for note in source["notes"]]
 
 
 def _curve(point: str, sparse: bool) -> pd.DataFrame:

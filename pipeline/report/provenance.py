@@ -1,6 +1,6 @@
 """What was run: data, code, parameters, software."""
 
-import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from platform import python_version
@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.git import GitError, git, head
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 
@@ -19,12 +20,17 @@ _RESULTS = (":(exclude)dvc.lock", ":(exclude)reports")
 
 
 def describe_code() -> str:
-    """The commit, and what differed from it, of the git repository around the working directory."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        return "not in a git repository with a commit, so the code's version is unknown"
-    changes = _git("status", "--porcelain", "--", ".", *_RESULTS)
-    files = [line[3:] for line in (changes or "").splitlines()]
+    """The commit, and what differed from it, of the git repository around the working directory.
+
+    Where git names none, why, in its own words; a line on stderr says so, too.
+    """
+    try:
+        commit = head()
+        changes = git("status", "--porcelain", "--", ".", *_RESULTS).decode(errors="replace")
+    except GitError as error:
+        print(f"note: the report names no commit; {error}", file=sys.stderr)
+        return f"unknown, for there is no commit to name; {error}"
+    files = [line[3:] for line in changes.splitlines()]
     if not files:
         return f"git commit {commit}, without uncommitted changes (results aside)"
     more = f" and {len(files) - 5} more" if len(files) > 5 else ""
@@ -56,12 +62,3 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
         Table(("parameter", "value"), rows, "", numeric=False, folded=f"All {len(rows)} parameters"),
     ]
     return Section("What was run", "run", "", blocks)
-
-
-def _git(*arguments: str) -> str | None:
-    """What git prints, or None where there is no git, no repository or no commit."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return result.stdout.rstrip("\n") if result.returncode == 0 else None

@@ -1,11 +1,11 @@
 """Reading JSON files of other stages, and who makes which file: what is missing or malformed is one clear error."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import files
 from pipeline.errors import ExpectedError
 
 
@@ -24,7 +24,7 @@ def stage(name: str) -> Maker:
 
 def read_json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = files.read_json(path)
     except FileNotFoundError as error:
         raise missing(path, maker) from error
     except ValueError as error:

@@ -9,15 +9,16 @@ import torch
 from safetensors.numpy import save
 
 from pipeline import paths
-from pipeline.data.pictures import Pictures, read_pictures, split_by_class
+from pipeline.data.pictures import Pictures, read_pictures, training_and_validation
 from pipeline.data.resident_pictures import ResidentPictures
 from pipeline.entry import run_point_stage
-from pipeline.files import atomic_folder, read_json, write_json
+from pipeline.files import atomic_folder, read_json
 from pipeline.models.classifier import ClassifierObjective
 from pipeline.models.resnet import ResNet18
 from pipeline.models.resnet_cost import classifier_cost
 from pipeline.params.moe import Moe, Point, Recipe
 from pipeline.params.sweep import Training as SweepTraining
+from pipeline.sealed import write_sealed
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.epoch_calibration import epoch_calibration
 from pipeline.training.picture_predictions import Questions
@@ -27,7 +28,6 @@ from pipeline.training.weights import save_model
 SECTION = "moe"
 
 IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
-INPUTS = [IMAGES / split / file for split in ("train", "test") for file in ("pictures.npy", "labels.npy")]
 
 Training = SweepTraining[Recipe, Point]
 
@@ -36,7 +36,7 @@ def run(settings: Moe, name: str) -> None:
     """Write models/moe/<point>, its learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[name]
     device = prepare_device(recipe.device, recipe.threads)
-    train, validation = split_by_class(read_pictures(IMAGES / "train"), recipe.validation_share, recipe.seed)
+    train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
     classes = read_json(IMAGES / "source.json")["classes"]
     questions = Questions(
         validation,
@@ -49,7 +49,7 @@ def run(settings: Moe, name: str) -> None:
     )
     corrupted = questions.corrupted()
     held, answers = ResidentPictures(validation, recipe.batch_size, device), []
-    trainings = PointTraining("moe_sweep", name, INPUTS, device)
+    trainings = PointTraining("moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
     with atomic_folder(paths.MODELS / "moe" / name) as folder:
         for seed in recipe.seeds:
             training, key = Training.of(recipe, point, seed), f"seed_{seed}"
@@ -71,7 +71,8 @@ def run(settings: Moe, name: str) -> None:
         (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
         height, width, channels = train.picture_NHWC.shape[1:]
         about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
-        write_json(folder / "about.json", about | {"cost": classifier_cost(model, channels, height, width)})
+        about["cost"] = classifier_cost(model, channels, height, width)
+        write_sealed(folder / "about.json", about, "answers.safetensors")
     trainings.write()
 
 

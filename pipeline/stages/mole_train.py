@@ -17,13 +17,14 @@ from pipeline.data.scaler import fit_scaler
 from pipeline.data.series import Series, read_series
 from pipeline.data.series_windows import Windows, windows_of
 from pipeline.entry import run_point_stage
-from pipeline.files import atomic_folder, sha256, write_json
+from pipeline.files import atomic_folder, sha256
 from pipeline.models.forecast_baselines import least_squares
 from pipeline.models.mixture_scores import score
 from pipeline.models.mole import ForecastObjective, Mole, start_from
 from pipeline.params.mole import Mole as Settings
 from pipeline.params.mole import Point, Recipe
 from pipeline.params.sweep import Training as SweepTraining
+from pipeline.sealed import write_sealed
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
 from pipeline.training.weights import save_model
@@ -78,7 +79,7 @@ def run(settings: Settings, name: str) -> None:
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": fit_scaler(series).described(),
-                    "step_seconds": series.step_seconds,
+                    **series.step.described(),
                     "validation_loss": of_seed[str(seed)],
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
@@ -90,7 +91,7 @@ def run(settings: Settings, name: str) -> None:
             "validation_loss": losses,
             "origins": origins,
         }
-        write_json(folder / "about.json", about)
+        write_sealed(folder / "about.json", about)
     trainings.write()
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 
+from pipeline.errors import without_password
 from pipeline.params.whole import load_params
 from pipeline.tracking.project import mirror
-from pipeline.tracking.store import tracking_uri, without_password
+from pipeline.tracking.store import tracking_uri
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

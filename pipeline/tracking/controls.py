@@ -14,10 +14,12 @@ from pipeline.data.expression import median_library_size
 from pipeline.data.groups import group_samples
 from pipeline.data.held_out import KNOWN, blocks
 from pipeline.data.store import Store
-from pipeline.files import read_json, write_json
+from pipeline.errors import ExpectedError
+from pipeline.sealed import read_sealed, write_sealed
 
 CELLS_PER_TYPE = 512  # enough for a mean, and a few MB for a thousand genes
 COVARIATES = ("perturbation", "cell_type", "batch")
+_DESCRIBED, _CELLS = "controls.json", "cells.safetensors"
 ARRAYS = ("indptr", "indices", "counts", *COVARIATES, "library_size")
 
 
@@ -47,7 +49,7 @@ def save_controls(folder: Path, controls: Controls) -> None:
     arrays = {name: np.ascontiguousarray(getattr(controls.cells, name)) for name in ARRAYS}
     if controls.cells.spatial is not None:
         arrays["spatial"] = np.ascontiguousarray(controls.cells.spatial)
-    safetensors.numpy.save_file(arrays, folder / "cells.safetensors")
+    safetensors.numpy.save_file(arrays, folder / _CELLS)
     described = {
         "cells": controls.cells.names.tolist(),
         "genes": controls.genes,
@@ -55,12 +57,16 @@ def save_controls(folder: Path, controls: Controls) -> None:
         "control": controls.control,
         "target": controls.target,
     }
-    write_json(folder / "controls.json", described)
+    write_sealed(folder / _DESCRIBED, described, _CELLS)
 
 
 def load_controls(folder: Path) -> Controls:
-    described = read_json(folder / "controls.json")
-    arrays = safetensors.numpy.load_file(folder / "cells.safetensors")
+    """What `save_controls` wrote; ExpectedError where a file is missing or damaged."""
+    try:
+        described = read_sealed(folder / _DESCRIBED, _CELLS)
+    except (FileNotFoundError, ValueError) as error:
+        raise ExpectedError(f"no usable controls in {folder}: {error}; register the model again") from error
+    arrays = safetensors.numpy.load_file(folder / _CELLS)
     names = np.array(described["cells"], dtype=object)
     covariates = {name: arrays.pop(name) for name in COVARIATES}
     cells = Cells(genes=len(described["genes"]), names=names, covariates=covariates, **arrays)

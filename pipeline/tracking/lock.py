@@ -31,7 +31,8 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     """The stages upstream of `track`, by address; all stages where dvc.yaml declares no `track`.
 
     `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Entries of stages that are no longer
-    declared are left out: DVC keeps them in the lock file. Raises ExpectedError where one is not what DVC writes.
+    declared are left out: DVC keeps them in the lock file. Gates, which make no result, are too. Raises ExpectedError
+    where one of the texts is not what DVC writes, or the lock file lacks a stage upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
@@ -40,14 +41,28 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     if declared is None or entries is None:
         raise ExpectedError(f"{source} {MALFORMED}")
     try:
+        outs = _declared_outs(declared, parameters)
         records = [
             replace(_record(address, entry), sweep=_sweep(address, declared))
             for address, entry in sorted(entries.items())
-            if _is_declared(address, declared, parameters) and address != TRACK
+            if address in outs
+        ]
+        if TRACK not in declared:
+            return records
+        reached, read = _upstream(records, declared[TRACK].get("deps", []))
+        missing = [
+            address
+            for address, made in outs.items()
+            if address not in entries and any(_overlap(path, out) for path in read for out in made)
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ExpectedError(f"{source} {MALFORMED}") from error
-    return _upstream(records, declared[TRACK].get("deps", [])) if TRACK in declared else records
+    if missing:
+        raise ExpectedError(
+            f"{source} lacks {', '.join(sorted(missing))}, whose results `{TRACK}` waits for: "
+            "`python -m pipeline repair` puts back what a kill cut off, `dvc repro` runs what has never run"
+        )
+    return reached
 
 
 def entry_hashes(lock: str, revision: str) -> set[str]:
@@ -76,16 +91,25 @@ def _stages(content: Any) -> dict[str, Any] | None:
     return stages if isinstance(stages, dict) else None
 
 
-def _is_declared(address: str, declared: Mapping[str, Any], parameters: Any) -> bool:
-    stage, _, key = address.partition("@")
-    if stage not in declared:
-        return False
-    keys = declared[stage].get("foreach")
-    if _sweep(address, declared):
-        for name in keys.strip("${}").split("."):
-            parameters = parameters.get(name, {}) if isinstance(parameters, dict) else {}
-        keys = parameters
-    return not isinstance(keys, dict) or key in {str(known) for known in keys}
+def _declared_outs(declared: Mapping[str, Any], parameters: Any) -> dict[str, list[str]]:
+    """The outs of each stage that is mirrored where it has run, by its address."""
+    outs: dict[str, list[str]] = {}
+    for name, stage in declared.items():
+        entry = stage.get("do", stage)
+        if name == TRACK or (entry.get("meta") or {}).get("gate"):
+            continue
+        listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
+        paths_made = [out if isinstance(out, str) else next(iter(out)) for out in listed]
+        if "foreach" not in stage:
+            outs[name] = paths_made
+            continue
+        keys = stage["foreach"]
+        if _sweep(name, declared):
+            template, keys = keys, parameters
+            for part in template.strip("${}").split("."):
+                keys = keys.get(part, {}) if isinstance(keys, dict) else {}
+        outs |= {f"{name}@{key}": [path.replace("${key}", str(key)) for path in paths_made] for key in keys}
+    return outs
 
 
 def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
@@ -120,17 +144,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> list[StageRecord]:
-    """The records whose results reach `deps`, directly or through other stages."""
+def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> tuple[list[StageRecord], list[str]]:
+    """The records whose results reach `deps`, directly or through other stages; all paths that these and they read."""
     wanted = [dep if isinstance(dep, str) else next(iter(dep)) for dep in deps]
+    read: list[str] = []
     reached: dict[str, StageRecord] = {}
     while wanted:
         path = wanted.pop()
+        read.append(path)
         for record in records:
             if record.address not in reached and any(_overlap(path, out) for out in record.outs):
                 reached[record.address] = record
                 wanted.extend(record.deps)
-    return [record for record in records if record.address in reached]
+    return [record for record in records if record.address in reached], read
 
 
 def _overlap(one: str, other: str) -> bool:

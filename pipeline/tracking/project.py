@@ -10,6 +10,7 @@ from pipeline.tracking.mirror import Mirror, StageRun
 from pipeline.tracking.registry import register
 from pipeline.tracking.revisions import Commit, file_at, find_commit
 from pipeline.tracking.store import experiment_id, open_store
+from workflow.lock import held
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     commit = find_commit(revision or "HEAD")
     if revision is None:
         state = "the working tree"
-        lock, declared, params = map(_working_file, (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS))
+        with held():  # another stage may end meanwhile, and DVC write its entry
+            lock = _working_file(paths.DVC_LOCK)
+        declared, params = map(_working_file, (paths.DVC_YAML, paths.PARAMS))
     else:
         state = f"{revision} ({commit.hash[:8]})"
         lock, declared, params = (_past_file(commit, path) for path in (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS))

@@ -42,16 +42,15 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     from pipeline.tracking import served_cfm_vc
     from pipeline.tracking.controls import sample_controls, save_controls
 
+    write_json(folder / PROVENANCE, commit)
     # Weights that today's code does not load are not offered for serving.
-    provenance = {**CfmVc.load(folder).provenance, **commit}
+    provenance = CfmVc.load(folder).provenance
     store = open_store(folder / "store")
     save_controls(folder / "served" / "controls", sample_controls(store))
     write_json(folder / "served" / PROVENANCE, provenance)
     for name in ("vae", "flow"):
         shutil.copytree(folder / name, folder / "served" / name)  # MLflow refuses links to outside
-    labels = [ColSpec("string", name) for name in ("perturbation", "cell_type", "batch")]
-    signature = ModelSignature(
-        inputs=Schema([*labels, ColSpec("double", "dose", required=False)]),
+    signature = ModelSignature(  # without inputs: MLflow would drop columns that it does not know, such as "doses"
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
         params=ParamSchema(
             [

@@ -21,7 +21,14 @@ from pipeline.data.source import close_to
 from pipeline.errors import ExpectedError
 from pipeline.models.baselines import Question
 from pipeline.models.predict import Solution, cfm_vc
+from pipeline.params.allowed import check
+from pipeline.params.section import Cells, Dose, Seed, Steps, Text
 from pipeline.tracking.controls import Controls, load_controls
+
+COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
+SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
+MOST_ROWS = 1_000
+MOST_ROW_STEPS = 50_000  # rows times steps of the solver: about a minute, which is what MLflow's server waits for
 
 
 class ServedCfmVc(PythonModel):
@@ -38,27 +45,61 @@ class ServedCfmVc(PythonModel):
         perturbation and dose are understood as in `CfmVc.predict` (no dose: as in training). params: `cells`, control
         cells that a row starts from, at most; `steps` of the solver; `seed` of the choice of cells and of sampling;
         `provenance`: whether a further column says, as JSON, which commit, parameters and data the model comes from. A
-        batch never seen is "unknown" to the model; a treatment never seen, or a cell type of which there are no
-        controls, is an MlflowException (HTTP 400).
+        batch never seen is "unknown" to the model. Anything else that the model does not know, an unknown column, and
+        a number out of range is an MlflowException (HTTP 400) of one sentence.
         """
         settings = {"cells": 100, "steps": 20, "seed": 0, "provenance": False, **(params or {})}
         try:
-            answers = [self._answer(row, settings) for row in model_input.to_dict("records")]
+            for name, kind in SETTINGS.items():
+                check(kind, name, settings[name])
+            rows = checked_rows(model_input, settings["steps"])
+            answers = [self._answer(row, settings) for row in rows]
         except ExpectedError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
-        table = np.array(answers, dtype=np.float64).reshape(-1, len(self.controls.genes))
-        answer = pd.DataFrame(table, columns=self.controls.genes, index=model_input.index)
+        answer = pd.DataFrame(np.array(answers, dtype=np.float64), columns=self.controls.genes)
+        if isinstance(model_input, pd.DataFrame):
+            answer.index = model_input.index
         return answer.assign(provenance=json.dumps(self.model.provenance)) if settings["provenance"] else answer
 
-    def _answer(self, row: dict[Any, Any], settings: dict[str, Any]) -> Any:
-        labels = {name: str(row[name]) for name in ("perturbation", "cell_type", "batch")}
-        given = row.get("dose")
-        dose = None if given is None or np.isnan(given) else float(given)
-        asked = question(self.controls, self.model, **labels, dose=dose, most=settings["cells"], seed=settings["seed"])
+    def _answer(self, row: dict[str, Any], settings: dict[str, Any]) -> Any:
+        asked = question(self.controls, self.model, **row, most=settings["cells"], seed=settings["seed"])
         model = self.model
         solution = Solution(model.source, settings["steps"])
         method = cfm_vc(model.vae, model.field, solution, settings["seed"], model.device)
         return method(asked).mean_G
+
+
+def checked_rows(model_input: Any, steps: int) -> list[dict[str, Any]]:
+    """perturbation, cell_type, batch and dose (None: as in training) of each row.
+
+    ExpectedError where a column is missing or unknown, a value is not of its kind, or so much is asked for that the
+    answer would not come in time.
+    """
+    try:
+        frame = pd.DataFrame(model_input)
+    except (TypeError, ValueError) as error:
+        raise ExpectedError(f"the rows are no table of {', '.join(COLUMNS)}: {error}") from error
+    given = list(map(str, frame.columns))
+    for name in given:
+        if name not in COLUMNS:
+            advice = close_to(name, list(COLUMNS))
+            raise ExpectedError(f"unknown column {name[:100]!r}{advice}; there are {', '.join(COLUMNS)}")
+    for name in COLUMNS:
+        if name not in given and name != "dose":
+            raise ExpectedError(f"column {name!r} is missing")
+    most = min(MOST_ROWS, MOST_ROW_STEPS // steps)
+    if not 1 <= len(frame) <= most:
+        raise ExpectedError(f"{len(frame):,} rows: expected 1 to {most:,} at {steps} steps; ask several times")
+    rows = []
+    for number, row in enumerate(frame.to_dict("records"), start=1):
+        dose = row.pop("dose", None)
+        if isinstance(dose, float) and np.isnan(dose):  # what pandas makes of none
+            dose = None
+        asked = {str(name): value for name, value in row.items()} | ({} if dose is None else {"dose": dose})
+        for name, value in asked.items():
+            check(COLUMNS[name], f"row {number}: {name}", value)
+        rows.append(asked | {"dose": dose})
+    return rows
 
 
 def question(

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pipeline.errors import ExpectedError
+from pipeline.tracking.relocation import relocate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEFAULT_URI = "sqlite:///mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
-ARTIFACTS = "mlartifacts"  # beside the database
 SQLITE = "sqlite:///"
+DEFAULT_DATABASE = "mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
+DEFAULT_URI = SQLITE + DEFAULT_DATABASE
+ARTIFACTS = "mlartifacts"  # beside the database
 
 # What MLflow reads from the environment; a value that is already set there wins.
 _ENVIRONMENT = {
@@ -36,11 +37,6 @@ _ENVIRONMENT = {
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of this project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def without_password(text: str) -> str:
-    """A URI, or a text that holds one, as it may be shown."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 def load_mlflow() -> Any:
@@ -75,13 +71,13 @@ def open_store() -> Iterator["MlflowClient"]:
         client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments(max_results=1)
         if database is not None:
-            _probe_writable(database)
+            relocate(database, artifacts_folder(uri))
         yield client
 
 
 def artifacts_folder(uri: str) -> Path:
-    """Where files of runs lie when this process keeps them itself, beside an SQLite store."""
-    return (_database(uri) or Path()).parent / ARTIFACTS
+    """Where files of runs lie when this process keeps them itself, beside an SQLite store; absolute."""
+    return (_database(uri) or Path(DEFAULT_DATABASE)).resolve().parent / ARTIFACTS
 
 
 def _database(uri: str) -> Path | None:
@@ -94,7 +90,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         uri = tracking_uri()
-        location = artifacts_folder(uri).resolve().as_uri() if _database(uri) else None
+        location = artifacts_folder(uri).as_uri() if _database(uri) else None
         return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage != "active":
         raise ExpectedError(
@@ -120,15 +116,6 @@ def _create(database: Path, mlflow: Any) -> None:
         partial.replace(database)
 
 
-def _probe_writable(database: Path) -> None:
-    """Ask for the write lock now, rather than after the first results have been read."""
-    connection = sqlite3.connect(database, timeout=60)
-    try:
-        connection.execute("BEGIN IMMEDIATE").connection.rollback()
-    finally:
-        connection.close()
-
-
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     """Turn what MLflow raises when its store fails into an ExpectedError; a refused value remains a bug."""
@@ -152,7 +139,7 @@ def _store_error(uri: str, error: Exception) -> ExpectedError:
     said = str(error if cause is None else cause.orig).strip()
     reason = said.splitlines()[0] if said else type(error).__name__
     return ExpectedError(
-        f"the MLflow store {without_password(uri)} cannot be used: {without_password(reason)}; "
+        f"the MLflow store {uri} cannot be used: {reason}; "
         "start the server or make the file writable, or point MLFLOW_TRACKING_URI at another store "
         "(unset: mlflow.db in the project); running the same command again adds only what is missing"
     )

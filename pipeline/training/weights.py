@@ -1,19 +1,26 @@
-"""Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled."""
+"""Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled.
 
-import json
-from collections.abc import Callable
+config.json keeps a digest of the weights and of itself (`pipeline.sealed`), so that damage is found before a prediction
+is made. Shapes are compared on torch's meta device, so what a forged configuration asks for is never allocated.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import ConfigDict, ValidationError, create_model
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import ExpectedError
-from pipeline.files import atomic_folder, read_json, write_json
+from pipeline.files import atomic_folder
+from pipeline.sealed import read_sealed, write_sealed
 
 SCHEMA_VERSION = 1
 WEIGHTS = "weights.safetensors"
@@ -37,7 +44,7 @@ def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> N
     }
     with atomic_folder(folder) as partial:
         (partial / WEIGHTS).write_bytes(safetensors.torch.save(tensors))  # save_file would make it private (0600)
-        write_json(partial / CONFIG, config)
+        write_sealed(partial / CONFIG, config, WEIGHTS)
 
 
 def load_model(
@@ -49,26 +56,58 @@ def load_model(
     not fit each other, or where a file is damaged.
     """
     unusable = partial(_unusable, folder, made_by)
-    config = _read_config(folder, unusable)
-    if config.get("schema_version") != SCHEMA_VERSION or config.get("model") != kind.__name__:
-        found = f"{config.get('model')!r} of schema version {config.get('schema_version')}"
-        raise unusable(f"{CONFIG} describes {found}, expected {kind.__name__!r} of version {SCHEMA_VERSION}")
+    config = _read_config(folder, kind, unusable)
     try:
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise unusable(f"{WEIGHTS} is missing") from error
     except safetensors.SafetensorError as error:
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
-        with torch.device("meta"), _Undrawn():  # only the shapes: initial values cost time and draw random numbers
-            model = kind(**config["arguments"])
-    except (KeyError, TypeError) as error:
-        raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {error}") from error
+        arguments = _arguments(kind, config["arguments"])
+        # Only the shapes: initial values cost time and draw random numbers. Twice: missing tensors are named below.
+        with torch.device("meta"), _Undrawn(), _at_most(2 * len(tensors)):
+            model = kind(**arguments)
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
+        raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {_first_line(error)}") from error
     problems = _mismatches(model, tensors)
     if problems:
         raise unusable(f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
     model.load_state_dict(tensors, assign=True)
     return model.to(device or torch.device("cpu")).eval(), config
+
+
+def _arguments(kind: type[nn.Module], given: Any) -> dict[str, Any]:
+    """The constructor's arguments, checked against its annotations: numbers in quotation marks are none."""
+    hints = get_type_hints(kind.__init__)
+    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items() if name != "return"}
+    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    try:
+        create_model("Arguments", __config__=strict, **fields).model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'they'}: {first['msg']}") from error
+    return dict(given)
+
+
+@contextmanager
+def _at_most(parameters: int) -> Iterator[None]:
+    """ValueError once modules built inside have more parameters than that: a forged size would never come to an end."""
+    built = 0
+
+    def count(_module: nn.Module, _name: str, _parameter: nn.Parameter) -> None:
+        nonlocal built
+        built += 1
+        if built > parameters:
+            raise ValueError(f"it would have more than {parameters} tensors, far more than {WEIGHTS}")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 class _Undrawn(TorchFunctionMode):
@@ -83,26 +122,34 @@ class _Undrawn(TorchFunctionMode):
         return function(*arguments, **named)
 
 
-def _read_config(folder: Path, unusable: Callable[[str], ExpectedError]) -> dict[str, Any]:
+def _read_config(folder: Path, kind: type[nn.Module], unusable: Callable[[str], ExpectedError]) -> dict[str, Any]:
     try:
-        config = read_json(folder / CONFIG)
+        config = read_sealed(folder / CONFIG, WEIGHTS)
     except FileNotFoundError as error:
-        raise unusable(f"{CONFIG} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise unusable(f"{CONFIG} is damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise unusable(f"{CONFIG} is damaged: not a mapping")
+        raise unusable(f"{Path(error.filename).name} is missing") from error
+    except ValueError as error:
+        raise unusable(str(error)) from error
+    if config.get("schema_version") != SCHEMA_VERSION or config.get("model") != kind.__name__:
+        found = f"{config.get('model')!r} of schema version {config.get('schema_version')}"
+        raise unusable(f"{CONFIG} describes {found}, expected {kind.__name__!r} of version {SCHEMA_VERSION}")
     return config
 
 
 def _mismatches(model: nn.Module, tensors: dict[str, torch.Tensor]) -> list[str]:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return [
+    """Which tensors differ from what the model needs, in shape or in type, at most five."""
+    expected = {name: _described(tensor) for name, tensor in model.state_dict().items()}
+    found = {name: _described(tensor) for name, tensor in tensors.items()}
+    wrong = [
         f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
         for name in sorted(expected | found)
         if found.get(name) != expected.get(name)
     ]
+    return wrong if len(wrong) <= 5 else [*wrong[:5], f"and {len(wrong) - 5} more"]
+
+
+def _described(tensor: torch.Tensor) -> str:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{tuple(tensor.shape)} of {kind}"
 
 
 def _unusable(folder: Path, made_by: str, problem: str) -> ExpectedError:

@@ -1,5 +1,6 @@
 """Downloads, from a server of our own on loopback."""
 
+import argparse
 import functools
 import hashlib
 import threading
@@ -8,10 +9,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from pipeline import paths
+from pipeline.commands import fetch as command
 from pipeline.data.catalogue import Entry, fetch, read_catalogue, select
 from pipeline.errors import ExpectedError
+from pipeline.files import write_json
 
 CONTENT = b"pictures" * 100
 
@@ -54,6 +58,27 @@ def test_a_server_that_is_not_there(server: str, tmp_path: Path) -> None:
     for url in (server.replace("some", "other"), "http://127.0.0.1:9/some.tar.gz"):
         with pytest.raises(ExpectedError, match="cannot be fetched"):
             fetch(entry(url, "0" * 32), tmp_path / "fetched")
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_kept(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    Repo.init(no_scm=True).close()
+    url = server.replace("http://", "http://someone:se@cret@")
+    known = {"hash": f"md5:{hashlib.md5(CONTENT).hexdigest()}", "description": "", "licence": "", "citation": ""}
+    paths.CATALOGUE.parent.mkdir()
+    write_json(
+        paths.CATALOGUE, {"some": {"url": url, **known}, "gone": {"url": url.replace("some.t", "gone.t"), **known}}
+    )
+    command.run(argparse.Namespace(name="some"))
+    assert f"fetching {server}\n" in (said := capsys.readouterr().out)
+    written = (paths.FETCHED / "some.tar.gz.dvc").read_text()
+    with pytest.raises(ExpectedError) as refused:
+        command.run(argparse.Namespace(name="gone"))
+    assert server.replace("some.t", "gone.t") in str(refused.value)
+    assert "cret" not in said + written + str(refused.value)
 
 
 def test_the_catalogue_names_what_it_has() -> None:

@@ -1,9 +1,12 @@
+import gzip
 import io
+import os
 import tarfile
 
 import numpy as np
 import pytest
 
+from pipeline.data import cifar
 from pipeline.data.cifar import read_cifar
 from pipeline.errors import ExpectedError
 
@@ -92,6 +95,50 @@ def test_links_are_not_followed(tmp_path):
         read_cifar(path)
 
 
+def test_an_archive_of_more_than_cifar_has_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "LARGEST", 100_000)
+    path = tmp_path / "c.tar.gz"
+    for files in (
+        {f"c/data_batch_{number}.bin": bytes(60_000) for number in range(3)},  # each of them fits
+        {f"c/{number}.jpg": bytes(60_000) for number in range(3)},  # not even looked at
+    ):
+        with pytest.raises(ExpectedError, match="unpacks to more than 100,000 bytes, far more than CIFAR has"):
+            read_cifar(archive(path, files))
+    with gzip.open(path, "wb") as stream:  # an extended header that claims 6 GB
+        claim = tarfile.TarInfo("c/a.bin")
+        claim.type, claim.size = tarfile.XHDTYPE, 6 << 30
+        stream.write(claim.tobuf() + bytes(200_000))
+    with pytest.raises(ExpectedError, match="unpacks to more than 100,000 bytes, far more than CIFAR has"):
+        read_cifar(path)
+
+
+def test_an_archive_of_very_many_files_or_headers_is_refused(tmp_path):
+    path = archive(tmp_path / "c.tar.gz", {f"c/{number}.bin": b"" for number in range(1001)})
+    with pytest.raises(ExpectedError, match="holds more than 1,000 files, far more than CIFAR has"):
+        read_cifar(path)
+    with gzip.open(path, "wb") as stream:  # long names that each announce another
+        name = tarfile.TarInfo("././@LongLink")
+        name.type, name.size = tarfile.GNUTYPE_LONGNAME, 4
+        stream.write((name.tobuf() + b"abc\0".ljust(512, b"\0")) * 5000)
+    with pytest.raises(ExpectedError, match="cannot be read as a tar archive: maximum recursion depth exceeded"):
+        read_cifar(path)
+
+
+def test_an_archive_that_is_not_compressed_and_others(tmp_path):
+    path = cifar10(tmp_path)
+    plain = tmp_path / "c.tar"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    assert read_cifar(plain).splits["train"].label_N.tolist() == [0, 1, 2]
+    plain.write_bytes(b"PK\x03\x04" + bytes(600))
+    with pytest.raises(
+        ExpectedError, match=r"cannot be read as a tar archive: .*; unpack it \(unzip .*c\.tar\) and name"
+    ):
+        read_cifar(plain)
+    os.mkfifo(tmp_path / "p.tar.gz")
+    with pytest.raises(ExpectedError, match="is a named pipe"):
+        read_cifar(tmp_path / "p.tar.gz")
+
+
 def test_files_that_are_no_archives(tmp_path):
     text = tmp_path / "a.tar.gz"
     text.write_text("no archive")
@@ -101,5 +148,5 @@ def test_files_that_are_no_archives(tmp_path):
     text.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ExpectedError, match="cannot be read as a tar archive"):
         read_cifar(text)
-    with pytest.raises(ExpectedError, match="there is no file"):
+    with pytest.raises(ExpectedError, match="not found: check the path"):
         read_cifar(tmp_path / "none.tar.gz")

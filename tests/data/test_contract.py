@@ -68,6 +68,15 @@ def test_a_good_file_is_accepted_and_copied(lab_adata, tmp_path):
     assert (accepted.cells, accepted.genes, accepted.notes) == (80, 12, [])
 
 
+def test_labels_that_no_table_can_show_are_refused_and_cut_in_the_message(lab_adata, tmp_path):
+    lab_adata.obs["cluster"] = lab_adata.obs["cluster"].cat.rename_categories({"B": "B\ncell", "T": "T" * 100_000})
+    message = problems(lab_adata, tmp_path)
+    assert "obs column 'cluster' (cell_type): found 2 labels that no table can show (" in message
+    assert "B\\ncell" in message
+    assert "labels of one line and at most 200 characters" in message
+    assert len(message) < 2_000
+
+
 def test_unsorted_repeated_and_zero_entries_are_brought_into_order(lab_adata, tmp_path):
     truth = lab_adata.X.toarray()
     truth[0] = 0

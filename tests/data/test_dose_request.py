@@ -37,8 +37,8 @@ def test_what_is_asked_for(perturbation, dose, expected):
         ("A+B", 1.0, "one dose for 'A.B', which stands for A, B"),
         ("control", 1.0, "it is the control"),
         ("A", {"B": 1.0}, "a dose of 'B', which 'A' does not contain"),
-        ("A", -1.0, "the dose of 'A' is -1"),
-        ("A", float("nan"), "the dose of 'A' is nan"),
+        ("A", -1.0, "dose of 'A' -1: expected a number from 0 to 1,000,000,000"),
+        ("A", float("nan"), "dose of 'A' nan: expected a number from 0 to 1,000,000,000"),
         ("", None, "perturbation '' is unknown"),
     ],
 )

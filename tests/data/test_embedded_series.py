@@ -13,6 +13,7 @@ from pipeline.data.embedded.series_recipe import SeriesRecipe, read_recipe
 from pipeline.data.scaler import fit_scaler
 from pipeline.data.series import Series
 from pipeline.data.series_layouts import split_rows
+from pipeline.data.series_step import Step
 from pipeline.data.series_windows import Windows, windows_of
 from pipeline.errors import ExpectedError
 
@@ -126,7 +127,7 @@ def gain_by_weekday(series: SimulatedSeries) -> dict[str, float]:
     """By channel, the error of regression blind to the calendar over that of regression by weekday."""
     splits = split_rows(None, len(series.date_T))
     assert splits is not None
-    whole = Series(series.date_T, series.value_TC, tuple(series.channels), 3600, splits)
+    whole = Series(series.date_T, series.value_TC, tuple(series.channels), Step(3600), splits)
     train, test = (windows_of(whole, fit_scaler(whole), split, 96, 24) for split in ("train", "test"))
     gain_C = least_squares(train, test, by_weekday=False) / least_squares(train, test, by_weekday=True)
     return dict(zip(series.channels, gain_C.tolist(), strict=True))

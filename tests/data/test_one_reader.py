@@ -1,4 +1,4 @@
-"""All stages and commands read a file alike: what `ingest` takes, `predict` and `sample` take, with the same labels."""
+"""Every stage and command reads a file alike: `predict` and `sample` take what `ingest` takes, with the same labels."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,10 +10,18 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from pipeline.data.embedded.images import photographs, read_embedded
-from pipeline.data.picture_folder import read_picture_folder
-from pipeline.data.picture_source import read_picture_source
-from pipeline.data.pictures import Pictures, fitted, read_pictures, split_by_class, write_pictures
+from pipeline.data.picture_source import read_picture_source, write_picture_source
+from pipeline.data.pictures import (
+    Pictures,
+    PictureSource,
+    fitted,
+    read_pictures,
+    split_by_class,
+    training_and_validation,
+    write_pictures,
+)
 from pipeline.errors import ExpectedError
+from pipeline.files import read_json
 
 
 def recipe(folder, **changes):
@@ -81,13 +90,6 @@ def test_pictures_are_brought_to_another_size_and_colour():
     assert fitted(np.full((2, 8, 8, 1), 77, np.uint8), (32, 32, 3)).tolist() == np.full((2, 32, 32, 3), 77).tolist()
 
 
-def test_one_class_has_nothing_to_tell_apart(tmp_path):
-    for split in ("train", "test"):
-        picture(tmp_path / split / "a" / "0.png", (1, 1, 1))
-    with pytest.raises(ExpectedError, match="two at least; it has one, 'a'"):
-        read_picture_source(tmp_path, 8, None)
-
-
 def test_the_md5_of_an_archive_is_checked_first(tmp_path):
     path = recipe(tmp_path)
     right = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -100,63 +102,69 @@ def test_the_md5_of_an_archive_is_checked_first(tmp_path):
         read_picture_source(tmp_path / "none.tar.gz", 8, right)
 
 
-def picture(path, colour, size=(20, 12)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+def folder(path, splits):
+    for number, split in enumerate(splits):
+        for name in ("a", "b"):
+            (path / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(path / split / name / "1.png")
+    return path
 
 
-def test_a_folder_of_splits_and_classes(tmp_path):
-    for split, count in (("train", 3), ("test", 1)):
-        for number in range(count):
-            picture(tmp_path / split / "red" / f"{number}.png", (250, 0, 0))
-            picture(tmp_path / split / "blue" / f"{number}.png", (0, 0, 250), (8, 30))
-    source = read_picture_folder(tmp_path, 16)
-    assert source.classes == ["blue", "red"]
-    assert source.splits["train"].label_N.tolist() == [0, 0, 0, 1, 1, 1]
-    assert source.splits["test"].picture_NHWC.shape == (2, 16, 16, 3)
-    assert source.splits["test"].picture_NHWC[1, 3, 3].tolist() == [250, 0, 0]
+def test_a_validation_set_of_the_source_s_own_is_what_is_chosen_by(tmp_path):
+    source = read_picture_source(folder(tmp_path / "own", ["train", "Val", "test"]), 8, None)
+    told = write_picture_source(tmp_path / "images", tmp_path / "own", source)
+    assert told.splitlines() == [
+        "own: 2 training, 2 validation and 2 test pictures of 8 x 8 pixels in colour, 2 classes "
+        "(1 to 1 training pictures each)",
+        "note: validation is 'Val', in place of a share of 'train'",
+    ]
+    assert read_json(tmp_path / "images/source.json")["notes"] == [
+        "validation is 'Val', in place of a share of 'train'"
+    ]
+    train, validation = training_and_validation(tmp_path / "images", 0.5, 0)
+    assert train.picture_NHWC[:, 0, 0, 0].tolist() == [0, 0]
+    assert validation.picture_NHWC[:, 0, 0, 0].tolist() == [1, 1]
 
 
-def test_a_folder_of_classes_gives_a_share_of_each_to_the_test_set(tmp_path):
-    for number in range(10):
-        picture(tmp_path / "a" / f"{number}.png", (number, 0, 0))
-        picture(tmp_path / "b" / "deeper" / f"{number}.jpg", (0, number, 0))
-    splits = read_picture_folder(tmp_path, 8).splits
-    assert splits["test"].label_N.tolist() == [0, 0, 1, 1]
-    assert len(splits["train"].label_N) == 16
+def test_without_one_a_share_of_the_training_pictures_is(tmp_path):
+    whole = Pictures(np.arange(20, dtype=np.uint8)[:, None, None, None], np.repeat([0, 1], 10))
+    write_pictures(tmp_path / "train", whole)
+    train, validation = training_and_validation(tmp_path, 0.2, 3)
+    expected = split_by_class(whole, 0.2, 3)
+    np.testing.assert_array_equal(train.picture_NHWC, expected[0].picture_NHWC)
+    np.testing.assert_array_equal(validation.picture_NHWC, expected[1].picture_NHWC)
+    assert len(validation.label_N) == 4
 
 
-def test_the_middle_of_a_picture_is_taken(tmp_path):
-    wide = np.zeros((10, 30, 3), np.uint8)
-    wide[:, 10:20] = 200
+def test_the_white_of_a_folder_is_named_by_its_section(tmp_path):
     for name in ("a", "b"):
+        (tmp_path / name).mkdir()
         for number in range(2):
-            (tmp_path / name).mkdir(exist_ok=True)
-            Image.fromarray(wide).save(tmp_path / name / f"{number}.png")
-    assert (read_picture_folder(tmp_path, 5).splits["train"].picture_NHWC == 200).all()
+            Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(
+        ExpectedError, match=r"Set ingest\.other_images\.white_level to the value of white, such as 4095"
+    ):
+        read_picture_source(tmp_path, 4, None, None, "ingest.other_images")
+    assert (read_picture_source(tmp_path, 4, None, 4095).splits["train"].picture_NHWC == 255).all()
 
 
-def broken(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"no picture")
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 300])
+def test_a_class_with_a_name_that_wrecks_tables(tmp_path, monkeypatch, name):
+    one = Pictures(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]))
+    source = PictureSource({"train": one, "test": one}, ["a", name])
+    monkeypatch.setattr("pipeline.data.picture_source.read_picture_folder", lambda *_: source)
+    with pytest.raises(ExpectedError, match=r"has a class .*: a name has 255 characters at most, on one line"):
+        read_picture_source(tmp_path, 4, None)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda _: None, "there is no folder"),
-        (lambda f: picture(f / "only" / "1.png", 0), "two at least; it has one, 'only'"),
-        (lambda f: (picture(f / "a" / "1.png", 0), (f / "b").mkdir()), "b has no picture"),
-        (lambda f: (picture(f / "a" / "1.png", 0), picture(f / "b" / "1.png", 0)), "class 'a' has one picture"),
-        (lambda f: (picture(f / "a" / "1.png", 0), broken(f / "b" / "1.png")), "is no readable picture"),
-        (
-            lambda f: [picture(f / s / c / "1.png", 0) for s, c in (("train", "ab"), ("test", "ac")) for c in c],
-            "different classes; in one only: b, c",
-        ),
-    ],
-)
-def test_what_is_wrong_is_one_clear_message(tmp_path, make, message):
-    folder = tmp_path / "pictures"
-    make(folder)
-    with pytest.raises(ExpectedError, match=message):
-        read_picture_folder(folder, 8)
+def test_a_path_to_a_pipe_or_a_loop_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ExpectedError, match="is a named pipe"):
+        read_picture_source(tmp_path / "pipe.yaml", 8, None)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ExpectedError, match="is a loop of symbolic links"):
+        read_picture_source(tmp_path / "loop", 8, None)
+
+
+def test_a_recipe_s_suffix_in_any_case(tmp_path):
+    assert len(read_picture_source(recipe(tmp_path).rename(tmp_path / "R.YAML"), 8, None).classes) == 10

@@ -8,6 +8,7 @@ import pytest
 from pipeline.data.rolling_origin import earlier_origins
 from pipeline.data.scaler import fit_scaler
 from pipeline.data.series import Series
+from pipeline.data.series_step import Step
 from pipeline.data.series_windows import windows_of
 from pipeline.errors import ExpectedError
 
@@ -15,7 +16,7 @@ from pipeline.errors import ExpectedError
 def series(train: tuple[int, int] = (0, 60), rows: int = 100) -> Series:
     value_TC = np.random.default_rng(0).normal(size=(rows, 2)) + np.arange(rows)[:, None]
     splits = {"train": train, "validation": (train[1], 80), "test": (80, rows)}
-    return Series(3600 * np.arange(rows), value_TC, ("a", "b"), 3600, splits)
+    return Series(3600 * np.arange(rows), value_TC, ("a", "b"), Step(3600), splits)
 
 
 def test_the_later_half_of_train_is_validated_part_by_part() -> None:
@@ -41,7 +42,7 @@ def test_an_origin_knows_nothing_of_later_rows() -> None:
     whole = series()
     later_TC = whole.value_TC.copy()
     later_TC[40:] += 1000.0
-    changed = Series(whole.date_T, later_TC, whole.channels, 3600, whole.splits)
+    changed = Series(whole.date_T, later_TC, whole.channels, Step(3600), whole.splits)
     one, other = (earlier_origins(each, 3, 8, 4)[0] for each in (whole, changed))
     assert fit_scaler(one).described() == fit_scaler(other).described()
     assert fit_scaler(one).described() != fit_scaler(whole).described()

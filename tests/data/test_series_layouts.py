@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from pipeline.data.series_layouts import LAYOUTS, check_layout, rows_needed, split_rows, told_step
+from pipeline.data.series_layouts import LAYOUTS, check_layout, rows_needed, split_rows
+from pipeline.data.series_step import Step, told_step
 from pipeline.data.source import Findings
 from pipeline.params.ingest_series import IngestSeries
 
@@ -56,7 +57,7 @@ def test_params_know_every_layout() -> None:
 
 def findings(layout: str, channels: list[str], rows: int, step: int | None) -> Findings:
     found = Findings()
-    check_layout(layout, "ingest.series.layout", channels, rows, step, found)
+    check_layout(layout, "ingest.series.layout", channels, rows, None if step is None else Step(step), found)
     return found
 
 

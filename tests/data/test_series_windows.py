@@ -10,6 +10,7 @@ import torch
 from pipeline.data.resident_windows import ResidentWindows
 from pipeline.data.scaler import Scaler, fit_scaler
 from pipeline.data.series import SPLITS, Series, read_series, write_series
+from pipeline.data.series_step import Step
 from pipeline.data.series_windows import Windows, windows_of
 from pipeline.data.time_features import FEATURES, time_features
 from pipeline.errors import ExpectedError
@@ -26,7 +27,7 @@ def series(rows: int = 90, channels: int = 3) -> Series:
         start + 3600 * np.arange(rows),
         random.normal(5.0, 3.0, (rows, channels)) + np.arange(rows)[:, None] / 10,
         tuple(f"channel {c}" for c in range(channels)),
-        3600,
+        Step(3600),
         {"train": (0, rows * 6 // 10), "validation": (rows * 6 // 10, rows * 8 // 10), "test": (rows * 8 // 10, rows)},
     )
 
@@ -57,7 +58,7 @@ def test_a_series_comes_back_as_it_was_written(tmp_path: Path) -> None:
     read = read_series(folder)
     np.testing.assert_array_equal(read.date_T, written.date_T)
     np.testing.assert_array_equal(read.value_TC, written.value_TC)
-    assert (read.channels, read.step_seconds, read.splits) == (written.channels, 3600, written.splits)
+    assert (read.channels, read.step, read.splits) == (written.channels, Step(3600), written.splits)
 
 
 def test_a_series_that_is_not_there_or_damaged(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_the_scale_is_that_of_the_train_rows_alone() -> None:
     np.testing.assert_allclose(scaler.unscale(scaler.scale(whole.value_TC)), whole.value_TC, rtol=1e-12)
     later = whole.value_TC.copy()
     later[whole.splits["train"][1] :] += 100
-    moved = fit_scaler(Series(whole.date_T, later, whole.channels, 3600, whole.splits))
+    moved = fit_scaler(Series(whole.date_T, later, whole.channels, Step(3600), whole.splits))
     np.testing.assert_array_equal(moved.mean_C, scaler.mean_C)
     np.testing.assert_array_equal(moved.deviation_C, scaler.deviation_C)
     restored = Scaler.restored(scaler.described())
@@ -129,7 +130,7 @@ def test_windows_are_those_of_the_definition(split: str, lookback: int, horizon:
 def test_ett_has_the_windows_of_its_protocol() -> None:
     whole = series(17_420, 1)
     splits = {"train": (0, 8640), "validation": (8640, 11_520), "test": (11_520, 14_400)}
-    whole = Series(whole.date_T, whole.value_TC, whole.channels, 3600, splits)
+    whole = Series(whole.date_T, whole.value_TC, whole.channels, Step(3600), splits)
     counts = [len(windows_of(whole, fit_scaler(whole), split, 336, 96)) for split in SPLITS]
     assert counts == [8640 - 336 - 96 + 1, 2880 - 96 + 1, 2880 - 96 + 1]
 

@@ -1,21 +1,27 @@
 """A small project of its own, in a temporary git and DVC repository, that both engines can really run.
 
-    first -> left, right -> last        lonely
+    check_params -> first -> left, right -> last
+    check_params -> lonely
 
 Each stage writes its one parameter, divided by ten, and its inputs. It logs when it ran beside the project, where
-neither engine looks. `workflow/` and the Snakefile are this project's own; `pipeline/` is a stub with the one thing
-the Snakefile asks of it, `load_params`.
+neither engine looks. `workflow/`, the Snakefile, the launcher of stages and `check_params` are this project's own; the
+parameters are a stub.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
+from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
@@ -24,9 +30,7 @@ STAGE = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
-from pipeline.lifeline import follow_engine
 
-follow_engine()
 name, *inputs = sys.argv[1:]
 beside = Path("..")
 value = yaml.safe_load(Path("params.yaml").read_text())[name]
@@ -55,24 +59,44 @@ Path(f"{name}.json").write_text(json.dumps(content))
 log("end")
 """
 
+WORK = """
+import runpy
+
+runpy.run_path("stage.py", run_name="__main__")
+"""
+
+# What the small project has of this project's own `pipeline/`.
+OWN = (
+    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair", "entry", "errors"),
+    *("files", "lifeline", "params/__init__", "params/reading", "params/section", "paths", "signals", "stage"),
+    *("stages/__init__", "stages/check_params"),
+)
+
 DVC_YAML = """
 stages:
+  check_params:
+    cmd: python -m pipeline.stage check_params
+    deps: [pipeline/params/whole.py, pipeline/stages/check_params.py]
+    params:
+      - params.yaml:
+    outs: [data/checked_params.json]
+    meta: {gate: true}
   first:
-    cmd: python stage.py first
-    deps: [stage.py]
+    cmd: python -m pipeline.stage work first
+    deps: [stage.py, data/checked_params.json]
     params: [first]
     outs: [first.json]
     meta: {threads: 2, mem_mb: 100, gpu: 0}
   side:
     foreach: {left: {}, right: {}}
     do:
-      cmd: python stage.py ${key} first.json
+      cmd: python -m pipeline.stage work ${key} first.json
       deps: [stage.py, first.json]
       params: ["${key}"]
       outs: ["${key}.json"]
       meta: {threads: 1, mem_mb: 100, gpu: 0}
   last:
-    cmd: python stage.py last left.json right.json
+    cmd: python -m pipeline.stage work last left.json right.json
     deps: [stage.py, left.json, right.json]
     params: [last]
     metrics:
@@ -80,8 +104,8 @@ stages:
           cache: false
     meta: {threads: 1, mem_mb: 100, gpu: 0}
   lonely:
-    cmd: python stage.py lonely
-    deps: [stage.py]
+    cmd: python -m pipeline.stage work lonely
+    deps: [stage.py, data/checked_params.json]
     params: [lonely]
     outs: [lonely.json]
 """
@@ -127,6 +151,11 @@ class Project:
             arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
         )
 
+    def commit(self, subject: str) -> None:
+        for command in (("git", "add", "."), ("git", "commit", "--quiet", "-m", subject)):
+            done = self.call(*command)
+            assert done.returncode == 0, done.stdout + done.stderr
+
     def run(self, engine: str) -> None:
         """Run the engine as a user would, and demand that it succeeds."""
         done = self.call(*self.command(engine))
@@ -155,10 +184,16 @@ class Project:
         (self.beside / "log.jsonl").unlink(missing_ok=True)
         return names
 
+    @contextmanager
+    def dvc(self) -> Iterator[Repo]:
+        """DVC in this process, which has it loaded already; only what starts a stage needs one of its own."""
+        with chdir(self.root), patch.dict(os.environ, self.environment, clear=True), Repo() as repo:
+            yield repo
+
     def status(self) -> dict:
-        done = self.call("dvc", "status", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        """What `dvc status` says."""
+        with self.dvc() as repo:
+            return repo.status()
 
     def assert_nothing_to_do(self) -> None:
         """Both engines and `dvc status` agree that all is done, and a call of either starts no stage."""
@@ -167,7 +202,8 @@ class Project:
         dry = self.call("snakemake", "--dry-run")
         assert dry.returncode == 0, dry.stdout + dry.stderr
         assert "Nothing to be done" in dry.stdout + dry.stderr
-        self.run("dvc")
+        with self.dvc() as repo:
+            assert repo.reproduce() == []  # as `dvc repro`
         assert self.events() == before
 
     def wait_for_start(self, stage: str) -> int:
@@ -179,6 +215,40 @@ class Project:
                     return int(event["pid"])
             time.sleep(0.05)
         raise AssertionError(f"{stage} never started:\n" + (self.beside / "engine.txt").read_text())
+
+
+def make(beside: Path) -> Project:
+    """The project before its first run, in the folder `beside`."""
+    project = Project(beside)
+    for name in ("data", "pipeline/commands", "pipeline/params", "pipeline/stages"):
+        (project.root / name).mkdir(parents=True)
+    (beside / "library").mkdir()
+    (beside / "library/workflow").symlink_to(ROOT / "workflow")
+    for name in ("Snakefile", ".gitignore", *(f"pipeline/{name}.py" for name in OWN)):
+        shutil.copy(ROOT / name, project.root / name)
+    shutil.copytree(ROOT / "profiles", project.root / "profiles")
+    written = {
+        "pipeline/params/whole.py": STUB_PARAMS,
+        "pipeline/stages/work.py": WORK,
+        "stage.py": STAGE,
+        "dvc.yaml": DVC_YAML,
+        "params.yaml": "first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n",
+    }
+    for name, text in written.items():
+        (project.root / name).write_text(text)
+    commands = [
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.name", "A Tester"],
+        ["git", "config", "user.email", "tester@example.org"],
+        ["dvc", "init", "--quiet"],
+    ]
+    for command in commands:
+        done = project.call(*command)
+        assert done.returncode == 0, done.stderr
+    for name in (".dvc/config", ".dvcignore"):
+        shutil.copy(ROOT / name, project.root / name)
+    project.commit("A small project")
+    return project
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -13,14 +13,17 @@ pytestmark = pytest.mark.slow
 ALL = ["first", "last", "left", "lonely", "right"]
 
 
-def test_after_either_engine_the_other_has_nothing_to_do(project: Project, engine: str) -> None:
-    project.run(engine)
-    assert project.ran() == ALL
-    project.assert_nothing_to_do()
+def test_after_dvc_snakemake_has_nothing_to_do(finished: Project) -> None:
+    finished.assert_nothing_to_do()
 
 
-def test_metadata_of_the_other_engine_is_not_needed(project: Project) -> None:
-    project.run("snakemake")
+def test_after_snakemake_dvc_has_nothing_to_do(finished_by_snakemake: Project) -> None:
+    assert finished_by_snakemake.ran() == ALL
+    finished_by_snakemake.assert_nothing_to_do()
+
+
+def test_metadata_of_the_other_engine_is_not_needed(finished_by_snakemake: Project) -> None:
+    project = finished_by_snakemake
     project.set(left=90)
     project.run("dvc")
     project.assert_nothing_to_do()
@@ -47,10 +50,8 @@ def test_a_changed_parameter_reruns_the_stages_that_read_it(
     finished.assert_nothing_to_do()
 
 
-def test_independent_stages_overlap_in_time(project: Project) -> None:
-    (project.beside / "meet").touch()
-    project.run("snakemake")
-    when = {(event["stage"], event["event"]): event["time"] for event in project.events()}
+def test_independent_stages_overlap_in_time(finished_by_snakemake: Project) -> None:
+    when = {(event["stage"], event["event"]): event["time"] for event in finished_by_snakemake.events()}
     assert when["left", "start"] < when["right", "end"]
     assert when["right", "start"] < when["left", "end"]
 
@@ -157,18 +158,18 @@ def test_a_stage_can_be_asked_for_by_its_address(project: Project) -> None:
     assert project.ran() == ["first", "left"]
 
 
-def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(project: Project, engine: str) -> None:
-    data = project.root / "cells.csv"
+def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(finished: Project, engine: str) -> None:
+    data = finished.root / "cells.csv"
     data.write_text("1\n")
-    assert project.call("dvc", "add", "cells.csv").returncode == 0
-    dvc_yaml = project.root / "dvc.yaml"
+    assert finished.call("dvc", "add", "cells.csv").returncode == 0
+    dvc_yaml = finished.root / "dvc.yaml"
     dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py]", "deps: [stage.py, cells.csv]", 1))
-    project.run(engine)
-    project.ran()
+    finished.run(engine)
+    assert finished.ran() == ["first"]
     data.write_text("2\n")
-    project.run(engine)
-    assert project.ran() == ["first"]
-    project.assert_nothing_to_do()
+    finished.run(engine)
+    assert finished.ran() == ["first"]
+    finished.assert_nothing_to_do()
 
 
 def _runs(pid: int) -> bool:

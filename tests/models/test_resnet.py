@@ -1,8 +1,10 @@
 import pytest
 import torch
+from torch.nn import Conv2d
+from torch.nn.functional import conv2d, relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.resnet import ResNet18
+from pipeline.models.resnet import BasicBlock, ResNet18
 from pipeline.models.resnet_cost import classifier_cost
 
 
@@ -98,3 +100,40 @@ def test_what_a_picture_costs(place, k):
     assert cost["flops"] == twin["flops"] + gate  # all experts together are the dense network
     one = sum(weight[0].numel() for weight in sparse.mixture.experts.parameters())
     assert cost["parameters"] - cost["activated_parameters"] == (4 - k) * one
+
+
+class StridedBlock(BasicBlock):
+    """The block as published: one strided 1x1 convolution in the shortcut."""
+
+    def forward(self, x_BCHW):
+        mapped = self.second_norm(self.second(relu(self.first_norm(self.first(x_BCHW)))))
+        convolution, norm = self.shortcut
+        return relu(mapped + norm(conv2d(x_BCHW, convolution.weight, stride=self.first.stride)))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [1, 3, 4, 8])
+@pytest.mark.parametrize("size", [(1, 2), (7, 8)])
+def test_a_block_is_the_published_one_with_a_strided_shortcut(stride, channels, size):
+    """Outputs and every gradient, in float64."""
+    torch.manual_seed(0)
+    x_BCHW = torch.randn(5, channels, *size, dtype=torch.float64)
+    answers = []
+    for block in (BasicBlock(channels, 2 * channels, stride), StridedBlock(channels, 2 * channels, stride)):
+        torch.manual_seed(1)
+        for parameter in block.double().parameters():
+            torch.nn.init.normal_(parameter)
+        input_BCHW = x_BCHW.clone().requires_grad_()
+        output_BCHW = block(input_BCHW)
+        output_BCHW.pow(3).sum().backward()
+        answers.append([output_BCHW, input_BCHW.grad, *(parameter.grad for parameter in block.parameters())])
+        assert {"shortcut.0.weight", "shortcut.1.weight"} <= block.state_dict().keys()
+    for one, other in zip(*answers, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_1x1_convolution_is_strided():
+    """oneDNN's AVX2 kernel of its weight's gradient writes past its buffer in channels_last, below 8 channels."""
+    convolutions = [layer for layer in net().modules() if isinstance(layer, Conv2d)]
+    assert len(convolutions) == 20
+    assert all(layer.stride == (1, 1) for layer in convolutions if layer.kernel_size == (1, 1))

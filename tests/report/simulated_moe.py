@@ -32,11 +32,16 @@ class Sweep:
     )
     accuracy: tuple[float, float, float] = (0.002, -0.01, 0.02)
     p: float = 0.3
+    notes: tuple[str, ...] = ()  # on the pictures
 
 
 def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     """All inputs of the chapters on the mixture of experts."""
     sweep = sweep or Sweep()
+    for key in ("images", "other_images"):
+        source = root / "data/raw" / key / "source.json"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(json.dumps({"notes": sweep.notes if key == "images" else []}), encoding="utf-8")
     rng = np.random.default_rng(0)
     names = list(sweep.points)
     sparse = [name for name in names if "experts" in sweep.points[name]]

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import ExpectedError
 from pipeline.report.forecasting import example_of, forecasting, measured
 from pipeline.report.forecasting_inputs import Forecasting, read_forecasting
-from pipeline.report.forecasting_names import duration, label_of, listed_horizons
+from pipeline.report.forecasting_names import label_of, listed_horizons
 from pipeline.report.forecasting_summary import card
 from pipeline.report.forecasting_tables import channel_table, choice_table, main_table, reduced_table
 from pipeline.report.forecasting_verdict import answer_of, on_measured, sentences, verdict
@@ -291,16 +291,9 @@ def test_a_choice_without_its_twin_or_windows_is_named(found):
         read_forecasting()
 
 
-def test_names_and_times_for_reading():
+def test_names_and_horizons_for_reading():
     assert label_of("mole_rmlp") == "MoLE-RMLP"
     assert label_of("my_own") == "my own"
-    assert [duration(seconds) for seconds in (3600, 900, 86_400, 7200, 90)] == [
-        "1 hour",
-        "15 minutes",
-        "1 day",
-        "2 hours",
-        "90 seconds",
-    ]
     assert [listed_horizons(steps) for steps in ([1], [24], [24, 96], [1, 2, 3])] == [
         "1 step",
         "24 steps",

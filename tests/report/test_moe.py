@@ -14,7 +14,7 @@ from pipeline.report.moe_inputs import Moe, read_moe
 from pipeline.report.moe_tables import away_table, corruptions_table, differences_table, main_table, sampled_table
 from pipeline.report.moe_verdict import answer, verdict
 from pipeline.report.numbers import amount, signed
-from pipeline.report.page import Figures
+from pipeline.report.page import Figures, Notes
 from pipeline.report.robustness import robustness
 from pipeline.report.routing import compared, routing, usage_in_words
 from tests.report.simulated_moe import POINTS, Sweep, write_moe
@@ -262,3 +262,10 @@ def test_numbers_for_reading():
     shown = [amount(number).replace("\N{NO-BREAK SPACE}", " ") for number in numbers]
     assert shown == ["7", "999", "1.00 k", "61.3 k", "1.00 M", "1.23 M", "560 M", "3.00 G"]
     assert [signed(value, 2) for value in (0.5, -0.5, 0.001, 0.0)] == ["+0.50", "\N{MINUS SIGN}0.50", "0.00", "0.00"]
+
+
+def test_what_was_made_of_the_pictures_stands_first(found):
+    note = "passed over 2 dangling links: a.png, b.png"
+    first = mixture(found(notes=(note,))).blocks[0]
+    assert first == Notes([f"Pictures: {note}"])
+    assert not any(isinstance(block, Notes) for block in mixture(found()).blocks)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.provenance import commit_around
 from pipeline.report.parameters import flattened
 from pipeline.report.provenance import describe_code
 
@@ -49,14 +50,42 @@ def test_many_changes_are_counted(repository):
     assert describe_code().endswith("file0, file1, file2, file3, file4 and 3 more")
 
 
-def test_without_a_commit_or_a_repository_or_git_that_is_said(tmp_path, monkeypatch):
+def test_without_a_commit_the_report_says_so_in_gits_words_and_aloud(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert describe_code().startswith("not in a git repository")
+    assert "git says: fatal: not a git repository" in (described := describe_code())
+    assert "get the project with `git clone`" in described
     git("init", "-q")
-    assert describe_code().startswith("not in a git repository with a commit")
+    assert "there is no commit here yet: make one" in describe_code()
     monkeypatch.setenv("PATH", "")
-    assert describe_code().startswith("not in a git repository")
+    assert "git is not installed: install it" in describe_code()
+    assert capsys.readouterr().err.count("note: the report names no commit; ") == 3
+
+
+def test_a_repository_of_another_user_is_told_as_such(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    described = describe_code()
+    assert "detected dubious ownership in repository" in described
+    assert f"git config --global --add safe.directory {repository}" in described
+    assert "\n" not in described
+
+
+def test_a_result_without_a_commit_says_so_on_stderr_and_in_what_is_written(repository, monkeypatch, capsys):
+    assert commit_around(repository) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    Path("params.yaml").write_text("a: 2\n")
+    assert commit_around(repository)["dirty"] is True
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    said = commit_around(repository)
+    assert (said["commit"], said["dirty"]) == ("unknown", True)
+    assert "dubious ownership" in said["commit_unknown"]
+    assert capsys.readouterr().err == f"note: what is written names no commit; {said['commit_unknown']}\n"
+
+
+def test_changes_that_git_cannot_tell_are_not_taken_for_none(repository):
+    Path(".git/index").write_bytes(b"damaged")
+    assert commit_around(repository)["commit"] == "unknown"
+    assert "git commit" not in describe_code()
 
 
 def test_parameters_are_flattened_in_order():

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pipeline.data.series import read_series
+from pipeline.data.series_step import Step
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 from pipeline.params.ingest_series import IngestSeries
@@ -109,7 +110,8 @@ def test_a_layout_is_for_files() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_another_kind_of_file_is_refused() -> None:
-    with pytest.raises(ExpectedError, match=r"expected a CSV file \(.csv\)"):
+    Path("load.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ExpectedError, match=r"load.xlsx is a workbook: save its sheet as CSV"):
         run(path="load.xlsx")
 
 
@@ -148,11 +150,17 @@ def _constant(content: list[str]) -> None:
         (_constant, "'wind' (always 3)"),
     ],
 )
-def test_a_bad_file_ends_in_one_message(project: Path, spoil: Callable[[list[str]], None], words: str) -> None:
+def test_a_bad_file_is_refused_and_nothing_is_written(
+    project: Path, spoil: Callable[[list[str]], None], words: str
+) -> None:
     content = lines()
     spoil(content)
     (project / "load.csv").write_text("\n".join(content))
-    assert_refused(project, "load.csv cannot be used", words)
+    with pytest.raises(ExpectedError, match=r"^load\.csv cannot be used") as caught:
+        run()
+    assert words in str(caught.value)
+    assert [path.name for path in (project / "data/raw").rglob("*")] == ["series", "source.json"]
+    assert (project / OUT / "source.json").read_text() == "previous"
 
 
 def test_a_file_of_another_layout_ends_in_one_message(project: Path) -> None:
@@ -160,6 +168,35 @@ def test_a_file_of_another_layout_ends_in_one_message(project: Path) -> None:
     assert_refused(
         project, "3 problems", "found 1 hour; expected 15 minutes", "57,600 or more", "channel 'OT': found none"
     )
+
+
+def test_how_a_file_is_written_may_be_set(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [line.replace(".", "_").replace(",", "|") for line in lines()]
+    content = [row.replace("2016-07-01 ", "1/7/16 ").replace(":00:00", "h").replace("_", ",") for row in rows]
+    (project / "LOAD.CSV").write_text("\n".join(content))
+    run(path="LOAD.CSV", separator="|", decimal=",", date_format="%d/%m/%y %Hh")
+    series = read_series(OUT)
+    np.testing.assert_array_equal(series.value_TC[:, 0], np.arange(20) + 0.5)
+    assert series.date_T[0].astype("datetime64[s]") == np.datetime64("2016-07-01", "s")
+    assert "LOAD.CSV: 20 rows x 2 channels, one row every hour\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("project")
+def test_months_and_offsets_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        f"{year}-{month:02}-01T00:00:00+0{1 + (3 < month < 11)}:00" for year in (2020, 2021) for month in range(1, 13)
+    ]
+    Path("load.csv").write_text("\n".join(["date,load", *(f"{stamp},{row % 5}" for row, stamp in enumerate(rows))]))
+    run()
+    assert "load.csv: 24 rows x 1 channel, one row every month (first day)\n" in capsys.readouterr().out
+    assert source()["step_calendar"] == "MS"
+    assert "step_seconds" not in source()
+    series = read_series(OUT)
+    assert series.step == Step(calendar="MS")
+    assert series.offset_T is not None
+    assert series.offset_T[:5].tolist() == [3600, 3600, 3600, 7200, 7200]
+    assert series.channels == ("load",)
+    np.testing.assert_array_equal(series.value_TC[:, 0], np.arange(24) % 5)
 
 
 @pytest.mark.usefixtures("project")

@@ -1,4 +1,5 @@
-"""ingest@images, moe_sweep@<point> and evaluate@moe as processes, in a project folder, on the real digits."""
+"""ingest@images, moe_sweep@<point> and evaluate@moe in a project folder, on the real digits: as processes where they
+are killed or refused, and in this one otherwise."""
 
 import io
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,10 @@ from safetensors.numpy import load_file
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json
 from pipeline.params.ingest_images import IngestImages
-from pipeline.stages.ingest import images
+from pipeline.params.whole import Params, load_params
+from pipeline.stages import moe_sweep
+from pipeline.stages.evaluate import moe as evaluate
+from pipeline.stages.ingest import images, other_images
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
@@ -51,6 +56,10 @@ def sweep(folder: Path, point: str, code: int = 0) -> str:
     return run(folder, "pipeline.stages.moe_sweep", point, code=code)
 
 
+def parameters() -> Params:
+    return load_params(Path("params.yaml"))
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with pictures and no point trained."""
@@ -60,7 +69,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "1,347 training and 450 test pictures of 8 x 8 pixels in grey" in run(
         folder, "pipeline.stages.ingest", "images"
     )
-    run(folder, "pipeline.stages.ingest", "other_images")
+    with chdir(folder):
+        other_images.run(parameters().ingest.other_images)
     return folder
 
 
@@ -68,8 +78,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "project"
     shutil.copytree(pictures, folder)
-    for point in POINTS:
-        sweep(folder, point)
+    with chdir(folder):
+        for point in POINTS:
+            moe_sweep.run(parameters().moe, point)
     return folder
 
 
@@ -105,7 +116,8 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(traine
 
 
 def test_the_points_are_compared(trained: Path) -> None:
-    run(trained, "pipeline.stages.evaluate", "moe")
+    with chdir(trained):
+        evaluate.run(parameters().moe)
     table = pd.read_csv(trained / "reports/tables/moe.csv")
     assert set(table["point"]) == set(POINTS)
     of_dense = table[(table["point"] == "dense") & (table["kind"] == "raw") & (table["metric"] == "accuracy")]

@@ -16,7 +16,6 @@ from pipeline.errors import ExpectedError
 from pipeline.params.report import Report
 from pipeline.stages.report import CHAPTERS, run
 from tests.report.drawn import CHAPTERS as DRAWN_BY
-from tests.report.drawn import write_report
 from tests.report.simulated_results import write_results
 
 REPORT = Path("reports/report.html")
@@ -32,29 +31,18 @@ OF_THE_PAGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder with small results of all other stages, all chapters and the report."""
-    root = tmp_path_factory.mktemp("results")
-    write_results(root, genes=60, cells=200)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        write_report("A title")
-    return root
-
-
 @pytest.fixture
-def finished(folder) -> tuple[str, str]:
+def finished(small_report) -> tuple[str, str]:
     """The page and the results file."""
-    return (folder / REPORT).read_text(), (folder / RESULTS).read_text()
+    return (small_report / REPORT).read_text(), (small_report / RESULTS).read_text()
 
 
 @pytest.fixture
-def drawn(tmp_path, monkeypatch, folder) -> Path:
+def drawn(tmp_path, monkeypatch, small_report) -> Path:
     """A working directory with what the report stage reads and nothing else, and a report from before."""
     for path in [*OF_THE_PAGE, "params.yaml"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / path, tmp_path / path)
+        shutil.copy(small_report / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)
     REPORT.write_text("the previous report")
     return tmp_path

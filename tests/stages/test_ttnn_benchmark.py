@@ -16,10 +16,12 @@ from pipeline.backends import environment
 from pipeline.backends.cpu import compiled_times
 from pipeline.backends.environment import Done
 from pipeline.data.series import Series, write_series
+from pipeline.data.series_step import Step
 from pipeline.errors import ExpectedError
 from pipeline.files import read_json, write_json
 from pipeline.models.mole import Mole
 from pipeline.params.ttnn import Ttnn
+from pipeline.sealed import write_sealed
 from pipeline.stages import ttnn_benchmark
 from pipeline.training.weights import save_model
 from tests.backends.ttnn_environment import ttnn_python
@@ -58,7 +60,8 @@ def project(tmp_path, monkeypatch) -> Path:
     raw = Path("data/raw/series")
     raw.mkdir(parents=True)
     write_series(
-        raw / "series.parquet", Series(date_T, value_TC, channels, 3600, {k: (a, b) for k, (a, b) in splits.items()})
+        raw / "series.parquet",
+        Series(date_T, value_TC, channels, Step(3600), {k: (a, b) for k, (a, b) in splits.items()}),
     )
     write_json(raw / "source.json", {"splits": splits, "channels": channels, "step_seconds": 3600})
     for backbone in ("dlinear", "rlinear", "rmlp"):
@@ -69,7 +72,7 @@ def project(tmp_path, monkeypatch) -> Path:
             save_model(folder / f"h8_seed{seed}", Mole(backbone, 16, 8, 3, experts=2, kernel=5, hidden=4), {})  # type: ignore[arg-type]
         point = {"backbone": backbone, "experts": 2, "top_k": None}
         about = {"point": point, "lookback": 16, "validation_loss": {"8": {"0": 0.5, "1": 0.4}}, "origins": {"8": []}}
-        write_json(folder / "about.json", about)
+        write_sealed(folder / "about.json", about)
     return tmp_path
 
 

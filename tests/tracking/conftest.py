@@ -3,14 +3,19 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from pipeline import cli
+from pipeline.tracking import store
 from pipeline.tracking.contents import _cache_folder
 
 DVC_YAML = {
@@ -142,25 +147,52 @@ class Project:
         return git("rev-parse", "HEAD")
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The working directory is a repository with one committed run (learning rate 0.1)."""
-    folder = tmp_path / "a project"  # paths with a space are the first to break
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one committed run (learning rate 0.1), made once: `dvc init` takes a second."""
+    folder = tmp_path_factory.mktemp("committed") / "project"
     folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        name_a_committer(patch)
+        _cache_folder.cache_clear()
+        git("init", "-q", ".")
+        subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+        made = Project()
+        made.results(0.1)
+        made.commit("First results")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a store without runs, as `open_store` makes it: its migrations take seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with store.open_store():
+            return folder / "mlflow.db"
+
+
+def name_a_committer(patch: pytest.MonkeyPatch) -> None:
+    """For git; DVC's analytics are off."""
+    patch.setenv("DVC_NO_ANALYTICS", "1")
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        patch.setenv(f"{name}_NAME", "A")
+        patch.setenv(f"{name}_EMAIL", "a@example.org")
+        patch.setenv(f"{name}_DATE", "2026-01-02T03:04:05Z")
+
+
+@pytest.fixture
+def project(committed: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The working directory is a repository with one committed run; a store made in this process is a copy of one."""
+    folder = tmp_path / "a project"  # paths with a space are the first to break
+    shutil.copytree(committed, folder, symlinks=True)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        monkeypatch.setenv(f"{name}_NAME", "A")
-        monkeypatch.setenv(f"{name}_EMAIL", "a@example.org")
-        monkeypatch.setenv(f"{name}_DATE", "2026-01-02T03:04:05Z")
+    name_a_committer(monkeypatch)
+    monkeypatch.setattr(store, "_create", lambda database, _: shutil.copy(empty_store, database))
     _cache_folder.cache_clear()
-    git("init", "-q", ".")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
-    made = Project()
-    made.results(0.1)
-    made.commit("First results")
-    return made
+    return Project()
 
 
 @pytest.fixture
@@ -177,5 +209,25 @@ def track(project: Project) -> Callable[..., subprocess.CompletedProcess[str]]:
             check=False,
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def track_here(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python -m pipeline track` in this process, where MLflow is loaded and keeps the stores that it opened."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["track", *arguments])
+        shown = capsys.readouterr()
+        code: Any = ended.value.code
+        return subprocess.CompletedProcess(["track", *arguments], code, shown.out, shown.err)
 
     return run

@@ -1,6 +1,7 @@
 """What MLflow holds after the mirror has run."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,51 @@ def test_the_points_of_a_sweep_are_nested_under_a_run_of_their_own(project: Any)
     before = read_all()
     mirror("celldag")
     assert read_all() == before
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_copied_checkout_mirrors_into_its_own_folder(
+    project: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror("celldag")
+    original, copy = Path.cwd(), Path.cwd().parent / "a copy"
+    with open_store() as client:
+        client.create_registered_model("model")
+        client.create_model_version("model", source=f"{(original / 'mlartifacts').as_uri()}/weights")
+    before = {**files_below(original / "mlartifacts"), "mlflow.db": (original / "mlflow.db").read_bytes()}
+    shutil.copytree(original, copy)
+    monkeypatch.chdir(copy)
+    project.results(0.2)
+    project.commit("In the copy")
+    mirror("celldag")
+    assert f"note: mlflow.db was made in {original}" in capsys.readouterr().err
+    assert {**files_below(original / "mlartifacts"), "mlflow.db": (original / "mlflow.db").read_bytes()} == before
+    assert len(runs(stage="report")) == 2
+    for run in runs():
+        assert run.info.artifact_uri == (copy / "mlartifacts" / run.info.run_id / "artifacts").as_uri()
+    [new] = [run for run in runs(stage="report") if run.data.tags["commit"] != _first_commit()]
+    assert Path("mlartifacts", new.info.run_id, "artifacts/report.html").read_text() == "<h1>0.2</h1>"
+    with open_store() as client:
+        [version] = client.search_model_versions("name = 'model'")
+        assert version.source == f"{(copy / 'mlartifacts').as_uri()}/weights"
+        assert client.get_experiment("0").artifact_location == str(copy / "mlruns/0")
+    assert capsys.readouterr().err == ""
+
+
+def _first_commit() -> str:
+    return subprocess.run(
+        ["git", "rev-list", "--max-parents=0", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_artifacts_that_someone_keeps_elsewhere_stay_there(project: Any) -> None:
+    elsewhere = Path.cwd().parent / "shared" / "mlartifacts"
+    elsewhere.mkdir(parents=True)
+    with open_store() as client:
+        client.create_experiment("celldag", artifact_location=elsewhere.as_uri())
+    mirror("celldag")
+    [report] = runs(stage="report")
+    assert report.info.artifact_uri == (elsewhere / report.info.run_id / "artifacts").as_uri()

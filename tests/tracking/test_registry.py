@@ -119,6 +119,41 @@ def test_what_the_model_cannot_know_is_refused(trained: Any, row: tuple[str, str
         load().predict(rows)
 
 
+ROW = {"perturbation": "drug", "cell_type": "T", "batch": "a"}
+
+
+def test_what_a_request_cannot_ask_for_is_one_sentence(trained: Any) -> None:
+    """Bounds on every parameter, column and value; today's answers were numbers, tracebacks, or no end."""
+    mirror("celldag")
+    model = load()
+    for rows, params, words in (
+        ([ROW], {"steps": -3}, "steps -3: expected a whole number from 1 to 1,000"),
+        ([ROW], {"steps": 0}, "steps 0: expected a whole number from 1 to 1,000"),
+        ([ROW], {"steps": 2_000_000}, "steps 2000000: expected a whole number from 1 to 1,000"),
+        ([ROW], {"cells": -1}, "cells -1: expected a whole number from 1 to 10,000"),
+        ([ROW], {"cells": 0}, "cells 0: expected a whole number from 1 to 10,000"),
+        ([ROW], {"seed": -1}, "seed -1: expected a whole number from 0 to 4,294,967,295"),
+        ([ROW], {"steps": "many"}, "Failed to validate type"),
+        ([ROW | {"dose": -1.0}], {}, "row 1: dose -1: expected a number from 0 to 1,000,000,000"),
+        ([ROW, ROW | {"dose": 1e30}], {}, "row 2: dose 1e+30: expected a number from 0 to 1,000,000,000"),
+        ([ROW | {"dose": "high"}], {}, "row 1: dose 'high': expected a number from 0 to 1,000,000,000"),
+        ([ROW | {"dose": np.inf}], {}, "row 1: dose inf: expected a number"),
+        ([ROW | {"doses": 1.0}], {}, "unknown column 'doses', perhaps 'dose'"),
+        ([{"perturbation": "drug", "cell_type": "T"}], {}, "column 'batch' is missing"),
+        ([ROW | {"batch": None}], {}, "row 1: batch None: expected text of at most 1,000 characters"),
+        ([ROW | {"cell_type": 3}], {}, "row 1: cell_type 3: expected text of at most 1,000 characters"),
+        ([ROW | {"batch": "x" * 10_000}], {}, "expected text of at most 1,000 characters"),
+        ([ROW] * 1001, {}, "1,001 rows: expected 1 to 1,000 at 20 steps; ask several times"),
+        ([ROW] * 51, {"steps": 1000}, "51 rows: expected 1 to 50 at 1000 steps; ask several times"),
+    ):
+        with pytest.raises(MlflowException) as caught:
+            model.predict(pd.DataFrame(rows), params=params)
+        assert words in caught.value.message
+        assert caught.value.get_http_status_code() == 400
+        assert "\n" not in caught.value.message
+        assert len(caught.value.message) < 500
+
+
 def test_one_version_per_model(trained: Any) -> None:
     mirror("celldag")
     mirror("celldag")

@@ -188,10 +188,17 @@ def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypa
                 return json.load(answer)["predictions"]
 
         predicted, at_dose = ask(rows), ask(dosed)
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            ask([{**rows[0], "perturbation": "drugg"}])
-        assert refused.value.code == 400
-        assert "perturbation 'drugg' is unknown to the model, perhaps 'drug'" in refused.value.read().decode()
+        for wrong, words in (
+            ({"perturbation": "drugg"}, "perturbation 'drugg' is unknown to the model, perhaps 'drug'"),
+            ({"doses": 2.0}, "unknown column 'doses', perhaps 'dose'"),
+            ({"dose": -1}, "row 1: dose -1: expected a number from 0 to 1,000,000,000"),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                ask([{**rows[0], **wrong}])
+            assert refused.value.code == 400
+            answer = refused.value.read().decode()
+            assert words in answer
+            assert "Traceback" not in answer
         assert listeners(server.port) == {"0100007F"}
     import mlflow
     import pandas as pd

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import ExpectedError
+from pipeline.tracking.project import mirror
+
 Track = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -34,75 +37,85 @@ def _whole_params(project: Any) -> None:
     shutil.copy(Path(__file__).parents[2] / "params.yaml", "params.yaml")
 
 
-def test_unknown_revision(track: Track) -> None:
-    assert "no revision 'v9'" in refused(track("--rev", "v9"))
+def test_unknown_revision(track_here: Track) -> None:
+    assert "no revision 'v9'" in refused(track_here("--rev", "v9"))
 
 
-def test_a_revision_is_never_an_option_of_git(track: Track) -> None:
-    assert "no revision '--all'" in refused(track("--rev=--all"))
+def test_a_revision_is_never_an_option_of_git(track_here: Track) -> None:
+    assert "no revision '--all'" in refused(track_here("--rev=--all"))
 
 
-def test_no_results_in_the_working_tree(track: Track) -> None:
+def test_no_results_in_the_working_tree(track_here: Track) -> None:
     Path("dvc.lock").unlink()
-    assert "dvc.lock is not in the working tree" in (message := refused(track()))
+    assert "dvc.lock is not in the working tree" in (message := refused(track_here()))
     assert "dvc repro" in message
 
 
-def test_no_results_in_the_revision(track: Track) -> None:
+def test_no_results_in_the_revision(track_here: Track) -> None:
     subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], check=True)
     subprocess.run(["git", "commit", "-q", "-m", "Forget"], check=True)
-    assert "dvc.lock is not in HEAD" in refused(track("--rev", "HEAD"))
+    assert "dvc.lock is not in HEAD" in refused(track_here("--rev", "HEAD"))
 
 
 @pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "[]", "stages: {vae_pretrain: {outs: [{path: a}]}}"])
-def test_a_damaged_lock_file(track: Track, content: str) -> None:
+def test_a_damaged_lock_file(track_here: Track, content: str) -> None:
     Path("dvc.lock").write_text(content)
-    assert "dvc.lock of the working tree" in refused(track())
+    assert "dvc.lock of the working tree" in refused(track_here())
 
 
-def test_no_commit_yet(track: Track) -> None:
+def test_no_commit_yet(track_here: Track) -> None:
     shutil.rmtree(".git")
     subprocess.run(["git", "init", "-q", "."], check=True)
-    assert "no commit here yet" in refused(track())
+    assert "no commit here yet" in refused(track_here())
 
 
-def test_unreachable_server(track: Track) -> None:
+def test_a_repository_that_git_refuses_is_told_in_gits_words(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(ExpectedError, match=r"dubious ownership.*git config --global --add safe\.directory"):
+            mirror("celldag")
+    shutil.rmtree(".git")
+    with pytest.raises(ExpectedError, match=r"not a git repository.*`git clone`"):
+        mirror("celldag")
+
+
+def test_unreachable_server(track_here: Track) -> None:
     uri = f"http://someone:secret@127.0.0.1:{free_port()}"
-    message = refused(track(MLFLOW_TRACKING_URI=uri))
+    message = refused(track_here(MLFLOW_TRACKING_URI=uri))
     assert "127.0.0.1" in message
     assert "MLFLOW_TRACKING_URI" in message
     assert "secret" not in message
 
 
-def test_read_only_store(track: Track) -> None:
-    assert track().returncode == 0
+def test_read_only_store(track_here: Track) -> None:
+    assert track_here().returncode == 0
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "Next"], check=True)
     # Permissions mean nothing to root, under whom containers run: the database itself is told to refuse.
     uri = "sqlite:///file:mlflow.db?mode=ro&uri=true"
-    assert "read" in refused(track(MLFLOW_TRACKING_URI=uri))
+    assert "read" in refused(track_here(MLFLOW_TRACKING_URI=uri))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_unwritable_database(track: Track) -> None:
-    assert track().returncode == 0
+def test_unwritable_database(track_here: Track, track: Track) -> None:
+    assert track_here().returncode == 0
     Path("mlflow.db").chmod(0o444)
     refused(track())
 
 
-def test_a_database_that_is_none(track: Track) -> None:
+def test_a_database_that_is_none(track_here: Track) -> None:
     Path("mlflow.db").write_text("not a database" * 100)
-    assert "mlflow.db" in refused(track())
+    assert "mlflow.db" in refused(track_here())
 
 
-def test_a_database_of_another_mlflow(track: Track) -> None:
-    assert track().returncode == 0
+def test_a_database_of_another_mlflow(track_here: Track, track: Track) -> None:
+    assert track_here().returncode == 0
     with sqlite3.connect("mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
     assert "mlflow db upgrade" in refused(track())
 
 
-def test_a_locked_database_is_waited_for(track: Track) -> None:
-    assert track().returncode == 0
+def test_a_locked_database_is_waited_for(track_here: Track) -> None:
+    assert track_here().returncode == 0
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -114,7 +127,7 @@ def test_a_locked_database_is_waited_for(track: Track) -> None:
     )
     assert holder.stdout is not None
     holder.stdout.readline()
-    assert track().returncode == 0
+    assert track_here().returncode == 0
     holder.wait()
 
 

@@ -3,11 +3,14 @@ import subprocess
 import sys
 
 import pytest
+import safetensors.torch
 import torch
 
 from pipeline.errors import ExpectedError
 from pipeline.models.flow import FlowField
+from pipeline.models.spatial_diffusion import SpatialDiffusion
 from pipeline.models.vae import Vae
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.training.weights import load_model, save_model
 
 
@@ -22,8 +25,21 @@ def folder(tmp_path):
 
 
 def change_config(folder, **changes):
+    """As a forger would: with digests that fit."""
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    write_sealed(path, read_sealed(path) | changes, "weights.safetensors")
+
+
+def change_weights(folder, change):
+    tensors = safetensors.torch.load_file(folder / "weights.safetensors")
+    safetensors.torch.save_file(change(tensors), folder / "weights.safetensors")
+    change_config(folder)
+
+
+def message(folder, kind=Vae):
+    with pytest.raises(ExpectedError) as caught:
+        load_model(folder, kind)
+    return str(caught.value)
 
 
 def test_a_model_comes_back_with_its_weights_and_description_in_eval_mode(tmp_path):
@@ -99,7 +115,7 @@ def test_another_schema_version(folder):
 def test_sizes_that_do_not_fit(folder):
     arguments = vae().arguments | {"genes": 7}
     change_config(folder, arguments=arguments)
-    with pytest.raises(ExpectedError, match=r"log_theta_G is \(6,\), expected \(7,\)"):
+    with pytest.raises(ExpectedError, match=r"decoder_head.weight is \(6, 8\) of float32, expected \(7, 8\)"):
         load_model(folder, Vae)
 
 
@@ -107,3 +123,93 @@ def test_arguments_that_the_model_does_not_take(folder):
     change_config(folder, arguments={"nonsense": 1})
     with pytest.raises(ExpectedError, match="do not make a Vae"):
         load_model(folder, Vae)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.999])
+@pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])
+def test_a_flipped_bit_is_found(folder, name, place):
+    content = bytearray((folder / name).read_bytes())
+    content[int(place * len(content)) - 1] ^= 1
+    (folder / name).write_bytes(content)
+    assert f"no usable model in {folder}: {name} is damaged" in message(folder)
+
+
+def test_every_bit_of_a_number_in_the_configuration_counts(folder):
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("100.0", "100.5"))
+    assert "config.json is damaged: it is not what was written; make it again with: dvc repro" in message(folder)
+
+
+def test_a_model_without_digests_is_of_an_older_version(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps(read_sealed(path)))
+    assert "config.json keeps no digests, so an older version wrote it" in message(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[" * 1_000_000, "nested too deeply"),
+        ("{}", "keeps no digests"),
+        ("[]", "not a mapping"),
+        ('{"arguments": NaN}', "it holds NaN"),
+        ("", "Expecting value"),
+        ('{"a": 1' + "0" * 5000 + "}", "config.json is damaged"),
+    ],
+)
+def test_a_configuration_that_is_none(folder, content, words):
+    (folder / "config.json").write_text(content)
+    assert words in message(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"genes": -6}, "do not make a Vae: RuntimeError"),
+        ({"genes": 10**12}, "decoder_head.weight is (6, 8) of float32, expected (1000000000000, 8)"),
+        ({"genes": 10**30}, "do not make a Vae"),
+        ({"genes": "6"}, "genes: Input should be a valid integer"),
+        ({"genes": 6.0}, "genes: Input should be a valid integer"),
+        ({"hidden": 8}, "hidden: "),
+        ({"hidden": []}, "do not make a Vae: IndexError"),
+        ({"decoder_link": "logistic"}, "decoder_link: Input should be 'exponential' or 'softplus'"),
+        ({"covariate_dropout": None}, "covariate_dropout: Input should be a valid number"),
+    ],
+)
+def test_forged_arguments_are_one_message_and_allocate_nothing(folder, changes, words):
+    change_config(folder, arguments=vae().arguments | changes)
+    text = message(folder)
+    assert words in text
+    assert len(text) < 1000
+
+
+def test_arguments_that_are_missing(folder):
+    config = read_sealed(folder / "config.json")
+    del config["arguments"]["genes"]
+    write_sealed(folder / "config.json", config, "weights.safetensors")
+    assert "do not make a Vae: TypeError" in message(folder)
+    del config["arguments"]
+    write_sealed(folder / "config.json", config, "weights.safetensors")
+    assert "do not make a Vae: KeyError" in message(folder)
+
+
+def test_a_forged_number_of_layers_comes_to_an_end(tmp_path):
+    model = SpatialDiffusion(4, 2, 1, 1, width=8, layers=1, heads=2, hidden=8)
+    save_model(tmp_path / "m", model, {})
+    change_config(tmp_path / "m", arguments=model.arguments | {"layers": 10**9})
+    assert "far more than weights.safetensors" in message(tmp_path / "m", SpatialDiffusion)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t | {"log_theta_G": t["log_theta_G"].double()}, "(6,) of float64, expected (6,) of float32"),
+        (lambda t: t | {"log_theta_G": t["log_theta_G"].to(torch.int8)}, "(6,) of int8, expected (6,) of float32"),
+        (lambda t: {k: v for k, v in t.items() if k != "log_theta_G"}, "log_theta_G is missing"),
+        (lambda t: t | {"more": torch.zeros(2)}, "more is (2,) of float32, expected nothing"),
+        (lambda t: {k: v.double() for k, v in t.items()}, "; and "),
+    ],
+)
+def test_forged_weights_that_do_not_fit(folder, change, words):
+    change_weights(folder, change)
+    assert words in message(folder)

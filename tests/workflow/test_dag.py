@@ -79,6 +79,12 @@ def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
         read_stages()
 
 
+def test_a_project_without_its_git_repository(project: Path) -> None:
+    (project / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    with pytest.raises(DagError, match=r"is not a git repository; .*`git clone`"):
+        read_stages()
+
+
 def test_what_the_longest_chain_waits_for_comes_first_and_the_points_of_a_sweep_last_among_equals() -> None:
     def stage(address: str, *upstream: str) -> Stage:
         return Stage(address, "", (), (), {}, (), 1, 1, 0, upstream)

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from pipeline.data.pictures import Pictures, PictureSource, split_by_class
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Section, Whole
+from pipeline.params.section import Section, Seed
 
 TILE = 32  # pixels
 
@@ -24,7 +24,7 @@ class Recipe(Section):
 
     collection: Literal["digits", "photographs"]
     test_share: Annotated[float, Field(gt=0, lt=1)]
-    seed: Whole
+    seed: Seed
 
 
 def read_embedded(path: Path) -> PictureSource:

@@ -7,7 +7,19 @@ from pydantic import Field, model_validator
 
 from pipeline.data.doses import label_of
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole
+from pipeline.params.section import (
+    LONGEST_LIST,
+    MOST_POINTS,
+    Count,
+    LogFoldChange,
+    LogSpread,
+    Name,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Text,
+)
 
 SEPARATOR = "+"  # of the treatments in the label of a combination
 
@@ -16,9 +28,10 @@ class Effect(Section):
     """One simulated perturbation."""
 
     share: Annotated[float, Field(gt=0, le=1)]
-    log_fold_change: float
+    log_fold_change: LogFoldChange
     cell_type_specific: Share
-    doses: list[Positive] = Field(default_factory=list)  # none: one dose, at which the effect is the full one
+    # None: one dose, at which the effect is the full one.
+    doses: list[Positive] = Field(default_factory=list, max_length=MOST_POINTS)
     half_effect: Positive = 1.0  # dose with half of the full effect
 
     def reached(self, dose: float) -> float:
@@ -31,7 +44,7 @@ class Space(Section):
 
     dimensions: Annotated[int, Field(ge=2, le=3)] = 2
     share: Annotated[float, Field(gt=0, le=1)]  # of genes that follow the first axis
-    log_fold_change: float  # of these genes, from the centre to an edge
+    log_fold_change: LogFoldChange  # of these genes, from the centre to an edge
     response: Share = 0.0  # how much stronger a perturbation acts at one edge than in the centre
 
 
@@ -45,15 +58,17 @@ class Recipe(Section):
     cells: Count
     min_template_cells: Count
     inverse_dispersion: Positive
-    batches: Annotated[list[str], Field(min_length=1)]
-    batch_effect: NotNegative
-    control: str
+    batches: Annotated[list[Text], Field(min_length=1, max_length=LONGEST_LIST)]
+    batch_effect: LogSpread
+    control: Text
     opposite_share: Share
-    perturbations: Annotated[dict[str, Effect], Field(min_length=1)]
-    combinations: list[Annotated[list[str], Field(min_length=2)]] = Field(default_factory=list)
-    interaction: NotNegative = 0.0
+    perturbations: Annotated[dict[Name, Effect], Field(min_length=1, max_length=LONGEST_LIST)]
+    combinations: list[Annotated[list[Text], Field(min_length=2, max_length=MOST_POINTS)]] = Field(
+        default_factory=list, max_length=LONGEST_LIST
+    )
+    interaction: LogSpread = 0.0
     spatial: Space | None = None
-    seed: Whole
+    seed: Seed
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

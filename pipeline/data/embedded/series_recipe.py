@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole
+from pipeline.params.section import MOST, Count, Name, NotNegative, Number, Positive, Section, Seed, Share, Text
 
+MOST_VALUES = 10**9  # rows times channels: 8 GB
 DATE_FORMAT = "%Y-%m-%d %H:%M"
 
 Persistence = Annotated[float, Field(ge=0, lt=1)]
@@ -17,26 +18,26 @@ Persistence = Annotated[float, Field(ge=0, lt=1)]
 class Dynamics(Section):
     """How a channel behaves in one of its regimes."""
 
-    daily: float  # amplitude of its day (units of the channel)
-    shift: float = 0.0  # how much later its day is (hours)
-    level: float = 0.0  # added to its level (units of the channel)
+    daily: Number  # amplitude of its day (units of the channel)
+    shift: Number = 0.0  # how much later its day is (hours)
+    level: Number = 0.0  # added to its level (units of the channel)
     persistence: Persistence  # of what is by chance, from one row to the next
 
 
 class Coupling(Section):
     """What is by chance in another channel comes through in this one."""
 
-    channel: str
-    strength: float
+    channel: Text
+    strength: Number
     lag: Count  # rows
 
 
 class Channel(Section):
     """One channel."""
 
-    level: float
-    weekly: float  # amplitude (units of the channel)
-    yearly: float  # amplitude (units of the channel)
+    level: Number
+    weekly: Number  # amplitude (units of the channel)
+    yearly: Number  # amplitude (units of the channel)
     noise: NotNegative  # standard deviation of what is by chance (units of the channel)
     usual: Dynamics
     other: Dynamics | None = None
@@ -53,16 +54,16 @@ class Channel(Section):
 class SeriesRecipe(Section):
     """data/embedded/series.yaml, where each key is explained."""
 
-    start: str
+    start: Text
     step_minutes: Count
-    rows: Annotated[int, Field(ge=10)]
-    channels: Annotated[dict[str, Channel], Field(min_length=1)]
+    rows: Annotated[int, Field(ge=10, le=MOST)]
+    channels: Annotated[dict[Name, Channel], Field(min_length=1, max_length=1_000)]
     night: Annotated[list[Annotated[int, Field(ge=0, le=23)]], Field(min_length=2, max_length=2)]
     regime_rows: Positive
     trend: NotNegative
     trend_rows: Positive
     swing: Share
-    seed: Whole
+    seed: Seed
 
     @field_validator("start")
     @classmethod
@@ -72,6 +73,12 @@ class SeriesRecipe(Section):
         except ValueError as error:
             raise ValueError("must be a date and a time, such as 2021-03-01 00:00") from error
         return start
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> Self:
+        if self.rows * len(self.channels) > MOST_VALUES:
+            raise ValueError(f"rows ({self.rows:,}) times channels ({len(self.channels):,}) exceeds {MOST_VALUES:,}")
+        return self
 
     @model_validator(mode="after")
     def _couplings_are_to_others(self) -> Self:

@@ -6,47 +6,65 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Count, NotNegative, Positive, Section, Share, Whole
+from pipeline.params.section import (
+    MOST,
+    MOST_STEPS,
+    LogSpread,
+    NotNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Text,
+)
+
+MOST_GENES = 100_000
+MOST_COUNTS = 2**31  # cells times genes of a section, drawn at once: 16 GB
 
 
 class Gradient(Section):
     """Genes that follow a smooth field over the tissue."""
 
-    genes: Whole
-    log_fold_change: NotNegative  # typical, where the field is 1 (from -1 to 1)
+    genes: Annotated[int, Field(ge=0, le=MOST_GENES)]
+    log_fold_change: LogSpread  # typical, where the field is 1 (from -1 to 1)
 
 
 class TissueRecipe(Section):
     """data/embedded/tissue.yaml, where each key is explained."""
 
-    sections: Count
-    cells_per_section: Annotated[int, Field(ge=2)]
+    sections: Annotated[int, Field(ge=1, le=MOST_STEPS)]
+    cells_per_section: Annotated[int, Field(ge=2, le=MOST)]
     dimensions: Annotated[int, Field(ge=2, le=3)]
-    genes: Count
-    cell_types: Annotated[list[str], Field(min_length=1)]
-    domains: Count
+    genes: Annotated[int, Field(ge=1, le=MOST_GENES)]
+    cell_types: Annotated[list[Text], Field(min_length=1, max_length=MOST_STEPS)]
+    domains: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     purity: Share
     extent: Positive
     width: Positive
     curvature: NotNegative
     outline: Annotated[float, Field(ge=0, le=0.2)]
     offset: NotNegative
-    scale_spread: NotNegative
+    scale_spread: LogSpread
     rotated: bool = False
-    markers_per_type: Whole
-    marker_log_fold_change: NotNegative
+    markers_per_type: Annotated[int, Field(ge=0, le=MOST_GENES)]
+    marker_log_fold_change: LogSpread
     depth: Gradient
     lateral: Gradient
     patches: Gradient
     patch_size: Positive
     counts_per_cell: Positive
-    counts_spread: NotNegative
+    counts_spread: LogSpread
     inverse_dispersion: Positive
-    batch_effect: NotNegative
-    seed: Whole
+    batch_effect: LogSpread
+    seed: Seed
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.cells_per_section * self.genes > MOST_COUNTS:
+            raise ValueError(
+                f"cells_per_section ({self.cells_per_section:,}) times genes ({self.genes:,}) must not exceed "
+                f"{MOST_COUNTS:,}: the counts of a section are drawn at once"
+            )
         if len(set(self.cell_types)) < len(self.cell_types):
             raise ValueError("cell_types must have different names")
         if self.structured_genes > self.genes:

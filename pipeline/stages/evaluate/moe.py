@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from pipeline import paths
 from pipeline.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.errors import ExpectedError
-from pipeline.files import atomic_folder, read_json, write_json, write_text
+from pipeline.files import atomic_folder, write_json, write_text
 from pipeline.metrics import paired
 from pipeline.metrics.calibration import reliability
 from pipeline.metrics.classification import (
@@ -22,6 +22,7 @@ from pipeline.metrics.classification import (
     scaled_scores,
 )
 from pipeline.params.moe import Evaluation, Moe
+from pipeline.sealed import read_sealed
 
 SECTION = "moe"
 
@@ -37,10 +38,12 @@ class _Point:
         folder = MODELS / name
         self.name = name
         try:
-            self.about = read_json(folder / "about.json")
+            self.about = read_sealed(folder / "about.json", "answers.safetensors")
             self.answers = load_file(folder / "answers.safetensors")
         except FileNotFoundError as error:
             raise ExpectedError(f"{error.filename} not found: `dvc repro moe_sweep@{name}` makes it") from error
+        except ValueError as error:
+            raise ExpectedError(f"{folder}: {error}; `dvc repro --force moe_sweep@{name}` makes it anew") from error
         self.seeds: list[int] = self.about["seeds"]
         self.temperatures: list[float] = []
 

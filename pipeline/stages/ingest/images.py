@@ -12,5 +12,5 @@ SECTION = "ingest.images"
 def run(settings: IngestImages) -> None:
     """Write data/raw/images, all of it or, on a problem, nothing."""
     path = Path(settings.path)
-    source = read_picture_source(path, settings.size, settings.md5)
+    source = read_picture_source(path, settings.size, settings.md5, settings.white_level, SECTION)
     print(write_picture_source(paths.RAW / "images", path, source))

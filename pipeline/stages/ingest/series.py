@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from pipeline import paths
+from pipeline.data.csv_form import CsvOptions
 from pipeline.data.embedded.series import simulate
 from pipeline.data.embedded.series_recipe import read_recipe
 from pipeline.data.series import Series, write_series
-from pipeline.data.series_layouts import FEWEST_ROWS, split_rows, told_step
+from pipeline.data.series_layouts import FEWEST_ROWS, split_rows
 from pipeline.data.series_source import AcceptedSeries, accept_series
-from pipeline.data.series_stamps import told
+from pipeline.data.series_step import Step, told
 from pipeline.data.source import counted
 from pipeline.errors import ExpectedError
 from pipeline.files import atomic_folder, sha256, write_json
@@ -21,17 +22,13 @@ def run(settings: IngestSeries) -> None:
     """Write data/raw/series, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     truth = None
-    if path.suffix == ".yaml":
+    if path.suffix.lower() in (".yaml", ".yml"):
         accepted, truth = _simulate(path, settings)
         description = f"Simulated: {_size(accepted.series)}, with known changes of regime and trend"
-    elif path.suffix == ".csv":
-        accepted = accept_series(path, settings.date, settings.layout, SECTION)
-        description = f"{path.name}: {_size(accepted.series)}"
     else:
-        raise ExpectedError(
-            f"{SECTION}.path = {settings.path!r}: expected a CSV file (.csv) with a column of dates and columns of "
-            "numbers, or a recipe of a simulated series (.yaml)"
-        )
+        options = CsvOptions(settings.date, settings.separator, settings.decimal, settings.date_format, SECTION)
+        accepted = accept_series(path, options, settings.layout)
+        description = f"{path.name}: {_size(accepted.series)}"
     series = accepted.series
     with atomic_folder(paths.RAW / "series") as folder:
         write_series(folder / "series.parquet", series)
@@ -45,7 +42,7 @@ def run(settings: IngestSeries) -> None:
             "notes": accepted.notes,
             "layout": settings.layout,
             "channels": list(series.channels),
-            "step_seconds": series.step_seconds,
+            **series.step.described(),
             "rows": len(series.date_T),
             "splits": {name: list(rows) for name, rows in series.splits.items()},
             **({"truth": truth} if truth is not None else {}),
@@ -64,13 +61,14 @@ def _simulate(path: Path, settings: IngestSeries) -> tuple[AcceptedSeries, dict[
     simulated = simulate(recipe)
     splits = split_rows(None, recipe.rows)
     assert splits is not None, f"a recipe has {FEWEST_ROWS} rows at the fewest"
-    series = Series(simulated.date_T, simulated.value_TC, tuple(simulated.channels), 60 * recipe.step_minutes, splits)
+    step = Step(60 * recipe.step_minutes)
+    series = Series(simulated.date_T, simulated.value_TC, tuple(simulated.channels), step, splits)
     return AcceptedSeries(series, []), simulated.truth()
 
 
 def _size(series: Series) -> str:
     rows, channels = counted(len(series.date_T), "row"), counted(len(series.channels), "channel")
-    return f"{rows} x {channels}, one row every {told_step(series.step_seconds).removeprefix('1 ')}"
+    return f"{rows} x {channels}, one row every {series.step.told().removeprefix('1 ')}"
 
 
 def _summary(description: str, accepted: AcceptedSeries) -> str:

@@ -1,0 +1,266 @@
+"""Kill runs of the DAG at random and aimed moments, call the engine once more, and compare: nothing may be lost.
+
+    python -m benchmarks.kill_campaign --kills 120 --minutes 40 --seed 0
+
+Each trial runs the small project of tests/engines, from nothing or with the parameters of all stages changed. The run
+is killed and called again a few times, and the last call is left alone; before a plain `dvc repro` comes
+`python -m pipeline repair`. It is a fault where the last call fails, a stage runs again that had ended, a result
+differs from that of a run that was never killed, or DVC still finds something to do.
+
+What is killed: the stage, its launcher, DVC, the engine alone, or its whole process group. When: after a random time,
+while dvc.lock is empty or cut (DVC truncates it and writes it anew), while DVC's list of busy paths is, or as soon as a
+stage has ended and DVC has not recorded it.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/engines"))
+
+from small_project import Project, make
+
+ENGINES = ("dvc", "snakemake")
+WHOM = ("stage", "launcher", "dvc", "engine", "group")
+MOMENTS = ("random", "dvc.lock empty", "dvc.lock cut", "busy list empty", "stage ended")
+KILLS_IN_A_TRIAL = 3
+PADDING = 500  # parameters without a meaning, so that DVC takes as long to write dvc.lock as in a large project
+PATIENCE_SECONDS = 90
+POLL_SECONDS = 0.0005
+STAGES = ("first", "left", "right", "last", "lonely")
+RESULTS = ("first.json", "left.json", "right.json", "last.json", "lonely.json", "data/checked_params.json")
+
+
+@dataclass(frozen=True)
+class Kill:
+    engine: str
+    moment: str
+    whom: str
+    wait: float  # seconds after the start before the moment is looked for
+
+
+@dataclass
+class Outcome:
+    kills: list[Kill]  # those that hit something
+    faults: list[str]
+
+
+def main() -> None:
+    """Run the trials and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=120)
+    parser.add_argument("--minutes", type=float, default=40, help="start no trial after that")
+    parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    rng = random.Random(arguments.seed)
+    trials = [_draw(number, rng) for number in range(-(-arguments.kills // KILLS_IN_A_TRIAL))]
+    with tempfile.TemporaryDirectory(prefix="kills_") as folder:
+        bases, expected = _bases(Path(folder))
+
+        def attempt(number: int) -> Outcome | None:
+            if time.monotonic() > end:
+                return None
+            base = bases[number // len(ENGINES) % len(bases)]
+            project = Project(shutil.copytree(base, Path(folder) / f"trial{number}", symlinks=True))
+            outcome = _run(trials[number], project, expected)
+            print(number, base.name, *outcome.kills, "; ".join(outcome.faults) or "ok", sep="\n  ", flush=True)
+            shutil.rmtree(project.beside)
+            return outcome
+
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            done = [outcome for outcome in pool.map(attempt, range(len(trials))) if outcome is not None]
+    _print_table(done)
+    sys.exit(any(outcome.faults for outcome in done))
+
+
+def _bases(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The project before its first run, and after one with other parameters; what each result's MD5 must be."""
+    (folder / "fresh").mkdir()
+    fresh = make(folder / "fresh")
+    stage = fresh.root / "stage.py"
+    stage.write_text(stage.read_text().replace('log("end")', 'time.sleep(0.3); log("end")'))
+    fresh.set(**{f"padding_{number:04d}": 0 for number in range(PADDING)})
+    fresh.commit("Stages take a moment")
+    reference = Project(shutil.copytree(fresh.beside, folder / "reference", symlinks=True))
+    reference.run("dvc")
+    ran = Project(shutil.copytree(fresh.beside, folder / "ran", symlinks=True))
+    wanted = (ran.root / "params.yaml").read_text()
+    ran.set(**{name: 500 + 10 * index for index, name in enumerate(STAGES)})
+    ran.run("dvc")
+    ran.commit("Results")
+    ran.ran()
+    assert ran.call("python", "-m", "pipeline", "repair").returncode == 0
+    (ran.root / "params.yaml").write_text(wanted)
+    return [fresh.beside, ran.beside], _digests(reference)
+
+
+def _draw(number: int, rng: random.Random) -> list[Kill]:
+    """The kills of a trial: engines, moments and victims in turn, so that all are met; times at random."""
+    kills = []
+    for turn in range(number * KILLS_IN_A_TRIAL, (number + 1) * KILLS_IN_A_TRIAL):
+        moment = MOMENTS[turn % len(MOMENTS)]
+        # Whatever is half written, DVC was writing it.
+        victims = WHOM if moment == "random" else ("dvc", "engine", "group")
+        whom = victims[turn // len(MOMENTS) % len(victims)]
+        kills.append(Kill(ENGINES[number % 2], moment, whom, rng.uniform(1, 12) if moment == "random" else 1))
+    return kills
+
+
+def _run(kills: list[Kill], project: Project, expected: dict[str, str]) -> Outcome:
+    """One trial."""
+    outcome = Outcome([], [])
+    ended: set[str] = set()
+
+    def look_for_losses() -> None:
+        lost = sorted(set(project.ran()) & ended)
+        if lost:
+            outcome.faults.append(f"ran again though they had ended: {', '.join(lost)}")
+
+    for kill in kills:
+        process = project.start(kill.engine)
+        if _kill(kill, project, process):
+            outcome.kills.append(kill)
+        _wait_until_idle(project, process)
+        look_for_losses()
+        ended |= _ended(project)
+        if kill.engine == "dvc":
+            repaired = project.call("python", "-m", "pipeline", "repair")
+            if repaired.returncode != 0:
+                outcome.faults.append(f"repair: {(repaired.stdout + repaired.stderr).strip()[-600:]}")
+    again = project.call(*project.command(kills[-1].engine))
+    if again.returncode != 0:
+        outcome.faults.append(f"the last call exits {again.returncode}: {(again.stdout + again.stderr).strip()[-900:]}")
+    look_for_losses()
+    made = _digests(project)
+    different = [name for name in RESULTS if made.get(name) != expected[name]]
+    if different:
+        outcome.faults.append(f"other bytes: {', '.join(different)}")
+    if project.status() != {}:
+        outcome.faults.append(f"dvc status: {project.status()}")
+    return outcome
+
+
+def _kill(kill: Kill, project: Project, process: "subprocess.Popen[bytes]") -> bool:
+    """Whether the moment came before the run was over, and there was something to kill."""
+    earliest = time.monotonic() + kill.wait
+    latest = earliest + PATIENCE_SECONDS
+    reached = _moment(kill.moment, project)
+    while process.poll() is None and time.monotonic() < latest:
+        if reached() and time.monotonic() >= earliest:
+            os.killpg(process.pid, signal.SIGSTOP)  # so that the moment lasts until the victim is found
+            victims = _victims(kill.whom, process)
+            for victim in victims:
+                victim.kill()
+            os.killpg(process.pid, signal.SIGCONT)
+            if victims:
+                return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _moment(moment: str, project: Project) -> Callable[[], bool]:
+    """Whether the moment has come, asked again and again."""
+    if moment == "random":
+        return lambda: True
+    if moment == "stage ended":
+        seen = _ended(project)
+        return lambda: bool(_ended(project) - seen)
+    path = project.root / (".dvc/tmp/rwlock" if moment == "busy list empty" else "dvc.lock")
+    whole = 0
+
+    def is_short() -> bool:
+        nonlocal whole
+        size = path.stat().st_size if path.exists() else 0
+        if size >= whole:
+            whole = size
+            return False
+        return size > 0 if moment == "dvc.lock cut" else size == 0
+
+    return is_short
+
+
+def _victims(whom: str, process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    engine = psutil.Process(process.pid)
+    below = engine.children(recursive=True)
+    if whom == "engine":
+        return [engine]
+    if whom == "group":
+        return [engine, *below]
+
+    def of(word: str) -> list[psutil.Process]:
+        found = []
+        for child in [engine, *below]:
+            try:
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+            except psutil.Error:
+                continue
+        return found
+
+    if whom == "dvc":
+        return [child for child in of("dvc") if "repro" in " ".join(child.cmdline())][-1:]
+    launched = [child for child in of("pipeline.stage") if "-c" not in child.cmdline()]
+    ids = {child.pid for child in launched}
+    stages = [child for child in launched if child.ppid() in ids]
+    return stages[:1] if whom == "stage" else [child for child in launched if child not in stages][:1]
+
+
+def _ended(project: Project) -> set[str]:
+    """Stages whose launcher has noted that they have ended."""
+    notes = (project.root / ".dvc/tmp/celldag/finished").glob("*.json")
+    try:
+        return {path.stem.removeprefix("side@") for path in notes if path.stat().st_size > 10} - {"check_params"}
+    except FileNotFoundError:
+        return set()
+
+
+def _wait_until_idle(project: Project, process: "subprocess.Popen[bytes]") -> None:
+    """Wait for what the kill has left, as a user does before the second call."""
+    if process.poll() is None:
+        process.wait(timeout=PATIENCE_SECONDS)
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < patience and any(_is_inside(other, project.root) for other in psutil.process_iter()):
+        time.sleep(0.1)
+
+
+def _is_inside(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
+def _digests(project: Project) -> dict[str, str]:
+    paths = {name: project.root / name for name in RESULTS}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for name, path in paths.items()
+    }
+
+
+def _print_table(done: list[Outcome]) -> None:
+    kills = Counter((kill.engine, kill.moment, kill.whom) for outcome in done for kill in outcome.kills)
+    print("\n| engine | moment | killed | kills |\n|---|---|---|---|")
+    for place, count in sorted(kills.items()):
+        print(f"| {' | '.join(place)} | {count} |")
+    faults = sum(len(outcome.faults) for outcome in done)
+    print(f"\n{kills.total()} kills in {len(done)} trials, {faults} faults")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Start a stage and see how it ends: `python -m pipeline.stage NAME [KEY]`, as dvc.yaml does.
+
+The stage runs in a process of its own, so that one that native code or the system ends still gets a message. This
+process imports next to nothing, keeps a copy of dvc.lock, and notes when the stage has ended well.
+"""
+
+import faulthandler
+import importlib.util
+import os
+import re
+import runpy
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import psutil
+
+from pipeline.errors import ExpectedError
+from pipeline.lifeline import any_is_gone, end_with, engine_line
+from pipeline.signals import describe_end
+from workflow.finished import note_end, note_start
+from workflow.lock import hold_until_exit, keep_copy
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the stage that the words name, and return its exit code; 128 and the signal's number where one ended it."""
+    module = f"pipeline.stages.{words[0]}" if words and re.fullmatch(r"\w+", words[0]) else ""
+    if not module or importlib.util.find_spec(module) is None:
+        print(f"error: no stage {' '.join(words) or 'is named'}: dvc.yaml lists them", file=sys.stderr)
+        return 2
+    line = engine_line()
+    address = os.environ.get("DVC_STAGE") if line else None
+    if address:
+        note_start(address)
+    launcher = psutil.Process()
+    child = os.fork()
+    if child == 0:
+        _become_stage(module, words[1:], [launcher, *line])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process tells of it
+    if address:
+        try:
+            keep_copy()
+        except ExpectedError as error:
+            os.kill(child, signal.SIGKILL)
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    _, status, usage = os.wait4(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        if not any_is_gone(line):  # otherwise the stage has ended itself, with its engine
+            _say_how_it_ended(address or " ".join(words), -code, usage.ru_maxrss)
+        return 128 - code
+    if address:
+        if code == 0:
+            note_end(address)
+        hold_until_exit()
+    return code
+
+
+def _become_stage(module: str, arguments: Sequence[str], above: Sequence[psutil.Process]) -> NoReturn:
+    """Run the module in this process, which ends as soon as one of those above it does."""
+    end_with(above)
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a traceback: nothing it writes needs tidying up
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(0)
+
+
+def _say_how_it_ended(stage: str, number: int, peak: int) -> None:
+    """peak: as the system counts it, KiB on Linux and bytes on macOS."""
+    if number == signal.SIGINT:
+        print(f"{stage}: interrupted; the next call goes on from its last checkpoint", file=sys.stderr)
+        return
+    peak_mb = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    print(describe_end(f"stage {stage}", number, peak_mb, f"dvc repro {stage}"), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
