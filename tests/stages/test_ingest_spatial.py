@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.stages.ingest import spatial as stage
@@ -95,7 +96,10 @@ def test_a_folder_of_files_becomes_one(tissue_adata):
     for name in ("left", "right"):
         tissue_adata[tissue_adata.obs["slice"] == name].copy().write_h5ad(folder / f"{name}.h5ad")
     (folder / "._left.h5ad").write_text("what another system leaves beside a file")
+    (folder / ".gitignore").write_text("")
+    (folder / "right.h5ad").rename(folder / "right.H5AD")
     run(path="slices", section=None)
+    assert source()["notes"] == ["2 of slices passed over: ._left.h5ad, notes.txt"]
     cells = anndata.read_h5ad(OUT / "cells.h5ad")
     assert list(cells.obs["section"]) == list(tissue_adata.obs["slice"])
     np.testing.assert_array_equal(cells.X.toarray(), tissue_adata.X.toarray())
@@ -104,9 +108,23 @@ def test_a_folder_of_files_becomes_one(tissue_adata):
     first = sha256(OUT / "cells.h5ad"), source()["input_sha256"]
     run(path="slices", section=None)
     assert (sha256(OUT / "cells.h5ad"), source()["input_sha256"]) == first
-    (folder / "right.h5ad").rename(folder / "wrong.h5ad")
+    (folder / "right.H5AD").rename(folder / "wrong.H5AD")
     run(path="slices", section=None)
     assert source()["input_sha256"] != first[1]
+
+
+def test_two_files_of_one_name_are_refused(project, tissue_adata):
+    Path("slices").mkdir()
+    for name in ("left.h5ad", "left.H5AD"):
+        tissue_adata.write_h5ad(Path("slices", name))
+    with pytest.raises(ExpectedError, match=r"slices holds left\.H5AD and left\.h5ad: give one of them another name"):
+        run(path="slices")
+
+
+def test_the_suffix_of_a_file_does_not_matter(project, tissue_adata):
+    tissue_adata.write_h5ad("X.H5AD")
+    run(path="X.H5AD")
+    assert source()["description"] == "X.H5AD: 80 cells x 12 genes in 2 sections"
 
 
 @pytest.mark.usefixtures("project")
