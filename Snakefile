@@ -15,7 +15,9 @@ try:
         for line in project.done:
             print(line, file=sys.stderr)
         open_gates(project)
-        reconcile((stage.address for stage in without_gates(project.stages)), project.status)
+        reconcile(
+            (stage.address for stage in without_gates(project.stages)), project.status
+        )
     stages = without_gates(read_stages())
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)
