@@ -63,7 +63,7 @@ def _reasons(
     if not entries:
         return
     changed_deps = {path: what for path, what in _part(entries, "changed deps").items() if path in stage.deps}
-    missing = [path for path, what in changed_deps.items() if what == "deleted" and not _overlaps(path, made)]
+    missing = [path for path, what in changed_deps.items() if what == "deleted" and not overlaps(path, made)]
     yield from (f"input missing, and no stage makes it: {path}" for path in missing)
     if stage.command and locked is None:
         yield "it has never run"
@@ -90,7 +90,7 @@ def _part(entries: list[Any], name: str) -> dict[str, Any]:
     return {}
 
 
-def _overlaps(path: str, outs: Iterable[str]) -> bool:
+def overlaps(path: str, outs: Iterable[str]) -> bool:
     """Whether one of the outs is the path, lies in it or contains it."""
     return any(f"{path}/".startswith(f"{out}/") or f"{out}/".startswith(f"{path}/") for out in outs)
 

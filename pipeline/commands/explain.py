@@ -7,6 +7,7 @@ from pipeline.params.whole import load_params
 from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair
+from workflow.untracked import untracked_inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,11 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the explanations, in the order of the DAG."""
+    """Print what was mended, the explanations in the order of the DAG, and inputs not under version control."""
     load_params()
     try:
         project = repair()
         explanations = explain(project, arguments.stage)
     except DagError as error:
         raise ExpectedError(str(error)) from error
-    print("\n".join([*project.done, *(str(explanation) for explanation in explanations)]))
+    notes = [f"note: {note}" for note in untracked_inputs(project.stages)]
+    print("\n".join([*project.done, *map(str, explanations), *notes]))

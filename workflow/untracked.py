@@ -1,0 +1,38 @@
+"""Inputs that only this folder has: `dvc exp run --temp` and `--queue` work in a copy of what git or DVC tracks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.git import GitError, git, head
+from workflow.closure import is_code
+from workflow.dag import Stage
+from workflow.explain import overlaps
+
+
+def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
+    """A note for each input by a relative path that neither git nor DVC tracks, with the command that mends it.
+
+    None where git names no commit: then no experiment can be run.
+    """
+    try:
+        head()
+    except GitError:
+        return []
+    stages = list(stages)
+    made = {out for stage in stages for out in stage.outs}
+    inputs = {dep: None for stage in stages for dep in stage.deps if not is_code(dep) and not overlaps(dep, made)}
+    return [
+        f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_mend(path)}"
+        for path in map(Path, inputs)
+        if not path.is_absolute() and path.exists() and not _is_tracked(path)
+    ]
+
+
+def _mend(path: Path) -> str:
+    return f"`dvc import-url {path}`" if path.parts[0] == ".." else f"`dvc add {path}`"
+
+
+def _is_tracked(path: Path) -> bool:
+    if any(Path(f"{place}.dvc").is_file() for place in (path, *path.parents[:-1])):
+        return True
+    return path.parts[0] != ".." and git("ls-files", "--", str(path)) != b""
