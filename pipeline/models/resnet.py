@@ -37,7 +37,7 @@ class BasicBlock(nn.Module):
 
     The shortcut takes every `stride`-th position before a 1x1 convolution of stride 1. A strided 1x1 convolution is the
     same function, but oneDNN's AVX2 kernel of its weight's gradient writes past its buffer where it has fewer than 8
-    input channels in channels_last (torch 2.13.0), and in that layout it is no faster (benchmarks/README.md).
+    input channels in channels_last (torch 2.13.0), and it is hardly faster (benchmarks/README.md).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
