@@ -1,5 +1,7 @@
 """One DAG, two engines, one truth: what holds after either, after a change, after a failure and after a kill."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from subprocess import Popen
@@ -140,6 +142,39 @@ def test_a_bad_parameter_is_one_message_before_any_work(project: Project) -> Non
     assert "error: params.yaml: left = 'many': must be a whole number" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert project.ran() == []
+
+
+@pytest.mark.parametrize("target", [[], ["last"]])
+def test_plain_dvc_removes_nothing_where_a_parameter_is_bad(finished: Project, target: list[str]) -> None:
+    """Under DVC alone a stage's outputs are removed before the stage could refuse anything."""
+    made = ["first.json", "left.json", "right.json", "last.json", "lonely.json"]
+    before = {name: (finished.root / name).read_bytes() for name in made}
+    finished.set(left=90, lonely="many")
+    refused = finished.call("dvc", "repro", *target)
+    assert refused.returncode != 0
+    assert "error: params.yaml: lonely = 'many': must be a whole number" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert {name: (finished.root / name).read_bytes() for name in made} == before
+    assert finished.ran() == []
+
+
+def test_a_stage_ended_by_a_signal_says_so_under_both_engines(project: Project, engine: str) -> None:
+    (project.beside / "hang_left").touch()
+    process = project.start(engine)
+    os.kill(project.wait_for_start("left"), signal.SIGKILL)
+    process.wait()
+    output = (project.beside / "engine.txt").read_text()
+    assert "error: stage side@left was ended by SIGKILL: most likely the system ran out of memory" in output
+
+
+def test_what_a_kill_while_dvc_writes_its_lock_leaves_is_mended_by_snakemake(finished: Project) -> None:
+    lock = finished.root / "dvc.lock"
+    whole = lock.read_text()
+    lock.write_text("")
+    (finished.root / ".dvc/tmp/rwlock").write_text("")
+    finished.run("snakemake")
+    assert finished.ran() == []
+    assert lock.read_text() == whole
 
 
 def test_a_broken_dvc_yaml_is_one_message(project: Project) -> None:

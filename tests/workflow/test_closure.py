@@ -7,7 +7,8 @@ import pytest
 
 from workflow.closure import compare, read_constant, stage_closure, stage_modules
 from workflow.code_deps import differences, rewrite
-from workflow.dag import Stage, read_stages
+from workflow.dag import Stage, read_stages, without_gates
+from workflow.finished import declared_outs
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ def write(**files: str) -> None:
         path.write_text(textwrap.dedent(text))
 
 
-def closure(command: str = "python -m pipeline.stage") -> set[str]:
+def closure(command: str = "python -m pipeline.fit") -> set[str]:
     return {path.removeprefix("pipeline/") for path in stage_closure(command)}
 
 
@@ -46,26 +47,26 @@ def closure(command: str = "python -m pipeline.stage") -> set[str]:
     ],
 )
 def test_imports_are_followed_at_any_depth(statement: str) -> None:
-    write(stage=statement, a="from pipeline.b import f", b="", unused="")
-    assert closure() == {"stage.py", "a.py", "b.py"}
+    write(fit=statement, a="from pipeline.b import f", b="", unused="")
+    assert closure() == {"fit.py", "a.py", "b.py"}
 
 
 def test_imports_for_types_only_are_not() -> None:
-    write(stage="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pipeline import a", a="")
-    assert closure() == {"stage.py"}
+    write(fit="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pipeline import a", a="")
+    assert closure() == {"fit.py"}
 
 
 def test_a_circle_of_imports_ends() -> None:
-    write(stage="import pipeline.a", a="import pipeline.stage")
-    assert closure() == {"stage.py", "a.py"}
+    write(fit="import pipeline.a", a="import pipeline.fit")
+    assert closure() == {"fit.py", "a.py"}
 
 
 def test_a_package_counts_where_it_does_something_or_is_asked_for() -> None:
-    write(stage="from pipeline import data, __version__\nimport pipeline.nn.layers")
+    write(fit="from pipeline import data, __version__\nimport pipeline.nn.layers")
     write(__init__="__version__ = '1'", data____init__="'''Docstring.'''", nn____init__="import os")
     write(nn__layers="")
     Path("pipeline/__init__.py").write_text("__version__ = '1'")
-    assert closure() == {"stage.py", "__init__.py", "data/__init__.py", "nn/__init__.py", "nn/layers.py"}
+    assert closure() == {"fit.py", "__init__.py", "data/__init__.py", "nn/__init__.py", "nn/layers.py"}
 
 
 def test_a_keyed_stage_is_its_entry_and_its_key() -> None:
@@ -75,21 +76,27 @@ def test_a_keyed_stage_is_its_entry_and_its_key() -> None:
     assert closure(command) == {"load/__main__.py", "load/cells.py", "entry.py"}
 
 
+def test_a_launched_stage_is_its_own_code_without_the_launcher() -> None:
+    write(stage="import pipeline.a", a="", stages__fit="import pipeline.b", b="")
+    assert stage_modules("python -m pipeline.stage fit") == ["pipeline.stages.fit"]
+    assert closure("python -m pipeline.stage fit") == {"stages/fit.py", "b.py"}
+
+
 def test_a_template_counts_with_the_modules_beside_it() -> None:
-    write(stage="from pipeline.page import render", page__render="", page____init__="")
+    write(fit="from pipeline.page import render", page__render="", page____init__="")
     Path("pipeline/page/template.html").touch()
     Path("pipeline/page/.template.html.swp").touch()
-    assert closure() == {"stage.py", "page/render.py", "page/template.html"}
+    assert closure() == {"fit.py", "page/render.py", "page/template.html"}
 
 
 def stage_with(*deps: str) -> Stage:
-    return Stage("fit", "python -m pipeline.stage", deps, (), {}, (), 1, 1, 0, ())
+    return Stage("fit", "python -m pipeline.fit", deps, (), {}, (), 1, 1, 0, ())
 
 
 def test_the_comparison_names_what_is_lacking_and_what_is_too_much() -> None:
-    write(stage="from pipeline.nn import a", nn__a="", nn__b="", models__c="")
-    assert compare(stage_with("data/cells", "pipeline/stage.py", "pipeline/nn/a.py")).missing == ()
-    found = compare(stage_with("pipeline/stage.py", "pipeline/models", "pipeline/gone.py"))
+    write(fit="from pipeline.nn import a", nn__a="", nn__b="", models__c="")
+    assert compare(stage_with("data/cells", "pipeline/fit.py", "pipeline/nn/a.py")).missing == ()
+    found = compare(stage_with("pipeline/fit.py", "pipeline/models", "pipeline/gone.py"))
     assert found.missing == ("pipeline/nn/a.py",)
     assert found.superfluous == ("pipeline/gone.py", "pipeline/models")
     assert "fit: imported but not under its deps" in str(found)
@@ -97,10 +104,10 @@ def test_the_comparison_names_what_is_lacking_and_what_is_too_much() -> None:
 
 
 def test_a_folder_stands_for_its_files_while_all_are_imported() -> None:
-    write(stage="from pipeline.nn import a, b", nn__a="", nn__b="")
-    assert differences([stage_with("pipeline/stage.py", "pipeline/nn")]) == []
+    write(fit="from pipeline.nn import a, b", nn__a="", nn__b="")
+    assert differences([stage_with("pipeline/fit.py", "pipeline/nn")]) == []
     write(nn__c="")
-    assert differences([stage_with("pipeline/stage.py", "pipeline/nn")])[0].superfluous == ("pipeline/nn",)
+    assert differences([stage_with("pipeline/fit.py", "pipeline/nn")])[0].superfluous == ("pipeline/nn",)
 
 
 DVC_YAML = """\
@@ -121,7 +128,7 @@ stages:
       meta: {threads: 1, mem_mb: 100, gpu: 0}
 
   fit:
-    cmd: python -m pipeline.stage
+    cmd: python -m pipeline.fit
     deps:
       - data/cells   # what load makes
     outs:
@@ -130,7 +137,7 @@ stages:
 
 
 def test_dvc_yaml_is_corrected_with_its_comments_kept(project: Path) -> None:
-    write(load____main__="import pipeline.entry", load__cells="", entry="", stage="import pipeline.entry")
+    write(load____main__="import pipeline.entry", load__cells="", entry="", fit="import pipeline.entry")
     (project / "dvc.yaml").write_text(DVC_YAML)
     assert rewrite(read_stages())
     assert (project / "dvc.yaml").read_text() == DVC_YAML.replace(
@@ -138,14 +145,14 @@ def test_dvc_yaml_is_corrected_with_its_comments_kept(project: Path) -> None:
         "        - pipeline/entry.py\n        - pipeline/load/${key}.py\n        - pipeline/load/__main__.py\n",
     ).replace(
         "      - data/cells   # what load makes\n",
-        "      - data/cells   # what load makes\n      - pipeline/entry.py\n      - pipeline/stage.py\n",
+        "      - data/cells   # what load makes\n      - pipeline/entry.py\n      - pipeline/fit.py\n",
     )
     assert differences(read_stages()) == []
     assert not rewrite(read_stages())
 
 
 def test_what_one_key_needs_is_listed_for_all(project: Path) -> None:
-    write(load____main__="", load__cells="import pipeline.a, pipeline.read_cells, pipeline.of_cells", stage="")
+    write(load____main__="", load__cells="import pipeline.a, pipeline.read_cells, pipeline.of_cells", fit="")
     write(load__images="import pipeline.read_images", a="", read_cells="", read_images="", of_cells="")
     two_keys = DVC_YAML.replace("    do:", '      images:\n        source: "b.csv"\n    do:').replace("data/cells", "x")
     (project / "dvc.yaml").write_text(two_keys)
@@ -175,7 +182,7 @@ def test_dvc_yaml_lists_each_stages_code_no_less_and_no_more(monkeypatch: pytest
 def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     shared = {"__init__", "section", "reading", "optimisation", "obs_column", "pictures", "stored_cells", "sweep"}
-    for stage in read_stages():
+    for stage in without_gates(read_stages()):
         section = (read_constant(stage_modules(stage.command)[-1], "SECTION") or "").replace(".", "_")
         modules = {Path(path).stem for path in stage_closure(stage.command) if path.startswith("pipeline/params/")}
         assert modules - shared == ({section} if section else set()), stage.address
@@ -222,7 +229,7 @@ def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.Monke
         if stage.command:
             section = read_constant(stage_modules(stage.command)[-1], "SECTION")
             sections[stage.address] = (section,) if section else ()  # a stage without parameters has none
-    sections["report"] = ("params.yaml",)  # it shows all parameters
+    sections["report"] = sections["check_params"] = ("params.yaml",)  # one shows all parameters, one checks them
     for address in sections:  # a point reads what all points share, and itself
         for sweep, section in SWEEPS.items():
             if address.startswith(f"{sweep}@"):
@@ -237,4 +244,20 @@ def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.Monk
             name, _, key = stage.address.partition("@")
             if name in SWEEPS:  # its keys are names that params.yaml gives
                 key = ""
-            assert stage.command == f"python -m pipeline.stages.{name} {key}".strip()
+            assert stage.command == f"python -m pipeline.stage {name} {key}".strip()
+
+
+def test_every_stage_waits_until_the_parameters_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    waits = {"check_params"}
+    for stage in read_stages():
+        if stage.command and stage.address not in waits:
+            assert waits & set(stage.upstream), stage.address
+            waits.add(stage.address)
+
+
+def test_outs_are_read_without_dvc_as_dvc_resolves_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for stage in read_stages():
+        if stage.command:
+            assert sorted(declared_outs(stage.address)) == sorted(stage.outs)

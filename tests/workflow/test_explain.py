@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from workflow.dag import DagError
 from workflow.explain import explain
+from workflow.repair import repair
 
 
 def explained() -> dict[str, tuple[bool | None, list[str]]]:
-    return {explanation.address: (explanation.runs, list(explanation.reasons)) for explanation in explain()}
+    return {explanation.address: (explanation.runs, list(explanation.reasons)) for explanation in explain(repair())}
 
 
 def test_before_the_first_run(project: Path) -> None:
@@ -72,6 +74,19 @@ def test_new_and_vanished_parameters(finished: Path) -> None:
 
 
 def test_one_stage_can_be_asked_for(finished: Path) -> None:
-    assert [explanation.address for explanation in explain("fit")] == ["fit"]
+    assert [explanation.address for explanation in explain(repair(), "fit")] == ["fit"]
     with pytest.raises(DagError, match="did you mean fit"):
-        explain("fitt")
+        explain(repair(), "fitt")
+
+
+def test_what_comes_after_a_gate_does_not_run_because_of_it(finished: Path, set_latent) -> None:
+    dvc_yaml = finished / "dvc.yaml"
+    gate = "check: {cmd: touch checked.txt, params: [params.yaml: ], outs: [checked.txt], meta: {gate: true}}"
+    text = dvc_yaml.read_text().replace("stages:\n", f"stages:\n  {gate}\n")
+    dvc_yaml.write_text(text.replace('deps: ["${item.source}"]', 'deps: ["${item.source}", checked.txt]'))
+    with Repo() as repo:
+        repo.reproduce()
+    set_latent(8)
+    assert "check" in repair().status
+    assert "check" not in explained()
+    assert explained()["load@cells"] == (False, [])

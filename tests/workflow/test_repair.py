@@ -1,0 +1,126 @@
+"""What a kill leaves of DVC's own files, and what is made of it."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ExpectedError
+from workflow.finished import note_end, note_start, read_finished
+from workflow.lock import COPY, keep_copy, mend_lock, read_lock
+from workflow.repair import BUSY_PATHS, mend_busy_paths, repair
+
+LOCK = Path("dvc.lock")
+
+
+@pytest.fixture
+def whole(finished: Path) -> str:
+    """The text of dvc.lock after a run, of which a copy is kept."""
+    keep_copy()
+    return LOCK.read_text()
+
+
+def cut_before(address: str, text: str) -> str:
+    return text[: text.index(f"  {address}:\n")]
+
+
+@pytest.mark.parametrize("length", [0, 30, 200, -20, -1])
+def test_an_empty_or_cut_file_is_put_back(whole: str, length: int) -> None:
+    LOCK.write_text(whole[:length])
+    with pytest.raises(ExpectedError, match=r"run `python -m pipeline repair`"):
+        read_lock()
+    assert repair().done == ["put back dvc.lock, which a kill had damaged"]
+    assert LOCK.read_text() == whole
+    assert repair().status == {}
+
+
+def test_a_file_cut_between_two_stages_gets_back_the_missing_ones(whole: str) -> None:
+    LOCK.write_text(cut_before("page", whole))
+    assert list(read_lock()) == ["load@cells", "fit"]  # what DVC would accept
+    assert repair().done == ["put back what a kill had cut off dvc.lock: page"]
+    assert LOCK.read_text() == whole
+
+
+def test_a_damaged_file_never_becomes_the_copy(whole: str) -> None:
+    for damaged, message in [("", "is damaged"), (cut_before("fit", whole), "has lost fit, page")]:
+        LOCK.write_text(damaged)
+        with pytest.raises(ExpectedError, match=message):
+            keep_copy()
+        assert COPY.read_text() == whole
+
+
+def test_a_file_that_was_removed_is_no_damage(whole: str) -> None:
+    LOCK.unlink()
+    assert mend_lock() is None
+    keep_copy()
+    assert not COPY.exists()
+
+
+def test_a_stage_that_dvc_yaml_no_longer_declares_is_not_missed(whole: str, finished: Path) -> None:
+    dvc_yaml = finished / "dvc.yaml"
+    dvc_yaml.write_text(dvc_yaml.read_text().partition("  page:")[0])
+    LOCK.write_text(cut_before("page", whole))
+    assert repair().done == []
+    assert COPY.read_text() == LOCK.read_text()
+
+
+def test_without_a_copy_a_damaged_file_is_removed(finished: Path) -> None:
+    LOCK.write_text("")
+    assert mend_lock() == "removed dvc.lock, which a kill had damaged: its first stages will run again"
+    assert read_lock() == {}
+
+
+def test_a_list_of_busy_paths_that_was_cut_is_removed(finished: Path) -> None:
+    for text in ("", '{"write": {"a', '{"write": 3}'):
+        BUSY_PATHS.write_text(text)
+        assert repair().done == [f"removed {BUSY_PATHS}, which a kill had damaged"]
+        assert repair().status == {}
+
+
+def test_busy_paths_are_those_of_processes_at_work(finished: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # ended, not collected: DVC takes it for alive
+    alive = {"pid": os.getpid(), "cmd": "dvc repro"}
+    gone = {"pid": dead.pid, "cmd": "dvc repro"}
+    BUSY_PATHS.write_text(json.dumps({"write": {"a": alive, "b": gone}, "read": {"c": [gone, alive], "d": [gone]}}))
+    assert mend_busy_paths() == f"removed from {BUSY_PATHS} what killed processes had left there"
+    assert json.loads(BUSY_PATHS.read_text()) == {"write": {"a": alive}, "read": {"c": [alive]}}
+    assert mend_busy_paths() is None
+    os.utime(BUSY_PATHS, (1, 1))  # written before this process started: another one had its number
+    mend_busy_paths()
+    assert json.loads(BUSY_PATHS.read_text()) == {"write": {}, "read": {}}
+    dead.wait()
+
+
+@pytest.fixture
+def unrecorded(whole: str, finished: Path) -> str:
+    """All have run; `fit` has run again, and DVC was killed while it wrote that. What dvc.lock was before."""
+    (finished / "code.py").write_text("# v2\n")
+    note_start("fit")
+    (finished / "fit.txt").write_text("1\n# v2\n")
+    note_end("fit")
+    LOCK.write_text("")
+    return whole
+
+
+def test_a_stage_that_ended_is_recorded_and_not_run(unrecorded: str, finished: Path) -> None:
+    assert repair().done[1] == "recorded what had ended when DVC was killed: fit"
+    assert list(repair().status) == ["page"]
+    locked = {dep["path"]: dep["md5"] for dep in read_lock()["fit"]["deps"]}
+    assert locked["code.py"] == hashlib.md5(b"# v2\n", usedforsecurity=False).hexdigest()
+    assert read_finished() == []
+
+
+@pytest.mark.parametrize(("file", "text"), [("code.py", "# v3\n"), ("params.yaml", "\n"), ("score.json", "{ }")])
+def test_it_is_not_where_what_it_read_or_made_has_changed_since(
+    unrecorded: str, finished: Path, file: str, text: str
+) -> None:
+    path = finished / file
+    path.write_text(path.read_text() + text)
+    assert repair().done == ["put back dvc.lock, which a kill had damaged"]
+    assert LOCK.read_text() == unrecorded
+    assert "fit" in repair().status
+    assert read_finished() == []
