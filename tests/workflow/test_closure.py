@@ -181,7 +181,10 @@ def test_dvc_yaml_lists_each_stages_code_no_less_and_no_more(monkeypatch: pytest
 
 def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    shared = {"__init__", "section", "reading", "optimisation", "obs_column", "pictures", "stored_cells", "sweep"}
+    shared = {"__init__", "section", "reading", "optimisation", "obs_column", "pictures", "stored_cells", "sweep"} | {
+        "allowed",
+        "label",
+    }
     for stage in without_gates(read_stages()):
         section = (read_constant(stage_modules(stage.command)[-1], "SECTION") or "").replace(".", "_")
         modules = {Path(path).stem for path in stage_closure(stage.command) if path.startswith("pipeline/params/")}
