@@ -197,7 +197,7 @@ def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(project: Proj
     data.write_text("1\n")
     assert project.call("dvc", "add", "cells.csv").returncode == 0
     dvc_yaml = project.root / "dvc.yaml"
-    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py]", "deps: [stage.py, cells.csv]", 1))
+    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py,", "deps: [stage.py, cells.csv,", 1))
     project.run(engine)
     project.ran()
     data.write_text("2\n")
