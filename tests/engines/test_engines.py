@@ -198,7 +198,7 @@ def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(finished: Pro
     data.write_text("1\n")
     assert finished.call("dvc", "add", "cells.csv").returncode == 0
     dvc_yaml = finished.root / "dvc.yaml"
-    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py]", "deps: [stage.py, cells.csv]", 1))
+    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py,", "deps: [stage.py, cells.csv,", 1))
     finished.run(engine)
     assert finished.ran() == ["first"]
     data.write_text("2\n")
