@@ -153,6 +153,7 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     merge(params, {"vae": {"epochs": 2}, "flow": {"epochs": 2}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
     lab_file(params["ingest"]["perturbation"]["path"], made)
+    run(shown("own-data-tracked").strip(), made)
     run("dvc repro", made)
     table = pd.read_csv(made / "reports/tables/perturbation.csv")
     assert set(table["cell_type"]) == {"B cells"}
