@@ -22,13 +22,14 @@ def engine_line() -> list[psutil.Process]:
         return []
     line: list[psutil.Process] = []
     try:
-        for ancestor in psutil.Process().parents():
-            # An orphan's parent is one that collects orphans, of which nothing but its number may be ours to read.
-            if os.getsid(ancestor.pid) != os.getsid(0):
-                break
-            line.append(ancestor)
-            if "DVC_STAGE" not in ancestor.environ():
+        # By the numbers, not by psutil's `parents`: that ends where the clock was set back between two processes.
+        number = os.getppid()
+        # An orphan's parent is one that collects orphans, of which nothing but its number may be ours to read.
+        while number and os.getsid(number) == os.getsid(0):
+            line.append(psutil.Process(number))
+            if "DVC_STAGE" not in line[-1].environ():
                 return line
+            number = line[-1].ppid()
     except psutil.AccessDenied:  # of our own session, so DVC it is, under other rights
         return line
     except (psutil.NoSuchProcess, ProcessLookupError):  # DVC was killed while this process started
