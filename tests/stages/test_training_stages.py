@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage_and_leaves_what_was_there(pro
     finish(folder, "vae_pretrain")
     before = outs(folder, "vae_pretrain")
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["vae"].update(learning_rate=1e30, gradient_clip=1e30)
+    params["vae"].update(learning_rate=100.0, gradient_clip=1e9)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     output = finish(folder, "vae_pretrain", code=2)
     assert "is not finite in training, epoch 1, step" in output
