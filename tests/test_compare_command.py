@@ -100,7 +100,7 @@ def test_the_sizes_can_be_those_of_a_file(stand_in, capsys):
         (["a:ffn"], "'ffn' is not KEY=VALUE"),
         (["a:fnn=moe"], "a:fnn=moe: no 'fnn'; did you mean 'ffn'?"),
         (["a:gate=headwize"], "a:gate=headwize: expected none, headwise or elementwise; did you mean headwise?"),
-        (["a:heads=0"], "a:heads=0: expected a whole number from 1 on"),
+        (["a:heads=0"], "a:heads=0: expected a whole number from 1 to 16,384"),
         (["a:heads=7"], "dimensions (120) must be a multiple of heads (7)"),
         (["a:ffn=moe,top_k=9"], "top_k (9) must not exceed experts (4)"),
         (["a:experts=4"], "a:experts=4 says nothing while ffn is dense"),

@@ -34,7 +34,7 @@ class KilledError(Exception):
 class Line(nn.Module):
     """A model, its objective and its data in one."""
 
-    def __init__(self, slope=0.0, kill_at=None, spoilt=False):
+    def __init__(self, slope: float = 0.0, kill_at=None, spoilt=False):
         super().__init__()
         self.arguments = {"slope": slope}
         self.slope = nn.Parameter(torch.tensor(slope))

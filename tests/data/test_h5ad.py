@@ -176,7 +176,7 @@ def damaged(path: Path, lab_adata, how: str) -> Path:
         ("folder", "is a folder"),
         ("not HDF5", "is not an HDF5 file"),
         ("truncated", "is truncated"),
-        ("no obs", "not an AnnData: found .*X.*; expected obs and var"),
+        ("no obs", "no AnnData: found X, .*; expected obs and var beside the counts"),
         ("gene out of range", "gene indices outside 0 to 11 near cell 0"),
         ("decreasing pointers", "row pointers decrease"),
         ("lengths", "do not fit together"),

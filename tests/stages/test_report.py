@@ -74,7 +74,7 @@ def test_the_page_answers_what_its_reader_asks(finished):
     for expected in (
         "batch donor_3 has no cells of stress",  # a note of the data set
         "0123456789abcdef" * 4,  # the input's hash
-        "not in a git repository",
+        "not a git repository",
         "vae.latent_intrinsic",
         "torch 2.",
         "perturbation mean",

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,13 @@ def project(committed: Path, empty_store: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     name_a_committer(monkeypatch)
-    monkeypatch.setattr(store, "_create", lambda database, _: shutil.copy(empty_store, database))
+
+    def create(database: Path, _: object) -> None:
+        shutil.copy(empty_store, database)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE experiments SET artifact_location = ?", (str(folder / "mlruns/0"),))
+
+    monkeypatch.setattr(store, "_create", create)
     _cache_folder.cache_clear()
     return Project()
 
