@@ -47,6 +47,17 @@ def test_native_code_that_fails_is_named_with_the_machine_and_the_line_of_python
     assert "try: DNNL_MAX_CPU_ISA=SSE41" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGILL", "SIGKILL", "SIGTERM"])
+def test_the_exit_code_of_a_stage_that_a_signal_ended_tells_which(name: str, tmp_path: Path) -> None:
+    ended = launch(f"os.kill(os.getpid(), signal.{name}); time.sleep(60)", tmp_path)
+    assert ended.returncode == 128 + getattr(signal, name)
+    assert "error: stage fit" in ended.stderr
+    assert f"was ended by {name}: " in ended.stderr
+    assert "(alone: dvc repro fit" in ended.stderr
+    assert ("machine: " in ended.stderr) == (name in ("SIGSEGV", "SIGILL"))
+    assert ("memory: it held up to" in ended.stderr) == (name == "SIGKILL")
+
+
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     ended = launch("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
     assert ended.returncode == 128 + signal.SIGINT

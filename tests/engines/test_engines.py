@@ -159,6 +159,19 @@ def test_plain_dvc_removes_nothing_where_a_parameter_is_bad(finished: Project, t
     assert finished.ran() == []
 
 
+def test_only_what_reads_a_changed_value_runs_once_it_is_checked(finished: Project) -> None:
+    made = finished.root / "data/checked_params.json"
+    before = made.read_bytes()
+    finished.set(lonely=60)
+    finished.run("dvc")
+    assert finished.ran() == ["lonely"]
+    made.unlink()
+    finished.run("dvc")
+    assert finished.ran() == []
+    assert made.read_bytes() == before
+    finished.assert_nothing_to_do()
+
+
 def test_a_stage_ended_by_a_signal_says_so_under_both_engines(project: Project, engine: str) -> None:
     (project.beside / "hang_left").touch()
     process = project.start(engine)

@@ -1,5 +1,6 @@
 """What a kill leaves of DVC's own files, and what is made of it."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import explain as explain_command
+from pipeline.commands import repair as repair_command
 from pipeline.errors import ExpectedError
 from workflow.finished import note_end, note_start, read_finished
 from workflow.lock import COPY, keep_copy, mend_lock, read_lock
@@ -124,3 +127,33 @@ def test_it_is_not_where_what_it_read_or_made_has_changed_since(
     assert LOCK.read_text() == unrecorded
     assert "fit" in repair().status
     assert read_finished() == []
+
+
+def test_the_command_says_what_it_did_and_then_that_there_is_nothing_to_do(
+    whole: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOCK.write_text("")
+    repair_command.run(argparse.Namespace())
+    assert capsys.readouterr().out == "put back dvc.lock, which a kill had damaged\n"
+    repair_command.run(argparse.Namespace())
+    assert capsys.readouterr().out == "there is nothing to repair\n"
+    assert LOCK.read_text() == whole
+
+
+def test_explain_mends_first_and_says_so(
+    whole: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain_command, "load_params", lambda: None)  # those of this small project are not ours
+    LOCK.write_text(cut_before("page", whole))
+    explain_command.run(argparse.Namespace(stage=None))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "put back what a kill had cut off dvc.lock: page"
+    assert [line.partition(":")[0] for line in shown[1:4]] == ["load@cells", "fit", "page"]
+    assert LOCK.read_text() == whole
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n", "[]\n", "schema: '2.0'\n", "stages: {fit: {outs: []}}\n"])
+def test_what_dvc_does_not_write_is_damage(whole: str, text: str) -> None:
+    LOCK.write_text(text)
+    assert mend_lock() == "put back dvc.lock, which a kill had damaged"
+    assert LOCK.read_text() == whole
