@@ -30,9 +30,7 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests/engines"))
-
-from small_project import Project, make
+from tests.engines.small_project import Project, make
 
 ENGINES = ("dvc", "snakemake")
 WHOM = ("stage", "launcher", "dvc", "engine", "group")

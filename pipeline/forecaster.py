@@ -17,10 +17,9 @@ from torch import Tensor
 
 from pipeline import paths
 from pipeline.data.new_series import Lookback, Recent, recent_of_frame
-from pipeline.data.quoted import quoted
 from pipeline.data.scaler import Scaler
 from pipeline.data.series_step import Step, told
-from pipeline.data.source import counted, listed
+from pipeline.data.source import counted, listed, quoted
 from pipeline.data.time_features import time_features
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256

@@ -22,8 +22,6 @@ from pipeline.signals import describe_end
 from workflow.finished import note_end, note_start
 from workflow.lock import hold_until_exit, keep_copy
 
-INTERRUPTED = 128 + signal.SIGINT
-
 
 def main(words: Sequence[str]) -> int:
     """Run the stage that the words name, and return its exit code; 128 and the signal's number where one ended it."""

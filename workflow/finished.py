@@ -4,7 +4,7 @@ It would then run the stage again, for what may have taken hours. So a stage's l
 what DVC has missed is recorded by `workflow.repair`, where nothing has changed since.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,11 +68,16 @@ def still_holds(finished: Finished, stage: "Stage") -> bool:
 
 
 def declared_outs(address: str) -> list[str]:
-    """A stage's outs as dvc.yaml declares them, without DVC: of templates they hold the key of a `foreach` only."""
+    """A stage's outs as dvc.yaml declares them, without DVC."""
     name, _, key = address.partition("@")
-    entry: dict[str, Any] = yaml.load(DVC_YAML.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["stages"][name]
-    entry = entry.get("do", entry)
-    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    stages = yaml.load(DVC_YAML.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["stages"]
+    return outs_of(stages[name], key)
+
+
+def outs_of(declared: Mapping[str, Any], key: str = "") -> list[str]:
+    """The outs in the declaration of a stage, of all kinds; the only template they hold is the key of a `foreach`."""
+    entry = declared.get("do", declared)
+    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
     paths = [out if isinstance(out, str) else next(iter(out)) for out in listed]
     return [path.replace("${key}", key) for path in paths]
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.file_kind import file_kind, unpacking
-from pipeline.data.quoted import quoted
-from pipeline.data.source import Findings, counted
+from pipeline.data.source import Findings, counted, quoted
 from pipeline.errors import ExpectedError
 
 SUFFIXES = (".csv", ".tsv", ".txt")  # in any case

@@ -13,12 +13,11 @@ import pyarrow as pa
 
 from pipeline.data.csv_form import CsvOptions
 from pipeline.data.csv_table import CsvTable
-from pipeline.data.quoted import quoted
 from pipeline.data.series_csv import Wanted, check_table
 from pipeline.data.series_stamps import Stamps
 from pipeline.data.series_step import Step
 from pipeline.data.series_table import Table
-from pipeline.data.source import Findings, close_to, counted, listed
+from pipeline.data.source import Findings, close_to, counted, listed, quoted
 from pipeline.errors import ExpectedError
 from pipeline.files import sha256
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.cifar import read_cifar
 from pipeline.data.embedded.images import read_embedded
-from pipeline.data.file_kind import file_kind
+from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.picture_folder import read_picture_folder
 from pipeline.data.pictures import PictureSource, write_pictures
 from pipeline.errors import ExpectedError
@@ -29,7 +29,7 @@ def read_picture_source(
     if md5 is not None:
         _check(path, md5)
     kind = file_kind(path)
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if is_recipe(path):
         source = read_embedded(path)
     elif kind == "folder":
         source = read_picture_folder(path, size, white_level, f"{section}.white_level")

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from pipeline.data.csv_form import CsvOptions
 from pipeline.data.csv_table import CsvTable
-from pipeline.data.quoted import quoted
 from pipeline.data.series import DATE, OFFSET
 from pipeline.data.series_evenness import check_stamps
 from pipeline.data.series_long import widened
@@ -23,9 +22,8 @@ from pipeline.data.series_numbers import read_values
 from pipeline.data.series_stamps import Stamps, read_stamps
 from pipeline.data.series_step import Step
 from pipeline.data.series_table import Table
-from pipeline.data.source import Findings, close_to, counted, listed
+from pipeline.data.source import Findings, close_to, counted, listed, quoted, refuse_unshowable
 
-LONGEST_NAME = 200  # characters of the name of a channel: reports show it in tables and figures
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|[+-]\d{2}:?\d{2}))?")
 
@@ -131,11 +129,7 @@ def _check_names(names: list[str], date: str, findings: Findings) -> None:
         found = f"no name for column {names.index('') + 1}"
         mend = "name it; where it only numbers the rows (pandas writes such a column), leave it out: index=False"
         findings.problem("header", found, "a name for every column", mend)
-    unfit = [name for name in names if len(name) > LONGEST_NAME or not name.isprintable()]
-    if unfit:
-        found = f"{counted(len(unfit), 'name')} that no table can show: {listed(map(quoted, unfit))}"
-        expected = f"names of at most {LONGEST_NAME} characters, all of them printable"
-        findings.problem("header", found, expected, "rename these columns")
+    refuse_unshowable(names, "header", findings)
     for name in (DATE, OFFSET):
         if name in names and date != name and date in names:
             found = f"a channel called {name!r} beside the time stamps in {quoted(date)}"

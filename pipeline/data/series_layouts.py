@@ -7,10 +7,9 @@ and 80 % of their rows, train and test rounded down.
 
 from dataclasses import dataclass
 
-from pipeline.data.quoted import quoted
 from pipeline.data.series import SPLITS
 from pipeline.data.series_step import Step, told_step
-from pipeline.data.source import Findings, close_to, counted, listed
+from pipeline.data.source import Findings, close_to, counted, listed, quoted
 
 HOUR = 3600
 MONTH = 30 * 24 * HOUR

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.data.quoted import quoted
 from pipeline.data.series_numbers import MISSING
 from pipeline.data.series_table import Table
-from pipeline.data.source import Findings, counted
+from pipeline.data.source import Findings, counted, quoted
 
 NAMES_OF_SERIES = frozenset(("unique_id", "item_id", "series_id", "id", "series"))  # in small letters
 _LETTER, _NUMBER = re.compile(r"[^\W\d_]"), re.compile(r"[+-]?([\d.,]+[eE][+-]?\d+|inf|infinity)", re.IGNORECASE)

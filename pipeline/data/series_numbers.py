@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.data.csv_form import CsvOptions
-from pipeline.data.quoted import quoted
 from pipeline.data.series_table import Table
-from pipeline.data.source import Findings, counted, listed
+from pipeline.data.source import Findings, counted, listed, quoted
 
 # In small letters: no number, and no text either. The last ones are a spreadsheet's.
 MISSING = frozenset(

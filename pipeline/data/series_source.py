@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.csv_form import CsvOptions
-from pipeline.data.quoted import quoted
 from pipeline.data.series import Series
 from pipeline.data.series_csv import CsvSeries, read_csv_series
 from pipeline.data.series_layouts import LAYOUTS, check_layout, rows_needed, split_rows
-from pipeline.data.source import Findings, counted, listed
+from pipeline.data.source import Findings, counted, listed, quoted
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from pipeline.data.quoted import quoted
 from pipeline.data.series_step import Seconds
-from pipeline.data.source import Findings, counted
+from pipeline.data.source import Findings, counted, quoted
 from pipeline.errors import ExpectedError
 
 Lines = Callable[[int], int]  # the line of the file that a row is in

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.errors import ExpectedError
 from pipeline.params.obs_column import ObsColumn
 
+LONGEST_QUOTED = 60  # characters within a sentence
 LONGEST_LABEL = 200  # characters; names of compounds and genes are shorter, and some are SMILES
 
 
@@ -70,12 +71,18 @@ class Findings:
             raise ExpectedError(f"{path} cannot be used, {counted(len(self.problems), 'problem')}:\n{listed}")
 
 
-def shown(label: object) -> str:
+def shown(label: object, longest: int = LONGEST_LABEL) -> str:
     """A label as a line of text can hold it: control characters escaped, the middle of a long one left out."""
     text = str(label)
-    if len(text) > LONGEST_LABEL:
-        text = f"{text[: LONGEST_LABEL // 4]}...{text[-LONGEST_LABEL // 4 :]}"
+    if len(text) > longest:
+        kept = (longest - 3) // 2
+        text = f"{text[: longest - 3 - kept]}...{text[-kept:]}"
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def quoted(text: object) -> str:
+    """A text of the user's, such as the name of a column, in quotation marks and short enough for a sentence."""
+    return f"'{shown(text, LONGEST_QUOTED)}'"
 
 
 def refuse_unshowable(labels: Iterable[str], where: str, findings: Findings) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import paths
 from pipeline.errors import ExpectedError
 from pipeline.params.reading import parse_yaml
+from workflow.finished import outs_of
 
 TRACK = "track"  # the mirror's own stage: never mirrored, since its entry is written after it has run
 MALFORMED = "is not a DVC lock file of schema 2.0: restore it with `git checkout -- dvc.lock`, then `dvc repro`"
@@ -95,20 +96,17 @@ def _declared_outs(declared: Mapping[str, Any], parameters: Any) -> dict[str, li
     """The outs of each stage that is mirrored where it has run, by its address."""
     outs: dict[str, list[str]] = {}
     for name, stage in declared.items():
-        entry = stage.get("do", stage)
-        if name == TRACK or (entry.get("meta") or {}).get("gate"):
+        if name == TRACK or (stage.get("meta") or {}).get("gate"):
             continue
-        listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
-        paths_made = [out if isinstance(out, str) else next(iter(out)) for out in listed]
         if "foreach" not in stage:
-            outs[name] = paths_made
+            outs[name] = outs_of(stage)
             continue
         keys = stage["foreach"]
         if _sweep(name, declared):
             template, keys = keys, parameters
             for part in template.strip("${}").split("."):
                 keys = keys.get(part, {}) if isinstance(keys, dict) else {}
-        outs |= {f"{name}@{key}": [path.replace("${key}", str(key)) for path in paths_made] for key in keys}
+        outs |= {f"{name}@{key}": outs_of(stage, str(key)) for key in keys}
     return outs
 
 

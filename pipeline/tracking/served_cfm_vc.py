@@ -28,7 +28,7 @@ from pipeline.tracking.controls import Controls, load_controls
 COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
 SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
 MOST_ROWS = 1_000
-MOST_ROW_STEPS = 50_000  # rows times steps of the solver: about a minute, which is what MLflow's server waits for
+MOST_ROW_STEPS = 50_000  # rows times steps of the solver, so that an answer ends while a client still waits
 
 
 class ServedCfmVc(PythonModel):

@@ -246,11 +246,11 @@ def test_names_that_would_wreck_tables(tmp_path: Path) -> None:
     assert accept(tmp_path, content).series.channels == ("Load [MW]", "wind")  # a cell of two lines in a spreadsheet
     long = "x" * 100_000
     told = problem(tmp_path, [f"date,{long},wind", *lines()[1:]])
-    assert "1 name that no table can show: 'xxxx" in told
+    assert "1 label that no table can show (xxxx" in told
     assert "at most 200 characters" in told
     assert len(told) < 1000
     told = problem(tmp_path, ["date,lo\x7fad,wind", *lines()[1:]])
-    assert "'lo\\x7fad'" in told
+    assert "(lo\\x7fad)" in told
     with pytest.raises(ExpectedError) as caught:
         accept(tmp_path, [f"time,{long},wind", *lines()[1:]], date="nothing")
     assert len(str(caught.value)) < 1500

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_contract import check, problems
+
+from tests.data.test_contract import check, problems
 
 CELLS = np.arange(80)
 

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import Project, make
+
+from tests.engines.small_project import Project, make
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from subprocess import Popen
 
 import psutil
 import pytest
-from small_project import Project, kill_engine_only, kill_group
+
+from tests.engines.small_project import Project, kill_engine_only, kill_group
 
 pytestmark = pytest.mark.slow
 

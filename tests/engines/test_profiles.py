@@ -3,9 +3,10 @@
 import os
 import re
 
-import fake_slurm
 import pytest
-from small_project import Project
+
+from tests.engines import fake_slurm
+from tests.engines.small_project import Project
 
 pytestmark = pytest.mark.slow
 

@@ -6,6 +6,7 @@ from pipeline import paths
 from pipeline.data.csv_form import CsvOptions
 from pipeline.data.embedded.series import simulate
 from pipeline.data.embedded.series_recipe import read_recipe
+from pipeline.data.file_kind import is_recipe
 from pipeline.data.series import Series, write_series
 from pipeline.data.series_layouts import FEWEST_ROWS, split_rows
 from pipeline.data.series_source import AcceptedSeries, accept_series
@@ -22,7 +23,7 @@ def run(settings: IngestSeries) -> None:
     """Write data/raw/series, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     truth = None
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if is_recipe(path):
         accepted, truth = _simulate(path, settings)
         description = f"Simulated: {_size(accepted.series)}, with known changes of regime and trend"
     else:
