@@ -1,11 +1,13 @@
 """Kill runs of the DAG at random and aimed moments, call the engine once more, and compare: nothing may be lost.
 
     python -m benchmarks.kill_campaign --kills 120 --minutes 40 --seed 0
+    python -m benchmarks.kill_campaign --dag default --kills 48 --minutes 30 --seed 0
 
-Each trial runs the small project of tests/engines, from nothing or with the parameters of all stages changed. The run
-is killed and called again a few times, and the last call is left alone; before a plain `dvc repro` comes
-`python -m pipeline repair`. It is a fault where the last call fails, a stage runs again that had ended, a result
-differs from that of a run that was never killed, or DVC still finds something to do.
+Each trial runs the small project of tests/engines, from nothing or with the parameters of all stages changed, or the
+default DAG of the last commit, its training cut short. The run is killed and called again a few times, and the last
+call is left alone; before a plain `dvc repro` comes `python -m pipeline repair`. It is a fault where the last call
+fails, a stage runs again that had ended, dvc.lock differs from that of a run that was never killed, or DVC still finds
+something to do.
 
 What is killed: the stage, its launcher, DVC, the engine alone, or its whole process group. When: after a random time,
 while dvc.lock is empty or cut (DVC truncates it and writes it anew), while DVC's list of busy paths is, or as soon as a
@@ -13,7 +15,6 @@ stage has ended and DVC has not recorded it.
 """
 
 import argparse
-import hashlib
 import os
 import random
 import shutil
@@ -27,20 +28,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
 
+from tests.engines.default_project import make_default
 from tests.engines.small_project import Project, make
 
 ENGINES = ("dvc", "snakemake")
 WHOM = ("stage", "launcher", "dvc", "engine", "group")
 MOMENTS = ("random", "dvc.lock empty", "dvc.lock cut", "busy list empty", "stage ended")
-KILLS_IN_A_TRIAL = 3
 PADDING = 500  # parameters without a meaning, so that DVC takes as long to write dvc.lock as in a large project
 PATIENCE_SECONDS = 90
 POLL_SECONDS = 0.0005
-STAGES = ("first", "left", "right", "last", "lonely")
-RESULTS = ("first.json", "left.json", "right.json", "last.json", "lonely.json", "data/checked_params.json")
+STAGES = ("first", "left", "right", "last", "lonely")  # of the small project
+
+
+@dataclass(frozen=True)
+class Dag:
+    kills: int  # in a trial
+    longest_wait: float  # seconds before a kill at a random moment
+
+
+DAGS = {"small": Dag(kills=3, longest_wait=12), "default": Dag(kills=8, longest_wait=30)}
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Outcome:
 def main() -> None:
     """Run the trials and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dag", choices=DAGS, default="small")
     parser.add_argument("--kills", type=int, default=120)
     parser.add_argument("--minutes", type=float, default=40, help="start no trial after that")
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
@@ -67,17 +79,18 @@ def main() -> None:
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
     rng = random.Random(arguments.seed)
-    trials = [_draw(number, rng) for number in range(-(-arguments.kills // KILLS_IN_A_TRIAL))]
+    dag = DAGS[arguments.dag]
+    trials = [_draw(dag, number, rng) for number in range(-(-arguments.kills // dag.kills))]
     with tempfile.TemporaryDirectory(prefix="kills_") as folder:
-        bases, expected = _bases(Path(folder))
+        bases, expected = (_small if arguments.dag == "small" else _default)(Path(folder))
 
         def attempt(number: int) -> Outcome | None:
             if time.monotonic() > end:
                 return None
             base = bases[number // len(ENGINES) % len(bases)]
-            project = Project(shutil.copytree(base, Path(folder) / f"trial{number}", symlinks=True))
+            project = _copy(base, Path(folder) / f"trial{number}")
             outcome = _run(trials[number], project, expected)
-            print(number, base.name, *outcome.kills, "; ".join(outcome.faults) or "ok", sep="\n  ", flush=True)
+            print(number, base.beside.name, *outcome.kills, "; ".join(outcome.faults) or "ok", sep="\n  ", flush=True)
             shutil.rmtree(project.beside)
             return outcome
 
@@ -87,17 +100,17 @@ def main() -> None:
     sys.exit(any(outcome.faults for outcome in done))
 
 
-def _bases(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """The project before its first run, and after one with other parameters; what each result's MD5 must be."""
+def _small(folder: Path) -> tuple[list[Project], dict[str, Any]]:
+    """The small project before its first run, and after one with other parameters; what dvc.lock must hold."""
     (folder / "fresh").mkdir()
     fresh = make(folder / "fresh")
     stage = fresh.root / "stage.py"
     stage.write_text(stage.read_text().replace('log("end")', 'time.sleep(0.3); log("end")'))
     fresh.set(**{f"padding_{number:04d}": 0 for number in range(PADDING)})
     fresh.commit("Stages take a moment")
-    reference = Project(shutil.copytree(fresh.beside, folder / "reference", symlinks=True))
+    reference = _copy(fresh, folder / "reference")
     reference.run("dvc")
-    ran = Project(shutil.copytree(fresh.beside, folder / "ran", symlinks=True))
+    ran = _copy(fresh, folder / "ran")
     wanted = (ran.root / "params.yaml").read_text()
     ran.set(**{name: 500 + 10 * index for index, name in enumerate(STAGES)})
     ran.run("dvc")
@@ -105,22 +118,38 @@ def _bases(folder: Path) -> tuple[list[Path], dict[str, str]]:
     ran.ran()
     assert ran.call("python", "-m", "pipeline", "repair").returncode == 0
     (ran.root / "params.yaml").write_text(wanted)
-    return [fresh.beside, ran.beside], _digests(reference)
+    return [fresh, ran], _locked(reference)
 
 
-def _draw(number: int, rng: random.Random) -> list[Kill]:
+def _default(folder: Path) -> tuple[list[Project], dict[str, Any]]:
+    """The default DAG in a fresh clone, which has a dvc.lock of other parameters and no data; what it must hold."""
+    (folder / "fresh").mkdir()
+    fresh = make_default(folder / "fresh")
+    reference = _copy(fresh, folder / "reference")
+    start = time.monotonic()
+    reference.run("snakemake")
+    print(f"{len(reference.ran())} stages, {time.monotonic() - start:.0f} s without a kill", flush=True)
+    return [fresh], _locked(reference)
+
+
+def _copy(project: Project, beside: Path) -> Project:
+    return type(project)(shutil.copytree(project.beside, beside, symlinks=True))
+
+
+def _draw(dag: Dag, number: int, rng: random.Random) -> list[Kill]:
     """The kills of a trial: engines, moments and victims in turn, so that all are met; times at random."""
     kills = []
-    for turn in range(number * KILLS_IN_A_TRIAL, (number + 1) * KILLS_IN_A_TRIAL):
+    for turn in range(number * dag.kills, (number + 1) * dag.kills):
         moment = MOMENTS[turn % len(MOMENTS)]
         # Whatever is half written, DVC was writing it.
         victims = WHOM if moment == "random" else ("dvc", "engine", "group")
         whom = victims[turn // len(MOMENTS) % len(victims)]
-        kills.append(Kill(ENGINES[number % 2], moment, whom, rng.uniform(1, 12) if moment == "random" else 1))
+        wait = rng.uniform(1, dag.longest_wait) if moment == "random" else 1
+        kills.append(Kill(ENGINES[number % 2], moment, whom, wait))
     return kills
 
 
-def _run(kills: list[Kill], project: Project, expected: dict[str, str]) -> Outcome:
+def _run(kills: list[Kill], project: Project, expected: dict[str, Any]) -> Outcome:
     """One trial."""
     outcome = Outcome([], [])
     ended: set[str] = set()
@@ -145,10 +174,10 @@ def _run(kills: list[Kill], project: Project, expected: dict[str, str]) -> Outco
     if again.returncode != 0:
         outcome.faults.append(f"the last call exits {again.returncode}: {(again.stdout + again.stderr).strip()[-900:]}")
     look_for_losses()
-    made = _digests(project)
-    different = [name for name in RESULTS if made.get(name) != expected[name]]
+    made = _locked(project)
+    different = [address for address in expected | made if made.get(address) != expected.get(address)]
     if different:
-        outcome.faults.append(f"other bytes: {', '.join(different)}")
+        outcome.faults.append(f"recorded otherwise than by a run without kills: {', '.join(different)}")
     status = project.call("dvc", "status", "--json").stdout.strip()  # a process: trials run side by side in threads
     if status != "{}":
         outcome.faults.append(f"dvc status: {status}")
@@ -245,11 +274,9 @@ def _is_inside(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _digests(project: Project) -> dict[str, str]:
-    paths = {name: project.root / name for name in RESULTS}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for name, path in paths.items()
-    }
+def _locked(project: Project) -> dict[str, Any]:
+    """What dvc.lock says of each stage: parameters and the hashes of all that it reads and writes."""
+    return dict(yaml.load((project.root / "dvc.lock").read_text(), Loader=yaml.CSafeLoader)["stages"])
 
 
 def _print_table(done: list[Outcome]) -> None:
