@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test check format deps ui ttnn lock clean
+.PHONY: help env run test check format generate ui ttnn lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,6 @@ check: env ## lint, formats, types, and what is generated and committed
 	ruff format --check .
 	snakefmt --check Snakefile
 	mypy
-	python -m pipeline deps
 	python -m pipeline schema --check
 	python -m pipeline dag --check
 
@@ -44,8 +43,7 @@ format: env ## format all code
 	ruff format .
 	snakefmt Snakefile
 
-deps: env ## bring generated files in step with the code: dvc.yaml's code deps, the schema, the picture of the DAG
-	python -m pipeline deps --write
+generate: env ## write the files made from the code: the schema of params.yaml, the picture of the DAG
 	python -m pipeline schema --write
 	python -m pipeline dag --write
 
@@ -60,4 +58,4 @@ lock: ## resolve requirements.lock anew from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and everything the pipeline made that git does not hold
-	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/checked_params.json data/raw data/processed models reports/chapters reports/evaluation reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/code data/raw data/processed models reports/chapters reports/evaluation reports/report.html

@@ -3,7 +3,7 @@ import sys
 
 from pipeline.errors import ExpectedError
 from pipeline.params.whole import load_params
-from workflow.dag import DagError, priorities, read_stages, without_gates
+from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
 from workflow.repair import repair
 from workflow.run_stage import open_gates
 from workflow.stamps import reconcile, show_failures, stamp_path
@@ -14,10 +14,8 @@ try:
         project = repair()
         for line in project.done:
             print(line, file=sys.stderr)
-        open_gates(project)
-        reconcile(
-            (stage.address for stage in without_gates(project.stages)), project.status
-        )
+        status = read_status() if open_gates(project) else project.status
+        reconcile((stage.address for stage in without_gates(project.stages)), status)
     stages = without_gates(read_stages())
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)

@@ -104,8 +104,8 @@ def _small(folder: Path) -> tuple[list[Project], dict[str, Any]]:
     """The small project before its first run, and after one with other parameters; what dvc.lock must hold."""
     (folder / "fresh").mkdir()
     fresh = make(folder / "fresh")
-    stage = fresh.root / "stage.py"
-    stage.write_text(stage.read_text().replace('log("end")', 'time.sleep(0.3); log("end")'))
+    work = fresh.root / "pipeline/work.py"
+    work.write_text(work.read_text().replace('log("end", name)', 'time.sleep(0.3); log("end", name)'))
     fresh.set(**{f"padding_{number:04d}": 0 for number in range(PADDING)})
     fresh.commit("Stages take a moment")
     reference = _copy(fresh, folder / "reference")
@@ -253,7 +253,7 @@ def _ended(project: Project) -> set[str]:
     """Stages whose launcher has noted that they have ended."""
     notes = (project.root / ".dvc/tmp/celldag/finished").glob("*.json")
     try:
-        return {path.stem.removeprefix("side@") for path in notes if path.stat().st_size > 10} - {"check_params"}
+        return {path.stem.removeprefix("side@") for path in notes if path.stat().st_size > 10} - {"code"}
     except FileNotFoundError:
         return set()
 

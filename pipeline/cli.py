@@ -24,7 +24,6 @@ COMMANDS = {
     "repair": ("pipeline.commands.repair", "mend what a killed run left of DVC's own files"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
-    "deps": ("pipeline.commands.deps", "compare the code deps in dvc.yaml with what the stages import"),
     "track": ("pipeline.tracking.command", "mirror the working tree or a past commit into MLflow"),
 }
 

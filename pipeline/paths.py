@@ -8,7 +8,6 @@ DVC_LOCK = Path("dvc.lock")
 
 CATALOGUE = Path("data/catalogue.yaml")  # public data sets
 FETCHED = Path("data/catalogue")  # ... those that were downloaded, under DVC
-CHECKED_PARAMS = Path("data/checked_params.json")  # made by check_params, which every stage waits for
 RAW = Path("data/raw")  # one folder per data set kind, written by ingest
 PROCESSED = Path("data/processed")  # one parquet store per kind, written by preprocess
 MODELS = Path("models")  # <kind>/<model>/: weights.safetensors, config.json

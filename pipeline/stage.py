@@ -1,7 +1,8 @@
 """Start a stage and see how it ends: `python -m pipeline.stage NAME [KEY]`, as dvc.yaml does.
 
 The stage runs in a process of its own, so that one that native code or the system ends still gets a message. This
-process imports next to nothing, keeps a copy of dvc.lock, and notes when the stage has ended well.
+process imports next to nothing, compares the stage's code with its manifest, keeps a copy of dvc.lock, and notes when
+the stage has ended well.
 """
 
 import faulthandler
@@ -17,10 +18,12 @@ from typing import NoReturn
 import psutil
 
 from pipeline.errors import ExpectedError
+from pipeline.imports import import_only
 from pipeline.lifeline import any_is_gone, end_with, engine_line
 from pipeline.signals import describe_end
 from workflow.finished import note_end, note_start
 from workflow.lock import hold_until_exit, keep_copy
+from workflow.manifests import name_of, verified
 
 
 def main(words: Sequence[str]) -> int:
@@ -29,6 +32,12 @@ def main(words: Sequence[str]) -> int:
     if not module or importlib.util.find_spec(module) is None:
         print(f"error: no stage {' '.join(words) or 'is named'}: dvc.yaml lists them", file=sys.stderr)
         return 2
+    name = name_of(f"python -m pipeline.stage {words[0]} {' '.join(words[1:])}")
+    try:
+        manifest = verified(name) if name else None
+    except ExpectedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     line = engine_line()
     address = os.environ.get("DVC_STAGE") if line else None
     if address:
@@ -36,6 +45,8 @@ def main(words: Sequence[str]) -> int:
     launcher = psutil.Process()
     child = os.fork()
     if child == 0:
+        if name and manifest:
+            import_only(name, manifest)
         _become_stage(module, words[1:], [launcher, *line])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process tells of it
     if address:
@@ -64,7 +75,11 @@ def _become_stage(module: str, arguments: Sequence[str], above: Sequence[psutil.
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a traceback: nothing it writes needs tidying up
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except ExpectedError as error:  # of an import, which no stage could catch
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)
 
 

@@ -1,61 +1,20 @@
 """The code a stage's result depends on: all that its module imports inside this project, by reading the source.
 
-A stage that lists less keeps stale results; one that lists more runs for nothing. The keys of a `foreach` stage share
-one list in dvc.yaml, since DVC interpolates no lists: it holds what any of them imports. So an edit may run a key for
-nothing; its result is the same, and no stage after it runs.
+With less a stage would keep stale results; with more it would run for nothing.
 """
 
 import ast
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-from workflow.dag import Stage
 
 CODE_FOLDERS = ("pipeline", "workflow")
 LAUNCHER, STAGES = "pipeline.stage", "pipeline.stages"
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Code that dvc.yaml should list for a stage and does not, and the other way round; paths as DVC writes them."""
-
-    address: str
-    missing: tuple[str, ...]
-    superfluous: tuple[str, ...]
-
-    def __str__(self) -> str:
-        blocks = [
-            ("imported but not under its deps, so that its results would go stale", self.missing),
-            ("under its deps but never imported, so that it would run for nothing", self.superfluous),
-        ]
-        lines: list[str] = []
-        for title, paths in blocks:
-            if paths:
-                lines += [f"{self.address}: {title}:", *(f"  - {path}" for path in paths)]
-        return "\n".join(lines)
-
-
 def is_code(path: str) -> bool:
     """Whether a dep is code of this project rather than data."""
     return path.split("/")[0] in CODE_FOLDERS or path.endswith(".py")
-
-
-def compare(stage: Stage, group: Iterable[Stage] = ()) -> Difference:
-    """What dvc.yaml lists as a stage's code against what the stage, or another key of its `foreach` group, imports.
-
-    A folder stands for all files in it, and is superfluous as soon as one of them is not imported.
-    """
-    needed = stage_closure(stage.command)
-    by_any = needed.union(*(stage_closure(other.command) for other in group))
-    listed = {path: _files_of(path) for path in stage.deps if path.split("/")[0] in CODE_FOLDERS}
-    covered = set().union(*listed.values())
-    return Difference(
-        stage.address,
-        tuple(sorted(needed - covered)),
-        tuple(sorted(path for path, files in listed.items() if not files or not files <= by_any)),
-    )
 
 
 def stage_modules(command: str) -> list[str]:
@@ -69,38 +28,71 @@ def stage_modules(command: str) -> list[str]:
     module, arguments = words[2], words[3:]
     if module == LAUNCHER and arguments:
         module, arguments = f"{STAGES}.{arguments[0]}", arguments[1:]
-    if _module_file(f"{module}.__main__") is None:
+    if module_file(f"{module}.__main__") is None:
         return [module]
     keys = [f"{module}.{argument}" for argument in arguments]
-    return [f"{module}.__main__", *(key for key in keys if _module_file(key))]
+    return [f"{module}.__main__", *(key for key in keys if module_file(key))]
 
 
-def stage_closure(command: str) -> set[str]:
+class Sources:
+    """The modules that were read, so that the closures of many stages parse each only once."""
+
+    def __init__(self) -> None:
+        self._trees: dict[Path, ast.Module] = {}
+        self._imports: dict[str, list[str]] = {}
+
+    def tree(self, file: Path) -> ast.Module:
+        if file not in self._trees:
+            self._trees[file] = ast.parse(file.read_bytes(), str(file))
+        return self._trees[file]
+
+    def imports(self, module: str, file: Path) -> list[str]:
+        """The modules that a module imports, and the packages around it that do something."""
+        if module not in self._imports:
+            named = _imports(self.tree(file), module, is_package=file.name == "__init__.py")
+            self._imports[module] = [*named, *filter(self._does_something, _parents(module))]
+        return self._imports[module]
+
+    def _does_something(self, package: str) -> bool:
+        """Whether importing a package does more than set its docstring and constants such as `__version__`."""
+        file = module_file(package)
+        if file is None:
+            return False
+        for node in self.tree(file).body:
+            match node:
+                case ast.Expr(value=ast.Constant()):
+                    continue
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name.startswith("__"):
+                    continue
+            return True
+        return False
+
+
+def stage_closure(command: str, sources: Sources | None = None) -> set[str]:
     """Files that a stage's command can run or read as code, relative to the root.
 
     Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is not Python (a
     template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a package that
     is merely passed through counts only where it does something.
     """
+    sources = sources or Sources()
     waiting = stage_modules(command)
     seen: set[str] = set()
     files: set[Path] = set()
     while waiting:
         module = waiting.pop()
-        file = _module_file(module)
+        file = module_file(module)
         if module in seen or file is None:
             continue
         seen.add(module)
         files |= {file, *_package_data(file.parent)}
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-        waiting += _imports(tree, module, is_package=file.name == "__init__.py")
-        waiting += [package for package in _parents(module) if _does_something(package)]
+        waiting += sources.imports(module, file)
     return {file.as_posix() for file in files}
 
 
 def read_constant(module: str, name: str) -> str | None:
     """The string that a module assigns to `name` at its top level, without importing it."""
-    file = _module_file(module)
+    file = module_file(module)
     if file is None:
         return None
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -110,7 +102,7 @@ def read_constant(module: str, name: str) -> str | None:
     return None
 
 
-def _module_file(module: str) -> Path | None:
+def module_file(module: str) -> Path | None:
     if module.split(".")[0] not in CODE_FOLDERS:
         return None
     path = Path(*module.split("."))
@@ -127,7 +119,7 @@ def _imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
             case ast.ImportFrom():
                 base = _base(node, module, is_package)
                 submodules = [f"{base}.{alias.name}" for alias in node.names]
-                found = [submodule for submodule in submodules if _module_file(submodule)]
+                found = [submodule for submodule in submodules if module_file(submodule)]
                 yield from found
                 if len(found) < len(submodules):  # a name that the module itself defines
                     yield base
@@ -152,21 +144,6 @@ def _parents(module: str) -> Iterator[str]:
     return (".".join(parts[:length]) for length in range(1, len(parts)))
 
 
-def _does_something(package: str) -> bool:
-    """Whether importing a package does more than set its docstring and constants such as `__version__`."""
-    file = _module_file(package)
-    if file is None:
-        return False
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        match node:
-            case ast.Expr(value=ast.Constant()):
-                continue
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name.startswith("__"):
-                continue
-        return True
-    return False
-
-
 def _package_data(folder: Path) -> Iterable[Path]:
     return (path for path in folder.iterdir() if path.is_file() and _is_source(path) and path.suffix != ".py")
 
@@ -174,13 +151,3 @@ def _package_data(folder: Path) -> Iterable[Path]:
 def _is_source(path: Path) -> bool:
     """Not a cache, a hidden file, or what an editor leaves behind."""
     return not path.name.startswith(".") and not path.name.endswith("~") and "__pycache__" not in path.parts
-
-
-def _files_of(path: str) -> set[str]:
-    """The file, or all files in the folder; none where it does not exist."""
-    where = Path(path)
-    if where.is_dir():
-        found: Iterable[Path] = (file for file in where.rglob("*") if file.is_file() and _is_source(file))
-    else:
-        found = [where] if where.is_file() else []
-    return {file.as_posix() for file in found}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -36,7 +37,7 @@ class Stage:
     mem_mb: int
     gpu: int
     upstream: tuple[str, ...]  # addresses of the stages whose outs this one reads, sorted
-    gate: bool = False  # it always makes the same: what comes after it waits for it, but never runs because of it
+    gate: bool = False  # every other stage waits for it, and none runs because it has: only where what it makes changes
 
 
 @contextmanager
@@ -129,6 +130,13 @@ def record(address: str) -> None:
     """Have DVC record a stage as if it had just run: its deps, parameters and outs as they are."""
     with _open() as repo:
         repo.commit(target=address, force=True)
+
+
+def cached_text(md5: str) -> str | None:
+    """The content of a file that DVC keeps, by its hash; None where this cache does not hold it."""
+    with _open() as repo:
+        path = Path(repo.cache.local.oid_to_path(md5))
+        return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def current_hashes(paths: dict[str, list[str]]) -> dict[str, str]:

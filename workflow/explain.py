@@ -1,14 +1,17 @@
 """Why each stage would run or not: what DVC finds changed, from what to what."""
 
 import difflib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workflow.closure import is_code
-from workflow.dag import DagError, Stage, current_hashes, without_gates
+from workflow.dag import DagError, Stage, cached_text, current_hashes, without_gates
 from workflow.lock import read_lock
+from workflow.manifests import FOLDER, Manifest, current_manifests, differences, manifest_path, manifest_text, name_of
 from workflow.repair import Repaired
 
 HASH_LETTERS = 8
@@ -33,7 +36,8 @@ def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
 
     DagError: no such stage.
     """
-    stages, status, lock = without_gates(project.stages), project.status, read_lock()
+    stages, lock, manifests = without_gates(project.stages), read_lock(), current_manifests()
+    status = {address: _without_manifests(entries) for address, entries in project.status.items()}
     addresses = [stage.address for stage in stages]
     if only is not None and only not in addresses:
         close = difflib.get_close_matches(only, addresses, n=1)
@@ -41,13 +45,16 @@ def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
         raise DagError(f"no stage {only} in dvc.yaml; {advice}")
     changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}
     hashes = current_hashes(changed_deps)
-    made = {out for stage in stages for out in stage.outs}
+    made = {out for stage in project.stages for out in stage.outs}
     verdicts: dict[str, bool | None] = {}
     explanations = []
     for stage in stages:
-        reasons = list(_reasons(stage, status.get(stage.address, []), lock.get(stage.address), hashes, made))
+        locked, entries = lock.get(stage.address), status.get(stage.address, [])
+        reasons = list(_reasons(stage, entries, locked, hashes, made))
+        if locked is not None and (name := name_of(stage.command)):
+            reasons += _changed_code(name, locked, manifests[name])
         before = [address for address in stage.upstream if verdicts[address] is not False]
-        if not reasons and not before and stage.address in status:
+        if not reasons and not before and entries:
             reasons.append("DVC calls it changed")
         verdicts[stage.address] = True if reasons else (None if before else False)
         if before:
@@ -80,6 +87,32 @@ def _reasons(
         yield f"output {'missing' if what in ('deleted', 'not in cache') else 'changed by hand'}: {path}"
     if "always changed" in entries:
         yield "it is declared to run always"
+
+
+def _changed_code(name: str, locked: dict[str, Any], now: Manifest) -> Iterator[str]:
+    """The files that differ from those of the last run, whether or not `code` has noted it since."""
+    path, text = str(manifest_path(name)), manifest_text(now)
+    digests = [dep["md5"] for dep in locked.get("deps", []) if dep["path"] == path]
+    if digests == [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()]:
+        return
+    before = cached_text(digests[0]) if digests else None
+    if before is None:
+        yield "code: changed; what it was is not in DVC's cache"
+    else:
+        yield from (f"code changed: {change}" for change in differences(json.loads(before), now))
+
+
+def _without_manifests(entries: list[Any]) -> list[Any]:
+    """A stage's status but for its manifest, which tells of the code when `code` last ran."""
+    kept = []
+    for entry in entries:
+        if isinstance(entry, dict) and "changed deps" in entry:
+            deps = {path: what for path, what in entry["changed deps"].items() if Path(path).parent != FOLDER}
+            entry = {**entry, "changed deps": deps}
+            if not deps and len(entry) == 1:
+                continue
+        kept.append(entry)
+    return kept
 
 
 def _part(entries: list[Any], name: str) -> dict[str, Any]:

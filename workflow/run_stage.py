@@ -76,18 +76,17 @@ def run_stage(address: str) -> int:
     return process.returncode
 
 
-def open_gates(project: "Repaired") -> None:
-    """Run the gates that are not up to date. ExpectedError: one has failed.
+def open_gates(project: "Repaired") -> bool:
+    """Run the gates that are not up to date; whether there were any. ExpectedError: one has failed.
 
-    DVC needs what a gate makes; as a job of Snakemake's, it would make it run all that comes after.
+    As a job of Snakemake's, a gate would make it run all that comes after.
     """
-    for stage in project.stages:
-        if stage.gate and stage.address in project.status:
-            ended = subprocess.run(
-                [sys.executable, "-m", "workflow.run_stage", stage.address], stdout=sys.stderr, check=False
-            )
-            if ended.returncode != 0:
-                raise ExpectedError(f"{stage.address} failed")
+    closed = [stage.address for stage in project.stages if stage.gate and stage.address in project.status]
+    for address in closed:
+        ended = subprocess.run([sys.executable, "-m", "workflow.run_stage", address], stdout=sys.stderr, check=False)
+        if ended.returncode != 0:
+            raise ExpectedError(f"{address} failed")
+    return bool(closed)
 
 
 def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:

@@ -19,7 +19,7 @@ def deliver(text: str, path: Path, arguments: argparse.Namespace) -> None:
     current = path.read_text(encoding="utf-8") if path.exists() else None
     if arguments.check:
         if current != text:
-            raise ExpectedError(f"{path} is out of date: run make deps and commit the result")
+            raise ExpectedError(f"{path} is out of date: run make generate and commit the result")
     elif not arguments.write:
         print(text, end="")
     elif current != text:

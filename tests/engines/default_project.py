@@ -17,9 +17,9 @@ SHORT: dict[str, Any] = {
         "spatial": {"draws": 2, "steps": 10},
     },
     "moe": {"recipe": {"epochs": 1, "seeds": [0], "warmup_epochs": 0, "corrupted_pictures": 10}},
-    "diffusion": {"epochs": 1, "neighbourhoods_per_epoch": 4},
+    "diffusion": {"epochs": 2, "neighbourhoods_per_epoch": 4},
     "mole": {"recipe": {"epochs": 1, "seeds": [0], "horizons": [24]}},
-    "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 1},
+    "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 5},
 }
 
 # Python imports it before anything else: the launcher of a stage leaves a line where neither engine looks.
@@ -30,7 +30,7 @@ import sys
 
 if sys.orig_argv[1:3] == ["-m", "pipeline.stage"] and "DVC_STAGE" in os.environ:
     stage = os.environ["DVC_STAGE"].rpartition(":")[2]
-    if stage != "check_params":
+    if stage != "code":
         with open("../log.jsonl", "a") as stream:
             stream.write(json.dumps({"event": "start", "stage": stage}) + "\\n")
 """

@@ -1,10 +1,10 @@
 """A small project of its own, in a temporary git and DVC repository, that both engines can really run.
 
-    check_params -> first -> left, right -> last
-    check_params -> lonely
+    code -> first -> left, right -> last
+    code -> lonely
 
 Each stage writes its one parameter, divided by ten, and its inputs. It logs when it ran beside the project, where
-neither engine looks. `workflow/`, the Snakefile, the launcher of stages and `check_params` are this project's own; the
+neither engine looks. `workflow/`, the Snakefile, the launcher of stages and `code` are this project's own; the
 parameters are a stub.
 """
 
@@ -26,64 +26,79 @@ from dvc.repo import Repo
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
 
-STAGE = """
+WORK = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
 
-name, *inputs = sys.argv[1:]
 beside = Path("..")
-value = yaml.safe_load(Path("params.yaml").read_text())[name]
 
 
-def log(event):
+def log(event, name):
     with (beside / "log.jsonl").open("a") as stream:
         stream.write(json.dumps({"event": event, "stage": name, "time": time.time(), "pid": os.getpid()}) + "\\n")
 
 
-log("start")
-if (beside / f"hang_{name}").exists():
-    time.sleep(600)
-if (beside / "meet").exists() and name in ("left", "right"):
-    # Wait for the other of the two: only where the engine runs them at the same time can both go on.
-    other = {"left": "right", "right": "left"}[name]
-    patience = time.monotonic() + 60
-    while f'"stage": "{other}"' not in (beside / "log.jsonl").read_text():
-        if time.monotonic() > patience:
-            sys.exit(f"error: {other} did not start while {name} was running")
+def work(name, *inputs):
+    value = yaml.safe_load(Path("params.yaml").read_text())[name]
+    log("start", name)
+    while (beside / f"hang_{name}").exists():
         time.sleep(0.05)
-if value < 0:
-    sys.exit(f"error: {name} cannot work with {value}")
-content = [name, value // 10, *(Path(file).read_text() for file in inputs)]
-Path(f"{name}.json").write_text(json.dumps(content))
-log("end")
+    if (beside / "meet").exists() and name in ("left", "right"):
+        # Wait for the other of the two: only where the engine runs them at the same time can both go on.
+        other = {"left": "right", "right": "left"}[name]
+        patience = time.monotonic() + 60
+        while f'"stage": "{other}"' not in (beside / "log.jsonl").read_text():
+            if time.monotonic() > patience:
+                sys.exit(f"error: {other} did not start while {name} was running")
+            time.sleep(0.05)
+    if value < 0:
+        sys.exit(f"error: {name} cannot work with {value}")
+    content = [name, value // 10, *(Path(file).read_text() for file in inputs)]
+    Path(f"{name}.json").write_text(json.dumps(content))
+    log("end", name)
 """
 
-WORK = """
-import runpy
+WORK_STAGE = """
+import sys
+from pipeline.work import work
 
-runpy.run_path("stage.py", run_name="__main__")
+
+def run():
+    work(*sys.argv[1:])
+
+
+run()
+"""
+
+LONELY_STAGE = """
+def run():
+    from pipeline.work import work
+    work("lonely")
+
+
+run()
 """
 
 # What the small project has of this project's own `pipeline/`.
 OWN = (
     *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair", "entry", "errors"),
-    *("files", "git", "lifeline", "machine", "params/__init__", "params/reading", "params/section", "paths"),
-    *("signals", "stage", "stages/__init__", "stages/check_params"),
+    *("files", "git", "imports", "lifeline", "machine", "params/__init__", "params/reading", "params/section", "paths"),
+    *("signals", "stage", "stages/__init__", "stages/code"),
 )
 
 DVC_YAML = """
 stages:
-  check_params:
-    cmd: python -m pipeline.stage check_params
-    deps: [pipeline/params/whole.py, pipeline/stages/check_params.py]
+  code:
+    cmd: python -m pipeline.stage code
+    deps: [pipeline]
     params:
       - params.yaml:
-    outs: [data/checked_params.json]
+    outs: [data/code]
     meta: {gate: true}
   first:
     cmd: python -m pipeline.stage work first
-    deps: [stage.py, data/checked_params.json]
+    deps: [data/code/work.json]
     params: [first]
     outs: [first.json]
     meta: {threads: 2, mem_mb: 100, gpu: 0}
@@ -91,21 +106,21 @@ stages:
     foreach: {left: {}, right: {}}
     do:
       cmd: python -m pipeline.stage work ${key} first.json
-      deps: [stage.py, first.json]
+      deps: [data/code/work.json, first.json]
       params: ["${key}"]
       outs: ["${key}.json"]
       meta: {threads: 1, mem_mb: 100, gpu: 0}
   last:
     cmd: python -m pipeline.stage work last left.json right.json
-    deps: [stage.py, left.json, right.json]
+    deps: [data/code/work.json, left.json, right.json]
     params: [last]
     metrics:
       - last.json:
           cache: false
     meta: {threads: 1, mem_mb: 100, gpu: 0}
   lonely:
-    cmd: python -m pipeline.stage work lonely
-    deps: [stage.py, data/checked_params.json]
+    cmd: python -m pipeline.stage lonely
+    deps: [data/code/lonely.json]
     params: [lonely]
     outs: [lonely.json]
 """
@@ -229,8 +244,9 @@ def make(beside: Path) -> Project:
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
         "pipeline/params/whole.py": STUB_PARAMS,
-        "pipeline/stages/work.py": WORK,
-        "stage.py": STAGE,
+        "pipeline/work.py": WORK,
+        "pipeline/stages/work.py": WORK_STAGE,
+        "pipeline/stages/lonely.py": LONELY_STAGE,
         "dvc.yaml": DVC_YAML,
         "params.yaml": "first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n",
     }

@@ -1,6 +1,8 @@
 """One DAG, two engines, one truth: what holds after either, after a change, after a failure and after a kill."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -51,6 +53,62 @@ def test_a_changed_parameter_reruns_the_stages_that_read_it(
     finished.run(engine)
     assert finished.ran() == rerun
     finished.assert_nothing_to_do()
+
+
+def test_an_edited_comment_runs_no_stage_and_an_edited_function_those_that_import_it(
+    finished: Project, engine: str
+) -> None:
+    work, lonely = finished.root / "pipeline/work.py", finished.root / "pipeline/stages/lonely.py"
+    work.write_text(work.read_text().replace("def work(", "# Another word.\n\n\ndef work("))
+    finished.run(engine)
+    assert finished.ran() == []
+    finished.assert_nothing_to_do()
+    lonely.write_text(lonely.read_text().replace('work("lonely")', 'return work("lonely")'))
+    finished.run(engine)
+    assert finished.ran() == ["lonely"]
+    work.write_text(work.read_text().replace("value // 10", "value // 5"))
+    finished.run(engine)
+    assert finished.ran() == ALL
+    finished.assert_nothing_to_do()
+
+
+def test_explain_names_the_file_that_was_edited(finished: Project) -> None:
+    def explained() -> str:
+        done = finished.call("python", "-m", "pipeline", "explain", "lonely")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    lonely, text = (
+        finished.root / "pipeline/stages/lonely.py",
+        (finished.root / "pipeline/stages/lonely.py").read_text(),
+    )
+    lonely.write_text(f"# Another word.\n{text}")
+    assert explained() == "lonely: up to date\n"
+    lonely.write_text(text.replace('work("lonely")', 'return work("lonely")'))
+    changed = "lonely: would run\n    code changed: pipeline/stages/lonely.py\n"
+    assert explained() == changed
+    assert finished.call("dvc", "repro", "code").returncode == 0  # notes the change, and runs nothing else
+    assert explained() == changed
+    shutil.rmtree(finished.root / ".dvc/cache")
+    assert "    code: changed; what it was is not in DVC's cache\n" in explained()
+
+
+def test_code_that_is_edited_during_a_run_makes_no_result(project: Project, engine: str) -> None:
+    (project.beside / "hang_first").touch()
+    process = project.start(engine)
+    project.wait_for_start("first")
+    work = project.root / "pipeline/work.py"
+    work.write_text(work.read_text().replace("value // 10", "value // 5"))
+    (project.beside / "hang_first").unlink()
+    assert process.wait() != 0
+    output = (project.beside / "engine.txt").read_text()
+    assert "error: work: code has changed since its manifest was written: pipeline/work.py. " in output
+    assert "Traceback" not in output
+    assert not {"left", "right", "last"} & set(project.ran())
+    project.run(engine)
+    assert project.ran() == ALL
+    assert json.loads((project.root / "first.json").read_text()) == ["first", 2]
+    project.assert_nothing_to_do()
 
 
 def test_independent_stages_overlap_in_time(finished_by_snakemake: Project) -> None:
@@ -161,7 +219,7 @@ def test_plain_dvc_removes_nothing_where_a_parameter_is_bad(finished: Project, t
 
 
 def test_only_what_reads_a_changed_value_runs_once_it_is_checked(finished: Project) -> None:
-    made = finished.root / "data/checked_params.json"
+    made = finished.root / "data/code/work.json"
     before = made.read_bytes()
     finished.set(lonely=60)
     finished.run("dvc")
@@ -213,7 +271,9 @@ def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(finished: Pro
     data.write_text("1\n")
     assert finished.call("dvc", "add", "cells.csv").returncode == 0
     dvc_yaml = finished.root / "dvc.yaml"
-    dvc_yaml.write_text(dvc_yaml.read_text().replace("deps: [stage.py,", "deps: [stage.py, cells.csv,", 1))
+    dvc_yaml.write_text(
+        dvc_yaml.read_text().replace("deps: [data/code/work.json]", "deps: [data/code/work.json, cells.csv]", 1)
+    )
     finished.run(engine)
     assert finished.ran() == ["first"]
     data.write_text("2\n")

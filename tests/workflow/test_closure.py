@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from workflow.closure import compare, read_constant, stage_closure, stage_modules
-from workflow.code_deps import differences, rewrite
-from workflow.dag import Stage, read_stages, without_gates
+from workflow.closure import is_code, read_constant, stage_closure, stage_modules
+from workflow.dag import read_stages, without_gates
 from workflow.finished import declared_outs
+from workflow.manifests import FOLDER, MAKER, manifest_path, name_of, stage_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,94 +89,18 @@ def test_a_template_counts_with_the_modules_beside_it() -> None:
     assert closure() == {"fit.py", "page/render.py", "page/template.html"}
 
 
-def stage_with(*deps: str) -> Stage:
-    return Stage("fit", "python -m pipeline.fit", deps, (), {}, (), 1, 1, 0, ())
-
-
-def test_the_comparison_names_what_is_lacking_and_what_is_too_much() -> None:
-    write(fit="from pipeline.nn import a", nn__a="", nn__b="", models__c="")
-    assert compare(stage_with("data/cells", "pipeline/fit.py", "pipeline/nn/a.py")).missing == ()
-    found = compare(stage_with("pipeline/fit.py", "pipeline/models", "pipeline/gone.py"))
-    assert found.missing == ("pipeline/nn/a.py",)
-    assert found.superfluous == ("pipeline/gone.py", "pipeline/models")
-    assert "fit: imported but not under its deps" in str(found)
-    assert "  - pipeline/nn/a.py" in str(found)
-
-
-def test_a_folder_stands_for_its_files_while_all_are_imported() -> None:
-    write(fit="from pipeline.nn import a, b", nn__a="", nn__b="")
-    assert differences([stage_with("pipeline/fit.py", "pipeline/nn")]) == []
-    write(nn__c="")
-    assert differences([stage_with("pipeline/fit.py", "pipeline/nn")])[0].superfluous == ("pipeline/nn",)
-
-
-DVC_YAML = """\
-# The DAG.
-stages:
-  load:
-    foreach:
-      cells:
-        source: "a.csv"   # the lab's file
-    do:
-      cmd: python -m pipeline.load ${key}
-      deps:
-        - ${item.source}
-        - pipeline/gone.py
-        - pipeline/load/${key}.py
-      outs:
-        - data/${key}
-      meta: {threads: 1, mem_mb: 100, gpu: 0}
-
-  fit:
-    cmd: python -m pipeline.fit
-    deps:
-      - data/cells   # what load makes
-    outs:
-      - fit.txt
-"""
-
-
-def test_dvc_yaml_is_corrected_with_its_comments_kept(project: Path) -> None:
-    write(load____main__="import pipeline.entry", load__cells="", entry="", fit="import pipeline.entry")
-    (project / "dvc.yaml").write_text(DVC_YAML)
-    assert rewrite(read_stages())
-    assert (project / "dvc.yaml").read_text() == DVC_YAML.replace(
-        "        - pipeline/gone.py\n        - pipeline/load/${key}.py\n",
-        "        - pipeline/entry.py\n        - pipeline/load/${key}.py\n        - pipeline/load/__main__.py\n",
-    ).replace(
-        "      - data/cells   # what load makes\n",
-        "      - data/cells   # what load makes\n      - pipeline/entry.py\n      - pipeline/fit.py\n",
-    )
-    assert differences(read_stages()) == []
-    assert not rewrite(read_stages())
-
-
-def test_what_one_key_needs_is_listed_for_all(project: Path) -> None:
-    write(load____main__="", load__cells="import pipeline.a, pipeline.read_cells, pipeline.of_cells", fit="")
-    write(load__images="import pipeline.read_images", a="", read_cells="", read_images="", of_cells="")
-    two_keys = DVC_YAML.replace("    do:", '      images:\n        source: "b.csv"\n    do:').replace("data/cells", "x")
-    (project / "dvc.yaml").write_text(two_keys)
-    assert rewrite(read_stages())
-    assert differences(read_stages()) == []
-    deps = (project / "dvc.yaml").read_text().split("deps:")[1].split("outs:")[0].split()
-    assert deps[3::2] == [
-        "pipeline/a.py",
-        "pipeline/load/${key}.py",
-        "pipeline/load/__main__.py",
-        "pipeline/of_cells.py",
-        "pipeline/read_${key}.py",
-    ]
-    for name in ("a", "of_cells"):
-        Path(f"pipeline/{name}.py").write_text("")
-    write(load__cells="import pipeline.read_cells")
-    superfluous = {path for found in differences(read_stages()) for path in found.superfluous}
-    assert superfluous == {"pipeline/a.py", "pipeline/of_cells.py"}
-
-
-def test_dvc_yaml_lists_each_stages_code_no_less_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_has_its_own_manifest_among_its_deps_and_no_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = differences(read_stages())
-    assert not found, "\n".join(["run `make deps`:", *map(str, found)])
+    named = set()
+    for stage in read_stages():
+        name = name_of(stage.command) if stage.command else None
+        code = [dep for dep in stage.deps if is_code(dep) or Path(dep).parent == FOLDER]
+        if name:
+            named.add(name)
+            assert code == [str(manifest_path(name))], stage.address
+        elif stage.command:
+            assert (stage.address, code) == (MAKER, ["pipeline", "workflow"])
+    assert named == set(stage_names())
 
 
 def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +156,7 @@ def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.Monke
         if stage.command:
             section = read_constant(stage_modules(stage.command)[-1], "SECTION")
             sections[stage.address] = (section,) if section else ()  # a stage without parameters has none
-    sections["report"] = sections["check_params"] = ("params.yaml",)  # one shows all parameters, one checks them
+    sections["report"] = sections["code"] = ("params.yaml",)  # one shows all parameters, one checks them
     for address in sections:  # a point reads what all points share, and itself
         for sweep, section in SWEEPS.items():
             if address.startswith(f"{sweep}@"):
@@ -252,7 +176,7 @@ def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.Monk
 
 def test_every_stage_waits_until_the_parameters_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    waits = {"check_params"}
+    waits = {"code"}
     for stage in read_stages():
         if stage.command and stage.address not in waits:
             assert waits & set(stage.upstream), stage.address

@@ -1,4 +1,4 @@
-"""The gate before every stage: what is wrong in any section of params.yaml is refused."""
+"""The gate before every stage: what is wrong in any section of params.yaml is refused, and the code is noted."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ import yaml
 
 from pipeline import paths
 from pipeline.errors import ExpectedError
-from pipeline.stages.check_params import run
+from pipeline.stages.code import run
+from workflow.manifests import FOLDER, manifest_path
 
 PARAMS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
 
@@ -27,6 +28,8 @@ def first_values(content: Any = PARAMS, above: tuple[str, ...] = ()) -> Iterator
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("pipeline/stages").mkdir(parents=True)
+    Path("pipeline/stages/fit.py").write_text("def run():\n    return 1\n")
 
 
 def test_every_section_has_a_value_to_spoil() -> None:
@@ -44,7 +47,7 @@ def test_a_wrong_value_is_refused_and_nothing_is_written(address: tuple[str, ...
     named = re.escape(".".join(address))
     with pytest.raises(ExpectedError, match=rf"params\.yaml has \d+ problem\(s\):\n  {named}\b"):
         run()
-    assert not paths.CHECKED_PARAMS.exists()
+    assert not FOLDER.exists()
 
 
 def test_what_is_written_is_the_same_for_all_valid_values() -> None:
@@ -53,5 +56,5 @@ def test_what_is_written_is_the_same_for_all_valid_values() -> None:
         params = PARAMS | {"vae": PARAMS["vae"] | {"seed": seed}}
         paths.PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
         run()
-        written.append(paths.CHECKED_PARAMS.read_bytes())
+        written.append(manifest_path("fit").read_bytes())
     assert written[0] == written[1]

@@ -1,0 +1,39 @@
+"""While a stage runs, no module that is not in its manifest, or not as the manifest says, is imported.
+
+An import comes late where a function holds it: hours into a run, its file may have been edited.
+"""
+
+import sys
+from collections.abc import Mapping
+from importlib.abc import MetaPathFinder
+
+from workflow.closure import CODE_FOLDERS, module_file
+from workflow.manifests import differences, file_digest, refuse
+
+# Loaded by name and in no manifest: a stage checks all of params.yaml, though its result depends on its section alone.
+UNLISTED = "pipeline.params."
+
+
+class ManifestFinder(MetaPathFinder):
+    """Finds nothing itself: it is asked before the finders that do, and refuses."""
+
+    def __init__(self, stage: str, manifest: Mapping[str, str]) -> None:
+        self.stage, self.manifest = stage, manifest
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """ExpectedError: the module's file is not what the manifest says."""
+        if fullname.split(".")[0] not in CODE_FOLDERS or fullname.startswith(UNLISTED):
+            return
+        file = module_file(fullname)
+        if file is None:
+            return
+        name = file.as_posix()
+        if name in self.manifest:
+            refuse(self.stage, differences({name: self.manifest[name]}, {name: file_digest(file)}))
+        elif file.name != "__init__.py":  # of a package that does nothing, which no manifest has
+            refuse(self.stage, [f"{name} (new)"])
+
+
+def import_only(stage: str, manifest: Mapping[str, str]) -> None:
+    """From here on, refuse other imports from this project."""
+    sys.meta_path.insert(0, ManifestFinder(stage, manifest))

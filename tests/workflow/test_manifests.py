@@ -1,0 +1,192 @@
+"""What a manifest holds, and that a stage runs no other code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ExpectedError
+from workflow.manifests import (
+    DIGESTS,
+    current_manifests,
+    file_digest,
+    manifest_path,
+    name_of,
+    stage_names,
+    verified,
+    write_manifests,
+)
+
+ROOT = Path(__file__).parents[2]
+
+FILES = {
+    "pipeline/stages/fit.py": "from pipeline.layers import forward\n\n\ndef run():\n    return forward(1)\n",
+    "pipeline/stages/load/cells.py": "def run():\n    return 0\n",
+    "pipeline/stages/load/rows.py": "ROWS = 3\n",  # no stage: nothing to run
+    "pipeline/stages/load/__main__.py": "",
+    "pipeline/stages/code.py": "def run():\n    pass\n",
+    "pipeline/layers.py": "def forward(x):\n    return x + 1\n",
+    "pipeline/other.py": "",
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        write(name, text)
+    write_manifests()
+    return tmp_path
+
+
+def write(name: str, text: str) -> None:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(text)
+
+
+def changed() -> set[str]:
+    """The stages whose manifest is another than the one written."""
+    return {
+        name
+        for name, manifest in current_manifests().items()
+        if manifest != json.loads(manifest_path(name).read_text())
+    }
+
+
+def test_each_stage_but_their_maker_has_one() -> None:
+    assert stage_names() == ["fit", "load.cells"]
+    assert set(current_manifests()["fit"]) == {"pipeline/layers.py", "pipeline/stages/fit.py"}
+    commands = {"fit": "fit", "load cells": "load.cells", "code": None, "load": None, "load nothing": None}
+    assert {words: name_of(f"python -m pipeline.stage {words}") for words in commands} == commands
+    assert name_of("cp a b") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def forward(x):\n    return x + 1  # a comment\n",
+        "def forward(\n    x,\n):\n\n    return (x\n        + 1)\n",
+        '"""A module."""\n\n\ndef forward(x):\n    """One more."""\n    return x + 1\n',
+    ],
+)
+def test_what_python_does_not_see_changes_nothing(text: str) -> None:
+    write("pipeline/layers.py", text)
+    assert changed() == set()
+    assert set(verified("fit")) == {"pipeline/layers.py", "pipeline/stages/fit.py"}
+
+
+def test_an_edited_function_changes_those_that_import_it() -> None:
+    write("pipeline/layers.py", FILES["pipeline/layers.py"].replace("1", "2"))
+    assert changed() == {"fit"}
+    write("pipeline/stages/load/cells.py", "import pipeline.layers\n\n\ndef run():\n    return 0\n")
+    assert changed() == {"fit", "load.cells"}
+
+
+@pytest.mark.parametrize(
+    "values", [("0", "False"), ("0", "0.0"), ("None", "0"), ("''", "b''"), ("[]", "None"), ("1", "-1")]
+)
+def test_values_that_look_alike_are_told_apart(values: tuple[str, str]) -> None:
+    digests = set()
+    for value in values:
+        write("pipeline/other.py", f"x = {value}\n")
+        digests.add(file_digest(Path("pipeline/other.py")))
+    assert len(digests) == 2
+
+
+def test_the_hash_is_the_same_under_every_python() -> None:
+    """A shared cache would otherwise be of no use; the syntax tree has more fields in later versions."""
+    write(
+        "pipeline/other.py",
+        "import a.b as c\n\n\nclass D(c.E, metaclass=F):\n    x: int = 0\n\n    async def g(self, *h, i=None, **j):\n"
+        "        return [f'{k!r:>{i}} k' async for k in h if (l := k)] or {**j, 1: ...}\n",
+    )
+    assert file_digest(Path("pipeline/other.py")) == "be66b10614b0bfbf07c1744d0886e63b3430f6d6009da1ac0e7a921857b77c1d"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("pipeline/layers.py", "def forward(x):\n    return x\n", "pipeline/layers.py."),
+        ("pipeline/stages/fit.py", None, "pipeline/stages/fit.py (gone)."),
+    ],
+)
+def test_a_stage_whose_code_has_changed_is_refused(name: str, text: str | None, named: str) -> None:
+    Path(name).write_text(text) if text else Path(name).unlink()
+    with pytest.raises(ExpectedError) as refused:
+        verified("fit")
+    assert str(refused.value).startswith(f"fit: code has changed since its manifest was written: {named} ")
+    verified("load.cells")
+
+
+def test_without_a_manifest_it_is_refused() -> None:
+    manifest_path("fit").unlink()
+    with pytest.raises(ExpectedError, match=r"fit: data/code/fit.json is missing.*dvc repro code"):
+        verified("fit")
+
+
+def test_kept_digests_are_of_the_bytes_that_are_there() -> None:
+    kept = DIGESTS.read_bytes()
+    DIGESTS.unlink()
+    assert changed() == set()
+    write_manifests()
+    assert DIGESTS.read_bytes() == kept
+
+
+def test_a_file_that_is_no_python_is_named() -> None:
+    write("pipeline/layers.py", "def forward(x):\n    return x +\n")
+    with pytest.raises(ExpectedError, match=r"pipeline/layers\.py, line 2: invalid syntax"):
+        write_manifests()
+
+
+LATE = """
+import time
+from pathlib import Path
+
+
+def run():
+    EDIT
+    from pipeline.layers import forward
+    print(forward(1))
+
+
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ("pass", None),
+        ("Path('pipeline/layers.py').write_text('def forward(x): return x')", "pipeline/layers.py."),
+        ("import importlib; importlib.import_module('pipeline.other')", "pipeline/other.py (new)."),
+    ],
+)
+def test_a_module_is_checked_when_it_is_imported(edit: str, message: str | None, project: Path) -> None:
+    for name in (
+        "stage",
+        "imports",
+        "lifeline",
+        "signals",
+        "errors",
+        "files",
+        "machine",
+        "__init__",
+        "stages/__init__",
+    ):
+        text = (ROOT / f"pipeline/{name}.py").read_text()
+        write(f"pipeline/{name}.py", text)
+    (project / "workflow").symlink_to(ROOT / "workflow")
+    write("pipeline/stages/fit.py", LATE.replace("EDIT", edit))
+    write_manifests()
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    command = [sys.executable, "-m", "pipeline.stage", "fit"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if message is None:
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "2\n", "")
+    else:
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(f"error: fit: code has changed since its manifest was written: {message} ")
+        assert "Traceback" not in ended.stderr
