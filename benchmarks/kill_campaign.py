@@ -275,8 +275,17 @@ def _is_inside(process: psutil.Process, folder: Path) -> bool:
 
 
 def _locked(project: Project) -> dict[str, Any]:
-    """What dvc.lock says of each stage: parameters and the hashes of all that it reads and writes."""
-    return dict(yaml.load((project.root / "dvc.lock").read_text(), Loader=yaml.CSafeLoader)["stages"])
+    """What dvc.lock says of each stage: parameters and the hashes of all that it reads and writes, but for times."""
+    stages = yaml.load((project.root / "dvc.lock").read_text(), Loader=yaml.CSafeLoader)["stages"]
+    return {
+        address: {
+            part: [each for each in content if each["path"] not in project.timed]
+            if part in ("deps", "outs")
+            else content
+            for part, content in entry.items()
+        }
+        for address, entry in stages.items()
+    }
 
 
 def _print_table(done: list[Outcome]) -> None:

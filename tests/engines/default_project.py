@@ -22,6 +22,18 @@ SHORT: dict[str, Any] = {
     "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 5},
 }
 
+# Times of this machine, and what shows them: they never repeat.
+TIMED = frozenset(
+    {
+        "reports/latency/ttnn_benchmark.json",
+        "reports/chapters/forecasting.json",
+        "reports/chapters",
+        "reports/report.html",
+        "reports/RESULTS.md",
+        "reports/tracked.json",
+    }
+)
+
 # Python imports it before anything else: the launcher of a stage leaves a line where neither engine looks.
 LOG_STARTS = """
 import json
@@ -36,13 +48,18 @@ if sys.orig_argv[1:3] == ["-m", "pipeline.stage"] and "DVC_STAGE" in os.environ:
 """
 
 
+class DefaultProject(Project):
+    timeout = 1800
+    timed = TIMED
+
+
 def make_default(beside: Path) -> Project:
     """A clone of the last commit in the folder `beside`, before its first run."""
     clone = ["git", "clone", "--quiet", str(ROOT), str(beside / "project")]
     subprocess.run(clone, check=True, env=os.environ)
     (beside / "library").mkdir()
     (beside / "library/sitecustomize.py").write_text(LOG_STARTS)
-    project = Project(beside)
+    project = DefaultProject(beside)
     params = project.root / "params.yaml"
     content = yaml.safe_load(params.read_text())
     _merge(content, SHORT)

@@ -91,9 +91,7 @@ DVC_YAML = """
 stages:
   code:
     cmd: python -m pipeline.stage code
-    deps: [pipeline]
-    params:
-      - params.yaml:
+    deps: [params.yaml, pipeline]
     outs: [data/code]
     meta: {gate: true}
   first:
@@ -145,6 +143,9 @@ def load_params():
 class Project:
     """A copy of the small project, and what can be done with it."""
 
+    timeout = TIMEOUT_SECONDS  # of a command
+    timed: frozenset[str] = frozenset()  # files that two runs make differently
+
     def __init__(self, beside: Path) -> None:
         self.beside = beside
         self.root = beside / "project"
@@ -163,7 +164,7 @@ class Project:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+            arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=self.timeout
         )
 
     def commit(self, subject: str) -> None:

@@ -99,7 +99,7 @@ def test_a_stage_has_its_own_manifest_among_its_deps_and_no_other_code(monkeypat
             named.add(name)
             assert code == [str(manifest_path(name))], stage.address
         elif stage.command:
-            assert (stage.address, code) == (MAKER, ["pipeline", "workflow"])
+            assert (stage.address, stage.deps) == (MAKER, ("params.yaml", "pipeline", "workflow"))
     assert named == set(stage_names())
 
 
@@ -156,7 +156,7 @@ def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.Monke
         if stage.command:
             section = read_constant(stage_modules(stage.command)[-1], "SECTION")
             sections[stage.address] = (section,) if section else ()  # a stage without parameters has none
-    sections["report"] = sections["code"] = ("params.yaml",)  # one shows all parameters, one checks them
+    sections["report"] = ("params.yaml",)  # it shows all parameters
     for address in sections:  # a point reads what all points share, and itself
         for sweep, section in SWEEPS.items():
             if address.startswith(f"{sweep}@"):
