@@ -1,10 +1,10 @@
-"""How many stages would each past commit have run again for its code: by manifests, and by the files its dvc.yaml lists.
+"""How many stages each past commit would have rerun for its code: by manifests, and by the files dvc.yaml listed.
 
-    python -m benchmarks.replay --commits 100
+    python -m benchmarks.replay --commits 100 --until COMMIT
 
-Of each of the last commits that touch pipeline/ or workflow/ and its parent: a stage runs where its manifest differs,
-or, as it was before there were manifests, where the bytes of a file that dvc.yaml lists do, or the list. What runs after
-it because its result changed is not counted, and neither is what parameters and data change.
+Of each of the last commits that touch pipeline/ or workflow/ and its parent: a stage reruns where its manifest differs;
+or, as before there were manifests, where the list of files in dvc.yaml differs, or the bytes of one of them. What runs
+after it because its result has changed is not counted, and neither is what parameters and data change.
 """
 
 import argparse
