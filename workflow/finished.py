@@ -4,15 +4,14 @@ It would then run the stage again, for what may have taken hours. So a stage's l
 what DVC has missed is recorded by `workflow.repair`, where nothing has changed since.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from pipeline.files import read_json, write_json
-from workflow.lock import DVC_YAML, KEPT
+from workflow.declared import DVC_YAML, declared_outs
+from workflow.lock import KEPT
 
 if TYPE_CHECKING:
     from workflow.dag import Stage
@@ -65,21 +64,6 @@ def still_holds(finished: Finished, stage: "Stage") -> bool:
         return all(path.stat().st_ctime_ns < finished.started for path in _below(read))
     except FileNotFoundError:
         return False
-
-
-def declared_outs(address: str) -> list[str]:
-    """A stage's outs as dvc.yaml declares them, without DVC."""
-    name, _, key = address.partition("@")
-    stages = yaml.load(DVC_YAML.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["stages"]
-    return outs_of(stages[name], key)
-
-
-def outs_of(declared: Mapping[str, Any], key: str = "") -> list[str]:
-    """The outs in the declaration of a stage, of all kinds; the only template they hold is the key of a `foreach`."""
-    entry = declared.get("do", declared)
-    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
-    paths = [out if isinstance(out, str) else next(iter(out)) for out in listed]
-    return [path.replace("${key}", key) for path in paths]
 
 
 def list_files(paths: Iterable[str]) -> Listing:

@@ -6,7 +6,7 @@ writes only while it holds its own lock on the project, so whoever holds that lo
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import yaml
 
 from pipeline.errors import ExpectedError
 from pipeline.files import write_text
+from workflow.declared import declared_stages, outs_of
 
 DVC_LOCK = Path("dvc.lock")
-DVC_YAML = Path("dvc.yaml")
 DVC_FOLDER = Path(".dvc/tmp")  # what DVC keeps for itself between and during its runs
 PROJECT_LOCK = DVC_FOLDER / "lock"
 KEPT = DVC_FOLDER / "celldag"  # what we keep there: neither git nor DVC looks
@@ -69,8 +69,8 @@ def read_lock() -> Entries:
 def keep_copy() -> None:
     """Keep a copy of dvc.lock, which `mend_lock` goes back to.
 
-    ExpectedError: the file is damaged, or lacks stages that the copy has. DVC accepts a file that was cut between two
-    stages, and would run those that are missing again.
+    ExpectedError: the file is damaged, or lacks stages that the copy has. DVC accepts a file that was cut at the end of
+    a line, and would run again what is missing.
     """
     with held():
         text, kept = _text(DVC_LOCK), _text(COPY)
@@ -80,9 +80,9 @@ def keep_copy() -> None:
             COPY.unlink(missing_ok=True)
             return
         entries = parse_entries(text)
-        missing = [] if entries is None else lacking(entries, kept)
-        if entries is None or missing:
-            what = f"has lost {', '.join(missing)}" if missing else "is damaged"
+        lost = [] if entries is None else lacking(entries, kept)
+        if entries is None or lost:
+            what = f"has lost {', '.join(lost)}" if lost else "is damaged"
             raise ExpectedError(
                 f"{DVC_LOCK} {what}, as a kill while DVC writes it does: run `python -m pipeline repair`, then go on"
             )
@@ -105,10 +105,10 @@ def mend_lock() -> str | None:
                 return f"removed {DVC_LOCK}, which a kill had damaged: its first stages will run again"
             write_text(DVC_LOCK, kept)
             return f"put back {DVC_LOCK}, which a kill had damaged"
-        missing = lacking(entries, kept)
-        if missing:
-            write_text(DVC_LOCK, _merged(entries, kept or ""))
-            return f"put back what a kill had cut off {DVC_LOCK}: {', '.join(missing)}"
+        lost = lacking(entries, kept)
+        if lost:
+            write_text(DVC_LOCK, _merged(entries, kept or "", lost))
+            return f"put back what a kill had cut off {DVC_LOCK}: {', '.join(lost)}"
         write_text(COPY, text)
         return None
 
@@ -125,23 +125,48 @@ def parse_entries(text: str) -> Entries | None:
     return stages if all(isinstance(entry, dict) and "cmd" in entry for entry in stages.values()) else None
 
 
-def lacking(entries: Mapping[str, Any], kept: str | None) -> list[str]:
-    """Stages that dvc.yaml still declares and the kept copy of dvc.lock holds, but `entries` does not."""
-    missing = [address for address in (kept and parse_entries(kept)) or {} if address not in entries]
-    if not missing:
-        return []
-    declared = (yaml.load(_text(DVC_YAML) or "", Loader=yaml.CSafeLoader) or {}).get("stages", {})
-    return [address for address in missing if address.partition("@")[0] in declared]
+def lacking(entries: Entries, kept: str | None) -> list[str]:
+    """Stages that dvc.yaml declares and of which the kept copy of dvc.lock holds more than `entries`."""
+    before = (kept and parse_entries(kept)) or {}
+    declared = declared_stages()
+    lost = []
+    for address, whole in before.items():
+        name, _, key = address.partition("@")
+        if name in declared and (
+            address not in entries or _is_cut(entries[address], whole, outs_of(declared[name], key))
+        ):
+            lost.append(address)
+    return lost
 
 
-def _merged(entries: Entries, kept: str) -> str:
-    """The kept file with the entries of the one that was cut, as DVC would write it. The last may be cut itself."""
+def _is_cut(entry: Mapping[str, Any], before: Mapping[str, Any], outs: Iterable[str]) -> bool:
+    """Whether an entry is the beginning of the earlier one and lacks outs that dvc.yaml declares.
+
+    So one is whole that has lost an out because dvc.yaml has, or that lacks one which is new there.
+    """
+    recorded = {out.get("path") for out in entry.get("outs") or [] if out.get("hash", "md5") in out}
+    return entry != before and _begins(before, entry) and not recorded.issuperset(outs)
+
+
+def _begins(whole: Any, part: Any) -> bool:
+    """Whether `part` is what a cut at the end of a line leaves of the YAML of `whole`."""
+    if part is None:
+        return True
+    if isinstance(whole, dict) and isinstance(part, dict):
+        return _begins([[key, value] for key, value in whole.items()], [[key, value] for key, value in part.items()])
+    if isinstance(whole, list) and isinstance(part, list) and part:
+        *first, last = part
+        return len(part) <= len(whole) and first == whole[: len(first)] and _begins(whole[len(first)], last)
+    return bool(whole == part)
+
+
+def _merged(entries: Entries, kept: str, lost: Iterable[str]) -> str:
+    """These entries, and of the kept file those that are lost, as DVC would write them."""
     from dvc.utils.serialize import dumps_yaml
 
     before = parse_entries(kept) or {}
-    last = next(reversed(entries), None)
-    newer = {address: entry for address, entry in entries.items() if address != last or address not in before}
-    return str(dumps_yaml({**yaml.load(kept, Loader=yaml.CSafeLoader), "stages": {**before, **newer}}))
+    stages = {**before, **entries, **{address: before[address] for address in lost}}
+    return str(dumps_yaml({**yaml.load(kept, Loader=yaml.CSafeLoader), "stages": stages}))
 
 
 def _text(path: Path) -> str | None:

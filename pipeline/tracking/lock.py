@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import paths
 from pipeline.errors import ExpectedError
 from pipeline.params.reading import parse_yaml
-from workflow.finished import outs_of
+from workflow.declared import outs_of
 
 TRACK = "track"  # the mirror's own stage: never mirrored, since its entry is written after it has run
 MALFORMED = "is not a DVC lock file of schema 2.0: restore it with `git checkout -- dvc.lock`, then `dvc repro`"

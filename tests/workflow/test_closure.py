@@ -7,7 +7,7 @@ import pytest
 
 from workflow.closure import is_code, read_constant, stage_closure, stage_modules
 from workflow.dag import read_stages, without_gates
-from workflow.finished import declared_outs
+from workflow.declared import declared_outs
 from workflow.manifests import FOLDER, MAKER, manifest_path, name_of, stage_names
 
 ROOT = Path(__file__).parents[2]

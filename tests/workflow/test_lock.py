@@ -1,4 +1,4 @@
-"""A dvc.lock that DVC is writing: it is waited for."""
+"""A dvc.lock that DVC is writing, which is waited for, and one that a kill has cut, which never becomes the copy."""
 
 import fcntl
 from collections.abc import Callable
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dvc.repo import Repo
+from dvc.utils.serialize import dumps_yaml
 
+from pipeline.errors import ExpectedError
 from workflow.lock import COPY, keep_copy, mend_lock, read_lock
 
 LOCK = Path("dvc.lock")
@@ -45,3 +48,68 @@ def test_a_file_that_is_being_written_is_waited_for(
     else:
         assert COPY.read_text() == after
         assert found is None
+
+
+def entries(text: str) -> dict[str, Any]:
+    return yaml.safe_load(text)["stages"]
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_a_file_cut_at_the_end_of_any_line_is_put_back(finished: Path, rewritten: bool) -> None:
+    """DVC reads some of these files, and writes again what it has read."""
+    keep_copy()
+    whole = LOCK.read_text()
+    lines = whole.splitlines(keepends=True)
+    for number in range(len(lines)):
+        cut = "".join(lines[:number])
+        if rewritten:
+            content = yaml.safe_load(cut)
+            if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+                continue
+            cut = dumps_yaml(content)
+        if yaml.safe_load(cut) == yaml.safe_load(whole):
+            continue
+        LOCK.write_text(cut)
+        # The size and the number of files of the last out may be lost: DVC does without, and has them again at its next
+        # run.
+        if yaml.safe_load(cut) and set(entries(cut) or ()) == set(entries(whole)) and "md5" in lines[number - 1]:
+            continue
+        with pytest.raises(ExpectedError, match="repair"):
+            keep_copy()
+        assert COPY.read_text() == whole
+        assert mend_lock()
+        assert entries(LOCK.read_text()) == entries(whole)
+    LOCK.write_text(whole)
+
+
+def test_newer_entries_of_a_file_that_was_cut_are_kept(finished: Path) -> None:
+    keep_copy()
+    whole = LOCK.read_text()
+    content = yaml.safe_load(whole)
+    content["stages"]["fit"]["cmd"] = "another"
+    del content["stages"]["page"]["outs"]
+    LOCK.write_text(dumps_yaml(content))
+    assert mend_lock() == "put back what a kill had cut off dvc.lock: page"
+    mended = entries(LOCK.read_text())
+    assert mended["fit"]["cmd"] == "another"
+    assert mended["page"] == entries(whole)["page"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "recorded"),
+    [
+        ("    outs: [fit.txt]\n    metrics:", "    outs: [fit.txt, fit.log]\n    metrics:", 2),  # not run again yet
+        ("    metrics:\n      - score.json:\n          cache: false\n", "", 1),  # run again
+    ],
+)
+def test_an_out_that_dvc_yaml_gets_or_loses_is_no_cut(finished: Path, old: str, new: str, recorded: int) -> None:
+    keep_copy()
+    declared = finished / "dvc.yaml"
+    assert old in declared.read_text()
+    declared.write_text(declared.read_text().replace(old, new))
+    content = yaml.safe_load(LOCK.read_text())
+    content["stages"]["fit"]["outs"] = content["stages"]["fit"]["outs"][:recorded]
+    LOCK.write_text(dumps_yaml(content))
+    keep_copy()
+    assert COPY.read_text() == LOCK.read_text()
+    assert mend_lock() is None
