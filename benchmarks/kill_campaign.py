@@ -261,7 +261,7 @@ def _ended(project: Project) -> set[str]:
 def _wait_until_idle(project: Project, process: "subprocess.Popen[bytes]") -> None:
     """Wait for what the kill has left, as a user does before the second call."""
     if process.poll() is None:
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=project.timeout)  # where a stage alone was killed, the engine runs what it still can
     patience = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < patience and any(_is_inside(other, project.root) for other in psutil.process_iter()):
         time.sleep(0.1)

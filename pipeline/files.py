@@ -74,9 +74,12 @@ def _scratch(path: Path) -> Iterator[Path]:
 
     What killed processes left of earlier ones is removed first. git and DVC ignore `*.partial`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    except FileNotFoundError as error:  # as in /proc
+        raise ExpectedError(f"{path.parent} holds no files that are written there: name another place") from error
     try:
         with _open_folder(scratch) as descriptor:
             _lock(descriptor)

@@ -179,6 +179,12 @@ def test_only_controls_are_used_where_a_column_tells_them(model):
         ExpectedError, match="no cell has the label 'ctrl' in obs column 'condition'; there are B, cont"
     ):
         model.predict(adata, "B", perturbation_column="condition", control_label="ctrl")
+    with pytest.raises(ExpectedError, match="the label of control cells is empty"):
+        model.predict(adata, "B", perturbation_column="condition", control_label="")
+    adata.obs["condition"] = "NA"
+    with pytest.raises(ExpectedError, match=r"no cell has the label 'control' .*\(read as missing: the text 'NA'\)"):
+        model.predict(adata, "B", perturbation_column="condition")
+    adata.obs["condition"] = np.array(["control", "B", "control"])[np.arange(30) % 3]
     with pytest.raises(ExpectedError, match="no column 'conditoin', perhaps 'condition'"):
         model.predict(adata, "B", perturbation_column="conditoin")
     with pytest.raises(ExpectedError, match="without the column"):

@@ -93,7 +93,7 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 
 def test_the_committed_schema_is_current() -> None:
-    assert Path("schema/params.schema.json").read_text() == schema_text(), "run `make deps`"
+    assert Path("schema/params.schema.json").read_text() == schema_text(), "run `make generate`"
 
 
 def test_the_schema_refuses_unknown_keys_and_accepts_the_file() -> None:
@@ -112,7 +112,7 @@ def test_the_schema_refuses_unknown_keys_and_accepts_the_file() -> None:
 
 
 def test_the_committed_picture_of_the_dag_is_current() -> None:
-    assert Path("docs/dag.svg").read_text() == dag_svg(), "run `make deps`"
+    assert Path("docs/dag.svg").read_text() == dag_svg(), "run `make generate`"
 
 
 def test_generated_files_are_printed_written_or_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_generated_files_are_printed_written_or_checked(tmp_path: Path, capsys: 
     deliver("new\n", path, options())
     assert capsys.readouterr().out == "new\n"
     assert not path.exists()
-    with pytest.raises(ExpectedError, match="out of date: run make deps"):
+    with pytest.raises(ExpectedError, match="out of date: run make generate"):
         deliver("new\n", path, options(check=True))
     deliver("new\n", path, options(write=True))
     deliver("new\n", path, options(check=True))

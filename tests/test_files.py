@@ -138,6 +138,12 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "socket"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_place_that_holds_no_files_is_one_message() -> None:
+    with pytest.raises(ExpectedError, match="/proc holds no files that are written there"):
+        write_text(Path("/proc/cells.h5ad"), "text")
+
+
 def test_a_link_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
     cached, out = tmp_path / "cached", tmp_path / "out"
     cached.write_text("one of many copies")

@@ -144,7 +144,8 @@ def _is_cut(entry: Mapping[str, Any], before: Mapping[str, Any], outs: Iterable[
 
     So one is whole that has lost an out because dvc.yaml has, or that lacks one which is new there.
     """
-    recorded = {out.get("path") for out in entry.get("outs") or [] if out.get("hash", "md5") in out}
+    keys = {out["path"]: out.keys() for out in before.get("outs", [])}
+    recorded = {path for out in entry.get("outs") or [] if out.keys() == keys.get(path := out.get("path"))}
     return entry != before and _begins(before, entry) and not recorded.issuperset(outs)
 
 

@@ -33,6 +33,11 @@ class Column:
     unmatched: list[str]  # a few of the values that the pattern does not match
     read_as_missing: list[str] = field(default_factory=list)  # the texts that were read as no value
 
+    def missing_texts(self) -> str:
+        """For a message: which texts were read as no label."""
+        texts = ", ".join(map(repr, self.read_as_missing))
+        return f" (read as missing: the text {texts})" if texts else ""
+
     def texts(self) -> npt.NDArray[np.object_]:
         """The label of each cell, (cells,), "" where there is none."""
         return np.array([*self.labels, "", ""], object)[self.codes]  # negative codes index from the end

@@ -146,7 +146,7 @@ def _read_columns(
         if missing:
             findings.problem(
                 source.column(slot.name),
-                f"{counted(missing, 'cell')} with a missing value{_read_as_missing(column)}",
+                f"{counted(missing, 'cell')} with a missing value{column.missing_texts()}",
                 "a label for every cell",
                 "label these cells or drop them from the file",
             )
@@ -178,11 +178,6 @@ def _read_column(
         f"set {key} to the column that holds it{close_to(wanted.column, found)}",
     )
     return None
-
-
-def _read_as_missing(column: Column) -> str:
-    texts = ", ".join(map(repr, column.read_as_missing))
-    return f" (read as missing: the text {texts})" if texts else ""
 
 
 def _copy_counts(

@@ -39,6 +39,12 @@ class CsvTable:
         self.rows = self._table.num_rows
         if self._ragged:
             first = self._ragged[0]
+            if not self.rows:
+                raise ExpectedError(
+                    f"{path}: no row has as many columns as the header, {first.expected_columns}; the first has "
+                    f"{first.actual_columns}, separated by {self._form.separator!r}. Where a comma is the decimal sign "
+                    "as well, put the numbers in quotation marks or semicolons between columns"
+                )
             where = f"line {self._lines[first.number - 1 - self._form.skipped]:,}"
             found = (
                 f"{counted(len(self._ragged), 'row')} of another length than the header, the first of "

@@ -95,7 +95,7 @@ def _refuse_stand_in(path: Path, head: bytes) -> None:
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         raise ExpectedError(f"{path} is a Git LFS pointer, not the file itself: fetch the file with git lfs pull")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"<!doctype html", b"<html")) or (text.startswith(b"<?xml") and b"<error>" in text):
+    if text.startswith((b"<!doctype html", b"<html", b"<!--")) or (text.startswith(b"<?xml") and b"<error>" in text):
         raise ExpectedError(
             f"{path} is a page of the web, such as a login or error page saved in the file's place: open its address "
             "in a browser to see what it says, and fetch the file itself"

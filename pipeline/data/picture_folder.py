@@ -69,7 +69,8 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
     parts = {_SPLIT_OF[path.name.lower()]: path for path in known}
     if len(known) == 1 and "train" in parts and others and not alike and not walk.entries(parts["train"]).folders:
         return {"train": folder}, [f"{parts['train'].name!r} is a class, like the folders beside it"]
-    if not known and (len(alike) < len(folders) or not folders) and len(set(alike.values())) < 2:
+    clear = (len(alike) < len(folders) or not folders) and len(set(alike.values())) < 2
+    if not known and clear and not _hold_the_same_classes(walk, folders):
         return {"train": folder}, []
     if len(parts) < len(known) or alike or "train" not in parts or (len(parts) == 1 and others):
         expected = "; ".join(f"{split}: {', '.join(names)}" for split, names in SPLIT_NAMES.items())
@@ -88,6 +89,14 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
         note = f"without a test split, {parts['validation'].name!r} is the test set: validation is a share of train"
         return {"train": parts["train"], "test": parts["validation"]}, [note]
     return parts, [f"without a test split, {TEST_SHARE:.0%} of every class of {parts['train'].name!r} are the test set"]
+
+
+def _hold_the_same_classes(walk: PictureWalk, folders: list[Path]) -> bool:
+    """Whether all hold sub-folders of the same names, two at least: as splits of any name do, and classes do not."""
+    inside = [{path.name for path in walk.entries(folder).folders} for folder in folders]
+    if len(folders) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
+        return False
+    return not any(name.lower() in _SPLIT_OF for name in inside[0])  # those lie on the wrong side: `_read` says so
 
 
 def _classes(walk: PictureWalk, folder: Path) -> list[Path]:

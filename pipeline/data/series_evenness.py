@@ -113,7 +113,8 @@ class _Check:
                 f"{counted(int(repeated.sum()), 'time stamp')} there before, the first {self.told(second)} in "
                 f"line {self.line(second):,} and already in line {self.line(first):,}",
                 "every time stamp once",
-                "keep one row of each, or their mean; where several series are in the file, give each its own column",
+                "first look why: of several series in one file, give each its own column; of a date and an hour in two "
+                "columns, write one time stamp; only of a row written twice, keep one",
             )
 
     def step(self, time_T: Seconds, row_T: npt.NDArray[np.int64]) -> Step | None:

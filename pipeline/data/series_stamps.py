@@ -17,7 +17,7 @@ _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y"
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = ("ISO8601", *map("".join, product(_DATES, _TIMES)))
 PROBED = 200  # rows, half of them the first and half the last, that rule formats out before all rows are read
-OFFSET = r"(:\d{2}(?:\.\d+)?) ?(Z|[+-]\d{2}(?::?\d{2})?)$"  # from UTC, after a time of the day
+OFFSET = r"((?::|(?<=\d-\d\d)[T ])\d{2}(?:\.\d+)?) ?(Z|[+-]\d{2}(?::?\d{2})?)$"  # from UTC, after a time of the day
 NANOSECONDS = 1_000_000_000
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.columns import MISSING_TEXTS, missing_but
+from pipeline.data.columns import MISSING_TEXTS, Column, missing_but
 from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.new_cells import NewCells
 from pipeline.data.source import close_to, counted, listed
@@ -46,17 +46,19 @@ class Told:
 
     def kept(self, new: NewCells, control: str) -> npt.NDArray[np.bool_]:
         """Which cells to use, (N,), `control` being their label by default; ExpectedError where none is left."""
+        if self.control == "":
+            raise ExpectedError("the label of control cells is empty: name one that the column holds")
         wanted = self.control or control
         if self.perturbation_column is None:
             if self.control is not None:
                 raise ExpectedError(f"a control label ({self.control!r}) without the column of obs that holds it")
             return np.ones(len(new.obs), bool)
-        labels = labels_in(new, self.perturbation_column, missing_but(wanted))
-        kept_N: npt.NDArray[np.bool_] = labels == wanted
+        column = column_in(new, self.perturbation_column, missing_but(wanted))
+        kept_N: npt.NDArray[np.bool_] = column.texts() == wanted
         if not kept_N.any():
             raise ExpectedError(
                 f"{new.where}: no cell has the label {wanted!r} in obs column {self.perturbation_column!r}; "
-                f"there are {listed(sorted(set(labels)))}"
+                f"there are {listed(column.labels)}{column.missing_texts()}"
             )
         return kept_N
 
@@ -87,12 +89,16 @@ def places_in(new: NewCells, key: str, dimensions: int) -> Coordinates:
     return places_NS.astype(np.float64)
 
 
-def labels_in(new: NewCells, column: str, missing: frozenset[str] = MISSING_TEXTS) -> Labels:
-    """The labels (N,) in a column of obs, or in its index by name, "" where there is none; missing: the texts that mean
-    none."""
+def labels_in(new: NewCells, column: str) -> Labels:
+    """The labels (N,) in a column of obs, or in its index by name, "" where there is none."""
+    return column_in(new, column, MISSING_TEXTS).texts()
+
+
+def column_in(new: NewCells, column: str, missing: frozenset[str]) -> Column:
+    """A column of obs, or its index by name; missing: the texts that mean no label. ExpectedError: there is none."""
     known = [str(name) for name in new.obs.columns]
     if column not in (*known, new.obs.index.name or "_index"):
         raise ExpectedError(
             f"{new.where}: obs has no column {column!r}{close_to(column, known)}; it has {listed(known)}"
         )
-    return new.column(column, missing).texts()
+    return new.column(column, missing)

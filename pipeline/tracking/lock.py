@@ -13,7 +13,7 @@ from pipeline.params.reading import parse_yaml
 from workflow.declared import outs_of
 
 TRACK = "track"  # the mirror's own stage: never mirrored, since its entry is written after it has run
-MALFORMED = "is not a DVC lock file of schema 2.0: restore it with `git checkout -- dvc.lock`, then `dvc repro`"
+MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which puts back what a kill has cut"
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,8 @@ def test_a_training_split_alone_gives_a_share_to_the_test_set(tmp_path):
         ["train2017", "val2017"],
         ["trainset", "testset"],
         ["cats", "train-1", "test-1"],
+        ["trainA/a", "trainA/b", "testA/a", "testA/b"],
+        ["fold1/a", "fold1/b", "fold2/a", "fold2/b"],
     ],
     ids=" ".join,
 )

@@ -195,6 +195,13 @@ def test_a_series_too_short_to_split(tmp_path: Path) -> None:
     assert "rows: found 9 rows; expected 10 or more" in problem
 
 
+def test_where_no_row_has_the_columns_of_the_header_the_cause_is_told_once(tmp_path: Path) -> None:
+    content = [lines()[0], *(f"{line},5" for line in lines()[1:])]
+    message = "no row has as many columns as the header, 3; the first has 4, separated by ','. Where a comma is"
+    with pytest.raises(ExpectedError, match=message):
+        accept(tmp_path, content)
+
+
 def test_rows_of_another_length_and_blank_lines_keep_the_numbers_of_lines(tmp_path: Path) -> None:
     content = lines()
     content[12] += ",9,9"

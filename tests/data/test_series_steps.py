@@ -142,6 +142,15 @@ def test_offsets_that_change_are_even_in_utc_and_kept(tmp_path: Path, dates: pd.
     np.testing.assert_array_equal(read.value_TC, series.value_TC)
 
 
+@pytest.mark.parametrize("between", ["T", " "])
+def test_an_offset_after_the_hour_alone_is_one_too(tmp_path: Path, between: str) -> None:
+    stamps = [f"{date:%Y-%m-%d}{between}{date:%H%z}" for date in AUTUMN]
+    accepted = accept(tmp_path, [f"{stamp[:-2]}:{stamp[-2:]}" for stamp in stamps]).series
+    expected = accept(tmp_path, texts(AUTUMN)).series
+    np.testing.assert_array_equal(accepted.date_T, expected.date_T)
+    np.testing.assert_array_equal(accepted.offset_T, expected.offset_T)
+
+
 @pytest.mark.parametrize("frequency", ["D", "W", "MS", "B"])
 def test_days_and_longer_may_be_even_by_the_local_clock(tmp_path: Path, frequency: str) -> None:
     dates = pd.date_range("2016-03-01", periods=40, freq=frequency, tz="Europe/Berlin")

@@ -42,7 +42,9 @@ def log(event, name):
 def work(name, *inputs):
     value = yaml.safe_load(Path("params.yaml").read_text())[name]
     log("start", name)
-    while (beside / f"hang_{name}").exists():
+    if (beside / f"hang_{name}").exists():  # until it is killed
+        time.sleep(600)
+    while (beside / f"wait_{name}").exists():
         time.sleep(0.05)
     if (beside / "meet").exists() and name in ("left", "right"):
         # Wait for the other of the two: only where the engine runs them at the same time can both go on.

@@ -94,12 +94,12 @@ def test_explain_names_the_file_that_was_edited(finished: Project) -> None:
 
 
 def test_code_that_is_edited_during_a_run_makes_no_result(project: Project, engine: str) -> None:
-    (project.beside / "hang_first").touch()
+    (project.beside / "wait_first").touch()
     process = project.start(engine)
     project.wait_for_start("first")
     work = project.root / "pipeline/work.py"
     work.write_text(work.read_text().replace("value // 10", "value // 5"))
-    (project.beside / "hang_first").unlink()
+    (project.beside / "wait_first").unlink()
     assert process.wait() != 0
     output = (project.beside / "engine.txt").read_text()
     assert "error: work: code has changed since its manifest was written: pipeline/work.py. " in output

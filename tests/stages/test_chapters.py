@@ -97,7 +97,7 @@ def test_a_chapter_is_drawn_from_what_dvc_yaml_lists_alone(small_report, tmp_pat
     """Also the same bytes twice; params.yaml is not there either."""
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][f"chapter_{name}"]["deps"]
     for path in listed:
-        if not path.startswith("pipeline/"):
+        if not path.startswith("data/code/"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (small_report / path).is_dir() else shutil.copy)(small_report / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)
