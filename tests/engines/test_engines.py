@@ -250,6 +250,14 @@ def test_what_a_kill_while_dvc_writes_its_lock_leaves_is_mended_by_snakemake(fin
     assert lock.read_text() == whole
 
 
+def test_a_home_that_cannot_be_written_to(project: Project, engine: str) -> None:
+    """The environment that `make env` creates has another place for caches then."""
+    project.environment.pop("XDG_CACHE_HOME")
+    project.environment["HOME"] = "/proc/nonexistent"
+    project.run(engine)
+    assert project.ran() == ALL
+
+
 def test_a_broken_dvc_yaml_is_one_message(project: Project) -> None:
     with (project.root / "dvc.yaml").open("a") as stream:
         stream.write("oops: {\n")
