@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import runpy
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def main(words: Sequence[str]) -> int:
     if not module or importlib.util.find_spec(module) is None:
         print(f"error: no stage {' '.join(words) or 'is named'}: dvc.yaml lists them", file=sys.stderr)
         return 2
-    name = name_of(f"python -m pipeline.stage {words[0]} {' '.join(words[1:])}")
+    name = name_of(shlex.join(["python", "-m", "pipeline.stage", *words]))
     try:
         manifest = verified(name) if name else None
     except ExpectedError as error:
