@@ -21,12 +21,12 @@ from typing import Any
 import yaml
 
 from workflow.closure import Sources, is_code, stage_closure
-from workflow.manifests import file_digest
+from workflow.manifests import Digests
 
 ROOT = Path(__file__).parents[1]
 Codes = dict[str, Any]  # by a stage's address, what must differ for it to run
 
-_digests: dict[bytes, str] = {}  # of all commits, by content
+_digests: dict[bytes, str] = {}  # of all commits, by content: a parsed file is not parsed again
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def _filled(value: Any, key: str) -> Any:
 def _digest(file: Path) -> str:
     content = file.read_bytes()
     if content not in _digests:
-        _digests[content] = file_digest(file)
+        _digests[content] = Digests().of(file)
     return _digests[content]
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
 
-from workflow.closure import CODE_FOLDERS, module_file
-from workflow.manifests import differences, file_digest, refuse
+from workflow.closure import module_file
+from workflow.manifests import Digests, differences, refuse
 
 # Loaded by name and in no manifest: a stage checks all of params.yaml, though its result depends on its section alone.
 UNLISTED = "pipeline.params."
@@ -18,20 +18,18 @@ class ManifestFinder(MetaPathFinder):
     """Finds nothing itself: it is asked before the finders that do, and refuses."""
 
     def __init__(self, stage: str, manifest: Mapping[str, str]) -> None:
-        self.stage, self.manifest = stage, manifest
+        self.stage, self.manifest, self.digests = stage, manifest, Digests()
 
     def find_spec(self, fullname: str, *_: object) -> None:
         """ExpectedError: the module's file is not what the manifest says."""
-        if fullname.split(".")[0] not in CODE_FOLDERS or fullname.startswith(UNLISTED):
-            return
         file = module_file(fullname)
         if file is None:
             return
         name = file.as_posix()
         if name in self.manifest:
-            refuse(self.stage, differences({name: self.manifest[name]}, {name: file_digest(file)}))
-        elif file.name != "__init__.py":  # of a package that does nothing, which no manifest has
-            refuse(self.stage, [f"{name} (new)"])
+            refuse(self.stage, differences({name: self.manifest[name]}, {name: self.digests.of(file)}))
+        elif file.name != "__init__.py" and not fullname.startswith(UNLISTED):
+            refuse(self.stage, [f"{name} (new)"])  # no manifest has the __init__ of a package that does nothing
 
 
 def import_only(stage: str, manifest: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ from pipeline.params.whole import Params
 from pipeline.stages.ingest import series as ingest_series
 from pipeline.stages.ingest import spatial as ingest
 from pipeline.stages.preprocess import spatial as preprocess
+from tests.merged import merge
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -291,15 +292,6 @@ def test_the_ways_to_place_cells_run_as_they_are_shown(
     told, drawn = anndata.read_h5ad("told.h5ad"), anndata.read_h5ad("drawn.h5ad")
     assert told.layers["expression"].shape == (len(placed), every.n_vars)
     assert len(drawn) == 2 * len(placed)
-
-
-def merge(target: dict[str, object], changes: dict[str, object]) -> None:
-    for key, value in changes.items():
-        inner = target.get(key)
-        if isinstance(value, dict) and isinstance(inner, dict) and key != "columns":
-            merge(inner, value)
-        else:
-            target[key] = value
 
 
 def lab_file(name: str, folder: Path) -> None:

@@ -103,6 +103,7 @@ def read_constant(module: str, name: str) -> str | None:
 
 
 def module_file(module: str) -> Path | None:
+    """Where a module of this project lies, relative to the root; None for any other."""
     if module.split(".")[0] not in CODE_FOLDERS:
         return None
     path = Path(*module.split("."))

@@ -52,7 +52,7 @@ def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
         locked, entries = lock.get(stage.address), status.get(stage.address, [])
         reasons = list(_reasons(stage, entries, locked, hashes, made))
         if locked is not None and (name := name_of(stage.command)):
-            reasons += _changed_code(name, locked, manifests[name])
+            reasons += _changed_code(name, locked, manifests.get(name, {}))
         before = [address for address in stage.upstream if verdicts[address] is not False]
         if not reasons and not before and entries:
             reasons.append("DVC calls it changed")
@@ -104,15 +104,9 @@ def _changed_code(name: str, locked: dict[str, Any], now: Manifest) -> Iterator[
 
 def _without_manifests(entries: list[Any]) -> list[Any]:
     """A stage's status but for its manifest, which tells of the code when `code` last ran."""
-    kept = []
-    for entry in entries:
-        if isinstance(entry, dict) and "changed deps" in entry:
-            deps = {path: what for path, what in entry["changed deps"].items() if Path(path).parent != FOLDER}
-            entry = {**entry, "changed deps": deps}
-            if not deps and len(entry) == 1:
-                continue
-        kept.append(entry)
-    return kept
+    deps = {path: what for path, what in _part(entries, "changed deps").items() if Path(path).parent != FOLDER}
+    others = [entry for entry in entries if not (isinstance(entry, dict) and "changed deps" in entry)]
+    return [{"changed deps": deps}, *others] if deps else others
 
 
 def _part(entries: list[Any], name: str) -> dict[str, Any]:

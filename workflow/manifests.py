@@ -25,6 +25,22 @@ DIGESTS = KEPT / "digests.json"  # of each file's digest, by the SHA-256 of its 
 Manifest = dict[str, str]  # of each file, relative to the root, the digest
 
 
+class Digests:
+    """Of files, a hash of what they say to Python, or of the bytes where they are not Python."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = read_json(DIGESTS) if DIGESTS.exists() else {}
+        self.used: dict[str, str] = {}
+
+    def of(self, file: Path) -> str:
+        content = file.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        if file.suffix != ".py":
+            return key
+        self.used[key] = self._known.get(key) or _tree_digest(ast.parse(content, str(file)))
+        return self.used[key]
+
+
 def stage_names() -> list[str]:
     """Every module of `pipeline.stages` that has a `run`, dotted and without that prefix: `ingest.spatial`."""
     return _stage_names(Sources())
@@ -39,12 +55,12 @@ def name_of(command: str) -> str | None:
 
 def current_manifests() -> dict[str, Manifest]:
     """The manifest of every stage as the code is now. ExpectedError: a file is no valid Python."""
-    return _manifests(_Digests())
+    return _manifests(Digests())
 
 
 def write_manifests() -> None:
     """Write the manifest of every stage, and what digests the files have."""
-    digests = _Digests()
+    digests = Digests()
     for name, manifest in _manifests(digests).items():
         write_text(manifest_path(name), manifest_text(manifest))
     write_json(DIGESTS, digests.used)
@@ -69,7 +85,7 @@ def verified(name: str) -> Manifest:
     if not path.is_file():
         raise ExpectedError(f"{name}: {path} is missing, which says what code the stage depends on: run dvc repro code")
     written: Manifest = read_json(path)
-    digests = _Digests()
+    digests = Digests()
     now = {file: digests.of(Path(file)) for file in written if Path(file).is_file()}
     refuse(name, differences(written, now))
     return written
@@ -82,11 +98,6 @@ def refuse(name: str, changes: Iterable[str]) -> None:
             f"{name}: code has changed since its manifest was written: {', '.join(changes)}. The result would be filed "
             "under code that did not make it. Run the DAG again: it notes the change and runs what depends on it"
         )
-
-
-def file_digest(file: Path) -> str:
-    """What a manifest says of a file as it is now."""
-    return _Digests().of(file)
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -106,25 +117,7 @@ def _has_run(tree: ast.Module) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in tree.body)
 
 
-class _Digests:
-    """Hashes of what files say to Python; of a file that is not Python, of its bytes."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = read_json(DIGESTS) if DIGESTS.exists() else {}
-        self.used: dict[str, str] = {}
-
-    def of(self, file: Path) -> str:
-        content = file.read_bytes()
-        digest = key = hashlib.sha256(content).hexdigest()
-        if file.suffix == ".py":
-            said = (
-                self.known.get(key) or hashlib.sha256(repr(_said(ast.parse(content, str(file)))).encode()).hexdigest()
-            )
-            digest = self.used[key] = said
-        return digest
-
-
-def _manifests(digests: _Digests) -> dict[str, Manifest]:
+def _manifests(digests: Digests) -> dict[str, Manifest]:
     sources = Sources()
     try:
         closures = {
@@ -137,6 +130,10 @@ def _manifests(digests: _Digests) -> dict[str, Manifest]:
     except SyntaxError as error:
         raise ExpectedError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
     return {name: {file: of_file[file] for file in files} for name, files in closures.items()}
+
+
+def _tree_digest(tree: ast.Module) -> str:
+    return hashlib.sha256(repr(_said(tree)).encode()).hexdigest()
 
 
 def _said(node: Any) -> Any:

@@ -70,6 +70,7 @@ def test_text_and_folders(tmp_path):
         ("", "is empty"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a Git LFS pointer.*git lfs pull"),
         ("\ufeff\n<!DOCTYPE html><html><body>Sign in", "is a page of the web"),
+        ("<!-- proxy --><html><body>Sign in", "is a page of the web"),
         ("<HTML><HEAD>", "is a page of the web"),
         ("<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "is a page of the web"),
     ],

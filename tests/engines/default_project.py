@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.engines.small_project import ROOT, Project
+from tests.merged import merge
 
 SHORT: dict[str, Any] = {
     "vae": {"epochs": 2},
@@ -62,17 +63,9 @@ def make_default(beside: Path) -> Project:
     project = DefaultProject(beside)
     params = project.root / "params.yaml"
     content = yaml.safe_load(params.read_text())
-    _merge(content, SHORT)
+    merge(content, SHORT)
     params.write_text(yaml.safe_dump(content, sort_keys=False))
     for name, value in (("name", "A Tester"), ("email", "tester@example.org")):
         project.call("git", "config", f"user.{name}", value)
     project.commit("Training cut short")
     return project
-
-
-def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            _merge(content[key], value)
-        else:
-            content[key] = value

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 from pipeline.errors import ExpectedError
 from workflow.manifests import (
     DIGESTS,
+    Digests,
     current_manifests,
-    file_digest,
     manifest_path,
     name_of,
     stage_names,
@@ -30,6 +31,7 @@ FILES = {
     "pipeline/stages/code.py": "def run():\n    pass\n",
     "pipeline/layers.py": "def forward(x):\n    return x + 1\n",
     "pipeline/other.py": "",
+    "pipeline/params/own.py": "A = 1\n",
 }
 
 
@@ -92,7 +94,7 @@ def test_values_that_look_alike_are_told_apart(values: tuple[str, str]) -> None:
     digests = set()
     for value in values:
         write("pipeline/other.py", f"x = {value}\n")
-        digests.add(file_digest(Path("pipeline/other.py")))
+        digests.add(Digests().of(Path("pipeline/other.py")))
     assert len(digests) == 2
 
 
@@ -103,7 +105,7 @@ def test_the_hash_is_the_same_under_every_python() -> None:
         "import a.b as c\n\n\nclass D(c.E, metaclass=F):\n    x: int = 0\n\n    async def g(self, *h, i=None, **j):\n"
         "        return [f'{k!r:>{i}} k' async for k in h if (l := k)] or {**j, 1: ...}\n",
     )
-    assert file_digest(Path("pipeline/other.py")) == "be66b10614b0bfbf07c1744d0886e63b3430f6d6009da1ac0e7a921857b77c1d"
+    assert Digests().of(Path("pipeline/other.py")) == "be66b10614b0bfbf07c1744d0886e63b3430f6d6009da1ac0e7a921857b77c1d"
 
 
 @pytest.mark.parametrize(
@@ -141,8 +143,16 @@ def test_a_file_that_is_no_python_is_named() -> None:
         write_manifests()
 
 
+def test_no_code_reads_a_docstring_or_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a manifest leaves out may have no effect; argparse descriptions of benchmarks are no stage's."""
+    monkeypatch.chdir(ROOT)
+    files = {file for manifest in current_manifests().values() for file in manifest if file.endswith(".py")}
+    assert len(files) > 200
+    reads = re.compile(r"__doc__|\bgetdoc\b|\bgetsource|\bgetcomments\b|\blinecache\b")
+    assert not [file for file in files if reads.search(Path(file).read_text())]
+
+
 LATE = """
-import time
 from pathlib import Path
 
 
@@ -162,6 +172,10 @@ run()
         ("pass", None),
         ("Path('pipeline/layers.py').write_text('def forward(x): return x')", "pipeline/layers.py."),
         ("import importlib; importlib.import_module('pipeline.other')", "pipeline/other.py (new)."),
+        (
+            "Path('pipeline/params/own.py').write_text('A = 2'); from pipeline.params.own import A",
+            "pipeline/params/own.py.",
+        ),
     ],
 )
 def test_a_module_is_checked_when_it_is_imported(edit: str, message: str | None, project: Path) -> None:
