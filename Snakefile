@@ -1,8 +1,8 @@
 # The same DAG as `dvc repro`, in parallel: one rule per stage of dvc.yaml, run by DVC. See workflow/.
 import sys
 
-from pipeline.errors import ExpectedError
-from pipeline.params.whole import load_params
+from pipeline.core.errors import ExpectedError
+from pipeline.params.registry import load_params
 from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
 from workflow.repair import repair
 from workflow.run_stage import open_gates

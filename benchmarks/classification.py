@@ -15,12 +15,12 @@ import time
 import torch
 
 from benchmarks.processes import load
-from pipeline import paths
-from pipeline.data.pictures import read_pictures
-from pipeline.data.resident_pictures import ResidentPictures
-from pipeline.models.resnet_cost import classifier_cost
-from pipeline.params.whole import load_params
-from pipeline.stages.moe_sweep import Training, untrained
+from pipeline.bayes_moe.data.pictures import read_pictures
+from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.model.resnet_cost import classifier_cost
+from pipeline.bayes_moe.stages.moe_sweep import Training, untrained
+from pipeline.core import paths
+from pipeline.params.registry import load_params
 
 
 def main() -> None:

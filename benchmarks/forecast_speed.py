@@ -23,11 +23,11 @@ from torch.nn.functional import avg_pool1d, mse_loss, pad
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.tables import print_tables
-from pipeline.data.resident_windows import ResidentWindows
-from pipeline.data.series_windows import Windows
-from pipeline.data.time_features import time_features
-from pipeline.models.mole import ForecastObjective, Mole
 from pipeline.models.router_cache import RouterCache
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.time_features import time_features
+from pipeline.mole.data.windows import Windows
+from pipeline.mole.model.mixture import ForecastObjective, Mole
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.fit import fit
 

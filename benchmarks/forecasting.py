@@ -22,13 +22,13 @@ from typing import Any
 import yaml
 
 from benchmarks.other_data import ROOT, commit, laid_over, working_in
-from pipeline import paths
-from pipeline.files import read_json, write_json, write_text
+from pipeline.core import paths
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.mole.stages import evaluate as forecasting
+from pipeline.mole.stages import ingest as series
+from pipeline.mole.stages import mole_train
 from pipeline.params.reading import validated
-from pipeline.params.whole import Params
-from pipeline.stages import mole_train
-from pipeline.stages.evaluate import forecasting
-from pipeline.stages.ingest import series
+from pipeline.params.registry import Params
 
 OUT = ROOT / paths.MEASURED_SERIES
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.generate import generate
+from pipeline.cfm_vc.model.latents import blocks, dense_tensors
+from pipeline.cfm_vc.model.vae import Vae
 from pipeline.data.cells import Cells
 from pipeline.data.store import Store, open_store
-from pipeline.models.flow import FlowField
-from pipeline.models.generate import generate
-from pipeline.models.latents import blocks, dense_tensors
-from pipeline.models.vae import Vae
 from pipeline.training.weights import load_model
 
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generate_h5ad import BATCHES, CELL_TYPES, CONTROL, PERTURBATIONS, drawn_blocks
+from pipeline.core.files import atomic_folder
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.store import Split
 from pipeline.data.store_writer import StoreWriter
-from pipeline.files import atomic_folder
 
 GENES = 2000
 DEPTH = 260  # median counts of a cell: with GENES genes, a tenth of the entries are not zero

@@ -26,16 +26,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.other_data import commit, laid_over, working_in
-from pipeline.data.canonical_reader import open_canonical
-from pipeline.data.held_out import read_held_out
+from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.stages import flow_train, ingest, preprocess, vae_pretrain
+from pipeline.cfm_vc.stages.evaluate import CEILING, MODEL, judge, load_models, role_of
+from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.data.store import open_store
-from pipeline.models.baselines import BASELINES
 from pipeline.params.reading import validated
-from pipeline.params.whole import Params
-from pipeline.stages import flow_train, vae_pretrain
-from pipeline.stages.evaluate.perturbation import CEILING, MODEL, judge, load_models, role_of
-from pipeline.stages.ingest import perturbation as ingest
-from pipeline.stages.preprocess import perturbation as preprocess
+from pipeline.params.registry import Params
 from pipeline.training.determinism import prepare_device
 
 ROOT = Path(__file__).parents[1]

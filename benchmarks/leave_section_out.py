@@ -23,13 +23,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.other_data import commit, laid_over, working_in
-from pipeline.data.canonical_reader import open_canonical
+from pipeline.alphastomics.stages import ingest, preprocess
+from pipeline.alphastomics.stages.diffusion_train import train_model
+from pipeline.alphastomics.stages.evaluate import MODEL, evaluate
+from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.params.reading import validated
-from pipeline.params.whole import Params
-from pipeline.stages.diffusion_train import train_model
-from pipeline.stages.evaluate.spatial import MODEL, evaluate
-from pipeline.stages.ingest import spatial as ingest
-from pipeline.stages.preprocess import spatial as preprocess
+from pipeline.params.registry import Params
 from pipeline.training.weights import save_model
 
 ROOT = Path(__file__).parents[1]

@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, grouped_mm, one_hot
 
 from benchmarks.processes import load
+from pipeline.bayes_moe.model.moe_statistics import statistics_of
 from pipeline.nn.moe.experts import Experts, slots_of
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
-from pipeline.nn.moe.statistics import statistics_of
 
 TOKENS, DIMENSIONS, HIDDEN, EXPERTS, K = 2048, 128, 256, 8, 2
 REACH = {

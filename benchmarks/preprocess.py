@@ -15,8 +15,8 @@ import yaml
 
 from benchmarks.generate_h5ad import CELL_TYPES, CONTROL, PERTURBATIONS
 from benchmarks.processes import Measured, load, measure
-from pipeline.data.canonical_reader import open_canonical
-from pipeline.files import write_json
+from pipeline.core.files import write_json
+from pipeline.data.standard_h5ad_reader import open_canonical
 
 PROJECT = Path(__file__).resolve().parents[1]
 

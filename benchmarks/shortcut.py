@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.processes import load
-from pipeline.models.resnet import BasicBlock, ResNet18
+from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18
 
 FORMS = [(form, layout) for layout in ("channels_last", "contiguous") for form in ("subsampled", "strided")]
 

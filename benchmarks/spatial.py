@@ -32,10 +32,10 @@ from torch import Tensor
 from benchmarks.processes import environment, measure
 from benchmarks.spatial_step import GENES, NETWORK, Step
 from benchmarks.tables import print_tables
-from pipeline.models.place import Given, Sampling, sample
-from pipeline.models.spatial_diffusion import SpatialDiffusion
-from pipeline.models.spatial_objective import Noising
-from pipeline.params.diffusion import Network
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising
+from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
+from pipeline.alphastomics.params.diffusion import Network
 from pipeline.training.weights import save_model
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.models.spatial_diffusion import SpatialDiffusion
-from pipeline.models.spatial_objective import Noising, SpatialObjective
-from pipeline.nn.diffusion import centred_normal
+from pipeline.alphastomics.model.diffusion import centred_normal
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 
 GENES = 512
 NETWORK = {"width": 128, "layers": 4, "heads": 8, "hidden": 256}

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.data.resident import ResidentCounts
-from pipeline.training.latent_pairs import LatentPairs
+from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.model.latent_pairs import LatentPairs
 
 
 def time_epochs(source: Any, wait: bool) -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     stage, wait = sys.argv[1], "--wait" in sys.argv
     time_epochs({"vae_pretrain": ResidentCounts, "flow_train": LatentPairs}[stage], wait)
     module = __import__(f"pipeline.stages.{stage}", fromlist=["run", "SECTION"])
-    from pipeline.entry import run_stage
+    from pipeline.core.entry import run_stage
 
     sys.argv = [stage]
     run_stage(module.SECTION, module.run)

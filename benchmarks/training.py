@@ -29,10 +29,10 @@ from torch import Tensor
 from benchmarks.generate_cells import seconds_of_generation
 from benchmarks.generated_store import write_store
 from benchmarks.processes import environment, load, measure
-from pipeline.data.resident import ResidentCounts
+from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.model.count_likelihood import log_likelihood_of_shares
+from pipeline.cfm_vc.model.vae import Vae
 from pipeline.data.store import open_store
-from pipeline.models.vae import Vae
-from pipeline.nn.count_likelihood import log_likelihood_of_shares
 from pipeline.nn.distributions import sample_gaussian
 from pipeline.training.weights import load_model
 
@@ -227,7 +227,7 @@ def flow_and_generation(folder: Path, threads: int) -> None:
     write_store(folder / STORE, {"train": CELLS, "validation": 500, "test": 4096})
     flow = {"epochs": 8, "threads": threads, "batch_size": 1024}
     write_params(folder, vae={"epochs": 2, "threads": threads}, flow=flow)
-    measure([sys.executable, "-m", "pipeline.stages.vae_pretrain"], folder)
+    measure([sys.executable, "-m", "pipeline.cfm_vc.stages.vae_pretrain"], folder)
     stage = Turns([sys.executable, "-m", "benchmarks.timed_stage", "flow_train", "--wait"], folder)
     trained = CELLS / statistics.median([stage.epoch() for _ in range(8)][1:])
     stage.end()

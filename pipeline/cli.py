@@ -8,17 +8,23 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.entry import escape_unprintable, guarded
+from pipeline.core.entry import escape_unprintable, guarded
 
 # Module and help of each command. Only the module of the command that is asked for gets imported.
 COMMANDS = {
-    "predict": ("pipeline.commands.predict", "predict what new cells would look like under a perturbation"),
-    "latent": ("pipeline.commands.latent", "embed new cells in the latent space of a trained model"),
-    "decode": ("pipeline.commands.decode", "decode latents to cells"),
-    "sample": ("pipeline.commands.sample", "place cells in a tissue, or tell the expression at places"),
-    "forecast": ("pipeline.commands.forecast", "forecast the rows that follow the last ones of a CSV file"),
-    "train": ("pipeline.commands.train", "train once outside the DAG, with parameters of the command line"),
-    "compare": ("pipeline.commands.compare", "print how many parameters spatial networks have and activate"),
+    "predict": ("pipeline.cfm_vc.commands.predict", "predict what new cells would look like under a perturbation"),
+    "latent": ("pipeline.cfm_vc.commands.latent", "embed new cells in the latent space of a trained model"),
+    "decode": ("pipeline.cfm_vc.commands.decode", "decode latents to cells"),
+    "sample": ("pipeline.alphastomics.commands.sample", "place cells in a tissue, or tell the expression at places"),
+    "forecast": ("pipeline.mole.commands.forecast", "forecast the rows that follow the last ones of a CSV file"),
+    "train": (
+        "pipeline.alphastomics.commands.train",
+        "train once outside the DAG, with parameters of the command line",
+    ),
+    "compare": (
+        "pipeline.alphastomics.commands.compare",
+        "print how many parameters spatial networks have and activate",
+    ),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
     "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
     "repair": ("pipeline.commands.repair", "mend what a killed run left of DVC's own files"),

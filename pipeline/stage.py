@@ -18,10 +18,10 @@ from typing import NoReturn
 
 import psutil
 
-from pipeline.errors import ExpectedError
-from pipeline.imports import import_only
-from pipeline.lifeline import any_is_gone, end_with, engine_line
-from pipeline.signals import describe_end
+from pipeline.core.errors import ExpectedError
+from pipeline.core.manifest_imports import import_only
+from pipeline.core.parent_watchdog import any_is_gone, end_with, engine_line
+from pipeline.core.signals import describe_end
 from workflow.finished import note_end, note_start
 from workflow.lock import hold_until_exit, keep_copy
 from workflow.manifests import name_of, verified

@@ -126,13 +126,13 @@ def simulated_store(tmp_path: Path):
     The cells grow from made-up profiles, not from scanpy's, which take seconds to load. The truth is truth.parquet in
     the store's folder.
     """
-    from pipeline.data.embedded.perturbation import Templates, simulate
-    from pipeline.data.embedded.perturbation_recipe import read_recipe
+    from pipeline.cfm_vc.data.recipe import read_recipe
+    from pipeline.cfm_vc.data.simulation import Templates, simulate
+    from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation
+    from pipeline.cfm_vc.stages import preprocess
+    from pipeline.cfm_vc.stages.ingest import write_simulation
+    from pipeline.core.files import write_json
     from pipeline.data.store import open_store
-    from pipeline.files import write_json
-    from pipeline.params.preprocess_perturbation import PreprocessPerturbation
-    from pipeline.stages.ingest.perturbation import write_simulation
-    from pipeline.stages.preprocess import perturbation as preprocess
 
     random = np.random.default_rng(0)
     types, genes, each = 3, 60, 50
@@ -229,9 +229,9 @@ def saved_cfm_vc():
     """Saves a CFM-VC with random weights: 12 genes, cell types B, NK, T, batches a and b, drugs A (0.1 to 10) and B."""
     import torch
 
-    from pipeline.files import sha256
-    from pipeline.models.flow import FlowField
-    from pipeline.models.vae import Vae
+    from pipeline.cfm_vc.model.flow import FlowField
+    from pipeline.cfm_vc.model.vae import Vae
+    from pipeline.core.files import sha256
     from pipeline.training.weights import save_model
 
     def save(
@@ -273,11 +273,9 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small network trained on them for two epochs (models/spatial). Not to be written to."""
     import yaml
 
+    from pipeline.alphastomics.stages import diffusion_train, ingest, preprocess
     from pipeline.params.reading import validated
-    from pipeline.params.whole import Params
-    from pipeline.stages import diffusion_train
-    from pipeline.stages.ingest import spatial as ingest
-    from pipeline.stages.preprocess import spatial as preprocess
+    from pipeline.params.registry import Params
 
     root = Path(__file__).parents[1]
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -304,10 +302,9 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     be written to."""
     import yaml
 
+    from pipeline.mole.stages import ingest, mole_train
     from pipeline.params.reading import validated
-    from pipeline.params.whole import Params
-    from pipeline.stages import mole_train
-    from pipeline.stages.ingest import series as ingest
+    from pipeline.params.registry import Params
 
     root = Path(__file__).parents[1]
     recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))

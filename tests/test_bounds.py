@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.alphastomics.data.recipe import TissueRecipe
+from pipeline.alphastomics.data.recipe import read_recipe as read_tissue
+from pipeline.bayes_moe.data.embedded import Recipe as ImagesRecipe
+from pipeline.cfm_vc.data.recipe import Recipe as PerturbationRecipe
+from pipeline.cfm_vc.data.recipe import read_recipe as read_perturbation
+from pipeline.core.errors import ExpectedError
 from pipeline.data.catalogue import Catalogue
-from pipeline.data.embedded.images import Recipe as ImagesRecipe
-from pipeline.data.embedded.perturbation_recipe import Recipe as PerturbationRecipe
-from pipeline.data.embedded.perturbation_recipe import read_recipe as read_perturbation
-from pipeline.data.embedded.series_recipe import SeriesRecipe
-from pipeline.data.embedded.series_recipe import read_recipe as read_series
-from pipeline.data.embedded.tissue_recipe import TissueRecipe
-from pipeline.data.embedded.tissue_recipe import read_recipe as read_tissue
-from pipeline.errors import ExpectedError
+from pipeline.mole.data.recipe import SeriesRecipe
+from pipeline.mole.data.recipe import read_recipe as read_series
 from pipeline.params.allowed import check
 from pipeline.params.reading import read_yaml, validated
+from pipeline.params.registry import Params
 from pipeline.params.section import LibrarySize, Seed, Steps
-from pipeline.params.whole import Params
 
 ROOT = Path(__file__).parents[1]
 BOUNDS = {

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.sparse import csc_matrix, csr_matrix, issparse
 
-from pipeline.cfm_vc import CELLS_PER_BLOCK, CfmVc
-from pipeline.errors import ExpectedError
-from pipeline.models.generate import generate, sample_counts
-from pipeline.sealed import read_sealed, write_sealed
+from pipeline.cfm_vc.model.generate import generate, sample_counts
+from pipeline.cfm_vc.trained import CELLS_PER_BLOCK, CfmVc
+from pipeline.core.errors import ExpectedError
+from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.training.determinism import Purpose, torch_generator
 
 GENES = [f"gene{g}" for g in range(12)]

@@ -13,7 +13,7 @@ from pipeline import cli
 from pipeline.commands.dag import dag_svg
 from pipeline.commands.generated import deliver
 from pipeline.commands.schema import schema_text
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 
 ROOT = Path(__file__).parents[1]
 

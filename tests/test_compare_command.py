@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline import cli
-from pipeline.commands.compare import COLUMNS, REFERENCE
+from pipeline.alphastomics.commands.compare import COLUMNS, REFERENCE
 
 
 def parameter_counts(arguments):
@@ -27,7 +27,7 @@ def parameter_counts(arguments):
 @pytest.fixture
 def stand_in(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.commands.compare.parameter_counts", parameter_counts)
+    monkeypatch.setattr("pipeline.alphastomics.commands.compare.parameter_counts", parameter_counts)
 
 
 def call(capsys, *arguments):

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.entry import guarded
-from pipeline.errors import ExpectedError
+from pipeline.core.entry import guarded
+from pipeline.core.errors import ExpectedError
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,7 +152,7 @@ def test_any_other_failure_is_a_bug_and_shows_itself() -> None:
 def test_a_stage_refuses_misspelt_parameters_before_any_work(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("latent_intrinsic", "latent_intrinsik"))
-    ended = run_module(tmp_path, "pipeline.stages.vae_pretrain")
+    ended = run_module(tmp_path, "pipeline.cfm_vc.stages.vae_pretrain")
     assert ended.returncode == 2
     assert "vae.latent_intrinsik: unknown key; did you mean 'latent_intrinsic'?" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -169,7 +169,7 @@ def test_a_keyed_stage_names_its_keys(tmp_path: Path) -> None:
 
 def test_a_stage_takes_no_arguments(tmp_path: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    ended = run_module(tmp_path, "pipeline.stages.vae_pretrain", "--epochs=3")
+    ended = run_module(tmp_path, "pipeline.cfm_vc.stages.vae_pretrain", "--epochs=3")
     assert ended.returncode == 2
     assert "unexpected argument '--epochs=3'" in ended.stderr
 

@@ -20,10 +20,10 @@ import pytest
 import safetensors.numpy
 import torch
 
+from pipeline.bayes_moe.data.pictures import Pictures, write_pictures
+from pipeline.core.errors import ExpectedError, expected_error
+from pipeline.core.files import atomic_file, atomic_folder, read_json, sha256, write_json, write_text
 from pipeline.data.h5ad_writer import h5ad_file
-from pipeline.data.pictures import Pictures, write_pictures
-from pipeline.errors import ExpectedError, expected_error
-from pipeline.files import atomic_file, atomic_folder, read_json, sha256, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,7 +157,7 @@ def writing(folder: Path, kind: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the middle of an atomic write of `target`; killed at the end."""
     half = {"file": "partial.write_text('half')", "folder": "(partial / 'a').write_text('half')"}[kind]
     code = (
-        f"import sys; from pathlib import Path; from pipeline.files import atomic_{kind}\n"
+        f"import sys; from pathlib import Path; from pipeline.core.files import atomic_{kind}\n"
         f"with atomic_{kind}(Path('target')) as partial:\n"
         f"    {half}; print('writing', flush=True); sys.stdin.read()\n"
     )
@@ -219,7 +219,7 @@ def test_without_locks_leftovers_stay_and_writing_works(tmp_path: Path, monkeypa
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("pipeline.files.fcntl.flock", no_locks)
+    monkeypatch.setattr("pipeline.core.files.fcntl.flock", no_locks)
     (tmp_path / ".target.abcdefgh.partial").mkdir()
     write_text(tmp_path / "target", "x")
     assert {path.name for path in tmp_path.iterdir()} == {".target.abcdefgh.partial", "target"}

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from pipeline import cli
-from pipeline.data.series import read_series
-from pipeline.files import read_json, sha256
-from pipeline.forecaster import Forecaster
+from pipeline.core.files import read_json, sha256
+from pipeline.mole.data.series import read_series
+from pipeline.mole.trained import Forecaster
 
 ASKED = ["--data", "new.csv", "--out", "forecast.csv"]
 Edit = Callable[[list[str]], None]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.forecast_points import ForecastPoint, Origin, chosen_mixture
+from pipeline.mole.points import ForecastPoint, Origin, chosen_mixture
 
 MONTHS = ("2016-01-01T00:00:00", "2016-03-01T00:00:00", "2016-05-01T00:00:00")
 

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.data.new_series import Lookback, recent_of_frame
-from pipeline.data.resident_windows import ResidentWindows
-from pipeline.data.scaler import fit_scaler
-from pipeline.data.series import read_series
-from pipeline.data.series_step import Step
-from pipeline.data.series_windows import windows_of
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json, sha256
-from pipeline.forecast_points import read_points
-from pipeline.forecaster import Forecaster
-from pipeline.sealed import read_sealed, write_sealed
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, sha256
+from pipeline.core.sealed import read_sealed, write_sealed
+from pipeline.mole.data.new_series import Lookback, recent_of_frame
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.series import read_series
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.windows import windows_of
+from pipeline.mole.points import read_points
+from pipeline.mole.trained import Forecaster
 
 CPU = torch.device("cpu")
 ORIGIN = "celldag"

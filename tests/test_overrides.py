@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 import pytest
 from pydantic import Field, model_validator
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.overrides import Alias, Change, add_options, differences, overridden, refuse_idle
 from pipeline.params.section import Count, Positive, Section, Share, Widths
 

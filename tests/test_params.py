@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExpectedError
-from pipeline.params.mole import Point, Recipe
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.params.sweep import Point, Recipe
 from pipeline.params.reading import read_yaml, select_section, validated
+from pipeline.params.registry import Params, load_params
 from pipeline.params.sweep import Training
-from pipeline.params.whole import Params, load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

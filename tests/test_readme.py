@@ -18,18 +18,18 @@ import pytest
 import scipy.sparse
 import yaml
 
-from pipeline import cli, paths
+from pipeline import cli
+from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.stages import ingest, preprocess
+from pipeline.core import paths
 from pipeline.data.catalogue import read_catalogue
-from pipeline.data.scaler import fit_scaler
-from pipeline.data.sections import read_sections
-from pipeline.data.series import read_series
-from pipeline.data.series_windows import windows_of
 from pipeline.data.store import open_store
+from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.series import read_series
+from pipeline.mole.data.windows import windows_of
+from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
-from pipeline.params.whole import Params
-from pipeline.stages.ingest import series as ingest_series
-from pipeline.stages.ingest import spatial as ingest
-from pipeline.stages.preprocess import spatial as preprocess
+from pipeline.params.registry import Params
 from tests.merged import merge
 
 ROOT = Path(__file__).parents[1]

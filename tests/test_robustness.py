@@ -17,13 +17,10 @@ import pytest
 import yaml
 from scipy.sparse import csr_matrix
 
-from pipeline.cfm_vc import CfmVc
-from pipeline.errors import ExpectedError
-from pipeline.params.whole import load_params
-from pipeline.stages import flow_train, vae_pretrain
-from pipeline.stages.evaluate import perturbation as evaluate
-from pipeline.stages.ingest import perturbation as ingest
-from pipeline.stages.preprocess import perturbation as preprocess
+from pipeline.cfm_vc.stages import evaluate, flow_train, ingest, preprocess, vae_pretrain
+from pipeline.cfm_vc.trained import CfmVc
+from pipeline.core.errors import ExpectedError
+from pipeline.params.registry import load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GENES = 30

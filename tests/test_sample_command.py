@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import cli
-from pipeline.files import sha256
-from pipeline.tissue import Tissue
+from pipeline.alphastomics.trained import Tissue
+from pipeline.core.files import sha256
 
 ASKED = ["--data", "cells.h5ad", "--steps", "10", "--num-samples", "2"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from pipeline.errors import ExpectedError
-from pipeline.sealed import read_sealed, write_sealed
-from pipeline.stages.evaluate.moe import _Point
+from pipeline.bayes_moe.stages.evaluate import _Point
+from pipeline.core.errors import ExpectedError
+from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.tracking.controls import load_controls
 
 CONTENT = {"loss": 0.1, "names": ["a", "b"], "umlaut": "ä"}
@@ -60,7 +60,7 @@ def test_a_digest_that_is_not_kept_does_not_pass(path: Path) -> None:
 
 
 def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.stages.evaluate.moe.MODELS", tmp_path)
+    monkeypatch.setattr("pipeline.bayes_moe.stages.evaluate.MODELS", tmp_path)
     folder = tmp_path / "dense"
     folder.mkdir()
     answers = folder / "answers.safetensors"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.signals import describe_end
+from pipeline.core.signals import describe_end
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json
-from pipeline.models.place import Sampling, sample
-from pipeline.sealed import read_sealed, write_sealed
-from pipeline.tissue import NEIGHBOURHOOD, Tissue
+from pipeline.alphastomics.model.spatial_sampler import Sampling, sample
+from pipeline.alphastomics.trained import NEIGHBOURHOOD, Tissue
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
+from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.training.determinism import Purpose, torch_generator
 
 CPU = torch.device("cpu")
@@ -261,7 +261,7 @@ def test_cells_without_a_count_are_taken_at_the_training_mean(tissue, every):
 
 
 def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp_path):
-    from pipeline.models.spatial_diffusion import SpatialDiffusion
+    from pipeline.alphastomics.model.network import SpatialDiffusion
     from pipeline.training.determinism import initial_weights
     from pipeline.training.weights import save_model
 

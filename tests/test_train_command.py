@@ -14,11 +14,12 @@ import torch
 import yaml
 from torch import nn
 
-from pipeline import cli, paths
-from pipeline.commands.train import SYSTEMS
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json
-from pipeline.params.diffusion import Diffusion
+from pipeline import cli
+from pipeline.alphastomics.commands.train import SYSTEMS
+from pipeline.alphastomics.params.diffusion import Diffusion
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
 from pipeline.training.fit import fit
 from pipeline.training.weights import load_model
 

@@ -15,8 +15,8 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
 from pipeline import cli
-from pipeline.cfm_vc import CELLS_PER_BLOCK, CfmVc
-from pipeline.files import sha256
+from pipeline.cfm_vc.trained import CELLS_PER_BLOCK, CfmVc
+from pipeline.core.files import sha256
 
 GENES = [f"gene{g}" for g in range(12)]
 ROOT = Path(__file__).parents[1]
@@ -187,7 +187,7 @@ def test_no_more_than_a_block_of_cells_is_held(work, monkeypatch):
     import gc
     import weakref
 
-    import pipeline.cfm_vc as module
+    import pipeline.cfm_vc.trained as module
 
     lab_file(Path("cells.h5ad"), cells=6 * CELLS_PER_BLOCK)
     alive: list[weakref.ref] = []

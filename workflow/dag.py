@@ -16,7 +16,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from pipeline.git import NO_HISTORY
+from pipeline.core.git import NO_HISTORY
 
 
 class DagError(Exception):

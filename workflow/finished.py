@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.files import read_json, write_json
+from pipeline.core.files import read_json, write_json
 from workflow.declared import DVC_YAML, declared_outs
 from workflow.lock import KEPT
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import ExpectedError
-from pipeline.files import write_text
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_text
 from workflow.declared import declared_stages, outs_of
 
 DVC_LOCK = Path("dvc.lock")

@@ -3,7 +3,7 @@
 dvc.yaml lists a stage's manifest alone: DVC would read and write again every file that it lists after every stage. A
 manifest holds a hash of what each file says to Python, so that an edit of a comment, a docstring or the layout runs
 nothing. A stage compares its own code with its manifest when it starts, and each module when it is imported
-(`pipeline.imports`).
+(`pipeline.core.manifest_imports`).
 """
 
 import ast
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json, write_text
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, write_json, write_text
 from workflow.closure import LAUNCHER, STAGES, Sources, stage_closure, stage_modules
 from workflow.lock import KEPT
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.files import write_text
+from pipeline.core.files import write_text
 from workflow.dag import Stage, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
 from workflow.lock import DVC_FOLDER, held, mend_lock

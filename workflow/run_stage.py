@@ -9,9 +9,9 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pipeline.entry import escape_unprintable
-from pipeline.errors import ExpectedError
-from pipeline.signals import describe_end
+from pipeline.core.entry import escape_unprintable
+from pipeline.core.errors import ExpectedError
+from pipeline.core.signals import describe_end
 from workflow.lock import mend_lock, read_lock
 from workflow.stamps import write_failure, write_stamp
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.git import GitError, git, head
+from pipeline.core.git import GitError, git, head
 from workflow.closure import is_code
 from workflow.dag import Stage
 from workflow.explain import overlaps

@@ -2,9 +2,9 @@
 
 import argparse
 
-from pipeline import paths
 from pipeline.commands.generated import add_generated_arguments, deliver
-from pipeline.errors import ExpectedError
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
 from pipeline.plots.dag import draw_dag
 from workflow.dag import DagError, read_stages, without_gates
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pipeline.errors import ExpectedError
-from pipeline.params.whole import load_params
+from pipeline.core.errors import ExpectedError
+from pipeline.params.registry import load_params
 from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair

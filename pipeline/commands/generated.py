@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import ExpectedError
-from pipeline.files import write_text
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_text
 
 
 def add_generated_arguments(parser: argparse.ArgumentParser, path: Path) -> None:

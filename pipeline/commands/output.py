@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import check_replaceable
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.file_kind import file_kind
-from pipeline.errors import ExpectedError
-from pipeline.files import check_replaceable
 from pipeline.params.allowed import check
 from pipeline.params.section import Threads
 from pipeline.training.determinism import prepare_device

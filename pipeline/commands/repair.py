@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from workflow.dag import DagError
 from workflow.repair import repair
 

@@ -3,9 +3,9 @@
 import argparse
 import json
 
-from pipeline import paths
 from pipeline.commands.generated import add_generated_arguments, deliver
-from pipeline.params.whole import Params
+from pipeline.core import paths
+from pipeline.params.registry import Params
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

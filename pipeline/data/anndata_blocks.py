@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.core.files import atomic_file
 from pipeline.data.h5ad_writer import CsrWriter, dense_array, extend, h5ad_file, mappings
-from pipeline.files import atomic_file
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import LONGEST_LIST, Section, Text
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ExpectedError, expected_error
+from pipeline.core.errors import ExpectedError, expected_error
 
 BYTES_PER_TEXT = 100  # of a Python string in a list, about
 

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from pipeline.data import covariate_rules as rules
-from pipeline.data.canonical import canonical_file
 from pipeline.data.columns import MISSING, MISSING_TEXTS, UNMATCHED, Column, missing_but
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.count_checks import CountCheck, rows_per_block
@@ -20,6 +19,7 @@ from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
+from pipeline.data.standard_h5ad import canonical_file
 from pipeline.data.structure import check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn

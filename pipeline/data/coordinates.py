@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 
 Coordinates = npt.NDArray[np.float64]
 DIMENSIONS = (2, 3)

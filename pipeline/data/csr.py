@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node
-from pipeline.errors import ExpectedError
 
 
 @dataclass(frozen=True)

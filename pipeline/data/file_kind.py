@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 
 Kind = Literal["folder", "zarr", "hdf5", "gzip", "zip", "bzip2", "xz", "zstd", "7z", "tar", "other"]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.columns import MISSING as MISSING
 from pipeline.data.columns import MISSING_TEXTS, labelled
 from pipeline.data.columns import UNMATCHED as UNMATCHED
@@ -23,7 +24,6 @@ from pipeline.data.file_kind import file_kind
 from pipeline.data.hdf5_container import open_hdf5
 from pipeline.data.other_containers import check_is_anndata, not_anndata
 from pipeline.data.table import ROWS_PER_BLOCK, Table
-from pipeline.errors import ExpectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node, reading
-from pipeline.errors import ExpectedError
 
 MOST_COMPRESSED = 1100  # deflate makes at most 1,032 bytes of one, and HDF5 comes with nothing that makes more
 UNSTORED = 64 << 20  # bytes that an array may claim beyond what is stored of it

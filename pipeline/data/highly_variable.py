@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.csr import CsrBlock
-from pipeline.errors import ExpectedError
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]

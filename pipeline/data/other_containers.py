@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node
 from pipeline.data.file_kind import Kind, unpacking
-from pipeline.errors import ExpectedError
 
 # Name, what its root holds, and the line that writes the same as .h5ad.
 _CONTAINERS = (

@@ -21,11 +21,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
 from pipeline.data.arrow import to_numpy
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.doses import Doses, one_treatment_each
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json
 
 __all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
 

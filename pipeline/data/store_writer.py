@@ -17,11 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
 from pipeline.data.arrow import numbers, strings
 from pipeline.data.cells import Cells
 from pipeline.data.store import DATASET, GENES, SCHEMA_VERSION, SPLITS, Split, schema
-from pipeline.errors import ExpectedError
-from pipeline.files import sha256
 
 LARGEST_OFFSET = 2**31 - 1  # Arrow's lists count the entries of a row group in 32 bits
 

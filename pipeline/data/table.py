@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.columns import Block, as_texts, distinct
 from pipeline.data.container import Node
-from pipeline.errors import ExpectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node, reading
-from pipeline.errors import ExpectedError
 
 if TYPE_CHECKING:
     import zarr

@@ -3,8 +3,8 @@
 G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
 broadcast the others. "Mean" is the mean over cells of log-normalised expression
 (`pipeline.data.expression.log_normalise`); "change" is a mean minus the mean of the control cells of the same cell
-type, for truth and prediction alike. DE genes are in `pipeline.metrics.differential`, distances between whole
-populations in `pipeline.metrics.distances` and `pipeline.metrics.wasserstein`.
+type, for truth and prediction alike. DE genes are in `pipeline.cfm_vc.metrics.differential`, distances between whole
+populations in `pipeline.cfm_vc.metrics.distances` and `pipeline.cfm_vc.metrics.wasserstein`.
 """
 
 import numpy as np

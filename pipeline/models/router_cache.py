@@ -6,7 +6,7 @@ B: windows, C: channels, E: experts, F: time features, M: time stamps in the cac
 import torch
 from torch import Tensor
 
-from pipeline.models.mole import Mole
+from pipeline.mole.model.mixture import Mole
 
 
 class RouterCache:

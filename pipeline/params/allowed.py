@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.reading import shown
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # as in Section

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.allowed import STRICT, choices_of, expected_of
 from pipeline.params.reading import parse_yaml, validated
 from pipeline.params.section import Section

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.plots.fields import draw_fields
+from pipeline.plots.heatmap import draw_fields
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened

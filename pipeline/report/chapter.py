@@ -10,8 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline import paths
-from pipeline.files import write_json
+from pipeline.core import paths
+from pipeline.core.files import write_json
 from pipeline.report.page import Part, System
 from pipeline.report.reading import malformed, missing, stage
 from pipeline.report.templates import template

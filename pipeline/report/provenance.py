@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.git import GitError, git, head
-from pipeline.machine import describe_machine
+from pipeline.core.git import GitError, git, head
+from pipeline.core.machine import describe_machine
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 

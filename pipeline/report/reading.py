@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
-from pipeline.errors import ExpectedError
+from pipeline.core import files
+from pipeline.core.errors import ExpectedError
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ All other stages come after this one: before DVC removes the outputs of a stage 
 been checked, and what code it is to run is known.
 """
 
-from pipeline.entry import run_stage
-from pipeline.params.whole import load_params
+from pipeline.core.entry import run_stage
+from pipeline.params.registry import load_params
 from workflow.manifests import write_manifests
 
 

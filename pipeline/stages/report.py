@@ -1,15 +1,15 @@
 """Write the report: one HTML page that works offline, joined from the chapters of all systems; its tables as text."""
 
-from pipeline import paths
-from pipeline.entry import run_stage
-from pipeline.files import write_text
-from pipeline.machine import describe_machine
+from pipeline.core import paths
+from pipeline.core.entry import run_stage
+from pipeline.core.files import write_text
+from pipeline.core.machine import describe_machine
 from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
 from pipeline.report.chapter import draw, read_chapter
 from pipeline.report.page import Headline, Part
 from pipeline.report.provenance import provenance
-from pipeline.report.run_inputs import read_dataset, read_drawing
+from pipeline.report.run_results import read_dataset, read_drawing
 from pipeline.report.whole.page import render
 from pipeline.report.whole.results import results_markdown
 

@@ -4,9 +4,9 @@ DVC writes a stage's entry when the stage has ended, so at this point the lock f
 which is why it does not mirror itself.
 """
 
-from pipeline import paths
-from pipeline.entry import run_stage
-from pipeline.files import write_json
+from pipeline.core import paths
+from pipeline.core.entry import run_stage
+from pipeline.core.files import write_json
 from pipeline.params.track import Track
 from pipeline.tracking.project import mirror
 

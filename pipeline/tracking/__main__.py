@@ -1,6 +1,6 @@
 """`python -m pipeline.tracking`: make the MLflow store ready to be browsed (made if missing, followed if moved)."""
 
-from pipeline.entry import guarded
+from pipeline.core.entry import guarded
 from pipeline.tracking.store import open_store
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pipeline.errors import without_password
-from pipeline.params.whole import load_params
+from pipeline.core.errors import without_password
+from pipeline.params.registry import load_params
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import tracking_uri
 

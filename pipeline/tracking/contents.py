@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.tracking.revisions import file_at
 
 FOLDER = ".dir"  # how the hash of a folder ends

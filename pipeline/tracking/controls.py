@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from pipeline.cfm_vc.data.held_out import KNOWN, blocks
+from pipeline.core.errors import ExpectedError
+from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.expression import median_library_size
 from pipeline.data.groups import group_samples
-from pipeline.data.held_out import KNOWN, blocks
 from pipeline.data.store import Store
-from pipeline.errors import ExpectedError
-from pipeline.sealed import read_sealed, write_sealed
 
 CELLS_PER_TYPE = 512  # enough for a mean, and a few MB for a thousand genes
 COVARIATES = ("perturbation", "cell_type", "batch")

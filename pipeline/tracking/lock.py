@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import paths
-from pipeline.errors import ExpectedError
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
 from pipeline.params.reading import parse_yaml
 from workflow.declared import outs_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import paths
+from pipeline.core import paths
 from pipeline.tracking.contents import copy_content, files_of
 from pipeline.tracking.lock import StageRecord, mlflow_name
 from pipeline.tracking.points import Point, metric_points

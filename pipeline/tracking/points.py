@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import paths
+from pipeline.core import paths
 from pipeline.tracking.lock import flatten
 
 OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that tell the curves of one file apart, and how they are named

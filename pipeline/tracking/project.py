@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import paths
-from pipeline.errors import ExpectedError
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
 from pipeline.tracking.lock import StageRecord, entry_hashes, read_lock
 from pipeline.tracking.mirror import Mirror, StageRun
 from pipeline.tracking.registry import register

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import paths
-from pipeline.errors import ExpectedError
-from pipeline.files import write_json
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_json
 from pipeline.tracking.contents import link_folder
 from pipeline.tracking.lock import StageRecord
 
@@ -37,9 +37,9 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    from pipeline.cfm_vc import PROVENANCE, CfmVc
+    from pipeline.cfm_vc import served as served_cfm_vc
+    from pipeline.cfm_vc.trained import PROVENANCE, CfmVc
     from pipeline.data.store import open_store
-    from pipeline.tracking import served_cfm_vc
     from pipeline.tracking.controls import sample_controls, save_controls
 
     write_json(folder / PROVENANCE, commit)

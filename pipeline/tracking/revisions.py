@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import ExpectedError
-from pipeline.git import GitError, git, head
+from pipeline.core.errors import ExpectedError
+from pipeline.core.git import GitError, git, head
 
 
 @dataclass(frozen=True)

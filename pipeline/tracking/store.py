@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.tracking.relocation import relocate
 
 if TYPE_CHECKING:

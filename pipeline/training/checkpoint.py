@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from pipeline import paths
-from pipeline.files import atomic_file, sha256
+from pipeline.core import paths
+from pipeline.core.files import atomic_file, sha256
 
 _DIGEST_BYTES = 32
 

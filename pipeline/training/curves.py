@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from pipeline.files import write_text
+from pipeline.core.files import write_text
 
 Curve = list[dict[str, float]]
 

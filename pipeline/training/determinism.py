@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 import torch
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.section import Device
 
 

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline import paths
-from pipeline.files import write_json
+from pipeline.core import paths
+from pipeline.core.files import write_json
 from pipeline.params.sweep import Training
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 from pipeline.training.curves import Curve, write_curve

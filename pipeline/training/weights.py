@@ -1,7 +1,8 @@
 """Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled.
 
-config.json keeps a digest of the weights and of itself (`pipeline.sealed`), so that damage is found before a prediction
-is made. Shapes are compared on torch's meta device, so what a forged configuration asks for is never allocated.
+config.json keeps a digest of the weights and of itself (`pipeline.core.sealed`), so that damage is found before a
+prediction is made. Shapes are compared on torch's meta device, so what a forged configuration asks for is never
+allocated.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from pipeline.errors import ExpectedError
-from pipeline.files import atomic_folder
-from pipeline.sealed import read_sealed, write_sealed
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_folder
+from pipeline.core.sealed import read_sealed, write_sealed
 
 SCHEMA_VERSION = 1
 WEIGHTS = "weights.safetensors"

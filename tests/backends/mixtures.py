@@ -2,8 +2,8 @@
 
 import torch
 
-from pipeline.data.time_features import FEATURES
-from pipeline.models.mole import Mole
+from pipeline.mole.data.time_features import FEATURES
+from pipeline.mole.model.mixture import Mole
 
 KINDS = [("dlinear", "none"), ("dlinear", "last"), ("rlinear", "none")]
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pipeline.backends import child
-from pipeline.backends.constants import constants_of, plan_of
-from pipeline.backends.device_forecast import DeviceForecast, opened_device
-from pipeline.backends.device_ops import DeviceOps
+from pipeline.mole.ttnn import worker as child
+from pipeline.mole.ttnn.constants import constants_of, plan_of
+from pipeline.mole.ttnn.device_forecast import DeviceForecast, opened_device
+from pipeline.mole.ttnn.device_ops import DeviceOps
 from tests.backends.fake_ttnn import FakeTtnn
 from tests.backends.mixtures import KINDS, mixture, windows
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from pipeline.backends.agreement import Reference, agreement
-from pipeline.backends.constants import constants_of, plan_of
-from pipeline.backends.count_ops import CountOps, Sized
-from pipeline.backends.goals import meets
-from pipeline.backends.roofline import CARDS, Card, estimate, rooflines
-from pipeline.backends.stopwatch import Times, timed
-from pipeline.backends.time_rows import cost_of_experts, goals_met, row_of
+from pipeline.mole.ttnn.agreement import Reference, agreement
+from pipeline.mole.ttnn.constants import constants_of, plan_of
+from pipeline.mole.ttnn.count_ops import CountOps, Sized
+from pipeline.mole.ttnn.goals import meets
+from pipeline.mole.ttnn.roofline import CARDS, Card, estimate, rooflines
+from pipeline.mole.ttnn.stopwatch import Times, timed
+from pipeline.mole.ttnn.time_rows import cost_of_experts, goals_met, row_of
 from tests.backends.mixtures import mixture
 
 

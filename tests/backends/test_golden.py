@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 
-from pipeline.backends import environment
-from pipeline.backends.agreement import TARGETS, correlation
-from pipeline.backends.constants import constants_of, plan_of
-from pipeline.backends.environment import Job, do
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.ttnn import environment
+from pipeline.mole.ttnn.agreement import TARGETS, correlation
+from pipeline.mole.ttnn.constants import constants_of, plan_of
+from pipeline.mole.ttnn.environment import Job, do
 from tests.backends.mixtures import KINDS, mixture, windows
 from tests.backends.ttnn_environment import SETUP, ttnn_python
 

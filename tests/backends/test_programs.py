@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.backends.constants import constants_of, plan_of
-from pipeline.backends.programs import forecast, place_constants, place_inputs
-from pipeline.backends.torch_ops import TorchOps
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.ttnn.constants import constants_of, plan_of
+from pipeline.mole.ttnn.programs import forecast, place_constants, place_inputs
+from pipeline.mole.ttnn.torch_ops import TorchOps
 from tests.backends.mixtures import KINDS, mixture, windows
 
 BACKENDS = Path(__file__).parents[2] / "pipeline" / "backends"

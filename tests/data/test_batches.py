@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.files import atomic_folder
 from pipeline.data.batches import Batch, stream
 from pipeline.data.cells import Cells
 from pipeline.data.store import Store, open_store
 from pipeline.data.store_writer import StoreWriter
-from pipeline.files import atomic_folder
 
 CELLS_PER_ROW_GROUP = 30
 CELLS = 310  # the last row group is short

@@ -11,9 +11,9 @@ import anndata
 import numpy as np
 import pytest
 
-from pipeline.data.canonical import canonical_file
-from pipeline.data.canonical_reader import open_canonical
 from pipeline.data.h5ad import Column
+from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad_reader import open_canonical
 
 
 def write(path: Path, cells: int, rows: int) -> None:

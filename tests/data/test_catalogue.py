@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pipeline import paths
 from pipeline.commands import fetch as command
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_json
 from pipeline.data.catalogue import Entry, fetch, read_catalogue, select
-from pipeline.errors import ExpectedError
-from pipeline.files import write_json
 
 CONTENT = b"pictures" * 100
 

@@ -6,9 +6,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from pipeline.data import cifar
-from pipeline.data.cifar import read_cifar
-from pipeline.errors import ExpectedError
+from pipeline.bayes_moe.data import cifar
+from pipeline.bayes_moe.data.cifar import read_cifar
+from pipeline.core.errors import ExpectedError
 
 RECORD = 3072
 

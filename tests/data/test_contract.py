@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
+from pipeline.cfm_vc.params.ingest import IngestPerturbation
+from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.source import Source
-from pipeline.errors import ExpectedError
-from pipeline.params.ingest_perturbation import IngestPerturbation
 from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}

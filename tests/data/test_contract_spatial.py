@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.positions import repeats
 from pipeline.data.source import Source
-from pipeline.errors import ExpectedError
-from pipeline.params.ingest_spatial import IngestSpatial
 from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"section": ObsColumn(column="slice"), "cell_type": ObsColumn(column="cluster")}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.coordinates import Frame
-from pipeline.errors import ExpectedError
 from tests.data.test_contract import check, problems
 
 PLACES = np.random.default_rng(0).normal((3e5, -20.0), (50.0, 2.0), (80, 2))

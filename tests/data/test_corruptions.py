@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 
 def pictures(channels, size=32, n=12):

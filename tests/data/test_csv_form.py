@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.csv_form import CsvOptions
-from pipeline.data.series_source import AcceptedSeries, accept_series
-from pipeline.errors import ExpectedError
-from pipeline.params.ingest_series import IngestSeries
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.source import AcceptedSeries, accept_series
+from pipeline.mole.params.ingest import IngestSeries
 
 ROWS = 24
 Lines = list[str]

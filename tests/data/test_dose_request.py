@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.data.dose_request import doses_asked, outside_training
+from pipeline.cfm_vc.data.dose_request import doses_asked, outside_training
+from pipeline.core.errors import ExpectedError
 from pipeline.data.doses import Doses
-from pipeline.errors import ExpectedError
 
 KNOWN = Doses({"control": {}, "A@1": {"A": 1.0}, "A@10": {"A": 10.0}, "A+B": {"A": 10.0, "B": 2.0}, "C": {"C": 1.0}})
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.recipe import Recipe, read_recipe
+from pipeline.cfm_vc.data.simulation import Simulation, real_templates, simulate
+from pipeline.core.errors import ExpectedError
 from pipeline.data.confounding import contingency
-from pipeline.data.embedded.perturbation import Simulation, real_templates, simulate
-from pipeline.data.embedded.perturbation_recipe import Recipe, read_recipe
-from pipeline.errors import ExpectedError
 from pipeline.params.reading import read_yaml
-from pipeline.params.whole import load_params
+from pipeline.params.registry import load_params
 
 RECIPE = Path("data/embedded/perturbation.yaml")
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.data.embedded.series import SimulatedSeries, simulate
-from pipeline.data.embedded.series_recipe import SeriesRecipe, read_recipe
-from pipeline.data.scaler import fit_scaler
-from pipeline.data.series import Series
-from pipeline.data.series_layouts import split_rows
-from pipeline.data.series_step import Step
-from pipeline.data.series_windows import Windows, windows_of
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.data.layouts import split_rows
+from pipeline.mole.data.recipe import SeriesRecipe, read_recipe
+from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.series import Series
+from pipeline.mole.data.simulation import SimulatedSeries, simulate
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.windows import Windows, windows_of
 
 RECIPE = Path(__file__).parents[2] / "data/embedded/series.yaml"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import h5py
 import pytest
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import file_kind, unpacking
-from pipeline.errors import ExpectedError
 
 
 def zipped() -> bytes:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.h5ad import MISSING, UNMATCHED, Column, open_anndata
-from pipeline.errors import ExpectedError
 
 
 def read_column(path: Path, name: str, pattern: str | None = None) -> Column:

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
-from pipeline.data.held_out import read_held_out
-from pipeline.errors import ExpectedError
 
 
 def test_the_truth_is_the_test_split_and_the_rest_is_known(perturbation_store):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from pipeline.core.errors import ExpectedError
 from pipeline.data.csr import CsrBlock
 from pipeline.data.highly_variable import ClippedSums, GeneSums, expected_deviation, most_variable
-from pipeline.errors import ExpectedError
 
 
 def counts_of(cells: int, genes: int, seed: int) -> scipy.sparse.csr_matrix:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.alphastomics.data.joined_files import accept_each, join, over_genes
+from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.csr import CsrBlock
-from pipeline.data.joined_files import accept_each, join, over_genes
 from pipeline.data.source import Source
-from pipeline.errors import ExpectedError
 from pipeline.params.obs_column import ObsColumn
 
 
@@ -57,8 +57,8 @@ def test_the_common_genes_and_all_cells_are_kept(two, tmp_path):
 def test_blocks_do_not_show(two, tmp_path, monkeypatch):
     joined(tmp_path, **two)
     whole = anndata.read_h5ad(tmp_path / "all.h5ad")
-    monkeypatch.setattr("pipeline.data.joined_files.CELLS_PER_BLOCK", 7)
-    monkeypatch.setattr("pipeline.data.joined_files.NAMES_PER_BLOCK", 3)
+    monkeypatch.setattr("pipeline.alphastomics.data.joined_files.CELLS_PER_BLOCK", 7)
+    monkeypatch.setattr("pipeline.alphastomics.data.joined_files.NAMES_PER_BLOCK", 3)
     joined(tmp_path, **two)
     again = anndata.read_h5ad(tmp_path / "all.h5ad")
     np.testing.assert_array_equal(again.X.toarray(), whole.X.toarray())

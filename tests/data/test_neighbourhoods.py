@@ -10,11 +10,11 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods, assemble, expression_of
+from pipeline.alphastomics.data.sections import Section
+from pipeline.alphastomics.data.standardised import Standard
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.coordinates import Frame
-from pipeline.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods, assemble, expression_of
-from pipeline.data.sections import Section
-from pipeline.data.standardised import Standard
 
 CPU = torch.device("cpu")
 GENES = 6

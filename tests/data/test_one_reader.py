@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.canonical_reader import open_canonical
+from pipeline.cfm_vc.data.new_latents import latents_of_file
+from pipeline.core.errors import ExpectedError
 from pipeline.data.columns import missing_but
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.new_cells import NewCells, cells_of_anndata, cells_of_file
-from pipeline.data.new_latents import latents_of_file
+from pipeline.data.obs_annotations import Told, labels_in
 from pipeline.data.source import Source
-from pipeline.data.told import Told, labels_in
-from pipeline.errors import ExpectedError
+from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}

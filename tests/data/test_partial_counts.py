@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.data.standardised import Standard
+from pipeline.alphastomics.data.standardised import Standard
 
 MEAN = np.array([0.5, 1.0, 2.0, 0.1], np.float32)
 STANDARD = Standard(100.0, MEAN, np.array([1.0, 0.5, 2.0, 0.3], np.float32))

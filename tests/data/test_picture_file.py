@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.picture_file import PictureFiles
-from pipeline.errors import ExpectedError
+from pipeline.bayes_moe.data.picture_file import PictureFiles
+from pipeline.core.errors import ExpectedError
 
 SIZE = 4
 ORIENTATION = 274

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.picture_folder import read_picture_folder
-from pipeline.errors import ExpectedError
+from pipeline.bayes_moe.data.picture_folder import read_picture_folder
+from pipeline.core.errors import ExpectedError
 
 
 def picture(path, colour, size=(20, 12)):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pipeline.data.embedded.images import photographs, read_embedded
-from pipeline.data.picture_source import read_picture_source, write_picture_source
-from pipeline.data.pictures import (
+from pipeline.bayes_moe.data.embedded import photographs, read_embedded
+from pipeline.bayes_moe.data.picture_source import read_picture_source, write_picture_source
+from pipeline.bayes_moe.data.pictures import (
     Pictures,
     PictureSource,
     fitted,
@@ -20,8 +20,8 @@ from pipeline.data.pictures import (
     training_and_validation,
     write_pictures,
 )
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
 
 
 def recipe(folder, **changes):
@@ -152,7 +152,7 @@ def test_the_white_of_a_folder_is_named_by_its_section(tmp_path):
 def test_a_class_with_a_name_that_wrecks_tables(tmp_path, monkeypatch, name):
     one = Pictures(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]))
     source = PictureSource({"train": one, "test": one}, ["a", name])
-    monkeypatch.setattr("pipeline.data.picture_source.read_picture_folder", lambda *_: source)
+    monkeypatch.setattr("pipeline.bayes_moe.data.picture_source.read_picture_folder", lambda *_: source)
     with pytest.raises(ExpectedError, match=r"has a class .*: a name has 255 characters at most, on one line"):
         read_picture_source(tmp_path, 4, None)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from pipeline.data.resident import ResidentCounts
+from pipeline.cfm_vc.data.resident import ResidentCounts
 
 CPU = torch.device("cpu")
 

@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.data.rolling_origin import earlier_origins
-from pipeline.data.scaler import fit_scaler
-from pipeline.data.series import Series
-from pipeline.data.series_step import Step
-from pipeline.data.series_windows import windows_of
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.data.rolling_origin import earlier_origins
+from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.series import Series
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.windows import windows_of
 
 
 def series(train: tuple[int, int] = (0, 60), rows: int = 100) -> Series:

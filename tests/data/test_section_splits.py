@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from pipeline.data.section_splits import (
+from pipeline.alphastomics.data.section_splits import (
     DROPPED,
     MARGIN,
     TEST,
@@ -18,7 +18,7 @@ from pipeline.data.section_splits import (
     block_side,
     leave_margin,
 )
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 
 SECTIONS = ["s1", "s2", "s3"]
 EACH = 600

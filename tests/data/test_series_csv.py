@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.csv_form import CsvOptions
-from pipeline.data.series_csv import read_csv_series
-from pipeline.data.series_source import AcceptedSeries, accept_series
-from pipeline.data.series_step import Step
+from pipeline.core.errors import ExpectedError
 from pipeline.data.source import Findings
-from pipeline.errors import ExpectedError
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.csv_series import read_csv_series
+from pipeline.mole.data.source import AcceptedSeries, accept_series
+from pipeline.mole.data.step import Step
 
 ROWS = 20
 OPTIONS = CsvOptions(section="ingest.series")

@@ -4,10 +4,10 @@ from typing import get_args
 
 import pytest
 
-from pipeline.data.series_layouts import LAYOUTS, check_layout, rows_needed, split_rows
-from pipeline.data.series_step import Step, told_step
 from pipeline.data.source import Findings
-from pipeline.params.ingest_series import IngestSeries
+from pipeline.mole.data.layouts import LAYOUTS, check_layout, rows_needed, split_rows
+from pipeline.mole.data.step import Step, told_step
+from pipeline.mole.params.ingest import IngestSeries
 
 
 def published(rows: int) -> dict[str, tuple[int, int]]:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.csv_form import CsvOptions
-from pipeline.data.series import read_series, write_series
-from pipeline.data.series_source import AcceptedSeries, accept_series
-from pipeline.data.series_step import Step
-from pipeline.data.time_features import time_features
-from pipeline.errors import ExpectedError
-from pipeline.files import write_json
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_json
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.series import read_series, write_series
+from pipeline.mole.data.source import AcceptedSeries, accept_series
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.time_features import time_features
 
 OPTIONS = CsvOptions(section="ingest.series")
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.resident_windows import ResidentWindows
-from pipeline.data.scaler import Scaler, fit_scaler
-from pipeline.data.series import SPLITS, Series, read_series, write_series
-from pipeline.data.series_step import Step
-from pipeline.data.series_windows import Windows, windows_of
-from pipeline.data.time_features import FEATURES, time_features
-from pipeline.errors import ExpectedError
-from pipeline.files import write_json
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_json
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.scaler import Scaler, fit_scaler
+from pipeline.mole.data.series import SPLITS, Series, read_series, write_series
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.time_features import FEATURES, time_features
+from pipeline.mole.data.windows import Windows, windows_of
 
 CPU = torch.device("cpu")
 START = datetime(2016, 2, 27, 21)  # a Saturday, two days before a leap day

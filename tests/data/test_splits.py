@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.splits import DROPPED, TEST, TRAIN, VALIDATION, Groups, assign, check_groups, find_held_out
+from pipeline.core.errors import ExpectedError
 from pipeline.data.doses import one_treatment_each
-from pipeline.data.splits import DROPPED, TEST, TRAIN, VALIDATION, Groups, assign, check_groups, find_held_out
-from pipeline.errors import ExpectedError
 
 CELL_TYPES = ["B cell", "NK cell", "T cell"]
 PERTURBATIONS = ["control", "drug", "heat"]

@@ -6,10 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.data import standardised
+from pipeline.alphastomics.data import standardised
+from pipeline.alphastomics.data.standardised import Standard
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.expression import log_normalise
-from pipeline.data.standardised import Standard
 
 
 def cells(counts):

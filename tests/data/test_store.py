@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_folder, sha256
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.store import SPLITS, Store, open_store
 from pipeline.data.store_writer import StoreWriter
-from pipeline.errors import ExpectedError
-from pipeline.files import atomic_folder, sha256
 
 CATEGORIES = {"perturbation": ["control", "drug"], "cell_type": ["B", "NK", "T"], "batch": ["a", "b"]}
 GENES = [f"gene {number}" for number in range(7)]

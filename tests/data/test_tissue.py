@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from pipeline.data.embedded.tissue import Tissue, fields, simulate
-from pipeline.data.embedded.tissue_recipe import TissueRecipe, read_recipe
-from pipeline.errors import ExpectedError
+from pipeline.alphastomics.data.recipe import TissueRecipe, read_recipe
+from pipeline.alphastomics.data.simulation import Tissue, fields, simulate
+from pipeline.core.errors import ExpectedError
 
 RECIPE = Path(__file__).parents[2] / "data/embedded/tissue.yaml"
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import zarr
 
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, write_json
 from pipeline.data import container
 from pipeline.data.contract import CONTRACTS, accept
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import Source
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
 from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}

@@ -132,7 +132,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 
 
 def load_params():
@@ -246,7 +246,7 @@ def make(beside: Path) -> Project:
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
-        "pipeline/params/whole.py": STUB_PARAMS,
+        "pipeline/params/registry.py": STUB_PARAMS,
         "pipeline/work.py": WORK,
         "pipeline/stages/work.py": WORK_STAGE,
         "pipeline/stages/lonely.py": LONELY_STAGE,

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import ortho_group, special_ortho_group
 
-from pipeline.metrics.alignment import kabsch
+from pipeline.alphastomics.metrics.alignment import kabsch
 
 
 def points(dimensions, cells=40, seed=0):

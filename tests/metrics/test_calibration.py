@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from pipeline.metrics import calibration as c
+from pipeline.bayes_moe.metrics import calibration as c
 
 
 def logits_of(probability):

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics import calibration
-from pipeline.metrics.classification import class_scores, corrupted_scores, known_from_other, least_used, scaled_scores
+from pipeline.bayes_moe.metrics import calibration
+from pipeline.bayes_moe.metrics.classification import (
+    class_scores,
+    corrupted_scores,
+    known_from_other,
+    least_used,
+    scaled_scores,
+)
 
 
 @pytest.fixture

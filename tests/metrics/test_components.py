@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from pipeline.metrics.components import principal_components
+from pipeline.cfm_vc.metrics.components import principal_components
 
 
 @pytest.fixture

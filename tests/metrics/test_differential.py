@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pipeline.data.groups import Moments
-from pipeline.metrics.differential import (
+from pipeline.cfm_vc.metrics.differential import (
     de_direction,
     de_genes,
     de_overlap,
@@ -13,6 +12,7 @@ from pipeline.metrics.differential import (
     welch_p,
     welch_t,
 )
+from pipeline.data.groups import Moments
 
 
 def moments(expression):

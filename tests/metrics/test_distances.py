@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.metrics import distances
-from pipeline.metrics.distances import KERNEL_SCALES, e_distance, median_distance, mmd
+from pipeline.cfm_vc.metrics import distances
+from pipeline.cfm_vc.metrics.distances import KERNEL_SCALES, e_distance, median_distance, mmd
 
 
 def populations(seed, n, m, shift=0.0, dimensions=3):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.metrics.forecasting import forecast_errors
+from pipeline.mole.metrics.forecasting import forecast_errors
 
 B, C, H = 7, 3, 4
 

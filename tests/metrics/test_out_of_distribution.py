@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.metrics.out_of_distribution import auroc, false_positive_rate
+from pipeline.bayes_moe.metrics.out_of_distribution import auroc, false_positive_rate
 
 
 @pytest.mark.parametrize("decimals", [1, 8])

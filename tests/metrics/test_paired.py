@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics import calibration, paired
+from pipeline.bayes_moe.metrics import calibration, paired
 
 BINS = 15
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group, pearsonr, spearmanr
 
-from pipeline.metrics.placement import SCORES, contact_scores, knn_overlap, placement_scores
+from pipeline.alphastomics.metrics.placement import SCORES, contact_scores, knn_overlap, placement_scores
 
 RMSDS = {name for name in SCORES if name.startswith("rmsd")}
 
@@ -181,7 +181,7 @@ def test_of_a_large_section_a_sample_is_scored():
 def test_blocks_change_nothing(monkeypatch):
     true, predicted = tissue(100)
     whole = placement_scores(true, predicted)
-    monkeypatch.setattr("pipeline.metrics.placement._BLOCK_ENTRIES", 700)
+    monkeypatch.setattr("pipeline.alphastomics.metrics.placement._BLOCK_ENTRIES", 700)
     assert placement_scores(true, predicted) == pytest.approx(whole, abs=1e-12)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics.distances import e_distance, mmd
-from pipeline.metrics.populations import space_of
+from pipeline.cfm_vc.metrics.distances import e_distance, mmd
+from pipeline.cfm_vc.metrics.populations import space_of
 
 
 @pytest.fixture

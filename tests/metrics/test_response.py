@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.data.groups import Moments
-from pipeline.metrics.bootstrap import draws, percentile_interval
-from pipeline.metrics.populations import space_of
-from pipeline.metrics.response import (
+from pipeline.cfm_vc.metrics.populations import space_of
+from pipeline.cfm_vc.metrics.response import (
     Response,
     control_misses,
     response_of,
@@ -16,6 +14,8 @@ from pipeline.metrics.response import (
     split_half_scores,
     yardstick,
 )
+from pipeline.data.groups import Moments
+from pipeline.metrics.bootstrap import draws, percentile_interval
 
 GENES = 30
 NAMES = [

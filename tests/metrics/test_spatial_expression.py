@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy, pearsonr, zscore
 
-from pipeline.metrics.spatial_expression import expression_scores, morans_i, neighbour_weights
+from pipeline.alphastomics.metrics.spatial_expression import expression_scores, morans_i, neighbour_weights
 
 WORSE_HIGHER = {"rmse", "js", "moran_difference"}
 
@@ -165,7 +165,7 @@ def test_cells_in_one_place_are_neighbours_and_never_their_own():
 def test_blocks_of_genes_change_nothing(monkeypatch):
     true, predicted, places = tissue()
     whole = expression_scores(true, predicted, places)
-    monkeypatch.setattr("pipeline.metrics.spatial_expression._GENES", 5)
+    monkeypatch.setattr("pipeline.alphastomics.metrics.spatial_expression._GENES", 5)
     for name, values in expression_scores(true, predicted, places).genes.items():
         np.testing.assert_allclose(values, whole.genes[name], atol=1e-12)
 

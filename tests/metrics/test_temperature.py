@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from pipeline.metrics.calibration import expected_calibration_error, negative_log_likelihood
-from pipeline.metrics.temperature import fit_temperature
+from pipeline.bayes_moe.metrics.calibration import expected_calibration_error, negative_log_likelihood
+from pipeline.bayes_moe.metrics.temperature import fit_temperature
 
 
 def drawn(n=20_000, seed=0):

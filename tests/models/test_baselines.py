@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from pipeline.data.groups import Moments
-from pipeline.models.baselines import (
+from pipeline.cfm_vc.model.baselines import (
     BASELINES,
     Question,
     Ridge,
@@ -19,7 +18,8 @@ from pipeline.models.baselines import (
     perturbation_mean,
     shuffled_labels,
 )
-from pipeline.models.ridge import PENALTIES, choose_penalty, fit_ridge
+from pipeline.data.groups import Moments
+from pipeline.nn.ridge import PENALTIES, choose_penalty, fit_ridge
 
 CONTROL, DRUG, OTHER, BOTH, LESS = 0, 1, 2, 3, 4
 UNSEEN = 7

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.data.pictures import Pictures
-from pipeline.data.resident_pictures import ResidentPictures
-from pipeline.models.classifier import ClassifierObjective, averaged, logits, moved, routings
-from pipeline.models.resnet import ResNet18
+from pipeline.bayes_moe.data.pictures import Pictures
+from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.model.classifier import ClassifierObjective, averaged, logits, moved, routings
+from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.nn.moe.balance import importance, switch, z_loss
 
 CPU = torch.device("cpu")

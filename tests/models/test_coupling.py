@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.models.coupling import OT_BLOCK, couple, draw
+from pipeline.cfm_vc.model.coupling import OT_BLOCK, couple, draw
 
 
 def latents(n, seed):

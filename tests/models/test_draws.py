@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist
 
-from pipeline.models.draws import consensus, turned_onto
+from pipeline.alphastomics.model.procrustes_consensus import consensus, turned_onto
 
 CELLS = 300
 

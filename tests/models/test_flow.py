@@ -3,7 +3,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 
-from pipeline.models.flow import FlowField
+from pipeline.cfm_vc.model.flow import FlowField
 
 CELL_TYPES, BATCHES, TREATMENTS, DIMENSIONS = 4, 2, 3, 5
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from pipeline.models.flow import FlowField
-from pipeline.models.flow_matching import FlowBatch, FlowObjective
-from pipeline.nn.energy_distance import grouped_energy_distance
+from pipeline.cfm_vc.model.energy_distance import grouped_energy_distance
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow_matching import FlowBatch, FlowObjective
 
 
 def field(seed: int = 0) -> FlowField:

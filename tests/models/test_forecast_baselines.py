@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.resident_windows import WindowBatch
-from pipeline.models.forecast_baselines import last_value, least_squares, seasonal_naive
+from pipeline.mole.data.resident_windows import WindowBatch
+from pipeline.mole.model.baselines import last_value, least_squares, seasonal_naive
 
 L, H, C = 8, 3, 2
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from pipeline.errors import ExpectedError
-from pipeline.models.flow import FlowField
-from pipeline.models.generate import generate, sample_counts
-from pipeline.models.vae import Vae
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.generate import generate, sample_counts
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.core.errors import ExpectedError
 from pipeline.nn.distributions import sample_gaussian
 
 CELLS, GENES = 5, 10

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from pipeline.models.expert_pruning import by_service, pruned
-from pipeline.models.mixture_scores import Variant, variants_of
-from pipeline.models.mole import ForecastObjective, Mole, start_from
-from pipeline.models.mole_cost import forecast_cost
 from pipeline.models.router_cache import RouterCache
+from pipeline.mole.model.cost import forecast_cost
+from pipeline.mole.model.expert_pruning import by_service, pruned
+from pipeline.mole.model.mixture import ForecastObjective, Mole, start_from
+from pipeline.mole.model.mixture_scores import Variant, variants_of
 
 L, H, C, E, KERNEL, B = 12, 5, 3, 4, 5, 6
 BACKBONES = ("dlinear", "offset", "rlinear", "rmlp")
@@ -202,7 +202,7 @@ def test_a_cache_gives_the_routers_own_weights_and_works_each_time_stamp_out_onc
 
 
 def test_the_loss_is_the_mean_squared_error():
-    from pipeline.data.resident_windows import WindowBatch
+    from pipeline.mole.data.resident_windows import WindowBatch
 
     model = mole("dlinear").eval()
     x, mark = windows()

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.data.standardised import Standard
-from pipeline.metrics.alignment import kabsch
-from pipeline.models import place
-from pipeline.models.place import Given, Sampling, sample
-from pipeline.models.spatial_diffusion import Denoised
-from pipeline.models.spatial_objective import Noising
-from pipeline.models.tissue_answers import TrainedTissue
-from pipeline.nn.diffusion import centred
+from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.alphastomics.model import spatial_sampler as place
+from pipeline.alphastomics.model.diffusion import centred
+from pipeline.alphastomics.model.network import Denoised
+from pipeline.alphastomics.model.objective import Noising
+from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
+from pipeline.alphastomics.model.tissue_inference import TrainedTissue
 
 CELLS, G, STEPS = 50, 4, 40
 MODES = ("joint", "expr_to_pos", "pos_to_expr")

@@ -8,9 +8,9 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 
-from pipeline.metrics.placement import placement_scores
-from pipeline.metrics.spatial_expression import expression_scores
-from pipeline.models.placement_baselines import (
+from pipeline.alphastomics.metrics.placement import placement_scores
+from pipeline.alphastomics.metrics.spatial_expression import expression_scores
+from pipeline.alphastomics.model.baselines import (
     CONTROLS,
     EXPRESSION,
     NEEDS_CELL_TYPES,
@@ -166,7 +166,7 @@ def test_knn_is_scikit_learns(cells):
 def test_knn_in_blocks_is_the_same(monkeypatch):
     known, query = tissue()
     whole = knn(known, query)
-    monkeypatch.setattr("pipeline.models.placement_baselines._BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr("pipeline.alphastomics.model.baselines._BLOCK_ENTRIES", 1000)
     np.testing.assert_allclose(knn(known, query), whole, atol=1e-12)
 
 

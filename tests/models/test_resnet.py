@@ -4,8 +4,8 @@ from torch.nn import Conv2d
 from torch.nn.functional import conv2d, relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.models.resnet import BasicBlock, ResNet18
-from pipeline.models.resnet_cost import classifier_cost
+from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18
+from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 
 
 def net(**changes):

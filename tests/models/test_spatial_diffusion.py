@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.models.spatial_diffusion import Dropout, Neighbourhoods, SpatialDiffusion
-from pipeline.nn.diffusion import centred
+from pipeline.alphastomics.model.diffusion import centred
+from pipeline.alphastomics.model.network import Dropout, Neighbourhoods, SpatialDiffusion
 
 B, N, G, TYPES, SECTIONS = 3, 7, 5, 3, 2
 FULL = torch.ones(B, N, dtype=torch.bool)

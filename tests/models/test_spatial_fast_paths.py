@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from pipeline.models.spatial_diffusion import inner_product, length, unit_scaled
-from pipeline.models.spatial_objective import mean_where
-from pipeline.nn.attention import linear_attention
-from pipeline.nn.layout_loss import neighbour_divergence, squared_distances
+from pipeline.alphastomics.model.attention import linear_attention
+from pipeline.alphastomics.model.layout_loss import neighbour_divergence, squared_distances
+from pipeline.alphastomics.model.network import inner_product, length, unit_scaled
+from pipeline.alphastomics.model.objective import mean_where
 
 MASK = torch.tensor([[True, True, True, True], [True, True, False, False]])
 

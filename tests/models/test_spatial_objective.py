@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.data.neighbourhoods import NeighbourhoodBatch
-from pipeline.models.spatial_diffusion import Denoised, SpatialDiffusion
-from pipeline.models.spatial_objective import MODES, Noising, SpatialObjective, mean_where
-from pipeline.nn.diffusion import centred
-from pipeline.nn.layout_loss import neighbour_divergence, squared_distances
+from pipeline.alphastomics.data.neighbourhoods import NeighbourhoodBatch
+from pipeline.alphastomics.model.diffusion import centred
+from pipeline.alphastomics.model.layout_loss import neighbour_divergence, squared_distances
+from pipeline.alphastomics.model.network import Denoised, SpatialDiffusion
+from pipeline.alphastomics.model.objective import MODES, Noising, SpatialObjective, mean_where
 
 B, N, G, STEPS = 40, 6, 5, 50
 LENGTHS = torch.arange(B) % 4 + 3

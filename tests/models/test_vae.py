@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy import stats
 
+from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
+from pipeline.cfm_vc.model.vae import Vae, VaeObjective, shuffle_within
 from pipeline.data.cells import Cells, pointers
-from pipeline.data.resident import ResidentCounts
-from pipeline.models.marginal import marginal_negative_binomial
-from pipeline.models.vae import Vae, VaeObjective, shuffle_within
 
 CPU = torch.device("cpu")
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.nn.adaptive_norm import AdaptiveGate, AdaptiveNorm
+from pipeline.alphastomics.model.adaptive_norm import AdaptiveGate, AdaptiveNorm
 
 B, N, D, C = 2, 3, 5, 4
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import elu, softplus
 
-from pipeline.nn.attention import Nearness, NeighbourhoodAttention, linear_attention, softmax_attention
+from pipeline.alphastomics.model.attention import Nearness, NeighbourhoodAttention, linear_attention, softmax_attention
 
 B, H, N, F, V, D = 2, 3, 7, 4, 5, 12
 FAST = {"softmax": softmax_attention, "linear": linear_attention}

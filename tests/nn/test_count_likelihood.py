@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import special
 
-from pipeline.nn.count_likelihood import log_likelihood_of_shares
+from pipeline.cfm_vc.model.count_likelihood import log_likelihood_of_shares
 from pipeline.nn.distributions import digamma_error, log_rising_ratio, negative_binomial_log_likelihood
 
 

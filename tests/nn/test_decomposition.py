@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool1d, pad
 
-from pipeline.nn.decomposition import decomposed_linear, moving_average_matrix
+from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
 
 L, P = 10, 4
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pipeline.nn.diffusion import Schedule, centred, centred_normal
+from pipeline.alphastomics.model.diffusion import Schedule, centred, centred_normal
 
 EXPONENTS = [0.5, 1.0, 2.0, 5.0]
 STRIDES = [(1, 0), (2, 1), (500, 499), (500, 490), (700, 3), (1000, 999), (1000, 900), (1000, 0)]

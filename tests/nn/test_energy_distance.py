@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from pipeline.nn import energy_distance
-from pipeline.nn.energy_distance import energy_distance_between, grouped_energy_distance
+from pipeline.cfm_vc.model import energy_distance
+from pipeline.cfm_vc.model.energy_distance import energy_distance_between, grouped_energy_distance
 
 
 def reference(x, y, group):

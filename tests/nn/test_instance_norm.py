@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.nn.instance_norm import LastOffset, ReversibleNorm
+from pipeline.mole.model.instance_norm import LastOffset, ReversibleNorm
 
 B, C, L = 4, 3, 9
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline.nn.layout_loss import neighbour_divergence, some_cells, squared_distances, stress
+from pipeline.alphastomics.model.layout_loss import neighbour_divergence, some_cells, squared_distances, stress
 
 B, N = 3, 8
 MASK = torch.arange(N) < torch.tensor([8, 5, 3])[:, None]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.nn.log_softplus import log_softplus
+from pipeline.cfm_vc.model.log_softplus import log_softplus
 
 U = torch.tensor([-1e30, -300.0, -100.0, -20.0, -15.1, -14.9, -8.0, -1.0, 0.0, 1.0, 8.0, 30.0, 100.0, 1e30])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.nn.masking import hidden, hidden_count
+from pipeline.alphastomics.model.masking import hidden, hidden_count
 
 SHAPES = [(1, 1, 1), (2, 3, 2), (1, 4, 3), (3, 2, 5), (2, 7, 10), (2, 3, 33), (1, 5, 512)]
 SHARES = [0.0, 0.01, 0.1, 0.3, 0.33, 0.5, 0.99, 1.0]

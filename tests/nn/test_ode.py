@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from pipeline.errors import ExpectedError
-from pipeline.nn.ode import METHODS, integrate
+from pipeline.cfm_vc.model.ode import METHODS, integrate
+from pipeline.core.errors import ExpectedError
 
 
 def spiral(z, t):
@@ -71,7 +71,7 @@ def test_every_method_reaches_what_an_adaptive_solver_of_others_reaches(method, 
     """
     from torchdiffeq import odeint
 
-    from pipeline.models.flow import FlowField
+    from pipeline.cfm_vc.model.flow import FlowField
 
     torch.manual_seed(0)
     field = FlowField(6, 2, 3, 2, [32, 32], 8, 4, 0.1, 4, 3).double().eval()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.metrics.alignment import kabsch
-from pipeline.nn.diffusion import centred
-from pipeline.nn.rigid import rotation, turned
+from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.alphastomics.model.diffusion import centred
+from pipeline.alphastomics.model.rigid import rotation, turned
 
 B, N = 4, 9
 MASK = torch.arange(N) < torch.tensor([9, 6, 5, 8])[:, None]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.plots.forecast import Forecast, StepErrors, draw_errors_by_step, draw_forecast
-from pipeline.plots.latency import Timing, draw_timings
-from pipeline.plots.specialisation import draw_weights
+from pipeline.mole.plots.forecast import Forecast, StepErrors, draw_errors_by_step, draw_forecast
+from pipeline.mole.plots.latency import Timing, draw_timings
+from pipeline.mole.plots.specialisation import draw_weights
 
 STEPS = np.arange(1.0, 25.0)
 BEFORE = np.arange(-23.0, 1.0)

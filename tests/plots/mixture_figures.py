@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pipeline.plots.cost import Cost, Sampling, draw_sampling, draw_tradeoff
+from pipeline.bayes_moe.plots.cost import Cost, Sampling, draw_sampling, draw_tradeoff
+from pipeline.bayes_moe.plots.reliability import Reliability, draw_reliability
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
 from pipeline.plots.experts import draw_classes, draw_usage, draw_usage_by_epoch
 from pipeline.plots.lines import Line, draw_lines
-from pipeline.plots.reliability import Reliability, draw_reliability
 
 RNG = np.random.default_rng(1)
 EPOCHS = np.arange(1.0, 5.0)

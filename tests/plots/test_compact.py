@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.plots import theme
 from pipeline.plots.compact import compacted, data_uri, recoloured
-from pipeline.plots.fields import draw_fields
+from pipeline.plots.heatmap import draw_fields
 from pipeline.plots.scatter import dense
 from pipeline.plots.theme import DARK, LIGHT, SCALES, STEPS, picture, scale_of
 from tests.plots.test_figures import FIGURES

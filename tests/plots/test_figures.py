@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from pipeline.plots.change import draw_change, slope_of
+from pipeline.cfm_vc.plots.change import draw_change, slope_of
+from pipeline.cfm_vc.plots.embedding import draw_embedding, draw_population
+from pipeline.cfm_vc.plots.forest import ForestRow, draw_forest
+from pipeline.cfm_vc.plots.quality import draw_histogram
 from pipeline.plots.curves import draw_learning_curve
-from pipeline.plots.embedding import draw_embedding, draw_population
-from pipeline.plots.forest import ForestRow, draw_forest
 from pipeline.plots.labels import place_labels
-from pipeline.plots.quality import draw_histogram
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import DARK, LIGHT, picture, shortened
 from tests.plots import forecast_figures, mixture_figures, tissue_figures

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.plots.latency import Timing, draw_timings
-from pipeline.plots.specialisation import draw_weights
+from pipeline.mole.plots.latency import Timing, draw_timings
+from pipeline.mole.plots.specialisation import draw_weights
 from tests.plots.forecast_figures import FIGURES
 from tests.plots.test_figures import texts
 

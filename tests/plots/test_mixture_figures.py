@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from pipeline.plots.cost import Cost, draw_tradeoff
+from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
 from pipeline.plots.experts import draw_classes, draw_usage
 from pipeline.plots.lines import Line, mean_line
 from tests.plots.mixture_figures import FIGURES

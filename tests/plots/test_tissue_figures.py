@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from pipeline.plots.against import draw_against, running_quartiles
+from pipeline.alphastomics.plots.identity_scatter import draw_against, running_quartiles
+from pipeline.alphastomics.plots.tissue import MOST_COLOURS, OTHER, Frame, colour_names, draw_expression, draw_tissue
 from pipeline.plots.theme import DARK, LIGHT
-from pipeline.plots.tissue import MOST_COLOURS, OTHER, Frame, colour_names, draw_expression, draw_tissue
 from tests.plots.tissue_figures import FIGURES, FRAME, LABELS, LEVEL, PLACES, PREDICTED
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.plots.against import draw_against
+from pipeline.alphastomics.plots.identity_scatter import draw_against
+from pipeline.alphastomics.plots.tissue import Frame, colour_names, draw_expression, draw_tissue
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
-from pipeline.plots.tissue import Frame, colour_names, draw_expression, draw_tissue
 
 RNG = np.random.default_rng(2)
 PLACES = RNG.uniform(size=(200, 2)) * [1400, 900]

@@ -12,26 +12,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.data.neighbourhoods import NeighbourhoodBatch
-from pipeline.data.pictures import Pictures
-from pipeline.data.resident import CountBatch
-from pipeline.data.resident_pictures import PictureBatch
-from pipeline.data.resident_windows import WindowBatch
-from pipeline.data.time_features import FEATURES
-from pipeline.models.classifier import ClassifierObjective
-from pipeline.models.flow import FlowField
-from pipeline.models.flow_matching import FlowBatch, FlowObjective
-from pipeline.models.mole import ForecastObjective
-from pipeline.models.spatial_diffusion import SpatialDiffusion
-from pipeline.models.spatial_objective import Noising, SpatialObjective
-from pipeline.models.vae import Vae, VaeObjective
-from pipeline.nn.diffusion import centred
+from pipeline.alphastomics.data.neighbourhoods import NeighbourhoodBatch
+from pipeline.alphastomics.model.diffusion import centred
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising, SpatialObjective
+from pipeline.bayes_moe.data.pictures import Pictures
+from pipeline.bayes_moe.data.resident import PictureBatch
+from pipeline.bayes_moe.model.classifier import ClassifierObjective
+from pipeline.bayes_moe.params import sweep as moe
+from pipeline.bayes_moe.stages import moe_sweep
+from pipeline.cfm_vc.data.resident import CountBatch
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow_matching import FlowBatch, FlowObjective
+from pipeline.cfm_vc.model.vae import Vae, VaeObjective
+from pipeline.mole.data.resident_windows import WindowBatch
+from pipeline.mole.data.time_features import FEATURES
+from pipeline.mole.model.mixture import ForecastObjective
+from pipeline.mole.params import sweep as mole
+from pipeline.mole.stages import mole_train
 from pipeline.nn.moe.balance import switch
 from pipeline.nn.moe.gates import GATES
 from pipeline.nn.moe.layer import MixtureOfExperts
-from pipeline.params import moe, mole
-from pipeline.params.whole import load_params
-from pipeline.stages import moe_sweep, mole_train
+from pipeline.params.registry import load_params
 
 Network = tuple[nn.Module, Any]
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+from pipeline.alphastomics.stages import chapter as chapter_tissue
+from pipeline.bayes_moe.stages import chapter as chapter_experts
+from pipeline.cfm_vc.stages import chapter as chapter_perturbations
+from pipeline.mole.stages import chapter as chapter_forecasting
 from pipeline.params.report import Report
-from pipeline.stages import chapter_experts, chapter_forecasting, chapter_perturbations, chapter_tissue, report
+from pipeline.stages import report
 
 CHAPTERS: dict[str, Callable[[], None]] = {
     "perturbations": chapter_perturbations.run,

@@ -7,15 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.errors import ExpectedError
-from pipeline.report.forecasting import example_of, forecasting, measured
-from pipeline.report.forecasting_inputs import Forecasting, read_forecasting
-from pipeline.report.forecasting_names import label_of, listed_horizons
-from pipeline.report.forecasting_summary import card
-from pipeline.report.forecasting_tables import channel_table, choice_table, main_table, reduced_table
-from pipeline.report.forecasting_verdict import answer_of, on_measured, sentences, verdict
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.report.chapter import example_of, forecasting, measured
+from pipeline.mole.report.names import label_of, listed_horizons
+from pipeline.mole.report.results import Forecasting, read_forecasting
+from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
+from pipeline.mole.report.summary import card
+from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table
+from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
-from pipeline.report.specialisation import in_words, most_moved, specialisation, swing, weights
 from tests.report.simulated_forecasting import Series, write_forecasting
 
 TABLE = "reports/tables/forecasting.csv"

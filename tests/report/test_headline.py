@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline.bayes_moe.report.results import read_moe
+from pipeline.bayes_moe.report.summary import card
 from pipeline.report.headline import overall, tally
-from pipeline.report.moe_inputs import read_moe
-from pipeline.report.moe_summary import card
 from pipeline.report.names import method_of, metric_of
 from pipeline.report.page import Headline, System
 from pipeline.report.scores import Comparison

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from pipeline.errors import ExpectedError
-from pipeline.report.inputs import LeaveOneOut, read_leave_one_out
-from pipeline.report.leave_one_out import in_short, leave_one_out
+from pipeline.cfm_vc.report.leave_one_out import in_short, leave_one_out
+from pipeline.cfm_vc.report.results import LeaveOneOut, read_leave_one_out
+from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Figures, Table
 from tests.report.simulated_results import CELL_TYPES, write_leave_one_out
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.errors import ExpectedError
-from pipeline.report.moe import mixture
-from pipeline.report.moe_inputs import Moe, read_moe
-from pipeline.report.moe_tables import away_table, corruptions_table, differences_table, main_table, sampled_table
-from pipeline.report.moe_verdict import answer, verdict
+from pipeline.bayes_moe.report.chapter import mixture
+from pipeline.bayes_moe.report.results import Moe, read_moe
+from pipeline.bayes_moe.report.robustness import robustness
+from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
+from pipeline.bayes_moe.report.tables import away_table, corruptions_table, differences_table, main_table, sampled_table
+from pipeline.bayes_moe.report.verdict import answer, verdict
+from pipeline.core.errors import ExpectedError
 from pipeline.report.numbers import amount, signed
 from pipeline.report.page import Figures, Notes
-from pipeline.report.robustness import robustness
-from pipeline.report.routing import compared, routing, usage_in_words
 from tests.report.simulated_moe import POINTS, Sweep, write_moe
 
 BETTER, WORSE, UNCLEAR = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (-0.02, -0.05, 0.01)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.provenance import commit_around
+from pipeline.core.provenance import commit_around
 from pipeline.report.parameters import flattened
 from pipeline.report.provenance import describe_code
 

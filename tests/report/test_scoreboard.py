@@ -5,9 +5,9 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from pipeline.report.against_baselines import winners
-from pipeline.report.scoreboard import scoreboard
-from pipeline.report.selection import select
+from pipeline.cfm_vc.report.against_baselines import winners
+from pipeline.cfm_vc.report.scoreboard import scoreboard
+from pipeline.cfm_vc.report.selection import select
 
 ROLES = {
     "ridge": "baseline",

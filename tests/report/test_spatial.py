@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.errors import ExpectedError
-from pipeline.metrics.mean_interval import mean_interval
+from pipeline.alphastomics.metrics.mean_interval import mean_interval
+from pipeline.alphastomics.report.board import board_of, standing_of
+from pipeline.alphastomics.report.chapter import drawn_sections, tissue
+from pipeline.alphastomics.report.left_out import ablation_table, gains, in_words, left_out, tables_of
+from pipeline.alphastomics.report.names import EXPR_TO_POS, POS_TO_EXPR, metric_named
+from pipeline.alphastomics.report.results import Spatial, read_spatial
+from pipeline.alphastomics.report.summary import card
+from pipeline.alphastomics.report.tables import main_table, section_table
+from pipeline.alphastomics.report.verdict import answer_of, counts, lead
+from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Facts, Figures, Section, Table
-from pipeline.report.spatial import drawn_sections, tissue
-from pipeline.report.spatial_board import board_of, standing_of
-from pipeline.report.spatial_inputs import Spatial, read_spatial
-from pipeline.report.spatial_left_out import ablation_table, gains, in_words, left_out, tables_of
-from pipeline.report.spatial_names import EXPR_TO_POS, POS_TO_EXPR, metric_named
-from pipeline.report.spatial_summary import card
-from pipeline.report.spatial_tables import main_table, section_table
-from pipeline.report.spatial_verdict import answer_of, counts, lead
 from tests.report.simulated_spatial import Tissue, write_spatial
 
 SCORES = "reports/tables/spatial.csv"

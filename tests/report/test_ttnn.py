@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.report.ttnn import (
+    agreement_in_words,
+    agreement_table,
+    experts_table,
+    in_words,
+    inference,
+    times_table,
+)
+from pipeline.mole.report.ttnn_results import Inference, read_inference
 from pipeline.report.page import Figures, Heading, Table
-from pipeline.report.ttnn import agreement_in_words, agreement_table, experts_table, in_words, inference, times_table
-from pipeline.report.ttnn_inputs import Inference, read_inference
 from tests.report.simulated_forecasting import Series, write_inference
 
 

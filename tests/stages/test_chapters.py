@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from tests.report.drawn import CHAPTERS
 from tests.report.simulated_results import write_results
 
@@ -165,7 +165,7 @@ def test_the_stages_start_without_torch():
 def test_an_expected_problem_is_one_message_and_exit_code_2(results):
     Path("reports/curves/vae.csv").unlink()
     result = subprocess.run(
-        [sys.executable, "-m", "pipeline.stages.chapter_perturbations"],
+        [sys.executable, "-m", "pipeline.cfm_vc.stages.chapter"],
         capture_output=True,
         text=True,
         check=False,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import paths
-from pipeline.errors import ExpectedError
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
 from pipeline.stages.code import run
 from workflow.manifests import FOLDER, manifest_path
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline import paths
+from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.cfm_vc.params.evaluate import EvaluatePerturbation
+from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
-from pipeline.data.held_out import read_held_out
-from pipeline.errors import ExpectedError
-from pipeline.models.baselines import BASELINES, Prediction
-from pipeline.models.flow import FlowField
-from pipeline.models.vae import Vae
-from pipeline.params.evaluate_perturbation import EvaluatePerturbation
-from pipeline.stages.evaluate.perturbation import judge, other_changes, role_of, run
 from pipeline.training.weights import save_model
 
 GENES = 12
@@ -165,7 +165,7 @@ def test_the_controls_land_where_they_must(project):
 
 def test_a_positive_control_that_misses_stops_the_stage(project, monkeypatch):
     project()
-    monkeypatch.setattr("pipeline.metrics.response.mse", lambda *_: np.array([0.5]))
+    monkeypatch.setattr("pipeline.cfm_vc.metrics.response.mse", lambda *_: np.array([0.5]))
     with pytest.raises(ExpectedError, match=r"truth of T under drug, against itself, misses .*: mse is 0\.5"):
         run(SETTINGS)
     assert not Path("reports").exists()

@@ -13,14 +13,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.data.series import Series, read_series, write_series
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
-from pipeline.forecaster import Forecaster
-from pipeline.params.whole import load_params
-from pipeline.stages import mole_train
-from pipeline.stages.evaluate import forecasting
-from pipeline.stages.ingest import series as ingest
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, write_json
+from pipeline.mole.data.series import Series, read_series, write_series
+from pipeline.mole.stages import evaluate as forecasting
+from pipeline.mole.stages import ingest, mole_train
+from pipeline.mole.trained import Forecaster
+from pipeline.params.registry import load_params
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
@@ -65,7 +64,7 @@ def configure(folder: Path, points: Any = POINTS, rows: int = 400, channels: Any
 
 
 def train(folder: Path, point: str, code: int = 0) -> str:
-    return run(folder, "pipeline.stages.mole_train", point, code=code)
+    return run(folder, "pipeline.mole.stages.mole_train", point, code=code)
 
 
 def here(folder: Path, *points: str, first: bool = False, last: bool = False) -> None:
@@ -265,7 +264,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
     wanted = written(project)
     shutil.rmtree(project / "models/mole/two_of_four")
     for title in ("horizon 4, origin 0, seed 0: epoch 2/", "horizon 4, origin 0, seed 3: epoch 3/"):
-        process = start(project, "pipeline.stages.mole_train", "two_of_four")
+        process = start(project, "pipeline.mole.stages.mole_train", "two_of_four")
         assert process.stdout is not None
         for line in process.stdout:
             if title in line:

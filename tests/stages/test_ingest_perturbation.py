@@ -159,7 +159,7 @@ def test_the_real_file_is_refused_with_samples_as_batches_and_accepted_with_dono
 FULL_DISK = """
 import errno, io
 from pipeline.data import canonical
-from pipeline.entry import run_keyed_stage
+from pipeline.core.entry import run_keyed_stage
 
 room = {room}
 def write_all(stream, content):
@@ -213,7 +213,7 @@ def test_a_read_only_file_system_is_told(project, lab_adata):
     lab_adata.write_h5ad(project / "cells.h5ad")
     read_only = """
 import errno, tempfile
-from pipeline.entry import run_keyed_stage
+from pipeline.core.entry import run_keyed_stage
 def refuse(dir, **_):
     raise OSError(errno.EROFS, "Read-only file system", str(dir))
 tempfile.mkdtemp = refuse

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.data.series import read_series
-from pipeline.data.series_step import Step
-from pipeline.errors import ExpectedError
-from pipeline.files import sha256
-from pipeline.params.ingest_series import IngestSeries
-from pipeline.stages.ingest import series as stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.mole.data.series import read_series
+from pipeline.mole.data.step import Step
+from pipeline.mole.params.ingest import IngestSeries
+from pipeline.mole.stages import ingest as stage
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
 

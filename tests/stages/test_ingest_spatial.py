@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.errors import ExpectedError
-from pipeline.files import sha256
-from pipeline.params.ingest_spatial import IngestSpatial
-from pipeline.stages.ingest import spatial as stage
+from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.alphastomics.stages import ingest as stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
 

@@ -17,13 +17,13 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json
-from pipeline.params.ingest_images import IngestImages
-from pipeline.params.whole import Params, load_params
-from pipeline.stages import moe_sweep
-from pipeline.stages.evaluate import moe as evaluate
-from pipeline.stages.ingest import images, other_images
+from pipeline.bayes_moe.params.ingest_images import IngestImages
+from pipeline.bayes_moe.stages import evaluate, moe_sweep
+from pipeline.bayes_moe.stages import ingest as images
+from pipeline.bayes_moe.stages import ingest_other as other_images
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
+from pipeline.params.registry import Params, load_params
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object
 
 
 def sweep(folder: Path, point: str, code: int = 0) -> str:
-    return run(folder, "pipeline.stages.moe_sweep", point, code=code)
+    return run(folder, "pipeline.bayes_moe.stages.moe_sweep", point, code=code)
 
 
 def parameters() -> Params:
@@ -151,7 +151,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Pat
     wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
     shutil.rmtree(pictures / "models", ignore_errors=True)
     for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
-        process = start(pictures, "pipeline.stages.moe_sweep", "top_1")
+        process = start(pictures, "pipeline.bayes_moe.stages.moe_sweep", "top_1")
         assert process.stdout is not None
         for line in process.stdout:
             if line_of in line:
@@ -164,7 +164,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Pat
 def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
     for name in ("moe_sweep@gone", "moe_sweep"):
         process = subprocess.run(
-            [sys.executable, "-m", "pipeline.stages.moe_sweep"],
+            [sys.executable, "-m", "pipeline.bayes_moe.stages.moe_sweep"],
             cwd=pictures,
             env=os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": name},
             capture_output=True,

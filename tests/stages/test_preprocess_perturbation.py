@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from pipeline.data.canonical import canonical_file
+from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation
+from pipeline.cfm_vc.stages import preprocess as stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256, write_json
 from pipeline.data.h5ad import Column
+from pipeline.data.standard_h5ad import canonical_file
 from pipeline.data.store import SPLITS, Store, open_store
-from pipeline.errors import ExpectedError
-from pipeline.files import sha256, write_json
-from pipeline.params.preprocess_perturbation import PreprocessPerturbation
-from pipeline.stages.preprocess import perturbation as stage
 
 CELL_TYPES = ["B", "NK", "T"]
 PERTURBATIONS = ["control", "drug", "heat"]
@@ -272,7 +272,7 @@ def test_same_input_and_parameters_give_the_same_bytes() -> None:
 def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run(settings())
     genes = pd.read_parquet(STORE / "genes.parquet")
-    monkeypatch.setattr("pipeline.data.cell_passes.ENTRIES_PER_BLOCK", 1)
+    monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
     stage.run(settings())
     pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes, rtol=1e-12)
 
@@ -376,7 +376,7 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
         "from pipeline.data.store_writer import StoreWriter\n"
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
         "StoreWriter.finish = finish\n"
-        "from pipeline.params.preprocess_perturbation import PreprocessPerturbation\n"
+        "from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation\n"
         "from pipeline.stages.preprocess import perturbation\n"
         f"perturbation.run(PreprocessPerturbation.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
     )

@@ -13,17 +13,17 @@ import pytest
 import scipy.sparse
 from scipy.spatial.distance import cdist, pdist
 
-from pipeline.data.canonical import canonical_file
+from pipeline.alphastomics.data.section_splits import block_side
+from pipeline.alphastomics.data.sections import frame_of, read_sections
+from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.alphastomics.params.preprocess import PreprocessSpatial
+from pipeline.alphastomics.stages import ingest
+from pipeline.alphastomics.stages import preprocess as stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256, write_json
 from pipeline.data.h5ad import Column
-from pipeline.data.section_splits import block_side
-from pipeline.data.sections import frame_of, read_sections
+from pipeline.data.standard_h5ad import canonical_file
 from pipeline.data.store import SPLITS, Split, Store, open_store
-from pipeline.errors import ExpectedError
-from pipeline.files import sha256, write_json
-from pipeline.params.ingest_spatial import IngestSpatial
-from pipeline.params.preprocess_spatial import PreprocessSpatial
-from pipeline.stages.ingest import spatial as ingest
-from pipeline.stages.preprocess import spatial as stage
 
 CELLS, GENES = 1200, 90
 SECTIONS, CELL_TYPES = ["a", "b", "c"], ["B", "NK", "T"]
@@ -244,7 +244,7 @@ def test_same_input_and_parameters_give_the_same_bytes(monkeypatch: pytest.Monke
     assert shards() == first
     stage.run(settings(seed=1))
     assert shards() != first
-    monkeypatch.setattr("pipeline.data.cell_passes.ENTRIES_PER_BLOCK", 1)
+    monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
     stage.run(settings())
     genes = f"{STORE}/genes.parquet"  # whose sums depend on the blocks, in the last digits
     assert shards() | {genes: ""} == first | {genes: ""}

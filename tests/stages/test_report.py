@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.report import Report
 from pipeline.stages.report import CHAPTERS, run
 from tests.report.drawn import CHAPTERS as DRAWN_BY

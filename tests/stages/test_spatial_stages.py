@@ -11,17 +11,15 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from pipeline.data.sections import read_sections
+from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.metrics.placement import SCORES
+from pipeline.alphastomics.model.baselines import EXPRESSION, PLACEMENT
+from pipeline.alphastomics.params.evaluate import EvaluateSpatial
+from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.alphastomics.params.preprocess import PreprocessSpatial
+from pipeline.alphastomics.stages import evaluate, ingest, preprocess
+from pipeline.core.files import read_json
 from pipeline.data.store import open_store
-from pipeline.files import read_json
-from pipeline.metrics.placement import SCORES
-from pipeline.models.placement_baselines import EXPRESSION, PLACEMENT
-from pipeline.params.evaluate_spatial import EvaluateSpatial
-from pipeline.params.ingest_spatial import IngestSpatial
-from pipeline.params.preprocess_spatial import PreprocessSpatial
-from pipeline.stages.evaluate import spatial as evaluate
-from pipeline.stages.ingest import spatial as ingest
-from pipeline.stages.preprocess import spatial as preprocess
 from tests.stages.stage_process import ROOT, run, run_from_start, start
 
 pytestmark = pytest.mark.slow
@@ -96,12 +94,12 @@ def project(tissue: Path, tmp_path: Path):
 
 
 def train(folder: Path, code: int = 0) -> str:
-    return run(folder, "pipeline.stages.diffusion_train", code=code)
+    return run(folder, "pipeline.alphastomics.stages.diffusion_train", code=code)
 
 
 def kill_after_an_epoch(folder: Path) -> None:
     """Kill the stage when it has reported two epochs: the first of them has its checkpoint then."""
-    process = start(folder, "pipeline.stages.diffusion_train")
+    process = start(folder, "pipeline.alphastomics.stages.diffusion_train")
     assert process.stdout is not None
     epochs = 0
     for line in process.stdout:
@@ -146,7 +144,7 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path)
 
 def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(trained: Path, project) -> None:
     again, other = project("again"), project("other", seed=1)
-    run_from_start(again, "pipeline.stages.diffusion_train")
+    run_from_start(again, "pipeline.alphastomics.stages.diffusion_train")
     train(other)
     assert len(outs(trained)) == 4  # weights, configuration, metrics, curve
     assert outs(again) == outs(trained)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.files import read_json, write_json
-from pipeline.sealed import read_sealed, write_sealed
+from pipeline.core.files import read_json, write_json
+from pipeline.core.sealed import read_sealed, write_sealed
 from tests.stages.stage_process import ROOT, run, run_from_start, start
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
 KILLED_AT_EACH_WRITE = """
 import importlib, os, signal, sys
 from pipeline.params.reading import select_section
-from pipeline.params.whole import load_params
+from pipeline.params.registry import load_params
 stage = importlib.import_module(sys.argv[1])
 
 def dies_before(function):
@@ -153,7 +153,7 @@ def test_a_stage_killed_at_each_of_its_writes_leaves_whole_files_and_ends_in_the
 
     kills, number, trained = 0, 0, False
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED_AT_EACH_WRITE, "pipeline.stages.vae_pretrain"],
+        [sys.executable, "-c", KILLED_AT_EACH_WRITE, "pipeline.cfm_vc.stages.vae_pretrain"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
@@ -220,7 +220,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(project):
     folder = project(cells_per_group=200)
     finish(folder, "vae_pretrain")
     uninterrupted = outs(folder, "vae_pretrain")
-    process = start(folder, "pipeline.stages.vae_pretrain")
+    process = start(folder, "pipeline.cfm_vc.stages.vae_pretrain")
     assert process.stdout is not None
     for line in process.stdout:
         if "epoch 4/" in line:

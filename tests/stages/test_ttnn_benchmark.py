@@ -12,17 +12,17 @@ import pytest
 import torch
 import yaml
 
-from pipeline.backends import environment
-from pipeline.backends.cpu import compiled_times
-from pipeline.backends.environment import Done
-from pipeline.data.series import Series, write_series
-from pipeline.data.series_step import Step
-from pipeline.errors import ExpectedError
-from pipeline.files import read_json, write_json
-from pipeline.models.mole import Mole
-from pipeline.params.ttnn import Ttnn
-from pipeline.sealed import write_sealed
-from pipeline.stages import ttnn_benchmark
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.sealed import write_sealed
+from pipeline.mole.data.series import Series, write_series
+from pipeline.mole.data.step import Step
+from pipeline.mole.model.mixture import Mole
+from pipeline.mole.params.ttnn import Ttnn
+from pipeline.mole.stages import ttnn_benchmark
+from pipeline.mole.ttnn import environment
+from pipeline.mole.ttnn.cpu import compiled_times
+from pipeline.mole.ttnn.environment import Done
 from pipeline.training.weights import save_model
 from tests.backends.ttnn_environment import ttnn_python
 
@@ -86,7 +86,7 @@ def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[st
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     variables = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.stages.ttnn_benchmark"],
+        [sys.executable, "-m", "pipeline.mole.stages.ttnn_benchmark"],
         cwd=project,
         env=variables | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -228,8 +228,8 @@ def test_an_environment_that_fails_ends_in_one_message(project, script, message)
 
 def answers(job, mode: str) -> Done:
     """The job done exactly, as if nothing was rounded."""
-    from pipeline.backends.programs import forecast, place_constants, place_inputs
-    from pipeline.backends.torch_ops import TorchOps
+    from pipeline.mole.ttnn.programs import forecast, place_constants, place_inputs
+    from pipeline.mole.ttnn.torch_ops import TorchOps
 
     outputs = {}
     for case in job.agreement:

@@ -67,7 +67,7 @@ class Project:
         evaluation = self.folder("reports/evaluation/perturbation")
         stages = {
             "vae_pretrain": {
-                "cmd": "python -m pipeline.stages.vae_pretrain",
+                "cmd": "python -m pipeline.cfm_vc.stages.vae_pretrain",
                 "deps": [store, self.file("dvc.yaml")],
                 "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
                 "outs": [vae, self.file("reports/curves/vae.csv"), self.file("reports/metrics/vae.json")],
@@ -111,9 +111,9 @@ class Project:
         """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
         import torch
 
-        from pipeline.files import sha256
-        from pipeline.models.flow import FlowField
-        from pipeline.models.vae import Vae
+        from pipeline.cfm_vc.model.flow import FlowField
+        from pipeline.cfm_vc.model.vae import Vae
+        from pipeline.core.files import sha256
         from pipeline.training.weights import save_model
 
         with torch.random.fork_rng():
@@ -136,7 +136,7 @@ class Project:
         )
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["flow_train"] = {
-            "cmd": "python -m pipeline.stages.flow_train",
+            "cmd": "python -m pipeline.cfm_vc.stages.flow_train",
             "deps": [self.folder("data/processed/perturbation"), self.folder("models/perturbation/vae")],
             "outs": [self.folder("models/perturbation/flow")],
         }

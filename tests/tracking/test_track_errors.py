@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.tracking.project import mirror
 
 Track = Callable[..., subprocess.CompletedProcess[str]]

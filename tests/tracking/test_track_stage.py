@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.files import read_json
+from pipeline.core.files import read_json
 from pipeline.params.track import Track
 from pipeline.stages.track import run
 

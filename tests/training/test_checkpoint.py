@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pipeline import paths
-from pipeline.params.vae import Vae
+from pipeline.cfm_vc.params.vae import Vae
+from pipeline.core import paths
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 
 CPU = torch.device("cpu")

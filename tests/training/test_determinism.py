@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.training.determinism import Purpose, initial_weights, prepare_device, torch_generator
 
 CPU = torch.device("cpu")

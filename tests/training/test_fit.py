@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from pipeline.params.optimisation import Optimisation
 from pipeline.training import fit as fit_module
 from pipeline.training.checkpoint import Checkpoints

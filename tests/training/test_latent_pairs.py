@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ExpectedError
-from pipeline.training.latent_pairs import CHUNK, EncodedCells, LatentPairs, Pairing
+from pipeline.cfm_vc.model.latent_pairs import CHUNK, EncodedCells, LatentPairs, Pairing
+from pipeline.core.errors import ExpectedError
 
 CPU = torch.device("cpu")
 CONTROL = 1  # codes: 0 drug, 1 control, 2 toxin

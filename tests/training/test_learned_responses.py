@@ -10,13 +10,13 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.latents import dense_tensors
+from pipeline.cfm_vc.model.predict import Solution, predict_cells
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.cfm_vc.stages import flow_train, vae_pretrain
 from pipeline.data.store import open_store
-from pipeline.models.flow import FlowField
-from pipeline.models.latents import dense_tensors
-from pipeline.models.predict import Solution, predict_cells
-from pipeline.models.vae import Vae
-from pipeline.params.whole import load_params
-from pipeline.stages import flow_train, vae_pretrain
+from pipeline.params.registry import load_params
 from pipeline.training.weights import load_model
 
 ROOT = Path(__file__).parents[2]

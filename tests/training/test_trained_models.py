@@ -5,18 +5,18 @@ import pytest
 import torch
 from scipy import stats
 
+from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow_matching import FlowObjective
+from pipeline.cfm_vc.model.generate import generate
+from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
+from pipeline.cfm_vc.model.latents import dense_tensors, intrinsic_latents
+from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
+from pipeline.cfm_vc.model.vae import Vae, VaeObjective
 from pipeline.data.cells import Cells, pointers
-from pipeline.data.resident import ResidentCounts
-from pipeline.models.flow import FlowField
-from pipeline.models.flow_matching import FlowObjective
-from pipeline.models.generate import generate
-from pipeline.models.latents import dense_tensors, intrinsic_latents
-from pipeline.models.marginal import marginal_negative_binomial
-from pipeline.models.vae import Vae, VaeObjective
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.determinism import initial_weights
 from pipeline.training.fit import fit
-from pipeline.training.latent_pairs import EncodedCells, LatentPairs, Pairing
 
 CPU = torch.device("cpu")
 GENES, CELL_TYPES, BATCHES, PERTURBATIONS = 60, 3, 2, 2

@@ -6,11 +6,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from pipeline.errors import ExpectedError
-from pipeline.models.flow import FlowField
-from pipeline.models.spatial_diffusion import SpatialDiffusion
-from pipeline.models.vae import Vae
-from pipeline.sealed import read_sealed, write_sealed
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.core.errors import ExpectedError
+from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.training.weights import load_model, save_model
 
 
@@ -60,7 +60,7 @@ def test_loading_draws_no_random_numbers(folder):
 
 def test_loading_does_not_import_torchs_compiler(folder):
     code = (
-        "import sys; from pathlib import Path; from pipeline.models.vae import Vae; "
+        "import sys; from pathlib import Path; from pipeline.cfm_vc.model.vae import Vae; "
         "from pipeline.training.weights import load_model; load_model(Path(sys.argv[1]), Vae); "
         "sys.exit('torch._dynamo' in sys.modules)"
     )

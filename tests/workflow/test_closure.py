@@ -70,7 +70,7 @@ def test_a_package_counts_where_it_does_something_or_is_asked_for() -> None:
 
 
 def test_a_keyed_stage_is_its_entry_and_its_key() -> None:
-    write(load____init__="", load____main__="import pipeline.entry", load__cells="", load__images="", entry="")
+    write(load____init__="", load____main__="import pipeline.core.entry", load__cells="", load__images="", entry="")
     command = "python -m pipeline.load cells"
     assert stage_modules(command) == ["pipeline.load.__main__", "pipeline.load.cells"]
     assert closure(command) == {"load/__main__.py", "load/cells.py", "entry.py"}

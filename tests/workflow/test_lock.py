@@ -10,7 +10,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.serialize import dumps_yaml
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from workflow.lock import COPY, keep_copy, mend_lock, read_lock
 
 LOCK = Path("dvc.lock")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from workflow.manifests import (
     DIGESTS,
     Digests,

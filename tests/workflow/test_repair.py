@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.commands import explain as explain_command
 from pipeline.commands import repair as repair_command
-from pipeline.errors import ExpectedError
+from pipeline.core.errors import ExpectedError
 from workflow.finished import note_end, note_start, read_finished
 from workflow.lock import COPY, keep_copy, mend_lock, read_lock
 from workflow.repair import BUSY_PATHS, mend_busy_paths, repair

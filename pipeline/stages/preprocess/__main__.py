@@ -1,3 +1,3 @@
-from pipeline.entry import run_keyed_stage
+from pipeline.core.entry import run_keyed_stage
 
 run_keyed_stage("pipeline.stages.preprocess")

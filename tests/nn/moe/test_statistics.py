@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
+from pipeline.bayes_moe.model.moe_statistics import expert_by_label, mean_entropy, statistics_of, utilisation
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing, within_capacity
-from pipeline.nn.moe.statistics import expert_by_label, mean_entropy, statistics_of, utilisation
 
 N, D, E, C = 60, 8, 4, 3
 

@@ -1,0 +1,209 @@
+"""`python -m pipeline train`: one training outside the DAG, with values of its own, kept under outputs/<name>.
+
+outputs/<name>/ holds config.yaml (what the training was started with), curve.csv, metrics.json and, once it is over,
+model/. Checkpoints lie where those of stages do, and `--resume` goes on from the last one.
+"""
+
+import argparse
+import difflib
+import importlib
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_folder, sha256, write_json, write_text
+from pipeline.core.provenance import commit_around
+from pipeline.params.optimisation import Optimisation
+from pipeline.params.overrides import Alias, Change, Switch, add_options, differences, overridden, refuse_idle
+from pipeline.params.reading import read_yaml
+
+OUTPUTS = Path("outputs")
+CONFIG, MODEL = "config.yaml", "model"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DATASET = "dataset.json"  # of a store
+
+
+@dataclass(frozen=True)
+class System:
+    """What can be trained. `stage` has train_model(settings, store, checkpoints) -> (Fitted, model, description)."""
+
+    section: str
+    schema: type[Optimisation]
+    stage: str
+    store: Path
+    aliases: tuple[Alias, ...] = ()
+    switches: tuple[Switch, ...] = ()
+
+
+SYSTEMS = {
+    "spatial": System(
+        "diffusion",
+        Diffusion,
+        "pipeline.alphastomics.stages.diffusion_train",
+        paths.PROCESSED / "spatial",
+        (Alias("--use-moe", "ffn", "moe"), Alias("--num-experts", "experts")),
+        SWITCHES,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a training was, or is to be, started with."""
+
+    settings: Optimisation
+    data: Path
+    dataset_sha256: str
+    commit: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s SYSTEM --exp-name NAME [--resume] [--config FILE] [--data FOLDER] [--PARAMETER VALUE ...]"
+    parser.add_argument("system", type=_system, metavar="SYSTEM", help=f"what to train: {', '.join(SYSTEMS)}")
+    parser.add_argument("--exp-name", required=True, metavar="NAME", help=f"of the folder in {OUTPUTS}/ to write")
+    parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, as it was begun")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"the file to take parameters from (default: {paths.PARAMS})"
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a store (default: the DAG's)")
+    (system,) = SYSTEMS.values()  # with a second one, options will depend on the first argument
+    add_options(parser, system.schema, system.aliases)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, and write the run's folder."""
+    system = SYSTEMS[arguments.system]
+    if not _NAME.fullmatch(arguments.exp_name):
+        raise ExpectedError(
+            f"--exp-name {arguments.exp_name!r}: expected letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    folder = OUTPUTS / arguments.exp_name
+    started = _resumed(system, folder, arguments) if arguments.resume else _new(system, folder, arguments)
+    if (folder / MODEL).exists():
+        print(f"{folder} is finished: its model is {folder / MODEL}; to train on, start another --exp-name")
+        return
+    stage = importlib.import_module(system.stage)  # before the checkpoints, whose key holds the loaded code
+    if not arguments.resume:
+        _begin(folder, system, started)
+    _train(stage.train_model, folder, started, arguments.resume)
+
+
+def _new(system: System, folder: Path, arguments: argparse.Namespace) -> Started:
+    if folder.exists():
+        raise ExpectedError(f"{folder} exists: choose another --exp-name, or go on with that training: add --resume")
+    file = arguments.config or paths.PARAMS
+    settings = _settings(system, file, read_yaml(_existing(file)), arguments.changes)
+    data = arguments.data or system.store
+    return Started(settings, data, _hash_of(data), str(commit_around(Path())["commit"]))
+
+
+def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Started:
+    """What the folder's training was started with. ExpectedError where the arguments ask for something else."""
+    if not (folder / CONFIG).is_file():
+        known = sorted(path.parent.name for path in OUTPUTS.glob(f"*/{CONFIG}"))
+        close = difflib.get_close_matches(folder.name, known, n=1)
+        advice = f"; did you mean {close[0]}?" if close else f"; {OUTPUTS} holds {', '.join(known) or 'none'}"
+        raise ExpectedError(f"there is no training in {folder} to resume{advice}")
+    recorded = read_yaml(folder / CONFIG)
+    settings = _settings(system, folder / CONFIG, recorded, [])
+    try:
+        started = Started(settings, Path(recorded["data"]), str(recorded["dataset_sha256"]), str(recorded["commit"]))
+    except (KeyError, TypeError) as error:
+        raise ExpectedError(f"{folder / CONFIG} is not as train wrote it: start again under another name") from error
+    file = arguments.config or folder / CONFIG
+    asked = _settings(system, file, read_yaml(_existing(file)), arguments.changes)
+    problems = differences(settings, asked)
+    data = arguments.data or started.data
+    if _hash_of(data) != started.dataset_sha256:
+        problems.append(f"data: {data} is not what it was, or not what was trained on ({started.data})")
+    if problems:
+        raise ExpectedError(
+            f"{folder} was started otherwise than asked for now, so it cannot be resumed (there and here):\n  "
+            + "\n  ".join(problems)
+            + "\nleave out what differs, or start again under another --exp-name"
+        )
+    return replace(started, data=data)
+
+
+def _settings(system: System, file: Path, content: Any, changes: list[Change]) -> Optimisation:
+    if not isinstance(content, dict) or system.section not in content:
+        raise ExpectedError(f"{file} has no section {system.section!r}: add it as it is in {paths.PARAMS}")
+    settings = overridden(system.schema, system.section, content[system.section], changes, str(file))
+    refuse_idle(settings, changes, system.switches)
+    return settings
+
+
+def _begin(folder: Path, system: System, started: Started) -> None:
+    """Make the run's folder; checkpoints of an earlier run of this name are gone."""
+    shutil.rmtree(_checkpoints_of(folder), ignore_errors=True)
+    content = {
+        "data": str(started.data),
+        "dataset_sha256": started.dataset_sha256,
+        "commit": started.commit,
+        system.section: started.settings.model_dump(),
+    }
+    with atomic_folder(folder) as partial:
+        header = "# What this training was started with: the command line over the file.\n"
+        write_text(partial / CONFIG, header + yaml.safe_dump(content, sort_keys=False))
+
+
+def _train(train_model: Callable[..., Any], folder: Path, started: Started, resume: bool) -> None:
+    import torch
+
+    from pipeline.training.checkpoint import checkpoints
+    from pipeline.training.curves import write_curve
+    from pipeline.training.metrics import training_metrics
+    from pipeline.training.weights import save_model
+
+    kept_in = _checkpoints_of(folder)
+    stage = str(kept_in.relative_to(paths.CHECKPOINTS))
+    kept = checkpoints(stage, started.settings, [started.data / _DATASET])
+    if resume and kept_in.exists() and kept.load(torch.device("cpu")) is None:
+        raise ExpectedError(
+            f"{folder} cannot be resumed: the checkpoints in {kept_in} are damaged, or the code, torch or {CONFIG} has "
+            f"changed since; go back to what it was (commit {started.commit}), or start again under another --exp-name"
+        )
+    try:
+        fitted, model, description = train_model(started.settings, started.data, kept)
+    except ExpectedError:
+        if not kept_in.exists():  # nothing was learned, so the name is free for another try
+            shutil.rmtree(folder)
+        raise
+    write_curve(folder / "curve.csv", fitted.curve)
+    write_json(folder / "metrics.json", training_metrics(fitted, model))
+    save_model(folder / MODEL, model, description)
+    shutil.rmtree(kept_in, ignore_errors=True)
+    loss = fitted.validation["loss"]
+    print(f"best of {len(fitted.curve)} epochs: {fitted.best_epoch}, validation loss {loss:.4f}\nwrote {folder}")
+
+
+def _checkpoints_of(folder: Path) -> Path:
+    return paths.CHECKPOINTS / "train" / folder.name
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise ExpectedError(f"{file} not found: name a file like {paths.PARAMS}, and run this from the project's root")
+    return file
+
+
+def _hash_of(data: Path) -> str:
+    if not (data / _DATASET).is_file():
+        raise ExpectedError(f"no store in {data}: make the DAG's with dvc repro, or name another: --data")
+    return sha256(data / _DATASET)
+
+
+def _system(text: str) -> str:
+    if text in SYSTEMS:
+        return text
+    close = difflib.get_close_matches(text, SYSTEMS, n=1)
+    advice = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(SYSTEMS)}"
+    raise argparse.ArgumentTypeError(f"no system {text!r}; {advice}")

@@ -1,0 +1,194 @@
+"""Accepted files as one canonical file: the genes that all have, in the order of the first, and the cells of each.
+
+Axes: N cells, G genes, S spatial dimensions.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.contract import Accepted, Contract, accept
+from pipeline.data.coordinates import Coordinates
+from pipeline.data.csr import CsrBlock
+from pipeline.data.h5ad import Column
+from pipeline.data.positions import repeats
+from pipeline.data.source import Source, counted, listed
+from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad_reader import CanonicalReader, open_canonical
+
+Mask = npt.NDArray[np.bool_]
+
+CELLS_PER_BLOCK = 8192
+NAMES_PER_BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that keeps its contract, and its canonical copy."""
+
+    stem: str  # of the file's name; no two parts have the same
+    accepted: Accepted
+    canonical: Path
+
+
+def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> list[Part]:
+    """The canonical copy of every file, in `folder`; ExpectedError with the problems of all files that have some."""
+    parts, problems = [], []
+    for number, source in enumerate(sources):
+        target = folder / f"{number}.h5ad"
+        try:
+            parts.append(Part(source.path.stem, accept(contract, source, target), target))
+        except ExpectedError as error:
+            problems.append(str(error))
+    if problems:
+        raise ExpectedError("\n".join(problems))
+    return parts
+
+
+def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_of_place: bool = False) -> Accepted:
+    """Write the cells of these parts, which have sections and coordinates, to `target`, file after file.
+
+    first_of_place: of cells in one place of a section of a file, the first alone. Where a cell's name is in more than
+    one file, every name gets its file's stem in front, `stem/name`; so do sections. ExpectedError: no gene is in all
+    files, or their coordinates have different dimensions. Memory: a block of cells, the coordinates and about 30 bytes
+    per cell.
+    """
+    with ExitStack() as stack:
+        readers = [stack.enter_context(open_canonical(part.canonical)) for part in parts]
+        genes = _common_genes(parts, readers)
+        places = _all_places(parts, readers)
+        kept = [np.ones(reader.cells, bool) for reader in readers]
+        if first_of_place:
+            for kept_N, place_NS, part in zip(kept, places, parts, strict=True):
+                kept_N[repeats(place_NS, part.accepted.columns["section"].codes)] = False
+        notes = [f"{part.stem}: {note}" for part in parts for note in part.accepted.notes] if len(parts) > 1 else []
+        notes += parts[0].accepted.notes if len(parts) == 1 else []
+        dropped = int(sum((~kept_N).sum() for kept_N in kept))
+        if dropped:
+            notes.append(f"{counted(dropped, 'cell')} in the place of an earlier cell of the same section, left out")
+        lost = len({gene for reader in readers for gene in reader.genes}.difference(genes))
+        if lost:
+            notes.append(f"{counted(lost, 'gene')} of {lost + len(genes):,} not in every file, and so left out")
+        prefixed = _names_repeat(readers)
+        if prefixed:
+            notes.append("cell names repeat across files: each has the name of its file in front")
+        columns = {name: _joined([part.accepted.columns[name] for part in parts], kept) for name in covariates}
+        labels = [label for part in parts for label in part.accepted.columns["section"].labels]
+        if len(set(labels)) < len(labels):
+            by_file = [_prefixed(part.accepted.columns["section"], part.stem) for part in parts]
+            columns["section"] = _joined(by_file, kept)
+            notes.append("section names repeat across files: each has the name of its file in front")
+        with canonical_file(target, genes) as writer:
+            for reader, kept_N in zip(readers, kept, strict=True):
+                place_G = _places(reader.genes, genes)
+                for block in reader.blocks(CELLS_PER_BLOCK):
+                    rows = slice(block.start, block.start + len(block))
+                    chosen = over_genes(block, kept_N[rows], place_G, len(genes))
+                    writer.append(chosen.indptr, chosen.indices, chosen.counts)
+            kept_places = [place_NS[kept_N] for place_NS, kept_N in zip(places, kept, strict=True)]
+            writer.finish(_names(parts, readers, kept, prefixed), columns, None, np.concatenate(kept_places))
+        return Accepted(int(sum(kept_N.sum() for kept_N in kept)), len(genes), columns, notes)
+
+
+def over_genes(block: CsrBlock, kept_N: Mask, place_G: npt.NDArray[np.int64], genes: int) -> CsrBlock:
+    """The chosen cells over other genes, ascending in each; place_G: (genes before,), -1 where one is left out."""
+    cell = np.repeat(np.where(kept_N, np.cumsum(kept_N) - 1, -1), np.diff(block.indptr))
+    place = place_G[block.indices]
+    chosen = (place >= 0) & (cell >= 0)
+    cell, place, counts = cell[chosen], place[chosen], block.counts[chosen]
+    order = np.argsort(cell * genes + place, kind="stable")
+    cells = int(kept_N.sum())
+    indptr = np.zeros(cells + 1, np.int64)
+    np.cumsum(np.bincount(cell, minlength=cells), out=indptr[1:])
+    return CsrBlock(block.start, indptr, place[order].astype(np.int32), counts[order])
+
+
+def _common_genes(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> list[str]:
+    genes = readers[0].genes
+    for part, reader in zip(parts[1:], readers[1:], strict=True):
+        known = set(reader.genes)
+        common = [gene for gene in genes if gene in known]
+        if not common:
+            raise ExpectedError(
+                f"the files share no gene: {part.stem}.h5ad names {listed(reader.genes, 3)}, but what is common to the "
+                f"files before it is {listed(genes, 3)}; expected the same genes under the same names (all symbols, or "
+                "all identifiers) in every file"
+            )
+        genes = common
+    return genes
+
+
+def _all_places(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> list[Coordinates]:
+    places = [reader.spatial() for reader in readers]
+    found = [place_NS for place_NS in places if place_NS is not None]
+    assert len(found) == len(parts), "the contract asks for coordinates"
+    dimensions = [place_NS.shape[1] for place_NS in found]
+    if len(set(dimensions)) > 1:
+        told = ", ".join(f"{part.stem}.h5ad {number}" for part, number in zip(parts, dimensions, strict=True))
+        raise ExpectedError(
+            f"the files' coordinates differ in dimensions ({told}): expected the same number in every file; leave out "
+            "the third coordinate where it is constant"
+        )
+    return found
+
+
+def _names_repeat(readers: Sequence[CanonicalReader]) -> bool:
+    """Whether some cell name is in more than one file; inside a file none is. 8 bytes a cell: hashes, not names."""
+    hashes = np.concatenate(
+        [np.fromiter(map(hash, names), np.int64, len(names)) for reader in readers for names in _name_blocks(reader)]
+    )
+    hashes.sort()
+    suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    seen: set[str] = set()
+    for reader in readers if suspects else ():
+        for names in _name_blocks(reader):
+            for name in names:
+                if hash(name) in suspects:
+                    if name in seen:
+                        return True
+                    seen.add(name)
+    return False
+
+
+def _name_blocks(reader: CanonicalReader) -> Iterator[list[str]]:
+    for start in range(0, reader.cells, NAMES_PER_BLOCK):
+        yield reader.names(start, min(start + NAMES_PER_BLOCK, reader.cells)).tolist()
+
+
+def _names(
+    parts: Sequence[Part], readers: Sequence[CanonicalReader], kept: Sequence[Mask], prefixed: bool
+) -> Iterator[list[str]]:
+    for part, reader, kept_N in zip(parts, readers, kept, strict=True):
+        start = 0
+        for names in _name_blocks(reader):
+            chosen = compress(names, kept_N[start : start + len(names)])
+            yield [f"{part.stem}/{name}" for name in chosen] if prefixed else list(chosen)
+            start += len(names)
+
+
+def _prefixed(column: Column, stem: str) -> Column:
+    return Column(column.codes, [f"{stem}/{label}" for label in column.labels], column.unmatched)
+
+
+def _joined(columns: Sequence[Column], kept: Sequence[Mask]) -> Column:
+    """One column of the kept cells, with the labels that occur there."""
+    chosen = [column.codes[kept_N] for column, kept_N in zip(columns, kept, strict=True)]
+    occur = [{column.labels[code] for code in np.unique(codes)} for column, codes in zip(columns, chosen, strict=True)]
+    labels = sorted(set().union(*occur))
+    code_of = {label: code for code, label in enumerate(labels)}
+    renumbered = [
+        np.array([code_of.get(label, -1) for label in column.labels], np.int32)[codes]
+        for column, codes in zip(columns, chosen, strict=True)
+    ]
+    return Column(np.concatenate(renumbered), labels, [])
+
+
+def _places(found: list[str], wanted: list[str]) -> npt.NDArray[np.int64]:
+    place_of = {gene: place for place, gene in enumerate(wanted)}
+    return np.array([place_of.get(gene, -1) for gene in found], np.int64)

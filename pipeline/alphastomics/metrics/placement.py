@@ -1,0 +1,188 @@
+"""How well predicted positions match the true ones: alignment-free by distances and neighbours, and after alignment.
+
+N: cells of a section, M: those of a sample of them, P: their pairs, S: spatial dimensions. What depends on distances or
+neighbours alone does not change when the prediction is moved, turned or turned over, nor, but for the RMSDs, with its
+scale.
+
+The scores are `SCORES`. A prediction that puts all cells in one place has finite scores too: correlations 0, a
+neighbour overlap of chance, k / (N − 1), and an RMSD of 1; it calls every pair a contact, which has a recall of 1 and a
+precision of the share of contacts.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.stats import rankdata
+
+from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.metrics.perturbation import pearson
+
+Array = npt.NDArray[np.float64]
+
+SCORES = (
+    "spearman_distances",
+    "pearson_distances",
+    "spearman_per_cell",
+    "pearson_per_cell",
+    "knn_overlap",
+    "contact_precision",
+    "contact_recall",
+    "contact_f1",
+    "rmsd_over_gyration",
+    "rmsd_over_gyration_without_reflection",
+    "rmsd_in_frame_over_gyration",
+)
+MAX_CELLS = 3000
+
+_ROUNDING = 1e-9  # distances that differ by this share are equal: a turned lattice has the neighbours it had
+_BLOCK_ENTRIES = 500_000  # of a block of distances: 4 MB, near the processor
+
+
+def placement_scores(
+    true_NS: npt.NDArray[np.floating],
+    predicted_NS: npt.NDArray[np.floating],
+    neighbours: int = 10,
+    contact_quantile: float = 0.1,
+    max_cells: int = MAX_CELLS,
+    seed: int = 0,
+) -> dict[str, float]:
+    """All `SCORES` of one section.
+
+    spearman_distances, pearson_distances: correlation over all pairs of cells of true and predicted distance.
+    spearman_per_cell, pearson_per_cell: mean over cells of the correlation of the distances to all other cells.
+    knn_overlap: see `knn_overlap`, of all cells; contact_*: see `contact_scores`.
+    rmsd_over_gyration: root-mean-square distance of prediction and truth after the best rotation, reflection and
+    translation (`kabsch`, no scaling), over the radius of gyration of the truth, sqrt(mean |x − mean x|²); the same
+    without reflection; and `in_frame`, without any alignment, both as they stand.
+
+    In sections of more than `max_cells` cells the scores of distances are those of the pairs among `max_cells` cells
+    drawn at random with `seed`, and the neighbours are those of the drawn cells among all. RMSDs are of all cells.
+
+    Unit: the two sides have the same, any; scores have none. ValueError where the shapes differ, a coordinate is not
+    finite, there are too few cells to have that many neighbours and one more, or all true positions are one.
+    """
+    true_NS, predicted_NS = _checked(true_NS, predicted_NS, neighbours)
+    chosen_M = np.arange(len(true_NS))
+    if len(true_NS) > max_cells:
+        chosen_M = np.sort(np.random.default_rng(seed).choice(len(true_NS), max_cells, replace=False))
+    true_P, predicted_P = pdist(true_NS[chosen_M]), pdist(predicted_NS[chosen_M])
+    by_cell = _per_cell(squareform(true_P), squareform(predicted_P))
+    gyration = _root_mean_square(true_NS - true_NS.mean(axis=0))
+    aligned = {
+        reflection: kabsch(predicted_NS, true_NS, reflection=reflection).apply(predicted_NS)
+        for reflection in (True, False)
+    }
+    return {
+        "spearman_distances": float(pearson(_ranks(true_P), _ranks(predicted_P))),
+        "pearson_distances": float(pearson(true_P, predicted_P)),
+        "spearman_per_cell": by_cell[0],
+        "pearson_per_cell": by_cell[1],
+        "knn_overlap": knn_overlap(true_NS, predicted_NS, neighbours, chosen_M),
+        **contact_scores(true_P, predicted_P, contact_quantile),
+        "rmsd_over_gyration": _root_mean_square(aligned[True] - true_NS) / gyration,
+        "rmsd_over_gyration_without_reflection": _root_mean_square(aligned[False] - true_NS) / gyration,
+        "rmsd_in_frame_over_gyration": _root_mean_square(predicted_NS - true_NS) / gyration,
+    }
+
+
+def knn_overlap(true_NS: Array, predicted_NS: Array, neighbours: int, cell_M: npt.NDArray[np.int64]) -> float:
+    """Share of the k true nearest neighbours of a cell that are among its k predicted ones, mean over `cell_M`.
+
+    Where several cells are equally far at the k-th place (on a lattice, or where a baseline puts a cell type in one
+    place), each is a neighbour by the same share, so that all have k together, and what both sides share is the sum
+    over cells of the smaller of the two shares. So the order of the cells in the file has no say: the truth itself has
+    1, and one place for all k / (N − 1), as has chance.
+    """
+    step = max(1, _BLOCK_ENTRIES // len(true_NS))
+    shared = 0.0
+    for start in range(0, len(cell_M), step):
+        rows = cell_M[start : start + step]
+        true_BN, predicted_BN = (_neighbourhood(place_NS, rows, neighbours) for place_NS in (true_NS, predicted_NS))
+        shared += float(np.minimum(true_BN, predicted_BN).sum())
+    return shared / (neighbours * len(cell_M))
+
+
+def contact_scores(true_P: Array, predicted_P: Array, quantile: float) -> dict[str, float]:
+    """Precision, recall and F1 of contacts, the pairs of cells that are near each other.
+
+    A pair is in contact whose true distance is at most the threshold, the `quantile` of all true distances. It is
+    predicted to be whose predicted distance, times the factor that brings predicted distances closest to the true ones
+    (least squares: Σ d·p / Σ p²), is at most the same threshold. So the number of predicted contacts is the
+    prediction's own: one that crowds its cells calls too many and loses precision, one that scatters them loses
+    recall. (Called by the quantile of the predicted distances instead, as many pairs would be called as there are
+    contacts, and precision, recall and F1 would be one number.) Chance has a precision of `quantile`. 0 where no pair
+    is called.
+    """
+    squares = float(predicted_P @ predicted_P)
+    factor = float(true_P @ predicted_P) / squares if squares > 0 else 1.0
+    threshold = float(np.quantile(true_P, quantile)) * (1 + _ROUNDING)
+    true, called = true_P <= threshold, factor * predicted_P <= threshold
+    right = int((true & called).sum())
+    precision = right / int(called.sum()) if called.any() else 0.0
+    recall = right / int(true.sum())
+    f1 = 2 * right / int(true.sum() + called.sum())
+    return {"contact_precision": precision, "contact_recall": recall, "contact_f1": f1}
+
+
+def _checked(
+    true_NS: npt.NDArray[np.floating], predicted_NS: npt.NDArray[np.floating], neighbours: int
+) -> tuple[Array, Array]:
+    """Both sides centred on the true mean, in float64; a prediction that is one place up to rounding is made one."""
+    true_NS, predicted_NS = np.asarray(true_NS, np.float64), np.asarray(predicted_NS, np.float64)
+    if true_NS.shape != predicted_NS.shape or true_NS.ndim != 2:
+        raise ValueError(f"positions of the same cells are needed, got {true_NS.shape} and {predicted_NS.shape}")
+    if not (np.isfinite(true_NS).all() and np.isfinite(predicted_NS).all()):
+        raise ValueError("a coordinate is not finite")
+    if len(true_NS) < neighbours + 2:
+        raise ValueError(f"{len(true_NS)} cells are too few to compare {neighbours} neighbours of each")
+    if _one_place(true_NS):
+        raise ValueError("all true positions are the same: there is no arrangement to score")
+    if _one_place(predicted_NS):
+        predicted_NS = np.broadcast_to(predicted_NS[:1], predicted_NS.shape)
+    centre_S = true_NS.mean(axis=0)
+    return true_NS - centre_S, predicted_NS - centre_S
+
+
+def _one_place(place_NS: npt.NDArray[np.floating]) -> bool:
+    return bool((np.ptp(place_NS, axis=0) <= 1e-12 * np.abs(place_NS).max()).all())
+
+
+def _per_cell(true_MM: Array, predicted_MM: Array) -> tuple[float, float]:
+    """Spearman and Pearson, means over rows of distances without the diagonal, a block of rows at a time."""
+    step = max(1, _BLOCK_ENTRIES // len(true_MM))
+    ranked, plain = 0.0, 0.0
+    for start in range(0, len(true_MM), step):
+        rows = slice(start, start + step)
+        others_BM = ~np.eye(len(true_MM), dtype=bool)[rows]
+        true_BO, predicted_BO = (
+            of_MM[rows][others_BM].reshape(len(others_BM), -1) for of_MM in (true_MM, predicted_MM)
+        )
+        plain += float(pearson(true_BO, predicted_BO).sum())
+        ranked += float(pearson(_ranks(true_BO), _ranks(predicted_BO)).sum())
+    return ranked / len(true_MM), plain / len(true_MM)
+
+
+def _ranks(distance: Array) -> Array:
+    """Ranks along the last axis, equals sharing theirs; equal is what differs by rounding, as on a turned lattice."""
+    largest = float(distance.max()) or 1.0
+    ranks: Array = rankdata(np.round(distance * (0.1 / _ROUNDING / largest)), axis=-1)
+    return ranks
+
+
+def _neighbourhood(place_NS: Array, cell_B: npt.NDArray[np.int64], neighbours: int) -> Array:
+    """By what share each cell is one of the nearest neighbours of the cells `cell_B`, (B, N); rows sum to their number.
+
+    1 for nearer cells than the last of them, and an equal share of what is left for those as far as it is.
+    """
+    distance_BN = cdist(place_NS[cell_B], place_NS)
+    distance_BN[np.arange(len(cell_B)), cell_B] = np.inf
+    last_B1 = np.partition(distance_BN, neighbours - 1, axis=1)[:, [neighbours - 1]]
+    nearer_BN = distance_BN < last_B1 * (1 - _ROUNDING)
+    level_BN = (distance_BN <= last_B1 * (1 + _ROUNDING)) & ~nearer_BN
+    left_B1 = neighbours - nearer_BN.sum(axis=1, keepdims=True)
+    share_BN: Array = np.where(nearer_BN, 1.0, level_BN * (left_B1 / level_BN.sum(axis=1, keepdims=True)))
+    return share_BN
+
+
+def _root_mean_square(offset_NS: Array) -> float:
+    return float(np.sqrt((offset_NS**2).sum(axis=1).mean()))

@@ -1,0 +1,246 @@
+"""Sampling a tissue from a trained AlphaSTomics: positions from expression, expression from positions, or both.
+
+A section larger than a neighbourhood is sampled in several that are stitched together: the first is a random sample of
+the whole section; a part of it, the anchors, belongs to every later one, whose estimates are moved onto the anchors'
+positions at each step. So all end in one layout. Where expression is sampled too, the anchors keep theirs.
+
+B: neighbourhoods, N: cells, G: genes, S: spatial dimensions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.alphastomics.model.diffusion import Schedule, centred, centred_normal
+from pipeline.alphastomics.model.network import Denoised, SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising, shown
+from pipeline.alphastomics.model.rigid import rotation, turned
+
+Mode = Literal["joint", "expr_to_pos", "pos_to_expr"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of the cells of one section; all on the model's device."""
+
+    x_NG: Tensor  # standardised expression; not looked at where it is to be sampled
+    position_NS: Tensor  # in the frame of a section; the same
+    cell_type_N: Tensor  # int64 codes; the number of categories or more: unknown
+    section: int  # code; the same
+
+    def __len__(self) -> int:
+        return len(self.cell_type_N)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample. One step is the estimate from noise alone; from 10 to the schedule's 1,000 make a sample."""
+
+    mode: Mode
+    steps: int = 100
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    guidance: float = 1.0  # estimate without condition + guidance · (with condition - without)
+    neighbourhood: int = 1024  # cells that are sampled together, at most
+    together: int = 4  # neighbourhoods that are sampled at once
+
+
+class Sampled(NamedTuple):
+    """A tissue: what was given, and what was sampled."""
+
+    x_NG: Tensor
+    position_NS: Tensor  # centred over the first neighbourhood
+
+
+class _Clean(NamedTuple):
+    """Neighbourhoods as the network takes them, with what is known of them."""
+
+    x_BNG: Tensor
+    position_BNS: Tensor
+    mask_BN: Tensor
+    cell_type_BN: Tensor
+    section_B: Tensor
+
+
+@torch.no_grad()
+def sample(
+    model: SpatialDiffusion, noising: Noising, given: Given, sampling: Sampling, generator: torch.Generator
+) -> Sampled:
+    """One draw of the whole tissue. FloatingPointError where the network's answer is not finite."""
+    cells = len(given)
+    x_NG, position_NS = given.x_NG.clone(), given.position_NS.clone()
+    order = torch.randperm(cells, generator=generator, device=generator.device).to(x_NG.device)
+    anchors = order[: sampling.neighbourhood // 2] if cells > sampling.neighbourhood else order[:0]
+    placed = sampling.mode == "pos_to_expr"  # then positions are known, and nothing has to be stitched
+    for number, group in enumerate(_groups(order, sampling, len(anchors) if not placed else 0)):
+        stitched = number > 0 and not placed
+        rows_BN, mask_BN = _padded([torch.cat([anchors, rows]) if stitched else rows for rows in group])
+        known_BN = torch.zeros_like(mask_BN)
+        known_BN[:, : len(anchors) if stitched else 0] = True
+        clean = _Clean(
+            x_NG[rows_BN] * mask_BN[..., None],
+            position_NS[rows_BN],
+            mask_BN,
+            given.cell_type_N[rows_BN],
+            torch.full((len(rows_BN),), given.section, device=x_NG.device),
+        )
+        found = _sample(model, noising, clean, sampling, known_BN, generator)
+        new_BN = mask_BN & ~known_BN
+        if sampling.mode != "expr_to_pos":
+            x_NG[rows_BN[new_BN]] = found.x_BNG[new_BN]
+        if not placed:
+            position_NS[rows_BN[new_BN]] = found.position_BNS[new_BN]
+    return Sampled(x_NG, position_NS)
+
+
+def _groups(order: Tensor, sampling: Sampling, anchors: int) -> Iterator[list[Tensor]]:
+    """The new cells of the neighbourhoods that are sampled at once: the first by itself, since the others need it."""
+    first, rest = order[: sampling.neighbourhood], order[sampling.neighbourhood :]
+    yield [first]
+    if len(rest):
+        size = sampling.neighbourhood - anchors
+        parts = list(torch.tensor_split(rest, -(-len(rest) // size)))
+        for start in range(0, len(parts), sampling.together):
+            yield parts[start : start + sampling.together]
+
+
+def _padded(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows (B, N), padded with the first cell, and where there is a cell."""
+    longest = max(map(len, rows))
+    lengths = torch.tensor([len(part) for part in rows], device=rows[0].device)
+    rows_BN = torch.stack([torch.cat([part, part.new_zeros(longest - len(part))]) for part in rows])
+    return rows_BN, torch.arange(longest, device=rows_BN.device) < lengths[:, None]
+
+
+def _sample(
+    model: SpatialDiffusion,
+    noising: Noising,
+    clean: _Clean,
+    sampling: Sampling,
+    known_BN: Tensor,
+    generator: torch.Generator,
+) -> Denoised:
+    """Neighbourhoods (B, N, ...) from noise; `known` cells keep what was sampled of them, and the others are placed
+    around them."""
+    batch, dimensions = len(clean.x_BNG), clean.position_BNS.shape[2]
+    x_noised, position_noised = sampling.mode != "expr_to_pos", sampling.mode != "pos_to_expr"
+    x_BNG, position_BNS = clean.x_BNG, centred(clean.position_BNS, clean.mask_BN)
+    if x_noised:
+        x_BNG = torch.randn(x_BNG.shape, generator=generator, device=x_BNG.device) * clean.mask_BN[..., None]
+    if position_noised:
+        position_BNS = centred_normal(clean.mask_BN, dimensions, generator)
+    times = noising.position.strided(sampling.steps)
+    unshown = _noise_of_condition(clean, sampling, generator) if sampling.guidance != 1.0 else None
+    for now, then in pairwise(times):
+        t_B, s_B = (torch.full((batch,), time, device=x_BNG.device) for time in (now, then))
+        zero_B = torch.zeros_like(t_B)
+        x_time_B, position_time_B = t_B if x_noised else zero_B, t_B if position_noised else zero_B
+        found = _estimate(model, noising, clean, x_BNG, position_BNS, x_time_B, position_time_B)
+        if unshown is not None:
+            found = _guided(model, noising, clean, sampling, found, unshown, x_BNG, position_BNS, t_B)
+        if not (torch.isfinite(found.x_BNG).all() and torch.isfinite(found.position_BNS).all()):
+            raise FloatingPointError("the network's estimate of expression or position is not finite")
+        if x_noised:  # anchors are sampled already, their expression as much as their place
+            estimate_BNG = torch.where(known_BN[..., None], clean.x_BNG, found.x_BNG)
+            x_BNG = _step(noising.expression, x_BNG, estimate_BNG, t_B, s_B, sampling, generator)
+            x_BNG = x_BNG * clean.mask_BN[..., None]
+        if position_noised:
+            estimate_BNS = found.position_BNS
+            if not model.shared_frame:  # the loss knows no direction, so the estimate is turned to where the noise is
+                estimate_BNS = turned(estimate_BNS, position_BNS, clean.mask_BN)
+            if bool(known_BN.any()):
+                estimate_BNS = _anchored(estimate_BNS, clean, known_BN, model.shared_frame)
+            position_BNS = _step(noising.position, position_BNS, estimate_BNS, t_B, s_B, sampling, generator)
+            position_BNS = centred(position_BNS, clean.mask_BN)
+    if position_noised and bool(known_BN.any()):
+        position_BNS = position_BNS + _offset(position_BNS, clean.position_BNS, known_BN)
+    return Denoised(x_BNG, position_BNS, [])
+
+
+def _estimate(
+    model: SpatialDiffusion,
+    noising: Noising,
+    clean: _Clean,
+    x_BNG: Tensor,
+    position_BNS: Tensor,
+    x_time_B: Tensor,
+    position_time_B: Tensor,
+) -> Denoised:
+    cells = shown(clean, noising, x_BNG, position_BNS, x_time_B, position_time_B)
+    return noising.clean(model(cells), cells, x_time_B, position_time_B)
+
+
+def _noise_of_condition(clean: _Clean, sampling: Sampling, generator: torch.Generator) -> Tensor:
+    """What stands for a condition that is not shown: pure noise. Nothing is conditioned on in `joint`: ValueError."""
+    if sampling.mode == "joint":
+        raise ValueError("guidance needs a condition, and joint sampling has none")
+    if sampling.mode == "expr_to_pos":
+        noise_BNG = torch.randn(clean.x_BNG.shape, generator=generator, device=clean.x_BNG.device)
+        return noise_BNG * clean.mask_BN[..., None]
+    return centred_normal(clean.mask_BN, clean.position_BNS.shape[2], generator)
+
+
+def _guided(
+    model: SpatialDiffusion,
+    noising: Noising,
+    clean: _Clean,
+    sampling: Sampling,
+    found: Denoised,
+    unshown: Tensor,
+    x_BNG: Tensor,
+    position_BNS: Tensor,
+    t_B: Tensor,
+) -> Denoised:
+    """Classifier-free guidance (Ho and Salimans, 2022); no condition is a condition at time T (Bao et al., "One
+    transformer fits all distributions in multi-modal diffusion at scale", 2023)."""
+    full_B = torch.full_like(t_B, noising.position.steps)
+    if sampling.mode == "expr_to_pos":
+        without = _estimate(model, noising, clean, unshown, position_BNS, full_B, t_B)
+        free_BNS = without.position_BNS
+        if not model.shared_frame:
+            free_BNS = turned(free_BNS, found.position_BNS, clean.mask_BN)
+        return found._replace(position_BNS=torch.lerp(free_BNS, found.position_BNS, sampling.guidance))
+    without = _estimate(model, noising, clean, x_BNG, unshown, t_B, full_B)
+    return found._replace(x_BNG=torch.lerp(without.x_BNG, found.x_BNG, sampling.guidance))
+
+
+def _anchored(estimate_BNS: Tensor, clean: _Clean, known_BN: Tensor, shared_frame: bool) -> Tensor:
+    """The estimate, moved (and turned, where no frame is shared) so that the known cells lie where they are known to
+    be, and those put exactly there; centred over all cells."""
+    anchor_BNS, centre_B1S = _about_known(clean.position_BNS, known_BN)
+    near_BNS, mean_B1S = _about_known(estimate_BNS, known_BN)
+    moved_BNS = estimate_BNS - mean_B1S
+    if not shared_frame:
+        moved_BNS = moved_BNS @ rotation(near_BNS, anchor_BNS, known_BN).mT.to(moved_BNS.dtype)
+    put_BNS = torch.where(known_BN[..., None], clean.position_BNS, moved_BNS + centre_B1S)
+    return centred(put_BNS, clean.mask_BN)
+
+
+def _about_known(position_BNS: Tensor, known_BN: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions less the mean over known cells, zeros elsewhere; and that mean (B, 1, S)."""
+    unknown_BN1 = ~known_BN[..., None]  # not a product: what is not known may hold anything, NaN included
+    mean_B1S = position_BNS.masked_fill(unknown_BN1, 0).sum(1, keepdim=True) / known_BN.sum(1)[:, None, None]
+    return (position_BNS - mean_B1S).masked_fill(unknown_BN1, 0), mean_B1S
+
+
+def _offset(position_BNS: Tensor, clean_BNS: Tensor, known_BN: Tensor) -> Tensor:
+    """From a neighbourhood's centred positions to those in which its known cells are known, (B, 1, S)."""
+    return _about_known(clean_BNS, known_BN)[1] - _about_known(position_BNS, known_BN)[1]
+
+
+def _step(
+    schedule: Schedule,
+    value: Tensor,
+    estimate: Tensor,
+    t_B: Tensor,
+    s_B: Tensor,
+    sampling: Sampling,
+    generator: torch.Generator,
+) -> Tensor:
+    if sampling.sampler == "ddim":
+        return schedule.ddim_step(value, estimate, t_B, s_B, 0.0)
+    noise = torch.randn(value.shape, generator=generator, device=value.device)
+    return schedule.ddpm_step(value, estimate, t_B, s_B, noise)

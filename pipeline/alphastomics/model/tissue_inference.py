@@ -1,0 +1,114 @@
+"""A trained AlphaSTomics put to use: estimates, draws and their spread, for the cells of one section.
+
+N: cells, G: genes, S: spatial dimensions, R: draws.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising
+from pipeline.alphastomics.model.procrustes_consensus import Consensus, consensus
+from pipeline.alphastomics.model.spatial_sampler import Given, Sampled, Sampling, sample
+
+Floats = npt.NDArray[np.float32]
+
+
+class Placed(NamedTuple):
+    """Positions in the frame of the training sections, centred."""
+
+    estimate_NS: Floats  # from noise alone: where distances are as expected
+    draws_RNS: Floats  # samples; with no frame shared, turned to agree
+    spread_N: Floats  # root mean square distance of a cell's draws from their mean
+
+
+class Expressed(NamedTuple):
+    """Standardised expression."""
+
+    estimate_NG: Floats  # from noise alone: the expected expression
+    draw_NG: Floats  # one sample
+    spread_NG: Floats  # standard deviation over the draws; 0 for one
+
+
+@dataclass(frozen=True)
+class TrainedTissue:
+    """A model with what its configuration says of it."""
+
+    model: SpatialDiffusion
+    noising: Noising
+    standard: Standard
+    categories: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, model: SpatialDiffusion, config: dict[str, Any]) -> Self:
+        """From what `load_model` gives."""
+        standard = Standard.from_description(config["standard"])
+        return cls(model, Noising.of(**config["noising"]), standard, config["categories"])
+
+    def given(
+        self,
+        cells: int,
+        x_NG: Floats | None = None,
+        position_NS: npt.NDArray[np.floating] | None = None,
+        cell_type_N: npt.NDArray[np.int64] | None = None,
+        section: int | None = None,
+    ) -> Given:
+        """What is known of so many cells, None what is not: standardised expression; positions in the frame of a
+        section; codes of the model's own categories."""
+        arguments, device = self.model.arguments, next(self.model.parameters()).device
+        types, sections = len(self.categories["cell_type"]), len(self.categories["section"])
+        x_NG = np.zeros((cells, arguments["genes"]), np.float32) if x_NG is None else x_NG
+        position_NS = np.zeros((cells, arguments["space"])) if position_NS is None else position_NS
+        cell_type_N = np.full(cells, types) if cell_type_N is None else cell_type_N
+        return Given(
+            torch.from_numpy(np.ascontiguousarray(x_NG, np.float32)).to(device),
+            torch.from_numpy(np.ascontiguousarray(position_NS, np.float32)).to(device),
+            torch.from_numpy(np.ascontiguousarray(cell_type_N, np.int64)).to(device),
+            sections if section is None else section,
+        )
+
+    def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
+        """Positions of cells of known expression; `seeds`: a generator for each of so many draws."""
+        estimate_NS = self.expected_place(given, sampling, draws, seeds)
+        drawn = self._agreed(given, sampling, seeds[:draws])
+        return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32))
+
+    def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
+        """The estimate of `place` alone, (N, S), which takes one step of each draw."""
+        return self._agreed(given, replace(sampling, steps=1), seeds[:draws]).place_NS.astype(np.float32)
+
+    def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
+        """Expression of cells at known positions; memory does not grow with the number of draws."""
+        estimate_NG = self.expected_expression(given, sampling, draws, seeds)
+        mean_NG, squares_NG = torch.zeros_like(given.x_NG), torch.zeros_like(given.x_NG)
+        for number, seed in enumerate(seeds[:draws], 1):  # Welford (1962)
+            draw_NG = self._sample(given, sampling, seed).x_NG
+            before_NG = draw_NG - mean_NG
+            mean_NG += before_NG / number
+            squares_NG += before_NG * (draw_NG - mean_NG)
+        return Expressed(estimate_NG, _numpy(draw_NG), _numpy((squares_NG / draws).sqrt()))
+
+    def expected_expression(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
+        """The estimate of `express` alone, (N, G), which takes one step of each draw."""
+        estimate_NG = torch.zeros_like(given.x_NG)
+        for seed in seeds[:draws]:
+            estimate_NG += self._sample(given, replace(sampling, steps=1), seed).x_NG / draws
+        return _numpy(estimate_NG)
+
+    def _agreed(self, given: Given, sampling: Sampling, seeds: list[torch.Generator]) -> Consensus:
+        draws_DNS = torch.stack([self._sample(given, sampling, seed).position_NS for seed in seeds])
+        return consensus(_numpy(draws_DNS), free=not self.model.shared_frame)
+
+    def _sample(self, given: Given, sampling: Sampling, generator: torch.Generator) -> Sampled:
+        return sample(self.model, self.noising, given, sampling, generator)
+
+
+def _numpy(value: Tensor) -> Floats:
+    array: Floats = value.cpu().numpy()
+    return array

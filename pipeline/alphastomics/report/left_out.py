@@ -1,0 +1,165 @@
+"""The chapter on measured tissue: each section held out in turn, and what each part of the model adds."""
+
+import math
+
+from pipeline.alphastomics.metrics.mean_interval import mean_interval
+from pipeline.alphastomics.report.names import MODES, part_named
+from pipeline.alphastomics.report.results import COMMAND, LeftOut, Spatial
+from pipeline.alphastomics.report.tables import rankings, section_table
+from pipeline.alphastomics.report.verdict import counts, sentences
+from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
+from pipeline.report.names import Metric
+from pipeline.report.numbers import signed
+from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
+from pipeline.report.scores import decimals_for, joined
+
+ANCHOR = "leave-section-out"
+WITH_WITHOUT = "with \N{MINUS SIGN} without"
+_TITLE = "Leave one section out"
+_DOTS = "Small dots: one held-out section and seed each; large dots: means. Hollow: what is shuffled, by chance."
+_REFERENCE = "reference"
+_MOST_DRAWN = 3  # scores of the ablation
+
+_PLURAL = {"helps": "help", "harms": "harm", "shows no difference": "show no difference"}
+
+Gain = tuple[float, float, float, int]  # mean difference, its interval, and of how many pairs
+
+
+def left_out(spatial: Spatial) -> Section:
+    """A part per measured data set; where there are none, what would make them."""
+    if not spatial.measured:
+        return Section(_TITLE, ANCHOR, f"No measured sections have been scored yet: `{COMMAND}` does.", [])
+    blocks: list[Block] = []
+    leads = []
+    for found in spatial.measured:
+        leads.append(f"{found.name}: {counts(found)}")
+        blocks += _data_set(found)
+    return Section(_TITLE, ANCHOR, " ".join(leads), blocks)
+
+
+def tables_of(found: LeftOut) -> list[Table]:
+    """The decisive scores of each section, and the ablation."""
+    tables = [section_table(found.board, mode, m) for mode in MODES for m in found.board.decisive(mode)]
+    return [*tables, *([ablation_table(found)] if len(found.ablation) else [])]
+
+
+def gains(found: LeftOut, mode: str, metric: Metric) -> dict[str, Gain]:
+    """By variant: what the reference scores more than it, in pairs of one section and seed.
+
+    Pairs that lack either side are left out, and so are variants without a pair.
+    """
+    rows = found.ablation[(found.ablation["mode"] == mode) & (found.ablation["metric"] == metric.name)]
+    by_pair = rows.pivot_table(index=["section", "seed"], columns="variant", values="value", sort=False)
+    if _REFERENCE not in by_pair:
+        return {}
+    differences = {
+        str(variant): (by_pair[_REFERENCE] - by_pair[variant]).dropna().tolist()
+        for variant in found.ablation["variant"].unique()
+        if variant != _REFERENCE and variant in by_pair
+    }
+    return {v: (*mean_interval(values), len(values)) for v, values in differences.items() if values}
+
+
+def ablation_table(found: LeftOut) -> Table:
+    """A row per part of the model, a column per score: with it minus without it."""
+    columns = _ablated(found)
+    by_column = [gains(found, mode, metric) for mode, metric in columns]
+    variants = [str(v) for v in found.ablation["variant"].unique() if v != _REFERENCE]
+    rows = []
+    for variant in variants:
+        cells = []
+        for (_, metric), of in zip(columns, by_column, strict=True):
+            decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
+            cells.append(_gain_cell(metric, of.get(variant), decimals))
+        rows.append([Cell(part_named(variant)), *cells])
+    header = [WITH_WITHOUT, *(f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}" for _, metric in columns)]
+    pairs = max((one[3] for of in by_column for one in of.values()), default=0)
+    caption = (
+        f"Mean difference of {pairs} pairs, each of one held-out section and one seed, with its 95 % interval "
+        "(Student's t); ▸ and bold mark where the part helps and the interval excludes 0. Pairs share sections and "
+        "seeds, so the intervals are rather too narrow."
+    )
+    return Table(header, rows, caption)
+
+
+def in_words(found: LeftOut) -> str:
+    """Which parts help, harm or show no difference, in the scores of the ablation."""
+    said = []
+    for mode, metric in _ablated(found):
+        by_word: dict[str, list[str]] = {}
+        for variant, (_, low, high, _) in gains(found, mode, metric).items():
+            by_word.setdefault(_effect(metric, low, high), []).append(part_named(variant))
+        parts = [f"{joined(names)} {word if len(names) == 1 else _PLURAL[word]}" for word, names in by_word.items()]
+        if parts:
+            said.append(f"In {metric.label}, {'; '.join(parts)}.")
+    return " ".join(said)
+
+
+def _data_set(found: LeftOut) -> list[Block]:
+    board, about = found.board, found.about
+    sections = about["sections"]
+    number = len(sections) if isinstance(sections, list) else sections
+    blocks: list[Block] = [
+        Heading(found.name),
+        Facts(
+            [
+                (
+                    "Data",
+                    f"{about['description'].rstrip('.')}. {about['cells']:,} cells, {about['genes']:,} genes, "
+                    f"{number} sections.",
+                ),
+                ("On average", sentences(board)),
+            ]
+        ),
+    ]
+    for mode in MODES:
+        blocks.append(rankings(board, mode, _DOTS))
+        blocks += [section_table(board, mode, metric) for metric in board.decisive(mode)]
+    blocks += _ablation(found)
+    commands = [("Command", command) for command in about["commands"]]
+    return [*blocks, Facts(commands, small=True)]
+
+
+def _ablation(found: LeftOut) -> list[Block]:
+    if not len(found.ablation):
+        return [Facts([("Ablation", "Not measured on these data.")])]
+    pictures = []
+    for mode, metric in _ablated(found)[:_MOST_DRAWN]:
+        of = gains(found, mode, metric)
+        decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
+        rows = [_row(part_named(variant), one, decimals) for variant, one in of.items()]
+        pictures.append(draw_differences(metric.label, not metric.higher_is_better, rows, WITH_WITHOUT))
+    caption = (
+        "The model with a part minus the same model without it, trained alike: mean over sections and seeds, and 95 % "
+        "interval. An interval that holds 0 shows no difference; on the tinted side the part helps. "
+        f"{in_words(found)}"
+    )
+    return [Heading("What each part adds"), Figures(pictures, caption, small=True), ablation_table(found)]
+
+
+def _row(label: str, gain: Gain, decimals: int) -> DifferenceRow:
+    value, low, high, _ = gain
+    bounds = (low, high) if math.isfinite(low) else (value, value)  # a single pair has no interval
+    return DifferenceRow(label, low > 0 or high < 0, [Interval(value, *bounds, True)], signed(value, decimals))
+
+
+def _ablated(found: LeftOut) -> list[tuple[str, Metric]]:
+    """The scores of the ablation, the decisive ones first."""
+    present = set(found.ablation[["mode", "metric"]].itertuples(index=False, name=None))
+    every = [(mode, metric) for mode in MODES for metric in found.board.metrics(mode) if (mode, metric.name) in present]
+    decisive = [(mode, metric) for mode, metric in every if metric in found.board.decisive(mode)]
+    return [*decisive, *(one for one in every if one not in decisive)]
+
+
+def _gain_cell(metric: Metric, gain: Gain | None, decimals: int) -> Cell:
+    if gain is None:
+        return Cell("not measured")
+    value, low, high, _ = gain
+    spread = f"{signed(low, decimals)} to {signed(high, decimals)}" if math.isfinite(low) else "one pair"
+    return Cell(signed(value, decimals), best=_effect(metric, low, high) == "helps", remark=spread)
+
+
+def _effect(metric: Metric, low: float, high: float) -> str:
+    if low <= 0 <= high:
+        return "shows no difference"
+    return "helps" if (low > 0) == metric.higher_is_better else "harms"

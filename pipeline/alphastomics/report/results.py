@@ -1,0 +1,118 @@
+"""Reading what the evaluation on tissue, and the benchmark on measured sections, wrote."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.alphastomics.report.board import Board, board_of
+from pipeline.core import paths
+from pipeline.plots.scatter import Floats
+from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.reading import Maker, malformed, read_json, stage
+
+COMMAND = "python -m benchmarks.leave_section_out"
+
+_SCORES = ("mode", "section", "method", "metric", "value")
+_COLUMNS = {
+    "distances": ["section", "true", "predicted"],
+    "genes": ["section", "gene", "method", "pcc", "moran_true", "moran_predicted"],
+    "expression": ["section", "gene", "role", "cell", "true", "predicted"],
+}
+_CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One measured data set, each section (or block) held out in turn."""
+
+    name: str
+    about: Mapping[str, Any]  # description, cells, genes, sections, commands
+    board: Board
+    ablation: pd.DataFrame  # variant, section, seed, mode, metric, value; no rows where it was not measured
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """What is known of tissue. Frames have the columns of `_COLUMNS`; `cells` those of `_CELLS`, and a third axis."""
+
+    dataset: Mapping[str, Any]
+    board: Board
+    cells: pd.DataFrame
+    distances: pd.DataFrame
+    genes: pd.DataFrame
+    expression: pd.DataFrame
+    curve: pd.DataFrame  # epoch, train_loss, validation_loss
+    measured: list[LeftOut]
+
+    @property
+    def dimensions(self) -> int:
+        return 3 if "true_2" in self.cells else 2
+
+
+def places(cells: pd.DataFrame, side: str) -> Floats:
+    """The positions (N, S) of a side, "true" or "predicted"."""
+    columns = [name for name in (f"{side}_0", f"{side}_1", f"{side}_2") if name in cells]
+    found: Floats = cells[columns].to_numpy(np.float64)
+    return found
+
+
+def read_spatial() -> Spatial:
+    """All inputs of the chapters on tissue, from the working directory."""
+    folder, maker = paths.EVALUATION / "spatial", stage("evaluate@spatial")
+    table = paths.TABLES / "spatial.csv"
+    board = _board(table, maker, read_csv(table, maker, _SCORES))
+    cells = read_parquet(folder / "cells.parquet", maker, _CELLS, others=True)
+    frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _COLUMNS.items()}
+    for name, frame in {"cells": cells, **frames}.items():
+        for column in frame.select_dtypes("number"):
+            if not np.isfinite(frame[column]).all():
+                raise malformed(folder / f"{name}.parquet", maker, f"a value of {column} is not finite")
+        for section in set(board.sections) - set(frame["section"]):
+            raise malformed(folder / f"{name}.parquet", maker, f"nothing about section {section}")
+    keys = ["section", "cell"]
+    known = pd.MultiIndex.from_frame(cells[keys])
+    if known.has_duplicates:
+        raise malformed(folder / "cells.parquet", maker, "holds a cell of a section twice")
+    if not pd.MultiIndex.from_frame(frames["expression"][keys]).isin(known).all():
+        raise malformed(folder / "expression.parquet", maker, "holds a cell that is not in cells.parquet")
+    return Spatial(
+        dataset=read_json(
+            paths.PROCESSED / "spatial" / "dataset.json", stage("preprocess@spatial"), ["simulated", "description"]
+        ),
+        board=board,
+        cells=cells,
+        curve=read_csv(
+            paths.CURVES / "diffusion.csv", stage("diffusion_train"), ["epoch", "train_loss", "validation_loss"]
+        ),
+        measured=_measured(),
+        **frames,
+    )
+
+
+def _measured() -> list[LeftOut]:
+    """The data sets in `paths.LEAVE_SECTION_OUT`, by name; there need not be any."""
+    maker = Maker(COMMAND, COMMAND)
+    found = []
+    for path in sorted(paths.LEAVE_SECTION_OUT.glob("*.csv")):
+        if path.stem.endswith("_ablation"):
+            continue
+        about = read_json(path.with_suffix(".json"), maker, ["description", "cells", "genes", "sections", "commands"])
+        board = _board(path, maker, read_csv(path, maker, [*_SCORES, "seed"]))
+        columns = ["variant", "section", "seed", "mode", "metric", "value"]
+        parts = path.with_name(f"{path.stem}_ablation.csv")
+        ablation = read_csv(parts, maker, columns) if parts.exists() else pd.DataFrame(columns=columns)
+        if len(ablation) and "reference" not in set(ablation["variant"]):
+            raise malformed(parts, maker, "lacks the variant reference, which the others are compared with")
+        found.append(LeftOut(path.stem, about, board, ablation))
+    return found
+
+
+def _board(path: Path, maker: Maker, rows: pd.DataFrame) -> Board:
+    try:
+        return board_of(rows)
+    except ValueError as error:
+        raise malformed(path, maker, str(error)) from error

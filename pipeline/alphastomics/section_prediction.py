@@ -1,0 +1,143 @@
+"""Sections of new cells put to a trained AlphaSTomics, one after the other, and its answers as an AnnData holds them.
+
+N: cells, G: genes, S: spatial dimensions, R: draws.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.alphastomics.data.new_tissue import NewSection, training_frames
+from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
+from pipeline.alphastomics.model.tissue_inference import Floats, TrainedTissue
+from pipeline.data.anndata_blocks import Block
+from pipeline.data.cells import Cells, Codes, Places
+from pipeline.data.coordinates import Coordinates, Frame
+from pipeline.training.determinism import Purpose, torch_generator
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Brought:
+    """New cells in the model's terms."""
+
+    sections: list[NewSection]
+    cell_type_N: Codes
+    cells: Cells | None = None  # over the model's genes; None where expression is to be sampled
+    found_G: npt.NDArray[np.bool_] | None = None  # which of these were brought
+    place_NS: Places | None = None  # each section in its frame; None where positions are to be sampled
+
+
+class SectionAnswers:
+    """What the model says of the sections, one section after the other."""
+
+    def __init__(
+        self,
+        trained: TrainedTissue,
+        frames: dict[str, Frame],
+        brought: Brought,
+        sampling: Sampling,
+        draws: int,
+        seed: int,
+    ) -> None:
+        """frames: of the sections that were trained on, by name."""
+        self.trained, self.brought, self.sampling = trained, brought, sampling
+        self.draws, self.seed = draws, seed
+        self.trained_on = set(frames)
+        self.notes: list[str] = []
+        self.frames: list[Frame] = []
+        if sampling.mode != "pos_to_expr":
+            self.frames, self.notes = training_frames(brought.sections, frames)
+            if not trained.model.shared_frame:
+                self.notes.append("the model knows no direction, so a tissue may come out turned or mirrored")
+
+    def placed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
+        """Positions; they are computed here, and small."""
+        dimensions = self.trained.model.arguments["space"]
+        estimate_NS = np.empty((len(obs), dimensions), np.float32)
+        draws_NRS = np.empty((len(obs), self.draws, dimensions), np.float32)
+        spread_N = np.empty(len(obs), np.float32)
+        for section, frame in zip(self.brought.sections, self.frames, strict=True):
+            found = self.trained.place(self._given(section), self.sampling, self.draws, self._generators())
+            estimate_NS[section.rows] = frame.restored(found.estimate_NS)
+            draws_NRS[section.rows] = frame.restored(found.draws_RNS).transpose(1, 0, 2)
+            spread_N[section.rows] = found.spread_N * frame.scale
+        obs = obs.copy()
+        if self.draws > 1:
+            obs["spatial_spread"] = spread_N
+        block = {"obsm/spatial": estimate_NS, "obsm/spatial_draws": draws_NRS.reshape(len(obs), -1)}
+        return obs, iter([block])
+
+    def expressed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
+        """Expression, in one block."""
+        return obs.copy(), self._expressed()
+
+    def drawn(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
+        """Positions and expression, a block for each draw."""
+        import pandas as pd
+
+        obs = obs.copy()
+        if self.draws > 1:
+            several = [obs.set_axis(obs.index.astype(str) + f"-{draw}") for draw in range(1, self.draws + 1)]
+            obs = pd.concat(several)
+            obs["draw"] = np.repeat(np.arange(1, self.draws + 1), len(several[0]))
+        return obs, self._drawn()
+
+    def _expressed(self) -> Iterator[Block]:
+        standard, cells = self.trained.standard, len(self.brought.cell_type_N)
+        names = ["expression", "expression_draw", *(["expression_spread"] if self.draws > 1 else [])]
+        layers = {name: np.empty((cells, len(standard.mean_G)), np.float32) for name in names}
+        for section in self.brought.sections:
+            found = self.trained.express(self._given(section), self.sampling, self.draws, self._generators())
+            layers["expression"][section.rows] = standard.log_normalised(found.estimate_NG)
+            layers["expression_draw"][section.rows] = standard.log_normalised(found.draw_NG)
+            if self.draws > 1:
+                layers["expression_spread"][section.rows] = found.spread_NG * standard.deviation_G
+        yield {f"layers/{name}": layer for name, layer in layers.items()}
+
+    def _drawn(self) -> Iterator[Block]:
+        standard, cells = self.trained.standard, len(self.brought.cell_type_N)
+        for draw in range(self.draws):
+            position_NS = np.empty((cells, self.trained.model.arguments["space"]), np.float32)
+            expression_NG = np.empty((cells, len(standard.mean_G)), np.float32)
+            for number, (section, frame) in enumerate(zip(self.brought.sections, self.frames, strict=True)):
+                # Nothing is known of a section but its size: another number, or all would come out alike.
+                generator = self._generator(draw, number)
+                found = sample(self.trained.model, self.trained.noising, self._given(section), self.sampling, generator)
+                position_NS[section.rows] = frame.restored(_centred(found.position_NS))
+                expression_NG[section.rows] = standard.log_normalised(found.x_NG.cpu().numpy())
+            yield {"obsm/spatial": position_NS, "layers/expression": expression_NG}
+
+    def _given(self, section: NewSection) -> Given:
+        brought, rows = self.brought, section.rows
+        x_NG: Floats | None = None
+        if brought.cells is not None and brought.found_G is not None:
+            counts_NG, library_size_N = brought.cells.dense(rows), brought.cells.library_size[rows]
+            x_NG = self.trained.standard.of_partial_counts(counts_NG, library_size_N, brought.found_G)
+        return self.trained.given(
+            len(rows),
+            x_NG,
+            None if brought.place_NS is None else brought.place_NS[rows],
+            brought.cell_type_N[rows],
+            self.trained.categories["section"].index(section.name) if section.name in self.trained_on else None,
+        )
+
+    def _generators(self) -> list[torch.Generator]:
+        """One for each draw, for every section anew: what a section comes out as does not depend on the others."""
+        return [self._generator(draw) for draw in range(self.draws)]
+
+    def _generator(self, *place: int) -> torch.Generator:
+        device = next(self.trained.model.parameters()).device
+        return torch_generator(device, self.seed, Purpose.PREDICTION, *place)
+
+
+def _centred(position_NS: torch.Tensor) -> Coordinates:
+    """Over the section: a draw is centred over its first neighbourhood."""
+    centred_NS: Coordinates = (position_NS.double() - position_NS.double().mean(0)).cpu().numpy()
+    return centred_NS

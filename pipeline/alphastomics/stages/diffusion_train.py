@@ -1,0 +1,145 @@
+"""Train AlphaSTomics on the training sections of the spatial store."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods
+from pipeline.alphastomics.data.sections import Section, read_sections
+from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import Noising, SpatialObjective
+from pipeline.alphastomics.params.diffusion import Diffusion
+from pipeline.core import paths
+from pipeline.core.entry import run_stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256, write_json
+from pipeline.data.store import DATASET, Store, open_store
+from pipeline.training.checkpoint import Checkpoints, checkpoints
+from pipeline.training.curves import write_curve
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.fit import Fitted, fit
+from pipeline.training.metrics import training_metrics
+from pipeline.training.weights import save_model
+
+SECTION = "diffusion"
+
+STORE = paths.PROCESSED / "spatial"
+MODEL = paths.MODELS / "spatial"
+VALIDATION_TIMES = 8  # a neighbourhood has one mode, time and noise at once: a few say little
+
+
+def run(settings: Diffusion) -> None:
+    """Read the store; write the model, its learning curve and its final losses."""
+    kept = checkpoints("diffusion_train", settings, [STORE / DATASET])
+    fitted, model, description = train_model(settings, STORE, kept)
+    save_model(MODEL, model, description)
+    write_curve(paths.CURVES / "diffusion.csv", fitted.curve)
+    write_json(paths.METRICS / "diffusion.json", training_metrics(fitted, model))
+    kept.remove()
+
+
+def train_model(
+    settings: Diffusion, folder: Path, kept: Checkpoints | None
+) -> tuple[Fitted, SpatialDiffusion, dict[str, Any]]:
+    """The model trained on the store in `folder`, and what its configuration says beside its arguments."""
+    device = prepare_device(settings.device, settings.threads)
+    store = open_store(folder, "spatial")
+    train, validation = read_sections(store, "train"), read_sections(store, "validation")
+    _check_sizes(train, settings)
+    standard = Standard.of([section.cells for section in train])
+    noising: dict[str, Any] = {
+        "steps": settings.steps,
+        "expression_exponent": settings.expression_exponent,
+        "position_exponent": settings.position_exponent,
+        "prediction": settings.prediction,
+    }
+    model = untrained(settings, store)
+    objective = SpatialObjective(
+        model,
+        Noising.of(**noising),
+        modes=settings.modes.model_dump(),
+        noise_share=settings.noise_share,
+        condition_dropout=settings.condition_dropout,
+        position_weight=settings.position_weight,
+        neighbour_weight=settings.neighbour_weight,
+        masking=settings.masking,
+        masked_genes=settings.masked_genes,
+        masked_dimensions=settings.masked_dimensions,
+        masked_weight=settings.masked_weight,
+        balance_weight=settings.balance_weight,
+    )
+    size, batch = settings.neighbourhood, settings.batch_size
+    fitted = fit(
+        "diffusion",
+        objective,
+        SampledNeighbourhoods(
+            train,
+            standard,
+            size,
+            settings.neighbourhoods_per_epoch,
+            batch,
+            device,
+            settings.seed,
+            settings.scattered,
+            settings.thinning,
+        ),
+        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed, VALIDATION_TIMES),
+        settings,
+        device,
+        kept,
+    )
+    description = {
+        "genes": store.genes,
+        "categories": store.categories,
+        "standard": standard.described(),
+        "noising": noising,
+        "orientation": settings.orientation,
+        "neighbourhood": size,
+        "frames": {section.name: section.frame.described() for section in train},
+        "provenance": {"dataset_sha256": sha256(folder / DATASET), "parameters": settings.model_dump()},
+    }
+    return fitted, model, description
+
+
+def untrained(settings: Diffusion, store: Store) -> SpatialDiffusion:
+    """The network of these settings, with the initial weights of its seed."""
+    with initial_weights(settings.seed):
+        return SpatialDiffusion(
+            genes=len(store.genes),
+            space=store.dimensions,
+            cell_types=len(store.categories["cell_type"]),
+            sections=len(store.categories["section"]),
+            width=settings.dimensions,
+            layers=settings.layers,
+            heads=settings.heads,
+            hidden=settings.hidden,
+            attention=settings.attention,
+            gate=settings.gate,
+            ffn=settings.ffn,
+            experts=settings.experts,
+            top_k=settings.top_k,
+            capacity_factor=settings.capacity_factor,
+            shared_frame=settings.orientation == "shared",
+            dropout=settings.dropout,
+            covariate_dropout=settings.covariate_dropout,
+        )
+
+
+def _check_sizes(train: list[Section], settings: Diffusion) -> None:
+    """ExpectedError where a section has fewer training cells than a neighbourhood."""
+    small = [
+        f"{section.name} ({len(section.cells):,})" for section in train if len(section.cells) < settings.neighbourhood
+    ]
+    if small:
+        least = int(np.min([len(section.cells) for section in train]))
+        raise ExpectedError(
+            f"a neighbourhood has {settings.neighbourhood:,} cells, but fewer are trained on in section "
+            f"{', '.join(small)}; set diffusion.neighbourhood to {least:,} or fewer in params.yaml, or leave "
+            "the section out of the data"
+        )
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,0 +1,135 @@
+"""data/raw/spatial to a sharded parquet store: cells and genes filtered, sections framed, cells split and shuffled.
+
+Four passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). Cells
+are split once it is known which are kept, and genes are chosen by training and validation cells alone. Axes: N cells, S
+dimensions.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.alphastomics.data.section_splits import (
+    MARGIN,
+    TRAIN,
+    VALIDATION,
+    SectionSplit,
+    assign_cells,
+    check_sections,
+)
+from pipeline.alphastomics.params.preprocess import PreprocessSpatial
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_folder, write_json
+from pipeline.data.cells import Places
+from pipeline.data.coordinates import Coordinates, Frame
+from pipeline.data.h5ad import Column
+from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.store import SPLITS
+from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
+
+SECTION = "preprocess.spatial"
+COVARIATES = ("section", "cell_type")
+
+
+def run(settings: PreprocessSpatial) -> None:
+    """Write data/processed/spatial and reports/quality/spatial.json, all of it or, on a problem, nothing."""
+    raw = paths.RAW / "spatial"
+    source = read_source(raw / "source.json")
+    split = SectionSplit(**{name: getattr(settings, name) for name in SectionSplit.__dataclass_fields__})
+    with open_canonical(raw / "cells.h5ad") as reader:
+        covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
+        sections, places_NS = covariates["section"], reader.spatial()
+        if places_NS is None:
+            raise ExpectedError(f"{raw} has cells without positions: write it again with dvc repro -f ingest@spatial")
+        check_sections(split, sections.labels)  # before the passes, which take time
+        passes = Passes(reader, settings, SECTION, number=4)
+        quality = passes.quality(np.ones(reader.cells, bool))
+        frames = _frames(places_NS, sections, quality.kept_N)
+        split_N = assign_cells(split, places_NS, sections.codes, sections.labels, quality.kept_N)
+        learned_N = (split_N == TRAIN) | (split_N == VALIDATION)
+        quality = passes.learned_from(quality, learned_N, 2)
+        selection = passes.select_genes(quality, learned_N)
+        cells = _cells(sections, split_N)
+        description = {
+            **{key: source[key] for key in ("kind", "simulated", "description", "input_sha256")},
+            "split": split.described(),
+            "spatial": {"dimensions": places_NS.shape[1]},
+            "sections": {name: {**frame.described(), "cells": cells[name]} for name, frame in frames.items()},
+            "filtered": passes.filtered(quality, selection),
+            "notes": source["notes"] + selection.notes,
+        }
+        spatial_NS = _in_frames(places_NS, sections, frames)
+        with atomic_folder(paths.PROCESSED / "spatial") as folder:
+            dataset = passes.write_store(folder, selection, covariates, spatial_NS, split_N, description)
+    write_json(paths.QUALITY / "spatial.json", _quality_report(quality, sections, settings, dataset))
+    print(_summary(dataset))
+
+
+def _frames(places_NS: Coordinates, sections: Column, kept_N: npt.NDArray[np.bool_]) -> dict[str, Frame]:
+    """The frame of each section, of its kept cells; ExpectedError where one has none."""
+    rows = [np.flatnonzero((sections.codes == code) & kept_N) for code in range(len(sections.labels))]
+    kept = dict(zip(sections.labels, rows, strict=True))
+    empty = [repr(label) for label, chosen in kept.items() if not len(chosen)]
+    if empty:
+        raise ExpectedError(
+            f"all cells of section {', '.join(empty)} were dropped: lower {SECTION}.min_counts_per_cell or "
+            "min_genes_per_cell in params.yaml, or leave this section out of the input"
+        )
+    return {label: Frame.of_section(places_NS[chosen], label) for label, chosen in kept.items()}
+
+
+def _in_frames(places_NS: Coordinates, sections: Column, frames: dict[str, Frame]) -> Places:
+    """Every cell's place in the frame of its section, (N, S)."""
+    scaled_NS = np.empty(places_NS.shape, np.float32)
+    for code, label in enumerate(sections.labels):
+        rows = np.flatnonzero(sections.codes == code)
+        scaled_NS[rows] = frames[label].scaled(places_NS[rows])
+    return scaled_NS
+
+
+def _cells(sections: Column, split_N: npt.NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """Cells of each section by split, and those in the margin between splits."""
+    places: dict[str, int] = {**{name: number for number, name in enumerate(SPLITS)}, "margin": MARGIN}
+    return {
+        label: {name: int((split_N[sections.codes == code] == place).sum()) for name, place in places.items()}
+        for code, label in enumerate(sections.labels)
+    }
+
+
+def _quality_report(
+    quality: Quality, sections: Column, settings: PreprocessSpatial, dataset: dict[str, Any]
+) -> dict[str, Any]:
+    before, after = (
+        np.bincount(codes, minlength=len(sections.labels)).tolist()
+        for codes in (sections.codes, sections.codes[quality.kept_N])
+    )
+    thresholds = ("min_counts_per_cell", "min_genes_per_cell", "min_cells_per_gene")
+    return {
+        "histograms": quality.cells.histograms(),
+        "sections": [
+            {"section": label, "before": before[code], "after": after[code]}
+            for code, label in enumerate(sections.labels)
+        ],
+        "groups": [
+            {"section": label, "split": split, "cells": cells}
+            for label, section in dataset["sections"].items()
+            for split, cells in section["cells"].items()
+        ],
+        "thresholds": {name: getattr(settings, name) for name in thresholds},
+        "filtered": dataset["filtered"],
+    }
+
+
+def _summary(dataset: dict[str, Any]) -> str:
+    names = [*SPLITS, "margin"]
+    grid = [["cells per section", *names]]
+    for label, section in dataset["sections"].items():
+        grid.append([label, *(f"{section['cells'][name]:,}" for name in names)])
+    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
+    lines = sizes(dataset)
+    for label, *cells in grid:
+        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([label.ljust(widths[0]), *numbers]))
+    return "\n".join(lines + [f"note: {note}" for note in dataset["notes"]])

@@ -1,0 +1,195 @@
+"""A trained AlphaSTomics in use: place cells in a tissue, tell the expression at places, draw both.
+
+    tissue = Tissue.load("models/spatial")
+    placed = tissue.sample(adata, "expr_to_pos", section_column="section")
+
+The command `sample` does the same from file to file. N: cells, G: genes, S: spatial dimensions, R: draws.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+
+from pipeline.alphastomics.data.new_tissue import framed_places, new_sections
+from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.objective import MODES
+from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
+from pipeline.alphastomics.model.tissue_inference import TrainedTissue
+from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
+from pipeline.cfm_vc.data.unseen_categories import Unusual, codes_of
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.core.origin import origin_in_uns
+from pipeline.core.provenance import commit_around
+from pipeline.data.anndata_blocks import AnnDataBlocks
+from pipeline.data.cells import concatenate
+from pipeline.data.coordinates import Frame
+from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
+from pipeline.data.obs_annotations import Told
+from pipeline.params.allowed import check
+from pipeline.params.section import Draws, Guidance, Neighbourhood, Seed, Steps
+from pipeline.training.weights import WEIGHTS, load_model
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+DRAWS = {"expr_to_pos": 8, "pos_to_expr": 8, "joint": 1}  # by default
+NEIGHBOURHOOD = 1024  # cells sampled together by default, unless the model was trained on more
+LEAST_STEPS = 10
+_BLOCK = 1024  # cells whose counts are read at once
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to sample, and how; see `Tissue.sample`."""
+
+    mode: Mode
+    spatial: str = "spatial"
+    section_column: str | None = None
+    cell_type: str | None = None
+    cell_type_column: str | None = None
+    draws: int | None = None  # None: those of DRAWS
+    steps: int = 100
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    guidance: float = 1.0
+    neighbourhood: int | None = None
+    seed: int = 0
+
+
+class Tissue:
+    """A network of section diffusion with what it was trained on; made by `load`."""
+
+    def __init__(self, trained: TrainedTissue, config: dict[str, Any], provenance: dict[str, Any]) -> None:
+        self.trained, self.provenance = trained, provenance
+        self.genes: list[str] = config["genes"]
+        self.neighbourhood: int = config["neighbourhood"]
+        self.frames = {name: Frame(**described) for name, described in config["frames"].items()}
+        self.device = next(trained.model.parameters()).device
+
+    @classmethod
+    def load(cls, folder: str | Path = paths.MODELS / "spatial", device: str = "cpu") -> Self:
+        """The model in `folder`, of the DAG or of a training of one's own (outputs/<name>/model).
+
+        ExpectedError where there is none, or a file is damaged.
+        """
+        folder = Path(folder)
+        model, config = load_model(folder, SpatialDiffusion, torch.device(device), "diffusion_train")
+        try:
+            provenance = {
+                **commit_around(folder),
+                "dataset_sha256": config["provenance"]["dataset_sha256"],
+                "model_sha256": sha256(folder / WEIGHTS),
+                "parameters": config["provenance"]["parameters"],
+            }
+            return cls(TrainedTissue.of(model, config), config, provenance)
+        except KeyError as error:
+            raise ExpectedError(
+                f"the model in {folder} does not say its {error.args[0]}, so it was trained by an older version; train "
+                "it again: dvc repro --force diffusion_train"
+            ) from error
+
+    def sample(
+        self,
+        adata: "AnnData",
+        mode: Mode,
+        *,
+        counts: str = "X",
+        spatial: str = "spatial",
+        section_column: str | None = None,
+        cell_type: str | None = None,
+        cell_type_column: str | None = None,
+        draws: int | None = None,
+        steps: int = 100,
+        sampler: Literal["ddim", "ddpm"] = "ddim",
+        guidance: float = 1.0,
+        neighbourhood: int | None = None,
+        seed: int = 0,
+    ) -> "AnnData":
+        """Sample each section of the cells by itself.
+
+        mode: expr_to_pos, from raw counts at `counts` (X, raw/X or layers/<name>) to positions; pos_to_expr, from
+        positions in obsm[spatial], in any unit, to expression; joint, both for as many cells as there are.
+        section_column: of obs; without it all cells are one section. cell_type: one label for all cells, or the column
+        of obs that holds them: a label that training never saw, and no label, is "unknown". draws: 8 by default, 1 in
+        `joint`, where each is a tissue of its own; steps: 10 to those of training; guidance: weight of what is known, 1
+        for none; neighbourhood: cells sampled together at most, of larger sections several are stitched together.
+
+        The result has obs, what follows, and uns["celldag"]: where it comes from and what was unusual.
+        expr_to_pos: obsm["spatial"], the estimate, and obsm["spatial_draws"] (N, R S), the draws side by side, both in
+        the unit of the training sections; obs["spatial_spread"], the root mean square distance of the draws from their
+        mean in the same unit, absent of a single draw. pos_to_expr, over the model's genes, log(1 + counts / library
+        size · the median library size of training): layers["expression"], the estimate, layers["expression_draw"], one
+        draw, layers["expression_spread"], the standard deviation over draws, absent of a single one. joint:
+        obsm["spatial"] and layers["expression"]; of several draws one after the other, told by obs["draw"].
+
+        Genes are matched by name; a missing one is taken at its training mean, and the cell's library size as if it had
+        its usual share there. The result depends on the cells, their order and the seed alone, and that of a known
+        section not on the others. ExpectedError where the input does not fit.
+        """
+        told = (spatial, section_column, cell_type, cell_type_column)
+        request = Request(mode, *told, draws, steps, sampler, guidance, neighbourhood, seed)
+        new = cells_of_anndata(adata, counts if mode == "expr_to_pos" else None)
+        return self.sample_blocks(new, request).in_memory()
+
+    def sample_blocks(self, new: NewCells, request: Request) -> AnnDataBlocks:
+        """`sample` for cells of a file; only where positions are asked for, counts are looked at."""
+        draws = self._draws(request)
+        neighbourhood = request.neighbourhood or max(NEIGHBOURHOOD, self.neighbourhood)
+        sampling = Sampling(request.mode, request.steps, request.sampler, request.guidance, neighbourhood)
+        unusual = Unusual([], [], missing_are="taken at the training mean", empty_are="taken at the training mean")
+        brought = self._brought(new, request, unusual)
+        answers = SectionAnswers(self.trained, self.frames, brought, sampling, draws, request.seed)
+        if request.mode == "expr_to_pos":
+            obs, blocks = answers.placed(new.obs)
+        elif request.mode == "pos_to_expr":
+            obs, blocks = answers.expressed(new.obs)
+        else:
+            obs, blocks = answers.drawn(new.obs)
+
+        def origin() -> dict[str, Any]:
+            asked = asdict(request) | {"draws": draws, "neighbourhood": neighbourhood}
+            told = {name: value for name, value in asked.items() if value is not None}
+            genes = len(self.genes) if request.mode == "expr_to_pos" else None
+            lines = [*unusual.lines(genes), *answers.notes]
+            return origin_in_uns("sample", self.provenance, new.origin, told, unusual.described(), lines)
+
+        return AnnDataBlocks(obs, [] if request.mode == "expr_to_pos" else self.genes, blocks, origin)
+
+    def _brought(self, new: NewCells, request: Request, unusual: Unusual) -> Brought:
+        sections = new_sections(new, request.section_column)
+        told = Told(cell_type=request.cell_type, cell_type_column=request.cell_type_column)
+        known = self.trained.categories["cell_type"]
+        cell_type_N = codes_of(told.labels(new, "cell_type"), "cell_type", known, unusual)
+        if request.mode == "joint":
+            return Brought(sections, cell_type_N)
+        if request.mode == "pos_to_expr":
+            dimensions = self.trained.model.arguments["space"]
+            return Brought(sections, cell_type_N, place_NS=framed_places(new, request.spatial, dimensions, sections))
+        match = match_genes(new.genes, self.genes, new.where)
+        unusual.missing_genes, unusual.extra_genes = match.missing, match.extra
+        every_N = np.ones(len(cell_type_N), bool)
+        coded = Coded(every_N, cell_type_N, np.zeros(len(cell_type_N), np.int64), None)
+        cells = concatenate(list(matched_blocks(new, match, len(self.genes), coded, unusual, _BLOCK)))
+        return Brought(sections, cell_type_N, cells, ~np.isin(self.genes, match.missing))
+
+    def _draws(self, request: Request) -> int:
+        """How many draws are asked for; ExpectedError where something cannot be."""
+        if request.mode not in MODES:
+            raise ExpectedError(f"no mode {request.mode!r}: expected one of {', '.join(MODES)}")
+        draws = DRAWS[request.mode] if request.draws is None else request.draws
+        most = self.trained.noising.position.steps
+        check(Draws, "draws", draws)
+        check(Steps, "steps", request.steps)
+        check(Guidance, "guidance", request.guidance)
+        check(Seed, "seed", request.seed)
+        if request.neighbourhood is not None:
+            check(Neighbourhood, "neighbourhood", request.neighbourhood)
+        if not min(LEAST_STEPS, most) <= request.steps <= most:
+            raise ExpectedError(f"{request.steps:,} steps: the model was trained with {most:,}; expected 10 to as many")
+        if request.guidance != 1 and request.mode == "joint":
+            raise ExpectedError("guidance says nothing in mode joint, where nothing is known that could guide")
+        return draws

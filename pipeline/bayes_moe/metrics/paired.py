@@ -1,0 +1,84 @@
+"""Is one classifier better than another on the same examples? Both trained once per seed, asked the same pictures.
+
+Every score here is a function of sums over examples: a mean, or the sum of the absolute values of sums within bins. So
+resampling and swapping examples are products of matrices.
+
+R: seeds, N: examples, K: classes, M: bins, P: parts, that is three means and M bins, B: replicates.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bayes_moe.metrics.calibration import equal_width, probabilities
+from pipeline.metrics.bootstrap import percentile_interval
+
+Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+SCORES = ("accuracy", "nll", "brier", "ece")
+_MEANS = 3  # of the scores are means
+
+
+class Difference(NamedTuple):
+    """Mean over seeds of the second's score minus the first's, with its 95 % interval, and p of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def parts(logit_RNK: Array, label_N: Labels, bins: int) -> Array:
+    """What the scores are sums of, (R, N, P): right, −log p(label), squared error, right − confidence in its bin."""
+    found = []
+    for logit_NK in logit_RNK:
+        probability_NK = probabilities(logit_NK)
+        label_N1 = label_N[:, None]
+        of_label_N = np.take_along_axis(probability_NK, label_N1, 1)[:, 0]
+        confidence_N, right_N = probability_NK.max(1), (logit_NK.argmax(1) == label_N).astype(np.float64)
+        gap_NM = np.zeros((len(label_N), bins))
+        gap_NM[np.arange(len(label_N)), equal_width(confidence_N, bins)] = right_N - confidence_N
+        nll_N = -np.log(np.maximum(of_label_N, np.finfo(np.float64).tiny))
+        square_N = (probability_NK**2).sum(1) - 2 * of_label_N + 1
+        found.append(np.column_stack([right_N, nll_N, square_N, gap_NM]))
+    return np.stack(found)
+
+
+def scores(mean_P: Array) -> Array:
+    """The `SCORES` from means of the parts over examples: (..., P) -> (..., 4)."""
+    return np.concatenate([mean_P[..., :_MEANS], np.abs(mean_P[..., _MEANS:]).sum(-1, keepdims=True)], axis=-1)
+
+
+def compare(first_RNP: Array, second_RNP: Array, replicates: int, seed: int) -> dict[str, Difference]:
+    """Each score of the second minus that of the first, the mean over seeds. The arguments are `parts`.
+
+    Interval: of a bootstrap that draws seeds and, the same for all of them, examples anew, both classifiers always the
+    same ones. p: a permutation test, two-sided, that swaps the two classifiers' answers to an example in all seeds at
+    once, since these are no independent tests of one example; (1 + as extreme) / (1 + replicates), Phipson and Smyth
+    (2010).
+    """
+    random = np.random.default_rng(seed)
+    seeds, examples, _ = first_RNP.shape
+    value = (scores(second_RNP.mean(1)) - scores(first_RNP.mean(1))).mean(0)
+
+    times_BN = random.multinomial(examples, np.full(examples, 1 / examples), size=replicates) / examples
+    times_BR = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds
+    one_RBS, other_RBS = (scores(times_BN @ part) for part in (first_RNP, second_RNP))
+    drawn_BS = np.einsum("br,rbs->bs", times_BR, other_RBS - one_RBS)
+
+    swapped_BN = (random.random((replicates, examples)) < 0.5) / examples
+    moved_RBP = swapped_BN @ (second_RNP - first_RNP)
+    mixed_RBS = scores(first_RNP.mean(1)[:, None] + moved_RBP)
+    rest_RBS = scores(second_RNP.mean(1)[:, None] - moved_RBP)
+    null_BS = (rest_RBS - mixed_RBS).mean(0)
+    # Rounding must not make the observed arrangement look less extreme than itself.
+    extreme_S = (np.abs(null_BS) >= np.abs(value) - 1e-12).sum(0)
+
+    found = {}
+    for place, name in enumerate(SCORES):
+        interval = percentile_interval(np.r_[value[place], drawn_BS[:, place]])
+        assert interval is not None  # every score is defined
+        found[name] = Difference(float(value[place]), *interval, float((1 + extreme_S[place]) / (1 + replicates)))
+    return found

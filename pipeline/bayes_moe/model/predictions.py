@@ -1,0 +1,92 @@
+"""All that a trained classifier says of pictures it has not learned from: the one look at the test set.
+
+R: seeds, V: validation pictures, N: test pictures, M: pictures of another kind, Q: test pictures that are corrupted,
+T: corruptions, L: severities, S: numbers of sampled routes, K: classes, E: experts.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from pipeline.bayes_moe.data.pictures import Pictures, fitted
+from pipeline.bayes_moe.data.resident import PictureBatch, ResidentPictures
+from pipeline.bayes_moe.model.classifier import averaged, logits, routings
+from pipeline.bayes_moe.model.moe_statistics import expert_by_label
+from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.nn.moe.gates import TopKGate
+from pipeline.training.determinism import Purpose, entropy, torch_generator
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class Questions:
+    """The pictures that every point of a sweep is asked about, the same for all."""
+
+    def __init__(
+        self,
+        validation: Pictures,
+        test: Pictures,
+        other: Pictures,
+        *,
+        corrupted: int,
+        seed: int,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        """`corrupted`: so many test pictures, at random, are asked about again in every corruption."""
+        self.batch_size, self.device, self.seed = batch_size, device, seed
+        random = np.random.default_rng(entropy(seed, Purpose.PREDICTION))
+        rows = np.sort(random.permutation(len(test.label_N))[:corrupted])
+        self.chosen = test.select(rows)
+        known = fitted(other.picture_NHWC, test.picture_NHWC.shape[1:])
+        self.splits = {"validation": validation, "test": test, "other": Pictures(known, other.label_N)}
+
+    def labels(self) -> Arrays:
+        """validation_label (V,), test_label (N,), corrupted_label (Q,)."""
+        return {
+            "validation_label": self.splits["validation"].label_N,
+            "test_label": self.splits["test"].label_N,
+            "corrupted_label": self.chosen.label_N,
+        }
+
+    def corrupted(self) -> list[Pictures]:
+        """The chosen pictures, T x L times, kind by kind, severity by severity, as bytes again."""
+        found = []
+        whole = self.chosen.picture_NHWC.astype(np.float32) / np.float32(255)
+        for name in CORRUPTIONS:
+            for severity in SEVERITIES:
+                worse = corrupt(whole, name, severity, self.seed)
+                found.append(Pictures(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
+        return found
+
+    def answers(self, model: ResNet18, corrupted: list[Pictures], samples: list[int], seed: int) -> Arrays:
+        """Logits: validation (V, K), test (N, K), other (M, K), corrupted (T, L, Q, K).
+
+        Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test
+        pictures; and of one whose gate is stochastic, sampled (S, N, K): log probabilities averaged over S routes.
+        """
+        model.eval()
+        found: Arrays = {name: logits(model, self._batches(part)).numpy() for name, part in self.splits.items()}
+        each = np.stack([logits(model, self._batches(part)).numpy() for part in corrupted])
+        found["corrupted"] = each.reshape(len(CORRUPTIONS), len(SEVERITIES), *each.shape[1:])
+        if model.mixture is not None:
+            found["expert_label"] = self._expert_by_label(model)
+            if type(model.mixture.gate) is not TopKGate:
+                generator = torch_generator(self.device, seed, Purpose.PREDICTION)
+                found["sampled"] = averaged(model, self._batches(self.splits["test"]), samples, generator).numpy()
+        return found
+
+    def _expert_by_label(self, model: ResNet18) -> npt.NDArray[np.int64]:
+        classes = model.classifier.out_features
+        assert model.mixture is not None
+        total_EK = torch.zeros(len(model.mixture.experts.up_EDH), classes, dtype=torch.int64)
+        for routing, label_N in routings(model, self._batches(self.splits["test"])):
+            total_EK += expert_by_label(routing, label_N, classes).cpu()
+        found: npt.NDArray[np.int64] = total_EK.numpy()
+        return found
+
+    def _batches(self, pictures: Pictures) -> Iterator[PictureBatch]:
+        return ResidentPictures(pictures, self.batch_size, self.device).epoch(0)

@@ -1,0 +1,39 @@
+"""What a picture costs a classifier: parameters and arithmetic, all there is and what is activated.
+
+A multiply-add counts as two operations; products and convolutions only, as `torch.utils.flop_counter` has it. That
+counter takes grouped products for free, so the mixture's part is counted on paper.
+"""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.bayes_moe.model import moe_cost as cost
+from pipeline.bayes_moe.model.resnet import ResNet18
+
+
+def classifier_cost(model: ResNet18, channels: int, height: int, width: int) -> dict[str, int]:
+    """Of one picture: parameters and activated_parameters; flops, were all experts asked, and activated_flops; and
+    trunk_flops, those before the feed-forward network, which many routes of one picture share."""
+    rest, trunk = _counted(model, channels, height, width)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    found = {"parameters": parameters, "activated_parameters": parameters, "flops": rest, "activated_flops": rest}
+    if model.mixture is not None:
+        tokens = model.tokens(height, width)
+        found["activated_parameters"] += cost.activated_parameters(model.mixture) - cost.parameters(model.mixture)
+        found["flops"] += cost.flops(model.mixture, tokens, k=len(model.mixture.experts.up_EDH))
+        found["activated_flops"] += cost.flops(model.mixture, tokens)
+    return found | {"trunk_flops": trunk}
+
+
+def _counted(model: ResNet18, channels: int, height: int, width: int) -> tuple[int, int]:
+    """Operations of all but a mixture, and of the trunk alone."""
+    arguments = model.arguments | ({"network": "none"} if model.mixture is not None else {})
+    with torch.device("meta"):
+        twin = ResNet18(**arguments).eval()
+        picture = torch.empty(1, channels, height, width)
+    found = []
+    for part in (twin, twin.trunk):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            part(picture)
+        found.append(int(counter.get_total_flops()))
+    return found[0], found[1]

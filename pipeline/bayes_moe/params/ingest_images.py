@@ -1,0 +1,7 @@
+"""Section `ingest.images`: the pictures to classify."""
+
+from pipeline.bayes_moe.params.pictures import Pictures
+
+
+class IngestImages(Pictures):
+    pass

@@ -1,0 +1,108 @@
+"""Train one classifier of the sweep, once for each seed, and write what it says of pictures it has not learned from.
+
+Nothing is judged here: `evaluate@moe` compares the points. The test pictures are looked at once, with the weights that
+the validation pictures chose.
+"""
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from pipeline.bayes_moe.data.pictures import Pictures, read_pictures, training_and_validation
+from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.model.classifier import ClassifierObjective
+from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
+from pipeline.bayes_moe.model.predictions import Questions
+from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.bayes_moe.model.resnet_cost import classifier_cost
+from pipeline.bayes_moe.params.sweep import Moe, Point, Recipe
+from pipeline.core import paths
+from pipeline.core.entry import run_point_stage
+from pipeline.core.files import atomic_folder, read_json
+from pipeline.core.sealed import write_sealed
+from pipeline.params.sweep import Training as SweepTraining
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.sweep import PointTraining
+from pipeline.training.weights import save_model
+
+SECTION = "moe"
+
+IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
+
+Training = SweepTraining[Recipe, Point]
+
+
+def run(settings: Moe, name: str) -> None:
+    """Write models/moe/<point>, its learning curves and its final losses."""
+    recipe, point = settings.recipe, settings.points[name]
+    device = prepare_device(recipe.device, recipe.threads)
+    train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
+    classes = read_json(IMAGES / "source.json")["classes"]
+    questions = Questions(
+        validation,
+        read_pictures(IMAGES / "test"),
+        read_pictures(OTHER / "test"),
+        corrupted=recipe.corrupted_pictures,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+        device=device,
+    )
+    corrupted = questions.corrupted()
+    held, answers = ResidentPictures(validation, recipe.batch_size, device), []
+    trainings = PointTraining("moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
+    with atomic_folder(paths.MODELS / "moe" / name) as folder:
+        for seed in recipe.seeds:
+            training, key = Training.of(recipe, point, seed), f"seed_{seed}"
+            model = untrained(train, len(classes), training)
+            objective = ClassifierObjective(
+                model,
+                shift=recipe.shift,
+                flip=recipe.flip,
+                balance=point.balance,
+                balance_weight=point.balance_weight,
+                z_weight=point.z_weight,
+                divergence_weight=point.divergence_weight,
+            )
+            batches = ResidentPictures(train, recipe.batch_size, device, seed)
+            trainings.fit(key, training, objective, batches, held, epoch_calibration(held))
+            save_model(folder / key, model, {"classes": classes, **training.model_dump()})
+            answers.append(questions.answers(model, corrupted, recipe.samples, seed))
+        stacked = {key: np.stack([part[key] for part in answers]) for key in answers[0]}
+        (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
+        height, width, channels = train.picture_NHWC.shape[1:]
+        about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
+        about["cost"] = classifier_cost(model, channels, height, width)
+        write_sealed(folder / "about.json", about, "answers.safetensors")
+    trainings.write()
+
+
+def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
+    """The classifier of a point, with the initial weights of its seed."""
+    recipe, point = training.recipe, training.point
+    picture_NHWC = train.picture_NHWC.astype(np.float64) / 255
+    mixture = {
+        "experts": point.experts,
+        "k": point.top_k,
+        "gate": point.gate,
+        "temperature": point.temperature,
+        "capacity_factor": point.capacity_factor,
+        "adaptive_entropy": point.adaptive_entropy,
+        "hidden_per_expert": point.hidden_per_expert,
+    }
+    with initial_weights(recipe.seed):
+        model = ResNet18(
+            channels=picture_NHWC.shape[3],
+            classes=classes,
+            width=recipe.width,
+            network="dense" if point.experts is None else "experts",
+            place=point.place,
+            hidden=recipe.hidden,
+            mean=picture_NHWC.mean((0, 1, 2)).tolist(),
+            deviation=np.maximum(picture_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
+            mixture=None if point.experts is None else mixture,
+        )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster
+
+
+if __name__ == "__main__":
+    run_point_stage(SECTION, run)

@@ -1,0 +1,70 @@
+"""`python -m pipeline predict`: what new cells would look like under a perturbation."""
+
+import argparse
+
+from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
+from pipeline.cfm_vc.data.dose_request import Asked
+from pipeline.cfm_vc.model.ode import METHODS
+from pipeline.cfm_vc.model.predict import Solution
+from pipeline.commands.output import check_options, deliver
+from pipeline.core.errors import ExpectedError
+from pipeline.data.new_cells import cells_of_file
+from pipeline.data.source import counted
+from pipeline.params.allowed import check
+from pipeline.params.section import Dose, Guidance, Seed, Steps
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cell_arguments(parser)
+    parser.add_argument(
+        "--perturbation", required=True, metavar="NAME", help="a label of the training data, or treatments joined by +"
+    )
+    parser.add_argument(
+        "--dose",
+        action="append",
+        default=[],
+        metavar="[TREATMENT=]NUMBER",
+        help="in the unit of the training data (default: as in training); once per treatment of a combination",
+    )
+    parser.add_argument("--output", choices=("counts", "means"), default="counts", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="of the solver (default: %(default)s)")
+    parser.add_argument("--method", choices=tuple(METHODS), default="euler", help="solver (default: %(default)s)")
+    parser.add_argument(
+        "--guidance", type=float, default=1.0, help="factor on the perturbation's effect on the flow (default: none, 1)"
+    )
+    parser.add_argument("--spatial", metavar="KEY", help="obsm array with coordinates, for a model trained with some")
+    add_model_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predict, write, and say what was done."""
+    check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
+    doses = dose_of(arguments.dose)
+    model = load(arguments, arguments.data)
+    answer = model.predict_blocks(
+        cells_of_file(arguments.data, arguments.counts),
+        arguments.perturbation,
+        doses,
+        told_by(arguments),
+        Solution(model.source, arguments.steps, arguments.method, arguments.guidance),
+        arguments.output,
+        arguments.seed,
+    )
+    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
+
+
+def dose_of(given: list[str]) -> Asked:
+    """One number, or {treatment: number}; ExpectedError where it is neither, or a treatment is named twice."""
+    named: dict[str, float] = {}
+    for text in given:
+        treatment, _, number = text.rpartition("=")
+        try:
+            dose = float(number)
+        except ValueError:
+            raise ExpectedError(f"--dose {text}: expected a number, or TREATMENT=NUMBER") from None
+        check(Dose, "--dose", dose)
+        if treatment in named or (treatment == "" and len(given) > 1):
+            raise ExpectedError(f"--dose {text}: with several doses, each names its own treatment: TREATMENT=NUMBER")
+        named[treatment] = dose
+    return named.get("", named) if named else None

@@ -1,0 +1,90 @@
+"""Latents that `latent` or `predict` wrote, or anyone else, to be decoded in blocks.
+
+N: cells, B: cells of a block, I: dimensions of z_int, T: of z_tech.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.h5ad import Form, open_anndata
+from pipeline.data.new_cells import check_anndata, file_origin, obsm_of_anndata
+from pipeline.data.source import Findings, listed
+from pipeline.data.structure import check_structure
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from pandas import DataFrame
+
+INTRINSIC, TECHNICAL = "X_z_int", "X_z_tech"  # keys of obsm
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]  # z_int (B, I), z_tech (B, T)
+
+
+@dataclass(frozen=True)
+class NewLatents:
+    """Both latents of N cells, read in blocks; made by `latents_of_file` or `latents_of_anndata`."""
+
+    origin: dict[str, str]
+    obs: "DataFrame"
+    blocks: Callable[[int], Iterator[Pair]]  # so many cells at a time
+
+
+def latents_of_file(path: Path, dimensions: tuple[int, int]) -> NewLatents:
+    """Latents in obsm of a file. dimensions: I and T of the model; ExpectedError where the file's differ."""
+    with open_anndata(path) as file:
+        findings = Findings()
+        cells = check_structure(file, None, "", findings).cells
+        findings.raise_problems(path)
+        _check({key: file.obsm_form(key) for key in file.obsm_keys()}, cells, dimensions, str(path))
+        obs = file.obs()
+
+    def blocks(cells: int) -> Iterator[Pair]:
+        with open_anndata(path) as file:
+            yield from _slices(file.obsm, len(obs), cells, str(path))
+
+    return NewLatents(file_origin(path), obs, blocks)
+
+
+def latents_of_anndata(adata: "AnnData", dimensions: tuple[int, int]) -> NewLatents:
+    """Latents in obsm of an AnnData in memory."""
+    check_anndata(adata, None)
+    arrays = {key: obsm_of_anndata(adata, key) for key in adata.obsm}
+    forms = {key: None if array is None else Form(array.shape, array.dtype) for key, array in arrays.items()}
+    _check(forms, adata.n_obs, dimensions, "the AnnData")
+
+    def rows(key: str, start: int, stop: int) -> npt.NDArray[Any] | None:
+        array = arrays[key]
+        return None if array is None else array[start:stop]
+
+    return NewLatents(
+        {"input": "an AnnData in memory"}, adata.obs, lambda cells: _slices(rows, adata.n_obs, cells, "the AnnData")
+    )
+
+
+def _check(forms: Mapping[str, Form | None], cells: int, dimensions: tuple[int, int], where: str) -> None:
+    for key, expected in zip((INTRINSIC, TECHNICAL), dimensions, strict=True):
+        if key not in forms:
+            raise ExpectedError(f"{where} has no obsm[{key!r}]; obsm holds {listed(forms)}")
+        form = forms[key]
+        if form is None or form.shape != (cells, expected):
+            found = "no array of numbers" if form is None else f"{' x '.join(map(str, form.shape))} of {form.dtype}"
+            raise ExpectedError(
+                f"{where}: obsm[{key!r}] is {found}, but the model needs {cells} cells x {expected} dimensions: embed "
+                "the cells with this model (python -m pipeline latent)"
+            )
+
+
+def _slices(
+    rows: Callable[[str, int, int], npt.NDArray[Any] | None], every: int, cells: int, where: str
+) -> Iterator[Pair]:
+    for start in range(0, every, cells):
+        stop = min(start + cells, every)
+        int_BI, tech_BT = (np.asarray(rows(key, start, stop), np.float32) for key in (INTRINSIC, TECHNICAL))
+        if not (np.isfinite(int_BI).all() and np.isfinite(tech_BT).all()):
+            raise ExpectedError(f"{where}: a latent among cells {start + 1} to {stop} is not finite")
+        yield int_BI, tech_BT

@@ -1,0 +1,172 @@
+"""Splitting cells: whole (cell type, perturbation) groups are held out as the test set, the rest is trained on.
+
+Random cells of a held-out group are never seen in training: that is what makes the test one of prediction. Axes: N
+cells, C cell types, P perturbations; a group is a pair of codes.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.store import SPLITS
+
+Group = tuple[int, int]  # codes of cell type and perturbation
+Mask = npt.NDArray[np.bool_]
+Sizes = npt.NDArray[np.int64]
+
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
+DROPPED = -1
+KEY = "preprocess.perturbation"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which group each cell belongs to."""
+
+    cell_type_N: npt.NDArray[np.integer]  # codes into cell_types
+    perturbation_N: npt.NDArray[np.integer]  # codes into perturbations
+    cell_types: list[str]
+    perturbations: list[str]
+    control: str
+    doses: Mapping[str, Mapping[str, float]]  # the treatments behind each perturbation
+
+    def sizes(self, kept_N: Mask | slice = slice(None)) -> Sizes:
+        """Cells per group, (C, P), among the chosen cells."""
+        shape = (len(self.cell_types), len(self.perturbations))
+        flat_N = self.cell_type_N[kept_N].astype(np.int64) * shape[1] + self.perturbation_N[kept_N]
+        return np.bincount(flat_N, minlength=shape[0] * shape[1]).reshape(shape)
+
+    def among(self, groups: Sequence[Group]) -> Mask:
+        """Whether each cell belongs to one of these groups, (N,)."""
+        wanted_CP = np.zeros((len(self.cell_types), len(self.perturbations)), bool)
+        for group in groups:
+            wanted_CP[group] = True
+        belongs_N: Mask = wanted_CP[self.cell_type_N, self.perturbation_N]
+        return belongs_N
+
+    def named(self, group: Group) -> str:
+        """A group as messages name it."""
+        return f"({self.cell_types[group[0]]}, {self.perturbations[group[1]]})"
+
+
+def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Group]:
+    """Codes of the (cell type, perturbation) pairs to hold out; one ExpectedError names all that cannot be."""
+    problems, found = [], []
+    sizes_CP = groups.sizes()
+    for number, (cell_type, perturbation) in enumerate(pairs):
+        where = f"held_out[{number}] = ({cell_type}, {perturbation})"
+        unknown = [
+            f"{where}: no cell has {kind} {label!r}; {_suggestion(label, known)}"
+            for kind, label, known in (
+                ("cell_type", cell_type, groups.cell_types),
+                ("perturbation", perturbation, groups.perturbations),
+            )
+            if label not in known
+        ]
+        if unknown:
+            problems += unknown
+            continue
+        group = (groups.cell_types.index(cell_type), groups.perturbations.index(perturbation))
+        if perturbation == groups.control:
+            problems.append(f"{where}: {perturbation!r} is the control, which predictions start from; hold out another")
+        elif sizes_CP[group] == 0:
+            problems.append(f"{where}: no cell of this type has this perturbation; hold out a pair that occurs")
+        elif group in found:
+            problems.append(f"{where}: given twice; remove one")
+        found.append(group)
+    if problems:
+        raise ExpectedError(_listed(f"{KEY}.held_out cannot be used", problems))
+    return found
+
+
+def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:
+    """Every group that occurs must have enough kept cells, and every held-out one what its prediction starts from.
+
+    That is control cells of its cell type, and each treatment of its perturbation in some group that is trained on: at
+    another dose or in another combination will do. One ExpectedError lists all that is wrong.
+    """
+    before_CP, after_CP = groups.sizes(), groups.sizes(kept_N)
+    small = [(int(c), int(p)) for c, p in np.argwhere((before_CP > 0) & (after_CP < min_cells))]
+    if small:
+        listed = [f"{groups.named(g)}: {after_CP[g]} of {before_CP[g]} cells kept" for g in small]
+        raise ExpectedError(
+            _listed(f"{len(small)} group(s) have fewer than {min_cells} cells after filtering", listed)
+            + "\n"
+            + _advice_for_small_groups(before_CP, after_CP, small, min_cells)
+        )
+    control = groups.perturbations.index(groups.control)
+    trained_CP = after_CP.copy()
+    for group in held_out:
+        trained_CP[group] = 0
+    learned = {
+        treatment
+        for perturbation, cells in zip(groups.perturbations, trained_CP.sum(axis=0), strict=True)
+        if cells
+        for treatment in groups.doses[perturbation]
+    }
+    problems = []
+    for group in held_out:
+        if trained_CP[group[0], control] == 0:
+            problems.append(
+                f"{groups.named(group)}: its cell type has no {groups.control!r} cells, which its prediction starts "
+                "from; hold out a pair of another cell type"
+            )
+        unlearned = [
+            treatment for treatment in groups.doses[groups.perturbations[group[1]]] if treatment not in learned
+        ]
+        if unlearned:
+            problems.append(
+                f"{groups.named(group)}: no cell type is left to learn {' and '.join(map(repr, unlearned))} from; hold "
+                "it out in fewer cell types"
+            )
+    if problems:
+        raise ExpectedError(_listed(f"{KEY}.held_out cannot be predicted", problems))
+
+
+def assign(
+    groups: Groups, kept_N: Mask, held_out: Sequence[Group], validation_share: float, seed: int
+) -> npt.NDArray[np.int8]:
+    """Split of each cell, (N,): an index into SPLITS, or DROPPED.
+
+    validation_share: of the cells of every training group, rounded, but at least one cell and never all.
+    """
+    test_N = groups.among(held_out)
+    split_N = np.where(kept_N, np.where(test_N, TEST, TRAIN), DROPPED).astype(np.int8)
+    rng = np.random.default_rng(seed)
+    training = np.flatnonzero(split_N == TRAIN)
+    flat = groups.cell_type_N[training].astype(np.int64) * len(groups.perturbations) + groups.perturbation_N[training]
+    order = training[np.argsort(flat, kind="stable")]
+    ends = np.cumsum(np.bincount(flat, minlength=1))
+    for members in np.split(order, ends[:-1]):
+        if len(members) > 1:
+            chosen = min(len(members) - 1, max(1, round(validation_share * len(members))))
+            split_N[rng.permutation(members)[:chosen]] = VALIDATION
+    return split_N
+
+
+def _suggestion(label: str, known: list[str]) -> str:
+    by_folded = {name.casefold(): name for name in known}
+    close = [by_folded[match] for match in difflib.get_close_matches(label.casefold(), by_folded, n=3)]
+    if close:
+        return f"did you mean {' or '.join(repr(name) for name in close)}?"
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"there are: {', '.join(known[:20])}{more}"
+
+
+def _advice_for_small_groups(before_CP: Sizes, after_CP: Sizes, small: list[Group], min_cells: int) -> str:
+    advice = []
+    fewest = min(int(after_CP[group]) for group in small)
+    if fewest >= 2:
+        advice.append(f"lower {KEY}.min_cells_per_group to {fewest}")
+    if any(before_CP[group] >= min_cells for group in small):
+        advice.append(f"lower {KEY}.min_counts_per_cell or min_genes_per_cell, which dropped the others")
+    advice.append("leave these cells out of the input, or merge their cell types")
+    return f"In params.yaml or before it: {'; or '.join(advice)}."
+
+
+def _listed(title: str, problems: list[str]) -> str:
+    return f"{title}:\n" + "\n".join(f"  {problem}" for problem in problems)

@@ -1,0 +1,168 @@
+"""All scores of a predicted response to a perturbation, against the true one, in one place.
+
+G: genes; B, N: true and predicted cells; Q: other perturbations; R: rows of resamples of the cells, the first the
+populations themselves (see `pipeline.metrics.bootstrap`).
+
+Resampled are the true cells and, for the scores that compare populations, the predicted cells. Everything that depends
+on the true cells follows them: their mean, the ranks of genes, the DE genes. Held fixed are what was there before: the
+mean of the controls, the predicted mean, the true changes of other perturbations, and the space of the distances. So an
+interval says how far a score would move with other cells of the held-out group, not with other training data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.cfm_vc.metrics.differential import de_direction, de_genes, de_overlap, de_rank
+from pipeline.cfm_vc.metrics.distances import e_distance, mmd
+from pipeline.cfm_vc.metrics.populations import Space
+from pipeline.cfm_vc.metrics.wasserstein import wasserstein
+from pipeline.data.groups import Moments
+from pipeline.metrics.bootstrap import draws, resampled_moments
+from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top
+
+Array = npt.NDArray[np.float64]
+Expression = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response to a perturbation: what is predicted, or what is true.
+
+    change_RG: change of the mean, one row if it is held fixed; population_BG: cells, and how often each is drawn.
+    """
+
+    change_RG: Array
+    population_BG: Expression
+    times_RB: Array
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the true response is measured with, beside itself.
+
+    rank_RG: of each gene by |Welch's t|; de_RG: the DE genes; others_QG:
+    true changes of the other perturbations known in the cell type; top_genes: the numbers n of most DE genes.
+    """
+
+    rank_RG: npt.NDArray[np.int64]
+    de_RG: npt.NDArray[np.bool_]
+    others_QG: Array
+    space: Space
+    top_genes: list[int]
+
+
+def response_of(
+    moments: Moments, control_mean_G: Array, sample_BG: Expression, replicates: int, random: np.random.Generator
+) -> tuple[Response, Moments]:
+    """The response of real cells, with resamples; `moments` are of all of them, the sample of all or some."""
+    times_RB = draws(len(sample_BG), replicates, random)
+    resampled = resampled_moments(moments, sample_BG, times_RB)
+    return Response(resampled.mean_G - control_mean_G, sample_BG, times_RB), resampled
+
+
+def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space, top_genes: list[int]) -> Yardstick:
+    """From the (resampled) moments of the true cells and those of the controls."""
+    return Yardstick(
+        de_rank(treated, control),
+        de_genes(treated, control),
+        others_QG,
+        space,
+        top_genes,
+    )
+
+
+def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:
+    """Every score, by name, (R,); NaN where it is not defined. The definitions are those of the functions called.
+
+    pearson_change: over all genes; pearson_change_top<n>: over the n most DE genes of the truth; mse, mae,
+    discrimination, de_overlap_top<n>, de_direction; e_distance, mmd: in principal components; wasserstein: mean over
+    all genes, and wasserstein_top<n> over the n most DE genes, for the largest n. Distances of populations are not
+    defined where either has fewer than two cells.
+    """
+    change = (predicted.change_RG, true.change_RG)
+    scores = {"pearson_change": pearson(*change)}
+    for top in by.top_genes:
+        scores[f"pearson_change_top{top}"] = pearson_top(*change, by.rank_RG, top)
+    scores |= {"mse": mse(*change), "mae": mae(*change)}
+    scores |= _distances(predicted, true, by.space)
+    scores["discrimination"] = discrimination(*change, by.others_QG)
+    overlap = de_overlap(*change, by.top_genes)
+    scores |= {f"de_overlap_top{top}": share_R for top, share_R in overlap.items()}
+    scores["de_direction"] = de_direction(*change, by.de_RG)
+    return scores | _wasserstein(predicted, true, by)
+
+
+def split_half_scores(
+    halves: tuple[Moments, Moments],
+    control_mean_G: Array,
+    sample_BG: Expression,
+    by: Yardstick,
+    replicates: int,
+    random: np.random.Generator,
+) -> dict[str, Array]:
+    """The split-half ceiling: the first half of the true cells as the prediction, the second as the truth.
+
+    A prediction that beats it says more about the truth's mean than so many cells of the truth do. Each half has half
+    of the cells, so for small groups the noise of their means keeps the ceiling low. The means are those of `halves`;
+    the populations are every second cell of `sample_BG`, a sample of the truth, and the cells between. Ranks, DE
+    genes and the space are those of the whole truth, held fixed; both halves are resampled, means included.
+    """
+    first, second = (
+        response_of(half, control_mean_G, sample_BG[start::2], replicates, random)[0]
+        for half, start in zip(halves, (0, 1), strict=True)
+    )
+    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1])
+    return scores_of(first, second, fixed)
+
+
+def control_misses(scores: Mapping[str, Array], true: Response) -> list[str]:
+    """The scores of the truth against itself that are not where they must be: a fault of the metrics or their input.
+
+    Correlations, overlaps, directions and discrimination are 1, errors and Wasserstein distances 0; E-distance and MMD,
+    which leave a cell's distance to itself out within populations only, are at most 0. A correlation is also right at 0
+    where the true change is the same for all genes, and a score that is not defined is never wrong.
+    """
+    constant = bool(np.ptp(true.change_RG[0]) == 0)
+    misses = []
+    for name, values_R in scores.items():
+        value = float(values_R[0])
+        if name in ("e_distance", "mmd"):
+            right = value <= 1e-9
+        elif name in ("mse", "mae") or name.startswith("wasserstein"):
+            right = abs(value) <= 1e-9
+        else:
+            right = abs(value - 1) <= 1e-9 or (constant and value == 0)
+        if not right and not np.isnan(value):
+            misses.append(f"{name} is {value!r}")
+    return misses
+
+
+def _distances(predicted: Response, true: Response, space: Space) -> dict[str, Array]:
+    if not _comparable(predicted, true):
+        return dict.fromkeys(["e_distance", "mmd"], _undefined(true))
+    x_NK, y_BK = (space.components.project(response.population_BG) for response in (predicted, true))
+    times = (predicted.times_RB, true.times_RB)
+    return {"e_distance": e_distance(x_NK, y_BK, *times), "mmd": mmd(x_NK, y_BK, space.bandwidth, *times)}
+
+
+def _wasserstein(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:
+    top = max(by.top_genes)
+    if not _comparable(predicted, true):
+        return dict.fromkeys(["wasserstein", f"wasserstein_top{top}"], _undefined(true))
+    distance_RG = wasserstein(predicted.population_BG, true.population_BG, predicted.times_RB, true.times_RB)
+    top_RG = np.broadcast_to(by.rank_RG <= top, distance_RG.shape)
+    return {
+        "wasserstein": distance_RG.mean(axis=1),
+        f"wasserstein_top{top}": np.mean(distance_RG, axis=1, where=top_RG),
+    }
+
+
+def _comparable(predicted: Response, true: Response) -> bool:
+    return min(len(predicted.population_BG), len(true.population_BG)) >= 2
+
+
+def _undefined(true: Response) -> Array:
+    return np.full(len(true.times_RB), np.nan)

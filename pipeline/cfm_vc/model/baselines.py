@@ -1,0 +1,238 @@
+"""Predictions without a model: what any model has to beat, on the same cells and the same scores.
+
+B: cells; G: genes; P: treatments; C: perturbation labels; R: training groups; K: components. A method is a function
+from a question to a prediction, and a new one is an entry of `BASELINES`. A context is a cell type.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.cells import Cells
+from pipeline.data.groups import Group, Moments, sources
+from pipeline.nn.ridge import Linear, choose_penalty, fit_ridge
+
+Array = npt.NDArray[np.float64]
+
+CONTEXT_COMPONENTS = 3  # of the control means, as features of the ridge regression
+
+
+@dataclass(frozen=True)
+class Question:
+    """What would these control cells of one cell type look like under this perturbation?
+
+    cell_type, perturbation, control: codes; p_P: the vector of the perturbation's doses, and doses_CP those of all
+    codes (see `pipeline.data.doses`; a perturbation without a code is one past the last); start: control cells to start
+    from; expression_BG: their log-normalised expression; target: library size it was scaled to; known: moments of
+    log-normalised expression of every group of the training data, the cell type's own controls included, the group
+    asked for not; perturbed_BG: log-normalised expression of training cells of the groups that `sources` names, the
+    same number of each or all it has (None: there are none, or none were gathered).
+    """
+
+    cell_type: int
+    perturbation: int
+    control: int
+    p_P: npt.NDArray[np.float32]
+    doses_CP: npt.NDArray[np.float32]
+    start: Cells
+    expression_BG: npt.NDArray[np.float32]
+    target: float
+    known: Mapping[Group, Moments]
+    perturbed_BG: npt.NDArray[np.float32] | None = None
+
+    @property
+    def control_mean_G(self) -> Array:
+        """Mean log-normalised expression of all training controls of this cell type."""
+        return self.known[self.cell_type, self.control].mean_G
+
+    @property
+    def group(self) -> Group:
+        """The group asked for."""
+        return self.cell_type, self.perturbation
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Log-normalised expression of a predicted population, and the mean that the method predicts for it.
+
+    The two are separate since a method that knows its mean exactly should not be scored on a sample of it.
+    """
+
+    mean_G: Array
+    population_BG: npt.NDArray[np.float32]
+
+
+Method = Callable[[Question], Prediction]
+
+
+def control_mean(question: Question) -> Prediction:
+    """No effect: the mean and the cells of the controls themselves."""
+    return Prediction(question.control_mean_G, question.expression_BG)
+
+
+def perturbation_mean(question: Question) -> Prediction:
+    """The mean of the perturbed cells of the other cell types, each counted once: the context plays no part.
+
+    The population is a sample of those very cells, the same number of each cell type, so it is of real cells, of the
+    wrong types. For a perturbation never seen the groups are others (see `sources`); without any perturbed cell it is
+    the control mean. ValueError where the question brings no perturbed cells although there are some.
+    """
+    groups = sources(question.known, question.group, question.control)
+    if not groups:
+        return control_mean(question)
+    if question.perturbed_BG is None:
+        raise ValueError("the question brings no perturbed cells of other groups to predict from")
+    return Prediction(np.mean([question.known[group].mean_G for group in groups], axis=0), question.perturbed_BG)
+
+
+def additive_shift(question: Question) -> Prediction:
+    """The perturbation's mean change elsewhere, `additive_change`, added to this cell type's controls.
+
+    Both the mean and the shifted cells are clipped at 0, since expression is not negative.
+    """
+    return _shifted(question, additive_change(question))
+
+
+def shuffled_labels(shuffled: Mapping[Group, Moments]) -> Method:
+    """The negative control: the additive shift, learned from `shuffled`, groups whose perturbation labels are permuted.
+
+    It starts from the true controls. The method is sound and its data say nothing, so it must not beat no effect.
+    """
+
+    def answer(question: Question) -> Prediction:
+        return _shifted(question, additive_change(question, shuffled))
+
+    return answer
+
+
+class Ridge:
+    """Ridge regression of a training group's mean change on its doses and its context, `features`.
+
+    Controls are groups too, of change 0 at doses 0; without them the intercept would count twice in a combination of
+    treatments that were only seen alone. The penalty is chosen by leaving out one context at a time, among the training
+    groups only; with a single context, one perturbation at a time. Mean and shifted cells are clipped at 0. The last
+    fit is kept, since all questions of one evaluation share their training groups.
+    """
+
+    def __init__(self) -> None:
+        self._training: dict[Group, Moments] = {}
+        self._doses_CP = np.zeros((0, 0), np.float32)
+        self._fit: Linear | None = None
+
+    def __call__(self, question: Question) -> Prediction:
+        """As every method."""
+        training = {group: moments for group, moments in question.known.items() if group != question.group}
+        context_K = contexts(training, question.control)
+        if training != self._training or not np.array_equal(self._doses_CP, question.doses_CP):
+            self._training, self._doses_CP = training, question.doses_CP
+            self._fit = _regression(training, question.control, question.doses_CP, context_K)
+        if self._fit is None:
+            return control_mean(question)
+        return _shifted(question, self._fit(features(question.p_P, context_K[question.cell_type])))
+
+
+BASELINES: dict[str, Method] = {
+    "control_mean": control_mean,
+    "perturbation_mean": perturbation_mean,
+    "additive_shift": additive_shift,
+    "ridge": Ridge(),
+}
+
+
+def additive_change(question: Question, known: Mapping[Group, Moments] | None = None) -> Array:
+    """The change (G,) to expect if effects are the same in every context, and add up; `known`: the question's own.
+
+    A change is a group's mean minus the mean of its cell type's controls. The first of these that there is:
+
+    1. the mean over the other cell types of the perturbation's change, each counted once;
+    2. the sum over its treatments of the change of each by itself: in this cell type where that is known, else the mean
+       over the others; at a dose between two known ones (or 0, where the change is 0) on the line between them, beyond
+       the largest the change of the largest. A treatment never seen by itself adds nothing;
+    3. the mean change of the groups that `sources` names;
+    4. no change.
+    """
+    changes = {
+        group: change
+        for group, change in _changes(known or question.known, question.control).items()
+        if group != question.group
+    }
+    same = [change for (_, label), change in changes.items() if label == question.perturbation]
+    if same:
+        return np.asarray(np.mean(same, axis=0))
+    treatments = [
+        by_dose
+        for treatment in np.flatnonzero(question.p_P)
+        if (by_dose := _by_dose(question, changes, int(treatment))) is not None
+    ]
+    if treatments:
+        return np.asarray(np.sum(treatments, axis=0))
+    rest = [changes[group] for group in sources(changes, question.group, question.control)]
+    return np.asarray(np.mean(rest, axis=0)) if rest else np.zeros_like(question.control_mean_G)
+
+
+def features(p_P: npt.NDArray[np.float32], context_K: Array) -> Array:
+    """Doses, context, and their products: (P + K + P · K,)."""
+    doses_P = p_P.astype(np.float64)
+    return np.concatenate([doses_P, context_K, np.outer(doses_P, context_K).reshape(-1)])
+
+
+def contexts(known: Mapping[Group, Moments], control: int) -> dict[int, Array]:
+    """Cell types in at most `CONTEXT_COMPONENTS` principal components of their control means, by code.
+
+    In units of the first component's standard deviation, so that coordinates and doses are of one size.
+    """
+    codes = [cell_type for cell_type, label in known if label == control]
+    mean_CG = np.stack([known[code, control].mean_G for code in codes])
+    left_CK, size_K, _ = np.linalg.svd(mean_CG - mean_CG.mean(axis=0), full_matrices=False)
+    count = min(CONTEXT_COMPONENTS, len(codes) - 1)
+    scale = size_K[0] / np.sqrt(len(codes))
+    scores_CK = left_CK[:, :count] * (size_K[:count] / scale if scale > 0 else 0.0)
+    return dict(zip(codes, scores_CK, strict=True))
+
+
+def _regression(
+    training: Mapping[Group, Moments], control: int, doses_CP: npt.NDArray[np.float32], context_K: Mapping[int, Array]
+) -> Linear | None:
+    perturbed = _changes(training, control)
+    if not perturbed:
+        return None
+    none_G = np.zeros_like(next(iter(perturbed.values())))
+    changes = {**perturbed, **{(cell_type, control): none_G for cell_type in context_K}}
+    x_RF = np.stack([features(doses_CP[label], context_K[cell_type]) for cell_type, label in changes])
+    y_RG = np.stack(list(changes.values()))
+    cell_type_R, label_R = np.array(list(changes)).T
+    penalty = choose_penalty(x_RF, y_RG, cell_type_R if len(set(cell_type_R.tolist())) > 1 else label_R)
+    return fit_ridge(x_RF, y_RG, penalty)
+
+
+def _changes(known: Mapping[Group, Moments], control: int) -> dict[Group, Array]:
+    """The change (G,) of every perturbed group whose cell type has controls."""
+    return {
+        (cell_type, label): moments.mean_G - known[cell_type, control].mean_G
+        for (cell_type, label), moments in known.items()
+        if label != control and (cell_type, control) in known
+    }
+
+
+def _by_dose(question: Question, changes: Mapping[Group, Array], treatment: int) -> Array | None:
+    """The change (G,) at the question's dose of one treatment, from the groups that had it alone; None without any."""
+    doses_CP = question.doses_CP
+    alone = {label for _, label in changes if np.flatnonzero(doses_CP[label]).tolist() == [treatment]}
+    if not alone:
+        return None
+    labels = sorted(alone, key=lambda label: float(doses_CP[label, treatment]))
+    known_DG = [np.zeros_like(question.control_mean_G)]
+    for label in labels:
+        own = changes.get((question.cell_type, label))
+        others = [change for (_, other), change in changes.items() if other == label]
+        known_DG.append(np.mean(others, axis=0) if own is None else own)
+    doses_D = [0.0, *(float(doses_CP[label, treatment]) for label in labels)]
+    weights_D = [np.interp(question.p_P[treatment], doses_D, one_D) for one_D in np.eye(len(doses_D))]
+    return np.asarray(np.array(weights_D) @ np.stack(known_DG))
+
+
+def _shifted(question: Question, change_G: Array) -> Prediction:
+    shifted_BG = np.maximum(question.expression_BG + change_G.astype(np.float32), 0)
+    return Prediction(np.maximum(question.control_mean_G + change_G, 0), shifted_BG)

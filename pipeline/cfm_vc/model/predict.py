@@ -1,0 +1,184 @@
+"""CFM-VC put to use: as a method among others (questions in, predicted populations out), and on cells block by block.
+
+B: cells; G: genes; I: dimensions of z_int; T: of z_tech; P: treatments.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.cfm_vc.model.baselines import Method, Prediction, Question
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.generate import Generated, Source, generate, sample_counts
+from pipeline.cfm_vc.model.latents import blocks, dense_tensors
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.core.errors import ExpectedError
+from pipeline.data.cells import Cells
+from pipeline.data.expression import log_normalise
+from pipeline.nn.distributions import sample_negative_binomial
+
+MEAN_DRAWS = 8  # samples of counts per decoded cell that the predicted mean is taken over
+LARGEST_COUNT = np.iinfo(np.int32).max
+
+Output = Literal["counts", "means"]
+Array = npt.NDArray[np.float32]
+Names = npt.NDArray[np.object_]
+
+
+class Solution(NamedTuple):
+    """How the flow is followed."""
+
+    source: Source  # as the flow was trained
+    steps: int = 20
+    method: str = "euler"
+    guidance: float = 1.0  # see `Condition.guided`
+
+
+class Latents(NamedTuple):
+    """Posterior means of both latents."""
+
+    int_BI: Array
+    tech_BT: Array
+
+
+class PredictedCells(NamedTuple):
+    """Cells under a perturbation: their counts or means, and where they are in the latent space."""
+
+    x_BG: Array
+    int_BI: Array
+    control: Latents  # of the cells that were started from; z_tech is the predicted cells' too
+
+
+def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
+    """The method that carries the question's control cells along the flow, decodes them and samples counts.
+
+    Both models in eval mode, on `device`. The population is one sample of counts per control cell (see
+    `sample_counts`), log-normalised by its own sum as real cells are. The mean is over `MEAN_DRAWS` samples per cell,
+    to be little affected by the noise of sampling. A question has the same answer whatever was asked before it: its
+    generator is seeded by the seed, the cell type and the perturbation.
+    """
+
+    def answer(question: Question) -> Prediction:
+        code = np.random.SeedSequence([seed, question.cell_type, question.perturbation]).generate_state(1)
+        generator = torch.Generator(device).manual_seed(int(code[0]))
+        total_G = np.zeros(question.start.genes)
+        population = []
+        for cells in blocks(question.start):
+            x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
+            samples = sample_counts(vae, generated, x_BG, solution.source, generator, MEAN_DRAWS)
+            for draw, sampled_BG in enumerate(samples):
+                counts_BG = sampled_BG.cpu().numpy()
+                expression_BG = log_normalise(counts_BG, counts_BG.sum(axis=1), question.target)
+                total_G += expression_BG.sum(axis=0, dtype=np.float64)
+                if draw == 0:
+                    population.append(expression_BG)
+        return Prediction(total_G / (MEAN_DRAWS * len(question.start)), np.concatenate(population))
+
+    return answer
+
+
+@torch.no_grad()
+def predict_cells(
+    vae: Vae,
+    field: FlowField,
+    cells: Cells,
+    p_P: npt.NDArray[np.float32],
+    solution: Solution,
+    output: Output,
+    generator: torch.Generator,
+) -> PredictedCells:
+    """What these control cells would look like under p; both models in eval mode, on the generator's device.
+
+    As counts they are a sample, z_int included; as means they are what is expected from each cell's posterior mean.
+    ExpectedError where a value is not finite, or a count exceeds 32 bits.
+    """
+    x_BG, generated = _carried(vae, field, cells, p_P, solution, generator, sampled=output == "counts")
+    _check_finite(generated.log_mean_BG, cells.names)
+    if output == "means":
+        made_BG = generated.log_mean_BG.exp()
+    else:
+        (made_BG,) = sample_counts(vae, generated, x_BG, solution.source, generator)
+    started = _encoded(vae, x_BG, cells)
+    return PredictedCells(_checked(made_BG, cells.names), generated.int_BI.cpu().numpy(), started)
+
+
+@torch.no_grad()
+def encode_cells(vae: Vae, cells: Cells) -> Latents:
+    """Posterior means; the model in eval mode. ExpectedError where one is not finite."""
+    return _encoded(vae, dense_tensors(cells, vae.log_theta_G.device)[0], cells)
+
+
+@torch.no_grad()
+def decode_latents(
+    vae: Vae, latents: Latents, library_size: float, output: Output, generator: torch.Generator, names: Names
+) -> Array:
+    """Means (B, G) of cells of this library size, or counts drawn from the negative binomial with them.
+
+    The model in eval mode, on the generator's device. ExpectedError where a value is not finite.
+    """
+    int_BI, tech_BT = (torch.from_numpy(latent).to(generator.device) for latent in latents)
+    log_mean_BG = vae.decode(int_BI, tech_BT, torch.full((len(int_BI),), library_size, device=generator.device))
+    _check_finite(log_mean_BG, names)
+    if output == "means":
+        return _checked(log_mean_BG.exp(), names)
+    return _checked(sample_negative_binomial(log_mean_BG, vae.log_theta_G.detach(), generator), names)
+
+
+def _encoded(vae: Vae, x_BG: Tensor, cells: Cells) -> Latents:
+    cell_type_B, batch_B = (torch.from_numpy(codes).to(x_BG.device) for codes in (cells.cell_type, cells.batch))
+    posterior = vae.encode(x_BG, cell_type_B, batch_B)
+    _check_finite(torch.cat([posterior.int_mean_BI, posterior.tech_mean_BT], dim=1), cells.names)
+    return Latents(posterior.int_mean_BI.cpu().numpy(), posterior.tech_mean_BT.cpu().numpy())
+
+
+def _carried(
+    vae: Vae,
+    field: FlowField,
+    cells: Cells,
+    p_P: npt.NDArray[np.float32],
+    solution: Solution,
+    generator: torch.Generator,
+    sampled: bool = True,
+) -> tuple[Tensor, Generated]:
+    x_BG, cell_type_B, batch_B = dense_tensors(cells, generator.device)
+    generated = generate(
+        vae,
+        field,
+        x_BG,
+        cell_type_B,
+        batch_B,
+        torch.from_numpy(p_P).to(generator.device).expand(len(cells), -1),
+        source=solution.source,
+        steps=solution.steps,
+        method=solution.method,
+        guidance=solution.guidance,
+        sampled=sampled,
+        place_BS=None if cells.spatial is None else torch.from_numpy(cells.spatial).to(generator.device),
+        generator=generator,
+        names=list(cells.names),
+    )
+    return x_BG, generated
+
+
+def _check_finite(values_B: Tensor, names: Names) -> None:
+    finite_B = torch.isfinite(values_B).all(dim=1)
+    if not bool(finite_B.all()):
+        rows = torch.nonzero(~finite_B).flatten().tolist()
+        raise ExpectedError(
+            f"the model's answer is not finite in {len(rows)} of {len(names)} cells, such as {names[rows[0]]}; likely "
+            "cause: weights that are not finite, or latents far outside what the model was trained on"
+        )
+
+
+def _checked(x_BG: Tensor, names: Names) -> Array:
+    """On the CPU, finite and within 32 bits."""
+    _check_finite(x_BG, names)
+    if len(x_BG) and float(x_BG.max()) > LARGEST_COUNT:
+        raise ExpectedError(
+            f"a predicted count exceeds 32 bits ({float(x_BG.max()):.3g}): ask for means, or for smaller library sizes"
+        )
+    found: Array = x_BG.cpu().numpy()
+    return found

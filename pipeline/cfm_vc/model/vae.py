@@ -1,0 +1,212 @@
+"""A variational autoencoder of counts with two latents: z_int, the cell's biology, and z_tech, its batch.
+
+B: cells, G: genes, I: dimensions of z_int, T: dimensions of z_tech, H: hidden width.
+
+What makes the two differ, since a decoder alone has no reason to tell them apart:
+- z_tech has a prior of its own for each batch, N(m(batch), I), so to know the batch is free in z_tech, and costs KL in
+  z_int, whose prior is N(0, I). (As in DIVA: Ilse et al., 2020.) With one prior for all batches z_tech stayed empty on
+  the embedded data, and the ELBO was two nats per cell worse.
+- while training, a cell is decoded with the z_tech of *another cell of its batch*, drawn at random. What is particular
+  to one cell (its type, its response) is then of no use in z_tech; what all cells of the batch share is as good from
+  any of them. (Grouped latents: Bouchacourt et al., "Multi-level VAE", 2018.)
+- the batch is shown to z_tech only, the cell type to z_int only. (Showing the batch to z_int as well, for it to be
+  subtracted there, left more of the batch in z_int, at the same ELBO.)
+The decoder is linear in the latents up to its link, as in LDVAE (Svensson et al., 2020), plus a perceptron where
+`decoder_hidden` has widths. So a shift of a latent is the same step for a gene from wherever it starts, and effects add
+up in cells whose combination was never seen, which is what is asked of it. The link, by what u of a gene its share
+grows as, says what a step is:
+- `exponential`, e^u: a log fold change. A gene that one cell type makes ten times as much of is then expected to
+  respond ten times as much.
+- `softplus`, s log(1 + e^u) with a scale s for each gene: fold changes of what is hardly there, and beyond that so much
+  more of it. Interferon-induced genes respond like that in the monocytes that make some of them beforehand.
+Sequencing depth enters neither: the encoder sees proportions, and the decoder's mean is a share of the library size.
+z_tech is inferred from counts as well as from the batch, so that a batch never seen ("unknown") still has one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.cfm_vc.data.resident import CountBatch
+from pipeline.cfm_vc.model.count_likelihood import log_likelihood_of_shares
+from pipeline.cfm_vc.model.energy_distance import energy_distance_between
+from pipeline.cfm_vc.model.log_softplus import log_softplus
+from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
+from pipeline.nn.layers import CovariateEmbedding, Perceptron
+
+LOG_VARIANCE_RANGE = (-10.0, 10.0)
+SOFTPLUS_START = -2.0  # where every gene's u starts: near the bend, on the exponential's side
+
+Link = Literal["exponential", "softplus"]
+
+
+class Posterior(NamedTuple):
+    """Diagonal Gaussians q(z_int | x, cell type) and q(z_tech | x, batch), and z_tech's prior N(m(batch), I)."""
+
+    int_mean_BI: Tensor
+    int_log_variance_BI: Tensor
+    tech_mean_BT: Tensor
+    tech_log_variance_BT: Tensor
+    tech_prior_BT: Tensor  # m(batch)
+
+
+class Vae(nn.Module):
+    """Encoder of counts and decoder to the mean of a negative binomial, with one inverse dispersion per gene.
+
+    `normalised_total`: the library size that counts are brought to before log1p, typically the training cells' median.
+    A cell type or batch code at or above the number of categories means "unknown".
+    """
+
+    def __init__(
+        self,
+        genes: int,
+        cell_types: int,
+        batches: int,
+        latent_intrinsic: int,
+        latent_technical: int,
+        hidden: Sequence[int],
+        decoder_hidden: Sequence[int],
+        decoder_link: Link,
+        covariate_embedding: int,
+        covariate_dropout: float,
+        normalised_total: float,
+    ) -> None:
+        super().__init__()
+        self.arguments: dict[str, Any] = {
+            "genes": genes,
+            "cell_types": cell_types,
+            "batches": batches,
+            "latent_intrinsic": latent_intrinsic,
+            "latent_technical": latent_technical,
+            "hidden": list(hidden),
+            "decoder_hidden": list(decoder_hidden),
+            "decoder_link": decoder_link,
+            "covariate_embedding": covariate_embedding,
+            "covariate_dropout": covariate_dropout,
+            "normalised_total": normalised_total,
+        }
+        self.normalised_total = normalised_total
+        self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
+        self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
+        self.encoder = Perceptron(genes, hidden)
+        self.int_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_intrinsic)
+        self.tech_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_technical)
+        self.tech_prior = nn.Linear(covariate_embedding, latent_technical)
+        self.linear_decoder = nn.Linear(latent_intrinsic + latent_technical, genes)
+        self.decoder = Perceptron(latent_intrinsic + latent_technical, decoder_hidden)
+        self.decoder_head = nn.Linear(decoder_hidden[-1], genes, bias=False) if decoder_hidden else None
+        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if decoder_link == "softplus" else None
+        self.log_theta_G = nn.Parameter(torch.zeros(genes))
+
+    def start_from(self, log_share_G: Tensor, log_theta_G: Tensor) -> None:
+        """Start at the marginal model of the counts, so that training is about what sets cells apart."""
+        with torch.no_grad():
+            if self.log_scale_G is None:
+                self.linear_decoder.bias.copy_(log_share_G)
+            else:
+                start_G = torch.full_like(log_share_G, SOFTPLUS_START)
+                self.linear_decoder.bias.copy_(start_G)
+                self.log_scale_G.copy_(log_share_G - log_softplus(start_G))
+            self.log_theta_G.copy_(log_theta_G)
+
+    def encode(
+        self, x_BG: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
+    ) -> Posterior:
+        """Posterior of both latents from counts. The generator is needed in training mode only (covariate dropout).
+
+        A cell without counts is encoded as one whose every gene is zero.
+        """
+        library_B1 = x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
+        normalised_BG = torch.log1p(x_BG * (self.normalised_total / library_B1))
+        return self.encode_normalised(normalised_BG, cell_type_B, batch_B, generator)
+
+    def encode_normalised(
+        self, normalised_BG: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
+    ) -> Posterior:
+        """The same from log-normalised counts, as `normalised` makes them."""
+        hidden_BH = self.encoder(normalised_BG)
+        batch_BE = self.batch(batch_B, generator)
+        int_B = self.int_head(torch.cat([hidden_BH, self.cell_type(cell_type_B, generator)], dim=1))
+        tech_B = self.tech_head(torch.cat([hidden_BH, batch_BE], dim=1))
+        int_mean_BI, int_log_variance_BI = int_B.chunk(2, dim=1)
+        tech_shift_BT, tech_log_variance_BT = tech_B.chunk(2, dim=1)
+        tech_prior_BT = self.tech_prior(batch_BE)
+        return Posterior(
+            int_mean_BI,
+            int_log_variance_BI.clamp(*LOG_VARIANCE_RANGE),
+            tech_prior_BT + tech_shift_BT,
+            tech_log_variance_BT.clamp(*LOG_VARIANCE_RANGE),
+            tech_prior_BT,
+        )
+
+    def normalised(self, batch: CountBatch) -> Tensor:
+        """Counts at `normalised_total` per cell, in log1p, (B, G). Only the non-zero ones cost a logarithm."""
+        library_K = batch.library_B.clamp(min=1.0).index_select(0, batch.cell_K)
+        genes = self.log_theta_G.shape[0]
+        place_K = torch.add(batch.gene_K, batch.cell_K, alpha=genes)
+        values_K = torch.log1p(batch.x_K / library_K * self.normalised_total)
+        flat = torch.zeros(len(batch) * genes, device=values_K.device)
+        return flat.index_copy_(0, place_K, values_K).view(-1, genes)
+
+    def decode(self, int_BI: Tensor, tech_BT: Tensor, library_B: Tensor) -> Tensor:
+        """Logarithm of the mean counts, (B, G): the means of a cell add up to its library size (counts, at least 1)."""
+        return torch.log_softmax(self.logits(int_BI, tech_BT), dim=1) + library_B.clamp(min=1.0).log()[:, None]
+
+    def logits(self, int_BI: Tensor, tech_BT: Tensor) -> Tensor:
+        """What the softmax over genes turns into shares of the library size, (B, G)."""
+        latent_BL = torch.cat([int_BI, tech_BT], dim=1)
+        u_BG: Tensor = self.linear_decoder(latent_BL)
+        if self.decoder_head is not None:
+            u_BG = torch.addmm(u_BG, self.decoder(latent_BL), self.decoder_head.weight.t())
+        return u_BG if self.log_scale_G is None else log_softplus(u_BG) + self.log_scale_G
+
+
+class VaeObjective(nn.Module):
+    """The negative ELBO of a minibatch: −E[log p(x|z)] + β (KL_int + KL_tech), summed over genes, mean over cells."""
+
+    def __init__(self, model: Vae, kl_weight: float, batch_weight: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.kl_weight = kl_weight
+        self.batch_weight = batch_weight
+
+    def forward(self, batch: CountBatch, generator: torch.Generator) -> dict[str, Tensor]:
+        """`loss` and its parts, in nats per cell; `reconstruction` is −E[log p(x|z)] from one sample of z."""
+        normalised_BG = self.model.normalised(batch)
+        posterior = self.model.encode_normalised(normalised_BG, batch.cell_type_B, batch.batch_B, generator)
+        int_BI = sample_gaussian(posterior.int_mean_BI, posterior.int_log_variance_BI, generator)
+        tech_BT = sample_gaussian(posterior.tech_mean_BT, posterior.tech_log_variance_BT, generator)
+        tech_BT = tech_BT.index_select(0, shuffle_within(batch.batch_B, generator))
+        log_likelihood_B = log_likelihood_of_shares(
+            self.model.logits(int_BI, tech_BT),
+            batch.library_B.clamp(min=1.0),
+            self.model.log_theta_G,
+            batch.x_K,
+            batch.cell_K,
+            batch.gene_K,
+        )
+        kl_int = kl_to_standard_normal(posterior.int_mean_BI, posterior.int_log_variance_BI).mean()
+        tech_shift_BT = posterior.tech_mean_BT - posterior.tech_prior_BT
+        kl_tech = kl_to_standard_normal(tech_shift_BT, posterior.tech_log_variance_BT).mean()
+        reconstruction = -log_likelihood_B.mean()
+        parts = {"reconstruction": reconstruction, "kl_int": kl_int, "kl_tech": kl_tech}
+        loss = reconstruction + self.kl_weight * (kl_int + kl_tech)
+        if self.batch_weight > 0:
+            # Cells of one type and perturbation differ between batches for technical reasons only.
+            group_B = batch.cell_type_B * (batch.perturbation_B.max() + 1) + batch.perturbation_B
+            parts["batch"] = energy_distance_between(posterior.int_mean_BI, group_B, batch.batch_B)
+            loss = loss + self.batch_weight * parts["batch"]
+        return {"loss": loss, **parts}
+
+
+def shuffle_within(group_B: Tensor, generator: torch.Generator) -> Tensor:
+    """A random permutation, (B,) int64, that moves every element to a place of its own group."""
+    chance_B = torch.rand(group_B.shape, generator=generator, device=group_B.device)
+    from_B = torch.argsort(group_B, stable=True)
+    by_chance_B = torch.argsort(chance_B)
+    to_B = by_chance_B[torch.argsort(group_B[by_chance_B], stable=True)]
+    permutation_B = torch.empty_like(from_B)
+    permutation_B[from_B] = to_B
+    return permutation_B

@@ -1,0 +1,148 @@
+"""CFM-VC as MLflow serves it: rows of (perturbation, cell_type, batch, dose) in, mean expression of each gene out.
+
+MLflow runs this file ("models from code"): nothing is pickled, and the weights are the safetensors of the model's
+artifacts. R: rows asked for, G: genes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
+
+from pipeline.cfm_vc.data.dose_request import doses_asked
+from pipeline.cfm_vc.model.baselines import Question
+from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.trained import CfmVc
+from pipeline.core.errors import ExpectedError
+from pipeline.data.source import close_to
+from pipeline.params.allowed import check
+from pipeline.params.section import Cells, Dose, Seed, Steps, Text
+from pipeline.tracking.controls import Controls, load_controls
+
+COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
+SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
+MOST_ROWS = 1_000
+MOST_ROW_STEPS = 50_000  # rows times steps of the solver, so that an answer ends while a client still waits
+
+
+class ServedCfmVc(PythonModel):
+    """What a population would look like under a perturbation, from training controls of its cell type."""
+
+    def load_context(self, context: Any) -> None:
+        folder = Path(context.artifacts["vae"]).parent
+        self.model = CfmVc.load(folder)
+        self.controls = load_controls(folder / "controls")
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """Mean log-normalised expression, (R, G): natural log of 1 + counts scaled to the training controls' median.
+
+        perturbation and dose are understood as in `CfmVc.predict` (no dose: as in training). params: `cells`, control
+        cells that a row starts from, at most; `steps` of the solver; `seed` of the choice of cells and of sampling;
+        `provenance`: whether a further column says, as JSON, which commit, parameters and data the model comes from. A
+        batch never seen is "unknown" to the model. Anything else that the model does not know, an unknown column, and
+        a number out of range is an MlflowException (HTTP 400) of one sentence.
+        """
+        settings = {"cells": 100, "steps": 20, "seed": 0, "provenance": False, **(params or {})}
+        try:
+            for name, kind in SETTINGS.items():
+                check(kind, name, settings[name])
+            rows = checked_rows(model_input, settings["steps"])
+            answers = [self._answer(row, settings) for row in rows]
+        except ExpectedError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
+        answer = pd.DataFrame(np.array(answers, dtype=np.float64), columns=self.controls.genes)
+        if isinstance(model_input, pd.DataFrame):
+            answer.index = model_input.index
+        return answer.assign(provenance=json.dumps(self.model.provenance)) if settings["provenance"] else answer
+
+    def _answer(self, row: dict[str, Any], settings: dict[str, Any]) -> Any:
+        asked = question(self.controls, self.model, **row, most=settings["cells"], seed=settings["seed"])
+        model = self.model
+        solution = Solution(model.source, settings["steps"])
+        method = cfm_vc(model.vae, model.field, solution, settings["seed"], model.device)
+        return method(asked).mean_G
+
+
+def checked_rows(model_input: Any, steps: int) -> list[dict[str, Any]]:
+    """perturbation, cell_type, batch and dose (None: as in training) of each row.
+
+    ExpectedError where a column is missing or unknown, a value is not of its kind, or so much is asked for that the
+    answer would not come in time.
+    """
+    try:
+        frame = pd.DataFrame(model_input)
+    except (TypeError, ValueError) as error:
+        raise ExpectedError(f"the rows are no table of {', '.join(COLUMNS)}: {error}") from error
+    given = list(map(str, frame.columns))
+    for name in given:
+        if name not in COLUMNS:
+            advice = close_to(name, list(COLUMNS))
+            raise ExpectedError(f"unknown column {name[:100]!r}{advice}; there are {', '.join(COLUMNS)}")
+    for name in COLUMNS:
+        if name not in given and name != "dose":
+            raise ExpectedError(f"column {name!r} is missing")
+    most = min(MOST_ROWS, MOST_ROW_STEPS // steps)
+    if not 1 <= len(frame) <= most:
+        raise ExpectedError(f"{len(frame):,} rows: expected 1 to {most:,} at {steps} steps; ask several times")
+    rows = []
+    for number, row in enumerate(frame.to_dict("records"), start=1):
+        dose = row.pop("dose", None)
+        if isinstance(dose, float) and np.isnan(dose):  # what pandas makes of none
+            dose = None
+        asked = {str(name): value for name, value in row.items()} | ({} if dose is None else {"dose": dose})
+        for name, value in asked.items():
+            check(COLUMNS[name], f"row {number}: {name}", value)
+        rows.append(asked | {"dose": dose})
+    return rows
+
+
+def question(
+    controls: Controls,
+    model: CfmVc,
+    perturbation: str,
+    cell_type: str,
+    batch: str,
+    dose: float | None,
+    most: int,
+    seed: int,
+) -> Question:
+    """The question that a row asks, from at most `most` controls of its cell type, of its own batch where there are.
+
+    ExpectedError: a treatment that the model does not know, or a cell type without controls.
+    """
+    doses = doses_asked(model.doses, perturbation, dose)
+    known = controls.categories["cell_type"]
+    if cell_type not in known:
+        raise ExpectedError(
+            f"cell_type {cell_type!r} is unknown to the model{close_to(cell_type, known)}; it knows {', '.join(known)}"
+        )
+    batches = controls.categories["batch"]
+    batch_code = batches.index(batch) if batch in batches else len(batches)  # one past the last is "unknown"
+    same_type = np.flatnonzero(controls.cells.cell_type == known.index(cell_type))
+    if not len(same_type):
+        raise ExpectedError(f"the model holds no control cells of cell type {cell_type!r} to start from")
+    same_batch = same_type[controls.cells.batch[same_type] == batch_code]
+    rows = np.random.default_rng(seed).permutation(same_batch if len(same_batch) else same_type)[:most]
+    start = controls.cells.select(rows)
+    labels = controls.categories["perturbation"]
+    in_training = perturbation in labels and doses == model.doses.of_label[perturbation]
+    return Question(
+        cell_type=known.index(cell_type),
+        perturbation=labels.index(perturbation) if in_training else len(labels),
+        control=labels.index(controls.control),
+        p_P=model.doses.vector(doses),
+        doses_CP=model.doses.matrix(labels),
+        start=start.relabelled(batch=np.full(len(rows), batch_code, dtype=np.int64)),
+        expression_BG=np.zeros((0, 0), dtype=np.float32),  # of use to baselines only
+        target=controls.target,
+        known={},
+    )
+
+
+set_model(ServedCfmVc())

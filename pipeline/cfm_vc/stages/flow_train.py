@@ -1,0 +1,104 @@
+"""Train the flow between latents of the frozen VAE. Every cell is encoded once, and the latents are kept."""
+
+import torch
+
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow_matching import FlowObjective
+from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
+from pipeline.cfm_vc.model.latents import intrinsic_latents
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.cfm_vc.params.flow import Flow as FlowSettings
+from pipeline.core import paths
+from pipeline.core.entry import run_stage
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256, write_json
+from pipeline.data.store import DATASET, Split, Store, open_store
+from pipeline.training.checkpoint import checkpoints
+from pipeline.training.curves import write_curve
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.fit import fit
+from pipeline.training.metrics import training_metrics
+from pipeline.training.weights import WEIGHTS, load_model, save_model
+
+SECTION = "flow"
+
+STORE = paths.PROCESSED / "perturbation"
+VAE = paths.MODELS / "perturbation" / "vae"
+MODEL = paths.MODELS / "perturbation" / "flow"
+
+
+def run(settings: FlowSettings) -> None:
+    """Read the store and the VAE; write the flow, its learning curve and its final losses."""
+    device = prepare_device(settings.device, settings.threads)
+    store = open_store(STORE)
+    vae, description = load_model(VAE, Vae, device)
+    if description["genes"] != store.genes or description["categories"] != store.categories:
+        raise ExpectedError(f"{VAE} was trained on other data than {STORE}; train it again: dvc repro vae_pretrain")
+    control = store.categories["perturbation"].index(store.control)
+    train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
+
+    doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
+    with initial_weights(settings.seed):
+        model = FlowField(
+            dimensions=vae.arguments["latent_intrinsic"],
+            treatments=len(store.doses.treatments),
+            cell_types=len(store.categories["cell_type"]),
+            batches=len(store.categories["batch"]),
+            hidden=settings.hidden,
+            time_embedding=settings.time_embedding,
+            covariate_embedding=settings.covariate_embedding,
+            covariate_dropout=settings.covariate_dropout,
+            perturbation_embedding=settings.perturbation_embedding,
+            basis=settings.basis,
+            spatial=store.dimensions,
+        )
+    pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
+    model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
+
+    progress = checkpoints("flow_train", settings, [STORE / DATASET, VAE / WEIGHTS])
+    fitted = fit(
+        "flow",
+        FlowObjective(model, settings.distribution_weight, settings.perturbation_dropout),
+        LatentPairs(train, train, pairing, doses_CP, settings.batch_size, device, settings.seed),
+        LatentPairs(validation, train, pairing, doses_CP, settings.batch_size, device, settings.seed, fixed=True),
+        settings,
+        device,
+        progress,
+    )
+
+    save_model(
+        MODEL,
+        model,
+        {
+            "source": settings.source,
+            "control": store.control,
+            "categories": store.categories,
+            "doses": store.doses.of_label,
+            "spatial": store.dataset.get("spatial"),  # the frame of coordinates, for those of new cells
+            "provenance": {
+                "dataset_sha256": sha256(STORE / DATASET),
+                "vae_sha256": sha256(VAE / WEIGHTS),
+                "parameters": settings.model_dump(),
+            },
+        },
+    )
+    write_curve(paths.CURVES / "flow.csv", fitted.curve)
+    write_json(paths.METRICS / "flow.json", training_metrics(fitted, model))
+    progress.remove()
+
+
+def _encoded(store: Store, split: Split, vae: Vae, device: torch.device) -> EncodedCells:
+    """The cells of a split without their counts. The VAE is in eval mode and its posterior means are not sampled."""
+    cells = store.read(split)
+    return EncodedCells(
+        names=cells.names,
+        latent_ND=intrinsic_latents(vae, cells, device),
+        perturbation=cells.perturbation,
+        cell_type=cells.cell_type,
+        batch=cells.batch,
+        place=cells.spatial,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,0 +1,134 @@
+"""Perturbation cells, a lab's file or simulated ones, validated and in canonical form in data/raw/perturbation."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.cfm_vc.data.recipe import SEPARATOR, read_recipe
+from pipeline.cfm_vc.data.simulation import Simulation, simulate
+from pipeline.cfm_vc.params.ingest import IngestPerturbation
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.data.confounding import contingency
+from pipeline.data.contract import CONTRACTS, Accepted, accept
+from pipeline.data.file_kind import file_kind, is_recipe
+from pipeline.data.h5ad import Column
+from pipeline.data.source import Source
+from pipeline.data.standard_h5ad import canonical_file
+
+SECTION = "ingest.perturbation"
+
+
+def run(settings: IngestPerturbation) -> None:
+    """Write data/raw/perturbation, all of it or, on a problem, nothing."""
+    path = Path(settings.path)
+    file_kind(path)  # before a recipe is read: a pipe would be waited for
+    simulated = is_recipe(path)
+    with atomic_folder(paths.RAW / "perturbation") as folder:
+        if simulated:
+            accepted, description = _simulate(path, folder, settings)
+        else:
+            accepted, description = _accept(path, folder, settings)
+        source = {
+            "schema_version": 1,
+            "kind": "perturbation",
+            "simulated": simulated,
+            "description": description,
+            "input": settings.path,
+            "input_sha256": sha256(path),
+            "control": settings.control,
+            "notes": accepted.notes,
+            **({"combination": accepted.combination} if accepted.combination is not None else {}),
+        }
+        write_json(folder / "source.json", source)
+    print(_summary(description, accepted))
+
+
+def _accept(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Accepted, str]:
+    columns = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
+    source = Source(
+        path,
+        SECTION,
+        settings.counts,
+        columns,
+        settings.control,
+        settings.dose,
+        settings.combination,
+        settings.spatial,
+    )
+    accepted = accept(CONTRACTS["perturbation"], source, folder / "cells.h5ad")
+    return accepted, f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
+
+
+def _simulate(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Accepted, str]:
+    recipe = read_recipe(path)
+    if recipe.control != settings.control:
+        raise ExpectedError(
+            f"{path} calls the unperturbed cells {recipe.control!r}, but {SECTION}.control is {settings.control!r}: "
+            "give both the same label"
+        )
+    given = [key for key in ("dose", "combination", "spatial") if getattr(settings, key) is not None]
+    if given:
+        raise ExpectedError(
+            f"{' and '.join(f'{SECTION}.{key}' for key in given)} can be given for a lab's file only, the recipe "
+            f"{path} says itself what its cells have: set to null"
+        )
+    simulation = simulate(recipe)
+    write_simulation(simulation, folder)
+    genes = len(simulation.templates.genes)
+    description = (
+        f"Simulated: real PBMC profiles shipped with scanpy, grown to {recipe.cells:,} cells x {genes:,} genes by "
+        f"negative-binomial sampling, with {len(simulation.truth.perturbations)} perturbations of known effect"
+    )
+    separator = SEPARATOR if recipe.combinations else None
+    return Accepted(recipe.cells, genes, simulation.columns, [], simulation.doses, separator), description
+
+
+def write_simulation(simulation: Simulation, folder: Path) -> None:
+    """Write cells.h5ad and truth.parquet."""
+    with canonical_file(folder / "cells.h5ad", simulation.templates.genes) as writer:
+        for block in simulation.blocks():
+            writer.append(block.indptr, block.indices, block.counts)
+        writer.finish(simulation.names(), simulation.columns, simulation.doses, simulation.places_NS)
+    pq.write_table(truth_table(simulation), folder / "truth.parquet")
+
+
+def truth_table(simulation: Simulation) -> pa.Table:
+    """gene, cell_type, perturbation, log_fold_change (natural log): one row for each of their combinations."""
+    perturbations, cell_types = simulation.truth.perturbations, simulation.templates.cell_types
+    genes = simulation.templates.genes
+    place = np.unravel_index(
+        np.arange(simulation.truth.log_fold_change_PTG.size), simulation.truth.log_fold_change_PTG.shape
+    )
+    labels = [
+        np.array(names, dtype=object)[codes]
+        for names, codes in zip((perturbations, cell_types, genes), place, strict=True)
+    ]
+    return pa.table(
+        {
+            "gene": labels[2],
+            "cell_type": labels[1],
+            "perturbation": labels[0],
+            "log_fold_change": simulation.truth.log_fold_change_PTG.ravel(),
+        }
+    )
+
+
+def _summary(description: str, accepted: Accepted) -> str:
+    """What a person wants to see after ingest: sizes, cells per group, notes."""
+    rows: Column = accepted.columns["cell_type"]
+    heads: Column = accepted.columns["perturbation"]
+    table = contingency(rows.codes, heads.codes, (len(rows.labels), len(heads.labels)))
+    grid = [["cells per group", *heads.labels]]
+    grid += [[label, *(f"{cells:,}" for cells in counts)] for label, counts in zip(rows.labels, table, strict=True)]
+    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
+    lines = [description, ""]
+    for label, *cells in grid:
+        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([label.ljust(widths[0]), *numbers]))
+    batches = accepted.columns["batch"].labels
+    lines += ["", f"batches: {len(batches)} ({', '.join(batches[:10])}{', ...' if len(batches) > 10 else ''})"]
+    return "\n".join(lines + [f"note: {note}" for note in accepted.notes])

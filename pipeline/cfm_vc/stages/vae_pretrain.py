@@ -1,0 +1,77 @@
+"""Train the VAE of counts on the training split of the store."""
+
+import numpy as np
+import torch
+
+from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
+from pipeline.cfm_vc.model.vae import Vae, VaeObjective
+from pipeline.cfm_vc.params.vae import Vae as VaeSettings
+from pipeline.core import paths
+from pipeline.core.entry import run_stage
+from pipeline.core.files import sha256, write_json
+from pipeline.data.store import DATASET, open_store
+from pipeline.training.checkpoint import checkpoints
+from pipeline.training.curves import write_curve
+from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.fit import fit
+from pipeline.training.metrics import training_metrics
+from pipeline.training.weights import save_model
+
+SECTION = "vae"
+
+STORE = paths.PROCESSED / "perturbation"
+MODEL = paths.MODELS / "perturbation" / "vae"
+
+
+def run(settings: VaeSettings) -> None:
+    """Read the store; write the model, its learning curve and its final losses."""
+    device = prepare_device(settings.device, settings.threads)
+    store = open_store(STORE)
+    train, validation = store.read("train"), store.read("validation")
+
+    with initial_weights(settings.seed):
+        model = Vae(
+            genes=train.genes,
+            cell_types=len(store.categories["cell_type"]),
+            batches=len(store.categories["batch"]),
+            latent_intrinsic=settings.latent_intrinsic,
+            latent_technical=settings.latent_technical,
+            hidden=settings.hidden,
+            decoder_hidden=settings.decoder_hidden,
+            decoder_link=settings.decoder_link,
+            covariate_embedding=settings.covariate_embedding,
+            covariate_dropout=settings.covariate_dropout,
+            normalised_total=max(1.0, float(np.median(train.library_size))),
+        )
+    log_share_G, log_theta_G = marginal_negative_binomial(train)
+    model.start_from(torch.from_numpy(log_share_G), torch.from_numpy(log_theta_G))
+
+    progress = checkpoints("vae_pretrain", settings, [STORE / DATASET])
+    fitted = fit(
+        "vae",
+        VaeObjective(model, settings.kl_weight, settings.batch_weight),
+        ResidentCounts(train, settings.batch_size, device, settings.seed),
+        ResidentCounts(validation, settings.batch_size, device),
+        settings,
+        device,
+        progress,
+    )
+
+    save_model(
+        MODEL,
+        model,
+        {
+            "control": store.control,
+            "categories": store.categories,
+            "genes": store.genes,
+            "provenance": {"dataset_sha256": sha256(STORE / DATASET), "parameters": settings.model_dump()},
+        },
+    )
+    write_curve(paths.CURVES / "vae.csv", fitted.curve)
+    write_json(paths.METRICS / "vae.json", training_metrics(fitted, model))
+    progress.remove()
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,0 +1,292 @@
+"""A trained CFM-VC in use: predict what cells look like under a perturbation, embed cells, decode latents.
+
+    model = CfmVc.load("models/perturbation")
+    predicted = model.predict(adata, "stim", cell_type="B cells")
+
+The commands `predict`, `latent` and `decode` do the same from file to file.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.cfm_vc.data.dose_request import Asked, doses_asked, outside_training
+from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
+from pipeline.cfm_vc.data.unseen_categories import Unusual, codes_of
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.generate import Source
+from pipeline.cfm_vc.model.ode import METHODS
+from pipeline.cfm_vc.model.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json, sha256
+from pipeline.core.origin import origin_in_uns
+from pipeline.core.provenance import commit_around
+from pipeline.data.anndata_blocks import AnnDataBlocks, Block
+from pipeline.data.cells import Cells
+from pipeline.data.coordinates import Frame
+from pipeline.data.doses import Doses
+from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
+from pipeline.data.obs_annotations import Told
+from pipeline.params.allowed import check
+from pipeline.params.section import Guidance, LibrarySize, Seed, Steps
+from pipeline.training.determinism import Purpose, torch_generator
+from pipeline.training.weights import WEIGHTS, load_model
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+CELLS_PER_BLOCK = 1024  # random numbers are drawn per block, so another size is another sample
+PROVENANCE = "provenance.json"  # beside models that have left their project
+
+
+class CfmVc:
+    """A VAE and the flow that was trained in its latent space; made by `load`."""
+
+    def __init__(self, vae: Vae, field: FlowField, trained: dict[str, Any], provenance: dict[str, Any]) -> None:
+        self.vae, self.field = vae, field
+        self.genes: list[str] = trained["genes"]
+        self.cell_types: list[str] = trained["categories"]["cell_type"]
+        self.batches: list[str] = trained["categories"]["batch"]
+        self.control: str = trained["control"]
+        self.doses = Doses(trained["doses"])
+        self.source: Source = trained["source"]
+        self.frame = Frame(**trained["spatial"]) if trained["spatial"] else None  # of spatial coordinates
+        self.device = vae.log_theta_G.device
+        self.provenance = provenance
+
+    @classmethod
+    def load(cls, folder: str | Path = paths.MODELS / "perturbation", device: str = "cpu") -> Self:
+        """The models in the folders `vae` and `flow` of `folder`.
+
+        ExpectedError where there are none, where a file is damaged, or where the flow was trained on another VAE.
+        """
+        folder = Path(folder)
+        vae, vae_config = load_model(folder / "vae", Vae, torch.device(device))
+        field, flow_config = load_model(folder / "flow", FlowField, torch.device(device))
+        vae_sha256 = sha256(folder / "vae" / WEIGHTS)
+        try:
+            trained = {**vae_config, **flow_config, "genes": vae_config["genes"], "doses": flow_config["doses"]}
+            vae_origin, flow_origin = vae_config["provenance"], flow_config["provenance"]
+            if flow_origin["vae_sha256"] != vae_sha256:
+                raise ExpectedError(
+                    f"the flow in {folder} was trained on another VAE than the one beside it; train it again: "
+                    "dvc repro flow_train"
+                )
+            packed = folder / PROVENANCE
+            provenance = {
+                **(read_json(packed) if packed.is_file() else commit_around(folder)),
+                "dataset_sha256": flow_origin["dataset_sha256"],
+                "vae_sha256": vae_sha256,
+                "flow_sha256": sha256(folder / "flow" / WEIGHTS),
+                "parameters": {"vae": vae_origin["parameters"], "flow": flow_origin["parameters"]},
+            }
+            return cls(vae, field, trained, provenance)
+        except KeyError as error:
+            raise ExpectedError(
+                f"the models in {folder} do not say their {error.args[0]}, so they were trained by an older version; "
+                "train them again: dvc repro --force vae_pretrain flow_train"
+            ) from error
+
+    def predict(
+        self,
+        adata: "AnnData",
+        perturbation: str,
+        dose: Asked = None,
+        *,
+        cell_type: str | None = None,
+        cell_type_column: str | None = None,
+        batch: str | None = None,
+        batch_column: str | None = None,
+        perturbation_column: str | None = None,
+        control_label: str | None = None,
+        spatial: str | None = None,
+        counts: str = "X",
+        output: Output = "counts",
+        seed: int = 0,
+        steps: int = 20,
+        method: str = "euler",
+        guidance: float = 1.0,
+    ) -> "AnnData":
+        """What these cells would look like under the perturbation, one predicted cell for each.
+
+        adata: unperturbed cells with raw counts at `counts` (X, raw/X or layers/<name>); perturbation: a label of the
+        training data, a treatment, or treatments joined by "+"; dose: of the one treatment, or {treatment: dose};
+        cell_type, batch: one label for all cells, or the column of obs that holds them: a label that training never
+        saw, and no label, is "unknown"; with perturbation_column only the cells whose label there is `control_label`
+        (the model's own control by default) are used; spatial: key of obsm with the cells' coordinates, for a model
+        that was trained with some; output: counts (int32, CSR) or means (float32); steps and method (euler, midpoint,
+        rk4) of the solver; guidance: factor on the perturbation's effect on the flow.
+
+        The result has the model's genes, obs with the columns perturbation, cell_type and batch set, obsm X_z_int
+        (predicted), X_z_int_control and X_z_tech, and uns["celldag"]: where it comes from and what was unusual. It
+        depends on the cells, their order and the seed alone. ExpectedError where the input does not fit.
+        """
+        told = Told(cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label, spatial)
+        new = cells_of_anndata(adata, counts)
+        solution = Solution(self.source, steps, method, guidance)
+        return self.predict_blocks(new, perturbation, dose, told, solution, output, seed).in_memory()
+
+    def latent(
+        self,
+        adata: "AnnData",
+        *,
+        cell_type: str | None = None,
+        cell_type_column: str | None = None,
+        batch: str | None = None,
+        batch_column: str | None = None,
+        counts: str = "X",
+    ) -> "AnnData":
+        """The cells' latents (posterior means) in obsm X_z_int and X_z_tech; no X. Arguments are those of `predict`."""
+        told = Told(cell_type, cell_type_column, batch, batch_column)
+        return self.latent_blocks(cells_of_anndata(adata, counts), told).in_memory()
+
+    def decode(self, latents: "AnnData", library_size: float, *, output: Output = "means", seed: int = 0) -> "AnnData":
+        """The latents in obsm X_z_int and X_z_tech as cells of this library size (counts over the model's genes).
+
+        output: means (float32), or counts drawn from the negative binomial with these means (int32, CSR).
+        """
+        new = latents_of_anndata(latents, self.latent_dimensions)
+        return self.decode_blocks(new, library_size, output=output, seed=seed).in_memory()
+
+    @property
+    def latent_dimensions(self) -> tuple[int, int]:
+        """Of z_int and of z_tech."""
+        return self.vae.arguments["latent_intrinsic"], self.vae.arguments["latent_technical"]
+
+    def predict_blocks(
+        self,
+        new: NewCells,
+        perturbation: str,
+        dose: Asked,
+        told: Told,
+        solution: Solution,
+        output: Output = "counts",
+        seed: int = 0,
+    ) -> AnnDataBlocks:
+        """`predict` for cells that do not fit in memory. `solution.source` is `self.source`."""
+        check(Steps, "steps", solution.steps)
+        check(Guidance, "guidance", solution.guidance)
+        check(Seed, "seed", seed)
+        check(Output, "output", output)
+        check(Literal[tuple(METHODS)], "method", solution.method)
+        doses = doses_asked(self.doses, perturbation, dose)
+        p_P = self.doses.vector(doses)
+
+        def made(number: int, cells: Cells) -> Block:
+            predicted = predict_cells(self.vae, self.field, cells, p_P, solution, output, self._generator(seed, number))
+            return {
+                "X": _stored(predicted.x_BG, output),
+                f"obsm/{INTRINSIC}": predicted.int_BI,
+                f"obsm/{INTRINSIC}_control": predicted.control.int_BI,
+                f"obsm/{TECHNICAL}": predicted.control.tech_BT,
+            }
+
+        arguments = {
+            "perturbation": perturbation,
+            "doses": [f"{treatment}={amount:g}" for treatment, amount in doses.items()],
+            "output": output,
+            "seed": seed,
+            **solution._asdict(),
+        }
+        notes = outside_training(self.doses, doses)
+        return self._answer("predict", new, told, self.genes, made, arguments, notes, {"perturbation": perturbation})
+
+    def latent_blocks(self, new: NewCells, told: Told) -> AnnDataBlocks:
+        """`latent` for cells that do not fit in memory."""
+
+        def made(_number: int, cells: Cells) -> Block:
+            return _latents_stored(encode_cells(self.vae, cells))
+
+        return self._answer("latent", new, told, [], made, {}, [], {})
+
+    def decode_blocks(
+        self, latents: NewLatents, library_size: float, *, output: Output = "means", seed: int = 0
+    ) -> AnnDataBlocks:
+        """`decode` for latents that do not fit in memory."""
+        check(LibrarySize, "library_size", library_size)
+        check(Seed, "seed", seed)
+        check(Output, "output", output)
+        names = latents.obs.index.to_numpy(object)
+
+        def blocks() -> Iterator[Block]:
+            for number, (int_BI, tech_BT) in enumerate(latents.blocks(CELLS_PER_BLOCK)):
+                start = number * CELLS_PER_BLOCK
+                given = Latents(int_BI, tech_BT)
+                x_BG = decode_latents(
+                    self.vae,
+                    given,
+                    library_size,
+                    output,
+                    self._generator(seed, number),
+                    names[start : start + len(int_BI)],
+                )
+                yield {"X": _stored(x_BG, output), **_latents_stored(given)}
+
+        arguments = {"library_size": library_size, "output": output, "seed": seed}
+        return AnnDataBlocks(
+            latents.obs,
+            self.genes,
+            blocks(),
+            lambda: origin_in_uns("decode", self.provenance, latents.origin, arguments, {}, []),
+        )
+
+    def _answer(
+        self,
+        command: str,
+        new: NewCells,
+        told: Told,
+        genes: list[str],
+        made: Callable[[int, Cells], Block],
+        arguments: dict[str, Any],
+        notes: list[str],
+        columns: dict[str, str],
+    ) -> AnnDataBlocks:
+        """What `made` makes of each block of the cells that are used, with obs (and these columns) and provenance."""
+        import pandas as pd
+
+        match = match_genes(new.genes, self.genes, new.where)
+        unusual = Unusual(match.missing, match.extra)
+        kept_N = told.kept(new, self.control)
+        obs = new.obs[kept_N].copy()
+        for name, label in columns.items():
+            obs[name] = pd.Categorical([label] * len(obs))
+        codes_N = {}
+        for covariate, known in (("cell_type", self.cell_types), ("batch", self.batches)):
+            labels = told.labels(new, covariate)[kept_N]
+            obs[covariate] = pd.Categorical(np.where(labels == "", "unknown", labels))
+            codes_N[covariate] = np.zeros(len(kept_N), np.int64)
+            codes_N[covariate][kept_N] = codes_of(labels, covariate, known, unusual)
+        place_NS = told.places(new, self.frame)
+        if self.frame is not None and place_NS is None:
+            notes = [*notes, 'places treated as "unknown": none were given']
+        coded = Coded(kept_N, codes_N["cell_type"], codes_N["batch"], place_NS)
+        cells = matched_blocks(new, match, len(self.genes), coded, unusual, CELLS_PER_BLOCK)
+
+        def origin() -> dict[str, Any]:
+            lines = [*unusual.lines(len(self.genes)), *notes]
+            told_arguments = {name: value for name, value in asdict(told).items() if value is not None}
+            asked = arguments | told_arguments
+            return origin_in_uns(command, self.provenance, new.origin, asked, unusual.described(), lines)
+
+        blocks = (made(number, block) for number, block in enumerate(cells))
+        return AnnDataBlocks(obs, genes, blocks, origin)
+
+    def _generator(self, seed: int, block: int) -> torch.Generator:
+        return torch_generator(self.device, seed, Purpose.PREDICTION, block)
+
+
+def _stored(x_BG: npt.NDArray[np.float32], output: Output) -> Any:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(x_BG.astype(np.int32)) if output == "counts" else x_BG
+
+
+def _latents_stored(latents: Latents) -> dict[str, Any]:
+    return {f"obsm/{INTRINSIC}": latents.int_BI, f"obsm/{TECHNICAL}": latents.tech_BT}

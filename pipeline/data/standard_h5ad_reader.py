@@ -1,0 +1,92 @@
+"""Reading the canonical AnnData that ingest writes: any run of cells, with memory for that run only."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.coordinates import Coordinates
+from pipeline.data.csr import CsrBlock
+from pipeline.data.h5ad import AnnDataFile, Column, open_anndata
+
+
+class CanonicalReader:
+    """An open canonical file; made by `open_canonical`."""
+
+    def __init__(self, file: AnnDataFile) -> None:
+        self._path = file.path
+        self._file = file
+        if not all(place in file.root for place in ("X/indptr", "X/indices", "X/data", "obs/_index")):
+            raise self._foreign("it lacks X in rows, or names of cells")
+        self._names = file.root["obs/_index"]
+        self._indptr, self._indices, self._counts = (file.root[f"X/{part}"] for part in ("indptr", "indices", "data"))
+        kinds = [part.dtype for part in (self._indptr, self._indices, self._counts)]
+        if kinds != [np.int64, np.int32, np.int32] or file.root["X"].attr("encoding-type") != "csr_matrix":
+            raise self._foreign("X is not CSR of int32 counts")
+        self.cells = self._names.rows
+        self.genes = file.names("var")
+        self.nonzeros = self._counts.rows
+        lengths_fit = self._indptr.rows == self.cells + 1 and self._indices.rows == self.nonzeros
+        if not lengths_fit or self._indptr.read(self.cells)[0] != self.nonzeros:
+            raise self._foreign("its counts, genes and cells have lengths that do not fit together")
+
+    def covariate(self, name: str) -> Column:
+        """An obs column as codes, (N,), into its sorted labels; every cell has one."""
+        column = self._file.column(name, missing=frozenset())  # ingest has settled what is a label
+        if len(column.codes) != self.cells or (column.codes < 0).any():
+            raise self._foreign(f"obs has cells without a {name}")
+        return column
+
+    def doses(self) -> dict[str, dict[str, float]] | None:
+        """{perturbation label: {treatment: dose}}, or None where each label is a treatment of its own."""
+        stored = self._file.root.get("uns/doses")
+        if stored is None:
+            return None
+        doses: dict[str, dict[str, float]] = json.loads(stored.text())
+        return doses
+
+    def spatial(self) -> Coordinates | None:
+        """Spatial coordinates of all cells, (N, S), in the unit of the input; None where there are none."""
+        if "spatial" not in self._file.obsm_keys():
+            return None
+        places_NS = self._file.obsm("spatial")
+        if places_NS is None or len(places_NS) != self.cells:
+            raise self._foreign("it has spatial coordinates of another number of cells")
+        return places_NS
+
+    def block(self, start: int, stop: int) -> CsrBlock:
+        """Counts of the cells from `start` to before `stop`: no explicit zeros, genes ascending inside each cell."""
+        indptr = self._indptr.read(start, stop + 1)
+        first, last = int(indptr[0]), int(indptr[-1])
+        indices, counts = self._indices.read(first, last), self._counts.read(first, last)
+        # numpy's unchecked kernels follow, so a damaged file has to be found here.
+        outside = len(indices) and not 0 <= indices.min() <= indices.max() < len(self.genes)
+        if outside or (np.diff(indptr) < 0).any():
+            raise self._foreign(f"its gene indices or row pointers are damaged near cell {start}")
+        return CsrBlock(start, indptr - first, indices, counts)
+
+    def blocks(self, rows: int) -> Iterator[CsrBlock]:
+        """All cells in order, `rows` at a time."""
+        for start in range(0, self.cells, rows):
+            yield self.block(start, min(start + rows, self.cells))
+
+    def names(self, start: int, stop: int) -> npt.NDArray[np.object_]:
+        """Names of the cells from `start` to before `stop`."""
+        return np.array(self._names.texts(start, stop), object)
+
+    def _foreign(self, detail: str) -> ExpectedError:
+        kind = self._path.parent.name
+        return ExpectedError(
+            f"{self._path} is not what ingest writes: {detail}; write it again with: dvc repro --force ingest@{kind}"
+        )
+
+
+@contextmanager
+def open_canonical(path: Path) -> Iterator[CanonicalReader]:
+    """The canonical AnnData at `path`; ExpectedError where it is missing, damaged or of another form."""
+    with open_anndata(path) as file:
+        yield CanonicalReader(file)

@@ -1,0 +1,136 @@
+"""A CSV file of a series: a column of time stamps, and a number in every other column. All problems are told at once.
+
+T: rows, C: channels. Lines are counted from 1, as an editor shows them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.source import Findings, close_to, counted, listed, quoted, refuse_unshowable
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.csv_table import CsvTable
+from pipeline.mole.data.evenness import check_stamps
+from pipeline.mole.data.long_format import widened
+from pipeline.mole.data.numbers import read_values
+from pipeline.mole.data.series import DATE, OFFSET
+from pipeline.mole.data.stamps import Stamps, read_stamps
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.table import Table
+
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
+_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|[+-]\d{2}:?\d{2}))?")
+
+
+@dataclass(frozen=True)
+class CsvSeries:
+    """What the file holds, as far as it could be read: with problems found, for further checks only."""
+
+    stamps: Stamps | None
+    value_TC: npt.NDArray[np.float64] | None
+    channels: list[str]  # those wanted
+    columns: list[str]  # all that are no time stamps
+    rows: int
+    step: Step | None
+
+
+class Wanted(NamedTuple):
+    """The part of a table that is looked at."""
+
+    channels: Sequence[str]  # those of them that are there, in this order
+    rows: int  # the last ones
+    step: Step  # that they are to have
+
+
+def read_csv_series(path: Path, options: CsvOptions, findings: Findings, even: bool = True) -> CsvSeries:
+    """Read and check the file.
+
+    even: whether repeated time stamps and gaps are problems, or else notes. Every problem of the rows joins `findings`;
+    ExpectedError at once only where the file is no table at all: not there, empty, no text, or without rows.
+    """
+    return check_table(CsvTable(path, options, findings), options, findings, even)
+
+
+def check_table(
+    table: Table, options: CsvOptions, findings: Findings, even: bool = True, wanted: Wanted | None = None
+) -> CsvSeries:
+    """The series in a table; see `read_csv_series`. `rows` are those of the whole table, whatever is wanted of it."""
+    date, ragged = options.date, bool(findings.problems)
+    where = f"column {quoted(date)}"
+    if date not in table.names:
+        found = f"no such column; there are {listed(map(quoted, table.names), 20)}"
+        mend = f"set {options.key('date')} to the column of time stamps{_like_dates(date, table)}"
+        findings.problem(where, found, "the time stamp of every row", mend)
+    _check_names(table.names, date, findings)
+    readable = date in table.names and len(set(table.names)) == len(table.names) and table.rows > 0
+    wide = widened(table, date, findings) if readable and not ragged else table
+    if wide is None:
+        return CsvSeries(None, None, [], [], table.rows, None)
+    if not readable:
+        columns = [name for name in table.names if name != date]
+        return CsvSeries(None, None, _chosen(columns, wanted), columns, table.rows, None)
+    if wide is not table:
+        _check_names(wide.names, date, findings)
+    file = wide if wanted is None else wide.last(wanted.rows)
+    text, time = _stamp_texts(file, date)
+    if time:
+        findings.notes.append(f"time of the day taken from column {quoted(time)}")
+    columns = [name for name in wide.names if name not in (date, time)]
+    if not columns and wanted is None:
+        findings.problem(
+            "channels",
+            f"no column beside {quoted(date)}",
+            "one or more columns of numbers",
+            "add the columns to forecast",
+        )
+    channels = _chosen(columns, wanted)
+    stamps = read_stamps(text, where, file.line, findings, options.date_format, options.key("date_format"))
+    expected = wanted.step if wanted else None
+    step = None if stamps is None else check_stamps(stamps, where, file.line, even, findings, expected)
+    return CsvSeries(stamps, read_values(file, channels, options, findings), channels, columns, wide.rows, step)
+
+
+def _chosen(columns: list[str], wanted: Wanted | None) -> list[str]:
+    return columns if wanted is None else [name for name in wanted.channels if name in columns]
+
+
+def _stamp_texts(file: Table, date: str) -> tuple[list[str], str | None]:
+    """The time stamps, and the column that has the time of the day where another one has the date alone."""
+    dates: list[str] = file.text(date).to_pylist()
+    if dates and ":" not in dates[0]:
+        for name in file.names:
+            if name != date and _TIME.fullmatch(file.text(name)[0].as_py()):
+                times: list[str] = file.text(name).to_pylist()
+                return [f"{day} {time}" for day, time in zip(dates, times, strict=True)], name
+    return dates, None
+
+
+def _like_dates(date: str, table: Table) -> str:
+    """The end of an advice: which column may be the one of time stamps, by its name or its first value."""
+    close = close_to(date, table.names)
+    if close or not table.rows:
+        return close
+    dated = [name for name in table.names[:20] if _DATE.fullmatch(table.text(name)[0].as_py())]
+    return f", perhaps {quoted(dated[0])}" if dated else ""
+
+
+def _check_names(names: list[str], date: str, findings: Findings) -> None:
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+    if repeated:
+        found = f"{counted(len(repeated), 'name')} of several columns: {listed(map(quoted, repeated))}"
+        findings.problem("header", found, "a name of its own for every column", "rename or drop all but one of each")
+    if "" in names:
+        found = f"no name for column {names.index('') + 1}"
+        mend = "name it; where it only numbers the rows (pandas writes such a column), leave it out: index=False"
+        findings.problem("header", found, "a name for every column", mend)
+    refuse_unshowable(names, "header", findings)
+    for name in (DATE, OFFSET):
+        if name in names and date != name and date in names:
+            found = f"a channel called {name!r} beside the time stamps in {quoted(date)}"
+            findings.problem("header", found, "one column of dates", f"rename or drop the column {name!r}")

@@ -1,0 +1,124 @@
+"""The last rows of a series that is brought to a trained forecaster, from a CSV file or in memory.
+
+L: rows of the lookback, C: channels of the forecaster.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.data.source import Findings, close_to, counted, listed, quoted
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.csv_series import Wanted, check_table
+from pipeline.mole.data.csv_table import CsvTable
+from pipeline.mole.data.stamps import Stamps
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Lookback:
+    """What a forecaster has to be given."""
+
+    channels: tuple[str, ...]  # in its order
+    rows: int
+    step: Step
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The last L rows of a series, without a gap, in a forecaster's channels and their order."""
+
+    stamps: Stamps
+    value_LC: npt.NDArray[np.float64]  # finite, in the units of the series
+    date: str  # name of the column of time stamps
+    origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
+    unused: list[str]  # channels the forecaster does not know
+    notes: list[str]  # on how the file was read
+
+
+def recent_of_file(path: Path, options: CsvOptions, lookback: Lookback) -> Recent:
+    """The last rows of a CSV file. ExpectedError with all problems they have."""
+    findings = Findings()
+    table = CsvTable(path, options, findings)
+    return _recent(table, path, options, lookback, findings, {"input": str(path), "input_sha256": sha256(path)})
+
+
+def recent_of_frame(frame: "pd.DataFrame", date: str, lookback: Lookback) -> Recent:
+    """The last rows of a frame; `date` is its column of time stamps, text or timestamps.
+
+    ExpectedError with all problems they have; lines are those of the CSV file that the frame would be written to.
+    """
+    options, origin = CsvOptions(date), {"input": "a frame in memory"}
+    return _recent(_FrameTable(frame), Path("the frame"), options, lookback, Findings(), origin)
+
+
+class _FrameTable:
+    """A frame as the text that its CSV file would hold."""
+
+    def __init__(self, frame: "pd.DataFrame", first: int = 0) -> None:
+        self._frame, self._first = frame, first
+        self.names = [str(name).strip() for name in frame.columns]
+        self.rows = len(frame)
+
+    def text(self, name: str) -> pa.ChunkedArray:
+        """A column; numbers in full precision."""
+        values = self._frame.iloc[:, self.names.index(name)].tolist()
+        return pa.chunked_array([pa.array([str(value).strip() for value in values], pa.string())])
+
+    def line(self, row: int, name: str | None = None) -> int:  # noqa: ARG002 - a row is one line
+        """As if the frame were a file."""
+        return self._first + row + 2
+
+    def last(self, rows: int) -> "_FrameTable":
+        """The table without the rows before the last ones."""
+        first = max(self.rows - rows, 0)
+        return _FrameTable(self._frame.iloc[first:], self._first + first)
+
+
+def _recent(
+    table: Table, where: Path, options: CsvOptions, lookback: Lookback, findings: Findings, origin: dict[str, str]
+) -> Recent:
+    date = options.date
+    if date in lookback.channels:
+        raise ExpectedError(f"{quoted(date)} is a channel of the forecaster, so it cannot be the column of time stamps")
+    if not table.rows and not findings.problems:
+        raise ExpectedError(f"{where} has no rows: expected {lookback.rows:,} or more, a date and numbers in each")
+    wanted = Wanted(lookback.channels, lookback.rows, lookback.step)
+    found = check_table(table, options, findings, wanted=wanted)
+    if not found.columns:
+        findings.raise_problems(where)
+    missing = [name for name in lookback.channels if name not in found.channels]
+    unused = [name for name in found.columns if name not in lookback.channels]
+    if missing:
+        close = close_to(missing[0], unused)
+        findings.problem(
+            f"{counted(len(missing), 'channel')} missing",
+            f"no {listed(map(quoted, missing), 5)}{close}; there are {listed(map(quoted, (date, *found.columns)), 20)}",
+            f"all channels that the forecaster was trained on: {listed(map(quoted, lookback.channels), 20)}",
+            "add the columns, or rename those that have another name",
+        )
+    if found.rows < lookback.rows:
+        rows = f"{lookback.rows:,} or more: a forecast is made from the last {lookback.rows:,}"
+        mend = "bring more rows, or train with a shorter mole.recipe.lookback"
+        findings.problem("rows", counted(found.rows, "row"), rows, mend)
+    if found.step not in (None, lookback.step):
+        findings.problem(
+            "step of time",
+            found.step.told(),
+            f"{lookback.step.told()}, that of the series the forecaster was trained on",
+            "bring rows at this step, or train on a series of yours",
+        )
+    findings.raise_problems(where)
+    assert found.stamps is not None
+    assert found.value_TC is not None
+    return Recent(found.stamps, found.value_TC, date, origin, unused, findings.notes)

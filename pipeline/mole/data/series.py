@@ -1,0 +1,62 @@
+"""A time series of several channels with its splits, as ingest@series keeps it.
+
+T: rows of the series, C: channels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import read_json
+from pipeline.mole.data.step import Step
+
+DATE = "date"  # the column of time stamps in series.parquet
+OFFSET = "utc_offset_seconds"  # and of their offsets from UTC, where the file says them
+SPLITS = ("train", "validation", "test")  # in the order of time
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows one step of time apart, without a gap."""
+
+    date_T: npt.NDArray[np.int64]  # seconds since 1970-01-01 00:00 in the clock of the file
+    value_TC: npt.NDArray[np.float64]  # finite, in the units of the file
+    channels: tuple[str, ...]
+    step: Step  # from one row to the next
+    splits: Mapping[str, tuple[int, int]]  # of SPLITS: first row and the row after the last
+    offset_T: npt.NDArray[np.int64] | None = None  # of the clock of the file from UTC (seconds), where it is known
+
+
+def write_series(path: Path, series: Series) -> None:
+    """Write series.parquet: the column `date`, then one of float64 for each channel; the splits go to source.json.
+
+    Offsets from UTC are the last column, where they are known.
+    """
+    columns = [pa.array(series.date_T.astype("datetime64[s]")), *map(pa.array, series.value_TC.T)]
+    names = [DATE, *series.channels]
+    if series.offset_T is not None:
+        columns, names = [*columns, pa.array(series.offset_T)], [*names, OFFSET]
+    pq.write_table(pa.Table.from_arrays(columns, names), path)
+
+
+def read_series(folder: Path) -> Series:
+    """The series that ingest@series wrote to `folder`. ExpectedError where it is not there or damaged."""
+    try:
+        source = read_json(folder / "source.json")
+        table = pq.read_table(folder / "series.parquet")
+        date_T = table.column(0).to_numpy().astype("datetime64[s]").astype(np.int64)
+        offset_T = table.column(OFFSET).to_numpy() if table.column_names[-1] == OFFSET else None
+        value_TC = np.column_stack([column.to_numpy() for column in table.columns[1 : len(source["channels"]) + 1]])
+        splits = {name: (int(first), int(after)) for name, (first, after) in source["splits"].items()}
+        return Series(date_T, value_TC, tuple(source["channels"]), Step.restored(source), splits, offset_T)
+    except FileNotFoundError as error:
+        raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@{folder.name}` makes it") from error
+    except (ValueError, KeyError) as error:
+        again = f"dvc repro --force ingest@{folder.name}"
+        raise ExpectedError(f"{folder} holds a damaged file: {error}: `{again}` makes it anew") from error

@@ -1,0 +1,81 @@
+"""What a mixture's forecasts are worth, and what its experts do for it: by one pass over the windows.
+
+B: windows, C: channels, H: rows of the horizon, E: experts.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.mole.data.resident_windows import WindowBatch
+from pipeline.mole.metrics.forecasting import ForecastErrors, forecast_errors
+from pipeline.mole.model.mixture import Mole, largest_only
+
+Choice = Callable[[Tensor], Tensor]  # the router's logits (B, C, E), with -inf for the experts that are left out
+
+
+class Variant(NamedTuple):
+    """A mixture with fewer experts than it was trained with."""
+
+    way: str  # prune or top_k
+    experts: int  # that are left for a window
+
+
+@torch.no_grad()
+def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBatch]) -> ForecastErrors:
+    """Errors of (B, C, H) forecasts over every window. ValueError where there is none."""
+    total = None
+    for batch in batches:
+        found = forecast_errors(forecast(batch), batch.y_BCH)
+        total = found if total is None else total.joined(found)
+    if total is None:
+        raise ValueError("no window to score")
+    return total
+
+
+@torch.no_grad()
+def scores(
+    model: Mole, batches: Iterable[WindowBatch], variants: Mapping[Variant, Choice]
+) -> tuple[ForecastErrors, dict[Variant, ForecastErrors]]:
+    """Errors of the model as it is, and of each variant: the experts' forecasts are worked out once for all of them."""
+    whole, others = [], {variant: [] for variant in variants}  # type: ignore[var-annotated]
+    for batch in batches:
+        heads, logit_BCE = model.heads(batch.x_BCL), model.router_logits(batch.mark_BF)
+        whole.append(forecast_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch.y_BCH))
+        for variant, choose in variants.items():
+            weight_BCE = model.weights_of(choose(logit_BCE))
+            others[variant].append(forecast_errors(model.mixed(heads, weight_BCE), batch.y_BCH))
+    return _total(whole), {variant: _total(parts) for variant, parts in others.items()}
+
+
+@torch.no_grad()
+def all_router_weights(model: Mole, batches: Iterable[WindowBatch]) -> Tensor:
+    """(N, C, E) of every window."""
+    return torch.cat([model.router_weights(batch.mark_BF).cpu() for batch in batches])
+
+
+def variants_of(experts: int, by_service: list[int]) -> dict[Variant, Choice]:
+    """Every way of keeping fewer experts: the most serving ones for all windows (prune), or each window's own (top_k).
+
+    The same as `expert_pruning.pruned`, and as a model whose `top_k` is that many.
+    """
+    found: dict[Variant, Choice] = {}
+    for count in range(1, experts):
+        found[Variant("prune", count)] = partial(_only, sorted(by_service[count:]))
+        found[Variant("top_k", count)] = partial(largest_only, count=count)
+    return found
+
+
+def _only(left_out: list[int], logit_BCE: Tensor) -> Tensor:
+    return logit_BCE.index_fill(2, torch.tensor(left_out, device=logit_BCE.device), -math.inf)
+
+
+def _total(parts: list[ForecastErrors]) -> ForecastErrors:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total.joined(part)
+    return total

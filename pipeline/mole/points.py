@@ -1,0 +1,104 @@
+"""The forecasters that mole_train wrote: which there are, which one validation chooses, and how to load one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+import torch
+
+from pipeline.core.errors import ExpectedError
+from pipeline.core.sealed import read_sealed
+from pipeline.mole.model.mixture import Mole
+from pipeline.training.weights import load_model
+
+ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a point, trained on the rows before them, does on the validation rows from here on."""
+
+    start: str  # time stamp of the first of them
+    loss: float
+    least_squares: float  # the loss of the closed form of the same train rows
+
+    @property
+    def relative_loss(self) -> float:
+        """As a multiple of that of least squares: rows of one stretch of time are harder than those of another."""
+        return self.loss / self.least_squares
+
+
+@dataclass(frozen=True)
+class ForecastPoint:
+    """One point of the sweep, trained for several horizons and with several seeds."""
+
+    folder: Path
+    backbone: str
+    experts: int
+    top_k: int | None
+    lookback: int
+    validation: Mapping[int, Mapping[int, float]]  # loss by horizon and seed
+    origins: Mapping[int, Sequence[Origin]]  # by horizon: from the earliest to the validation rows themselves
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def relative_loss(self, horizon: int) -> float:
+        """Its geometric mean over the origins: Davydenko and Fildes, "Measuring forecasting accuracy" (2013)."""
+        return geometric_mean(origin.relative_loss for origin in self.origins[horizon])
+
+    def best_seed(self, horizon: int) -> int:
+        """The one of the lowest validation loss."""
+        return min(self.validation[horizon], key=lambda seed: self.validation[horizon][seed])
+
+    def network(self, horizon: int, seed: int) -> Path:
+        """The folder of one of its networks."""
+        return self.folder / f"h{horizon}_seed{seed}"
+
+    def load(self, horizon: int, seed: int, device: torch.device | None = None) -> tuple[Mole, dict[str, Any]]:
+        """The model in eval mode, and its config.json. ExpectedError where it is missing or damaged."""
+        return load_model(self.network(horizon, seed), Mole, device, f"mole_train@{self.name}")
+
+
+def read_point(folder: Path) -> ForecastPoint:
+    """What mole_train wrote to `folder`. ExpectedError where it is not there, or damaged."""
+    try:
+        about = read_sealed(folder / ABOUT)
+        point = about["point"]
+        validation = {
+            int(horizon): {int(seed): loss for seed, loss in losses.items()}
+            for horizon, losses in about["validation_loss"].items()
+        }
+        origins = {int(horizon): [Origin(**one) for one in found] for horizon, found in about["origins"].items()}
+        return ForecastPoint(
+            folder, point["backbone"], point["experts"], point["top_k"], about["lookback"], validation, origins
+        )
+    except FileNotFoundError as error:
+        raise ExpectedError(f"{error.filename} not found: `dvc repro mole_train@{folder.name}` makes it") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        again = f"dvc repro --force mole_train@{folder.name}"
+        raise ExpectedError(f"{folder / ABOUT} is damaged: `{again}` makes it anew") from error
+
+
+def read_points(folder: Path) -> list[ForecastPoint]:
+    """All points in `folder`, by name. ExpectedError where there is none, or one is damaged."""
+    points = [read_point(about.parent) for about in sorted(folder.glob(f"[!.]*/{ABOUT}"))]
+    if not points:
+        raise ExpectedError(f"no forecaster in {folder}: `dvc repro mole_train` trains those of params.yaml")
+    return points
+
+
+def chosen_mixture(points: Iterable[ForecastPoint], horizon: int) -> ForecastPoint:
+    """The mixture of experts of the lowest validation loss beside least squares, over all origins.
+
+    The test rows have no part in the choice.
+    """
+    return min((point for point in points if point.experts > 1), key=lambda point: point.relative_loss(horizon))
+
+
+def twin_of(point: ForecastPoint, points: Iterable[ForecastPoint]) -> ForecastPoint:
+    """The same backbone alone."""
+    return next(other for other in points if other.experts == 1 and other.backbone == point.backbone)

@@ -1,0 +1,149 @@
+"""The chapters that answer: does a mixture of linear experts forecast better than least squares and its dense twin?"""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
+from pipeline.mole.report.board import MSE, Board
+from pipeline.mole.report.names import DEFINITIONS, ahead, label_of
+from pipeline.mole.report.results import Forecasting
+from pipeline.mole.report.tables import channel_table, choice_table, main_table, size_table
+from pipeline.mole.report.verdict import answer_of, error_decimals, sentences, verdict
+from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
+from pipeline.plots.scatter import Floats
+from pipeline.plots.theme import PANEL_WIDTH, Picture
+from pipeline.report.page import Block, Facts, Figures, Heading, Section
+from pipeline.report.parameters import flattened
+from pipeline.report.scores import shown
+
+ANCHOR = "forecasting"
+MEASURED = "measured-series"
+_MOST_CHANNELS = 4  # drawn of the example
+_HISTORY = 2  # times the horizon, at most, of what was before an example
+_NAIVE: tuple[Kind, ...] = ("naive", "other naive")
+
+
+def forecasting(found: Forecasting) -> Section:
+    """Verdict, ranking, tables, errors by step, examples and definitions."""
+    board = found.board
+    blocks: list[Block] = [
+        rankings(board),
+        main_table(board),
+        choice_table(board),
+        Heading("How errors grow with the step ahead"),
+        Figures(
+            [_by_step(found, horizon) for horizon in board.horizons],
+            "Mean squared error of scaled values at each step, over all test windows, channels and seeds. Orange: the "
+            "mixture that validation chose; blue: its dense twin; dashed: least squares; grey: naive forecasts, which "
+            "may leave the frame.",
+        ),
+        *(channel_table(found, horizon) for horizon in board.horizons),
+        Heading("One window"),
+        _example(found, board.horizons[0]),
+        size_table(found),
+        Heading("What the words mean"),
+        Facts(DEFINITIONS),
+    ]
+    return Section("Forecasts against the baselines", ANCHOR, verdict(found), blocks, answer_of(board))
+
+
+def measured(found: Forecasting) -> Section:
+    """The same table of a measured series, and where it comes from."""
+    about, board = found.measured.about, found.measured.board
+    lead = f"{about['title'].rstrip('.')}. {about['description'].rstrip('.')}. {sentences(board)}"
+    blocks: list[Block] = [
+        rankings(board),
+        main_table(board),
+        choice_table(board),
+        Facts(
+            [
+                ("Command", about["command"]),
+                ("Data's SHA-256", about["data_sha256"]),
+                ("Commit", about["commit"]),
+                ("Parameters", ", ".join(f"{key} {value}" for key, value in flattened(about["parameters"])) or "none"),
+            ],
+            small=True,
+        ),
+    ]
+    return Section("A measured series", MEASURED, lead, blocks, answer_of(board))
+
+
+def rankings(board: Board) -> Figures:
+    """A picture per horizon: all methods by their MSE, the best first."""
+    small = len(board.horizons) > 2
+    pictures = [_ranking(board, horizon, SMALL_WIDTH if small else PANEL_WIDTH) for horizon in board.horizons]
+    dots = " (large dots; small ones: single seeds)" if board.seeds > 1 else ""
+    caption = (
+        f"Methods in order of their mean squared errors on all test windows{dots}. Orange: the mixture that validation "
+        "chose; grey: the other models and the baselines."
+    )
+    return Figures(pictures, caption, small)
+
+
+def example_of(rows: pd.DataFrame, channel: str, baseline: str) -> Forecast:
+    """One channel of the first window of `rows`."""
+    of = rows[rows["channel"] == channel]
+    experts = sorted({str(name) for name in of["series"] if str(name).startswith("expert_")}, key=_number)
+    step, value = _line(of, "truth")
+    start = -_HISTORY * int(step.max())
+    before, after = (step <= 0) & (step > start), step > 0
+    return Forecast(
+        (step[before], value[before]),
+        (step[after], value[after]),
+        _line(of, "mixture"),
+        _line(of, baseline),
+        [_line(of, name) for name in experts],
+    )
+
+
+def _line(rows: pd.DataFrame, series: str) -> tuple[Floats, Floats]:
+    of = rows[rows["series"] == series].sort_values("step")
+    return of["step"].to_numpy(np.float64), of["value"].to_numpy(np.float64)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def _example(found: Forecasting, horizon: int) -> Figures:
+    rows = found.of_chosen(found.example, horizon)
+    window = rows["window"].iloc[0]
+    rows = rows[rows["window"] == window]
+    channels = [str(channel) for channel in rows["channel"].unique()]
+    unit, baseline = found.step.told(), "least_squares"
+    pictures = [
+        draw_forecast(channel, example_of(rows, channel, baseline), unit, label_of(baseline))
+        for channel in channels[:_MOST_CHANNELS]
+    ]
+    of = f" Drawn are the first {_MOST_CHANNELS} of {len(channels)} channels." if len(channels) > _MOST_CHANNELS else ""
+    caption = (
+        f"{label_of(found.board.choices[horizon].chosen)}, first seed: the forecast from {window} on, in the unit of "
+        f"the data. Thin: what each expert alone would say; the router weighs them.{of}"
+    )
+    return Figures(pictures, caption)
+
+
+def _by_step(found: Forecasting, horizon: int) -> Picture:
+    board, rows = found.board, found.steps[found.steps["horizon"] == horizon]
+    choice = board.choices[horizon]
+    naive = [name for name in board.baselines if name != "least_squares"]
+    kinds: dict[str, Kind] = dict.fromkeys(naive, "naive")
+    kinds |= dict(zip(naive, _NAIVE, strict=False))
+    kinds |= {choice.chosen: "model", choice.twin: "twin", "least_squares": "fit"}
+    lines = []
+    for method in (choice.chosen, choice.twin, *board.baselines):
+        of = rows[rows["method"] == method].sort_values("step")
+        step, error = (of[name].to_numpy(np.float64) for name in ("step", "mse"))
+        lines.append(StepErrors(label_of(method), kinds[method], step, error))
+    return draw_errors_by_step(f"{horizon} steps ahead", lines)
+
+
+def _ranking(board: Board, horizon: int, width: int) -> Picture:
+    chosen, decimals = board.choices[horizon].chosen, error_decimals(board, horizon)
+    rows = []
+    for name in sorted(board.roles, key=lambda name: board.mean(horizon, name)):
+        points = list(board.scores[horizon, name, MSE.name]) if board.seeds > 1 else []
+        mean = board.mean(horizon, name)
+        role = "model" if name == chosen else "baseline"
+        rows.append(RankingRow(label_of(name), role, points, mean, shown(mean, decimals)))
+    return draw_ranking(f"{ahead(horizon)} ahead".capitalize(), "MSE, lower is better", rows, width=width)

@@ -1,0 +1,129 @@
+"""Reading what the evaluation of forecasts, and the benchmark on a measured series, wrote."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import paths
+from pipeline.mole.data.step import Step
+from pipeline.mole.report.board import COLUMNS, Board, Choice, board_of
+from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.reading import Maker, malformed, read_json, stage
+
+COMMAND = "python -m benchmarks.forecasting benchmarks/etth1.yaml"
+
+_FRAMES = {
+    "points": ["horizon", "point", "backbone", "experts", "top_k", "twin", "parameters", "flops"],
+    "channels": ["horizon", "method", "channel", "mse", "mae"],
+    "steps": ["horizon", "method", "step", "mse"],
+    "expert_weights": ["point", "horizon", "seed", "by", "value", "channel", "expert", "weight"],
+    "usage": ["point", "horizon", "seed", "expert", "weight", "top"],
+    "reduced": ["point", "horizon", "way", "experts", "seed", "mse", "mae", "validation_mse"],
+    "example": ["point", "horizon", "window", "channel", "series", "step", "value"],
+}
+_UNDEFINED = {("points", "top_k")}  # columns of numbers that may be empty
+_OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
+_CHOICE = ("horizons", "windows")
+_ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
+
+
+@dataclass(frozen=True)
+class MeasuredSeries:
+    """A benchmark on a measured series, with the choice made by its own validation windows."""
+
+    about: Mapping[str, Any]  # has the keys of `_ABOUT`
+    board: Board
+
+
+@dataclass(frozen=True)
+class Forecasting:
+    """What is known of forecasts. Frames have the columns of `_FRAMES`."""
+
+    source: Mapping[str, Any]  # source.json: simulated, description, channels, rows
+    step: Step
+    board: Board
+    points: pd.DataFrame
+    channels: pd.DataFrame
+    steps: pd.DataFrame
+    expert_weights: pd.DataFrame
+    usage: pd.DataFrame
+    reduced: pd.DataFrame
+    example: pd.DataFrame
+    measured: MeasuredSeries
+
+    def of_chosen(self, frame: pd.DataFrame, horizon: int) -> pd.DataFrame:
+        """The rows of a frame about the chosen point at a horizon."""
+        point = self.board.choices[horizon].chosen
+        return frame[(frame["point"] == point) & (frame["horizon"] == horizon)]
+
+    def experts(self, point: str) -> int:
+        return int(self.points.loc[self.points["point"] == point, "experts"].iloc[0])
+
+
+def read_forecasting() -> Forecasting:
+    """All inputs of the chapters on forecasting, from the working directory."""
+    folder, maker = paths.EVALUATION / "forecasting", stage("evaluate@forecasting")
+    frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _FRAMES.items()}
+    for name, frame in frames.items():
+        for column in frame.select_dtypes("number"):
+            if (name, column) not in _UNDEFINED and not np.isfinite(frame[column]).all():
+                raise malformed(folder / f"{name}.parquet", maker, f"a value of {column} is not finite")
+    board = _board(maker)
+    for horizon, choice in board.choices.items():
+        for name in _OF_THE_CHOSEN:
+            rows = frames[name]
+            if not ((rows["point"] == choice.chosen) & (rows["horizon"] == horizon)).any():
+                raise malformed(folder / f"{name}.parquet", maker, f"nothing about {choice.chosen} at {horizon}")
+        for name in ("channels", "steps"):
+            rows = frames[name][frames[name]["horizon"] == horizon]
+            for method in (choice.chosen, choice.twin, *board.baselines):
+                if method not in set(rows["method"]):
+                    raise malformed(folder / f"{name}.parquet", maker, f"nothing about {method} at {horizon}")
+    path, ingest = paths.RAW / "series" / "source.json", stage("ingest@series")
+    source = read_json(path, ingest, ["simulated", "description", "channels", "rows"])
+    try:
+        step = Step.restored(source)
+    except KeyError as error:
+        raise malformed(path, ingest, f"lacks {error.args[0]}") from error
+    return Forecasting(source, step, board, measured=_measured(), **frames)
+
+
+def _board(maker: Maker) -> Board:
+    table, about = paths.TABLES / "forecasting.csv", paths.METRICS / "forecasting.json"
+    return _checked(table, about, maker, read_json(about, maker, _CHOICE))
+
+
+def _measured() -> MeasuredSeries:
+    """The benchmark that is in git: the command that makes it is not part of the DAG."""
+    maker, table = Maker(COMMAND, COMMAND), paths.MEASURED_SERIES / "etth1.csv"
+    path = table.with_suffix(".json")
+    about = read_json(path, maker, _ABOUT)
+    return MeasuredSeries(about, _checked(table, path, maker, about))
+
+
+def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) -> Board:
+    try:
+        choices = {int(horizon): _choice(of) for horizon, of in about["horizons"].items()}
+        windows = {int(horizon): int(count) for horizon, count in about["windows"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise malformed(
+            path, maker, f"not the chosen point, its twin, the origins and the windows of each horizon: {error!r}"
+        ) from error
+    if not choices or set(choices) - set(windows):
+        raise malformed(path, maker, "no horizon, or one without its number of windows")
+    try:
+        return board_of(read_csv(table, maker, COLUMNS), choices, windows)
+    except ValueError as error:
+        raise malformed(table, maker, str(error)) from error
+
+
+def _choice(of: Mapping[str, Any]) -> Choice:
+    origins = {
+        str(name): {str(start): float(ratio) for start, ratio in by_start.items()}
+        for name, by_start in of["origins"].items()
+    }
+    return Choice(str(of["chosen"]), str(of["twin"]), origins)

@@ -1,0 +1,80 @@
+"""Forecasting in short: its card on the first screen, and its part of RESULTS.md."""
+
+from pipeline.mole.report import chapter as forecasting
+from pipeline.mole.report.board import MSE, Standing
+from pipeline.mole.report.names import label_of
+from pipeline.mole.report.results import Forecasting
+from pipeline.mole.report.specialisation import in_words
+from pipeline.mole.report.tables import main_table
+from pipeline.mole.report.ttnn import agreement_in_words, agreement_table, roofline_table
+from pipeline.mole.report.ttnn_results import Inference
+from pipeline.mole.report.verdict import (
+    answer_of,
+    error_decimals,
+    on_measured,
+    sentences,
+    verdict,
+    with_spread,
+)
+from pipeline.report.headline import MOST
+from pipeline.report.markdown import markdown
+from pipeline.report.page import Number, System
+from pipeline.report.scores import joined, shown
+
+
+def card(found: Forecasting) -> System:
+    """What the first screen says."""
+    board = found.board
+    horizons = board.horizons if len(board.horizons) <= MOST else [*board.horizons[: MOST - 1], board.horizons[-1]]
+    numbers = []
+    for horizon in horizons:
+        rival, decimals = board.rival(horizon), error_decimals(board, horizon)
+        ours = with_spread(board.spread(horizon, board.choices[horizon].chosen), decimals)
+        theirs = f"{shown(board.mean(horizon, rival), decimals)} {label_of(rival)}"
+        numbers.append(
+            Number(f"{MSE.label}, {horizon} steps {MSE.arrow}", ours, theirs, board.standing(horizon, rival))
+        )
+    chosen = dict.fromkeys(label_of(board.choices[horizon].chosen) for horizon in horizons)
+    stands: set[Standing] = {board.standing(horizon, board.rival(horizon)) for horizon in board.horizons}
+    return System(
+        name="Forecasting",
+        question="Does a mixture of linear experts forecast better than least squares?",
+        answer=answer_of(board),
+        standing="ahead" if stands == {"ahead"} else "behind" if stands <= {"behind"} else "level",
+        model=joined(list(chosen)),
+        rival="best baseline",
+        numbers=numbers,
+        simulated=bool(found.source["simulated"]),
+        elsewhere=on_measured(found),
+        anchor=forecasting.ANCHOR,
+    )
+
+
+def results(series: Forecasting, times: Inference) -> list[str]:
+    """What RESULTS.md says, below the heading of the system."""
+    return [*_series(series), *_inference(times)]
+
+
+def _series(series: Forecasting) -> list[str]:
+    """The simulated series, what the experts are for, and the measured one."""
+    about, board = series.measured.about, series.measured.board
+    return [
+        f"**{answer_of(series.board)}** {verdict(series)}",
+        markdown(main_table(series.board)),
+        in_words(series),
+        f"### {about['title'].rstrip('.')}",
+        f"**{answer_of(board)}** {about['description'].rstrip('.')}. {sentences(board)}",
+        f"Made by `{about['command']}`.",
+        markdown(main_table(board)),
+    ]
+
+
+def _inference(times: Inference) -> list[str]:
+    """What does not depend on the machine: agreement, and the estimate."""
+    return [
+        "### On Tenstorrent hardware",
+        agreement_in_words(times),
+        markdown(agreement_table(times)),
+        "Estimated, not measured:",
+        markdown(roofline_table(times)),
+    ]

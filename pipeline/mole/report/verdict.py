@@ -1,0 +1,103 @@
+"""Did a mixture of linear experts forecast better? In words that never say more than the seeds carry."""
+
+from pipeline.mole.report.board import Board, Standing
+from pipeline.mole.report.names import ahead, label_of, listed_horizons
+from pipeline.mole.report.results import Forecasting
+from pipeline.report.numbers import counted
+from pipeline.report.scores import decimals_for, joined, shown
+from pipeline.report.spreads import Spread
+
+_WORDS: dict[Standing, str] = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
+_TWIN: dict[Standing, str] = {"ahead": "better than", "level": "level with", "behind": "worse than"}
+
+
+def answer_of(board: Board) -> str:
+    """Did it work, in a few words: no stronger than the weakest horizon beside its best baseline."""
+    found = {board.standing(horizon, board.rival(horizon)) for horizon in board.horizons}
+    if found == {"ahead"}:
+        return "It worked."
+    if "ahead" in found:
+        return "It worked in part."
+    return "It did not work." if "behind" in found else "No gain."
+
+
+def sentences(board: Board) -> str:
+    """The choice, how it stands beside the best baseline at each horizon, and beside its dense twin."""
+    parts = [_choice(board), f"By MSE on the test windows it is {_beside_baselines(board)}."]
+    parts.append(f"Its dense twin, the same backbone without experts: the mixture is {_beside_twins(board)}.")
+    if board.seeds == 1:
+        parts.append("One seed says nothing of how much another training run would differ, and carries no gain.")
+    return " ".join(parts)
+
+
+def verdict(found: Forecasting) -> str:
+    return f"{data_of(found)} {sentences(found.board)}"
+
+
+def data_of(found: Forecasting) -> str:
+    """Which series it is, and whether it is simulated, as a sentence."""
+    kind = "Simulated" if found.source["simulated"] else "Measured"
+    bare = str(found.source["description"]).removeprefix("Simulated: ").rstrip(".")
+    step = found.step.told()
+    return f"{kind} series: {bare}. A step is {step}."
+
+
+def on_measured(found: Forecasting) -> str:
+    """One sentence on the measured series, for the first screen."""
+    board = found.measured.board
+    standings = [board.standing(horizon, board.rival(horizon)) for horizon in board.horizons]
+    counts = [(word, standings.count(word)) for word in _WORDS if word in standings]
+    said = joined([f"{_WORDS[word]} the best baseline at {number}" for word, number in counts])
+    return f"On measured {found.measured.about['title'].rstrip('.')}: {said} of {len(standings)} horizons."
+
+
+def numbers(board: Board, horizon: int, other: str) -> str:
+    """Both errors, as "0.312 ± 0.002 against 0.318 for least squares"."""
+    ours, theirs = (board.spread(horizon, name) for name in (board.choices[horizon].chosen, other))
+    decimals = error_decimals(board, horizon)
+    return f"{with_spread(ours, decimals)} against {with_spread(theirs, decimals)}"
+
+
+def with_spread(found: Spread, decimals: int) -> str:
+    spread = f" ± {shown(found.deviation, decimals)}" if found.deviation is not None else ""
+    return f"{shown(found.mean, decimals)}{spread}"
+
+
+def error_decimals(board: Board, horizon: int) -> int:
+    """One more than three digits: half a per cent has to show."""
+    names = (board.choices[horizon].chosen, board.rival(horizon))
+    return min(5, decimals_for([board.mean(horizon, name) for name in names]) + 1)
+
+
+def _choice(board: Board) -> str:
+    mixtures = len(board.models)
+    by_name: dict[str, list[int]] = {}
+    for horizon in board.horizons:
+        by_name.setdefault(board.choices[horizon].chosen, []).append(horizon)
+    chosen = [
+        label_of(name) if len(by_name) == 1 else f"{label_of(name)} for {listed_horizons(horizons)}"
+        for name, horizons in by_name.items()
+    ]
+    return f"Of the mixtures among {counted(mixtures, 'model')}, validation windows chose {joined(chosen)}."
+
+
+def _beside_baselines(board: Board) -> str:
+    parts = []
+    for word in _WORDS:
+        horizons = [h for h in board.horizons if board.standing(h, board.rival(h)) == word]
+        if horizons:
+            said = [
+                f"{numbers(board, h, board.rival(h))} for {label_of(board.rival(h))} {ahead(h)} ahead" for h in horizons
+            ]
+            parts.append(f"{_WORDS[word]} the best baseline ({'; '.join(said)})")
+    return ", but ".join(parts)
+
+
+def _beside_twins(board: Board) -> str:
+    parts = []
+    for word in _TWIN:
+        horizons = [h for h in board.horizons if board.standing(h, board.choices[h].twin) == word]
+        if horizons:
+            said = [f"{numbers(board, h, board.choices[h].twin)} at {ahead(h)}" for h in horizons]
+            parts.append(f"{_TWIN[word]} it ({'; '.join(said)})")
+    return ", but ".join(parts)

@@ -1,0 +1,22 @@
+"""Draw the chapter on forecasting: what evaluation found, a measured series, and inference."""
+
+from pipeline.core.entry import run_stage
+from pipeline.mole.report.chapter import forecasting, measured
+from pipeline.mole.report.results import read_forecasting
+from pipeline.mole.report.specialisation import specialisation
+from pipeline.mole.report.summary import card, results
+from pipeline.mole.report.ttnn import inference
+from pipeline.mole.report.ttnn_results import read_inference
+from pipeline.report.chapter import write_chapter
+from pipeline.report.page import Part
+
+
+def run() -> None:
+    """Read the results on forecasts and on inference, write reports/chapters/forecasting.json."""
+    series, times = read_forecasting(), read_inference()
+    sections = [forecasting(series), specialisation(series), measured(series), inference(times)]
+    write_chapter("forecasting", Part("Forecasting", sections), card(series), results(series, times))
+
+
+if __name__ == "__main__":
+    run_stage(None, run)

@@ -1,0 +1,184 @@
+"""A trained forecaster in use: the rows that follow the last ones of a series.
+
+    forecaster = Forecaster.load("models/mole")
+    forecast = forecaster.forecast(pandas.read_csv("new.csv"))
+
+The command `forecast` does the same from file to file. C: channels, L: rows of the lookback, H: rows of the horizon,
+E: experts, F: time features.
+"""
+
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.core.origin import origin_in_json
+from pipeline.core.provenance import commit_around
+from pipeline.data.source import counted, listed, quoted
+from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
+from pipeline.mole.data.scaler import Scaler
+from pipeline.mole.data.step import Step, told
+from pipeline.mole.data.time_features import time_features
+from pipeline.mole.model.mixture import Mole
+from pipeline.mole.points import ForecastPoint, chosen_mixture, read_point, read_points
+from pipeline.params.allowed import check
+from pipeline.params.section import Seed, Window
+from pipeline.training.weights import WEIGHTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Forecaster:
+    """One trained network of the sweep; made by `load`."""
+
+    def __init__(
+        self, model: Mole, point: ForecastPoint, seed: int, config: dict[str, Any], provenance: dict[str, Any]
+    ) -> None:
+        self.model, self.point, self.seed, self.horizon, self.provenance = model, point, seed, model.horizon, provenance
+        self.lookback = Lookback(tuple(config["channels"]), model.lookback, Step.restored(config))
+        self.scaler = Scaler.restored(config["scaler"])
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path = paths.MODELS / "mole",
+        horizon: int | None = None,
+        point: str | None = None,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> Self:
+        """A network of those in `folder`, all points of the sweep.
+
+        horizon: the longest by default; point: the mixture of experts with the lowest validation loss at this horizon;
+        seed: the one of that point with the lowest. ExpectedError where there is no such network, or a file is damaged.
+        """
+        for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
+            if value is not None:
+                check(kind, name, value)
+        chosen, horizon = _chosen(Path(folder), point, horizon)
+        if seed is None:
+            seed = chosen.best_seed(horizon)
+        elif seed not in chosen.validation[horizon]:
+            seeds = listed(chosen.validation[horizon])
+            raise ExpectedError(f"{chosen.name} was trained with seeds {seeds}, not with {seed}: ask for one of them")
+        model, config = chosen.load(horizon, seed, torch.device(device))
+        try:
+            provenance = {
+                **commit_around(chosen.folder),
+                **config["provenance"],
+                "model_sha256": sha256(chosen.network(horizon, seed) / WEIGHTS),
+            }
+            return cls(model, chosen, seed, config, provenance)
+        except KeyError as error:
+            raise ExpectedError(
+                f"the model in {chosen.network(horizon, seed)} does not say its {error.args[0]}, so it was trained by "
+                f"an older version; train it again: dvc repro --force mole_train@{chosen.name}"
+            ) from error
+
+    def forecast(self, frame: "pd.DataFrame", date: str = "date", experts: bool = False) -> "pd.DataFrame":
+        """The H rows that follow the last ones of the frame: its column of time stamps, and the channels in its units.
+
+        The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
+        of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
+        looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
+        whether each expert's own forecast follows, in columns such as `load (expert 1)`.
+
+        attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
+        """
+        return self.forecast_recent(recent_of_frame(frame, date, self.lookback), experts)
+
+    @torch.no_grad()
+    def forecast_recent(self, recent: Recent, experts: bool = False) -> "pd.DataFrame":
+        """`forecast` for rows that were read and checked."""
+        import pandas as pd
+
+        if experts and self.point.experts == 1:
+            raise ExpectedError(f"{self.point.name} is a backbone alone: it has no experts to show")
+        with np.errstate(over="ignore"):  # told below
+            x_CL = self.scaler.scale(recent.value_LC).astype(np.float32).T
+        x_1CL = torch.from_numpy(np.ascontiguousarray(x_CL)[None]).to(self._device)
+        mark_1F = torch.from_numpy(time_features(recent.stamps.date_T[:1])).to(self._device)
+        heads, weight_1CE = self.model.heads(x_1CL), self.model.router_weights(mark_1F)
+        parts = [("", self.model.mixed(heads, weight_1CE))]
+        if experts:
+            parts += [(f" (expert {e + 1})", self.model.alone(heads, e)) for e in range(self.point.experts)]
+        date_H = self.lookback.step.after(int(recent.stamps.date_T[-1]), self.horizon)
+        dates, offset = pd.DatetimeIndex(date_H.astype("datetime64[s]")), recent.stamps.offset(-1)
+        if offset is not None:
+            dates = dates.tz_localize(timezone(timedelta(seconds=offset)))
+        columns: dict[str, Any] = {recent.date: dates}
+        for suffix, y_1CH in parts:
+            value_HC = self._unscaled(y_1CH)
+            columns |= {name + suffix: value_HC[:, c] for c, name in enumerate(self.lookback.channels)}
+        frame = pd.DataFrame(columns)
+        frame.attrs["celldag"] = self._origin(recent, experts)
+        return frame
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _unscaled(self, y_1CH: Tensor) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        """(H, C)"""
+        finite_C = torch.isfinite(y_1CH[0]).all(1).tolist()
+        if not all(finite_C):
+            names = [name for name, finite in zip(self.lookback.channels, finite_C, strict=True) if not finite]
+            raise ExpectedError(
+                f"the forecast of {listed(map(repr, names), 5)} is no finite number: the last {self.lookback.rows:,} "
+                "rows hold values far beyond those of training; check them, and their unit"
+            )
+        return self.scaler.unscale(y_1CH[0].T.cpu().numpy())
+
+    def _origin(self, recent: Recent, experts: bool) -> dict[str, Any]:
+        stamps = recent.stamps
+        first, last = (told(stamps.date_T[row], stamps.offset(row)) for row in (0, -1))
+        arguments = {"point": self.point.name, "horizon": self.horizon, "seed": self.seed, "date": recent.date}
+        notes = [
+            f"forecast by {self.point.name} ({self._described()}), horizon {self.horizon:,}, seed {self.seed}; "
+            f"validation loss {self.point.validation[self.horizon][self.seed]:.4f}",
+            f"from the last {counted(len(stamps.date_T), 'row')}, {first} to {last}",
+        ]
+        if stamps.offset_T is not None:
+            notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
+        notes += recent.notes
+        if recent.unused:
+            notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")
+        report = {"first_row": first, "last_row": last, "columns_not_used": recent.unused}
+        arguments |= {"experts": experts}
+        return origin_in_json("forecast", self.provenance, recent.origin, arguments, report, notes)
+
+    def _described(self) -> str:
+        if self.point.experts == 1:
+            return f"{self.point.backbone} alone"
+        return f"{counted(self.point.experts, 'expert')} of {self.point.backbone}"
+
+
+def _chosen(folder: Path, name: str | None, horizon: int | None) -> tuple[ForecastPoint, int]:
+    """The point, and one of its horizons."""
+    points = read_points(folder)
+    if name is not None:
+        if name not in {point.name for point in points}:
+            names = listed(point.name for point in points)
+            raise ExpectedError(f"no point {name!r} in {folder}: there are {names}; `dvc repro mole_train` trains more")
+        points = [read_point(folder / name)]
+    horizons = sorted({rows for point in points for rows in point.validation})
+    horizon = horizons[-1] if horizon is None else horizon
+    having = [point for point in points if horizon in point.validation]
+    if not having:
+        raise ExpectedError(
+            f"{'no point' if name is None else name} in {folder} has horizon {horizon:,}: there are "
+            f"{listed(horizons)}; add it to mole.recipe.horizons in params.yaml and train"
+        )
+    if name is not None:
+        return having[0], horizon
+    if all(point.experts == 1 for point in having):
+        names = listed(point.name for point in having)
+        raise ExpectedError(f"no mixture of experts in {folder} has horizon {horizon:,}: name a point of {names}")
+    return chosen_mixture(having, horizon), horizon
