@@ -12,7 +12,7 @@ from pipeline.plots.compact import compacted, data_uri, recoloured
 from pipeline.plots.heatmap import draw_fields
 from pipeline.plots.scatter import dense
 from pipeline.plots.theme import DARK, LIGHT, SCALES, STEPS, picture, scale_of
-from tests.plots.test_figures import FIGURES
+from tests.cfm_vc.test_figures import FIGURES
 
 RNG = np.random.default_rng(0)
 

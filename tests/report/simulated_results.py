@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.report.simulated_forecasting import write_forecasting
-from tests.report.simulated_moe import write_moe
-from tests.report.simulated_spatial import write_spatial
+from tests.alphastomics.simulated_results import write_spatial
+from tests.bayes_moe.simulated_results import write_moe
+from tests.mole.simulated_results import write_forecasting
 
 CELL_TYPES = ["CD14+ Monocyte", "CD19+ B", "CD4+ T", "CD56+ NK", "Dendritic"]
 PERTURBATIONS = ["control", "cytokine", "inhibitor", "stress"]

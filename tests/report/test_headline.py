@@ -8,7 +8,7 @@ from pipeline.report.headline import overall, tally
 from pipeline.report.names import method_of, metric_of
 from pipeline.report.page import Headline, System
 from pipeline.report.scores import Comparison
-from tests.report.simulated_moe import Sweep, write_moe
+from tests.bayes_moe.simulated_results import Sweep, write_moe
 
 
 def compared(*standings: str) -> list[Comparison]:

@@ -10,9 +10,9 @@ from pipeline.core.errors import ExpectedError
 from pipeline.mole.ttnn.constants import constants_of, plan_of
 from pipeline.mole.ttnn.programs import forecast, place_constants, place_inputs
 from pipeline.mole.ttnn.torch_ops import TorchOps
-from tests.backends.mixtures import KINDS, mixture, windows
+from tests.mole.mixtures import KINDS, mixture, windows
 
-BACKENDS = Path(__file__).parents[2] / "pipeline" / "backends"
+BACKENDS = Path(__file__).parents[2] / "pipeline" / "mole" / "ttnn"
 IN_OTHER_PYTHON = ("__init__", "child", "device_forecast", "device_ops", "golden_ops", "ops", "programs", "stopwatch")
 
 
@@ -62,7 +62,7 @@ def test_what_the_other_python_imports_is_python_3_10_and_imports_no_more_than_i
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     ]
-    ours = {f"pipeline.backends.{other}" for other in IN_OTHER_PYTHON}
+    ours = {f"pipeline.mole.ttnn.{other}" for other in IN_OTHER_PYTHON}
     known = {
         "torch",
         "numpy",

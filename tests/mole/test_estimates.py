@@ -10,7 +10,7 @@ from pipeline.mole.ttnn.goals import meets
 from pipeline.mole.ttnn.roofline import CARDS, Card, estimate, rooflines
 from pipeline.mole.ttnn.stopwatch import Times, timed
 from pipeline.mole.ttnn.time_rows import cost_of_experts, goals_met, row_of
-from tests.backends.mixtures import mixture
+from tests.mole.mixtures import mixture
 
 
 def by_hand(batch: int, data_type: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from pipeline.bayes_moe.report.verdict import answer, verdict
 from pipeline.core.errors import ExpectedError
 from pipeline.report.numbers import amount, signed
 from pipeline.report.page import Figures, Notes
-from tests.report.simulated_moe import POINTS, Sweep, write_moe
+from tests.bayes_moe.simulated_results import POINTS, Sweep, write_moe
 
 BETTER, WORSE, UNCLEAR = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (-0.02, -0.05, 0.01)
 

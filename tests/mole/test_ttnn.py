@@ -16,7 +16,7 @@ from pipeline.mole.report.ttnn import (
 )
 from pipeline.mole.report.ttnn_results import Inference, read_inference
 from pipeline.report.page import Figures, Heading, Table
-from tests.report.simulated_forecasting import Series, write_inference
+from tests.mole.simulated_results import Series, write_inference
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 
 from pipeline.mole.plots.latency import Timing, draw_timings
 from pipeline.mole.plots.specialisation import draw_weights
-from tests.plots.forecast_figures import FIGURES
-from tests.plots.test_figures import texts
+from tests.cfm_vc.test_figures import texts
+from tests.mole.forecast_figures import FIGURES
 
 
 def test_an_error_far_above_the_models_is_cut_off_and_said_to_be():

@@ -19,7 +19,7 @@ from pipeline.cfm_vc.trained import CELLS_PER_BLOCK, CfmVc
 from pipeline.core.files import sha256
 
 GENES = [f"gene{g}" for g in range(12)]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def lab_file(path: Path, cells: int = 40, layout=csr_matrix) -> anndata.AnnData:

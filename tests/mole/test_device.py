@@ -7,8 +7,8 @@ from pipeline.mole.ttnn import worker as child
 from pipeline.mole.ttnn.constants import constants_of, plan_of
 from pipeline.mole.ttnn.device_forecast import DeviceForecast, opened_device
 from pipeline.mole.ttnn.device_ops import DeviceOps
-from tests.backends.fake_ttnn import FakeTtnn
-from tests.backends.mixtures import KINDS, mixture, windows
+from tests.mole.fake_ttnn import FakeTtnn
+from tests.mole.mixtures import KINDS, mixture, windows
 
 
 def forecaster(ttnn, device, model, batch, data_type="bfloat16", memory="dram", trace=True):

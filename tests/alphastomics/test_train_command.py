@@ -23,7 +23,7 @@ from pipeline.core.files import read_json
 from pipeline.training.fit import fit
 from pipeline.training.weights import load_model
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGE = SYSTEMS["spatial"].stage
 FULL = ["--use-moe", "--num-experts", "8", "--top-k", "2", "--gate", "elementwise", "--exp-name", "full"]
 

@@ -18,8 +18,8 @@ from pipeline.mole.ttnn import environment
 from pipeline.mole.ttnn.agreement import TARGETS, correlation
 from pipeline.mole.ttnn.constants import constants_of, plan_of
 from pipeline.mole.ttnn.environment import Job, do
-from tests.backends.mixtures import KINDS, mixture, windows
-from tests.backends.ttnn_environment import SETUP, ttnn_python
+from tests.mole.mixtures import KINDS, mixture, windows
+from tests.mole.ttnn_environment import SETUP, ttnn_python
 
 __all__ = ["ttnn_python"]  # a fixture
 

@@ -16,7 +16,7 @@ from pipeline.mole.report.summary import card
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
-from tests.report.simulated_forecasting import Series, write_forecasting
+from tests.mole.simulated_results import Series, write_forecasting
 
 TABLE = "reports/tables/forecasting.csv"
 FOLDER = "reports/evaluation/forecasting"

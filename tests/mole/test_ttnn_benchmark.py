@@ -24,7 +24,7 @@ from pipeline.mole.ttnn import environment
 from pipeline.mole.ttnn.cpu import compiled_times
 from pipeline.mole.ttnn.environment import Done
 from pipeline.training.weights import save_model
-from tests.backends.ttnn_environment import ttnn_python
+from tests.mole.ttnn_environment import ttnn_python
 
 __all__ = ["ttnn_python"]  # a fixture
 

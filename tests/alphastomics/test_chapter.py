@@ -19,7 +19,7 @@ from pipeline.alphastomics.report.tables import main_table, section_table
 from pipeline.alphastomics.report.verdict import answer_of, counts, lead
 from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Facts, Figures, Section, Table
-from tests.report.simulated_spatial import Tissue, write_spatial
+from tests.alphastomics.simulated_results import Tissue, write_spatial
 
 SCORES = "reports/tables/spatial.csv"
 ABLATION = "reports/leave_section_out/starmap_mpfc_ablation.csv"

@@ -17,7 +17,9 @@ from pipeline.plots.curves import draw_learning_curve
 from pipeline.plots.labels import place_labels
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import DARK, LIGHT, picture, shortened
-from tests.plots import forecast_figures, mixture_figures, tissue_figures
+from tests.alphastomics import tissue_figures
+from tests.bayes_moe import mixture_figures
+from tests.mole import forecast_figures
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.normal(size=(300, 2))

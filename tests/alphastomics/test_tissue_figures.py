@@ -9,7 +9,7 @@ import pytest
 from pipeline.alphastomics.plots.identity_scatter import draw_against, running_quartiles
 from pipeline.alphastomics.plots.tissue import MOST_COLOURS, OTHER, Frame, colour_names, draw_expression, draw_tissue
 from pipeline.plots.theme import DARK, LIGHT
-from tests.plots.tissue_figures import FIGURES, FRAME, LABELS, LEVEL, PLACES, PREDICTED
+from tests.alphastomics.tissue_figures import FIGURES, FRAME, LABELS, LEVEL, PLACES, PREDICTED
 
 
 def texts(svg: bytes) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
 from pipeline.plots.experts import draw_classes, draw_usage
 from pipeline.plots.lines import Line, mean_line
-from tests.plots.mixture_figures import FIGURES
+from tests.bayes_moe.mixture_figures import FIGURES
 
 
 def texts(svg: bytes) -> list[str]:
