@@ -58,4 +58,4 @@ lock: ## resolve requirements.lock anew from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and everything the pipeline made that git does not hold
-	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/code data/raw data/processed models reports/chapters reports/evaluation reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/code data/raw data/processed models reports/chapters reports/*/details reports/report.html

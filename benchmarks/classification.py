@@ -2,9 +2,9 @@
 
     python -m benchmarks.classification
 
-The points and the recipe are those of params.yaml, the pictures those of data/raw/images (`dvc repro ingest@images`
-makes them), the weights untrained: neither changes what a picture costs. Prints a markdown table of medians and of
-ratios to the dense point in the same place, paired turn by turn.
+The points and the recipe are those of params.yaml, the pictures those of data/raw/bayes_moe (`dvc repro
+ingest@bayes_moe` makes them), the weights untrained: neither changes what a picture costs. Prints a markdown table of
+medians and of ratios to the dense point in the same place, paired turn by turn.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from benchmarks.processes import load
 from pipeline.bayes_moe.data.pictures import read_pictures
 from pipeline.bayes_moe.data.resident import ResidentPictures
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
+from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages.moe_sweep import Training, untrained
-from pipeline.core import paths
 from pipeline.params.registry import load_params
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     settings = load_params().moe
-    train, test = (read_pictures(paths.RAW / "images" / split) for split in ("train", "test"))
+    train, test = (read_pictures(PATHS.raw / split) for split in ("train", "test"))
     batches = ResidentPictures(test, settings.recipe.batch_size, torch.device("cpu"))
     height, width, channels = test.picture_NHWC.shape[1:]
     classes = int(train.label_N.max()) + 1

@@ -62,12 +62,12 @@ def prepare(folder: Path, cells: int) -> None:
     if not (folder / "data").exists():
         code = (
             "from pathlib import Path; from benchmarks.generated_store import write_store; "
-            f"write_store(Path('data/processed/perturbation'), {{'train': {cells}, 'validation': 500}})"
+            f"write_store(Path('data/processed/cfm_vc'), {{'train': {cells}, 'validation': 500}})"
         )
         measure([sys.executable, "-c", code], folder)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["vae"] |= TRAINING
-    params["flow"] |= TRAINING
+    params["cfm_vc"]["vae"] |= TRAINING
+    params["cfm_vc"]["flow"] |= TRAINING
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.forecasting benchmarks/etth1.yaml
     python -m benchmarks.forecasting benchmarks/etth1_published.yaml --points dlinear,mole_dlinear
 
-Runs the stages themselves (ingest@series, mole_train@..., evaluate@forecasting) with the parameters of the YAML laid
+Runs the stages themselves (ingest@mole, mole_train@..., evaluate@mole) with the parameters of the YAML laid
 over params.yaml. Every test window counts; the mixture is chosen by validation. Writes <name>.csv, which has a row per
-horizon, method, seed and metric, and <name>.json to reports/forecasting, which the report shows.
+horizon, method, seed and metric, and <name>.json to reports/mole/measured, which the report shows.
 """
 
 import argparse
@@ -24,19 +24,20 @@ import yaml
 from benchmarks.other_data import ROOT, commit, laid_over, working_in
 from pipeline.core import paths
 from pipeline.core.files import read_json, write_json, write_text
+from pipeline.mole.paths import PATHS
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest as series
 from pipeline.mole.stages import mole_train
 from pipeline.params.reading import validated
 from pipeline.params.registry import Params
 
-OUT = ROOT / paths.MEASURED_SERIES
+OUT = ROOT / PATHS.measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="YAML: title, and params to lay over params.yaml")
-    parser.add_argument("--points", metavar="A,B", help="of mole.points; default: all of them")
+    parser.add_argument("--points", metavar="A,B", help="of mole.sweep.points; default: all of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="points trained at once")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
@@ -44,22 +45,22 @@ def main() -> None:
     told = yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), told["params"])
     if arguments.points is not None:
-        points = params["mole"]["points"]
-        params["mole"]["points"] = {name: points[name] for name in arguments.points.split(",")}
-    path = (ROOT / params["ingest"]["series"]["path"]).resolve()
-    params["ingest"]["series"]["path"] = str(path)
+        points = params["mole"]["sweep"]["points"]
+        params["mole"]["sweep"]["points"] = {name: points[name] for name in arguments.points.split(",")}
+    path = (ROOT / params["mole"]["ingest"]["path"]).resolve()
+    params["mole"]["ingest"]["path"] = str(path)
     settings = validated(Params, params, str(arguments.data))
 
     with tempfile.TemporaryDirectory() as folder, working_in(folder):
-        series.run(settings.ingest.series)
-        source = read_json(paths.RAW / "series" / "source.json")
+        series.run(settings.mole.ingest)
+        source = read_json(PATHS.raw / "source.json")
         # Stages want a process to themselves, as their engines give them.
         with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
             for name in pool.map(partial(_train, folder, params), settings.mole.points):
                 print(f"{name} trained", file=sys.__stdout__, flush=True)
         forecasting.run(settings.mole)
-        table = (paths.TABLES / "forecasting.csv").read_text()
-        metrics = read_json(paths.METRICS / "forecasting.json")
+        table = (PATHS.reports / "table.csv").read_text()
+        metrics = read_json(PATHS.reports / "metrics.json")
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_text(arguments.out / f"{arguments.data.stem}.csv", table)

@@ -5,7 +5,7 @@
 First the ablation: every pair of cell types is held out together, and each variant of the flow predicts both. By this
 the variant is chosen that predicts a cell type in the end: from the pairs that it is one of, by the scores of the
 *other* type, so that its own perturbed cells have no say in it. Then every cell type is held out alone. Writes
-scores.csv, ablation.csv and about.json to reports/leave_one_out, which the report shows.
+scores.csv, ablation.csv and about.json to reports/cfm_vc/measured, which the report shows.
 """
 
 import argparse
@@ -88,15 +88,15 @@ def main() -> None:
     of = commit()  # before anything is written here
     described = yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
-    path = (ROOT / params["ingest"]["perturbation"]["path"]).resolve()
-    params["ingest"]["perturbation"]["path"] = str(path)
+    path = (ROOT / params["cfm_vc"]["ingest"]["path"]).resolve()
+    params["cfm_vc"]["ingest"]["path"] = str(path)
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "data", "raw", "perturbation")
         with working_in(folder):
-            ingest.run(validated(Params, params, str(arguments.data)).ingest.perturbation)
+            ingest.run(validated(Params, params, str(arguments.data)).cfm_vc.ingest)
         with open_canonical(raw / "cells.h5ad") as reader:
             cell_types, labels = (reader.covariate(name).labels for name in ("cell_type", "perturbation"))
-        perturbations = tuple(label for label in labels if label != params["ingest"]["perturbation"]["control"])
+        perturbations = tuple(label for label in labels if label != params["cfm_vc"]["ingest"]["control"])
 
         def job(types: tuple[str, ...], variants: Sequence[str], seed: int) -> Job:
             return Job(params, raw, types, perturbations, tuple(variants), seed)
@@ -135,20 +135,20 @@ def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Row]:
 def run(job: Job) -> list[Row]:
     """The stages themselves, in a folder of their own; one VAE serves all variants of the flow."""
     params = laid_over(job.params, {"vae": {"seed": job.seed}, "flow": {"seed": job.seed}})
-    params["preprocess"]["perturbation"] = {
-        **params["preprocess"]["perturbation"],
+    params["cfm_vc"]["preprocess"] = {
+        **params["cfm_vc"]["preprocess"],
         "held_out": [{"cell_type": t, "perturbation": p} for t in job.cell_types for p in job.perturbations],
     }
-    params["evaluate"]["perturbation"] = {**params["evaluate"]["perturbation"], "bootstrap_replicates": 0}
+    params["cfm_vc"]["evaluate"] = {**params["cfm_vc"]["evaluate"], "bootstrap_replicates": 0}
     rows = []
     with tempfile.TemporaryDirectory() as folder, working_in(folder):
         Path("data/raw").mkdir(parents=True)
-        Path("data/raw/perturbation").symlink_to(job.raw)
+        Path("data/raw/cfm_vc").symlink_to(job.raw)
         settings = validated(Params, params, "params")
-        preprocess.run(settings.preprocess.perturbation)
+        preprocess.run(settings.cfm_vc.preprocess)
         vae_pretrain.run(settings.vae)
-        store = open_store(Path("data/processed/perturbation"))
-        evaluate = settings.evaluate.perturbation
+        store = open_store(Path("data/processed/cfm_vc"))
+        evaluate = settings.cfm_vc.evaluate
         device = prepare_device(evaluate.device, evaluate.threads)
         held_out = read_held_out(store, evaluate.cells_per_group, evaluate.seed)
         for variant in job.variants:

@@ -5,7 +5,8 @@
 
 A seed is that of the training, of the validation blocks, and of the test blocks where there is one section. With the
 ablation, each section and seed is trained for again with one part left out: hidden values, the gate of attention,
-experts. Writes <name>.csv, <name>_ablation.csv and <name>.json to reports/leave_section_out, which the report shows.
+experts. Writes <name>.csv, <name>_ablation.csv and <name>.json to reports/alphastomics/measured, which the report
+shows.
 """
 
 import argparse
@@ -78,12 +79,12 @@ def main() -> None:
     arguments = parser.parse_args()
     name, described = arguments.data.stem, yaml.safe_load(arguments.data.read_text())
     params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text()), described["params"])
-    params["ingest"]["spatial"]["path"] = str((ROOT / params["ingest"]["spatial"]["path"]).resolve())
+    params["alphastomics"]["ingest"]["path"] = str((ROOT / params["alphastomics"]["ingest"]["path"]).resolve())
     of = commit()  # before anything is written here
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "data", "raw", "spatial")
         with working_in(folder):
-            ingest.run(validated(Params, params, str(arguments.data)).ingest.spatial)
+            ingest.run(validated(Params, params, str(arguments.data)).alphastomics.ingest)
         with open_canonical(raw / "cells.h5ad") as reader:
             names = reader.covariate("section").labels
             about = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
@@ -149,11 +150,11 @@ def run_job(job: Job) -> list[Score]:
     with tempfile.TemporaryDirectory() as folder, working_in(folder):
         Path("data", "raw").mkdir(parents=True)
         Path("data", "raw", "spatial").symlink_to(job.raw)
-        preprocess.run(params.preprocess.spatial)
+        preprocess.run(params.alphastomics.preprocess)
         store, model_folder = Path("data", "processed", "spatial"), Path("models", "spatial")
-        _, model, description = train_model(params.diffusion, store, None)
+        _, model, description = train_model(params.alphastomics.diffusion, store, None)
         save_model(model_folder, model, description)
-        judged, _ = evaluate(params.evaluate.spatial, store, model_folder)
+        judged, _ = evaluate(params.alphastomics.evaluate, store, model_folder)
     return [
         Score(job.variant, row["section"], job.seed, row["mode"], row["method"], row["metric"], row["value"])
         for one in judged

@@ -44,7 +44,7 @@ def prepared(folder: Path, cells: int) -> tuple[Path, int]:
         }
         write_json(raw / "source.json", source)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    params["preprocess"]["perturbation"] |= {
+    params["cfm_vc"]["preprocess"] |= {
         "min_counts_per_cell": 200,
         "min_genes_per_cell": 100,
         "min_cells_per_gene": 10,
@@ -81,7 +81,7 @@ def main() -> None:
         print(row("preprocess stage", cells, nonzeros, stage), flush=True)
         if arguments.compare:
             script = PROJECT / "benchmarks" / "obvious_preprocess.py"
-            command = [sys.executable, script, "data/raw/perturbation/cells.h5ad", "obvious.parquet"]
+            command = [sys.executable, script, "data/raw/cfm_vc/cells.h5ad", "obvious.parquet"]
             obvious = measure(command, project)
             print(row("obvious script", cells, nonzeros, obvious), flush=True)
             sizes = [sum(f.stat().st_size for f in p.rglob("*.parquet")) for p in (project / "data", project)]

@@ -1,6 +1,6 @@
 """Speed of reading a store back as shuffled, dense minibatches, and of reading it whole.
 
-    python -m benchmarks.read_store --store /tmp/bench/1000000/data/processed/perturbation
+    python -m benchmarks.read_store --store /tmp/bench/1000000/data/processed/cfm_vc
 
 Takes a store that benchmarks/preprocess.py has left. Prints a markdown table.
 """

@@ -157,7 +157,7 @@ def child(told: list[str]) -> tuple[float, float]:
 
 def network() -> Network:
     """That of params.yaml."""
-    section = yaml.safe_load((ROOT / "params.yaml").read_text())["diffusion"]
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())["alphastomics"]["diffusion"]
     return Network(**{name: section[name] for name in Network.model_fields})
 
 

@@ -39,7 +39,7 @@ from pipeline.training.weights import load_model
 ROOT = Path(__file__).resolve().parents[1]
 SCVI = ROOT / "benchmarks" / "scvi"
 CELLS, HIDDEN = 10_000, 512
-STORE = Path("data/processed/perturbation")
+STORE = Path("data/processed/cfm_vc")
 CPU = torch.device("cpu")
 
 
@@ -132,7 +132,7 @@ def compare_vae(folder: Path, arguments: argparse.Namespace) -> None:
                 seconds["scvi"].append(theirs.epoch())
             seconds["products"].append(seconds_of_products(batch_size))
         ours.end()
-        model, _ = load_model(folder / "models/perturbation/vae", Vae)
+        model, _ = load_model(folder / "models/cfm_vc/vae", Vae)
         parameters = sum(weight.numel() for weight in model.parameters())
         speed = {name: CELLS / statistics.median(times[1:]) for name, times in seconds.items() if times}
         limit = speed["products"] * products_parameters() / parameters

@@ -1,4 +1,4 @@
-"""Start a stage and see how it ends: `python -m pipeline.stage NAME [KEY]`, as dvc.yaml does.
+"""Start a stage and see how it ends: `python -m pipeline.stage NAME`, as dvc.yaml does.
 
 The stage runs in a process of its own, so that one that native code or the system ends still gets a message. This
 process imports next to nothing, compares the stage's code with its manifest, keeps a copy of dvc.lock, and notes when
@@ -6,11 +6,9 @@ the stage has ended well.
 """
 
 import faulthandler
-import importlib.util
 import os
 import re
 import runpy
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,20 +20,21 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.manifest_imports import import_only
 from pipeline.core.parent_watchdog import any_is_gone, end_with, engine_line
 from pipeline.core.signals import describe_end
+from workflow.closure import module_file, stage_module
 from workflow.finished import note_end, note_start
 from workflow.lock import hold_until_exit, keep_copy
-from workflow.manifests import name_of, verified
+from workflow.manifests import MAKER, verified
 
 
 def main(words: Sequence[str]) -> int:
     """Run the stage that the words name, and return its exit code; 128 and the signal's number where one ended it."""
-    module = f"pipeline.stages.{words[0]}" if words and re.fullmatch(r"\w+", words[0]) else ""
-    if not module or importlib.util.find_spec(module) is None:
+    name = words[0] if words and re.fullmatch(r"(\w+\.)?\w+", words[0]) else ""
+    module = stage_module(name)
+    if not name or module_file(module) is None:
         print(f"error: no stage {' '.join(words) or 'is named'}: dvc.yaml lists them", file=sys.stderr)
         return 2
-    name = name_of(shlex.join(["python", "-m", "pipeline.stage", *words]))
     try:
-        manifest = verified(name) if name else None
+        manifest = None if name == MAKER else verified(name)
     except ExpectedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     launcher = psutil.Process()
     child = os.fork()
     if child == 0:
-        if name and manifest:
+        if manifest:
             import_only(name, manifest)
         _become_stage(module, words[1:], [launcher, *line])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process tells of it

@@ -128,7 +128,7 @@ def simulated_store(tmp_path: Path):
     """
     from pipeline.cfm_vc.data.recipe import read_recipe
     from pipeline.cfm_vc.data.simulation import Templates, simulate
-    from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation
+    from pipeline.cfm_vc.params.preprocess import Preprocess
     from pipeline.cfm_vc.stages import preprocess
     from pipeline.cfm_vc.stages.ingest import write_simulation
     from pipeline.core.files import write_json
@@ -149,11 +149,11 @@ def simulated_store(tmp_path: Path):
         recipe = read_recipe(Path(__file__).parent / "recipes" / f"{name}.yaml")
         recipe = type(recipe).model_validate(recipe.model_dump() | changes)
         simulation = simulate(recipe, templates)
-        raw = folder / "data/raw/perturbation"
+        raw = folder / "data/raw/cfm_vc"
         raw.mkdir(parents=True)
         write_simulation(simulation, raw)
         write_json(raw / "source.json", SOURCE | {"combination": "+" if recipe.combinations else None})
-        settings = PreprocessPerturbation(
+        settings = Preprocess(
             min_counts_per_cell=0,
             min_genes_per_cell=0,
             min_cells_per_gene=0,
@@ -167,7 +167,7 @@ def simulated_store(tmp_path: Path):
         )
         with chdir(folder):
             preprocess.run(settings)
-        return open_store(folder / "data/processed/perturbation")
+        return open_store(folder / "data/processed/cfm_vc")
 
     return make
 
@@ -270,7 +270,7 @@ def saved_cfm_vc():
 @pytest.fixture(scope="session")
 def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with params.yaml, the embedded sections of tissue as ingest and preprocess make them, and a
-    small network trained on them for two epochs (models/spatial). Not to be written to."""
+    small network trained on them for two epochs (models/alphastomics). Not to be written to."""
     import yaml
 
     from pipeline.alphastomics.stages import diffusion_train, ingest, preprocess
@@ -279,8 +279,8 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = Path(__file__).parents[1]
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    content["ingest"]["spatial"]["path"] = str(root / "data/embedded/tissue.yaml")
-    content["diffusion"] |= {
+    content["alphastomics"]["ingest"]["path"] = str(root / "data/embedded/tissue.yaml")
+    content["alphastomics"]["diffusion"] |= {
         "epochs": 2, "neighbourhoods_per_epoch": 8, "neighbourhood": 128,
         "dimensions": 16, "layers": 2, "heads": 2, "hidden": 16,
     }  # fmt: skip
@@ -288,9 +288,9 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         params = validated(Params, content, "params.yaml")
-        ingest.run(params.ingest.spatial)
-        preprocess.run(params.preprocess.spatial)
-        diffusion_train.run(params.diffusion)
+        ingest.run(params.alphastomics.ingest)
+        preprocess.run(params.alphastomics.preprocess)
+        diffusion_train.run(params.alphastomics.diffusion)
 
     return made_once(tmp_path_factory, "tissue-project", make)
 
@@ -309,9 +309,15 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parents[1]
     recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    content["ingest"]["series"] = {"path": "series.yaml", "date": "date", "layout": None}
-    content["mole"]["recipe"] |= {"lookback": 24, "horizons": [6, 12], "seeds": [0, 3], "kernel": 5, "epochs": 2}
-    content["mole"]["points"] = {
+    content["mole"]["ingest"] = {"path": "series.yaml", "date": "date", "layout": None}
+    content["mole"]["sweep"]["recipe"] |= {
+        "lookback": 24,
+        "horizons": [6, 12],
+        "seeds": [0, 3],
+        "kernel": 5,
+        "epochs": 2,
+    }
+    content["mole"]["sweep"]["points"] = {
         "dlinear": {"backbone": "dlinear"},
         "rlinear": {"backbone": "rlinear"},
         "mole_dlinear": {"backbone": "dlinear", "experts": 3},
@@ -322,8 +328,8 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
         (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         params = validated(Params, content, "params.yaml")
-        ingest.run(params.ingest.series)
-        for name in params.mole.points:
+        ingest.run(params.mole.ingest)
+        for name in params.mole.sweep.points:
             mole_train.run(params.mole, name)
 
     return made_once(tmp_path_factory, "series-project", make)

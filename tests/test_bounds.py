@@ -88,11 +88,11 @@ def params(place: str, value: Any) -> dict[str, Any]:
         ("flow.seed", 2**63, "less than or equal to 4294967295"),
         ("vae.learning_rate", 1e30, "less than or equal to 100"),
         ("diffusion.neighbourhood", 10**6, "less than or equal to 65536"),
-        ("mole.recipe.seeds", list(range(1_000_000)), "at most 100 items"),
+        ("mole.sweep.recipe.seeds", list(range(1_000_000)), "at most 100 items"),
         ("vae.hidden", ["x"] * 1_000_000, "at most 256 items"),
         ("vae.hidden", ["x"] * 200, "and 180 more"),
         ("report.title", "x" * 10_000, "at most 1000 characters"),
-        ("moe.points", {f"p{i}": {} for i in range(101)}, "at most 100 items"),
+        ("bayes_moe.sweep.points", {f"p{i}": {} for i in range(101)}, "at most 100 items"),
     ],
 )
 def test_what_no_machine_holds_is_one_short_message(place: str, value: Any, words: str) -> None:

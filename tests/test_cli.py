@@ -78,7 +78,7 @@ def test_debug_shows_where_an_expected_problem_arose() -> None:
 def test_explain_speaks_of_every_stage() -> None:
     shown = call("explain")
     assert shown.returncode == 0, shown.stderr
-    for stage in ("ingest@perturbation", "vae_pretrain", "report", "track"):
+    for stage in ("ingest@cfm_vc", "vae_pretrain", "report", "track"):
         assert f"{stage}: " in shown.stdout
 
 
@@ -106,7 +106,7 @@ def test_the_schema_refuses_unknown_keys_and_accepts_the_file() -> None:
     ):  # what this reader takes for text, 1e-3 and the like, is a number to pipeline.params
         params[section]["learning_rate"] = 1e-3
     jsonschema.validate(params, schema)
-    params["vae"]["latent_intrinsik"] = 3
+    params["cfm_vc"]["vae"]["latent_intrinsik"] = 3
     with pytest.raises(jsonschema.ValidationError, match="latent_intrinsik"):
         jsonschema.validate(params, schema)
 

@@ -55,7 +55,7 @@ def test_all_problems_are_named_at_once() -> None:
     assert "3 problem(s)" in text
     assert "vae.epochs = 0: Input should be greater than or equal to 1" in text
     assert "flow.source = 'nowhere': Input should be 'control' or 'noise'" in text
-    assert "evaluate.perturbation.steps = -1" in text
+    assert "cfm_vc.evaluate.steps = -1" in text
 
 
 @pytest.mark.parametrize("value", ["40", 40.5, True, None])
@@ -70,7 +70,7 @@ def test_an_impossible_learning_rate_is_refused(value: float) -> None:
 
 def test_a_rule_over_two_keys_says_which() -> None:
     text = message(changed(preprocess__perturbation__cells_per_shard=5000))
-    assert "preprocess.perturbation: cells_per_shard must be a multiple of cells_per_row_group" in text
+    assert "cfm_vc.preprocess: cells_per_shard must be a multiple of cells_per_row_group" in text
 
 
 @pytest.mark.parametrize(("pattern", "reason"), [("donor", "exactly one group"), ("(", "not a regular expression")])
@@ -82,9 +82,9 @@ def test_a_column_pattern_has_exactly_one_group(pattern: str, reason: str) -> No
 def test_a_column_is_a_name_or_a_name_with_a_pattern() -> None:
     column = {"column": "sample_id", "pattern": r"(\d+)$"}
     params = validated(Params, changed(ingest__perturbation__columns__batch=column), "params.yaml")
-    assert params.ingest.perturbation.columns.batch.pattern == r"(\d+)$"
-    assert params.ingest.perturbation.columns.cell_type.column == "cell_type"
-    assert params.ingest.perturbation.columns.cell_type.pattern is None
+    assert params.cfm_vc.ingest.columns.batch.pattern == r"(\d+)$"
+    assert params.cfm_vc.ingest.columns.cell_type.column == "cell_type"
+    assert params.cfm_vc.ingest.columns.cell_type.pattern is None
 
 
 def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None:
@@ -95,17 +95,17 @@ def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None
         preprocess__spatial__test_sections=[151673, 101.0],
     )
     params = validated(Params, content, "params.yaml")
-    assert params.ingest.perturbation.control == "0"
-    assert params.ingest.perturbation.columns.cell_type.column == "7"
-    (pair,) = params.preprocess.perturbation.held_out
+    assert params.cfm_vc.ingest.control == "0"
+    assert params.cfm_vc.ingest.columns.cell_type.column == "7"
+    (pair,) = params.cfm_vc.preprocess.held_out
     assert (pair.cell_type, pair.perturbation) == ("0", "2.5")
-    assert params.preprocess.spatial.test_sections == ["151673", "101"]
+    assert params.alphastomics.preprocess.test_sections == ["151673", "101"]
 
 
 @pytest.mark.parametrize("value", [False, None, datetime.date(2020, 1, 1)])  # what YAML makes of no, ~ and 2020-01-01
 def test_a_label_that_yaml_reads_as_no_text_is_to_be_put_in_quotation_marks(value: Any) -> None:
     found = message(changed(ingest__perturbation__control=value))
-    assert f"ingest.perturbation.control = {value!r}: is no text to YAML: put it in quotation marks" in found
+    assert f"cfm_vc.ingest.control = {value!r}: is no text to YAML: put it in quotation marks" in found
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
@@ -132,19 +132,22 @@ def test_numbers_in_scientific_notation_without_a_dot_are_numbers(tmp_path: Path
 
 def test_a_section_is_found_by_its_dotted_name() -> None:
     params = load_params(PARAMS)
-    assert select_section(params, "vae") is params.vae
-    assert select_section(params, "ingest.perturbation") is params.ingest.perturbation
+    assert select_section(params, "vae") is params.cfm_vc.vae
+    assert select_section(params, "cfm_vc.ingest") is params.cfm_vc.ingest
 
 
 @pytest.mark.parametrize(
     ("points", "words"),
     [
-        ({"dense": {}, "a": {"experts": 4, "top_k": 5}}, "moe.points.a: top_k (5) must not exceed experts (4)"),
+        (
+            {"dense": {}, "a": {"experts": 4, "top_k": 5}},
+            "bayes_moe.sweep.points.a: top_k (5) must not exceed experts (4)",
+        ),
         ({"dense": {"gate": "top_k"}, "a": {"experts": 4}}, "gate says nothing about a dense point"),
         ({"dense": {}}, "holds no point with experts"),
         ({"a": {"experts": 4}}, "exactly one dense point in the head"),
         ({"dense": {}, "a": {"experts": 4, "place": "block"}}, "exactly one dense point in the block"),
-        ({"dense": {}, "a": {"expert": 4}}, "moe.points.a.expert: unknown key; did you mean 'experts'?"),
+        ({"dense": {}, "a": {"expert": 4}}, "bayes_moe.sweep.points.a.expert: unknown key; did you mean 'experts'?"),
         ({"dense": {}, "a; touch b": {"experts": 4}}, "String should match pattern"),
     ],
 )
@@ -154,7 +157,7 @@ def test_points_of_the_sweep_that_make_no_sense(points: Any, words: str) -> None
 
 def test_a_recipe_that_makes_no_sense() -> None:
     assert "a seed is given twice" in message(changed(moe__recipe__seeds=[1, 1]))
-    assert "moe.recipe.batch_size = 1" in message(changed(moe__recipe__batch_size=1))
+    assert "bayes_moe.sweep.recipe.batch_size = 1" in message(changed(moe__recipe__batch_size=1))
     assert "warmup_epochs (9) must be fewer than epochs (9)" in message(
         changed(moe__recipe__warmup_epochs=9, moe__recipe__epochs=9)
     )
@@ -173,14 +176,17 @@ def test_a_recipe_that_makes_no_sense() -> None:
             "exactly one rlinear without experts to compare a with, found 2",
         ),
         ({"a": {"backbone": "rlinear"}}, "holds no point with experts"),
-        ({"a": {"backbone": "arima"}}, "mole.points.a.backbone = 'arima'"),
+        ({"a": {"backbone": "arima"}}, "mole.sweep.points.a.backbone = 'arima'"),
         ({"a": {"backbone": "rlinear", "experts": 2, "top_k": 3}}, "a: top_k (3) must not exceed experts (2)"),
-        ({"a": {"backbone": "rlinear", "experts": 0}}, "mole.points.a.experts = 0"),
+        ({"a": {"backbone": "rlinear", "experts": 0}}, "mole.sweep.points.a.experts = 0"),
         (
             {"a": {"backbone": "rlinear", "head_dropout": 0.1}},
             "head_dropout says nothing about a point without",
         ),
-        ({"a": {"backbone": "rlinear", "expert": 2}}, "mole.points.a.expert: unknown key; did you mean 'experts'?"),
+        (
+            {"a": {"backbone": "rlinear", "expert": 2}},
+            "mole.sweep.points.a.expert: unknown key; did you mean 'experts'?",
+        ),
         ({"a; touch b": {"backbone": "rlinear"}}, "String should match pattern"),
     ],
 )
@@ -200,15 +206,15 @@ def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kernel": 24}, "mole.recipe: kernel (24) must be odd: a moving average is centred on a row"),
-        ({"seed": 1}, "mole.recipe: seed says nothing here"),
-        ({"seeds": [1, 1]}, "mole.recipe: seeds holds a value twice"),
-        ({"seeds": []}, "mole.recipe.seeds"),
-        ({"horizons": [96, 24, 96]}, "mole.recipe: horizons holds a value twice"),
-        ({"horizons": [0]}, "mole.recipe.horizons.0 = 0"),
-        ({"lookback": 1}, "mole.recipe.lookback = 1"),
+        ({"kernel": 24}, "mole.sweep.recipe: kernel (24) must be odd: a moving average is centred on a row"),
+        ({"seed": 1}, "mole.sweep.recipe: seed says nothing here"),
+        ({"seeds": [1, 1]}, "mole.sweep.recipe: seeds holds a value twice"),
+        ({"seeds": []}, "mole.sweep.recipe.seeds"),
+        ({"horizons": [96, 24, 96]}, "mole.sweep.recipe: horizons holds a value twice"),
+        ({"horizons": [0]}, "mole.sweep.recipe.horizons.0 = 0"),
+        ({"lookback": 1}, "mole.sweep.recipe.lookback = 1"),
         ({"lookback": 23}, "mole: evaluation.season (24) must not exceed recipe.lookback (23)"),
-        ({"head_dropout": 1.0}, "mole.recipe.head_dropout = 1.0"),
+        ({"head_dropout": 1.0}, "mole.sweep.recipe.head_dropout = 1.0"),
         ({"start": "zero"}, "'random' or 'least_squares'"),
         ({"offset": "mean"}, "'none' or 'last'"),
     ],
@@ -237,7 +243,7 @@ def test_a_diffusion_that_makes_no_sense(changes: dict[str, Any], words: str) ->
 
 def test_switches_that_are_off_keep_their_values() -> None:
     params = validated(Params, changed(diffusion__masking="none", diffusion__ffn="dense"), "params.yaml")
-    assert params.diffusion.masked_genes > 0
-    assert params.diffusion.experts > 1
+    assert params.alphastomics.diffusion.masked_genes > 0
+    assert params.alphastomics.diffusion.experts > 1
     one = validated(Params, changed(diffusion__masking="random", diffusion__masked_dimensions=0.0), "params.yaml")
     assert one.diffusion.masking == "random"

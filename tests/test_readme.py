@@ -153,10 +153,10 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     merge(params, yaml.safe_load(snippet.group(1)))
     merge(params, {"vae": {"epochs": 2}, "flow": {"epochs": 2}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
-    lab_file(params["ingest"]["perturbation"]["path"], made)
+    lab_file(params["cfm_vc"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
     run("dvc repro", made)
-    table = pd.read_csv(made / "reports/tables/perturbation.csv")
+    table = pd.read_csv(made / "reports/cfm_vc/table.csv")
     assert set(table["cell_type"]) == {"B cells"}
     assert set(table["perturbation"]) == {"stim"}
     for command in shown("predict").splitlines():
@@ -171,12 +171,12 @@ def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_ca
     changes = yaml.safe_load(shown("images"))
     points = changes["moe"].pop("points")
     merge(params, changes)
-    params["moe"]["points"] = points
+    params["bayes_moe"]["sweep"]["points"] = points
     whole = validated(Params, params, "README.md")
     entry = read_catalogue(ROOT / paths.CATALOGUE)["cifar10"]
-    assert whole.ingest.images.path == str(paths.FETCHED / entry.file)
-    assert f"md5:{whole.ingest.images.md5}" == entry.hash
-    assert (ROOT / whole.ingest.other_images.path).exists()
+    assert whole.bayes_moe.ingest.path == str(paths.FETCHED / entry.file)
+    assert f"md5:{whole.bayes_moe.ingest.md5}" == entry.hash
+    assert (ROOT / whole.bayes_moe.ingest_ood.path).exists()
 
 
 def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,11 +190,11 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     counts = random.poisson(3.0, (600, 30)).astype(np.float32)
     anndata.AnnData(counts, obs, obsm={"spatial": random.random((600, 2))}).write_h5ad("sections.h5ad")
     whole = validated(Params, params, "README.md")
-    ingest.run(whole.ingest.spatial)
-    preprocess.run(whole.preprocess.spatial)
-    assert {section.name for section in read_sections(open_store(paths.PROCESSED / "spatial", "spatial"), "test")} == {
-        "section_3"
-    }
+    ingest.run(whole.alphastomics.ingest)
+    preprocess.run(whole.alphastomics.preprocess)
+    assert {
+        section.name for section in read_sections(open_store(paths.PROCESSED / "alphastomics", "spatial"), "test")
+    } == {"section_3"}
 
 
 def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,14 +203,14 @@ def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     changes = yaml.safe_load(shown("own-series"))
     points = changes["mole"].pop("points")
     merge(params, changes)
-    params["mole"]["points"] = points
+    params["mole"]["sweep"]["points"] = points
     monkeypatch.chdir(tmp_path)
     dates = pd.date_range("2025-01-01", periods=3000, freq="h", name="date")
     values = np.random.default_rng(0).random((3000, 2))
     pd.DataFrame(values, dates, ["load", "wind"]).to_csv("load.csv")
     whole = validated(Params, params, "README.md")
-    ingest_series.run(whole.ingest.series)
-    series = read_series(paths.RAW / "series")
+    ingest_series.run(whole.mole.ingest)
+    series = read_series(paths.RAW / "mole")
     assert series.channels == ("load", "wind")
     assert series.splits["test"] == (2400, 3000)
     for horizon in whole.mole.recipe.horizons:
@@ -224,7 +224,7 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
     """With small models, of other horizons."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(series_project / "models", "models")
-    series = read_series(series_project / "data/raw/series")
+    series = read_series(series_project / "data/raw/mole")
     dates = pd.Index(series.date_T.astype("datetime64[s]"), name="date")
     pd.DataFrame(series.value_TC, dates, list(series.channels)).to_csv("new.csv")
     for command in shown("forecast").replace("--horizon 96", "--horizon 6").splitlines():
@@ -252,7 +252,7 @@ def test_the_ways_to_predict_run_as_they_are_shown(
 ) -> None:
     """With a small model whose treatments are A and B, in place of stim."""
     monkeypatch.chdir(tmp_path)
-    saved_cfm_vc(Path("models/perturbation"))
+    saved_cfm_vc(Path("models/cfm_vc"))
     counts = np.random.default_rng(0).poisson(3.0, (20, 12)).astype(np.float32)
     anndata.AnnData(counts, var=pd.DataFrame(index=[f"gene{g}" for g in range(12)])).write_h5ad("cells.h5ad")
     for command in shown("predict").replace("stim", "B").splitlines():
@@ -279,7 +279,7 @@ def test_the_ways_to_place_cells_run_as_they_are_shown(
     """With a small model."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tissue_project / "models", "models")
-    every = anndata.read_h5ad(tissue_project / "data/raw/spatial/cells.h5ad")
+    every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/cells.h5ad")
     every[np.arange(0, 2000, 20)].copy().write_h5ad("cells.h5ad")
     for command in shown("sample").splitlines():
         with pytest.raises(SystemExit) as ended:

@@ -25,11 +25,11 @@ from pipeline.params.registry import load_params
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GENES = 30
 STAGES = {
-    "ingest": (ingest, "ingest.perturbation"),
-    "preprocess": (preprocess, "preprocess.perturbation"),
+    "ingest": (ingest, "cfm_vc.ingest"),
+    "preprocess": (preprocess, "cfm_vc.preprocess"),
     "vae": (vae_pretrain, "vae"),
     "flow": (flow_train, "flow"),
-    "evaluate": (evaluate, "evaluate.perturbation"),
+    "evaluate": (evaluate, "cfm_vc.evaluate"),
 }
 
 
@@ -59,13 +59,13 @@ def run(tmp_path, monkeypatch):
         var = pd.DataFrame(index=[f"gene{g}" for g in range(GENES)])
         anndata.AnnData(csr_matrix(counts.astype(np.float32)), obs=obs, var=var).write_h5ad("cells.h5ad")
         params = yaml.safe_load(PARAMS.read_text())
-        params["ingest"]["perturbation"]["path"] = "cells.h5ad"
+        params["cfm_vc"]["ingest"]["path"] = "cells.h5ad"
         pair = {"cell_type": held_out[0], "perturbation": held_out[1]}
-        params["preprocess"]["perturbation"] |= {"held_out": [pair], "highly_variable_genes": GENES, **changes}
+        params["cfm_vc"]["preprocess"] |= {"held_out": [pair], "highly_variable_genes": GENES, **changes}
         for section in ("vae", "flow"):
             params[section] |= {"epochs": 2, "hidden": [16], "learning_rate": 0.001}
-        params["vae"] |= {"latent_intrinsic": 4, "latent_technical": 2}
-        params["evaluate"]["perturbation"] |= {"cells_per_group": 50, "top_genes": [5], "principal_components": 3}
+        params["cfm_vc"]["vae"] |= {"latent_intrinsic": 4, "latent_technical": 2}
+        params["cfm_vc"]["evaluate"] |= {"cells_per_group": 50, "top_genes": [5], "principal_components": 3}
         Path("params.yaml").write_text(yaml.safe_dump(params))
         loaded = load_params()
         for stage, section in STAGES.values():

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 CODE_FOLDERS = ("pipeline", "workflow")
-LAUNCHER, STAGES = "pipeline.stage", "pipeline.stages"
+LAUNCHER = "pipeline.stage"
 
 
 def is_code(path: str) -> bool:
@@ -17,21 +17,17 @@ def is_code(path: str) -> bool:
     return path.split("/")[0] in CODE_FOLDERS or path.endswith(".py")
 
 
-def stage_modules(command: str) -> list[str]:
-    """Modules that a command starts: of `python -m package key` the package's `__main__` and its module `key`.
+def stage_module(name: str) -> str:
+    """The module of a stage: of a system's, `mole.ingest`, `pipeline.mole.stages.ingest`; else
+    `pipeline.stages.NAME`."""
+    system, _, stage = name.rpartition(".")
+    return ".".join(["pipeline", *([system] if system else []), "stages", stage])
 
-    Of a stage that is launched (`python -m pipeline.stage NAME`), the stage's: no result depends on the launcher.
-    """
+
+def stage_name(command: str) -> str | None:
+    """The stage that a command launches: `mole.ingest` of `python -m pipeline.stage mole.ingest`; None of any other."""
     words = shlex.split(command)
-    if words[:2] != ["python", "-m"] or words[2].split(".")[0] not in CODE_FOLDERS:
-        return []
-    module, arguments = words[2], words[3:]
-    if module == LAUNCHER and arguments:
-        module, arguments = f"{STAGES}.{arguments[0]}", arguments[1:]
-    if module_file(f"{module}.__main__") is None:
-        return [module]
-    keys = [f"{module}.{argument}" for argument in arguments]
-    return [f"{module}.__main__", *(key for key in keys if module_file(key))]
+    return words[3] if words[:3] == ["python", "-m", LAUNCHER] and len(words) == 4 else None
 
 
 class Sources:
@@ -68,15 +64,15 @@ class Sources:
         return False
 
 
-def stage_closure(command: str, sources: Sources | None = None) -> set[str]:
-    """Files that a stage's command can run or read as code, relative to the root.
+def stage_closure(name: str, sources: Sources | None = None) -> set[str]:
+    """Files that a stage can run or read as code, relative to the root: no result depends on the launcher.
 
     Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is not Python (a
     template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a package that
     is merely passed through counts only where it does something.
     """
     sources = sources or Sources()
-    waiting = stage_modules(command)
+    waiting = [stage_module(name)]
     seen: set[str] = set()
     files: set[Path] = set()
     while waiting:
@@ -88,18 +84,6 @@ def stage_closure(command: str, sources: Sources | None = None) -> set[str]:
         files |= {file, *_package_data(file.parent)}
         waiting += sources.imports(module, file)
     return {file.as_posix() for file in files}
-
-
-def read_constant(module: str, name: str) -> str | None:
-    """The string that a module assigns to `name` at its top level, without importing it."""
-    file = module_file(module)
-    if file is None:
-        return None
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=str(value))) if target == name:
-                return value
-    return None
 
 
 def module_file(module: str) -> Path | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json, write_text
-from workflow.closure import LAUNCHER, STAGES, Sources, stage_closure, stage_modules
+from workflow.closure import Sources, stage_closure, stage_name
 from workflow.lock import KEPT
 
 FOLDER = Path("data/code")
@@ -42,15 +42,14 @@ class Digests:
 
 
 def stage_names() -> list[str]:
-    """Every module of `pipeline.stages` that has a `run`, dotted and without that prefix: `ingest.spatial`."""
+    """Every module with a `run` in a folder `stages`, as the launcher is told of it: `mole.ingest`, `report`."""
     return _stage_names(Sources())
 
 
 def name_of(command: str) -> str | None:
-    """The stage whose code a command of dvc.yaml runs, as `stage_names` has it; None where it is no stage's."""
-    module = (stage_modules(command) or [""])[-1]
-    name = module.removeprefix(f"{STAGES}.")
-    return None if name in (module, MAKER) or name.endswith("__main__") else name
+    """The stage whose code a command of dvc.yaml runs, as `stage_names` has it; None where it has no manifest."""
+    name = stage_name(command)
+    return None if name == MAKER else name
 
 
 def current_manifests() -> dict[str, Manifest]:
@@ -108,8 +107,10 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _stage_names(sources: Sources) -> list[str]:
-    folder = Path(*STAGES.split("."))
-    files = {".".join(file.relative_to(folder).with_suffix("").parts): file for file in sorted(folder.rglob("*.py"))}
+    folders = [Path("pipeline/stages"), *sorted(Path("pipeline").glob("*/stages"))]
+    files = {
+        ".".join([*folder.parts[1:-1], file.stem]): file for folder in folders for file in sorted(folder.glob("*.py"))
+    }
     return [name for name, file in files.items() if name != MAKER and _has_run(sources.tree(file))]
 
 
@@ -120,10 +121,7 @@ def _has_run(tree: ast.Module) -> bool:
 def _manifests(digests: Digests) -> dict[str, Manifest]:
     sources = Sources()
     try:
-        closures = {
-            name: sorted(stage_closure(f"python -m {LAUNCHER} {name.replace('.', ' ')}", sources))
-            for name in _stage_names(sources)
-        }
+        closures = {name: sorted(stage_closure(name, sources)) for name in _stage_names(sources)}
         of_file = {
             file: digests.of(Path(file)) for file in sorted({file for files in closures.values() for file in files})
         }

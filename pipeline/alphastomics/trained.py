@@ -1,6 +1,6 @@
 """A trained AlphaSTomics in use: place cells in a tissue, tell the expression at places, draw both.
 
-    tissue = Tissue.load("models/spatial")
+    tissue = Tissue.load("models/alphastomics")
     placed = tissue.sample(adata, "expr_to_pos", section_column="section")
 
 The command `sample` does the same from file to file. N: cells, G: genes, S: spatial dimensions, R: draws.
@@ -18,9 +18,9 @@ from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import MODES
 from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
+from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
 from pipeline.cfm_vc.data.unseen_categories import Unusual, codes_of
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.origin import origin_in_uns
@@ -71,7 +71,7 @@ class Tissue:
         self.device = next(trained.model.parameters()).device
 
     @classmethod
-    def load(cls, folder: str | Path = paths.MODELS / "spatial", device: str = "cpu") -> Self:
+    def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
         """The model in `folder`, of the DAG or of a training of one's own (outputs/<name>/model).
 
         ExpectedError where there is none, or a file is damaged.

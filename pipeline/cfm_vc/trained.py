@@ -1,6 +1,6 @@
 """A trained CFM-VC in use: predict what cells look like under a perturbation, embed cells, decode latents.
 
-    model = CfmVc.load("models/perturbation")
+    model = CfmVc.load("models/cfm_vc")
     predicted = model.predict(adata, "stim", cell_type="B cells")
 
 The commands `predict`, `latent` and `decode` do the same from file to file.
@@ -23,7 +23,7 @@ from pipeline.cfm_vc.model.generate import Source
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.core import paths
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
 from pipeline.core.origin import origin_in_uns
@@ -62,7 +62,7 @@ class CfmVc:
         self.provenance = provenance
 
     @classmethod
-    def load(cls, folder: str | Path = paths.MODELS / "perturbation", device: str = "cpu") -> Self:
+    def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
         """The models in the folders `vae` and `flow` of `folder`.
 
         ExpectedError where there are none, where a file is damaged, or where the flow was trained on another VAE.

@@ -1,12 +1,10 @@
 """How a stage starts: validated parameters in, one clear message and exit code 2 on an expected problem."""
 
 import importlib
-import importlib.util
 import io
 import os
-import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pipeline.core import paths
@@ -47,10 +45,10 @@ def _fail(error: ExpectedError, debug: bool, cause: BaseException) -> NoReturn:
     sys.exit(2)
 
 
-def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
-    """Entry of a stage module: validate all of params.yaml, hand `run` its own section only, exit.
+def run_stage(sections: str | Sequence[str] | None, run: Callable[..., None]) -> NoReturn:
+    """Entry of a stage module: validate all of params.yaml, hand `run` its own sections only, exit.
 
-    A stage sees no other section than its own, so what dvc.yaml lists under `params` is what the stage can read. One
+    A stage sees no other sections than its own, so what dvc.yaml lists under `params` is what the stage can read. One
     without parameters has no section: `run` takes nothing, and params.yaml is not read.
     """
     arguments = sys.argv[1:]
@@ -60,32 +58,7 @@ def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     def action() -> None:
         if unknown:
             raise ExpectedError(f"unexpected argument {unknown[0]!r}: a stage takes none but --debug")
-        if section is None:
-            run()
-        else:
-            run(_settings(section))
-
-    guarded(action, debug)
-
-
-def run_keyed_stage(package: str) -> NoReturn:
-    """Entry of a stage that exists once per key (`python -m pipeline.stages.ingest perturbation`).
-
-    The key names a module of `package`, which holds `SECTION` and `run(settings)`.
-    """
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    keys = [argument for argument in arguments if argument != "--debug"]
-
-    def action() -> None:
-        spec = importlib.util.find_spec(package)
-        assert spec is not None
-        known = sorted(m.name for m in pkgutil.iter_modules(spec.submodule_search_locations) if m.name != "__main__")
-        if len(keys) != 1 or keys[0] not in known:
-            given = " ".join(keys) or "nothing"
-            raise ExpectedError(f"{package} takes one of {', '.join(known)}; got {given}")
-        module = importlib.import_module(f"{package}.{keys[0]}")
-        module.run(_settings(module.SECTION))
+        run(*_settings(sections))
 
     guarded(action, debug)
 
@@ -101,7 +74,7 @@ def run_point_stage(section: str, run: Callable[[Any, str], None]) -> NoReturn:
     given = [argument for argument in arguments if argument != "--debug"]
 
     def action() -> None:
-        settings = _settings(section)
+        (settings,) = _settings(section)
         names = given or [os.environ.get("DVC_STAGE", "").partition("@")[2]]
         if len(names) != 1 or names[0] not in settings.points:
             raise ExpectedError(
@@ -113,11 +86,14 @@ def run_point_stage(section: str, run: Callable[[Any, str], None]) -> NoReturn:
     guarded(action, debug)
 
 
-def _settings(section: str) -> Any:
-    """A stage's section of params.yaml, once the whole file has been checked.
+def _settings(sections: str | Sequence[str] | None) -> list[Any]:
+    """A stage's sections of params.yaml, once the whole file has been checked.
 
     All sections are loaded by name and not by an import, which would make every stage depend on the sections of all: no
     result of a stage depends on more than its own, which it imports for its type.
     """
-    whole = importlib.import_module("pipeline.params.registry")
-    return select_section(validated(whole.Params, read_yaml(paths.PARAMS), str(paths.PARAMS)), section)
+    if sections is None:
+        return []
+    registry = importlib.import_module("pipeline.params.registry")
+    params = validated(registry.Params, read_yaml(paths.PARAMS), str(paths.PARAMS))
+    return [select_section(params, section) for section in ([sections] if isinstance(sections, str) else sections)]

@@ -3,6 +3,7 @@
 An import comes late where a function holds it: hours into a run, its file may have been edited.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from importlib.abc import MetaPathFinder
@@ -11,7 +12,7 @@ from workflow.closure import module_file
 from workflow.manifests import Digests, differences, refuse
 
 # Loaded by name and in no manifest: a stage checks all of params.yaml, though its result depends on its section alone.
-UNLISTED = "pipeline.params."
+UNLISTED = re.compile(r"pipeline\.(\w+\.)?params\.")
 
 
 class ManifestFinder(MetaPathFinder):
@@ -28,7 +29,7 @@ class ManifestFinder(MetaPathFinder):
         name = file.as_posix()
         if name in self.manifest:
             refuse(self.stage, differences({name: self.manifest[name]}, {name: self.digests.of(file)}))
-        elif file.name != "__init__.py" and not fullname.startswith(UNLISTED):
+        elif file.name != "__init__.py" and not UNLISTED.match(fullname):
             refuse(self.stage, [f"{name} (new)"])  # no manifest has the __init__ of a package that does nothing
 
 

@@ -32,7 +32,7 @@ class Frame:
         centre_S, radius = _centre_and_radius(training_NS)
         if not radius:
             raise ExpectedError(
-                "all training cells have the same spatial coordinates: point ingest.perturbation.spatial at the "
+                "all training cells have the same spatial coordinates: point cfm_vc.ingest.spatial at the "
                 "positions of the cells, or leave it null"
             )
         return cls(training_NS.shape[1], centre_S.tolist(), radius)
@@ -47,7 +47,7 @@ class Frame:
         if not radius:
             raise ExpectedError(
                 f"all cells of section {section!r} that are left after filtering have the same place: lower the "
-                "thresholds of preprocess.spatial in params.yaml, or leave this section out of the input"
+                "thresholds of alphastomics.preprocess in params.yaml, or leave this section out of the input"
             )
         dimensions = places_NS.shape[1]
         return cls(dimensions, centre_S.tolist(), float(radius / np.sqrt(dimensions)))

@@ -81,7 +81,7 @@ def expected_deviation(mean_G: Floats, variance_G: Floats) -> Floats:
 def _no_fit(genes: int, reason: str) -> str:
     return (
         f"highly variable genes cannot be ranked: no curve of variance on mean fits the {genes} genes that vary "
-        f"({reason}). In params.yaml, raise preprocess.perturbation.min_cells_per_gene (rarely detected genes all have "
+        f"({reason}). In params.yaml, raise cfm_vc.preprocess.min_cells_per_gene (rarely detected genes all have "
         "the same few means), or set highly_variable_genes to at least the number of genes to keep them all"
     )
 

@@ -21,7 +21,7 @@ class Source:
     """Where the slots of a contract are in one file."""
 
     path: Path
-    section: str  # of params.yaml that says so, such as "ingest.perturbation": named in messages
+    section: str  # of params.yaml that says so, such as "cfm_vc.ingest": named in messages
     counts: str  # X, raw/X or layers/<name>
     columns: Mapping[str, ObsColumn]
     control: str = ""  # label of unperturbed cells, in perturbation data

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.origin import origin_in_json
@@ -26,6 +25,7 @@ from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.step import Step, told
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.model.mixture import Mole
+from pipeline.mole.paths import PATHS
 from pipeline.mole.points import ForecastPoint, chosen_mixture, read_point, read_points
 from pipeline.params.allowed import check
 from pipeline.params.section import Seed, Window
@@ -48,7 +48,7 @@ class Forecaster:
     @classmethod
     def load(
         cls,
-        folder: str | Path = paths.MODELS / "mole",
+        folder: str | Path = PATHS.models,
         horizon: int | None = None,
         point: str | None = None,
         seed: int | None = None,
@@ -174,7 +174,7 @@ def _chosen(folder: Path, name: str | None, horizon: int | None) -> tuple[Foreca
     if not having:
         raise ExpectedError(
             f"{'no point' if name is None else name} in {folder} has horizon {horizon:,}: there are "
-            f"{listed(horizons)}; add it to mole.recipe.horizons in params.yaml and train"
+            f"{listed(horizons)}; add it to mole.sweep.recipe.horizons in params.yaml and train"
         )
     if name is not None:
         return having[0], horizon

@@ -118,7 +118,7 @@ def validated(schema: type[S], content: Any, source: str) -> S:
 
 
 def select_section(params: Section, section: str) -> Any:
-    """The section with this dotted name, such as `vae` or `ingest.perturbation`."""
+    """The section with this dotted name, such as `vae` or `cfm_vc.ingest`."""
     selected: Any = params
     for name in section.split("."):
         selected = getattr(selected, name)

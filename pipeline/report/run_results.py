@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import SystemPaths
 from pipeline.report.page import inline_svg
 from pipeline.report.reading import read_json, stage
 
@@ -16,7 +16,7 @@ _DATASET = ("description", "input_sha256", "control", "genes", "categories", "he
 
 def read_dataset() -> Mapping[str, Any]:
     """dataset.json of the perturbation data."""
-    return read_json(paths.PROCESSED / "perturbation" / "dataset.json", stage("preprocess@perturbation"), _DATASET)
+    return read_json(SystemPaths("cfm_vc").store / "dataset.json", stage("preprocess@cfm_vc"), _DATASET)
 
 
 def read_drawing(path: Path) -> Markup:

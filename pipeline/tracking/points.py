@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core import paths
 from pipeline.tracking.lock import flatten
 
+_METRICS = ("reports/*/metrics.json", "reports/*/training/*.json")
+_CURVES = ("reports/*/curves/*.csv",)
 OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that tell the curves of one file apart, and how they are named
 
 
@@ -29,14 +30,14 @@ def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]
     so that MLflow draws them in one chart. Empty cells and values that are no numbers are left out.
     """
     made = list(stage_files)
-    several_metrics = len(_within(made, paths.METRICS)) > 1
-    several_curves = len(_within(made, paths.CURVES)) > 1
-    for path in _within(files, paths.METRICS):
+    several_metrics = len(_within(made, _METRICS)) > 1
+    several_curves = len(_within(made, _CURVES)) > 1
+    for path in _within(files, _METRICS):
         content = json.loads((folder / path).read_text(encoding="utf-8"))
         for name, value in flatten(content, f"{Path(path).stem}." if several_metrics else ""):
             if isinstance(value, int | float):
                 yield Point(name, float(value), 0)
-    for path in _within(files, paths.CURVES):
+    for path in _within(files, _CURVES):
         prefix = f"curve/{Path(path).stem}/" if several_curves else "curve/"
         with (folder / path).open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
@@ -46,5 +47,5 @@ def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]
                 yield from (Point(start + name, float(value), epoch) for name, value in row.items() if value)
 
 
-def _within(files: Iterable[str], folder: Path) -> list[str]:
-    return [path for path in sorted(files) if Path(path).is_relative_to(folder)]
+def _within(files: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    return [path for path in sorted(files) if any(Path(path).match(pattern) for pattern in patterns)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import paths
+import pipeline
+from pipeline.cfm_vc.paths import PATHS as CFM_VC
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
 from pipeline.tracking.contents import link_folder
@@ -74,9 +75,9 @@ SERVED = {
     "flow_train": Served(
         name="cfm_vc",
         folders={
-            "vae": str(paths.MODELS / "perturbation/vae"),
-            "flow": str(paths.MODELS / "perturbation/flow"),
-            "store": str(paths.PROCESSED / "perturbation"),
+            "vae": str(CFM_VC.models / "vae"),
+            "flow": str(CFM_VC.models / "flow"),
+            "store": str(CFM_VC.store),
         },
         pack=_pack_cfm_vc,
     )
@@ -132,7 +133,7 @@ def _save(path: Path, packed: Mapping[str, Any]) -> None:
         warnings.filterwarnings("ignore", message=".*input example.*")  # the signature is given in its place
         mlflow.pyfunc.save_model(
             path=path,
-            code_paths=[str(Path(paths.__file__).parent)],
+            code_paths=[str(Path(pipeline.__file__).parent)],
             # Named here, since MLflow would load the model in a further process to find them.
             pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
             **packed,

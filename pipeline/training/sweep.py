@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.core import paths
 from pipeline.core.files import write_json
+from pipeline.core.paths import SystemPaths
 from pipeline.params.sweep import Training
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 from pipeline.training.curves import Curve, write_curve
@@ -20,6 +20,8 @@ from pipeline.training.metrics import training_metrics
 @dataclass(frozen=True)
 class PointTraining:
     """The trainings of the point `name` so far, by `stage`; a checkpoint depends on the files `inputs`."""
+
+    paths: SystemPaths
 
     stage: str
     name: str
@@ -49,7 +51,7 @@ class PointTraining:
 
     def write(self) -> None:
         """Write curves and numbers. Only then no checkpoint is needed: a killed stage continues behind what is done."""
-        write_curve(paths.CURVES / self.stage / f"{self.name}.csv", self._curves)
-        write_json(paths.METRICS / self.stage / f"{self.name}.json", self._numbers)
+        write_curve(self.paths.curves / f"{self.name}.csv", self._curves)
+        write_json(self.paths.training / f"{self.name}.json", self._numbers)
         for kept in self._progress:
             kept.remove()

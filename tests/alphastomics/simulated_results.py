@@ -56,16 +56,16 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     """All inputs of the chapters on tissue."""
     tissue = tissue or Tissue()
     rng = np.random.default_rng(0)
-    folder = root / "reports/evaluation/spatial"
+    folder = root / "reports/alphastomics/details"
     for path in (folder, *(root / "reports" / name for name in ("tables", "metrics", "curves", "leave_section_out"))):
         path.mkdir(parents=True, exist_ok=True)
     scores = pd.DataFrame(_scores(tissue, tissue.sections, [0], rng)).drop(columns="seed")
-    scores.to_csv(root / "reports/tables/spatial.csv", index=False)
+    scores.to_csv(root / "reports/alphastomics/table.csv", index=False)
     means = scores.groupby(["mode", "method", "metric"])["value"].mean()
     nested: dict[str, dict[str, dict[str, float]]] = {}
     for (mode, method, metric), value in means.items():
         nested.setdefault(str(mode), {}).setdefault(str(method), {})[str(metric)] = float(value)
-    (root / "reports/metrics/spatial.json").write_text(json.dumps(nested), encoding="utf-8")
+    (root / "reports/alphastomics/metrics.json").write_text(json.dumps(nested), encoding="utf-8")
     frames: dict[str, list[pd.DataFrame]] = {}
     for section in tissue.sections:
         for name, frame in _section(tissue, section, rng).items():
@@ -74,9 +74,9 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
         pd.concat(parts).to_parquet(folder / f"{name}.parquet", index=False)
     epochs = np.arange(1, 21)
     curve = {"epoch": epochs, "train_loss": 2 / epochs, "validation_loss": 2.2 / epochs + 0.004 * epochs}
-    pd.DataFrame(curve).to_csv(root / "reports/curves/diffusion.csv", index=False)
+    pd.DataFrame(curve).to_csv(root / "reports/alphastomics/curves/diffusion.csv", index=False)
     dataset = {"simulated": tissue.simulated, "description": "Simulated: a cortex of five layers in three sections"}
-    path = root / "data/processed/spatial/dataset.json"
+    path = root / "data/processed/alphastomics/dataset.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**dataset, "notes": []}), encoding="utf-8")
     for name in tissue.measured:
@@ -85,7 +85,7 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
 
 def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generator) -> None:
     """What the benchmark writes of one measured data set."""
-    folder, sections, seeds = root / "reports/leave_section_out", ("BZ5", "BZ9", "BZ14"), range(tissue.seeds)
+    folder, sections, seeds = root / "reports/alphastomics/measured", ("BZ5", "BZ9", "BZ14"), range(tissue.seeds)
     rows = pd.DataFrame(_scores(tissue, sections, list(seeds), rng))
     rows.insert(0, "data", name)
     rows.to_csv(folder / f"{name}.csv", index=False)

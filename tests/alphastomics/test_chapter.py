@@ -21,8 +21,8 @@ from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Facts, Figures, Section, Table
 from tests.alphastomics.simulated_results import Tissue, write_spatial
 
-SCORES = "reports/tables/spatial.csv"
-ABLATION = "reports/leave_section_out/starmap_mpfc_ablation.csv"
+SCORES = "reports/alphastomics/table.csv"
+ABLATION = "reports/alphastomics/measured/starmap_mpfc_ablation.csv"
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_without_measured_sections_the_chapter_says_so(found):
     assert not section.blocks
     assert section.lead == "No measured sections have been scored yet: `python -m benchmarks.leave_section_out` does."
     assert card(spatial).elsewhere == ""
-    Path("reports/leave_section_out").rmdir()
+    Path("reports/alphastomics/measured").rmdir()
     assert read_spatial().measured == []
 
 
@@ -192,7 +192,7 @@ def test_a_model_that_wins_nowhere_is_said_to(found):
 def test_each_section_table_has_mean_and_deviation_over_seeds(found):
     """Checked against numbers computed here from the file."""
     spatial = found()
-    rows = pd.read_csv("reports/leave_section_out/starmap_mpfc.csv")
+    rows = pd.read_csv("reports/alphastomics/measured/starmap_mpfc.csv")
     ours = rows[(rows["method"] == "model") & (rows["metric"] == "spearman_distances")]
     one = next(one for one in spatial.measured if one.name == "starmap_mpfc")
     table = tables_of(one)[0]
@@ -256,7 +256,7 @@ def test_a_data_set_without_ablation_says_so(found):
 
 def test_what_is_missing_or_contradicts_itself_is_named(found):
     found()
-    folder = Path("reports/leave_section_out")
+    folder = Path("reports/alphastomics/measured")
     (folder / "starmap_mpfc.json").unlink()
     with pytest.raises(ExpectedError, match=r"starmap_mpfc.json not found: `python -m benchmarks.leave_section_out`"):
         read_spatial()
@@ -281,7 +281,7 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
 @pytest.mark.parametrize("name", ["cells", "distances", "genes", "expression"])
 def test_a_section_that_a_file_leaves_out_and_a_value_that_is_not_finite_are_named(found, name):
     found(sections=("a", "b"))
-    path = Path(f"reports/evaluation/spatial/{name}.parquet")
+    path = Path(f"reports/alphastomics/details/{name}.parquet")
     frame = pd.read_parquet(path)
     frame[frame["section"] == "a"].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about section b"):
@@ -295,7 +295,7 @@ def test_a_section_that_a_file_leaves_out_and_a_value_that_is_not_finite_are_nam
 
 def test_cells_are_known_and_stand_there_once(found):
     found()
-    folder = Path("reports/evaluation/spatial")
+    folder = Path("reports/alphastomics/details")
     cells = pd.read_parquet(folder / "cells.parquet")
     cells.iloc[1:].to_parquet(folder / "cells.parquet")
     with pytest.raises(ExpectedError, match=r"expression.parquet: holds a cell that is not in cells.parquet"):
@@ -319,7 +319,7 @@ def test_an_undefined_score_is_left_out_and_behind(found):
 def test_nested_means_are_those_of_the_table(found):
     """What is mirrored as metrics, and the page, say the same."""
     board = found(sections=("a", "b")).board
-    nested = json.loads(Path("reports/metrics/spatial.json").read_text())
+    nested = json.loads(Path("reports/alphastomics/metrics.json").read_text())
     for method in board.methods(EXPR_TO_POS):
         for metric in board.metrics(EXPR_TO_POS):
             assert board.mean(EXPR_TO_POS, method, metric) == pytest.approx(

@@ -84,7 +84,7 @@ def test_the_printed_table_is_aligned(stand_in, capsys):
 
 
 def test_the_sizes_can_be_those_of_a_file(stand_in, capsys):
-    content = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["diffusion"]
+    content = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["alphastomics"]["diffusion"]
     content |= {"learning_rate": 0.1, "weight_decay": 0.1, "dimensions": 32, "ffn": "moe"}
     Path("other.yaml").write_text(yaml.safe_dump({"diffusion": content}))
     rows = table(capsys, "--genes", "10", "--config", "other.yaml")

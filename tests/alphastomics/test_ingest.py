@@ -1,4 +1,4 @@
-"""ingest@spatial as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+"""ingest@alphastomics as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.alphastomics.stages import ingest as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
@@ -20,7 +20,7 @@ from tests.stages.stage_process import ROOT
 
 DATA = ROOT.parent / "shared/data"
 STARMAP, OSMFISH = DATA / "starmap_mpfc_3sections.h5ad", DATA / "osmfish_cortex.h5ad"
-OUT = Path("data/raw/spatial")
+OUT = Path("data/raw/alphastomics")
 
 ingest = partial(stage_process.ingest, kind="spatial")
 assert_refused = partial(stage_process.assert_ingest_refused, kind="spatial")
@@ -43,12 +43,12 @@ def section(**changes: Any) -> dict[str, Any]:
 
 def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"]["spatial"] = section(**changes)
+    params["alphastomics"]["ingest"] = section(**changes)
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def run(**changes: Any) -> None:
-    stage.run(IngestSpatial.model_validate(section(**changes)))
+    stage.run(Ingest.model_validate(section(**changes)))
 
 
 def source() -> dict[str, Any]:
@@ -203,10 +203,10 @@ def test_a_truncated_file_is_refused_by_name(project, tissue_adata):
 @pytest.mark.parametrize(
     ("spatial", "words"),
     [
-        (["x"], "ingest.spatial.spatial"),
+        (["x"], "alphastomics.ingest.spatial"),
         (["x", "x"], "must name different obs columns"),
-        (["x", "y", "z", "t"], "ingest.spatial.spatial"),
-        ("", "ingest.spatial.spatial"),
+        (["x", "y", "z", "t"], "alphastomics.ingest.spatial"),
+        ("", "alphastomics.ingest.spatial"),
     ],
 )
 def test_settings_of_coordinates_that_cannot_be(project, spatial, words):

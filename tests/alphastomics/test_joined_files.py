@@ -23,7 +23,7 @@ def joined(folder: Path, first: bool = False, section: bool = True, **files: ann
         adata.write_h5ad(folder / f"{name}.h5ad")
         constant = {} if section else {"section": name}
         options: dict[str, Any] = {"spatial": "xy", "constant": constant, "same_place": "first" if first else "refuse"}
-        sources.append(Source(folder / f"{name}.h5ad", "ingest.spatial", "X", columns, **options))
+        sources.append(Source(folder / f"{name}.h5ad", "alphastomics.ingest", "X", columns, **options))
     parts = folder / "parts"
     parts.mkdir(exist_ok=True)
     return join(accept_each(CONTRACTS["spatial"], sources, parts), ("section", "cell_type"), folder / "all.h5ad", first)

@@ -1,4 +1,4 @@
-"""The stage preprocess@spatial, held against the same computation done in memory."""
+"""The stage preprocess@alphastomics, held against the same computation done in memory."""
 
 import json
 import shutil
@@ -15,8 +15,8 @@ from scipy.spatial.distance import cdist, pdist
 
 from pipeline.alphastomics.data.section_splits import block_side
 from pipeline.alphastomics.data.sections import frame_of, read_sections
-from pipeline.alphastomics.params.ingest import IngestSpatial
-from pipeline.alphastomics.params.preprocess import PreprocessSpatial
+from pipeline.alphastomics.params.ingest import Ingest
+from pipeline.alphastomics.params.preprocess import Preprocess
 from pipeline.alphastomics.stages import ingest
 from pipeline.alphastomics.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
@@ -27,11 +27,11 @@ from pipeline.data.store import SPLITS, Split, Store, open_store
 
 CELLS, GENES = 1200, 90
 SECTIONS, CELL_TYPES = ["a", "b", "c"], ["B", "NK", "T"]
-STORE = Path("data/processed/spatial")
+STORE = Path("data/processed/alphastomics")
 STARMAP = Path(__file__).parents[3] / "shared/data/starmap_mpfc_3sections.h5ad"
 
 
-def settings(**changed: Any) -> PreprocessSpatial:
+def settings(**changed: Any) -> Preprocess:
     values = {
         "min_counts_per_cell": 20,
         "min_genes_per_cell": 12,
@@ -47,7 +47,7 @@ def settings(**changed: Any) -> PreprocessSpatial:
         "cells_per_shard": 256,
         "cells_per_row_group": 64,
     }
-    return PreprocessSpatial.model_validate(values | changed)
+    return Preprocess.model_validate(values | changed)
 
 
 def counts() -> np.ndarray:
@@ -72,8 +72,8 @@ def places(dimensions: int = 2) -> np.ndarray:
 
 
 def write_raw(x_NG: np.ndarray, labels: dict[str, np.ndarray], places_NS: np.ndarray | None, **source: Any) -> None:
-    """data/raw/spatial as ingest leaves it, in the working directory."""
-    folder = Path("data/raw/spatial")
+    """data/raw/alphastomics as ingest leaves it, in the working directory."""
+    folder = Path("data/raw/alphastomics")
     folder.mkdir(parents=True, exist_ok=True)
     matrix = scipy.sparse.csr_matrix(x_NG)
     columns = {
@@ -182,7 +182,7 @@ def test_the_descriptions_say_what_happened() -> None:
     for split in SPLITS:
         sizes = np.bincount(section_N[numbers(split)], minlength=3).tolist()
         assert [section["cells"][split] for section in dataset["sections"].values()] == sizes
-    quality = json.loads(Path("reports/quality/spatial.json").read_text())
+    quality = json.loads(Path("reports/alphastomics/quality.json").read_text())
     assert quality["filtered"] == dataset["filtered"]
     assert sum(quality["histograms"]["counts_per_cell"]["after"]) == kept().sum()
     after = np.bincount(section_N[kept()])
@@ -294,8 +294,8 @@ def test_input_without_places_or_without_a_source_is_one_message() -> None:
     write_raw(counts(), codes(), None)
     with pytest.raises(ExpectedError, match="has cells without positions"):
         stage.run(settings())
-    Path("data/raw/spatial/source.json").unlink()
-    with pytest.raises(ExpectedError, match="run ingest first, with: dvc repro ingest@spatial"):
+    Path("data/raw/alphastomics/source.json").unlink()
+    with pytest.raises(ExpectedError, match="run ingest first, with: dvc repro ingest@alphastomics"):
         stage.run(settings())
 
 
@@ -309,7 +309,7 @@ def test_more_cells_than_memory_should_hold_are_streamed(tmp_path: Path, monkeyp
     adata.write_h5ad("cells.h5ad")
     del adata, matrix
     tracemalloc.start()
-    ingest.run(IngestSpatial(path="cells.h5ad", counts="X", spatial="xy"))
+    ingest.run(Ingest(path="cells.h5ad", counts="X", spatial="xy"))
     changes = {"test_sections": [], "min_counts_per_cell": 5, "min_genes_per_cell": 5, "highly_variable_genes": 100}
     stage.run(settings(**changes, cells_per_shard=65536, cells_per_row_group=4096))
     _, peak = tracemalloc.get_traced_memory()
@@ -322,7 +322,7 @@ def test_more_cells_than_memory_should_hold_are_streamed(tmp_path: Path, monkeyp
 def test_each_real_section_can_be_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     columns = {"section": {"column": "section"}, "cell_type": {"column": "cell_type"}}
-    ingest.run(IngestSpatial.model_validate({"path": str(STARMAP), "counts": "X", "spatial": "spatial", **columns}))
+    ingest.run(Ingest.model_validate({"path": str(STARMAP), "counts": "X", "spatial": "spatial", **columns}))
     real = anndata.read_h5ad(STARMAP)
     for name in real.obs["section"].unique():
         stage.run(settings(test_sections=[name], highly_variable_genes=200))

@@ -161,7 +161,7 @@ def test_blocks_are_squares_of_the_longest_extent():
 def test_splits_that_cannot_be_are_told(changes, words):
     message = refused(**changes)
     assert words in message
-    assert "preprocess.spatial" in message
+    assert "alphastomics.preprocess" in message
 
 
 def test_all_problems_with_names_are_told_at_once():

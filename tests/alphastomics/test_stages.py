@@ -1,4 +1,5 @@
-"""diffusion_train as a process: repeated, killed and continued, refused; evaluate@spatial: its tables and controls."""
+"""diffusion_train as a process: repeated, killed and continued, refused; evaluate@alphastomics: its tables and
+controls."""
 
 import shutil
 import signal
@@ -14,9 +15,9 @@ from safetensors.numpy import load_file
 from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.metrics.placement import SCORES
 from pipeline.alphastomics.model.baselines import EXPRESSION, PLACEMENT
-from pipeline.alphastomics.params.evaluate import EvaluateSpatial
-from pipeline.alphastomics.params.ingest import IngestSpatial
-from pipeline.alphastomics.params.preprocess import PreprocessSpatial
+from pipeline.alphastomics.params.evaluate import Evaluate
+from pipeline.alphastomics.params.ingest import Ingest
+from pipeline.alphastomics.params.preprocess import Preprocess
 from pipeline.alphastomics.stages import evaluate, ingest, preprocess
 from pipeline.core.files import read_json
 from pipeline.data.store import open_store
@@ -24,7 +25,11 @@ from tests.stages.stage_process import ROOT, run, run_from_start, start
 
 pytestmark = pytest.mark.slow
 
-OUTS = ["models/spatial", "reports/metrics/diffusion.json", "reports/curves/diffusion.csv"]
+OUTS = [
+    "models/alphastomics",
+    "reports/alphastomics/training/diffusion.json",
+    "reports/alphastomics/curves/diffusion.csv",
+]
 TISSUE = {
     "sections": 3,
     "cells_per_section": 150,
@@ -52,11 +57,13 @@ SMALL = {
 
 def configure(folder: Path, **diffusion: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"]["spatial"]["path"] = "tissue.yaml"
-    params["preprocess"]["spatial"].update(test_sections=["section_3"], min_counts_per_cell=0, min_genes_per_cell=0)
-    params["diffusion"].update(**SMALL | diffusion)
+    params["alphastomics"]["ingest"]["path"] = "tissue.yaml"
+    params["alphastomics"]["preprocess"].update(
+        test_sections=["section_3"], min_counts_per_cell=0, min_genes_per_cell=0
+    )
+    params["alphastomics"]["diffusion"].update(**SMALL | diffusion)
     # The test section is larger than what is sampled together: it is stitched.
-    params["evaluate"]["spatial"].update(draws=2, steps=10, neighbourhood=64)
+    params["alphastomics"]["evaluate"].update(draws=2, steps=10, neighbourhood=64)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -75,8 +82,8 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tissue.yaml").write_text(yaml.safe_dump(recipe | TISSUE))
     configure(folder)
     with chdir(folder):
-        ingest.run(IngestSpatial.model_validate(section(folder, "ingest", "spatial")))
-        preprocess.run(PreprocessSpatial.model_validate(section(folder, "preprocess", "spatial")))
+        ingest.run(Ingest.model_validate(section(folder, "ingest", "spatial")))
+        preprocess.run(Preprocess.model_validate(section(folder, "preprocess", "spatial")))
     return folder
 
 
@@ -124,8 +131,8 @@ def trained(tissue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path) -> None:
-    config = read_json(trained / "models/spatial/config.json")
-    store = open_store(trained / "data/processed/spatial", "spatial")
+    config = read_json(trained / "models/alphastomics/config.json")
+    store = open_store(trained / "data/processed/alphastomics", "spatial")
     assert config["genes"] == store.genes
     assert config["categories"] == store.categories
     assert config["neighbourhood"] == 24
@@ -133,13 +140,13 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path)
     assert sorted(config["frames"]) == ["section_1", "section_2"]  # not that of the test section
     assert config["noising"]["steps"] == 1000
     assert config["provenance"]["parameters"]["epochs"] == 2
-    metrics = read_json(trained / "reports/metrics/diffusion.json")
+    metrics = read_json(trained / "reports/alphastomics/training/diffusion.json")
     assert metrics["epochs"] == 2
     assert {"loss", "expression", "stress", "neighbours", "frame", "hidden", "balance"} <= set(metrics["train"])
-    weights = load_file(trained / "models/spatial/weights.safetensors")
+    weights = load_file(trained / "models/alphastomics/weights.safetensors")
     assert sum(part.size for part in weights.values()) >= metrics["parameters"]
     assert all(np.isfinite(part).all() for part in weights.values())
-    assert len(pd.read_csv(trained / "reports/curves/diffusion.csv")) == 2
+    assert len(pd.read_csv(trained / "reports/alphastomics/curves/diffusion.csv")) == 2
 
 
 def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(trained: Path, project) -> None:
@@ -148,7 +155,7 @@ def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(tr
     train(other)
     assert len(outs(trained)) == 4  # weights, configuration, metrics, curve
     assert outs(again) == outs(trained)
-    weights = "models/spatial/weights.safetensors"
+    weights = "models/alphastomics/weights.safetensors"
     assert outs(other)[weights] != outs(trained)[weights]
 
 
@@ -172,7 +179,7 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(project, changes: dic
 
 def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(project) -> None:
     folder = project("project", neighbourhood=140)
-    store = open_store(folder / "data/processed/spatial", "spatial")
+    store = open_store(folder / "data/processed/alphastomics", "spatial")
     sizes = {part.name: len(part.cells) for part in read_sections(store, "train")}
     assert max(sizes.values()) < 140
     output = train(folder, code=2)
@@ -189,12 +196,12 @@ def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(proje
 @pytest.fixture(scope="module")
 def evaluated(trained: Path) -> Path:
     with chdir(trained):
-        evaluate.run(EvaluateSpatial.model_validate(section(trained, "evaluate", "spatial")))
+        evaluate.run(Evaluate.model_validate(section(trained, "evaluate", "spatial")))
     return trained
 
 
 def scores(folder: Path) -> pd.Series:
-    table = pd.read_csv(folder / "reports/tables/spatial.csv")
+    table = pd.read_csv(folder / "reports/alphastomics/table.csv")
     assert not table.duplicated(["mode", "section", "method", "metric"]).any()
     assert np.isfinite(table["value"]).all()
     return table.set_index(["mode", "section", "method", "metric"])["value"].sort_index()
@@ -209,7 +216,7 @@ def test_every_method_and_control_is_scored_on_the_test_section(evaluated: Path)
     assert set(filled.index.get_level_values("method")) == own | set(EXPRESSION)
     assert set(placed.index.get_level_values("metric")) == set(SCORES)
     assert placed.groupby("method").size().nunique() == filled.groupby("method").size().nunique() == 1
-    means = read_json(evaluated / "reports/metrics/spatial.json")
+    means = read_json(evaluated / "reports/alphastomics/metrics.json")
     for (mode, _, method, metric), value in found.items():  # one section, so its means are its values
         assert means[mode][method][metric] == pytest.approx(value, rel=1e-4, abs=1e-6)
 
@@ -232,8 +239,8 @@ def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path
 
 
 def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluated: Path) -> None:
-    folder = evaluated / "reports/evaluation/spatial"
-    (test,) = read_sections(open_store(evaluated / "data/processed/spatial", "spatial"), "test")
+    folder = evaluated / "reports/alphastomics/details"
+    (test,) = read_sections(open_store(evaluated / "data/processed/alphastomics", "spatial"), "test")
     cells = pd.read_parquet(folder / "cells.parquet")
     assert cells["cell"].tolist() == test.cells.names.tolist()
     true_NS = cells[["true_0", "true_1"]].to_numpy()
@@ -260,10 +267,10 @@ def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluate
 def test_an_evaluation_is_the_same_bytes_again(evaluated: Path) -> None:
     def written() -> dict[str, bytes]:
         files = [file for out in ("tables", "evaluation") for file in (evaluated / "reports" / out).rglob("*.*")]
-        return {str(file): file.read_bytes() for file in [*files, evaluated / "reports/metrics/spatial.json"]}
+        return {str(file): file.read_bytes() for file in [*files, evaluated / "reports/alphastomics/metrics.json"]}
 
     before = written()
     assert len(before) == 6
     with chdir(evaluated):
-        evaluate.run(EvaluateSpatial.model_validate(section(evaluated, "evaluate", "spatial")))
+        evaluate.run(Evaluate.model_validate(section(evaluated, "evaluate", "spatial")))
     assert written() == before

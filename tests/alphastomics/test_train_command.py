@@ -65,9 +65,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     plain = {"ffn": "dense", "gate": "none", "masking": "none"}
-    content["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0, **plain}
+    content["alphastomics"]["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0, **plain}
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    store = paths.PROCESSED / "spatial"
+    store = paths.PROCESSED / "alphastomics"
     store.mkdir(parents=True)
     (store / "dataset.json").write_text('{"cells": 3}', encoding="utf-8")
     stage = types.ModuleType(STAGE)
@@ -107,10 +107,10 @@ def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
     changed = (settings.ffn, settings.experts, settings.top_k, settings.gate, settings.epochs)
     assert changed == ("moe", 8, 2, "elementwise", 3)
     assert settings.modes.model_dump() == {"joint": 0.4, "expr_to_pos": 0.5, "pos_to_expr": 0.1}
-    assert store == paths.PROCESSED / "spatial"
+    assert store == paths.PROCESSED / "alphastomics"
     kept = yaml.safe_load(Path("outputs/full/config.yaml").read_text())
-    assert kept["diffusion"] == settings.model_dump()
-    assert kept["data"] == "data/processed/spatial"
+    assert kept["alphastomics"]["diffusion"] == settings.model_dump()
+    assert kept["data"] == "data/processed/alphastomics"
     assert len(Path("outputs/full/curve.csv").read_text().splitlines()) == 1 + 3
     assert read_json(Path("outputs/full/metrics.json"))["epochs"] == 3
     model, description = load_model(Path("outputs/full/model"), Line)
@@ -125,7 +125,7 @@ def test_the_configuration_of_a_run_is_a_file_to_start_another_with(project):
     assert call("--config", "outputs/full/config.yaml", "--exp-name", "again", "--epochs", "2") == 0
     first, second = (settings for settings, _ in project.asked)
     assert second == first.model_copy(update={"epochs": 2})
-    assert Diffusion(**yaml.safe_load(Path("params.yaml").read_text())["diffusion"]).ffn == "dense"
+    assert Diffusion(**yaml.safe_load(Path("params.yaml").read_text())["alphastomics"]["diffusion"]).ffn == "dense"
 
 
 def test_a_killed_run_resumed_ends_in_the_same_bytes(project):
@@ -189,9 +189,9 @@ def test_another_configuration_is_not_resumed(project, capsys):
 
 def test_other_data_are_not_resumed_but_the_same_may_have_moved(project, capsys):
     killed(project)
-    store = paths.PROCESSED / "spatial"
+    store = paths.PROCESSED / "alphastomics"
     shutil.move(store, "moved")
-    assert "no store in data/processed/spatial" in error(capsys, *FULL, "--resume")
+    assert "no store in data/processed/alphastomics" in error(capsys, *FULL, "--resume")
     store.mkdir()
     (store / "dataset.json").write_text('{"cells": 4}')
     assert "is not what it was" in error(capsys, *FULL, "--resume")

@@ -51,7 +51,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         name: [] for name in ("points", "differences", "reliability", "corruption", "experts", "sampled")
     }
     table: list[dict[str, object]] = []
-    (root / "reports/curves/moe_sweep").mkdir(parents=True, exist_ok=True)
+    (root / "reports/bayes_moe/curves").mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
         point |= {"place": "head"} | sweep.points[name]
@@ -71,17 +71,17 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         frames["corruption"] += _corruption(name, sweep, rng)
         table += _scores(name, name in sparse, sweep, rng)
         experts = int(point["experts"]) if name in sparse else 0
-        _curve(name, experts, sweep, rng).to_csv(root / f"reports/curves/moe_sweep/{name}.csv", index=False)
-    folder = root / "reports/evaluation/moe"
+        _curve(name, experts, sweep, rng).to_csv(root / f"reports/bayes_moe/curves/{name}.csv", index=False)
+    folder = root / "reports/bayes_moe/details"
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in frames.items():
         columns = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"] if name == "sampled" else None
         pd.DataFrame(rows, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
     for path in (root / "reports/tables", root / "reports/metrics"):
         path.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(table).to_csv(root / "reports/tables/moe.csv", index=False)
+    pd.DataFrame(table).to_csv(root / "reports/bayes_moe/table.csv", index=False)
     about = {"chosen": sweep.chosen, "twin": twins[sweep.chosen], "difference": {}, "points": {}}
-    (root / "reports/metrics/moe.json").write_text(json.dumps(about), encoding="utf-8")
+    (root / "reports/bayes_moe/metrics.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:

@@ -88,7 +88,7 @@ def test_more_accurate_is_higher_and_better_calibrated_is_lower(found, accuracy,
 
 def test_the_verdict_has_the_numbers_of_the_files(found):
     moe = found(p=0.0004)
-    table = pd.read_csv("reports/tables/moe.csv")
+    table = pd.read_csv("reports/bayes_moe/table.csv")
     rows = table[(table["kind"] == "raw") & (table["metric"] == "ece")].groupby("point")["value"].mean()
     assert f"ECE {rows['top_1']:.4f} against {rows['dense']:.4f} (difference −0.0100" in verdict(moe)  # noqa: RUF001
     assert "95 % interval −0.0300 to +0.0100, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.001" in verdict(moe)  # noqa: RUF001
@@ -164,7 +164,7 @@ def test_each_dense_twin_stands_before_its_points_and_has_its_own_best(tmp_path,
 
 def test_the_table_has_mean_and_deviation_over_seeds(found):
     table = main_table(found())
-    scores = pd.read_csv("reports/tables/moe.csv")
+    scores = pd.read_csv("reports/bayes_moe/table.csv")
     of = scores[(scores["point"] == "unbalanced") & (scores["metric"] == "ece") & (scores["kind"] == "scaled")]["value"]
     row = next(row for row in table.rows if row[0].text == "unbalanced")
     cell = row[[h.replace("\N{NO-BREAK SPACE}", " ") for h in table.header].index("ECE, scaled ↓")]
@@ -196,9 +196,9 @@ def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     assert re.search(
         r"“unbalanced”, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
     )
-    table = pd.read_csv("reports/tables/moe.csv")
+    table = pd.read_csv("reports/bayes_moe/table.csv")
     table.loc[table["metric"] == "least_used", "value"] = 0.8
-    table.to_csv("reports/tables/moe.csv", index=False)
+    table.to_csv("reports/bayes_moe/table.csv", index=False)
     said = usage_in_words(read_moe())
     assert "the least used expert fell below" not in said
     assert "no expert fell below a quarter of its fair share" in said
@@ -223,10 +223,10 @@ def test_without_a_stochastic_gate_nothing_is_said_of_sampled_routes(found):
 @pytest.mark.parametrize(
     ("path", "command"),
     [
-        ("reports/metrics/moe.json", "dvc repro evaluate@moe"),
-        ("reports/tables/moe.csv", "dvc repro evaluate@moe"),
-        ("reports/evaluation/moe/sampled.parquet", "dvc repro evaluate@moe"),
-        ("reports/curves/moe_sweep/unbalanced.csv", "dvc repro moe_sweep@unbalanced"),
+        ("reports/bayes_moe/metrics.json", "dvc repro evaluate@bayes_moe"),
+        ("reports/bayes_moe/table.csv", "dvc repro evaluate@bayes_moe"),
+        ("reports/bayes_moe/details/sampled.parquet", "dvc repro evaluate@bayes_moe"),
+        ("reports/bayes_moe/curves/unbalanced.csv", "dvc repro moe_sweep@unbalanced"),
     ],
 )
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, path, command):
@@ -239,7 +239,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(found, path, com
 @pytest.mark.parametrize("name", ["reliability", "corruption", "experts", "differences"])
 def test_a_point_that_the_evaluation_left_out_is_named(found, name):
     found()
-    path = f"reports/evaluation/moe/{name}.parquet"
+    path = f"reports/bayes_moe/details/{name}.parquet"
     frame = pd.read_parquet(path)
     frame[frame["point"] != "unbalanced"].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about unbalanced: `dvc repro --force"):
@@ -248,11 +248,13 @@ def test_a_point_that_the_evaluation_left_out_is_named(found, name):
 
 def test_an_unknown_choice_and_an_absent_score_are_named(found):
     found()
-    table = pd.read_csv("reports/tables/moe.csv")
-    table[~((table["point"] == "top_1") & (table["metric"] == "nll"))].to_csv("reports/tables/moe.csv", index=False)
+    table = pd.read_csv("reports/bayes_moe/table.csv")
+    table[~((table["point"] == "top_1") & (table["metric"] == "nll"))].to_csv(
+        "reports/bayes_moe/table.csv", index=False
+    )
     with pytest.raises(ExpectedError, match=r"moe.csv: no nll \(raw\) of top_1"):
         read_moe()
-    Path("reports/metrics/moe.json").write_text(json.dumps({"chosen": "dense"}))
+    Path("reports/bayes_moe/metrics.json").write_text(json.dumps({"chosen": "dense"}))
     with pytest.raises(ExpectedError, match="the chosen dense is no sparse point"):
         read_moe()
 

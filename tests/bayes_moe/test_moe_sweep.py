@@ -1,5 +1,5 @@
-"""ingest@images, moe_sweep@<point> and evaluate@moe in a project folder, on the real digits: as processes where they
-are killed or refused, and in this one otherwise."""
+"""ingest@bayes_moe, moe_sweep@<point> and evaluate@bayes_moe in a project folder, on the real digits: as processes
+where they are killed or refused, and in this one otherwise."""
 
 import io
 import os
@@ -17,7 +17,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from pipeline.bayes_moe.params.ingest_images import IngestImages
+from pipeline.bayes_moe.params.ingest import Ingest
 from pipeline.bayes_moe.stages import evaluate, moe_sweep
 from pipeline.bayes_moe.stages import ingest as images
 from pipeline.bayes_moe.stages import ingest_other as other_images
@@ -46,9 +46,9 @@ SMALL = {
 
 def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["moe"]["recipe"].update({**SMALL, "samples": [1, 3], **recipe})
-    params["moe"]["points"] = points
-    params["moe"]["evaluation"]["replicates"] = 200
+    params["bayes_moe"]["sweep"]["recipe"].update({**SMALL, "samples": [1, 3], **recipe})
+    params["bayes_moe"]["sweep"]["points"] = points
+    params["bayes_moe"]["evaluate"]["replicates"] = 200
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -70,7 +70,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, "pipeline.stages.ingest", "images"
     )
     with chdir(folder):
-        other_images.run(parameters().ingest.other_images)
+        other_images.run(parameters().bayes_moe.ingest_ood)
     return folder
 
 
@@ -85,7 +85,7 @@ def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(trained: Path) -> None:
-    answers = load_file(trained / "models/moe/sampled/answers.safetensors")
+    answers = load_file(trained / "models/bayes_moe/sampled/answers.safetensors")
     shapes = {name: part.shape for name, part in answers.items()}
     assert shapes == {
         "validation": (2, 201, 10),
@@ -103,28 +103,28 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(traine
     # Capacity 1 drops some of the 2 x 450 slots, and no expert has more than its share.
     assert (answers["expert_label"].sum(2) <= 4 * np.ceil(2 * 113 / 3)).all()
     assert (answers["expert_label"].sum((1, 2)) < 900).all()
-    whole = load_file(trained / "models/moe/top_1/answers.safetensors")
+    whole = load_file(trained / "models/bayes_moe/top_1/answers.safetensors")
     np.testing.assert_array_equal(whole["expert_label"].sum(1), np.bincount(whole["test_label"]) * np.ones((2, 1)))
     assert "sampled" not in whole
-    assert "expert_label" not in load_file(trained / "models/moe/dense/answers.safetensors")
-    curve = pd.read_csv(trained / "reports/curves/moe_sweep/top_1.csv")
+    assert "expert_label" not in load_file(trained / "models/bayes_moe/dense/answers.safetensors")
+    curve = pd.read_csv(trained / "reports/bayes_moe/curves/top_1.csv")
     assert curve["seed"].tolist() == [0, 0, 0, 3, 3, 3]
     assert {"validation_ece", "train_nll", "train_balance", "validation_entropy", "train_load_2"} <= set(curve.columns)
     np.testing.assert_allclose(curve[[f"train_load_{e}" for e in range(3)]].sum(axis=1), 1, rtol=1e-5)
-    assert list(read_json(trained / "reports/metrics/moe_sweep/top_1.json")) == ["seed_0", "seed_3"]
+    assert list(read_json(trained / "reports/bayes_moe/training/top_1.json")) == ["seed_0", "seed_3"]
     assert not list((trained / ".checkpoints").glob("*/*/*"))
 
 
 def test_the_points_are_compared(trained: Path) -> None:
     with chdir(trained):
         evaluate.run(parameters().moe)
-    table = pd.read_csv(trained / "reports/tables/moe.csv")
+    table = pd.read_csv(trained / "reports/bayes_moe/table.csv")
     assert set(table["point"]) == set(POINTS)
     of_dense = table[(table["point"] == "dense") & (table["kind"] == "raw") & (table["metric"] == "accuracy")]
-    answers = load_file(trained / "models/moe/dense/answers.safetensors")
+    answers = load_file(trained / "models/bayes_moe/dense/answers.safetensors")
     right = (answers["test"].argmax(2) == answers["test_label"]).mean(1)
     np.testing.assert_allclose(of_dense["value"], right, rtol=1e-5)
-    numbers = read_json(trained / "reports/metrics/moe.json")
+    numbers = read_json(trained / "reports/bayes_moe/metrics.json")
     sparse = table[(table["metric"] == "validation_nll") & (table["point"] != "dense")]
     assert numbers["chosen"] == sparse.groupby("point")["value"].mean().idxmin()
     assert numbers["twin"] == "dense"
@@ -132,7 +132,7 @@ def test_the_points_are_compared(trained: Path) -> None:
     means = {name: numbers["points"][name]["raw"]["accuracy"]["mean"] for name in POINTS}
     assert difference["value"] == pytest.approx(means[numbers["chosen"]] - means["dense"], abs=1e-5)
     assert difference["low"] <= difference["value"] <= difference["high"]
-    folder = trained / "reports/evaluation/moe"
+    folder = trained / "reports/bayes_moe/details"
     corruption = pd.read_parquet(folder / "corruption.parquet")
     assert len(corruption) == 3 * 2 * 10 * 5
     sampled = pd.read_parquet(folder / "sampled.parquet")
@@ -172,12 +172,12 @@ def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
             check=False,
         )
         assert process.returncode == 2
-        assert "this stage takes one point of moe.points: dense, sampled, top_1; got" in process.stderr
+        assert "this stage takes one point of bayes_moe.sweep.points: dense, sampled, top_1; got" in process.stderr
 
 
 def test_without_pictures_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
-    assert "`dvc repro ingest@images` makes it" in sweep(tmp_path, "dense", code=2)
+    assert "`dvc repro ingest@bayes_moe` makes it" in sweep(tmp_path, "dense", code=2)
     assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.stages.evaluate", "moe", code=2)
 
 
@@ -216,7 +216,7 @@ def test_bad_archives_end_in_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, bytes | None] | None, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = IngestImages(path="pictures.tar.gz", size=32)
+    settings = Ingest(path="pictures.tar.gz", size=32)
     if changes is None:
         Path("pictures.tar.gz").write_text("no archive")
     else:
@@ -228,13 +228,13 @@ def test_bad_archives_end_in_one_message(
     assert not Path("data/raw").exists()
     archive(Path("pictures.tar.gz"), {**GOOD})
     images.run(settings)
-    assert read_json(Path("data/raw/images/source.json"))["classes"] == ["cat", "dog"]
+    assert read_json(Path("data/raw/bayes_moe/source.json"))["classes"] == ["cat", "dog"]
 
 
 def test_a_bad_archive_is_exit_code_2(tmp_path: Path) -> None:
     configure(tmp_path)
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["ingest"]["images"]["path"] = "pictures.tar.gz"
+    params["bayes_moe"]["ingest"]["path"] = "pictures.tar.gz"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     archive(tmp_path / "pictures.tar.gz", {**GOOD, "/etc/evil.bin": b""})
     output = run(tmp_path, "pipeline.stages.ingest", "images", code=2)

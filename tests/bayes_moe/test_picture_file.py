@@ -14,7 +14,7 @@ ORIENTATION = 274
 
 
 def files(white_level=None):
-    return PictureFiles(SIZE, white_level, "ingest.images.white_level")
+    return PictureFiles(SIZE, white_level, "bayes_moe.ingest.white_level")
 
 
 def grey(path, values, **how):
@@ -91,7 +91,7 @@ def test_12_bits_stored_in_16_need_their_white_stated(tmp_path):
         read.notes(tmp_path)
     assert "the brightest value of 1 picture of 16-bit grey" in str(caught.value)
     assert "is 4095, and white would be 65535" in str(caught.value)
-    assert "Set ingest.images.white_level to the value of white, such as 4095, or to 65535" in str(caught.value)
+    assert "Set bayes_moe.ingest.white_level to the value of white, such as 4095, or to 65535" in str(caught.value)
     stated = files(4095)
     assert row(stated, path) == [0, 128, 187, 255]
     assert stated.notes(tmp_path) == ["1 picture of 16-bit grey: 4095 is white, 0 black"]
@@ -120,7 +120,7 @@ def test_values_beyond_black_or_white_are_refused_and_never_saturated(tmp_path, 
     path = grey(tmp_path / "p.tif", values)
     with pytest.raises(ExpectedError, match=message) as caught:
         files(white_level).read(path)
-    assert "set ingest.images.white_level to the value of white" in str(caught.value)
+    assert "set bayes_moe.ingest.white_level to the value of white" in str(caught.value)
 
 
 def test_floats_of_a_stated_white(tmp_path):

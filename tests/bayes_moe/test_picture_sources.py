@@ -144,7 +144,7 @@ def test_the_white_of_a_folder_is_named_by_its_section(tmp_path):
     with pytest.raises(
         ExpectedError, match=r"Set ingest\.other_images\.white_level to the value of white, such as 4095"
     ):
-        read_picture_source(tmp_path, 4, None, None, "ingest.other_images")
+        read_picture_source(tmp_path, 4, None, None, "bayes_moe.ingest_ood")
     assert (read_picture_source(tmp_path, 4, None, 4095).splits["train"].picture_NHWC == 255).all()
 
 

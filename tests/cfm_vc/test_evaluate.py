@@ -14,7 +14,7 @@ from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.cfm_vc.params.evaluate import EvaluatePerturbation
+from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
@@ -22,7 +22,7 @@ from pipeline.data.expression import log_normalise
 from pipeline.training.weights import save_model
 
 GENES = 12
-SETTINGS = EvaluatePerturbation(
+SETTINGS = Evaluate(
     solver="euler",
     steps=3,
     guidance=1.0,
@@ -62,11 +62,11 @@ METRICS = [
     "truth_pearson_change",
 ]
 OUTS = [
-    "reports/metrics/perturbation.json",
-    "reports/tables/perturbation.csv",
-    "reports/evaluation/perturbation/change.parquet",
-    "reports/evaluation/perturbation/population.parquet",
-    "reports/evaluation/perturbation/expression_latent.parquet",
+    "reports/cfm_vc/metrics.json",
+    "reports/cfm_vc/table.csv",
+    "reports/cfm_vc/details/change.parquet",
+    "reports/cfm_vc/details/population.parquet",
+    "reports/cfm_vc/details/expression_latent.parquet",
 ]
 
 
@@ -76,13 +76,13 @@ def project(tmp_path, monkeypatch, perturbation_store):
 
     def make(name: str = "project", source: str = "control", **store_options):
         folder = tmp_path / name
-        store = perturbation_store(folder / paths.PROCESSED / "perturbation", **store_options)
+        store = perturbation_store(folder / paths.PROCESSED / "cfm_vc", **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             vae = Vae(GENES, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
             flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
-        save_model(folder / paths.MODELS / "perturbation" / "vae", vae, {})
-        save_model(folder / paths.MODELS / "perturbation" / "flow", flow, {"source": source})
+        save_model(folder / paths.MODELS / "cfm_vc" / "vae", vae, {})
+        save_model(folder / paths.MODELS / "cfm_vc" / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)
         return store
 
@@ -302,8 +302,8 @@ def test_the_truth_reaches_no_prediction(project):
 
 
 def test_without_models_the_message_says_what_to_run(perturbation_store, tmp_path, monkeypatch):
-    perturbation_store(tmp_path / paths.PROCESSED / "perturbation")
+    perturbation_store(tmp_path / paths.PROCESSED / "cfm_vc")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExpectedError, match="no usable model in models/perturbation/vae"):
+    with pytest.raises(ExpectedError, match="no usable model in models/cfm_vc/vae"):
         run(SETTINGS)
     assert not Path("reports").exists()

@@ -1,4 +1,4 @@
-"""ingest@perturbation as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+"""ingest@cfm_vc as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 KANG = ROOT.parent / "shared/data/kang_ifnb_2donors.h5ad"
-OUT = Path("data/raw/perturbation")
+OUT = Path("data/raw/cfm_vc")
 STAGE = ("-m", "pipeline.stages.ingest")
 
 
@@ -36,7 +36,7 @@ def configure(project: Path, **changes) -> None:
         "control": "ctrl",
         **changes,
     }
-    params["ingest"]["perturbation"] = section
+    params["cfm_vc"]["ingest"] = section
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -92,7 +92,7 @@ def test_a_recipe_becomes_cells_with_their_truth(project):
     assert source["description"].startswith("Simulated: real PBMC profiles shipped with scanpy")
 
     configure(project, path="recipe.yaml", control="ctrl")
-    assert "'control', but ingest.perturbation.control is 'ctrl'" in ingest(project).stderr
+    assert "'control', but cfm_vc.ingest.control is 'ctrl'" in ingest(project).stderr
 
 
 def test_doses_combinations_and_places_become_canonical(project, lab_adata):
@@ -114,7 +114,7 @@ def test_doses_combinations_and_places_become_canonical(project, lab_adata):
 
 def test_a_recipe_says_itself_what_its_cells_have(project):
     configure(project, path=str(ROOT / "tests/recipes/doses.yaml"), control="control", dose="dose", spatial="xy")
-    words = "ingest.perturbation.dose and ingest.perturbation.spatial can be given for a lab's file only"
+    words = "cfm_vc.ingest.dose and cfm_vc.ingest.spatial can be given for a lab's file only"
     assert_refused(project, ingest(project), words)
 
 

@@ -20,7 +20,7 @@ from pipeline.params.registry import load_params
 from pipeline.training.weights import load_model
 
 ROOT = Path(__file__).parents[2]
-STORE = Path("data/processed/perturbation")
+STORE = Path("data/processed/cfm_vc")
 TYPES = ["type_0", "type_1", "type_2"]
 
 
@@ -34,9 +34,9 @@ def trained(simulated_store, tmp_path):
         params = load_params(ROOT / "params.yaml")
         small = {"hidden": [64], "batch_size": 64, "epochs": 60}
         with chdir(folder):
-            vae_pretrain.run(params.vae.model_copy(update={**small, "latent_intrinsic": 8, **(vae or {})}))
-            flow_train.run(params.flow.model_copy(update={**small, **(flow or {})}))
-            models = Path("models/perturbation")
+            vae_pretrain.run(params.cfm_vc.vae.model_copy(update={**small, "latent_intrinsic": 8, **(vae or {})}))
+            flow_train.run(params.cfm_vc.flow.model_copy(update={**small, **(flow or {})}))
+            models = Path("models/cfm_vc")
             return (
                 open_store(folder / STORE),
                 load_model(models / "vae", Vae)[0],

@@ -9,7 +9,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Figures, Table
 from tests.report.simulated_results import CELL_TYPES, write_leave_one_out
 
-SCORES = "reports/leave_one_out/scores.csv"
+SCORES = "reports/cfm_vc/measured/scores.csv"
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_of_the_baselines_only_the_best_is_drawn_among_the_variants(found):
 @pytest.mark.parametrize("file", ["scores.csv", "ablation.csv", "about.json"])
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, tmp_path, file):
     found()
-    (tmp_path / "reports/leave_one_out" / file).unlink()
+    (tmp_path / "reports/cfm_vc/measured" / file).unlink()
     with pytest.raises(ExpectedError, match=rf"{file} not found: `python -m benchmarks.leave_one_out` makes it"):
         read_leave_one_out()
 

@@ -1,4 +1,4 @@
-"""The stage preprocess@perturbation, held against the same computation done in memory."""
+"""The stage preprocess@cfm_vc, held against the same computation done in memory."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation
+from pipeline.cfm_vc.params.preprocess import Preprocess
 from pipeline.cfm_vc.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
@@ -28,11 +28,11 @@ CELL_TYPES = ["B", "NK", "T"]
 PERTURBATIONS = ["control", "drug", "heat"]
 BATCHES = ["a", "b"]
 CELLS, GENES = 1400, 120
-STORE = Path("data/processed/perturbation")
+STORE = Path("data/processed/cfm_vc")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def settings(**changed: Any) -> PreprocessPerturbation:
+def settings(**changed: Any) -> Preprocess:
     values = {
         "min_counts_per_cell": 20,
         "min_genes_per_cell": 12,
@@ -45,7 +45,7 @@ def settings(**changed: Any) -> PreprocessPerturbation:
         "cells_per_shard": 256,
         "cells_per_row_group": 64,
     }
-    return PreprocessPerturbation.model_validate(values | changed)
+    return Preprocess.model_validate(values | changed)
 
 
 def counts() -> np.ndarray:
@@ -70,8 +70,8 @@ def write_raw(
     spatial: np.ndarray | None = None,
     **source: Any,
 ) -> None:
-    """data/raw/perturbation as ingest leaves it, in the working directory."""
-    folder = Path("data/raw/perturbation")
+    """data/raw/cfm_vc as ingest leaves it, in the working directory."""
+    folder = Path("data/raw/cfm_vc")
     folder.mkdir(parents=True, exist_ok=True)
     matrix = scipy.sparse.csr_matrix(x_NG)
     labels = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
@@ -175,7 +175,7 @@ def test_the_descriptions_say_what_happened() -> None:
     assert (dataset["control"], dataset["input_sha256"], dataset["simulated"]) == ("control", "abc", False)
     assert sum(split["cells"] for split in dataset["splits"].values()) == kept_N.sum()
 
-    quality = json.loads(Path("reports/quality/perturbation.json").read_text())
+    quality = json.loads(Path("reports/cfm_vc/quality.json").read_text())
     assert sum(quality["histograms"]["counts_per_cell"]["before"]) == CELLS - 3
     assert sum(quality["histograms"]["counts_per_cell"]["after"]) == kept_N.sum()
     assert quality["filtered"] == dataset["filtered"]
@@ -318,7 +318,7 @@ def test_the_truth_of_simulated_cells_follows_the_kept_genes() -> None:
     genes = [f"gene {g}" for g in range(GENES)]
     truth = pd.DataFrame({"gene": genes, "cell_type": "T", "perturbation": "drug", "log_fold_change": np.arange(GENES)})
     write_raw(counts(), codes(), simulated=True)
-    truth.to_parquet("data/raw/perturbation/truth.parquet")
+    truth.to_parquet("data/raw/cfm_vc/truth.parquet")
     stage.run(settings())
     kept = pd.read_parquet(STORE / "truth.parquet")
     assert kept["gene"].tolist() == open_store(STORE).genes
@@ -347,7 +347,7 @@ def test_parameters_that_cannot_be_used_leave_the_previous_store(changed: dict[s
 @pytest.mark.usefixtures("_raw")
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "no source"])
 def test_damaged_input_is_one_message(damage: str) -> None:
-    path = Path("data/raw/perturbation/cells.h5ad")
+    path = Path("data/raw/cfm_vc/cells.h5ad")
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
@@ -357,8 +357,8 @@ def test_damaged_input_is_one_message(damage: str) -> None:
 
         anndata.AnnData(scipy.sparse.csr_matrix(counts().astype(np.float32))).write_h5ad(path)
     else:
-        Path("data/raw/perturbation/source.json").unlink()
-    with pytest.raises(ExpectedError, match=r"data/raw/perturbation/(cells\.h5ad|source\.json)"):
+        Path("data/raw/cfm_vc/source.json").unlink()
+    with pytest.raises(ExpectedError, match=r"data/raw/cfm_vc/(cells\.h5ad|source\.json)"):
         stage.run(settings())
     assert not STORE.exists()
 
@@ -376,9 +376,9 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
         "from pipeline.data.store_writer import StoreWriter\n"
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
         "StoreWriter.finish = finish\n"
-        "from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation\n"
+        "from pipeline.cfm_vc.params.preprocess import Preprocess\n"
         "from pipeline.stages.preprocess import perturbation\n"
-        f"perturbation.run(PreprocessPerturbation.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
+        f"perturbation.run(Preprocess.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(PROJECT)})
     deadline = time.monotonic() + 60

@@ -109,8 +109,8 @@ def test_small_groups_are_all_listed_with_advice() -> None:
     assert "(B cell, control): 2 of 20 cells kept" in message
     assert "(B cell, drug): 4 of 4 cells kept" in message
     assert "(T cell, heat): 3 of 3 cells kept" in message
-    assert "lower preprocess.perturbation.min_cells_per_group to 2" in message
-    assert "lower preprocess.perturbation.min_counts_per_cell" in message
+    assert "lower cfm_vc.preprocess.min_cells_per_group to 2" in message
+    assert "lower cfm_vc.preprocess.min_counts_per_cell" in message
 
 
 def test_a_group_of_one_cell_gets_no_advice_that_would_be_refused() -> None:

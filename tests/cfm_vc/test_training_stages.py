@@ -19,10 +19,10 @@ from tests.stages.stage_process import ROOT, run, run_from_start, start
 
 pytestmark = pytest.mark.slow
 
-STORE = Path("data/processed/perturbation")
+STORE = Path("data/processed/cfm_vc")
 OUTS = {
-    "vae_pretrain": ["models/perturbation/vae", "reports/metrics/vae.json", "reports/curves/vae.csv"],
-    "flow_train": ["models/perturbation/flow", "reports/metrics/flow.json", "reports/curves/flow.csv"],
+    "vae_pretrain": ["models/cfm_vc/vae", "reports/cfm_vc/training/vae.json", "reports/cfm_vc/curves/vae.csv"],
+    "flow_train": ["models/cfm_vc/flow", "reports/cfm_vc/training/flow.json", "reports/cfm_vc/curves/flow.csv"],
 }
 SMALL = {
     "vae": {"hidden": [32], "latent_intrinsic": 4, "latent_technical": 2, "batch_size": 16, "epochs": 12},
@@ -197,7 +197,7 @@ def test_another_seed_gives_other_weights(project):
     first, second = project("first"), project("second", vae={"seed": 1})
     for folder in (first, second):
         finish(folder, "vae_pretrain")
-    weights = "models/perturbation/vae/weights.safetensors"
+    weights = "models/cfm_vc/vae/weights.safetensors"
     assert (first / weights).read_bytes() != (second / weights).read_bytes()
 
 
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage_and_leaves_what_was_there(pro
     finish(folder, "vae_pretrain")
     before = outs(folder, "vae_pretrain")
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["vae"].update(learning_rate=100.0, gradient_clip=1e9)
+    params["cfm_vc"]["vae"].update(learning_rate=100.0, gradient_clip=1e9)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     output = finish(folder, "vae_pretrain", code=2)
     assert "is not finite in training, epoch 1, step" in output
@@ -238,8 +238,8 @@ def test_a_missing_store_names_the_stage_that_makes_it(project):
     folder = project()
     shutil.rmtree(folder / STORE)
     output = finish(folder, "vae_pretrain", code=2)
-    assert "no store in data/processed/perturbation" in output
-    assert "preprocess@perturbation" in output
+    assert "no store in data/processed/cfm_vc" in output
+    assert "preprocess@cfm_vc" in output
 
 
 def test_a_store_of_another_schema_is_refused(project):
@@ -252,7 +252,7 @@ def test_a_store_of_another_schema_is_refused(project):
 def test_a_vae_of_other_data_is_refused(project):
     folder = project()
     finish(folder, "vae_pretrain")
-    config = folder / "models/perturbation/vae/config.json"
+    config = folder / "models/cfm_vc/vae/config.json"
     content = json.dumps(read_sealed(config))
     assert "gene0" in config.read_text()
     write_sealed(config, json.loads(content.replace("gene0", "another")), "weights.safetensors")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from pipeline.cfm_vc.params.ingest import IngestPerturbation
+from pipeline.cfm_vc.params.ingest import Ingest
 from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.source import Source
@@ -21,13 +21,13 @@ OPTIONAL = ("dose", "combination", "spatial")
 
 
 def check(adata: anndata.AnnData, folder: Path, counts: str = "X", control: str = "ctrl", **changed) -> Accepted:
-    """Accept the AnnData as a lab's file; `changed`: columns, and the optional keys of ingest.perturbation."""
+    """Accept the AnnData as a lab's file; `changed`: columns, and the optional keys of cfm_vc.ingest."""
     adata.write_h5ad(folder / "cells.h5ad")
     mapped = {name: ObsColumn.model_validate(changed.get(name, column)) for name, column in COLUMNS.items()}
     optional = {name: changed[name] for name in OPTIONAL if name in changed}
     if "dose" in optional:
         optional["dose"] = ObsColumn.model_validate(optional["dose"])
-    source = Source(folder / "cells.h5ad", "ingest.perturbation", counts, mapped, control, **optional)
+    source = Source(folder / "cells.h5ad", "cfm_vc.ingest", counts, mapped, control, **optional)
     return accept(CONTRACTS["perturbation"], source, folder / "canonical.h5ad")
 
 
@@ -48,12 +48,12 @@ def log_normalised(adata: anndata.AnnData) -> np.ndarray:
 
 
 def test_params_and_contract_name_the_same_slots():
-    columns = IngestPerturbation.model_fields["columns"].annotation.model_fields
+    columns = Ingest.model_fields["columns"].annotation.model_fields
     assert [slot.name for slot in CONTRACTS["perturbation"].slots if slot.place == "obs" and not slot.optional] == list(
         columns
     )
     optional = [slot.name for slot in CONTRACTS["perturbation"].slots if slot.optional]
-    assert set(optional) < set(IngestPerturbation.model_fields)
+    assert set(optional) < set(Ingest.model_fields)
 
 
 def test_a_good_file_is_accepted_and_copied(lab_adata, tmp_path):
@@ -137,7 +137,7 @@ def test_scaled_values_and_arbitrary_fractions_are_not_called_log_normalised(lab
 def test_the_place_that_does_hold_counts_is_advised(lab_adata, tmp_path):
     lab_adata.layers["counts"] = lab_adata.X.copy()
     with_counts(lab_adata, log_normalised(lab_adata))
-    assert "set ingest.perturbation.counts to layers/counts" in problems(lab_adata, tmp_path)
+    assert "set cfm_vc.ingest.counts to layers/counts" in problems(lab_adata, tmp_path)
     assert check(lab_adata, tmp_path, counts="layers/counts").cells == 80
 
 
@@ -165,7 +165,7 @@ def test_a_missing_column_is_told_with_the_columns_there_are(lab_adata, tmp_path
     assert (
         "obs column 'conditions' (perturbation): found no such column; there are condition, cluster, donor" in message
     )
-    assert "set ingest.perturbation.columns.perturbation to the column that holds it, perhaps 'condition'" in message
+    assert "set cfm_vc.ingest.columns.perturbation to the column that holds it, perhaps 'condition'" in message
 
 
 def test_missing_values_are_told(lab_adata, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.alphastomics.params.ingest import IngestSpatial
+from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.positions import repeats
@@ -20,7 +20,7 @@ COLUMNS = {"section": ObsColumn(column="slice"), "cell_type": ObsColumn(column="
 
 def check(adata: anndata.AnnData, folder: Path, columns: dict[str, Any] = COLUMNS, **changed: Any) -> Accepted:
     adata.write_h5ad(folder / "cells.h5ad")
-    source = Source(folder / "cells.h5ad", "ingest.spatial", "X", columns, **({"spatial": "xy"} | changed))
+    source = Source(folder / "cells.h5ad", "alphastomics.ingest", "X", columns, **({"spatial": "xy"} | changed))
     return accept(CONTRACTS["spatial"], source, folder / "canonical.h5ad")
 
 
@@ -32,9 +32,9 @@ def problems(*args: Any, **kwargs: Any) -> str:
 
 def test_params_and_contract_name_the_same_slots():
     slots = CONTRACTS["spatial"].slots
-    assert {slot.name for slot in slots} < set(IngestSpatial.model_fields)
+    assert {slot.name for slot in slots} < set(Ingest.model_fields)
     optional = {slot.name for slot in slots if slot.optional}
-    assert optional == {name for name in ("section", "cell_type") if not IngestSpatial.model_fields[name].is_required()}
+    assert optional == {name for name in ("section", "cell_type") if not Ingest.model_fields[name].is_required()}
 
 
 def test_a_good_file_is_accepted_and_copied(tissue_adata, tmp_path):
@@ -109,7 +109,7 @@ def test_two_cells_in_one_place_are_refused_inside_a_section_only(tissue_adata, 
     tissue_adata.obsm["xy"][[5, 9]] = tissue_adata.obsm["xy"][3]
     message = problems(tissue_adata, tmp_path)
     assert "2 cells in the place of another cell of the same section, such as cells 6, 10" in message
-    assert "set ingest.spatial.same_place to first" in message
+    assert "set alphastomics.ingest.same_place to first" in message
     check(tissue_adata, tmp_path, same_place="first")
     whole = problems(tissue_adata, tmp_path, {}, constant={"section": "cells", "cell_type": "unknown"})
     assert "3 cells in the place of another cell" in whole
@@ -141,7 +141,7 @@ def test_labels_that_are_missing_are_refused(tissue_adata, tmp_path):
     columns = COLUMNS | {"cell_type": ObsColumn(column="clusters")}
     message = problems(tissue_adata, tmp_path, columns)
     assert "obs column 'slice' (section): found 2 cells with a missing value" in message
-    assert "set ingest.spatial.cell_type to the column that holds it, perhaps 'cluster'" in message
+    assert "set alphastomics.ingest.cell_type to the column that holds it, perhaps 'cluster'" in message
 
 
 def test_all_problems_are_told_at_once(tissue_adata, tmp_path):

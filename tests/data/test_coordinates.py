@@ -32,7 +32,7 @@ def test_a_key_that_is_not_there_is_told_with_those_that_are(lab_adata, tmp_path
     lab_adata.obsm["X_spatial"] = PLACES
     message = problems(lab_adata, tmp_path, spatial="spatial")
     assert "obsm 'spatial' (spatial): found no such array; there are X_spatial" in message
-    assert "set ingest.perturbation.spatial to the array that holds them, perhaps 'X_spatial'" in message
+    assert "set cfm_vc.ingest.spatial to the array that holds them, perhaps 'X_spatial'" in message
 
 
 @pytest.mark.parametrize("dimensions", [1, 4])

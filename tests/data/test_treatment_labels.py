@@ -124,5 +124,5 @@ def test_a_missing_dose_column_is_told_alone(lab_adata, tmp_path):
     lab_adata.obs["dose_uM"] = 1.0
     message = problems(lab_adata, tmp_path, dose="dose")
     assert "obs column 'dose' (dose): found no such column" in message
-    assert "set ingest.perturbation.dose to the column that holds it, perhaps 'dose_uM'" in message
+    assert "set cfm_vc.ingest.dose to the column that holds it, perhaps 'dose_uM'" in message
     assert "1 problem:" in message

@@ -27,9 +27,9 @@ COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"
 
 
 def ingested(path: Path) -> None:
-    """As ingest@perturbation reads it."""
+    """As ingest@cfm_vc reads it."""
     columns = {name: ObsColumn.model_validate(column) for name, column in COLUMNS.items()}
-    source = Source(path, "ingest.perturbation", "X", columns, "ctrl")
+    source = Source(path, "cfm_vc.ingest", "X", columns, "ctrl")
     accept(CONTRACTS["perturbation"], source, path.with_name("canonical.h5ad"))
 
 

@@ -36,15 +36,15 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
     series = series or Series()
     rng = np.random.default_rng(0)
     rows = _scores(series, rng)
-    _csv(root / "reports/tables/forecasting.csv", rows)
-    _json(root / "reports/metrics/forecasting.json", _chosen(rows, series))
-    folder = root / "reports/evaluation/forecasting"
+    _csv(root / "reports/mole/table.csv", rows)
+    _json(root / "reports/mole/metrics.json", _chosen(rows, series))
+    folder = root / "reports/mole/details"
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in _frames(series, rows, rng).items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     source = {"simulated": series.simulated, "description": "Simulated: four channels of a plant over four months"}
     source |= {"channels": list(series.channels), "step_seconds": 3600, "rows": 2900}
-    _json(root / "data/raw/series/source.json", source)
+    _json(root / "data/raw/mole/source.json", source)
     write_measured(root, series)
     write_inference(root, series)
 
@@ -52,7 +52,7 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
 def write_measured(root: Path, series: Series) -> None:
     """What the benchmark on a measured series writes."""
     rows = _scores(series, np.random.default_rng(1))
-    _csv(root / "reports/forecasting/etth1.csv", rows)
+    _csv(root / "reports/mole/measured/etth1.csv", rows)
     about = {
         "title": "ETTh1, seven channels of a transformer's oil temperature and loads (a fixture of the tests)",
         "command": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
@@ -62,7 +62,7 @@ def write_measured(root: Path, series: Series) -> None:
         "description": "Split by months as in the field's protocol",
         **_chosen(rows, series),
     }
-    _json(root / "reports/forecasting/etth1.json", about)
+    _json(root / "reports/mole/measured/etth1.json", about)
 
 
 def write_inference(root: Path, series: Series) -> None:
@@ -96,7 +96,7 @@ def write_inference(root: Path, series: Series) -> None:
         "goals": dict.fromkeys(goals, reached),
     }
     agreed = {**shape, "windows": 128, "points": dict.fromkeys(points, of_point), "roofline": roofline}
-    _json(root / "reports/metrics/ttnn_benchmark.json", agreed)
+    _json(root / "reports/mole/ttnn.json", agreed)
     backends = {"pytorch_eager": 1.0, "pytorch_compiled": 0.5, "ttnn_device": 0.2 if series.device else None}
     rows = []
     for point in points:
@@ -119,7 +119,7 @@ def write_inference(root: Path, series: Series) -> None:
         "cost_of_experts": dict.fromkeys(points, cost),
         "goals": dict.fromkeys(points, met),
     }
-    _json(root / "reports/latency/ttnn_benchmark.json", times)
+    _json(root / "reports/mole/latency.json", times)
 
 
 def _scores(series: Series, rng: np.random.Generator) -> list[dict[str, object]]:

@@ -18,8 +18,8 @@ from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verd
 from pipeline.report.page import Figures
 from tests.mole.simulated_results import Series, write_forecasting
 
-TABLE = "reports/tables/forecasting.csv"
-FOLDER = "reports/evaluation/forecasting"
+TABLE = "reports/mole/table.csv"
+FOLDER = "reports/mole/details"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_rival_is_the_best_baseline_whichever_it_is(found):
 
 def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
     found()
-    path = Path("reports/metrics/forecasting.json")
+    path = Path("reports/mole/metrics.json")
     about = json.loads(path.read_text())
     about["horizons"]["96"] |= {"chosen": "mole_rmlp", "twin": "rmlp"}
     path.write_text(json.dumps(about))
@@ -109,7 +109,7 @@ def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
 
 def test_the_measured_series_has_a_choice_of_its_own(found):
     found()
-    path = Path("reports/forecasting/etth1.json")
+    path = Path("reports/mole/measured/etth1.json")
     about = json.loads(path.read_text())
     for of in about["horizons"].values():
         of |= {"chosen": "mole_rlinear", "twin": "rlinear"}
@@ -155,7 +155,7 @@ def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(fou
 
 def test_a_mixture_without_one_of_the_origins_is_named(found):
     found()
-    path = Path("reports/metrics/forecasting.json")
+    path = Path("reports/mole/metrics.json")
     about = json.loads(path.read_text())
     del about["horizons"]["96"]["origins"]["mole_rmlp"]["2021-05-03T00:00:00"]
     path.write_text(json.dumps(about))
@@ -281,7 +281,7 @@ def test_a_value_that_is_not_finite_is_named(found):
 
 def test_a_choice_without_its_twin_or_windows_is_named(found):
     found()
-    path = Path("reports/metrics/forecasting.json")
+    path = Path("reports/mole/metrics.json")
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "horizons": {"24": {"chosen": "mole_dlinear"}}}))
     with pytest.raises(ExpectedError, match=r"forecasting.json: not the chosen point, its twin, the origins"):

@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.source import AcceptedSeries, accept_series
-from pipeline.mole.params.ingest import IngestSeries
+from pipeline.mole.params.ingest import Ingest
 
 ROWS = 24
 Lines = list[str]
@@ -25,7 +25,7 @@ def lines(separator: str = ",", decimal: str = ".", date: str = "2016-07-13 {row
 def accept(folder: Path, content: Lines | bytes, name: str = "load.csv", **options: str) -> AcceptedSeries:
     file = folder / name
     file.write_bytes(content if isinstance(content, bytes) else ("\n".join(content) + "\n").encode())
-    return accept_series(file, CsvOptions(section="ingest.series", **options), None)
+    return accept_series(file, CsvOptions(section="mole.ingest", **options), None)
 
 
 def problem(folder: Path, content: Lines | bytes, **options: str) -> str:
@@ -42,8 +42,8 @@ def assert_read(accepted: AcceptedSeries) -> None:
     np.testing.assert_array_equal(accepted.series.date_T.astype("datetime64[s]"), FIRST + 3600 * np.arange(ROWS))
 
 
-COMMA = "numbers read with a decimal comma (first '0,25'): ingest.series.decimal sets the mark"
-SEMICOLON = "columns separated by ';': ingest.series.separator sets another separator"
+COMMA = "numbers read with a decimal comma (first '0,25'): mole.ingest.decimal sets the mark"
+SEMICOLON = "columns separated by ';': mole.ingest.separator sets another separator"
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ SEMICOLON = "columns separated by ';': ingest.series.separator sets another sepa
         (['"date";"load";"wind"', *lines(";")[1:]], [SEMICOLON]),
         (['date,load,"wind"', *(f'"{line}"'.replace(",", '","') for line in lines()[1:])], []),
         (lines(date="13.07.2016 {row:02}:00"), ["dates read as %d.%m.%Y %H:%M (first '13.07.2016 00:00'): "
-                                                "ingest.series.date_format sets another form"]),
+                                                "mole.ingest.date_format sets another form"]),
         (lines(date="7/13/2016 {row}:00"), ["dates read as %m/%d/%Y %H:%M (first '7/13/2016 0:00'): "
-                                            "ingest.series.date_format sets another form"]),
+                                            "mole.ingest.date_format sets another form"]),
     ],
 )  # fmt: skip
 def test_the_form_of_a_file_is_found_out_and_noted(tmp_path: Path, content: Lines, notes: Lines) -> None:
@@ -100,17 +100,17 @@ def test_what_is_set_goes_before_what_is_found(tmp_path: Path) -> None:
     assert "2 channels with text" not in told
     told = problem(tmp_path, lines(";", ","), decimal=".")
     assert "1 channel with text: found 'load' (24 rows, first '0,25' in line 2)" in told
-    assert IngestSeries(path="x.csv", separator=";", decimal=",", date_format="%d.%m.%Y").separator == ";"
+    assert Ingest(path="x.csv", separator=";", decimal=",", date_format="%d.%m.%Y").separator == ";"
 
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("separator", ";;", "ingest.series.separator = ';;': expected one character"),
+        ("separator", ";;", "mole.ingest.separator = ';;': expected one character"),
         ("separator", '"', "expected one character"),
         ("separator", "", "expected one character"),
         ("separator", "ä", "expected one character"),
-        ("date_format", "%d.%Q", "ingest.series.date_format = '%d.%Q': 'Q' is a bad directive"),
+        ("date_format", "%d.%Q", "mole.ingest.date_format = '%d.%Q': 'Q' is a bad directive"),
         ("date_format", "day", "24 dates that cannot be read"),
     ],
 )
@@ -123,7 +123,7 @@ def test_days_and_months_that_could_be_either_are_refused(tmp_path: Path) -> Non
     told = problem(tmp_path, either)
     assert "dates that can be read in two ways, the first '02/03/2016 00:00' in line 2" in told
     assert "%d/%m/%Y %H:%M or %m/%d/%Y %H:%M" in told
-    assert "set ingest.series.date_format to one of them" in told
+    assert "set mole.ingest.date_format to one of them" in told
     series = accept(tmp_path, either, date_format="%d/%m/%Y %H:%M").series
     assert series.date_T[0].astype("datetime64[s]") == np.datetime64("2016-03-02", "s")
     days = ["date,load", *(f"{day}/03/2016,{day * day % 7}" for day in range(1, 20))]  # 13/03 is no day of a 13th month
@@ -134,7 +134,7 @@ def test_a_comma_between_thousands_is_not_taken_for_a_decimal_one(tmp_path: Path
     rows = [f"2016-07-13 {row:02}:00;{row + 1},{100 + row}" for row in range(ROWS)]
     told = problem(tmp_path, ["date;load", *rows])
     assert "channel 'load': found numbers such as '1,100', with a comma before three digits in all of them" in told
-    assert "set ingest.series.decimal to ','" in told
+    assert "set mole.ingest.decimal to ','" in told
     assert accept(tmp_path, ["date;load", *rows], decimal=",").series.value_TC[0, 0] == 1.1
     thousands = [line.replace("13,25", "1.013") for line in lines(";", ",")]
     told = problem(tmp_path, thousands)
@@ -170,7 +170,7 @@ def test_long_format_becomes_channels(tmp_path: Path, names: tuple[str, str], by
     assert accepted.notes == [told]
     told = problem(tmp_path, content)
     assert "column 'date': found no such column; there are 'unique_id', 'ds', 'y'" in told
-    assert "set ingest.series.date to the column of time stamps, perhaps 'ds'" in told
+    assert "set mole.ingest.date to the column of time stamps, perhaps 'ds'" in told
     content[-1] = content[-1].rpartition(",")[0] + ",much"
     assert f"{names[1]!r} (1 row, first 'much' in line {len(content)})" in problem(tmp_path, content, date="ds")
 

@@ -24,7 +24,7 @@ def work(series_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A folder with small trained forecasters and the last 30 rows of their series."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(series_project / "models", "models")
-    series = read_series(series_project / "data/raw/series")
+    series = read_series(series_project / "data/raw/mole")
     frame = pd.DataFrame(series.value_TC[-30:], columns=list(series.channels))
     frame.insert(2, "date", series.date_T[-30:].astype("datetime64[s]"))
     frame.to_csv("new.csv", index=False)

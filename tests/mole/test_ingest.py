@@ -1,4 +1,4 @@
-"""ingest@series as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+"""ingest@mole as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.mole.data.series import read_series
 from pipeline.mole.data.step import Step
-from pipeline.mole.params.ingest import IngestSeries
+from pipeline.mole.params.ingest import Ingest
 from pipeline.mole.stages import ingest as stage
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
 
 ETTH1 = ROOT.parent / "shared/data/ETTh1.csv"
 RECIPE = ROOT / "data/embedded/series.yaml"
-OUT = Path("data/raw/series")
+OUT = Path("data/raw/mole")
 
 ingest = partial(stage_process.ingest, kind="series")
 assert_refused = partial(stage_process.assert_ingest_refused, kind="series")
@@ -45,12 +45,12 @@ def lines() -> list[str]:
 
 def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"]["series"] = {"path": "load.csv", "date": "date", "layout": None} | changes
+    params["mole"]["ingest"] = {"path": "load.csv", "date": "date", "layout": None} | changes
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def run(**changes: Any) -> None:
-    stage.run(IngestSeries.model_validate({"path": "load.csv"} | changes))
+    stage.run(Ingest.model_validate({"path": "load.csv"} | changes))
 
 
 def source() -> dict[str, Any]:

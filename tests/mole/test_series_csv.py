@@ -14,7 +14,7 @@ from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step
 
 ROWS = 20
-OPTIONS = CsvOptions(section="ingest.series")
+OPTIONS = CsvOptions(section="mole.ingest")
 Lines = list[str]
 
 
@@ -26,7 +26,7 @@ def lines() -> Lines:
 def accept(path: Path, content: Lines | str, date: str = "date", layout: str | None = None) -> AcceptedSeries:
     file = path / "load.csv"
     file.write_text(content if isinstance(content, str) else "\n".join(content) + "\n", encoding="utf-8")
-    return accept_series(file, CsvOptions(date, section="ingest.series"), layout)
+    return accept_series(file, CsvOptions(date, section="mole.ingest"), layout)
 
 
 def problems(path: Path, content: Lines | str, date: str = "date", layout: str | None = None) -> list[str]:
@@ -85,7 +85,7 @@ def test_no_date_column(tmp_path: Path) -> None:
     content[0] = "Date,load,wind"
     (problem,) = problems(tmp_path, content)
     assert "column 'date': found no such column; there are 'Date', 'load', 'wind'" in problem
-    assert "set ingest.series.date to the column of time stamps, perhaps 'Date'" in problem
+    assert "set mole.ingest.date to the column of time stamps, perhaps 'Date'" in problem
 
 
 def test_unreadable_dates(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.data.source import Findings
 from pipeline.mole.data.layouts import LAYOUTS, check_layout, rows_needed, split_rows
 from pipeline.mole.data.step import Step, told_step
-from pipeline.mole.params.ingest import IngestSeries
+from pipeline.mole.params.ingest import Ingest
 
 
 def published(rows: int) -> dict[str, tuple[int, int]]:
@@ -51,13 +51,13 @@ def test_too_few_rows_are_not_split() -> None:
 
 
 def test_params_know_every_layout() -> None:
-    annotation = IngestSeries.model_fields["layout"].annotation
+    annotation = Ingest.model_fields["layout"].annotation
     assert {name for kind in get_args(annotation) for name in get_args(kind)} == set(LAYOUTS)
 
 
 def findings(layout: str, channels: list[str], rows: int, step: int | None) -> Findings:
     found = Findings()
-    check_layout(layout, "ingest.series.layout", channels, rows, None if step is None else Step(step), found)
+    check_layout(layout, "mole.ingest.layout", channels, rows, None if step is None else Step(step), found)
     return found
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_does_not_fit_is_told_how() -> None:
     told = [str(problem) for problem in findings("etth", ["load", "ot"], 100, 900).problems]
     assert len(told) == 3
     assert "step of time: found 15 minutes; expected 1 hour" in told[0]
-    assert "set ingest.series.layout to null (or ettm, of this step)" in told[0]
+    assert "set mole.ingest.layout to null (or ettm, of this step)" in told[0]
     assert "rows: found 100; expected 14,400 or more" in told[1]
     assert "channel 'OT': found none of this name; there are 'load', 'ot'" in told[2]
 

@@ -15,7 +15,7 @@ from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.time_features import time_features
 
-OPTIONS = CsvOptions(section="ingest.series")
+OPTIONS = CsvOptions(section="mole.ingest")
 
 
 def accept(folder: Path, stamps: list[str]) -> AcceptedSeries:

@@ -1,4 +1,4 @@
-"""ingest@series, mole_train@<point> and evaluate@forecasting on a small simulated series: as processes where they are
+"""ingest@mole, mole_train@<point> and evaluate@mole on a small simulated series: as processes where they are
 killed or refused, and in this one where numbers are held against numpy."""
 
 import shutil
@@ -57,9 +57,9 @@ def configure(folder: Path, points: Any = POINTS, rows: int = 400, channels: Any
     series |= {"rows": rows} | ({"channels": channels, "trend": 0.0} if channels else {})
     (folder / "series.yaml").write_text(yaml.safe_dump(series, sort_keys=False))
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"]["series"] = {"path": "series.yaml", "date": "date", "layout": None}
-    params["mole"]["recipe"] |= SMALL | recipe
-    params["mole"]["points"] = points
+    params["mole"]["ingest"] = {"path": "series.yaml", "date": "date", "layout": None}
+    params["mole"]["sweep"]["recipe"] |= SMALL | recipe
+    params["mole"]["sweep"]["points"] = points
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -72,7 +72,7 @@ def here(folder: Path, *points: str, first: bool = False, last: bool = False) ->
     with chdir(folder):
         params = load_params(Path("params.yaml"))
         if first:
-            ingest.run(params.ingest.series)
+            ingest.run(params.mole.ingest)
         for name in points:
             mole_train.run(params.mole, name)
         if last:
@@ -105,15 +105,15 @@ def project(whole: Path, tmp_path: Path) -> Path:
 
 
 def series_of(folder: Path) -> Series:
-    return read_series(folder / "data/raw/series")
+    return read_series(folder / "data/raw/mole")
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / f"reports/evaluation/forecasting/{name}.parquet")
+    return pd.read_parquet(folder / f"reports/mole/details/{name}.parquet")
 
 
 def scores(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "reports/tables/forecasting.csv")
+    return pd.read_csv(folder / "reports/mole/table.csv")
 
 
 def score_of(folder: Path, horizon: int, method: str, metric: str) -> float:
@@ -141,17 +141,17 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
     assert points["twin"].loc[4].to_dict() == {
         "dlinear": "dlinear", "rlinear": "rlinear", "mole_dlinear": "dlinear", "two_of_four": "rlinear"
     }  # fmt: skip
-    curve = pd.read_csv(whole / "reports/curves/mole_train/mole_dlinear.csv")
+    curve = pd.read_csv(whole / "reports/mole/curves/mole_dlinear.csv")
     assert curve.groupby(["horizon", "origin", "seed"]).size().to_dict() == {
         (horizon, origin, seed): 3 for horizon in HORIZONS for origin, seed in [(0, 0), (0, 3), (1, 0), (2, 0)]
     }
-    curve = pd.read_csv(whole / "reports/curves/mole_train/dlinear.csv")
+    curve = pd.read_csv(whole / "reports/mole/curves/dlinear.csv")
     assert set(curve["origin"]) == {0}  # what is alone is not chosen
     assert not list((whole / ".checkpoints").glob("*/*/*"))
 
 
 def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> None:
-    numbers = read_json(whole / "reports/metrics/forecasting.json")
+    numbers = read_json(whole / "reports/mole/metrics.json")
     assert numbers["windows"] == {"4": 80 - 3, "8": 80 - 7}
     twins = {"mole_dlinear": "dlinear", "two_of_four": "rlinear"}
     for horizon in HORIZONS:
@@ -186,9 +186,9 @@ def test_an_earlier_origin_is_a_training_on_a_series_that_ends_there(whole: Path
     rows = series.splits["train"][1]
     first, second = rows // 2, rows // 2 + (rows - rows // 2) // 2
     ended = replace(series, splits={"train": (0, first), "validation": (first, second), "test": (second, rows)})
-    write_series(project / "data/raw/series/series.parquet", ended)
-    source = read_json(project / "data/raw/series/source.json")
-    write_json(project / "data/raw/series/source.json", source | {"splits": ended.splits})
+    write_series(project / "data/raw/mole/series.parquet", ended)
+    source = read_json(project / "data/raw/mole/source.json")
+    write_json(project / "data/raw/mole/source.json", source | {"splits": ended.splits})
     configure(project, earlier_origins=0, seeds=[0])
     here(project, "mole_dlinear")
     for horizon in map(str, HORIZONS):
@@ -382,7 +382,7 @@ def test_a_refusal_is_exit_code_2(project: Path) -> None:
         train(project, "two_of_four", code=2),
         run(project, "pipeline.stages.evaluate", "forecasting", code=2),
     ]
-    for output, words in zip(outputs, ("one point of mole.points: ", "has no horizon 300"), strict=True):
+    for output, words in zip(outputs, ("one point of mole.sweep.points: ", "has no horizon 300"), strict=True):
         assert words in output
         assert output.count("error: ") == 1
 
@@ -401,7 +401,10 @@ def test_points_removed_and_points_to_come(project: Path) -> None:
     ("changes", "words"),
     [
         ({"horizons": [4, 8, 12]}, "has no horizon 12: `dvc repro mole_train@dlinear` adds it"),
-        ({"lookback": 25}, "models/mole/dlinear was trained by other parameters than mole.recipe and mole.points.dlin"),
+        (
+            {"lookback": 25},
+            "models/mole/dlinear was trained by other parameters than mole.sweep.recipe and mole.sweep.points.dlin",
+        ),
         ({"seeds": [0, 1]}, "`dvc repro mole_train@dlinear` trains anew"),
         ({"points": POINTS | {"mole_dlinear": {"backbone": "rlinear", "experts": 3}}}, "repro mole_train@mole_dlinear"),
     ],
@@ -419,6 +422,6 @@ def test_what_was_trained_on_other_channels_is_not_judged(project: Path) -> None
 
 def test_without_a_series_or_points_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
-    assert "`dvc repro ingest@series` makes it" in refusal(tmp_path, "dlinear")
+    assert "`dvc repro ingest@mole` makes it" in refusal(tmp_path, "dlinear")
     here(tmp_path, first=True)
     assert "`dvc repro mole_train@dlinear` makes it" in refusal(tmp_path, last=True)

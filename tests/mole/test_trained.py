@@ -32,7 +32,7 @@ def models(series_project):
 
 @pytest.fixture(scope="module")
 def series(series_project):
-    return read_series(series_project / "data/raw/series")
+    return read_series(series_project / "data/raw/mole")
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_it_says_where_it_comes_from(models, frame, series_project):
     origin = Forecaster.load(models, 6, "mole_rlinear", 3).forecast(frame).attrs[ORIGIN]
     assert json.loads(json.dumps(origin)) == origin
     assert origin["command"] == "forecast"
-    assert origin["dataset_sha256"] == sha256(series_project / "data/raw/series/series.parquet")
+    assert origin["dataset_sha256"] == sha256(series_project / "data/raw/mole/series.parquet")
     assert origin["model_sha256"] == sha256(models / "mole_rlinear/h6_seed3/weights.safetensors")
     assert origin["parameters"]["recipe"]["lookback"] == 24
     assert origin["parameters"]["recipe"]["seed"] == 3
@@ -186,7 +186,7 @@ def test_a_channel_is_no_column_of_dates(models, frame):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"horizon": 7}, "no point in {models} has horizon 7: there are 6, 12; add it to mole.recipe.horizons"),
+        ({"horizon": 7}, "no point in {models} has horizon 7: there are 6, 12; add it to mole.sweep.recipe.horizons"),
         ({"point": "mole"}, "no point 'mole' in {models}: there are dlinear, mole_dlinear, mole_rlinear, rlinear"),
         ({"point": "rlinear", "horizon": 7}, "rlinear in {models} has horizon 7: there are 6, 12"),
         ({"seed": 1}, "was trained with seeds 0, 3, not with 1"),

@@ -53,7 +53,7 @@ def test_agreement_that_was_measured_is_told_with_its_target(found):
 
 def test_a_target_that_is_missed_is_not_marked(found):
     found(golden=True)
-    path = Path("reports/metrics/ttnn_benchmark.json")
+    path = Path("reports/mole/ttnn.json")
     about = json.loads(path.read_text())
     about["points"]["mole_dlinear"]["golden"]["bfloat16"] |= {"met": False, "pcc_outputs": 0.9}
     path.write_text(json.dumps(about))
@@ -108,7 +108,7 @@ def test_a_file_that_lacks_something_is_named(found, name):
 
 def test_times_that_cannot_be_and_rows_that_lack_something_are_named(found):
     found()
-    path = Path("reports/latency/ttnn_benchmark.json")
+    path = Path("reports/mole/latency.json")
     content = json.loads(path.read_text())
     content["rows"][0]["p50_ms"] = 0
     path.write_text(json.dumps(content))

@@ -31,7 +31,7 @@ __all__ = ["ttnn_python"]  # a fixture
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-METRICS, LATENCY = Path("reports/metrics/ttnn_benchmark.json"), Path("reports/latency/ttnn_benchmark.json")
+METRICS, LATENCY = Path("reports/mole/ttnn.json"), Path("reports/mole/latency.json")
 SMALL = {
     "points": ["mole_dlinear", "mole_rlinear"],
     "horizon": 8,
@@ -57,7 +57,7 @@ def project(tmp_path, monkeypatch) -> Path:
     value_TC = np.sin(np.arange(rows)[:, None] / 24 + np.arange(3)) + 0.1 * random.normal(size=(rows, 3))
     date_T = 3600 * np.arange(rows, dtype=np.int64)
     channels = ("a", "b", "c")
-    raw = Path("data/raw/series")
+    raw = Path("data/raw/mole")
     raw.mkdir(parents=True)
     write_series(
         raw / "series.parquet",
@@ -82,7 +82,7 @@ def settings(**changes: object) -> Ttnn:
 
 def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[str]":
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ttnn"] = SETTINGS | changes
+    params["mole"]["ttnn"] = SETTINGS | changes
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     variables = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     return subprocess.run(
@@ -103,7 +103,7 @@ def test_without_the_environment_the_cpu_is_measured_and_the_rest_said_not_to_be
     for point in metrics["points"].values():
         assert point["golden"] == point["device"] == {"bfloat16": NOT_SET_UP, "bfloat8_b": NOT_SET_UP}
         assert point["mse"] > 0
-    assert latency["machine"]["ttnn"] == NOT_SET_UP
+    assert latency["machine"]["mole"]["ttnn"] == NOT_SET_UP
     eager = [row for row in latency["rows"] if row["backend"] == "pytorch_eager" and row["point"] == "mole_dlinear"]
     assert [(row["experts"], row["trained"], row["batch"]) for row in eager] == [
         (2, True, 1),
@@ -279,7 +279,7 @@ def test_golden_columns_fill_in_where_the_environment_is(ttnn_python, project) -
         for found in point["golden"].values():
             assert found["met"]
             assert abs(found["mse_change"]) < 0.05 * point["mse"]
-    assert read_json(LATENCY)["machine"]["ttnn"] == "0.81.1"
+    assert read_json(LATENCY)["machine"]["mole"]["ttnn"] == "0.81.1"
 
 
 def test_a_device_that_does_not_open_is_not_measured(project, monkeypatch) -> None:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from pipeline.alphastomics.stages import chapter as chapter_tissue
-from pipeline.bayes_moe.stages import chapter as chapter_experts
-from pipeline.cfm_vc.stages import chapter as chapter_perturbations
-from pipeline.mole.stages import chapter as chapter_forecasting
+from pipeline.alphastomics.stages import chapter as alphastomics_chapter
+from pipeline.bayes_moe.stages import chapter as bayes_moe_chapter
+from pipeline.cfm_vc.stages import chapter as cfm_vc_chapter
+from pipeline.mole.stages import chapter as mole_chapter
 from pipeline.params.report import Report
 from pipeline.stages import report
 
 CHAPTERS: dict[str, Callable[[], None]] = {
-    "perturbations": chapter_perturbations.run,
-    "experts": chapter_experts.run,
-    "tissue": chapter_tissue.run,
-    "forecasting": chapter_forecasting.run,
+    "perturbations": cfm_vc_chapter.run,
+    "experts": bayes_moe_chapter.run,
+    "tissue": alphastomics_chapter.run,
+    "forecasting": mole_chapter.run,
 }
 
 

@@ -82,7 +82,7 @@ def _dataset(root: Path, cell_types: list[str], held_out: list[tuple[str, str]],
         "filtered": {"cells_before": cells + 37, "cells_after": cells, "genes_before": 765, "genes_after_filter": 700},
         "notes": ["batch donor_3 has no cells of stress: the two are partly confounded"],
     }
-    _json(root / "data/processed/perturbation/dataset.json", content)
+    _json(root / "data/processed/cfm_vc/dataset.json", content)
 
 
 def _quality(root: Path, cell_types: list[str], held_out: list[tuple[str, str]], rng: np.random.Generator) -> None:
@@ -105,7 +105,7 @@ def _quality(root: Path, cell_types: list[str], held_out: list[tuple[str, str]],
     ]
     thresholds = {"min_counts_per_cell": 80, "min_genes_per_cell": 30}
     _json(
-        root / "reports/quality/perturbation.json",
+        root / "reports/cfm_vc/quality.json",
         {"histograms": histograms, "groups": groups, "thresholds": thresholds, "filtered": {}},
     )
 
@@ -147,7 +147,7 @@ def _latent(root: Path, cell_types: list[str], cells: int, rng: np.random.Genera
                 }
             )
         )
-    _frame(root / "reports/evaluation/perturbation/expression_latent.parquet", pd.concat(frames))
+    _frame(root / "reports/cfm_vc/details/expression_latent.parquet", pd.concat(frames))
 
 
 def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np.random.Generator) -> None:
@@ -171,10 +171,10 @@ def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np
             xy = rng.normal((shift, shift / 3), 1, (180, 2))
             populations.append(pd.DataFrame({**group, "origin": origin, "x": xy[:, 0], "y": xy[:, 1]}))
     table = pd.DataFrame(rows)
-    folder = root / "reports/evaluation/perturbation"
+    folder = root / "reports/cfm_vc/details"
     _frame(folder / "change.parquet", pd.concat(changes))
     _frame(folder / "population.parquet", pd.concat(populations))
-    _frame(root / "reports/tables/perturbation.csv", table)
+    _frame(root / "reports/cfm_vc/table.csv", table)
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, rank: np.ndarray, distance: float) -> dict[str, float]:
@@ -218,7 +218,7 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
     """What benchmarks/leave_one_out.py would write: the model `gain` ahead of the best baseline, but in the first
     cell type, where it is as far behind."""
     rng = np.random.default_rng(1)
-    folder = root / "reports/leave_one_out"
+    folder = root / "reports/cfm_vc/measured"
     levels = {"control_mean": 0.0, "perturbation_mean": 0.80, "additive_shift": 0.82, "ridge": 0.75}
     rows, steps = [], []
     for rank, cell_type in enumerate(cell_types):

@@ -16,57 +16,57 @@ from tests.report.simulated_results import write_results
 ROOT = Path(__file__).parents[2]
 INPUTS = {
     "perturbations": {
-        "data/processed/perturbation/dataset.json": "dvc repro preprocess@perturbation",
-        "reports/quality/perturbation.json": "dvc repro preprocess@perturbation",
-        "reports/curves/vae.csv": "dvc repro vae_pretrain",
-        "reports/curves/flow.csv": "dvc repro flow_train",
-        "reports/metrics/vae.json": "dvc repro vae_pretrain",
-        "reports/metrics/flow.json": "dvc repro flow_train",
-        "reports/tables/perturbation.csv": "dvc repro evaluate@perturbation",
-        "reports/evaluation/perturbation/change.parquet": "dvc repro evaluate@perturbation",
-        "reports/evaluation/perturbation/expression_latent.parquet": "dvc repro evaluate@perturbation",
-        "reports/evaluation/perturbation/population.parquet": "dvc repro evaluate@perturbation",
-        "reports/leave_one_out/scores.csv": "python -m benchmarks.leave_one_out",
-        "reports/leave_one_out/ablation.csv": "python -m benchmarks.leave_one_out",
-        "reports/leave_one_out/about.json": "python -m benchmarks.leave_one_out",
+        "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
+        "reports/cfm_vc/quality.json": "dvc repro preprocess@cfm_vc",
+        "reports/cfm_vc/curves/vae.csv": "dvc repro vae_pretrain",
+        "reports/cfm_vc/curves/flow.csv": "dvc repro flow_train",
+        "reports/cfm_vc/training/vae.json": "dvc repro vae_pretrain",
+        "reports/cfm_vc/training/flow.json": "dvc repro flow_train",
+        "reports/cfm_vc/table.csv": "dvc repro evaluate@cfm_vc",
+        "reports/cfm_vc/details/change.parquet": "dvc repro evaluate@cfm_vc",
+        "reports/cfm_vc/details/expression_latent.parquet": "dvc repro evaluate@cfm_vc",
+        "reports/cfm_vc/details/population.parquet": "dvc repro evaluate@cfm_vc",
+        "reports/cfm_vc/measured/scores.csv": "python -m benchmarks.leave_one_out",
+        "reports/cfm_vc/measured/ablation.csv": "python -m benchmarks.leave_one_out",
+        "reports/cfm_vc/measured/about.json": "python -m benchmarks.leave_one_out",
     },
     "experts": {
-        "data/raw/images/source.json": "dvc repro ingest@images",
-        "data/raw/other_images/source.json": "dvc repro ingest@other_images",
-        "reports/metrics/moe.json": "dvc repro evaluate@moe",
-        "reports/tables/moe.csv": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/points.parquet": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/differences.parquet": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/reliability.parquet": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/corruption.parquet": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/experts.parquet": "dvc repro evaluate@moe",
-        "reports/evaluation/moe/sampled.parquet": "dvc repro evaluate@moe",
-        "reports/curves/moe_sweep/dense.csv": "dvc repro moe_sweep@dense",
+        "data/raw/bayes_moe/source.json": "dvc repro ingest@bayes_moe",
+        "data/raw/bayes_moe_ood/source.json": "dvc repro ingest_ood",
+        "reports/bayes_moe/metrics.json": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/table.csv": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/points.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/differences.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/reliability.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/corruption.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/experts.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/details/sampled.parquet": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/curves/dense.csv": "dvc repro moe_sweep@dense",
     },
     "tissue": {
-        "data/processed/spatial/dataset.json": "dvc repro preprocess@spatial",
-        "reports/curves/diffusion.csv": "dvc repro diffusion_train",
-        "reports/tables/spatial.csv": "dvc repro evaluate@spatial",
-        "reports/evaluation/spatial/cells.parquet": "dvc repro evaluate@spatial",
-        "reports/evaluation/spatial/distances.parquet": "dvc repro evaluate@spatial",
-        "reports/evaluation/spatial/genes.parquet": "dvc repro evaluate@spatial",
-        "reports/evaluation/spatial/expression.parquet": "dvc repro evaluate@spatial",
+        "data/processed/alphastomics/dataset.json": "dvc repro preprocess@alphastomics",
+        "reports/alphastomics/curves/diffusion.csv": "dvc repro diffusion_train",
+        "reports/alphastomics/table.csv": "dvc repro evaluate@alphastomics",
+        "reports/alphastomics/details/cells.parquet": "dvc repro evaluate@alphastomics",
+        "reports/alphastomics/details/distances.parquet": "dvc repro evaluate@alphastomics",
+        "reports/alphastomics/details/genes.parquet": "dvc repro evaluate@alphastomics",
+        "reports/alphastomics/details/expression.parquet": "dvc repro evaluate@alphastomics",
     },
     "forecasting": {
-        "data/raw/series/source.json": "dvc repro ingest@series",
-        "reports/tables/forecasting.csv": "dvc repro evaluate@forecasting",
-        "reports/metrics/forecasting.json": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/points.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/channels.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/steps.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/expert_weights.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/usage.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/reduced.parquet": "dvc repro evaluate@forecasting",
-        "reports/evaluation/forecasting/example.parquet": "dvc repro evaluate@forecasting",
-        "reports/forecasting/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-        "reports/forecasting/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-        "reports/metrics/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
-        "reports/latency/ttnn_benchmark.json": "dvc repro ttnn_benchmark",
+        "data/raw/mole/source.json": "dvc repro ingest@mole",
+        "reports/mole/table.csv": "dvc repro evaluate@mole",
+        "reports/mole/metrics.json": "dvc repro evaluate@mole",
+        "reports/mole/details/points.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/channels.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/steps.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/expert_weights.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/usage.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/reduced.parquet": "dvc repro evaluate@mole",
+        "reports/mole/details/example.parquet": "dvc repro evaluate@mole",
+        "reports/mole/measured/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "reports/mole/measured/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "reports/mole/ttnn.json": "dvc repro ttnn_benchmark",
+        "reports/mole/latency.json": "dvc repro ttnn_benchmark",
     },
 }
 EACH = [(name, path) for name, paths in INPUTS.items() for path in paths]
@@ -138,10 +138,10 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
         with pytest.raises(ExpectedError, match="has no rows"):
             CHAPTERS[name]()
     folder = str(Path(path).parent)
-    needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/leave_one_out": "metric"}
-    needed |= {"reports/curves/moe_sweep": "epoch", "reports/evaluation/moe": "point"}
-    needed |= {"reports/evaluation/spatial": "section", "reports/forecasting": "metric"}
-    needed |= {"reports/evaluation/forecasting": "horizon"}
+    needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/cfm_vc/measured": "metric"}
+    needed |= {"reports/bayes_moe/curves": "epoch", "reports/bayes_moe/details": "point"}
+    needed |= {"reports/alphastomics/details": "section", "reports/mole/measured": "metric"}
+    needed |= {"reports/mole/details": "horizon"}
     needed = needed.get(folder, "cell_type")
     write(frame.drop(columns=needed))
     with pytest.raises(ExpectedError, match=f"lacks {needed}"):
@@ -149,7 +149,7 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
 
 
 def test_a_held_out_group_without_its_population_is_an_error(results):
-    path = Path("reports/evaluation/perturbation/population.parquet")
+    path = Path("reports/cfm_vc/details/population.parquet")
     population = pd.read_parquet(path)
     population[population["cell_type"] != "CD19+ B"].to_parquet(path)
     with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
@@ -163,7 +163,7 @@ def test_the_stages_start_without_torch():
 
 
 def test_an_expected_problem_is_one_message_and_exit_code_2(results):
-    Path("reports/curves/vae.csv").unlink()
+    Path("reports/cfm_vc/curves/vae.csv").unlink()
     result = subprocess.run(
         [sys.executable, "-m", "pipeline.cfm_vc.stages.chapter"],
         capture_output=True,
@@ -172,5 +172,5 @@ def test_an_expected_problem_is_one_message_and_exit_code_2(results):
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: reports/curves/vae.csv not found")
+    assert result.stderr.startswith("error: reports/cfm_vc/curves/vae.csv not found")
     assert "Traceback" not in result.stderr

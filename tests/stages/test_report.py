@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 OF_THE_PAGE = {
-    "data/processed/perturbation/dataset.json": "dvc repro preprocess@perturbation",
+    "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
     "docs/dag.svg": "python -m pipeline dag --write",
     **{f"reports/chapters/{name}.json": f"dvc repro chapter_{name}" for name in CHAPTERS},
 }
@@ -151,7 +151,7 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
 
 def test_the_numbers_of_the_page_are_those_of_the_table(drawn):
     write_results(drawn, genes=60, cells=200)
-    path = Path("reports/tables/perturbation.csv")
+    path = Path("reports/cfm_vc/table.csv")
     table = pd.read_csv(path)
     table.loc[(table["method"] == "cfm_vc") & (table["metric"] == "pearson_change_top100"), "value"] = 0.123456
     table.to_csv(path, index=False)
@@ -247,7 +247,7 @@ def test_a_damaged_chapter_is_one_message_with_what_draws_it_anew(drawn, change,
     with pytest.raises(ExpectedError, match=re.escape(problem)) as caught:
         join()
     assert str(caught.value).startswith(f"{path}: not a chapter: ")
-    assert str(caught.value).endswith(": `dvc repro --force chapter_experts` makes it anew")
+    assert str(caught.value).endswith(": `dvc repro --force chapter@bayes_moe` makes it anew")
     assert REPORT.read_text() == "the previous report"
 
 

@@ -50,41 +50,45 @@ class Project:
         curve = f"epoch,train_loss,validation_loss\n0,{10 * learning_rate},\n1,{5 * learning_rate},2.5\n".encode()
         scores = json.dumps({"cfm_vc": {"mse": learning_rate, "note": "text"}}).encode()
         written = {
-            "models/perturbation/vae/weights.safetensors": weights,
-            "reports/metrics/vae.json": b'{"elbo": -1.5}',
-            "reports/curves/vae.csv": curve,
-            "reports/metrics/perturbation.json": scores,
-            "reports/chapters/perturbations.json": b'{"title": "Perturbations"}',
-            "reports/evaluation/perturbation/change.parquet": b"rows",
-            "reports/evaluation/perturbation/figure.svg": b"<svg/>",
+            "models/cfm_vc/vae/weights.safetensors": weights,
+            "reports/cfm_vc/training/vae.json": b'{"elbo": -1.5}',
+            "reports/cfm_vc/curves/vae.csv": curve,
+            "reports/cfm_vc/metrics.json": scores,
+            "reports/chapters/cfm_vc.json": b'{"title": "Perturbations"}',
+            "reports/cfm_vc/details/change.parquet": b"rows",
+            "reports/cfm_vc/details/figure.svg": b"<svg/>",
             "reports/report.html": page,
         }
         for path, content in written.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(content)
-        store = {"path": "data/processed/perturbation", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
-        vae = self.folder("models/perturbation/vae")
-        evaluation = self.folder("reports/evaluation/perturbation")
+        store = {"path": "data/processed/cfm_vc", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
+        vae = self.folder("models/cfm_vc/vae")
+        evaluation = self.folder("reports/cfm_vc/details")
         stages = {
             "vae_pretrain": {
                 "cmd": "python -m pipeline.cfm_vc.stages.vae_pretrain",
                 "deps": [store, self.file("dvc.yaml")],
                 "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
-                "outs": [vae, self.file("reports/curves/vae.csv"), self.file("reports/metrics/vae.json")],
+                "outs": [
+                    vae,
+                    self.file("reports/cfm_vc/curves/vae.csv"),
+                    self.file("reports/cfm_vc/training/vae.json"),
+                ],
             },
-            "evaluate@perturbation": {
+            "evaluate@cfm_vc": {
                 "cmd": "python -m pipeline.stages.evaluate perturbation",
                 "deps": [vae],
                 "outs": [
                     evaluation,
-                    self.file("reports/chapters/perturbations.json"),
-                    self.file("reports/metrics/perturbation.json"),
+                    self.file("reports/chapters/cfm_vc.json"),
+                    self.file("reports/cfm_vc/metrics.json"),
                 ],
             },
             "report": {"cmd": "true", "deps": [evaluation], "outs": [self.file("reports/report.html")]},
             # Not upstream of track; no longer declared; the mirror itself.
             "aside": {"cmd": "true", "outs": [self.file("params.yaml")]},
-            "evaluate@gone": {"cmd": "true", "outs": [self.file("reports/metrics/vae.json")]},
+            "evaluate@gone": {"cmd": "true", "outs": [self.file("reports/cfm_vc/training/vae.json")]},
             "track": {"cmd": "true", "outs": []},
         }
         Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
@@ -127,18 +131,18 @@ class Project:
         shared = {"control": "control", "categories": categories}
         origin = {"dataset_sha256": "0" * 64, "parameters": {"seed": 0}}
         genes = [f"gene{g}" for g in range(12)]
-        save_model(Path("models/perturbation/vae"), vae, {**shared, "genes": genes, "provenance": origin})
-        origin = {**origin, "vae_sha256": sha256(Path("models/perturbation/vae/weights.safetensors"))}
+        save_model(Path("models/cfm_vc/vae"), vae, {**shared, "genes": genes, "provenance": origin})
+        origin = {**origin, "vae_sha256": sha256(Path("models/cfm_vc/vae/weights.safetensors"))}
         save_model(
-            Path("models/perturbation/flow"),
+            Path("models/cfm_vc/flow"),
             field,
             {**shared, "source": source, "doses": doses, "spatial": None, "provenance": origin},
         )
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["flow_train"] = {
             "cmd": "python -m pipeline.cfm_vc.stages.flow_train",
-            "deps": [self.folder("data/processed/perturbation"), self.folder("models/perturbation/vae")],
-            "outs": [self.folder("models/perturbation/flow")],
+            "deps": [self.folder("data/processed/cfm_vc"), self.folder("models/cfm_vc/vae")],
+            "outs": [self.folder("models/cfm_vc/flow")],
         }
         Path("dvc.lock").write_text(yaml.safe_dump(lock))
 

@@ -32,7 +32,7 @@ def test_all_stages_but_the_mirrors_own_and_gates_are_records() -> None:
     [
         (("report",), "report"),
         (("moe_sweep@top_1",), "moe_sweep@top_1"),
-        (("evaluate@moe", "preprocess@spatial"), "evaluate@moe, preprocess@spatial"),
+        (("evaluate@bayes_moe", "preprocess@alphastomics"), "evaluate@bayes_moe, preprocess@alphastomics"),
     ],
 )
 def test_a_lock_that_lacks_stages_is_refused(missing: tuple[str, ...], named: str) -> None:

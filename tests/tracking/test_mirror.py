@@ -41,11 +41,11 @@ def runs(**tags: str) -> list[Any]:
 
 def test_one_run_per_upstream_stage_nested_under_the_commit(project: Any) -> None:
     mirrored = mirror("celldag")
-    assert [stage.address for stage in mirrored.runs] == ["evaluate@perturbation", "report", "vae_pretrain"]
+    assert [stage.address for stage in mirrored.runs] == ["evaluate@cfm_vc", "report", "vae_pretrain"]
     [parent] = runs(stage="pipeline")
     assert parent.info.run_name == f"{mirrored.commit.hash[:8]} First results"
     nested = runs(**{"`mlflow.parentRunId`": parent.info.run_id})
-    assert sorted(run.data.tags["stage"] for run in nested) == ["evaluate@perturbation", "report", "vae_pretrain"]
+    assert sorted(run.data.tags["stage"] for run in nested) == ["evaluate@cfm_vc", "report", "vae_pretrain"]
     assert {run.info.status for run in [parent, *nested]} == {"FINISHED"}
     assert {run.info.start_time for run in [parent, *nested]} == {mirrored.commit.time * 1000}
 
@@ -56,13 +56,16 @@ def test_a_run_shows_parameters_metrics_curves_artifacts_and_hashes(project: Any
     assert vae.data.params == {"vae.learning_rate": "0.1", "vae.hidden": "[128, 128]"}
     assert vae.data.metrics == {"elbo": -1.5, "curve/train_loss": 0.5, "curve/validation_loss": 2.5}
     assert vae.data.tags["commit"] == vae.data.tags["mlflow.source.git.commit"] == commit
-    assert vae.data.tags["deps:data/processed/perturbation"] == "0" * 32 + ".dir"
-    assert vae.data.tags["outs:reports/metrics/vae.json"] == project.file("reports/metrics/vae.json")["md5"]
+    assert vae.data.tags["deps:data/processed/cfm_vc"] == "0" * 32 + ".dir"
+    assert (
+        vae.data.tags["outs:reports/cfm_vc/training/vae.json"]
+        == project.file("reports/cfm_vc/training/vae.json")["md5"]
+    )
     assert vae.data.tags["dirty"] == "false"
     with open_store() as client:
         history = client.get_metric_history(vae.info.run_id, "curve/train_loss")
         assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5)]
-    [evaluate] = runs(stage="evaluate@perturbation")
+    [evaluate] = runs(stage="evaluate@cfm_vc")
     assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
     shown = Path("mlartifacts", evaluate.info.run_id, "artifacts")
     # Figures and tables, not the data behind them, nor what the page shows anyway.
@@ -124,15 +127,15 @@ def test_a_past_commit_gives_the_runs_that_its_working_tree_gave(project: Any) -
 
 
 def test_what_is_missing_is_named_and_added_once_it_is_there(project: Any) -> None:
-    first = project.folder("reports/evaluation/perturbation")["md5"]
+    first = project.folder("reports/cfm_vc/details")["md5"]
     project.results(0.2)
     project.commit("Learn faster")
     Path(".dvc/cache").rename("elsewhere")
     assert first  # the folder's list is in the cache only once the working tree has changed
-    Path("reports/evaluation/perturbation/figure.svg").write_text("<svg>other</svg>")
+    Path("reports/cfm_vc/details/figure.svg").write_text("<svg>other</svg>")
     by_stage = {stage.address: stage.missing for stage in mirror("celldag", "HEAD~1").runs}
     assert by_stage == {
-        "evaluate@perturbation": ["reports/evaluation/perturbation/"],
+        "evaluate@cfm_vc": ["reports/cfm_vc/details/"],
         "report": ["reports/report.html"],
         "vae_pretrain": [],  # its metrics and curves are in git
     }
@@ -148,7 +151,7 @@ def test_what_is_missing_is_named_and_added_once_it_is_there(project: Any) -> No
 
 
 def test_a_result_edited_by_hand_is_not_shown(project: Any) -> None:
-    Path("reports/metrics/vae.json").write_text('{"elbo": 1000.0}')
+    Path("reports/cfm_vc/training/vae.json").write_text('{"elbo": 1000.0}')
     mirror("celldag")
     [vae] = runs(stage="vae_pretrain")
     assert vae.data.metrics["elbo"] == -1.5  # from git, where the bytes still have the stage's hash
@@ -169,14 +172,14 @@ def test_a_run_left_half_done_is_completed(project: Any, monkeypatch: pytest.Mon
     mirror("celldag")
     assert len(runs()) == 4
     assert {run.info.status for run in runs()} == {"FINISHED"}
-    [evaluate] = runs(stage="evaluate@perturbation")
+    [evaluate] = runs(stage="evaluate@cfm_vc")
     assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
     with open_store() as client:
         assert len(client.get_metric_history(evaluate.info.run_id, "cfm_vc.mse")) == 1
 
 
 def test_a_curve_is_named_by_horizon_and_seed(tmp_path: Path) -> None:
-    curve = tmp_path / "reports/curves/mole_train/dlinear.csv"
+    curve = tmp_path / "reports/mole/curves/dlinear.csv"
     curve.parent.mkdir(parents=True)
     curve.write_text("horizon,seed,epoch,train_loss\n24,0,1,2.5\n24,0,2,1.5\n24,1,1,2.25\n96,0,1,\n96,0,2,3.5\n")
     path = str(curve.relative_to(tmp_path))
@@ -190,20 +193,20 @@ def test_a_curve_is_named_by_horizon_and_seed(tmp_path: Path) -> None:
 
 def test_the_points_of_a_sweep_are_nested_under_a_run_of_their_own(project: Any) -> None:
     declared = yaml.safe_load(Path("dvc.yaml").read_text())
-    declared["stages"]["moe_sweep"] = {"foreach": "${moe.points}", "do": {"cmd": "true"}}
+    declared["stages"]["moe_sweep"] = {"foreach": "${bayes_moe.sweep.points}", "do": {"cmd": "true"}}
     Path("dvc.yaml").write_text(yaml.safe_dump(declared))
     Path("params.yaml").write_text(yaml.safe_dump({"moe": {"points": {"dense": {}, "top_1": {"experts": 4}}}}))
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     for name in ("dense", "top_1", "gone"):  # params.yaml no longer lists the last
-        curve = Path(f"reports/curves/moe_sweep/{name}.csv")
+        curve = Path(f"reports/bayes_moe/curves/{name}.csv")
         curve.parent.mkdir(parents=True, exist_ok=True)
         curve.write_text("seed,epoch,train_loss\n0,1,2.5\n0,2,1.5\n1,1,2.25\n")
-        numbers = Path(f"reports/metrics/moe_sweep/{name}.json")
+        numbers = Path(f"reports/bayes_moe/training/{name}.json")
         numbers.parent.mkdir(parents=True, exist_ok=True)
         numbers.write_text('{"seed_0": {"best_epoch": 2}}')
         lock["stages"][f"moe_sweep@{name}"] = {
             "cmd": "true",
-            "params": {"params.yaml": {f"moe.points.{name}": {"experts": 4}}},
+            "params": {"params.yaml": {f"bayes_moe.sweep.points.{name}": {"experts": 4}}},
             "outs": [project.file(str(curve)), project.file(str(numbers))],
         }
     Path("dvc.lock").write_text(yaml.safe_dump(lock))

@@ -21,7 +21,7 @@ NAME = "celldag-cfm_vc"
 
 @pytest.fixture
 def trained(project: Any, perturbation_store: Any) -> Any:
-    perturbation_store(Path("data/processed/perturbation"))
+    perturbation_store(Path("data/processed/cfm_vc"))
     project.flow()
     project.commit("Train a flow")
     return project
@@ -68,7 +68,7 @@ def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
     served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
     model = CfmVc.load()
-    controls = sample_controls(open_cells(Path("data/processed/perturbation")))
+    controls = sample_controls(open_cells(Path("data/processed/cfm_vc")))
     asked = question(controls, model, "toxin", "B", "b", dose=None, most=10, seed=3)
     assert asked.perturbation == 2
     assert set(asked.start.batch) == {1}
@@ -181,7 +181,7 @@ def test_a_lost_model_is_named_and_registered_once_it_is_back(trained: Any) -> N
     Path("models").rename("away")
     Path(".dvc/cache").rename("cache")
     [flow] = [run for run in mirror("celldag").runs if run.address == "flow_train"]
-    assert flow.missing == [f"the registered model {NAME}, of which models/perturbation/vae is lost"]
+    assert flow.missing == [f"the registered model {NAME}, of which models/cfm_vc/vae is lost"]
     assert versions() == []
     Path("away").rename("models")
     mirror("celldag")

@@ -112,7 +112,7 @@ def listeners(port: int) -> set[str]:
 
 
 def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturbation_store: Any) -> None:
-    perturbation_store(Path("data/processed/perturbation"))
+    perturbation_store(Path("data/processed/cfm_vc"))
     project.flow()
     project.commit("Train a flow")
     mirror("celldag")
@@ -121,7 +121,7 @@ def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturb
         assert listeners(server.port) == {"0100007F"}  # 127.0.0.1 alone
         assert b"<html" in server.read("/")
         runs = server.runs()
-        assert set(runs) == {"pipeline", "vae_pretrain", "flow_train", "evaluate@perturbation", "report"}
+        assert set(runs) == {"pipeline", "vae_pretrain", "flow_train", "evaluate@cfm_vc", "report"}
         vae = runs["vae_pretrain"]
         assert vae["params"]["vae.learning_rate"] == "0.1"
         assert vae["metrics"]["elbo"] == -1.5
@@ -142,7 +142,7 @@ def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturb
 def test_a_tracking_server_is_written_to_as_the_default_store_is(
     project: Any, perturbation_store: Any, monkeypatch: pytest.MonkeyPatch, track: Callable[..., Any]
 ) -> None:
-    perturbation_store(Path("data/processed/perturbation"))
+    perturbation_store(Path("data/processed/cfm_vc"))
     project.flow()
     project.commit("Train a flow")
     with started("server", "--backend-store-uri", "sqlite:///served.db", "--artifacts-destination", "served") as server:
@@ -165,7 +165,7 @@ def test_a_tracking_server_is_written_to_as_the_default_store_is(
 
 def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over HTTP as in the process, with the model's origin on request; and a wrong question is answered with why."""
-    perturbation_store(Path("data/processed/perturbation"))
+    perturbation_store(Path("data/processed/cfm_vc"))
     project.flow()
     commit = project.commit("Train a flow")
     mirror("celldag")

@@ -17,7 +17,7 @@ def test_it_writes_which_results_were_mirrored_and_nothing_that_varies(
     run(Track(experiment="celldag"))
     written = Path("reports/tracked.json").read_bytes()
     assert list(read_json(Path("reports/tracked.json"))["stages"]) == [
-        "evaluate@perturbation",
+        "evaluate@cfm_vc",
         "report",
         "vae_pretrain",
     ]

@@ -116,11 +116,11 @@ def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.Mo
 
 
 NAMED_AFTER = {
-    "perturbation": "chapter_perturbations",
-    "moe": "chapter_experts",
-    "spatial": "chapter_tissue",
-    "forecasting": "chapter_forecasting",
-    "ttnn": "chapter_forecasting",
+    "perturbation": "chapter@cfm_vc",
+    "moe": "chapter@bayes_moe",
+    "spatial": "chapter@alphastomics",
+    "forecasting": "chapter@mole",
+    "ttnn": "chapter@mole",
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
+from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
@@ -48,7 +49,7 @@ SYSTEMS = {
         "diffusion",
         Diffusion,
         "pipeline.alphastomics.stages.diffusion_train",
-        paths.PROCESSED / "spatial",
+        PATHS.store,
         (Alias("--use-moe", "ffn", "moe"), Alias("--num-experts", "experts")),
         SWITCHES,
     )

@@ -23,7 +23,7 @@ Splits = npt.NDArray[np.int8]
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 DROPPED, MARGIN = -1, -2
-KEY = "preprocess.spatial"
+KEY = "alphastomics.preprocess"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""Section `evaluate.spatial`: how placements and predicted expression are sampled and judged."""
+"""Section `alphastomics.evaluate`: how placements and predicted expression are sampled and judged."""
 
 from typing import Literal
 
 from pipeline.params.section import Device, Draws, Guidance, Neighbourhood, SamplerSteps, Section, Seed, Threads
 
 
-class EvaluateSpatial(Section):
+class Evaluate(Section):
     draws: Draws
     steps: SamplerSteps
     sampler: Literal["ddim", "ddpm"]

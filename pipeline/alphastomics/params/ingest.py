@@ -1,4 +1,4 @@
-"""Section `ingest.spatial`: where the sections of tissue are and what is called how in their files."""
+"""Section `alphastomics.ingest`: where the sections of tissue are and what is called how in their files."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from pipeline.params.obs_column import ObsColumn
 from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
-class IngestSpatial(Section):
+class Ingest(Section):
     path: FilePath
     counts: CountsPlace
     section: ObsColumn | None = None

@@ -1,4 +1,4 @@
-"""Section `preprocess.spatial`: filters, what is held out, layout of the store."""
+"""Section `alphastomics.preprocess`: filters, what is held out, layout of the store."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from pipeline.params.stored_cells import StoredCells
 BlockShare = Annotated[float, Field(gt=0, le=0.5)]
 
 
-class PreprocessSpatial(StoredCells):
+class Preprocess(StoredCells):
     test_sections: Labels
     validation_sections: Labels
     blocks_per_side: Annotated[int, Field(ge=1, le=MOST_STEPS)]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.board import Board, board_of
-from pipeline.core import paths
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
@@ -62,8 +62,8 @@ def places(cells: pd.DataFrame, side: str) -> Floats:
 
 def read_spatial() -> Spatial:
     """All inputs of the chapters on tissue, from the working directory."""
-    folder, maker = paths.EVALUATION / "spatial", stage("evaluate@spatial")
-    table = paths.TABLES / "spatial.csv"
+    folder, maker = PATHS.details, stage("evaluate@alphastomics")
+    table = PATHS.reports / "table.csv"
     board = _board(table, maker, read_csv(table, maker, _SCORES))
     cells = read_parquet(folder / "cells.parquet", maker, _CELLS, others=True)
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _COLUMNS.items()}
@@ -80,13 +80,11 @@ def read_spatial() -> Spatial:
     if not pd.MultiIndex.from_frame(frames["expression"][keys]).isin(known).all():
         raise malformed(folder / "expression.parquet", maker, "holds a cell that is not in cells.parquet")
     return Spatial(
-        dataset=read_json(
-            paths.PROCESSED / "spatial" / "dataset.json", stage("preprocess@spatial"), ["simulated", "description"]
-        ),
+        dataset=read_json(PATHS.store / "dataset.json", stage("preprocess@alphastomics"), ["simulated", "description"]),
         board=board,
         cells=cells,
         curve=read_csv(
-            paths.CURVES / "diffusion.csv", stage("diffusion_train"), ["epoch", "train_loss", "validation_loss"]
+            PATHS.curves / "diffusion.csv", stage("diffusion_train"), ["epoch", "train_loss", "validation_loss"]
         ),
         measured=_measured(),
         **frames,
@@ -94,10 +92,10 @@ def read_spatial() -> Spatial:
 
 
 def _measured() -> list[LeftOut]:
-    """The data sets in `paths.LEAVE_SECTION_OUT`, by name; there need not be any."""
+    """The data sets in `PATHS.measured`, by name; there need not be any."""
     maker = Maker(COMMAND, COMMAND)
     found = []
-    for path in sorted(paths.LEAVE_SECTION_OUT.glob("*.csv")):
+    for path in sorted(PATHS.measured.glob("*.csv")):
         if path.stem.endswith("_ablation"):
             continue
         about = read_json(path.with_suffix(".json"), maker, ["description", "cells", "genes", "sections", "commands"])

@@ -10,7 +10,7 @@ from pipeline.report.page import Part
 
 
 def run() -> None:
-    """Read the results on tissue, write reports/chapters/tissue.json."""
+    """Read the results on tissue, write reports/chapters/alphastomics.json."""
     found = read_spatial()
     write_chapter("tissue", Part("Tissue", [tissue(found), left_out(found)]), card(found), results(found))
 

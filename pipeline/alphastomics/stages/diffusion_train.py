@@ -11,7 +11,7 @@ from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 from pipeline.alphastomics.params.diffusion import Diffusion
-from pipeline.core import paths
+from pipeline.alphastomics.paths import PATHS
 from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
@@ -23,10 +23,10 @@ from pipeline.training.fit import Fitted, fit
 from pipeline.training.metrics import training_metrics
 from pipeline.training.weights import save_model
 
-SECTION = "diffusion"
+SECTION = "alphastomics.diffusion"
 
-STORE = paths.PROCESSED / "spatial"
-MODEL = paths.MODELS / "spatial"
+STORE = PATHS.store
+MODEL = PATHS.models
 VALIDATION_TIMES = 8  # a neighbourhood has one mode, time and noise at once: a few say little
 
 
@@ -35,8 +35,8 @@ def run(settings: Diffusion) -> None:
     kept = checkpoints("diffusion_train", settings, [STORE / DATASET])
     fitted, model, description = train_model(settings, STORE, kept)
     save_model(MODEL, model, description)
-    write_curve(paths.CURVES / "diffusion.csv", fitted.curve)
-    write_json(paths.METRICS / "diffusion.json", training_metrics(fitted, model))
+    write_curve(PATHS.curves / "diffusion.csv", fitted.curve)
+    write_json(PATHS.training / "diffusion.json", training_metrics(fitted, model))
     kept.remove()
 
 

@@ -19,17 +19,18 @@ from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMEN
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling
 from pipeline.alphastomics.model.tissue_inference import Expressed, Placed, TrainedTissue
-from pipeline.alphastomics.params.evaluate import EvaluateSpatial
-from pipeline.core import paths
+from pipeline.alphastomics.params.evaluate import Evaluate
+from pipeline.alphastomics.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.files import atomic_folder, write_json, write_text
 from pipeline.data.store import Store, open_store
 from pipeline.training.determinism import Purpose, prepare_device, torch_generator
 from pipeline.training.weights import load_model
 
-SECTION = "evaluate.spatial"
+SECTION = "alphastomics.evaluate"
 
-STORE = paths.PROCESSED / "spatial"
-MODEL_FOLDER = paths.MODELS / "spatial"
+STORE = PATHS.store
+MODEL_FOLDER = PATHS.models
 MODEL = "model"  # its estimate from noise alone, told the cells' types
 UNTYPED, DRAW = "model_untyped", "model_draw"  # not told them; one sample, told them
 SHOWN_PAIRS = 2000  # pairs of cells whose distances the report draws, of each section
@@ -41,7 +42,7 @@ Asked = tuple[Given, Sampling, int, list[torch.Generator]]  # arguments of `Trai
 class Judged:
     """What the methods said of one section, and how good it was."""
 
-    def __init__(self, section: Section, trained: TrainedTissue, settings: EvaluateSpatial) -> None:
+    def __init__(self, section: Section, trained: TrainedTissue, settings: Evaluate) -> None:
         self.section, self.trained, self.settings = section, trained, settings
         self.standard_NG = expression_of(section.cells, slice(None), trained.standard)
         self.true_NG = trained.standard.log_normalised(self.standard_NG)
@@ -110,21 +111,21 @@ class Judged:
         return [torch_generator(device, self.settings.seed, *place, draw) for draw in range(self.settings.draws)]
 
 
-def run(settings: EvaluateSpatial) -> None:
+def run(settings: Evaluate) -> None:
     """Write the table of all scores, their means, and what the report draws."""
     with threadpool_limits(settings.threads):  # part of the result, since sums depend on their order
         judged, frames = evaluate(settings, STORE, MODEL_FOLDER)
     table = pd.DataFrame([row for one in judged for row in one.rows])
-    with atomic_folder(paths.EVALUATION / "spatial") as folder:
+    with atomic_folder(PATHS.details) as folder:
         for name, frame in frames.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)
-    write_text(paths.TABLES / "spatial.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_json(paths.METRICS / "spatial.json", _means(table))
+    write_text(PATHS.reports / "table.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_json(PATHS.reports / "metrics.json", _means(table))
     print(_summary(table))
 
 
 def evaluate(
-    settings: EvaluateSpatial, store_folder: Path, model_folder: Path
+    settings: Evaluate, store_folder: Path, model_folder: Path
 ) -> tuple[list[Judged], dict[str, pd.DataFrame]]:
     """Every test section judged, and the report's tables."""
     device = prepare_device(settings.device, settings.threads)
@@ -215,3 +216,7 @@ def _summary(table: pd.DataFrame) -> str:
         wide = of_mode.pivot_table("value", "method", "metric", sort=False)[wanted]
         parts.append(f"{mode}, mean over sections\n{wide.to_string(float_format='%.3f')}")
     return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,4 +1,4 @@
-"""Sections of tissue, a lab's files or simulated ones, validated and in canonical form in data/raw/spatial."""
+"""Sections of tissue, a lab's files or simulated ones, validated and in canonical form in data/raw/alphastomics."""
 
 import hashlib
 import shutil
@@ -9,8 +9,9 @@ import numpy as np
 from pipeline.alphastomics.data.joined_files import accept_each, join
 from pipeline.alphastomics.data.recipe import read_recipe
 from pipeline.alphastomics.data.simulation import Tissue, simulate
-from pipeline.alphastomics.params.ingest import IngestSpatial
-from pipeline.core import paths
+from pipeline.alphastomics.params.ingest import Ingest
+from pipeline.alphastomics.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
 from pipeline.data.contract import CONTRACTS, Accepted, accept
@@ -18,17 +19,17 @@ from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import Source, counted, listed
 from pipeline.data.standard_h5ad import canonical_file
 
-SECTION = "ingest.spatial"
+SECTION = "alphastomics.ingest"
 COVARIATES = ("section", "cell_type")
 UNKNOWN = "unknown"  # the cell type of every cell where the file says none
 
 
-def run(settings: IngestSpatial) -> None:
-    """Write data/raw/spatial, all of it or, on a problem, nothing."""
+def run(settings: Ingest) -> None:
+    """Write data/raw/alphastomics, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     file_kind(path)  # before a recipe is read: a pipe would be waited for
     simulated = is_recipe(path)
-    with atomic_folder(paths.RAW / "spatial") as folder:
+    with atomic_folder(PATHS.raw) as folder:
         if simulated:
             accepted, description = _simulate(path, folder)
         else:
@@ -66,7 +67,7 @@ def _simulate(path: Path, folder: Path) -> tuple[Accepted, str]:
     return Accepted(cells, genes, tissue.columns, []), description
 
 
-def _source(path: Path, settings: IngestSpatial) -> Source:
+def _source(path: Path, settings: Ingest) -> Source:
     given = {"section": settings.section, "cell_type": settings.cell_type}
     absent = {"section": path.stem, "cell_type": UNKNOWN}
     return Source(
@@ -80,7 +81,7 @@ def _source(path: Path, settings: IngestSpatial) -> Source:
     )
 
 
-def _accept(path: Path, folder: Path, settings: IngestSpatial) -> tuple[Accepted, str]:
+def _accept(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
     collection = _is_collection(path)
     files = _files(path) if collection else [path]
     if not files:
@@ -147,3 +148,7 @@ def _summary(description: str, accepted: Accepted) -> str:
     types = cell_type.labels
     lines += ["", f"cell types: {len(types)} ({', '.join(types[:10])}{', ...' if len(types) > 10 else ''})"]
     return "\n".join(lines + [f"note: {note}" for note in accepted.notes])
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

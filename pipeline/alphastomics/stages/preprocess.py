@@ -1,4 +1,5 @@
-"""data/raw/spatial to a sharded parquet store: cells and genes filtered, sections framed, cells split and shuffled.
+"""data/raw/alphastomics to a sharded parquet store: cells and genes filtered, sections framed, cells split and
+shuffled.
 
 Four passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). Cells
 are split once it is known which are kept, and genes are chosen by training and validation cells alone. Axes: N cells, S
@@ -18,8 +19,9 @@ from pipeline.alphastomics.data.section_splits import (
     assign_cells,
     check_sections,
 )
-from pipeline.alphastomics.params.preprocess import PreprocessSpatial
-from pipeline.core import paths
+from pipeline.alphastomics.params.preprocess import Preprocess
+from pipeline.alphastomics.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.data.cells import Places
@@ -29,20 +31,22 @@ from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
 
-SECTION = "preprocess.spatial"
+SECTION = "alphastomics.preprocess"
 COVARIATES = ("section", "cell_type")
 
 
-def run(settings: PreprocessSpatial) -> None:
-    """Write data/processed/spatial and reports/quality/spatial.json, all of it or, on a problem, nothing."""
-    raw = paths.RAW / "spatial"
+def run(settings: Preprocess) -> None:
+    """Write data/processed/alphastomics and reports/alphastomics/quality.json, all of it or, on a problem, nothing."""
+    raw = PATHS.raw
     source = read_source(raw / "source.json")
     split = SectionSplit(**{name: getattr(settings, name) for name in SectionSplit.__dataclass_fields__})
     with open_canonical(raw / "cells.h5ad") as reader:
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
         sections, places_NS = covariates["section"], reader.spatial()
         if places_NS is None:
-            raise ExpectedError(f"{raw} has cells without positions: write it again with dvc repro -f ingest@spatial")
+            raise ExpectedError(
+                f"{raw} has cells without positions: write it again with dvc repro -f ingest@alphastomics"
+            )
         check_sections(split, sections.labels)  # before the passes, which take time
         passes = Passes(reader, settings, SECTION, number=4)
         quality = passes.quality(np.ones(reader.cells, bool))
@@ -61,9 +65,9 @@ def run(settings: PreprocessSpatial) -> None:
             "notes": source["notes"] + selection.notes,
         }
         spatial_NS = _in_frames(places_NS, sections, frames)
-        with atomic_folder(paths.PROCESSED / "spatial") as folder:
+        with atomic_folder(PATHS.store) as folder:
             dataset = passes.write_store(folder, selection, covariates, spatial_NS, split_N, description)
-    write_json(paths.QUALITY / "spatial.json", _quality_report(quality, sections, settings, dataset))
+    write_json(PATHS.reports / "quality.json", _quality_report(quality, sections, settings, dataset))
     print(_summary(dataset))
 
 
@@ -99,7 +103,7 @@ def _cells(sections: Column, split_N: npt.NDArray[np.int8]) -> dict[str, dict[st
 
 
 def _quality_report(
-    quality: Quality, sections: Column, settings: PreprocessSpatial, dataset: dict[str, Any]
+    quality: Quality, sections: Column, settings: Preprocess, dataset: dict[str, Any]
 ) -> dict[str, Any]:
     before, after = (
         np.bincount(codes, minlength=len(sections.labels)).tolist()
@@ -133,3 +137,7 @@ def _summary(dataset: dict[str, Any]) -> str:
         numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([label.ljust(widths[0]), *numbers]))
     return "\n".join(lines + [f"note: {note}" for note in dataset["notes"]])
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -17,7 +17,7 @@ LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 
 
 def read_picture_source(
-    path: Path, size: int, md5: str | None, white_level: float | None = None, section: str = "ingest.images"
+    path: Path, size: int, md5: str | None, white_level: float | None = None, section: str = "bayes_moe.ingest"
 ) -> PictureSource:
     """Training and test pictures, and the names of the classes.
 

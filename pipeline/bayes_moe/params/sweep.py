@@ -17,7 +17,6 @@ from pipeline.params.section import (
     PointName,
     Positive,
     Section,
-    Seed,
     Seeds,
     Share,
     Width,
@@ -72,18 +71,9 @@ class Point(Section):
         return self
 
 
-class Evaluation(Section):
-    """How points are compared."""
-
-    bins: Annotated[int, Field(ge=1, le=10_000)]
-    replicates: Annotated[int, Field(ge=100, le=1_000_000)]
-    seed: Seed
-
-
-class Moe(Section):
+class Sweep(Section):
     recipe: Recipe
     points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
-    evaluation: Evaluation
 
     @model_validator(mode="after")
     def _twins(self) -> Self:

@@ -7,7 +7,7 @@ from typing import cast
 
 import pandas as pd
 
-from pipeline.core import paths
+from pipeline.bayes_moe.paths import PATHS
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import malformed, read_json, stage
 from pipeline.report.spreads import Spread, spread
@@ -15,7 +15,10 @@ from pipeline.report.spreads import Spread, spread
 RAW, SCALED = "raw", "scaled"  # as trained, and with logits divided by the temperature
 
 _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_ece")
-_PICTURES = (("Pictures", "images"), ("Pictures of another kind", "other_images"))
+_SOURCES = {
+    "Images": (PATHS.raw / "source.json", "ingest@bayes_moe"),
+    "Out-of-distribution images": (PATHS.reports / "ood.json", "ingest_ood"),
+}
 _COLUMNS = {
     "points": [
         "point",
@@ -104,9 +107,9 @@ class Moe:
 
 def read_moe() -> Moe:
     """All inputs of the chapters on the mixture of experts, from the working directory."""
-    folder, maker = paths.EVALUATION / "moe", stage("evaluate@moe")
-    table = read_csv(paths.TABLES / "moe.csv", maker, ["point", "seed", "kind", "metric", "value"])
-    about = paths.METRICS / "moe.json"
+    folder, maker = PATHS.details, stage("evaluate@bayes_moe")
+    table = read_csv(PATHS.reports / "table.csv", maker, ["point", "seed", "kind", "metric", "value"])
+    about = PATHS.reports / "metrics.json"
     chosen = str(read_json(about, maker, ["chosen"])["chosen"])
     frames = {
         name: read_parquet(folder / f"{name}.parquet", maker, columns, may_be_empty=name == "sampled")
@@ -132,7 +135,7 @@ def read_moe() -> Moe:
         for kind in (RAW, SCALED):
             for metric in ("accuracy", "nll", "ece"):
                 if (point, kind, metric) not in scores:
-                    raise malformed(paths.TABLES / "moe.csv", maker, f"no {metric} ({kind}) of {point}")
+                    raise malformed(PATHS.reports / "table.csv", maker, f"no {metric} ({kind}) of {point}")
     differences = {
         (str(row["point"]), str(row["kind"]), str(row["metric"])): Difference(
             *(float(row[name]) for name in ("value", "low", "high", "p"))
@@ -145,16 +148,12 @@ def read_moe() -> Moe:
                 if (point, kind, metric) not in differences:
                     raise malformed(folder / "differences.parquet", maker, f"no {metric} ({kind}) of {point}")
     curves = {str(point): _curve(str(point), point in sparse) for point in points.index}
-    notes = [f"{what}: {note}" for what, key in _PICTURES for note in _notes(key)]
+    sources = {what: read_json(path, stage(maker), ["notes"]) for what, (path, maker) in _SOURCES.items()}
+    notes = [f"{what}: {note}" for what, source in sources.items() for note in source["notes"]]
     return Moe(chosen, points, scores, differences, curves=curves, notes=notes, **frames)
-
-
-def _notes(key: str) -> list[str]:
-    source = read_json(paths.RAW / key / "source.json", stage(f"ingest@{key}"), ["notes"])
-    return [str(note) for note in source["notes"]]
 
 
 def _curve(point: str, sparse: bool) -> pd.DataFrame:
     """The learning curve of a point: of a sparse one also `validation_entropy` and `validation_load_<expert>`."""
     columns = [*_CURVE, *(["validation_entropy", "validation_load_0"] if sparse else [])]
-    return read_csv(paths.CURVES / "moe_sweep" / f"{point}.csv", stage(f"moe_sweep@{point}"), columns, others=True)
+    return read_csv(PATHS.curves / f"{point}.csv", stage(f"moe_sweep@{point}"), columns, others=True)

@@ -11,7 +11,7 @@ from pipeline.report.page import Part
 
 
 def run() -> None:
-    """Read the results of the sweep, write reports/chapters/experts.json."""
+    """Read the results of the sweep, write reports/chapters/bayes_moe.json."""
     found = read_moe()
     sections = [mixture(found), routing(found), robustness(found)]
     write_chapter("experts", Part("Mixture of experts", sections), card(found), results(found))

@@ -18,15 +18,17 @@ from pipeline.bayes_moe.metrics.classification import (
     least_used,
     scaled_scores,
 )
-from pipeline.bayes_moe.params.sweep import Evaluation, Moe
-from pipeline.core import paths
+from pipeline.bayes_moe.params.evaluate import Evaluate
+from pipeline.bayes_moe.params.sweep import Sweep
+from pipeline.bayes_moe.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json, write_text
 from pipeline.core.sealed import read_sealed
 
-SECTION = "moe"
+SECTIONS = ("bayes_moe.sweep", "bayes_moe.evaluate")
 
-MODELS = paths.MODELS / "moe"
+MODELS = PATHS.models
 RAW, SCALED = "raw", "scaled"  # logits as they are, and divided by the temperature
 Row = dict[str, Any]
 
@@ -59,25 +61,24 @@ class _Point:
         return logit_RNK if kind == RAW else logit_RNK / np.array(self.temperatures)[:, None, None]
 
 
-def run(settings: Moe) -> None:
+def run(sweep: Sweep, evaluation: Evaluate) -> None:
     """Write the table of all scores, what the figures show, and the comparison of sparse points with dense ones."""
-    with threadpool_limits(settings.recipe.threads):  # part of the result, since sums depend on their order
-        _evaluate(settings)
+    with threadpool_limits(sweep.recipe.threads):  # part of the result, since sums depend on their order
+        _evaluate(sweep, evaluation)
 
 
-def _evaluate(settings: Moe) -> None:
-    points = {name: _Point(name) for name in settings.points}
-    evaluation = settings.evaluation
+def _evaluate(sweep: Sweep, evaluation: Evaluate) -> None:
+    points = {name: _Point(name) for name in sweep.points}
     table = pd.DataFrame([row for point in points.values() for row in _scores(point, evaluation)])
     twins = {
         name: next(
             other
-            for other, twin in settings.points.items()
-            if twin.experts is None and twin.place == settings.points[name].place
+            for other, twin in sweep.points.items()
+            if twin.experts is None and twin.place == sweep.points[name].place
         )
-        for name in settings.points
+        for name in sweep.points
     }
-    sparse = [name for name, point in settings.points.items() if point.experts is not None]
+    sparse = [name for name, point in sweep.points.items() if point.experts is not None]
     nll = table[table["metric"] == "validation_nll"].groupby("point")["value"].mean()
     chosen = min(sparse, key=lambda name: float(nll[name]))  # by validation: the test set has no part in it
     differences = [row for name in sparse for row in _differences(points[twins[name]], points[name], evaluation)]
@@ -92,15 +93,15 @@ def _evaluate(settings: Moe) -> None:
             [row for name in sparse for row in _sampled(points[name], evaluation)], columns=_SAMPLED
         ),
     }
-    with atomic_folder(paths.EVALUATION / "moe") as folder:
+    with atomic_folder(PATHS.details) as folder:
         for name, frame in frames.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)
-    write_text(paths.TABLES / "moe.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_json(paths.METRICS / "moe.json", _metrics(table, differences, chosen, twins[chosen]))
+    write_text(PATHS.reports / "table.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_json(PATHS.reports / "metrics.json", _metrics(table, differences, chosen, twins[chosen]))
     print(_summary(table, differences, chosen))
 
 
-def _scores(point: _Point, evaluation: Evaluation) -> list[Row]:
+def _scores(point: _Point, evaluation: Evaluate) -> list[Row]:
     """Long form: point, seed, kind, metric, value."""
     rows: list[Row] = []
     corruption = pd.DataFrame(_corruption(point, evaluation))
@@ -124,7 +125,7 @@ def _scores(point: _Point, evaluation: Evaluation) -> list[Row]:
     return rows
 
 
-def _corruption(point: _Point, evaluation: Evaluation) -> list[Row]:
+def _corruption(point: _Point, evaluation: Evaluate) -> list[Row]:
     label_N = point.labels("corrupted")
     rows = []
     for place, seed in enumerate(point.seeds):
@@ -143,7 +144,7 @@ def _corruption(point: _Point, evaluation: Evaluation) -> list[Row]:
     return rows
 
 
-def _differences(dense: _Point, sparse: _Point, evaluation: Evaluation) -> list[Row]:
+def _differences(dense: _Point, sparse: _Point, evaluation: Evaluate) -> list[Row]:
     """Sparse minus dense."""
     rows = []
     for kind in (RAW, SCALED):
@@ -163,7 +164,7 @@ def _described(point: _Point, twins: dict[str, str], chosen: str) -> Row:
     return {**place, **point.about["point"], **point.about["cost"]}
 
 
-def _reliability(point: _Point, evaluation: Evaluation) -> list[Row]:
+def _reliability(point: _Point, evaluation: Evaluate) -> list[Row]:
     """Bins of all seeds' answers together."""
     rows: list[Row] = []
     label_RN = np.tile(point.labels("test"), len(point.seeds))
@@ -188,7 +189,7 @@ def _experts(point: _Point) -> list[Row]:
 _SAMPLED = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"]
 
 
-def _sampled(point: _Point, evaluation: Evaluation) -> list[Row]:
+def _sampled(point: _Point, evaluation: Evaluate) -> list[Row]:
     """Averages over sampled routes; 0 samples: the one route without noise. A picture's trunk is computed once."""
     if "sampled" not in point.answers:
         return []
@@ -238,3 +239,7 @@ def _summary(table: pd.DataFrame, differences: list[Row], chosen: str) -> str:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+if __name__ == "__main__":
+    run_stage(SECTIONS, run)

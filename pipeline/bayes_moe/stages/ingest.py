@@ -1,16 +1,21 @@
-"""The pictures to classify, from a recipe, an archive or a folder, in one form in data/raw/images."""
+"""The pictures to classify, from a recipe, an archive or a folder, in one form in data/raw/bayes_moe."""
 
 from pathlib import Path
 
 from pipeline.bayes_moe.data.picture_source import read_picture_source, write_picture_source
-from pipeline.bayes_moe.params.ingest_images import IngestImages
-from pipeline.core import paths
+from pipeline.bayes_moe.params.ingest import Ingest
+from pipeline.bayes_moe.paths import PATHS
+from pipeline.core.entry import run_stage
 
-SECTION = "ingest.images"
+SECTION = "bayes_moe.ingest"
 
 
-def run(settings: IngestImages) -> None:
-    """Write data/raw/images, all of it or, on a problem, nothing."""
+def run(settings: Ingest) -> None:
+    """Write data/raw/bayes_moe, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     source = read_picture_source(path, settings.size, settings.md5, settings.white_level, SECTION)
-    print(write_picture_source(paths.RAW / "images", path, source))
+    print(write_picture_source(PATHS.raw, path, source))
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,7 +1,7 @@
 """Train one classifier of the sweep, once for each seed, and write what it says of pictures it has not learned from.
 
-Nothing is judged here: `evaluate@moe` compares the points. The test pictures are looked at once, with the weights that
-the validation pictures chose.
+Nothing is judged here: `evaluate@bayes_moe` compares the points. The test pictures are looked at once, with the weights
+that the validation pictures chose.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
 from pipeline.bayes_moe.model.predictions import Questions
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
-from pipeline.bayes_moe.params.sweep import Moe, Point, Recipe
-from pipeline.core import paths
+from pipeline.bayes_moe.params.sweep import Point, Recipe, Sweep
+from pipeline.bayes_moe.paths import OOD_RAW, PATHS
 from pipeline.core.entry import run_point_stage
 from pipeline.core.files import atomic_folder, read_json
 from pipeline.core.sealed import write_sealed
@@ -25,15 +25,15 @@ from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
 from pipeline.training.weights import save_model
 
-SECTION = "moe"
+SECTION = "bayes_moe.sweep"
 
-IMAGES, OTHER = paths.RAW / "images", paths.RAW / "other_images"
+IMAGES, OTHER = PATHS.raw, OOD_RAW
 
 Training = SweepTraining[Recipe, Point]
 
 
-def run(settings: Moe, name: str) -> None:
-    """Write models/moe/<point>, its learning curves and its final losses."""
+def run(settings: Sweep, name: str) -> None:
+    """Write models/bayes_moe/<point>, its learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[name]
     device = prepare_device(recipe.device, recipe.threads)
     train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
@@ -49,8 +49,8 @@ def run(settings: Moe, name: str) -> None:
     )
     corrupted = questions.corrupted()
     held, answers = ResidentPictures(validation, recipe.batch_size, device), []
-    trainings = PointTraining("moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
-    with atomic_folder(paths.MODELS / "moe" / name) as folder:
+    trainings = PointTraining(PATHS, "moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
+    with atomic_folder(PATHS.models / name) as folder:
         for seed in recipe.seeds:
             training, key = Training.of(recipe, point, seed), f"seed_{seed}"
             model = untrained(train, len(classes), training)

@@ -3,18 +3,16 @@
 import argparse
 from pathlib import Path
 
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.commands.output import add_output_arguments, prepare_output
-from pipeline.core import paths
 from pipeline.data.obs_annotations import Told
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, on what, and where to write."""
     add_output_arguments(parser)
-    parser.add_argument(
-        "--models", type=Path, default=paths.MODELS / "perturbation", metavar="FOLDER", help="default: %(default)s"
-    )
+    parser.add_argument("--models", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:

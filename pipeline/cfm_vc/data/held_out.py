@@ -169,5 +169,5 @@ def _two_or_more(moments: Moments | None, owner: str, what: str) -> None:
     if found < 2:
         raise ExpectedError(
             f"{owner} has {found} {what}, at least two are needed to judge a prediction: "
-            "hold out another pair (preprocess.perturbation.held_out), or filter fewer cells"
+            "hold out another pair (cfm_vc.preprocess.held_out), or filter fewer cells"
         )

@@ -20,7 +20,7 @@ Sizes = npt.NDArray[np.int64]
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 DROPPED = -1
-KEY = "preprocess.perturbation"
+KEY = "cfm_vc.preprocess"
 
 
 @dataclass(frozen=True)

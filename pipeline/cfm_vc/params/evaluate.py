@@ -1,4 +1,4 @@
-"""Section `evaluate.perturbation`: how predictions are judged."""
+"""Section `cfm_vc.evaluate`: how predictions are judged."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.params.section import MOST, Counts, Device, Guidance, Resamples, Section, Seed, Steps, Threads, Width
 
 
-class EvaluatePerturbation(Section):
+class Evaluate(Section):
     solver: Literal["euler", "midpoint", "rk4"]
     steps: Steps
     guidance: Guidance

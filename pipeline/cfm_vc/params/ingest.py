@@ -1,4 +1,4 @@
-"""Section `ingest.perturbation`: where the data are and what they are called."""
+"""Section `cfm_vc.ingest`: where the data are and what they are called."""
 
 from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn
@@ -11,7 +11,7 @@ class PerturbationColumns(Section):
     batch: ObsColumn
 
 
-class IngestPerturbation(Section):
+class Ingest(Section):
     path: FilePath
     counts: CountsPlace
     columns: PerturbationColumns

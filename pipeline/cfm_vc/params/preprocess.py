@@ -1,4 +1,4 @@
-"""Section `preprocess.perturbation`: filters, what is held out, layout of the store."""
+"""Section `cfm_vc.preprocess`: filters, what is held out, layout of the store."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ class HeldOutPair(Section):
     perturbation: Label
 
 
-class PreprocessPerturbation(StoredCells):
+class Preprocess(StoredCells):
     min_cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
     held_out: Annotated[list[HeldOutPair], Field(min_length=1, max_length=LONGEST_LIST)]
     validation_share: Annotated[float, Field(gt=0, le=0.5)]

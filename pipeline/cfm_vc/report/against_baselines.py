@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.plots.forest import ForestRow, draw_forest
 from pipeline.cfm_vc.report.ranking import rankings
 from pipeline.cfm_vc.report.results import PerturbationResults
 from pipeline.cfm_vc.report.scoreboard import Estimate, Group, Scoreboard, group_name
 from pipeline.cfm_vc.report.selection import MOST, Selection, select
 from pipeline.cfm_vc.report.verdict import answer_of, lead
-from pipeline.core import paths
 from pipeline.metrics.ranking import best
 from pipeline.plots.theme import Picture
 from pipeline.report.names import Method, Metric
@@ -16,7 +16,7 @@ from pipeline.report.page import Block, Cell, Figures, Heading, Notes, Section, 
 from pipeline.report.scores import Score, decimals_for, shown
 
 ANCHOR = "scores"
-_FILE = paths.TABLES / "perturbation.csv"
+_FILE = PATHS.reports / "table.csv"
 
 
 def against_baselines(results: PerturbationResults) -> Section:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.scoreboard import COLUMNS, Scoreboard, scoreboard
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
@@ -53,13 +53,13 @@ _ABOUT = ("title", "data_sha256", "command", "commit", "parameters", "chosen", "
 
 def read_perturbation() -> PerturbationResults:
     """All inputs of the perturbation chapters, from the working directory."""
-    evaluation = paths.EVALUATION / "perturbation"
-    evaluate, preprocess = stage("evaluate@perturbation"), stage("preprocess@perturbation")
-    path = paths.TABLES / "perturbation.csv"
+    evaluation = PATHS.details
+    evaluate, preprocess = stage("evaluate@cfm_vc"), stage("preprocess@cfm_vc")
+    path = PATHS.reports / "table.csv"
     table = read_csv(path, evaluate, [*COLUMNS, "cells", "low", "high"])
     return PerturbationResults(
         dataset=read_json(
-            paths.PROCESSED / "perturbation" / "dataset.json",
+            PATHS.store / "dataset.json",
             preprocess,
             [
                 "simulated",
@@ -73,7 +73,7 @@ def read_perturbation() -> PerturbationResults:
                 "notes",
             ],
         ),
-        quality=read_json(paths.QUALITY / "perturbation.json", preprocess, ["histograms", "groups"]),
+        quality=read_json(PATHS.reports / "quality.json", preprocess, ["histograms", "groups"]),
         vae=_training("vae", stage("vae_pretrain")),
         flow=_training("flow", stage("flow_train")),
         board=_board(path, evaluate, table),
@@ -94,7 +94,7 @@ def read_perturbation() -> PerturbationResults:
 
 def read_leave_one_out() -> LeaveOneOut:
     """The results on measured cells, which are in git: the command that makes them is not part of the DAG."""
-    folder, maker = paths.LEAVE_ONE_OUT, _LEAVE_ONE_OUT
+    folder, maker = PATHS.measured, _LEAVE_ONE_OUT
     scores = read_csv(folder / "scores.csv", maker, [*COLUMNS, "seed"])
     keys = [name for name in COLUMNS if name != "value"]
     means = scores.groupby(keys, sort=False)[["value"]].mean().reset_index()
@@ -106,10 +106,12 @@ def read_leave_one_out() -> LeaveOneOut:
 
 
 def _training(name: str, maker: Maker) -> Training:
-    curve = read_csv(paths.CURVES / f"{name}.csv", maker, ["epoch", "train_loss", "validation_loss"])
+    curve = read_csv(PATHS.curves / f"{name}.csv", maker, ["epoch", "train_loss", "validation_loss"])
     return Training(
         curve,
-        read_json(paths.METRICS / f"{name}.json", maker, ["parameters", "epochs", "best_epoch", "train", "validation"]),
+        read_json(
+            PATHS.training / f"{name}.json", maker, ["parameters", "epochs", "best_epoch", "train", "validation"]
+        ),
     )
 
 
@@ -125,4 +127,4 @@ def _board(path: Path, maker: Maker, table: pd.DataFrame) -> Scoreboard:
 
 def incomplete(file: str, what: str, group: str) -> ExpectedError:
     """The error of an evaluation whose `file` lacks something of a held-out group."""
-    return malformed(paths.EVALUATION / "perturbation" / file, stage("evaluate@perturbation"), f"no {what} for {group}")
+    return malformed(PATHS.details / file, stage("evaluate@cfm_vc"), f"no {what} for {group}")

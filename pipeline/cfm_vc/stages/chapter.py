@@ -16,7 +16,7 @@ from pipeline.report.page import Part
 
 
 def run() -> None:
-    """Read the results on perturbations, write reports/chapters/perturbations.json."""
+    """Read the results on perturbations, write reports/chapters/cfm_vc.json."""
     found, measured = read_perturbation(), read_leave_one_out()
     sections = [
         against_baselines(found),

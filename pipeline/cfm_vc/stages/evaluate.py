@@ -30,8 +30,9 @@ from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.latents import intrinsic_latents
 from pipeline.cfm_vc.model.predict import Solution, cfm_vc
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.cfm_vc.params.evaluate import EvaluatePerturbation
-from pipeline.core import paths
+from pipeline.cfm_vc.params.evaluate import Evaluate
+from pipeline.cfm_vc.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_file, atomic_folder, write_json
 from pipeline.data.cells import Cells
@@ -43,7 +44,7 @@ from pipeline.metrics.ranking import Scores, bounds, mean_by_method, table
 from pipeline.training.determinism import prepare_device
 from pipeline.training.weights import load_model
 
-SECTION = "evaluate.perturbation"
+SECTION = "cfm_vc.evaluate"
 KIND = "perturbation"
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
 PICTURED = {MODEL: "generated", "additive_shift": "additive_shift"}  # methods whose cells are drawn, and as what
@@ -74,11 +75,11 @@ class Findings:
         self.intervals.append({name: percentile_interval(values_R, bounds(name)) for name, values_R in values.items()})
 
 
-def run(settings: EvaluatePerturbation) -> None:
+def run(settings: Evaluate) -> None:
     """Score every method on every held-out group; write the scores and what the figures show; print a table."""
     device = prepare_device(settings.device, settings.threads)
     with threadpool_limits(settings.threads):  # torch's threads are not numpy's
-        store = open_store(paths.PROCESSED / KIND)
+        store = open_store(PATHS.store)
         vae, model = load_models(settings, device)
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)
         findings = judge(store, held_out, {MODEL: model, **BASELINES}, settings)
@@ -86,9 +87,9 @@ def run(settings: EvaluatePerturbation) -> None:
         expression_BG = _expression(sample, held_out.target)
         latent = latent_table(store, sample, expression_BG, intrinsic_latents(vae, sample, device))
     means = mean_by_method([(method, scores) for _, method, scores in findings.scores])
-    write_json(paths.METRICS / f"{KIND}.json", means)
-    write_scores(paths.TABLES / f"{KIND}.csv", store, findings)
-    with atomic_folder(paths.EVALUATION / KIND) as folder:
+    write_json(PATHS.reports / "metrics.json", means)
+    write_scores(PATHS.reports / "table.csv", store, findings)
+    with atomic_folder(PATHS.details) as folder:
         pq.write_table(pa.concat_tables(findings.changes), folder / "change.parquet")
         pq.write_table(pa.concat_tables(findings.populations), folder / "population.parquet")
         pq.write_table(latent, folder / "expression_latent.parquet")
@@ -97,15 +98,15 @@ def run(settings: EvaluatePerturbation) -> None:
     print(table(means, aside))
 
 
-def load_models(settings: EvaluatePerturbation, device: torch.device) -> tuple[Vae, Method]:
+def load_models(settings: Evaluate, device: torch.device) -> tuple[Vae, Method]:
     """The trained VAE, and CFM-VC as a method."""
-    vae, _ = load_model(paths.MODELS / KIND / "vae", Vae, device)
-    flow, trained = load_model(paths.MODELS / KIND / "flow", FlowField, device)
+    vae, _ = load_model(PATHS.models / "vae", Vae, device)
+    flow, trained = load_model(PATHS.models / "flow", FlowField, device)
     solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
     return vae, cfm_vc(vae, flow, solution, settings.seed, device)
 
 
-def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settings: EvaluatePerturbation) -> Findings:
+def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settings: Evaluate) -> Findings:
     """Put every held-out group to every method, and score the answers; then the controls and the ceiling.
 
     ExpectedError where the positive control, the truth against itself, misses a perfect score, or where a method
@@ -213,14 +214,18 @@ def _check_control(misses: list[str], names: tuple[str, str]) -> None:
     if misses:
         raise ExpectedError(
             f"the truth of {' under '.join(names)}, against itself, misses a perfect score: {', '.join(misses)}. No "
-            "score of this run can be trusted: check the store (dvc repro --force preprocess@perturbation), and "
+            "score of this run can be trusted: check the store (dvc repro --force preprocess@cfm_vc), and "
             "report it as a fault of pipeline/metrics if it stays"
         )
 
 
-def _random(settings: EvaluatePerturbation, group: HeldOutGroup, stream: int) -> np.random.Generator:
+def _random(settings: Evaluate, group: HeldOutGroup, stream: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, group.cell_type, group.perturbation, stream])
 
 
 def _expression(cells: Cells, target: float) -> Expression:
     return log_normalise(cells.dense(slice(None)), cells.library_size, target)
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -8,7 +8,7 @@ from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairin
 from pipeline.cfm_vc.model.latents import intrinsic_latents
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.flow import Flow as FlowSettings
-from pipeline.core import paths
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
@@ -20,11 +20,11 @@ from pipeline.training.fit import fit
 from pipeline.training.metrics import training_metrics
 from pipeline.training.weights import WEIGHTS, load_model, save_model
 
-SECTION = "flow"
+SECTION = "cfm_vc.flow"
 
-STORE = paths.PROCESSED / "perturbation"
-VAE = paths.MODELS / "perturbation" / "vae"
-MODEL = paths.MODELS / "perturbation" / "flow"
+STORE = PATHS.store
+VAE = PATHS.models / "vae"
+MODEL = PATHS.models / "flow"
 
 
 def run(settings: FlowSettings) -> None:
@@ -82,8 +82,8 @@ def run(settings: FlowSettings) -> None:
             },
         },
     )
-    write_curve(paths.CURVES / "flow.csv", fitted.curve)
-    write_json(paths.METRICS / "flow.json", training_metrics(fitted, model))
+    write_curve(PATHS.curves / "flow.csv", fitted.curve)
+    write_json(PATHS.training / "flow.json", training_metrics(fitted, model))
     progress.remove()
 
 

@@ -1,4 +1,4 @@
-"""Perturbation cells, a lab's file or simulated ones, validated and in canonical form in data/raw/perturbation."""
+"""Perturbation cells, a lab's file or simulated ones, validated and in canonical form in data/raw/cfm_vc."""
 
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from pipeline.cfm_vc.data.recipe import SEPARATOR, read_recipe
 from pipeline.cfm_vc.data.simulation import Simulation, simulate
-from pipeline.cfm_vc.params.ingest import IngestPerturbation
-from pipeline.core import paths
+from pipeline.cfm_vc.params.ingest import Ingest
+from pipeline.cfm_vc.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
 from pipeline.data.confounding import contingency
@@ -19,15 +20,15 @@ from pipeline.data.h5ad import Column
 from pipeline.data.source import Source
 from pipeline.data.standard_h5ad import canonical_file
 
-SECTION = "ingest.perturbation"
+SECTION = "cfm_vc.ingest"
 
 
-def run(settings: IngestPerturbation) -> None:
-    """Write data/raw/perturbation, all of it or, on a problem, nothing."""
+def run(settings: Ingest) -> None:
+    """Write data/raw/cfm_vc, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     file_kind(path)  # before a recipe is read: a pipe would be waited for
     simulated = is_recipe(path)
-    with atomic_folder(paths.RAW / "perturbation") as folder:
+    with atomic_folder(PATHS.raw) as folder:
         if simulated:
             accepted, description = _simulate(path, folder, settings)
         else:
@@ -47,7 +48,7 @@ def run(settings: IngestPerturbation) -> None:
     print(_summary(description, accepted))
 
 
-def _accept(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Accepted, str]:
+def _accept(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
     columns = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
     source = Source(
         path,
@@ -63,7 +64,7 @@ def _accept(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Acc
     return accepted, f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
 
 
-def _simulate(path: Path, folder: Path, settings: IngestPerturbation) -> tuple[Accepted, str]:
+def _simulate(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
     recipe = read_recipe(path)
     if recipe.control != settings.control:
         raise ExpectedError(
@@ -132,3 +133,7 @@ def _summary(description: str, accepted: Accepted) -> str:
     batches = accepted.columns["batch"].labels
     lines += ["", f"batches: {len(batches)} ({', '.join(batches[:10])}{', ...' if len(batches) > 10 else ''})"]
     return "\n".join(lines + [f"note: {note}" for note in accepted.notes])
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -1,4 +1,4 @@
-"""data/raw/perturbation to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
+"""data/raw/cfm_vc to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
 
 Three passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). What
 is held out is held out of the gene selection too.
@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.cfm_vc.data.splits import TEST, TRAIN, VALIDATION, Group, Groups, assign, check_groups, find_held_out
-from pipeline.cfm_vc.params.preprocess import PreprocessPerturbation
-from pipeline.core import paths
+from pipeline.cfm_vc.params.preprocess import Preprocess
+from pipeline.cfm_vc.paths import PATHS
+from pipeline.core.entry import run_stage
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.data.arrow import strings
 from pipeline.data.coordinates import Frame
@@ -22,13 +23,13 @@ from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
 
-SECTION = "preprocess.perturbation"
+SECTION = "cfm_vc.preprocess"
 COVARIATES = ("perturbation", "cell_type", "batch")
 
 
-def run(settings: PreprocessPerturbation) -> None:
-    """Write data/processed/perturbation and reports/quality/perturbation.json, all of it or, on a problem, nothing."""
-    raw = paths.RAW / "perturbation"
+def run(settings: Preprocess) -> None:
+    """Write data/processed/cfm_vc and reports/cfm_vc/quality.json, all of it or, on a problem, nothing."""
+    raw = PATHS.raw
     source = read_source(raw / "source.json")
     with open_canonical(raw / "cells.h5ad") as reader:
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
@@ -61,14 +62,14 @@ def run(settings: PreprocessPerturbation) -> None:
             **{name: value for name, value in of_some_inputs.items() if value is not None},
         }
         spatial_NS = None if frame is None or places_NS is None else frame.scaled(places_NS)
-        with atomic_folder(paths.PROCESSED / "perturbation") as folder:
+        with atomic_folder(PATHS.store) as folder:
             dataset = passes.write_store(folder, selection, covariates, spatial_NS, split_N, description)
             if source["simulated"]:
                 _write_truth(
                     raw / "truth.parquet", folder / "truth.parquet", [reader.genes[g] for g in selection.genes]
                 )
     write_json(
-        paths.QUALITY / "perturbation.json", _quality_report(quality, groups, held_out, settings, dataset["filtered"])
+        PATHS.reports / "quality.json", _quality_report(quality, groups, held_out, settings, dataset["filtered"])
     )
     print(_summary(dataset))
 
@@ -80,7 +81,7 @@ def _write_truth(source: Path, target: Path, genes: list[str]) -> None:
 
 
 def _quality_report(
-    quality: Quality, groups: Groups, held_out: list[Group], settings: PreprocessPerturbation, filtered: dict[str, int]
+    quality: Quality, groups: Groups, held_out: list[Group], settings: Preprocess, filtered: dict[str, int]
 ) -> dict[str, Any]:
     before_CP, after_CP = groups.sizes(), groups.sizes(quality.kept_N)
     thresholds = ("min_counts_per_cell", "min_genes_per_cell", "min_cells_per_gene", "min_cells_per_group")
@@ -108,3 +109,7 @@ def _summary(dataset: dict[str, Any]) -> str:
         "splits: " + ", ".join(f"{name} {dataset['splits'][name]['cells']:,}" for name in SPLITS) + f" = {held_out}",
     ]
     return "\n".join(lines + [f"note: {note}" for note in dataset["notes"]])
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

@@ -7,7 +7,7 @@ from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
 from pipeline.cfm_vc.model.vae import Vae, VaeObjective
 from pipeline.cfm_vc.params.vae import Vae as VaeSettings
-from pipeline.core import paths
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.entry import run_stage
 from pipeline.core.files import sha256, write_json
 from pipeline.data.store import DATASET, open_store
@@ -18,10 +18,10 @@ from pipeline.training.fit import fit
 from pipeline.training.metrics import training_metrics
 from pipeline.training.weights import save_model
 
-SECTION = "vae"
+SECTION = "cfm_vc.vae"
 
-STORE = paths.PROCESSED / "perturbation"
-MODEL = paths.MODELS / "perturbation" / "vae"
+STORE = PATHS.store
+MODEL = PATHS.models / "vae"
 
 
 def run(settings: VaeSettings) -> None:
@@ -68,8 +68,8 @@ def run(settings: VaeSettings) -> None:
             "provenance": {"dataset_sha256": sha256(STORE / DATASET), "parameters": settings.model_dump()},
         },
     )
-    write_curve(paths.CURVES / "vae.csv", fitted.curve)
-    write_json(paths.METRICS / "vae.json", training_metrics(fitted, model))
+    write_curve(PATHS.curves / "vae.csv", fitted.curve)
+    write_json(PATHS.training / "vae.json", training_metrics(fitted, model))
     progress.remove()
 
 

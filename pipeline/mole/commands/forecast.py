@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
-from pipeline.core import paths
 from pipeline.core.files import write_json, write_text
 from pipeline.data.source import counted
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.new_series import recent_of_file
+from pipeline.mole.paths import PATHS
 from pipeline.mole.trained import Forecaster
 from pipeline.params.section import Seed, Window
 
@@ -26,14 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--date-format", metavar="FORM", help="of its time stamps, such as %%d/%%m/%%Y %%H:%%M (default: found out)"
     )
     parser.add_argument(
-        "--point", metavar="NAME", help="of mole.points (default: the mixture of experts that validation chooses)"
+        "--point", metavar="NAME", help="of mole.sweep.points (default: the mixture of experts that validation chooses)"
     )
     parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
     parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")
     parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
-    parser.add_argument(
-        "--model", type=Path, default=paths.MODELS / "mole", metavar="FOLDER", help="default: %(default)s"
-    )
+    parser.add_argument("--model", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
     add_output_arguments(parser, ".csv")
 
 

@@ -59,7 +59,7 @@ def rows_needed(layout: str | None) -> int:
 def check_layout(layout: str, key: str, channels: list[str], rows: int, step: Step | None, findings: Findings) -> None:
     """Hold a series against the layout it is said to have; `key` of params.yaml says so. A step of None is unknown."""
     expected = LAYOUTS[layout]
-    mend = f"point ingest.series.path at the file that {key} = {layout} names, or set {key} to null"
+    mend = f"point mole.ingest.path at the file that {key} = {layout} names, or set {key} to null"
     if step is not None and step.seconds != expected.step_seconds:
         fitting = [name for name, other in LAYOUTS.items() if other.step_seconds == step.seconds]
         also = f" (or {' or '.join(fitting)}, of this step)" if fitting else ""

@@ -109,7 +109,7 @@ def _recent(
         )
     if found.rows < lookback.rows:
         rows = f"{lookback.rows:,} or more: a forecast is made from the last {lookback.rows:,}"
-        mend = "bring more rows, or train with a shorter mole.recipe.lookback"
+        mend = "bring more rows, or train with a shorter mole.sweep.recipe.lookback"
         findings.problem("rows", counted(found.rows, "row"), rows, mend)
     if found.step not in (None, lookback.step):
         findings.problem(

@@ -24,10 +24,10 @@ def earlier_origins(series: Series, count: int, lookback: int, horizon: int) -> 
     cuts = [half + (after - half) * part // count for part in range(count)] + [after]
     if count and (half - first < lookback + horizon or cuts[1] - cuts[0] < horizon):
         raise ExpectedError(
-            f"mole.recipe.earlier_origins ({count}) leaves {counted(half - first, 'row')} to train on and "
+            f"mole.sweep.recipe.earlier_origins ({count}) leaves {counted(half - first, 'row')} to train on and "
             f"{counted(cuts[1] - cuts[0], 'row')} to validate on at the first origin, of {after - first:,} train rows; "
             f"one window needs {lookback + horizon:,}, {horizon:,} of them in the validation rows: lower "
-            "earlier_origins (0: none), mole.recipe.lookback or mole.recipe.horizons in params.yaml"
+            "earlier_origins (0: none), mole.sweep.recipe.lookback or mole.sweep.recipe.horizons in params.yaml"
         )
     return [
         replace(series, splits={"train": (first, cut), "validation": (cut, end), "test": (end, end)})

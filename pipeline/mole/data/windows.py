@@ -70,8 +70,8 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
         which = f"the {split} rows of the series" + ("" if split == "train" else " and the lookback before them")
         raise ExpectedError(
             f"{which} are {counted(rows, 'row')}, but one window needs {lookback + horizon:,}: {lookback:,} of "
-            f"lookback and {horizon:,} of horizon; lower mole.recipe.lookback or mole.recipe.horizons in params.yaml, "
-            f"or bring a longer series (it has {counted(len(series.date_T), 'row')}, of which {after - first:,} are "
+            f"lookback and {horizon:,} of horizon; lower lookback or horizons in mole.sweep.recipe of params.yaml, or "
+            f"bring a longer series (it has {counted(len(series.date_T), 'row')}, of which {after - first:,} are "
             f"{split} rows)"
         )
     value_TC = scaler.scale(series.value_TC[start:after]).astype(np.float32)

@@ -24,7 +24,7 @@ def example(
     the lookback has steps up to 0.
     """
     if channel is not None and channel not in channels:
-        raise ExpectedError(f"mole.evaluation.example_channel = {channel!r}: the series has {', '.join(channels)}")
+        raise ExpectedError(f"mole.evaluate.example_channel = {channel!r}: the series has {', '.join(channels)}")
     place = channels.index(channel) if channel is not None else len(channels) - 1
     model, _ = point.load(horizon.rows, point.best_seed(horizon.rows), horizon.test.device)
     batch = horizon.test.take(torch.tensor([horizon.test.windows // 2]))

@@ -1,11 +1,11 @@
-"""Section `ingest.series`: where the time series is, and how its file is laid out."""
+"""Section `mole.ingest`: where the time series is, and how its file is laid out."""
 
 from typing import Literal
 
 from pipeline.params.section import FilePath, Name, Section, Text
 
 
-class IngestSeries(Section):
+class Ingest(Section):
     path: FilePath
     date: Name = "date"
     separator: Text | None = None

@@ -1,4 +1,4 @@
-"""Section `mole`: how forecasters are trained, alone and as mixtures, which ones, and how they are judged."""
+"""Section `mole.sweep`: how forecasters are trained, alone and as mixtures, and which ones."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +15,6 @@ from pipeline.params.section import (
     Section,
     Seed,
     Seeds,
-    Text,
     Width,
     Window,
 )
@@ -74,27 +73,9 @@ class Point(Section):
         return self
 
 
-class Evaluation(Section):
-    """How points are compared with baselines that need no training, and what is shown."""
-
-    season: Window
-    example_channel: Text | None
-
-
-class Mole(Section):
+class Sweep(Section):
     recipe: Recipe
     points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
-    evaluation: Evaluation
-
-    @model_validator(mode="after")
-    def _season_is_seen(self) -> Self:
-        season, lookback = self.evaluation.season, self.recipe.lookback
-        if season > lookback:
-            raise ValueError(
-                f"evaluation.season ({season}) must not exceed recipe.lookback ({lookback}): the seasonal-naive "
-                "baseline repeats a season that it has seen"
-            )
-        return self
 
     @model_validator(mode="after")
     def _twins(self) -> Self:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core import paths
 from pipeline.mole.data.step import Step
+from pipeline.mole.paths import PATHS
 from pipeline.mole.report.board import COLUMNS, Board, Choice, board_of
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
@@ -66,7 +66,7 @@ class Forecasting:
 
 def read_forecasting() -> Forecasting:
     """All inputs of the chapters on forecasting, from the working directory."""
-    folder, maker = paths.EVALUATION / "forecasting", stage("evaluate@forecasting")
+    folder, maker = PATHS.details, stage("evaluate@mole")
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _FRAMES.items()}
     for name, frame in frames.items():
         for column in frame.select_dtypes("number"):
@@ -83,7 +83,7 @@ def read_forecasting() -> Forecasting:
             for method in (choice.chosen, choice.twin, *board.baselines):
                 if method not in set(rows["method"]):
                     raise malformed(folder / f"{name}.parquet", maker, f"nothing about {method} at {horizon}")
-    path, ingest = paths.RAW / "series" / "source.json", stage("ingest@series")
+    path, ingest = PATHS.raw / "source.json", stage("ingest@mole")
     source = read_json(path, ingest, ["simulated", "description", "channels", "rows"])
     try:
         step = Step.restored(source)
@@ -93,13 +93,13 @@ def read_forecasting() -> Forecasting:
 
 
 def _board(maker: Maker) -> Board:
-    table, about = paths.TABLES / "forecasting.csv", paths.METRICS / "forecasting.json"
+    table, about = PATHS.reports / "table.csv", PATHS.reports / "metrics.json"
     return _checked(table, about, maker, read_json(about, maker, _CHOICE))
 
 
 def _measured() -> MeasuredSeries:
     """The benchmark that is in git: the command that makes it is not part of the DAG."""
-    maker, table = Maker(COMMAND, COMMAND), paths.MEASURED_SERIES / "etth1.csv"
+    maker, table = Maker(COMMAND, COMMAND), PATHS.measured / "etth1.csv"
     path = table.with_suffix(".json")
     about = read_json(path, maker, _ABOUT)
     return MeasuredSeries(about, _checked(table, path, maker, about))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.core import paths
+from pipeline.mole.paths import PATHS
 from pipeline.report.reading import malformed, read_json, stage
 
 NOT_MEASURED = "not measured: "
@@ -42,7 +42,7 @@ class Inference:
 def read_inference() -> Inference:
     """Both files, from the working directory."""
     maker = stage("ttnn_benchmark")
-    agreement_path, times_path = (folder / "ttnn_benchmark.json" for folder in (paths.METRICS, paths.LATENCY))
+    agreement_path, times_path = (PATHS.reports / name for name in ("ttnn.json", "latency.json"))
     agreement = read_json(agreement_path, maker, _AGREEMENT)
     if absent := [key for key in _ROOFLINE if key not in agreement["roofline"]]:
         raise malformed(agreement_path, maker, f"its roofline lacks {', '.join(absent)}")

@@ -12,7 +12,7 @@ from pipeline.report.page import Part
 
 
 def run() -> None:
-    """Read the results on forecasts and on inference, write reports/chapters/forecasting.json."""
+    """Read the results on forecasts and on inference, write reports/chapters/mole.json."""
     series, times = read_forecasting(), read_inference()
     sections = [forecasting(series), specialisation(series), measured(series), inference(times)]
     write_chapter("forecasting", Part("Forecasting", sections), card(series), results(series, times))

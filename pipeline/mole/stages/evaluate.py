@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core import paths
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json, write_text
 from pipeline.mole.data.resident_windows import ResidentWindows
@@ -26,14 +26,15 @@ from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
-from pipeline.mole.params.sweep import Evaluation
-from pipeline.mole.params.sweep import Mole as Settings
+from pipeline.mole.params.evaluate import Evaluate
+from pipeline.mole.params.sweep import Sweep
+from pipeline.mole.paths import PATHS
 from pipeline.mole.points import ForecastPoint, chosen_mixture, read_point, twin_of
 from pipeline.training.determinism import prepare_device
 
-SECTION = "mole"
+SECTIONS = ("mole.sweep", "mole.evaluate")
 
-RAW, MODELS = paths.RAW / "series", paths.MODELS / "mole"
+RAW, MODELS = PATHS.raw, PATHS.models
 AT_ONCE = 256  # windows forecast together; no score depends on it
 BASELINES = ("least_squares", "seasonal_naive", "last_value")
 SCORES = ("horizon", "method", "role", "seed", "metric", "value")
@@ -71,25 +72,25 @@ class Tables(NamedTuple):
     example: list[Row]
 
 
-def run(settings: Settings) -> None:
+def run(sweep: Sweep, evaluation: Evaluate) -> None:
     """Write the scores of all methods, what the figures show, and which mixture validation chose."""
-    device = prepare_device(settings.recipe.device, settings.recipe.threads)
+    device = prepare_device(sweep.recipe.device, sweep.recipe.threads)
     series = read_series(RAW)
     scaler = fit_scaler(series)
-    points = [read_point(MODELS / name) for name in settings.points]
-    _refuse_stale(points, settings)
+    points = [read_point(MODELS / name) for name in sweep.points]
+    _refuse_stale(points, sweep)
     score_rows: list[Row] = []
     tables = Tables([], [], [], [], [], [], [])
     metrics: Row = {"windows": {}, "horizons": {}}
-    for rows in settings.recipe.horizons:
-        horizon = _horizon(series, scaler, settings, rows, device)
+    for rows in sweep.recipe.horizons:
+        horizon = _horizon(series, scaler, sweep, rows, device)
         chosen = chosen_mixture(points, rows)
-        found = _baselines(horizon, settings.evaluation)
+        found = _baselines(horizon, evaluation)
         for point in points:
             found += _point(point, points, horizon, series.channels, tables)
         score_rows += [row for one in found for row in _score_rows(one, rows)]
         _add_means(tables, found, rows, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
-        tables.example.extend(example(chosen, horizon, series.channels, scaler, settings.evaluation.example_channel))
+        tables.example.extend(example(chosen, horizon, series.channels, scaler, evaluation.example_channel))
         metrics["windows"][str(rows)] = horizon.test.windows
         methods = _methods(pd.DataFrame(score_rows, columns=SCORES), rows)
         metrics["horizons"][str(rows)] = {
@@ -99,19 +100,19 @@ def run(settings: Settings) -> None:
             "methods": methods,
         }
     table = pd.DataFrame(score_rows, columns=SCORES).astype({"seed": "Int64"})
-    with atomic_folder(paths.EVALUATION / "forecasting") as folder:
+    with atomic_folder(PATHS.details) as folder:
         for name, found_rows in tables._asdict().items():
             pd.DataFrame(found_rows).to_parquet(folder / f"{name}.parquet", index=False)
-    write_text(paths.TABLES / "forecasting.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_json(paths.METRICS / "forecasting.json", metrics)
+    write_text(PATHS.reports / "table.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_json(PATHS.reports / "metrics.json", metrics)
     print(_summary(metrics))
 
 
-def _refuse_stale(points: list[ForecastPoint], settings: Settings) -> None:
+def _refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
     """ExpectedError where a point was trained by other parameters than those it is now to be judged by."""
-    recipe = settings.recipe
+    recipe = sweep.recipe
     for point in points:
-        told = settings.points[point.name]
+        told = sweep.points[point.name]
         missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
         if missing:
             raise ExpectedError(
@@ -123,13 +124,13 @@ def _refuse_stale(points: list[ForecastPoint], settings: Settings) -> None:
             or any(set(point.validation[horizon]) != set(recipe.seeds) for horizon in recipe.horizons)
         ):  # fmt: skip
             raise ExpectedError(
-                f"{point.folder} was trained by other parameters than mole.recipe and mole.points.{point.name} have by "
-                f"now: `dvc repro mole_train@{point.name}` trains anew"
+                f"{point.folder} was trained by other parameters than mole.sweep.recipe and "
+                f"mole.sweep.points.{point.name} have by now: `dvc repro mole_train@{point.name}` trains anew"
             )
 
 
-def _horizon(series: Series, scaler: Scaler, settings: Settings, rows: int, device: torch.device) -> Horizon:
-    lookback = settings.recipe.lookback
+def _horizon(series: Series, scaler: Scaler, sweep: Sweep, rows: int, device: torch.device) -> Horizon:
+    lookback = sweep.recipe.lookback
     train, validation, test = (
         ResidentWindows(windows_of(series, scaler, split, lookback, rows), AT_ONCE, device)
         for split in ("train", "validation", "test")
@@ -137,7 +138,7 @@ def _horizon(series: Series, scaler: Scaler, settings: Settings, rows: int, devi
     return Horizon(rows, validation, test, least_squares(train.epoch(0)).float())
 
 
-def _baselines(horizon: Horizon, evaluation: Evaluation) -> list[Found]:
+def _baselines(horizon: Horizon, evaluation: Evaluate) -> list[Found]:
     rows, season = horizon.rows, evaluation.season
     forecasts = {
         "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
@@ -271,3 +272,7 @@ def _summary(metrics: Row) -> str:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+if __name__ == "__main__":
+    run_stage(SECTIONS, run)

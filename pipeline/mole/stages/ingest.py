@@ -1,8 +1,8 @@
-"""A time series, a lab's CSV file or a simulated one, validated, split and in one form in data/raw/series."""
+"""A time series, a lab's CSV file or a simulated one, validated, split and in one form in data/raw/mole."""
 
 from pathlib import Path
 
-from pipeline.core import paths
+from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
 from pipeline.data.file_kind import is_recipe
@@ -14,13 +14,14 @@ from pipeline.mole.data.series import Series, write_series
 from pipeline.mole.data.simulation import simulate
 from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step, told
-from pipeline.mole.params.ingest import IngestSeries
+from pipeline.mole.params.ingest import Ingest
+from pipeline.mole.paths import PATHS
 
-SECTION = "ingest.series"
+SECTION = "mole.ingest"
 
 
-def run(settings: IngestSeries) -> None:
-    """Write data/raw/series, all of it or, on a problem, nothing."""
+def run(settings: Ingest) -> None:
+    """Write data/raw/mole, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     truth = None
     if is_recipe(path):
@@ -31,7 +32,7 @@ def run(settings: IngestSeries) -> None:
         accepted = accept_series(path, options, settings.layout)
         description = f"{path.name}: {_size(accepted.series)}"
     series = accepted.series
-    with atomic_folder(paths.RAW / "series") as folder:
+    with atomic_folder(PATHS.raw) as folder:
         write_series(folder / "series.parquet", series)
         source = {
             "schema_version": 1,
@@ -52,7 +53,7 @@ def run(settings: IngestSeries) -> None:
     print(_summary(description, accepted))
 
 
-def _simulate(path: Path, settings: IngestSeries) -> tuple[AcceptedSeries, dict[str, object]]:
+def _simulate(path: Path, settings: Ingest) -> tuple[AcceptedSeries, dict[str, object]]:
     if settings.layout is not None:
         raise ExpectedError(
             f"{SECTION}.layout = {settings.layout!r} can be given for a CSV file only: a recipe's series is split by "
@@ -84,3 +85,7 @@ def _summary(description: str, accepted: AcceptedSeries) -> str:
     names = series.channels
     lines += ["", f"channels: {len(names)} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"]
     return "\n".join(lines + [f"note: {note}" for note in accepted.notes])
+
+
+if __name__ == "__main__":
+    run_stage(SECTION, run)

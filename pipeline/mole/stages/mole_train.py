@@ -1,6 +1,6 @@
 """Train one forecaster of the sweep, for every horizon and seed.
 
-Nothing is judged here: `evaluate@forecasting` compares the points. Test rows are never read. A mixture is also trained
+Nothing is judged here: `evaluate@mole` compares the points. Test rows are never read. A mixture is also trained
 at earlier origins, of which only the losses are kept: by them `forecast_points.chosen_mixture` chooses.
 """
 
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pipeline.core import paths
 from pipeline.core.entry import run_point_stage
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.sealed import write_sealed
@@ -22,16 +21,16 @@ from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.model.baselines import least_squares
 from pipeline.mole.model.mixture import ForecastObjective, Mole, start_from
 from pipeline.mole.model.mixture_scores import score
-from pipeline.mole.params.sweep import Mole as Settings
-from pipeline.mole.params.sweep import Point, Recipe
+from pipeline.mole.params.sweep import Point, Recipe, Sweep
+from pipeline.mole.paths import PATHS
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
 from pipeline.training.weights import save_model
 
-SECTION = "mole"
+SECTION = "mole.sweep"
 
-RAW = paths.RAW / "series"
+RAW = PATHS.raw
 INPUTS = [RAW / "series.parquet", RAW / "source.json"]
 AT_ONCE = 256  # windows forecast together where the order is no matter
 
@@ -52,7 +51,7 @@ class Data(NamedTuple):
     least_squares_loss: float
 
 
-def run(settings: Settings, name: str) -> None:
+def run(settings: Sweep, name: str) -> None:
     """Write models/mole/<point>, its learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[name]
     series = read_series(RAW)
@@ -61,8 +60,8 @@ def run(settings: Settings, name: str) -> None:
     device = prepare_device(recipe.device, recipe.threads)
     losses: dict[str, dict[str, float]] = {}
     origins: dict[str, list[dict[str, Any]]] = {}
-    trainings = PointTraining("mole_train", name, INPUTS, device)
-    with atomic_folder(paths.MODELS / "mole" / name) as folder:
+    trainings = PointTraining(PATHS, "mole_train", name, INPUTS, device)
+    with atomic_folder(PATHS.models / name) as folder:
         for horizon in recipe.horizons:
             data = _data(series, recipe, horizon, device)
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures

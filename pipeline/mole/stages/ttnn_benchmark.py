@@ -4,9 +4,9 @@ Always: PyTorch on the CPU, eager and compiled, and a roofline estimate of two c
 (`make ttnn`): its golden functions on real test windows. Where a card is, or its simulator: the device. Anything else
 is written as "not measured: <reason>", in the place of the number.
 
-reports/metrics/ttnn_benchmark.json holds what repeats: `points` (by name: experts, top_k, `mse` of PyTorch; `golden`
+reports/mole/ttnn.json holds what repeats: `points` (by name: experts, top_k, `mse` of PyTorch; `golden`
 and `device`, by data type: pcc_outputs, pcc_router, mse, mse_change, target_pcc, met) and `roofline` (label, cards,
-points, goals). reports/latency/ttnn_benchmark.json holds times: `machine`, `rows` (point, experts, trained, backend,
+points, goals). reports/mole/latency.json holds times: `machine`, `rows` (point, experts, trained, backend,
 dtype, batch, p50_ms, p95_ms, sequences_per_second), `cost_of_experts` (by point and backend: median time over that of
 one expert), `goals` (by point and backend). A sequence is one window of all channels.
 
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pipeline.core import paths
 from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
@@ -28,6 +27,7 @@ from pipeline.mole.data.series import read_series
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.params.ttnn import Ttnn
+from pipeline.mole.paths import PATHS
 from pipeline.mole.points import read_point
 from pipeline.mole.ttnn.agreement import Reference, agreement
 from pipeline.mole.ttnn.constants import constants_of, plan_of
@@ -38,9 +38,9 @@ from pipeline.mole.ttnn.stopwatch import Times
 from pipeline.mole.ttnn.time_rows import Rows, cost_of_experts, goals_met, row_of
 from pipeline.training.determinism import initial_weights, prepare_device
 
-SECTION = "ttnn"
+SECTION = "mole.ttnn"
 
-MODELS = paths.MODELS / "mole"
+MODELS = PATHS.models
 NOT_SET_UP = "not measured: TTNN's environment is not set up (make ttnn)"
 NOTE = "numbers of experts other than the trained one have untrained weights: only their times are told"
 
@@ -120,8 +120,8 @@ def run(settings: Ttnn) -> None:
         "cost_of_experts": cost_of_experts(rows, settings.experts_batch_size),
         "goals": goals_met(rows),
     }
-    write_json(paths.METRICS / "ttnn_benchmark.json", metrics)
-    write_json(paths.LATENCY / "ttnn_benchmark.json", latency)
+    write_json(PATHS.reports / "ttnn.json", metrics)
+    write_json(PATHS.reports / "latency.json", latency)
 
 
 def _cases(settings: Ttnn, name: str) -> list[Case]:
@@ -145,12 +145,12 @@ def _cases(settings: Ttnn, name: str) -> list[Case]:
 
 
 def _windows(settings: Ttnn, cases: dict[str, list[Case]]) -> Windows:
-    series = read_series(paths.RAW / "series")
+    series = read_series(PATHS.raw)
     lookbacks = {own.model.lookback for own, *_ in cases.values()}
     if len(lookbacks) > 1:
         raise ExpectedError(f"ttnn.points were trained with different lookbacks: {sorted(lookbacks)}; train them anew")
     if any(own.model.channels != len(series.channels) for own, *_ in cases.values()):
-        raise ExpectedError("models/mole was trained on other channels than data/raw/series has: run dvc repro")
+        raise ExpectedError("models/mole was trained on other channels than data/raw/mole has: run dvc repro")
     windows = windows_of(series, fit_scaler(series), "test", lookbacks.pop(), settings.horizon)
     rows_N = np.unique(np.linspace(0, len(windows) - 1, min(settings.windows, len(windows))).astype(np.int64))
     return Windows(*(torch.from_numpy(take(rows_N).copy()) for take in (windows.x, windows.y, windows.mark)))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
-from pipeline.mole.ttnn import worker as child
+from pipeline.mole.ttnn import worker
 from pipeline.mole.ttnn.programs import Plan
 
 INSTALLED = Path("envs/ttnn/installed.json")  # written by `make ttnn`, and not in git: where the environment is
@@ -91,7 +91,7 @@ def do(job: Job, python: Path, mode: Literal["golden", "device"]) -> Done:
         folder = Path(name)
         _write(job, folder, mode)
         process = subprocess.run(
-            [str(python.absolute()), "-m", child.__name__, str(folder)],
+            [str(python.absolute()), "-m", worker.__name__, str(folder)],
             cwd=folder,  # TTNN leaves files where it runs
             env=_environment(job, mode),
             stdin=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ def do(job: Job, python: Path, mode: Literal["golden", "device"]) -> Done:
                 f"TTNN's environment ({python}) failed with exit code {process.returncode}: {said}; {AGAIN}"
             )
         try:
-            return Done(read_json(folder / child.RESULT), load_file(folder / child.OUTPUTS))
+            return Done(read_json(folder / worker.RESULT), load_file(folder / worker.OUTPUTS))
         except (OSError, json.JSONDecodeError, safetensors.SafetensorError) as error:
             raise ExpectedError(f"TTNN's environment ({python}) left no usable result: {error}; {AGAIN}") from error
 
@@ -118,17 +118,17 @@ def _write(job: Job, folder: Path, mode: str) -> None:
     }
     told = ("agreement", "data_types", "threads", "timings", "memory", "trace", "repeats")
     content = {"mode": mode, "cases": cases} | {name: getattr(job, name) for name in told}
-    (folder / child.JOB).write_text(json.dumps(content), encoding="utf-8")
+    (folder / worker.JOB).write_text(json.dumps(content), encoding="utf-8")
     constants = {f"{case}/{name}": value for case, of_case in job.constants.items() for name, value in of_case.items()}
-    save_file(constants, folder / child.CONSTANTS)
-    save_file({"x_BCL": job.x_BCL.contiguous(), "mark_BF": job.mark_BF.contiguous()}, folder / child.INPUTS)
+    save_file(constants, folder / worker.CONSTANTS)
+    save_file({"x_BCL": job.x_BCL.contiguous(), "mark_BF": job.mark_BF.contiguous()}, folder / worker.INPUTS)
 
 
 def _environment(job: Job, mode: str) -> dict[str, str]:
     """The process's environment: this project's code is found, and golden functions imagine a card."""
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV")}
     # A ttnn built from source may be found by PYTHONPATH, so what is there stays.
-    found = [str(Path(child.__file__).parents[2]), *filter(None, [variables.get("PYTHONPATH")])]
+    found = [str(Path(worker.__file__).parents[3]), *filter(None, [variables.get("PYTHONPATH")])]
     variables |= {
         "PYTHONPATH": os.pathsep.join(found),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,4 +1,4 @@
-"""What the sections of all sources of pictures share."""
+"""Sections `bayes_moe.ingest` and `bayes_moe.ingest_ood`: where the images are."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.params.section import FilePath, Md5, Section
 
 
-class Pictures(Section):
+class Ingest(Section):
     path: FilePath
     size: Annotated[int, Field(ge=4, le=512)]
     white_level: Annotated[float, Field(gt=0, le=2**32 - 1)] | None = None

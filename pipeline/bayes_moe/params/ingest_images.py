@@ -1,7 +1,0 @@
-"""Section `ingest.images`: the pictures to classify."""
-
-from pipeline.bayes_moe.params.pictures import Pictures
-
-
-class IngestImages(Pictures):
-    pass

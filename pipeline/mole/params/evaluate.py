@@ -1,0 +1,10 @@
+"""Section `mole.evaluate`."""
+
+from pipeline.params.section import Section, Text, Window
+
+
+class Evaluate(Section):
+    """How points are compared with baselines that need no training, and what is shown."""
+
+    season: Window
+    example_channel: Text | None

@@ -1,1 +1,0 @@
-"""Held-out data against models and baselines: one module per question asked."""

@@ -1,1 +1,0 @@
-"""data/raw/<kind> to a sharded parquet store: one module per data set kind."""
