@@ -10,8 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.core import paths
 from pipeline.core.files import write_json
+from pipeline.core.paths import SystemPaths
 from pipeline.report.page import Part, System
 from pipeline.report.reading import malformed, missing, stage
 from pipeline.report.templates import template
@@ -46,16 +46,16 @@ def draw(part: Part) -> Drawn:
     return Drawn(title=part.title, contents=contents, sections=template(_SECTIONS).render(sections=part.sections))
 
 
-def write_chapter(name: str, part: Part, system: System, results: Sequence[str]) -> None:
-    """Write reports/chapters/<name>.json. results: paragraphs and tables in Markdown, for RESULTS.md."""
+def write_chapter(paths: SystemPaths, part: Part, system: System, results: Sequence[str]) -> None:
+    """Write reports/chapters/<system>.json. results: paragraphs and tables in Markdown, for RESULTS.md."""
     drawn = draw(part)
     chapter = Chapter(**drawn.model_dump(), system=system, results="\n\n".join(results))
-    write_json(_path(name), chapter.model_dump(mode="json"))
+    write_json(paths.chapter, chapter.model_dump(mode="json"))
 
 
-def read_chapter(name: str) -> Chapter:
+def read_chapter(system: str) -> Chapter:
     """What `write_chapter` wrote; a missing or damaged file is an ExpectedError that names the stage that makes it."""
-    path, maker = _path(name), stage(f"chapter_{name}")
+    path, maker = SystemPaths(system).chapter, stage(f"chapter@{system}")
     try:
         return Chapter.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
@@ -64,7 +64,3 @@ def read_chapter(name: str) -> Chapter:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise malformed(path, maker, f"not a chapter: {where + ': ' if where else ''}{first['msg']}") from error
-
-
-def _path(name: str) -> Path:
-    return paths.CHAPTERS / f"{name}.json"

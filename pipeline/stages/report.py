@@ -14,14 +14,15 @@ from pipeline.report.whole.page import render
 from pipeline.report.whole.results import results_markdown
 
 SECTION = "report"
-CHAPTERS = ("perturbations", "experts", "tissue", "forecasting")  # in the order of the page
+SHARED = ("report", "track")  # sections of params.yaml that are no system's
 
 
 def run(settings: Report) -> None:
     """Read the chapters, write reports/report.html and reports/RESULTS.md."""
-    chapters = [read_chapter(name) for name in CHAPTERS]
     # The page shows all parameters, and so dvc.yaml lists the whole file for this stage.
-    last = provenance(read_dataset(), read_yaml(paths.PARAMS), read_drawing(paths.DAG))
+    params = read_yaml(paths.PARAMS)
+    chapters = [read_chapter(section) for section in params if section not in SHARED]
+    last = provenance(read_dataset(), params, read_drawing(paths.DAG))
     first = Headline([chapter.system for chapter in chapters])
     page = render(settings.title, first, [*chapters, draw(Part("This run", [last]))])
     text = results_markdown(first, chapters, describe_machine())

@@ -1,5 +1,6 @@
 """Draw the chapter on tissue: what evaluation found, and measured sections."""
 
+from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
 from pipeline.alphastomics.report.results import read_spatial
@@ -12,7 +13,7 @@ from pipeline.report.page import Part
 def run() -> None:
     """Read the results on tissue, write reports/chapters/alphastomics.json."""
     found = read_spatial()
-    write_chapter("tissue", Part("Tissue", [tissue(found), left_out(found)]), card(found), results(found))
+    write_chapter(PATHS, Part("Tissue", [tissue(found), left_out(found)]), card(found), results(found))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Draw the chapter on the mixture of experts: what the evaluation of the sweep found."""
 
+from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.results import read_moe
 from pipeline.bayes_moe.report.robustness import robustness
@@ -14,7 +15,7 @@ def run() -> None:
     """Read the results of the sweep, write reports/chapters/bayes_moe.json."""
     found = read_moe()
     sections = [mixture(found), routing(found), robustness(found)]
-    write_chapter("experts", Part("Mixture of experts", sections), card(found), results(found))
+    write_chapter(PATHS, Part("Mixture of experts", sections), card(found), results(found))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Draw the chapter on perturbations: what training and evaluation found, and measured cells."""
 
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.against_baselines import against_baselines
 from pipeline.cfm_vc.report.change import change
 from pipeline.cfm_vc.report.definitions import definitions
@@ -28,7 +29,7 @@ def run() -> None:
         training({"VAE": found.vae, "Flow": found.flow}),
         quality(found.quality, found.dataset["control"]),
     ]
-    write_chapter("perturbations", Part("Perturbations", sections), card(found, measured), results(found))
+    write_chapter(PATHS, Part("Perturbations", sections), card(found, measured), results(found))
 
 
 if __name__ == "__main__":

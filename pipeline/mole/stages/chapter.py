@@ -1,6 +1,7 @@
 """Draw the chapter on forecasting: what evaluation found, a measured series, and inference."""
 
 from pipeline.core.entry import run_stage
+from pipeline.mole.paths import PATHS
 from pipeline.mole.report.chapter import forecasting, measured
 from pipeline.mole.report.results import read_forecasting
 from pipeline.mole.report.specialisation import specialisation
@@ -15,7 +16,7 @@ def run() -> None:
     """Read the results on forecasts and on inference, write reports/chapters/mole.json."""
     series, times = read_forecasting(), read_inference()
     sections = [forecasting(series), specialisation(series), measured(series), inference(times)]
-    write_chapter("forecasting", Part("Forecasting", sections), card(series), results(series, times))
+    write_chapter(PATHS, Part("Forecasting", sections), card(series), results(series, times))
 
 
 if __name__ == "__main__":
