@@ -177,6 +177,6 @@ def test_a_stage_takes_no_arguments(tmp_path: Path) -> None:
 def test_a_mistake_in_another_stages_section_stops_a_stage_too(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("kl_weight:", "kl_wait:"))
-    ended = run_module(tmp_path, "pipeline.stages.ingest", "perturbation")
+    ended = run_module(tmp_path, "pipeline.cfm_vc.stages.ingest")
     assert ended.returncode == 2
     assert "vae.kl_wait: unknown key; did you mean 'kl_weight'?" in ended.stderr

@@ -35,23 +35,23 @@ def message(content: Any) -> str:
 
 
 def test_the_committed_file_is_valid() -> None:
-    assert load_params(PARAMS).vae.epochs >= 1
+    assert load_params(PARAMS).cfm_vc.vae.epochs >= 1
 
 
 def test_a_misspelt_key_names_the_right_one() -> None:
     assert "vae.laten_intrinsic: unknown key; did you mean 'latent_intrinsic'?" in message(
-        changed(vae__laten_intrinsic=8)
+        changed(cfm_vc__vae__laten_intrinsic=8)
     )
 
 
 def test_a_misspelt_key_inside_a_list_names_the_right_one() -> None:
-    text = message(changed(preprocess__perturbation__held_out=[{"cell_typ": "B", "perturbation": "x"}]))
+    text = message(changed(cfm_vc__preprocess__held_out=[{"cell_typ": "B", "perturbation": "x"}]))
     assert "held_out.0.cell_typ: unknown key; did you mean 'cell_type'?" in text
     assert "held_out.0.cell_type: missing" in text
 
 
 def test_all_problems_are_named_at_once() -> None:
-    text = message(changed(vae__epochs=0, flow__source="nowhere", evaluate__perturbation__steps=-1))
+    text = message(changed(cfm_vc__vae__epochs=0, cfm_vc__flow__source="nowhere", cfm_vc__evaluate__steps=-1))
     assert "3 problem(s)" in text
     assert "vae.epochs = 0: Input should be greater than or equal to 1" in text
     assert "flow.source = 'nowhere': Input should be 'control' or 'noise'" in text
@@ -60,28 +60,28 @@ def test_all_problems_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("value", ["40", 40.5, True, None])
 def test_a_value_of_another_type_is_refused_not_converted(value: object) -> None:
-    assert "vae.epochs" in message(changed(vae__epochs=value))
+    assert "vae.epochs" in message(changed(cfm_vc__vae__epochs=value))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e-3, 0])
 def test_an_impossible_learning_rate_is_refused(value: float) -> None:
-    assert "vae.learning_rate" in message(changed(vae__learning_rate=value))
+    assert "vae.learning_rate" in message(changed(cfm_vc__vae__learning_rate=value))
 
 
 def test_a_rule_over_two_keys_says_which() -> None:
-    text = message(changed(preprocess__perturbation__cells_per_shard=5000))
+    text = message(changed(cfm_vc__preprocess__cells_per_shard=5000))
     assert "cfm_vc.preprocess: cells_per_shard must be a multiple of cells_per_row_group" in text
 
 
 @pytest.mark.parametrize(("pattern", "reason"), [("donor", "exactly one group"), ("(", "not a regular expression")])
 def test_a_column_pattern_has_exactly_one_group(pattern: str, reason: str) -> None:
     column = {"column": "sample_id", "pattern": pattern}
-    assert reason in message(changed(ingest__perturbation__columns__batch=column))
+    assert reason in message(changed(cfm_vc__ingest__columns__batch=column))
 
 
 def test_a_column_is_a_name_or_a_name_with_a_pattern() -> None:
     column = {"column": "sample_id", "pattern": r"(\d+)$"}
-    params = validated(Params, changed(ingest__perturbation__columns__batch=column), "params.yaml")
+    params = validated(Params, changed(cfm_vc__ingest__columns__batch=column), "params.yaml")
     assert params.cfm_vc.ingest.columns.batch.pattern == r"(\d+)$"
     assert params.cfm_vc.ingest.columns.cell_type.column == "cell_type"
     assert params.cfm_vc.ingest.columns.cell_type.pattern is None
@@ -89,10 +89,10 @@ def test_a_column_is_a_name_or_a_name_with_a_pattern() -> None:
 
 def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None:
     content = changed(
-        ingest__perturbation__control=0,
-        ingest__perturbation__columns__cell_type=7,
-        preprocess__perturbation__held_out=[{"cell_type": 0, "perturbation": 2.5}],
-        preprocess__spatial__test_sections=[151673, 101.0],
+        cfm_vc__ingest__control=0,
+        cfm_vc__ingest__columns__cell_type=7,
+        cfm_vc__preprocess__held_out=[{"cell_type": 0, "perturbation": 2.5}],
+        alphastomics__preprocess__test_sections=[151673, 101.0],
     )
     params = validated(Params, content, "params.yaml")
     assert params.cfm_vc.ingest.control == "0"
@@ -104,7 +104,7 @@ def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None
 
 @pytest.mark.parametrize("value", [False, None, datetime.date(2020, 1, 1)])  # what YAML makes of no, ~ and 2020-01-01
 def test_a_label_that_yaml_reads_as_no_text_is_to_be_put_in_quotation_marks(value: Any) -> None:
-    found = message(changed(ingest__perturbation__control=value))
+    found = message(changed(cfm_vc__ingest__control=value))
     assert f"cfm_vc.ingest.control = {value!r}: is no text to YAML: put it in quotation marks" in found
 
 
@@ -132,7 +132,7 @@ def test_numbers_in_scientific_notation_without_a_dot_are_numbers(tmp_path: Path
 
 def test_a_section_is_found_by_its_dotted_name() -> None:
     params = load_params(PARAMS)
-    assert select_section(params, "vae") is params.cfm_vc.vae
+    assert select_section(params, "cfm_vc.vae") is params.cfm_vc.vae
     assert select_section(params, "cfm_vc.ingest") is params.cfm_vc.ingest
 
 
@@ -152,16 +152,16 @@ def test_a_section_is_found_by_its_dotted_name() -> None:
     ],
 )
 def test_points_of_the_sweep_that_make_no_sense(points: Any, words: str) -> None:
-    assert words in message(changed(moe__points=points))
+    assert words in message(changed(bayes_moe__sweep__points=points))
 
 
 def test_a_recipe_that_makes_no_sense() -> None:
-    assert "a seed is given twice" in message(changed(moe__recipe__seeds=[1, 1]))
-    assert "bayes_moe.sweep.recipe.batch_size = 1" in message(changed(moe__recipe__batch_size=1))
+    assert "a seed is given twice" in message(changed(bayes_moe__sweep__recipe__seeds=[1, 1]))
+    assert "bayes_moe.sweep.recipe.batch_size = 1" in message(changed(bayes_moe__sweep__recipe__batch_size=1))
     assert "warmup_epochs (9) must be fewer than epochs (9)" in message(
-        changed(moe__recipe__warmup_epochs=9, moe__recipe__epochs=9)
+        changed(bayes_moe__sweep__recipe__warmup_epochs=9, bayes_moe__sweep__recipe__epochs=9)
     )
-    assert "warmup_epochs needs schedule: cosine" in message(changed(moe__recipe__schedule="constant"))
+    assert "warmup_epochs needs schedule: cosine" in message(changed(bayes_moe__sweep__recipe__schedule="constant"))
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_a_recipe_that_makes_no_sense() -> None:
     ],
 )
 def test_forecasters_that_make_no_sense(points: Any, words: str) -> None:
-    assert words in message(changed(mole__points=points))
+    assert words in message(changed(mole__sweep__points=points))
 
 
 def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_recipes() -> None:
     point = Point(backbone="rlinear", experts=2, head_dropout=0.0, learning_rate=0.5)
-    recipe = load_params(PARAMS).mole.recipe.model_copy(update={"head_dropout": 0.25})
+    recipe = load_params(PARAMS).mole.sweep.recipe.model_copy(update={"head_dropout": 0.25})
     found = Training[Recipe, Point].of(recipe, point, seed=7)
     own = {"head_dropout": 0.0, "learning_rate": 0.5, "seed": 7}  # 0.0 is a value: only null leaves it to the recipe
     assert found.recipe == recipe.model_copy(update=own)
@@ -220,7 +220,7 @@ def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_
     ],
 )
 def test_a_recipe_of_forecasters_that_makes_no_sense(changes: dict[str, Any], words: str) -> None:
-    assert words in message(changed(**{f"mole__recipe__{key}": value for key, value in changes.items()}))
+    assert words in message(changed(**{f"mole__sweep__recipe__{key}": value for key, value in changes.items()}))
 
 
 @pytest.mark.parametrize(
@@ -238,12 +238,18 @@ def test_a_recipe_of_forecasters_that_makes_no_sense(changes: dict[str, Any], wo
     ],
 )
 def test_a_diffusion_that_makes_no_sense(changes: dict[str, Any], words: str) -> None:
-    assert words in message(changed(**{f"diffusion__{key}": value for key, value in changes.items()}))
+    assert words in message(changed(**{f"alphastomics__diffusion__{key}": value for key, value in changes.items()}))
 
 
 def test_switches_that_are_off_keep_their_values() -> None:
-    params = validated(Params, changed(diffusion__masking="none", diffusion__ffn="dense"), "params.yaml")
+    params = validated(
+        Params, changed(alphastomics__diffusion__masking="none", alphastomics__diffusion__ffn="dense"), "params.yaml"
+    )
     assert params.alphastomics.diffusion.masked_genes > 0
     assert params.alphastomics.diffusion.experts > 1
-    one = validated(Params, changed(diffusion__masking="random", diffusion__masked_dimensions=0.0), "params.yaml")
-    assert one.diffusion.masking == "random"
+    one = validated(
+        Params,
+        changed(alphastomics__diffusion__masking="random", alphastomics__diffusion__masked_dimensions=0.0),
+        "params.yaml",
+    )
+    assert one.alphastomics.diffusion.masking == "random"

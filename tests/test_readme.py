@@ -213,9 +213,9 @@ def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     series = read_series(paths.RAW / "mole")
     assert series.channels == ("load", "wind")
     assert series.splits["test"] == (2400, 3000)
-    for horizon in whole.mole.recipe.horizons:
+    for horizon in whole.mole.sweep.recipe.horizons:
         for split in series.splits:
-            assert len(windows_of(series, fit_scaler(series), split, whole.mole.recipe.lookback, horizon))
+            assert len(windows_of(series, fit_scaler(series), split, whole.mole.sweep.recipe.lookback, horizon))
 
 
 def test_the_ways_to_forecast_run_as_they_are_shown(

@@ -64,15 +64,15 @@ class Sources:
         return False
 
 
-def stage_closure(name: str, sources: Sources | None = None) -> set[str]:
-    """Files that a stage can run or read as code, relative to the root: no result depends on the launcher.
+def module_closure(module: str, sources: Sources | None = None) -> set[str]:
+    """Files that a module can run or read as code, relative to the root: itself and all that it imports.
 
     Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is not Python (a
     template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a package that
     is merely passed through counts only where it does something.
     """
     sources = sources or Sources()
-    waiting = [stage_module(name)]
+    waiting = [module]
     seen: set[str] = set()
     files: set[Path] = set()
     while waiting:

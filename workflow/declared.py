@@ -27,4 +27,4 @@ def outs_of(declared: Mapping[str, Any], key: str = "") -> list[str]:
     entry = declared.get("do", declared)
     listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
     paths = [out if isinstance(out, str) else next(iter(out)) for out in listed]
-    return [path.replace("${key}", key) for path in paths]
+    return [path.replace("${key}", key).replace("${item}", key) for path in paths]

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json, write_text
-from workflow.closure import Sources, stage_closure, stage_name
+from workflow.closure import Sources, module_closure, stage_module, stage_name
 from workflow.lock import KEPT
 
 FOLDER = Path("data/code")
@@ -121,7 +121,7 @@ def _has_run(tree: ast.Module) -> bool:
 def _manifests(digests: Digests) -> dict[str, Manifest]:
     sources = Sources()
     try:
-        closures = {name: sorted(stage_closure(name, sources)) for name in _stage_names(sources)}
+        closures = {name: sorted(module_closure(stage_module(name), sources)) for name in _stage_names(sources)}
         of_file = {
             file: digests.of(Path(file)) for file in sorted({file for files in closures.values() for file in files})
         }

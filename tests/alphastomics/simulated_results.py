@@ -57,7 +57,7 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     tissue = tissue or Tissue()
     rng = np.random.default_rng(0)
     folder = root / "reports/alphastomics/details"
-    for path in (folder, *(root / "reports" / name for name in ("tables", "metrics", "curves", "leave_section_out"))):
+    for path in (folder, *(root / "reports/alphastomics" / name for name in ("curves", "measured"))):
         path.mkdir(parents=True, exist_ok=True)
     scores = pd.DataFrame(_scores(tissue, tissue.sections, [0], rng)).drop(columns="seed")
     scores.to_csv(root / "reports/alphastomics/table.csv", index=False)

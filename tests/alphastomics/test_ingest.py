@@ -22,8 +22,8 @@ DATA = ROOT.parent / "shared/data"
 STARMAP, OSMFISH = DATA / "starmap_mpfc_3sections.h5ad", DATA / "osmfish_cortex.h5ad"
 OUT = Path("data/raw/alphastomics")
 
-ingest = partial(stage_process.ingest, kind="spatial")
-assert_refused = partial(stage_process.assert_ingest_refused, kind="spatial")
+ingest = partial(stage_process.ingest, system="alphastomics")
+assert_refused = partial(stage_process.assert_ingest_refused, system="alphastomics")
 
 
 @pytest.fixture

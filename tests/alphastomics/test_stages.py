@@ -82,8 +82,8 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tissue.yaml").write_text(yaml.safe_dump(recipe | TISSUE))
     configure(folder)
     with chdir(folder):
-        ingest.run(Ingest.model_validate(section(folder, "ingest", "spatial")))
-        preprocess.run(Preprocess.model_validate(section(folder, "preprocess", "spatial")))
+        ingest.run(Ingest.model_validate(section(folder, "alphastomics", "ingest")))
+        preprocess.run(Preprocess.model_validate(section(folder, "alphastomics", "preprocess")))
     return folder
 
 
@@ -196,7 +196,7 @@ def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(proje
 @pytest.fixture(scope="module")
 def evaluated(trained: Path) -> Path:
     with chdir(trained):
-        evaluate.run(Evaluate.model_validate(section(trained, "evaluate", "spatial")))
+        evaluate.run(Evaluate.model_validate(section(trained, "alphastomics", "evaluate")))
     return trained
 
 
@@ -272,5 +272,5 @@ def test_an_evaluation_is_the_same_bytes_again(evaluated: Path) -> None:
     before = written()
     assert len(before) == 6
     with chdir(evaluated):
-        evaluate.run(Evaluate.model_validate(section(evaluated, "evaluate", "spatial")))
+        evaluate.run(Evaluate.model_validate(section(evaluated, "alphastomics", "evaluate")))
     assert written() == before

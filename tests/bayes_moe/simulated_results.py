@@ -38,10 +38,9 @@ class Sweep:
 def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     """All inputs of the chapters on the mixture of experts."""
     sweep = sweep or Sweep()
-    for key in ("images", "other_images"):
-        source = root / "data/raw" / key / "source.json"
-        source.parent.mkdir(parents=True, exist_ok=True)
-        source.write_text(json.dumps({"notes": sweep.notes if key == "images" else []}), encoding="utf-8")
+    for path, notes in (("data/raw/bayes_moe/source.json", sweep.notes), ("reports/bayes_moe/ood.json", [])):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(json.dumps({"notes": notes}), encoding="utf-8")
     rng = np.random.default_rng(0)
     names = list(sweep.points)
     sparse = [name for name in names if "experts" in sweep.points[name]]
@@ -77,8 +76,6 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     for name, rows in frames.items():
         columns = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"] if name == "sampled" else None
         pd.DataFrame(rows, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
-    for path in (root / "reports/tables", root / "reports/metrics"):
-        path.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(table).to_csv(root / "reports/bayes_moe/table.csv", index=False)
     about = {"chosen": sweep.chosen, "twin": twins[sweep.chosen], "difference": {}, "points": {}}
     (root / "reports/bayes_moe/metrics.json").write_text(json.dumps(about), encoding="utf-8")

@@ -67,7 +67,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configure(folder)
     shutil.copytree(ROOT / "data/embedded", folder / "data/embedded")
     assert "1,347 training and 450 test pictures of 8 x 8 pixels in grey" in run(
-        folder, "pipeline.stages.ingest", "images"
+        folder, "pipeline.bayes_moe.stages.ingest"
     )
     with chdir(folder):
         other_images.run(parameters().bayes_moe.ingest_ood)
@@ -143,7 +143,7 @@ def test_the_points_are_compared(trained: Path) -> None:
         450,
     ]
     before = written(trained)
-    run(trained, "pipeline.stages.evaluate", "moe")
+    run(trained, "pipeline.bayes_moe.stages.evaluate")
     assert written(trained) == before
 
 
@@ -178,7 +178,7 @@ def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
 def test_without_pictures_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
     assert "`dvc repro ingest@bayes_moe` makes it" in sweep(tmp_path, "dense", code=2)
-    assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.stages.evaluate", "moe", code=2)
+    assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.bayes_moe.stages.evaluate", code=2)
 
 
 def record(label: int) -> bytes:
@@ -237,6 +237,6 @@ def test_a_bad_archive_is_exit_code_2(tmp_path: Path) -> None:
     params["bayes_moe"]["ingest"]["path"] = "pictures.tar.gz"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     archive(tmp_path / "pictures.tar.gz", {**GOOD, "/etc/evil.bin": b""})
-    output = run(tmp_path, "pipeline.stages.ingest", "images", code=2)
+    output = run(tmp_path, "pipeline.bayes_moe.stages.ingest", code=2)
     assert output.startswith("error: pictures.tar.gz holds the path '/etc/evil.bin', which leaves its folder")
     assert output.count("\n") == 1

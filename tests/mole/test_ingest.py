@@ -24,8 +24,8 @@ ETTH1 = ROOT.parent / "shared/data/ETTh1.csv"
 RECIPE = ROOT / "data/embedded/series.yaml"
 OUT = Path("data/raw/mole")
 
-ingest = partial(stage_process.ingest, kind="series")
-assert_refused = partial(stage_process.assert_ingest_refused, kind="series")
+ingest = partial(stage_process.ingest, system="mole")
+assert_refused = partial(stage_process.assert_ingest_refused, system="mole")
 
 
 @pytest.fixture

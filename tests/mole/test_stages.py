@@ -248,7 +248,7 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     configure(tmp_path)
     here(tmp_path, *list(POINTS)[:-1], first=True)
     train(tmp_path, list(POINTS)[-1])
-    assert "MSE at horizon 8 (73 test windows): " in run(tmp_path, "pipeline.stages.evaluate", "forecasting")
+    assert "MSE at horizon 8 (73 test windows): " in run(tmp_path, "pipeline.mole.stages.evaluate")
     assert written(tmp_path) == written(whole)
     assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 2 + len(COLUMNS)
 
@@ -380,7 +380,7 @@ def test_a_refusal_is_exit_code_2(project: Path) -> None:
     configure(project, fewer, horizons=[4, 8, 300])
     outputs = [
         train(project, "two_of_four", code=2),
-        run(project, "pipeline.stages.evaluate", "forecasting", code=2),
+        run(project, "pipeline.mole.stages.evaluate", code=2),
     ]
     for output, words in zip(outputs, ("one point of mole.sweep.points: ", "has no horizon 300"), strict=True):
         assert words in output

@@ -144,7 +144,7 @@ def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Ne
 
 def forecaster(**point: Any) -> Network:
     windows, channels = 19, 3
-    recipe = load_params().mole.recipe.model_copy(update={"lookback": 22, "kernel": 5, "hidden": 9})
+    recipe = load_params().mole.sweep.recipe.model_copy(update={"lookback": 22, "kernel": 5, "hidden": 9})
     training = mole_train.Training.of(recipe, mole.Point(**point), seed=0, horizon=7, origin=0)
     batch = WindowBatch(
         rows=torch.arange(windows),

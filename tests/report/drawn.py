@@ -10,10 +10,10 @@ from pipeline.params.report import Report
 from pipeline.stages import report
 
 CHAPTERS: dict[str, Callable[[], None]] = {
-    "perturbations": cfm_vc_chapter.run,
-    "experts": bayes_moe_chapter.run,
-    "tissue": alphastomics_chapter.run,
-    "forecasting": mole_chapter.run,
+    "cfm_vc": cfm_vc_chapter.run,
+    "bayes_moe": bayes_moe_chapter.run,
+    "alphastomics": alphastomics_chapter.run,
+    "mole": mole_chapter.run,
 }
 
 

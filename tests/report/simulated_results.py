@@ -116,7 +116,7 @@ def _curves(root: Path, rng: np.random.Generator) -> None:
         train = end + (start - end) * np.exp(-epoch / 5) + rng.normal(0, 0.004 * end, 40)
         validation = train + 0.01 * end + 0.0008 * end * epoch
         frame = pd.DataFrame({"epoch": epoch, "train_loss": train, "validation_loss": validation})
-        _frame(root / f"reports/curves/{name}.csv", frame)
+        _frame(root / f"reports/cfm_vc/curves/{name}.csv", frame)
         best = int(validation.argmin())
         numbers = {
             "best_epoch": int(epoch[best]),
@@ -125,7 +125,7 @@ def _curves(root: Path, rng: np.random.Generator) -> None:
             "train": {"loss": train[best], "kl_int": 0.1 * train[best]},
             "validation": {"loss": validation[best], "kl_int": 0.1 * validation[best]},
         }
-        _json(root / f"reports/metrics/{name}.json", numbers)
+        _json(root / f"reports/cfm_vc/training/{name}.json", numbers)
 
 
 def _latent(root: Path, cell_types: list[str], cells: int, rng: np.random.Generator) -> None:

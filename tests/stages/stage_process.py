@@ -116,16 +116,16 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def ingest(project: Path, *, kind: str) -> "subprocess.CompletedProcess[str]":
-    """ingest@<kind>, its outputs apart."""
+def ingest(project: Path, *, system: str) -> "subprocess.CompletedProcess[str]":
+    """ingest@<system>, its outputs apart."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pipeline.stages.ingest", kind]
+    command = [sys.executable, "-m", f"pipeline.{system}.stages.ingest"]
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
-def assert_ingest_refused(project: Path, *words: str, kind: str) -> None:
+def assert_ingest_refused(project: Path, *words: str, system: str) -> None:
     """Exit code 2, one message with these words, the previous result as it was, nothing beside it."""
-    done = ingest(project, kind=kind)
+    done = ingest(project, system=system)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("error: ") == 1
@@ -133,5 +133,5 @@ def assert_ingest_refused(project: Path, *words: str, kind: str) -> None:
     for word in words:
         assert word in done.stderr
     raw = project / "data/raw"
-    assert [str(path.relative_to(raw)) for path in raw.rglob("*")] == [kind, f"{kind}/source.json"]
-    assert (raw / kind / "source.json").read_text() == "previous"
+    assert [str(path.relative_to(raw)) for path in raw.rglob("*")] == [system, f"{system}/source.json"]
+    assert (raw / system / "source.json").read_text() == "previous"

@@ -15,7 +15,7 @@ from tests.report.simulated_results import write_results
 
 ROOT = Path(__file__).parents[2]
 INPUTS = {
-    "perturbations": {
+    "cfm_vc": {
         "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
         "reports/cfm_vc/quality.json": "dvc repro preprocess@cfm_vc",
         "reports/cfm_vc/curves/vae.csv": "dvc repro vae_pretrain",
@@ -30,9 +30,9 @@ INPUTS = {
         "reports/cfm_vc/measured/ablation.csv": "python -m benchmarks.leave_one_out",
         "reports/cfm_vc/measured/about.json": "python -m benchmarks.leave_one_out",
     },
-    "experts": {
+    "bayes_moe": {
         "data/raw/bayes_moe/source.json": "dvc repro ingest@bayes_moe",
-        "data/raw/bayes_moe_ood/source.json": "dvc repro ingest_ood",
+        "reports/bayes_moe/ood.json": "dvc repro ingest_ood",
         "reports/bayes_moe/metrics.json": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/table.csv": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/details/points.parquet": "dvc repro evaluate@bayes_moe",
@@ -43,7 +43,7 @@ INPUTS = {
         "reports/bayes_moe/details/sampled.parquet": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/curves/dense.csv": "dvc repro moe_sweep@dense",
     },
-    "tissue": {
+    "alphastomics": {
         "data/processed/alphastomics/dataset.json": "dvc repro preprocess@alphastomics",
         "reports/alphastomics/curves/diffusion.csv": "dvc repro diffusion_train",
         "reports/alphastomics/table.csv": "dvc repro evaluate@alphastomics",
@@ -52,7 +52,7 @@ INPUTS = {
         "reports/alphastomics/details/genes.parquet": "dvc repro evaluate@alphastomics",
         "reports/alphastomics/details/expression.parquet": "dvc repro evaluate@alphastomics",
     },
-    "forecasting": {
+    "mole": {
         "data/raw/mole/source.json": "dvc repro ingest@mole",
         "reports/mole/table.csv": "dvc repro evaluate@mole",
         "reports/mole/metrics.json": "dvc repro evaluate@mole",
@@ -95,8 +95,9 @@ def chapter_of(name: str) -> Path:
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_is_drawn_from_what_dvc_yaml_lists_alone(small_report, tmp_path, monkeypatch, name):
     """Also the same bytes twice; params.yaml is not there either."""
-    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][f"chapter_{name}"]["deps"]
-    for path in listed:
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["chapter"]
+    (data,) = listed["foreach"][name].values()
+    for path in (dep.replace("${key}", name).replace("${item.data}", data) for dep in listed["do"]["deps"]):
         if not path.startswith("data/code/"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (small_report / path).is_dir() else shutil.copy)(small_report / path, tmp_path / path)
@@ -137,12 +138,9 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
         write(frame.iloc[:0])
         with pytest.raises(ExpectedError, match="has no rows"):
             CHAPTERS[name]()
-    folder = str(Path(path).parent)
-    needed = {"reports/curves": "epoch", "reports/tables": "metric", "reports/cfm_vc/measured": "metric"}
-    needed |= {"reports/bayes_moe/curves": "epoch", "reports/bayes_moe/details": "point"}
-    needed |= {"reports/alphastomics/details": "section", "reports/mole/measured": "metric"}
-    needed |= {"reports/mole/details": "horizon"}
-    needed = needed.get(folder, "cell_type")
+    needed = {"curves": "epoch", "measured": "metric", name: "metric"}.get(Path(path).parent.name) or {
+        "cfm_vc": "cell_type", "alphastomics": "section", "bayes_moe": "point", "mole": "horizon"
+    }[name]  # fmt: skip
     write(frame.drop(columns=needed))
     with pytest.raises(ExpectedError, match=f"lacks {needed}"):
         CHAPTERS[name]()
@@ -153,11 +151,11 @@ def test_a_held_out_group_without_its_population_is_an_error(results):
     population = pd.read_parquet(path)
     population[population["cell_type"] != "CD19+ B"].to_parquet(path)
     with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
-        CHAPTERS["perturbations"]()
+        CHAPTERS["cfm_vc"]()
 
 
 def test_the_stages_start_without_torch():
-    modules = ", ".join(f"pipeline.stages.chapter_{name}" for name in CHAPTERS)
+    modules = ", ".join(f"pipeline.{name}.stages.chapter" for name in CHAPTERS)
     program = f"import sys, {modules}; sys.exit(bool({{'torch', 'scanpy', 'sklearn'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -1,16 +1,19 @@
 """What a stage's code is: all that its module imports in this project, and nothing else."""
 
+import importlib
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from workflow.closure import is_code, read_constant, stage_closure, stage_modules
-from workflow.dag import read_stages, without_gates
+from workflow.closure import is_code, module_closure, stage_module, stage_name
+from workflow.dag import Stage, read_stages, without_gates
 from workflow.declared import declared_outs
 from workflow.manifests import FOLDER, MAKER, manifest_path, name_of, stage_names
 
 ROOT = Path(__file__).parents[2]
+SYSTEMS = ("cfm_vc", "alphastomics", "bayes_moe", "mole")
+SHARED = ("code", "report", "track")  # stages of no system
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +30,8 @@ def write(**files: str) -> None:
         path.write_text(textwrap.dedent(text))
 
 
-def closure(command: str = "python -m pipeline.fit") -> set[str]:
-    return {path.removeprefix("pipeline/") for path in stage_closure(command)}
+def closure(module: str = "pipeline.fit") -> set[str]:
+    return {path.removeprefix("pipeline/") for path in module_closure(module)}
 
 
 @pytest.mark.parametrize(
@@ -69,17 +72,12 @@ def test_a_package_counts_where_it_does_something_or_is_asked_for() -> None:
     assert closure() == {"fit.py", "__init__.py", "data/__init__.py", "nn/__init__.py", "nn/layers.py"}
 
 
-def test_a_keyed_stage_is_its_entry_and_its_key() -> None:
-    write(load____init__="", load____main__="import pipeline.core.entry", load__cells="", load__images="", entry="")
-    command = "python -m pipeline.load cells"
-    assert stage_modules(command) == ["pipeline.load.__main__", "pipeline.load.cells"]
-    assert closure(command) == {"load/__main__.py", "load/cells.py", "entry.py"}
-
-
-def test_a_launched_stage_is_its_own_code_without_the_launcher() -> None:
-    write(stage="import pipeline.a", a="", stages__fit="import pipeline.b", b="")
-    assert stage_modules("python -m pipeline.stage fit") == ["pipeline.stages.fit"]
-    assert closure("python -m pipeline.stage fit") == {"stages/fit.py", "b.py"}
+def test_a_stage_is_a_module_of_its_system_or_of_all() -> None:
+    assert stage_module("mole.ingest") == "pipeline.mole.stages.ingest"
+    assert stage_module("report") == "pipeline.stages.report"
+    assert stage_name("python -m pipeline.stage mole.ingest") == "mole.ingest"
+    assert stage_name("python -m pipeline.stage") is None
+    assert stage_name("cp a b") is None
 
 
 def test_a_template_counts_with_the_modules_beside_it() -> None:
@@ -103,65 +101,66 @@ def test_a_stage_has_its_own_manifest_among_its_deps_and_no_other_code(monkeypat
     assert named == set(stage_names())
 
 
+def modules_of(stage: Stage) -> set[str]:
+    """Files of the project that the stage of a command depends on."""
+    name = name_of(stage.command)
+    return module_closure(stage_module(name)) if name else set()
+
+
+def sections_of(stage: Stage) -> tuple[str, ...]:
+    """The sections that the stage's module asks for: none where it has no parameters."""
+    module = importlib.import_module(stage_module(stage_name(stage.command) or ""))
+    if hasattr(module, "SECTION"):
+        return (module.SECTION,)
+    return tuple(getattr(module, "SECTIONS", ()))
+
+
 def test_a_stage_depends_on_no_other_section_than_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    shared = {"__init__", "section", "reading", "optimisation", "obs_column", "pictures", "stored_cells", "sweep"} | {
-        "allowed",
-        "label",
-    }
     for stage in without_gates(read_stages()):
-        section = (read_constant(stage_modules(stage.command)[-1], "SECTION") or "").replace(".", "_")
-        modules = {Path(path).stem for path in stage_closure(stage.command) if path.startswith("pipeline/params/")}
-        assert modules - shared == ({section} if section else set()), stage.address
+        sections = {section.rpartition(".")[2] for section in sections_of(stage)}
+        files = [Path(path) for path in modules_of(stage)]
+        own = {path.stem for path in files if len(path.parts) == 4 and path.parts[2] == "params"} - {"__init__"}
+        shared = {path.stem for path in files if path.parts[:2] == ("pipeline", "params")}
+        assert own == {section.removesuffix("_ood") for section in sections} - {"report", "track"}, stage.address
+        assert not shared & ({"report", "track", "registry"} - sections), stage.address
 
 
-NAMED_AFTER = {
-    "perturbation": "chapter@cfm_vc",
-    "moe": "chapter@bayes_moe",
-    "spatial": "chapter@alphastomics",
-    "forecasting": "chapter@mole",
-    "ttnn": "chapter@mole",
-}
-
-
-def test_a_chapter_depends_on_no_other_systems_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that an edit of one draws that one only; what a module of the report is named after is its system."""
+def test_a_stage_depends_on_no_other_systems_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an edit of one runs stages of that one only."""
     monkeypatch.chdir(ROOT)
-    code = {stage.address: stage_closure(stage.command) for stage in read_stages() if stage.command}
-    for system, chapter in NAMED_AFTER.items():
-        modules = {
-            path for path in code[chapter] if Path(path).parts[1] == "report" and Path(path).stem.startswith(system)
-        }
-        assert modules
-        assert {address for address, files in code.items() if files & modules} == {chapter}, system
+    for stage in without_gates(read_stages()):
+        system = (name_of(stage.command) or "").rpartition(".")[0]
+        others = {name for name in SYSTEMS if name != system}
+        if stage.address != "track":  # it registers the models of all
+            assert not {Path(path).parts[1] for path in modules_of(stage)} & others, stage.address
 
 
 def test_a_chapter_has_no_code_of_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     stages = {stage.address: stage for stage in read_stages()}
-    whole = {path for path in stage_closure(stages["report"].command) if path.startswith("pipeline/report/whole/")}
+    whole = {path for path in modules_of(stages["report"]) if path.startswith("pipeline/report/whole/")}
     assert {Path(path).name for path in whole} >= {"style.css", "page.html.j2"}
-    chapters = [stage for address, stage in stages.items() if address.startswith("chapter_")]
+    chapters = [stage for address, stage in stages.items() if address.startswith("chapter@")]
     assert chapters
-    assert not any(stage_closure(stage.command) & whole for stage in chapters)
+    assert not any(modules_of(stage) & whole for stage in chapters)
 
 
-SWEEPS = {"moe_sweep": "moe", "mole_train": "mole"}  # and their sections of params.yaml
+SWEEPS = {"moe_sweep": "bayes_moe.sweep", "mole_train": "mole.sweep"}  # and their sections of params.yaml
 
 
-def test_a_stage_reads_the_section_that_dvc_yaml_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_reads_the_sections_that_dvc_yaml_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     sections = {}
     for stage in read_stages():
         if stage.command:
-            section = read_constant(stage_modules(stage.command)[-1], "SECTION")
-            sections[stage.address] = (section,) if section else ()  # a stage without parameters has none
-    sections["report"] = ("params.yaml",)  # it shows all parameters
+            sections[stage.address] = set(sections_of(stage))
+    sections["report"] = {"params.yaml"}  # it shows all parameters
     for address in sections:  # a point reads what all points share, and itself
         for sweep, section in SWEEPS.items():
             if address.startswith(f"{sweep}@"):
-                sections[address] = (f"{section}.recipe", address.replace(f"{sweep}@", f"{section}.points."))
-    assert {stage.address: stage.params_listed for stage in read_stages() if stage.command} == sections
+                sections[address] = {f"{section}.recipe", address.replace(f"{sweep}@", f"{section}.points.")}
+    assert {stage.address: set(stage.params_listed) for stage in read_stages() if stage.command} == sections
 
 
 def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +168,9 @@ def test_no_command_holds_a_value_that_was_interpolated(monkeypatch: pytest.Monk
     for stage in read_stages():
         if stage.command:
             name, _, key = stage.address.partition("@")
-            if name in SWEEPS:  # its keys are names that params.yaml gives
-                key = ""
-            assert stage.command == f"python -m pipeline.stage {name} {key}".strip()
+            systems = [key] if key in SYSTEMS else SYSTEMS  # other keys are names that params.yaml gives
+            known = {name} if name in SHARED else {f"{system}.{name}" for system in systems}
+            assert stage.command.removeprefix("python -m pipeline.stage ") in known
 
 
 def test_every_stage_waits_until_the_parameters_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 FILES = {
     "pipeline/stages/fit.py": "from pipeline.layers import forward\n\n\ndef run():\n    return forward(1)\n",
-    "pipeline/stages/load/cells.py": "def run():\n    return 0\n",
-    "pipeline/stages/load/rows.py": "ROWS = 3\n",  # no stage: nothing to run
-    "pipeline/stages/load/__main__.py": "",
+    "pipeline/cells/stages/load.py": "def run():\n    return 0\n",
+    "pipeline/cells/stages/rows.py": "ROWS = 3\n",  # no stage: nothing to run
     "pipeline/stages/code.py": "def run():\n    pass\n",
     "pipeline/layers.py": "def forward(x):\n    return x + 1\n",
     "pipeline/other.py": "",
@@ -83,7 +82,7 @@ def test_what_python_does_not_see_changes_nothing(text: str) -> None:
 def test_an_edited_function_changes_those_that_import_it() -> None:
     write("pipeline/layers.py", FILES["pipeline/layers.py"].replace("1", "2"))
     assert changed() == {"fit"}
-    write("pipeline/stages/load/cells.py", "import pipeline.layers\n\n\ndef run():\n    return 0\n")
+    write("pipeline/cells/stages/load.py", "import pipeline.layers\n\n\ndef run():\n    return 0\n")
     assert changed() == {"fit", "load.cells"}
 
 
