@@ -193,7 +193,7 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     ingest.run(whole.alphastomics.ingest)
     preprocess.run(whole.alphastomics.preprocess)
     assert {
-        section.name for section in read_sections(open_store(paths.PROCESSED / "alphastomics", "spatial"), "test")
+        section.name for section in read_sections(open_store(Path("data/processed/alphastomics"), "spatial"), "test")
     } == {"section_3"}
 
 
@@ -210,7 +210,7 @@ def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     pd.DataFrame(values, dates, ["load", "wind"]).to_csv("load.csv")
     whole = validated(Params, params, "README.md")
     ingest_series.run(whole.mole.ingest)
-    series = read_series(paths.RAW / "mole")
+    series = read_series(Path("data/raw/mole"))
     assert series.channels == ("load", "wind")
     assert series.splits["test"] == (2400, 3000)
     for horizon in whole.mole.sweep.recipe.horizons:
