@@ -19,8 +19,8 @@ from pipeline.mole.data.recipe import SeriesRecipe
 from pipeline.mole.data.recipe import read_recipe as read_series
 from pipeline.params.allowed import check
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.registry import Params
 from pipeline.params.section import LibrarySize, Seed, Steps
+from pipeline.registry import Params
 
 ROOT = Path(__file__).parents[1]
 BOUNDS = {

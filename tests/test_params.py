@@ -10,8 +10,8 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.params.sweep import Point, Recipe
 from pipeline.params.reading import read_yaml, select_section, validated
-from pipeline.params.registry import Params, load_params
 from pipeline.params.sweep import Training
+from pipeline.registry import Params, load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

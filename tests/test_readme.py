@@ -29,7 +29,7 @@ from pipeline.mole.data.series import read_series
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 from tests.merged import merge
 
 ROOT = Path(__file__).parents[1]

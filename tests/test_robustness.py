@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from pipeline.cfm_vc.stages import evaluate, flow_train, ingest, preprocess, vae_pretrain
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GENES = 30

@@ -242,7 +242,7 @@ def make(beside: Path) -> Project:
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
-        "pipeline/params/registry.py": STUB_PARAMS,
+        "pipeline/registry.py": STUB_PARAMS,
         "pipeline/work.py": WORK,
         **{
             f"pipeline/stages/{name}.py": STAGE.format(arguments=", ".join(f'"{word}"' for word in words))
