@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 
 from workflow.closure import Sources, module_file
 
