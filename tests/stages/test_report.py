@@ -67,7 +67,8 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "A title No commit is named: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. Measured data: bayes-moe."
+        "A title No commit is named: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. "
+        "Measured data: bayes-moe."
     )
     assert text.index("It worked.") < text.index("The model against the baselines")
     assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text
