@@ -21,7 +21,7 @@ from pipeline.bayes_moe.params.ingest import Ingest
 from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
-from pipeline.params.registry import Params, load_params
+from pipeline.registry import Params, load_params
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow
