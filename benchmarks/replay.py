@@ -102,11 +102,9 @@ def _keys(foreach: Any, params: Any) -> list[str]:
 
 
 def _filled(value: Any, key: str) -> Any:
-    return (
-        [_filled(item, key) for item in value]
-        if isinstance(value, list)
-        else str(value).replace("${key}", key).replace("${item}", key)
-    )
+    if isinstance(value, list):
+        return [_filled(item, key) for item in value]
+    return str(value).replace("${key}", key).replace("${item}", key)
 
 
 def _digest(file: Path) -> str:
