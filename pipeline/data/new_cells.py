@@ -4,6 +4,7 @@ N: cells brought, F: genes brought, G: genes of the model.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,8 +65,9 @@ class GeneMatch:
     extra: list[str]  # genes brought that the model does not know: they are ignored
 
 
-def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
-    """The cells of an AnnData on disk; counts: X, raw/X or layers/<name>, None for no genes.
+@contextmanager
+def cells_of_file(path: Path, counts: str | None = "X") -> Iterator[NewCells]:
+    """The cells of an AnnData on disk, open until the context ends; counts: X, raw/X, layers/<name>, None for no genes.
 
     Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError with all problems
     of the file.
@@ -74,23 +76,15 @@ def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
         findings = Findings()
         genes = check_structure(file, counts, PLACE, findings).genes
         findings.raise_problems(path)
-        obs, keys = file.obs(), file.obsm_keys()
 
-    def blocks() -> Iterator[CsrBlock]:
-        if counts is not None:
-            with open_anndata(path) as file:
-                yield from file.counts(counts).blocks(_rows(genes))
+        def blocks() -> Iterator[CsrBlock]:
+            return iter(()) if counts is None else file.counts(counts).blocks(_rows(genes))
 
-    def column(name: str, missing: frozenset[str]) -> Column:
-        with open_anndata(path) as file:
+        def column(name: str, missing: frozenset[str]) -> Column:
             return file.column(name, None, missing)
 
-    def obsm(key: str) -> npt.NDArray[Any] | None:
-        with open_anndata(path) as file:
-            return file.obsm(key)
-
-    where = str(path) if counts is None else f"{counts} of {path}"
-    return NewCells(where, file_origin(path), obs, column, genes, blocks, keys, obsm)
+        where = str(path) if counts is None else f"{counts} of {path}"
+        yield NewCells(where, file_origin(path), file.obs(), column, genes, blocks, file.obsm_keys(), file.obsm)
 
 
 def cells_of_anndata(adata: "AnnData", counts: str | None = "X") -> NewCells:

@@ -1,6 +1,7 @@
 """A data frame on disk, as anndata has written it since 0.7, read column by column and in blocks of rows."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Table:
         self._node = node
         self.index = str(node.attr("_index") or "_index")
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """As many as the index names."""
         if not self._node.is_group or self.index not in self._node:

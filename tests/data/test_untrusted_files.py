@@ -35,11 +35,11 @@ def ingested(path: Path) -> None:
 
 def used(path: Path) -> None:
     """As predict reads it."""
-    new = cells_of_file(path)
-    for _ in new.blocks():
-        pass
-    for name in new.obs:
-        new.column(str(name), frozenset())
+    with cells_of_file(path) as new:
+        for _ in new.blocks():
+            pass
+        for name in new.obs:
+            new.column(str(name), frozenset())
 
 
 def refusal(path: Path) -> str:

@@ -79,11 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     counts = (arguments.counts or "X") if arguments.mode == "expr_to_pos" else None
-    new = cells_of_file(arguments.data, counts)
-    answer = tissue.sample_blocks(new, request)
-    cells = counted(len(new.obs), "cell")
-    draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
-    deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
+    with cells_of_file(arguments.data, counts) as new:
+        answer = tissue.sample_blocks(new, request)
+        cells = counted(len(new.obs), "cell")
+        draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
+        deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Embed, write, and say what was done."""
     model = load(arguments, arguments.data)
-    answer = model.latent_blocks(cells_of_file(arguments.data, arguments.counts), told_by(arguments))
     dimensions = " and ".join(map(str, model.latent_dimensions))
-    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} embedded in {dimensions} dimensions")
+    with cells_of_file(arguments.data, arguments.counts) as new:
+        answer = model.latent_blocks(new, told_by(arguments))
+        deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} embedded in {dimensions} dimensions")

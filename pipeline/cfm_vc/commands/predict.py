@@ -42,16 +42,13 @@ def run(arguments: argparse.Namespace) -> None:
     check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
     doses = dose_of(arguments.dose)
     model = load(arguments, arguments.data)
-    answer = model.predict_blocks(
-        cells_of_file(arguments.data, arguments.counts),
-        arguments.perturbation,
-        doses,
-        told_by(arguments),
-        Solution(model.source, arguments.steps, arguments.method, arguments.guidance),
-        arguments.output,
-        arguments.seed,
-    )
-    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
+    told = told_by(arguments)
+    solution = Solution(model.source, arguments.steps, arguments.method, arguments.guidance)
+    with cells_of_file(arguments.data, arguments.counts) as new:
+        answer = model.predict_blocks(
+            new, arguments.perturbation, doses, told, solution, arguments.output, arguments.seed
+        )
+        deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
 
 
 def dose_of(given: list[str]) -> Asked:
