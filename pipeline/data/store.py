@@ -178,7 +178,7 @@ def open_store(folder: Path, kind: str = "perturbation") -> Store:
     if dataset.get("kind", kind) != kind:
         raise ExpectedError(
             f"the store in {folder} holds data of the kind {dataset['kind']!r}, expected {kind!r}: write one of that "
-            f"kind with dvc repro --force preprocess@{kind}"
+            f"kind with dvc repro --force preprocess@{folder.name}"
         )
     needed = {"categories", "splits", "genes"} | ({"control"} if kind == "perturbation" else set())
     absent = needed - set(dataset)

@@ -114,5 +114,5 @@ def test_too_few_genes_for_the_curve_are_told() -> None:
 
 def test_genes_that_all_look_the_same_are_told() -> None:
     mean_G = np.repeat([0.01, 0.02, 0.03], 100)
-    with pytest.raises(ExpectedError, match=r"raise preprocess\.perturbation\.min_cells_per_gene"):
+    with pytest.raises(ExpectedError, match=r"raise cfm_vc\.preprocess\.min_cells_per_gene"):
         expected_deviation(mean_G, mean_G)
