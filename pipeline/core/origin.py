@@ -16,8 +16,8 @@ def origin_in_json(
     report: dict[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
-    """provenance: of the model; origin: of the input; arguments: what was asked; report: what was unusual, as data;
-    notes: the same in lines for people."""
+    """provenance: of the model; origin: of the input; arguments: what was asked; report: what the model had not seen,
+    as data; notes: the same in lines for people."""
     return {
         "command": command,
         **provenance,

@@ -19,7 +19,7 @@ from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.structure import check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
@@ -90,7 +90,7 @@ class Accepted:
 
 
 def accept(contract: Contract, source: Source, target: Path) -> Accepted:
-    """Check the file and write its canonical copy to `target`, in one streamed pass.
+    """Check the file and write its standard copy to `target`, in one streamed pass.
 
     Raises ExpectedError with all problems of the file; `target` is then of no use. Memory: a block of cells, and about
     60 bytes per cell for covariates and the search for repeated names.
@@ -189,9 +189,9 @@ def _copy_counts(
     target: Path,
     findings: Findings,
 ) -> None:
-    """Stream the counts into the canonical file; once a problem is known, they are only checked."""
+    """Stream the counts into the standard file; once a problem is known, they are only checked."""
     check = CountCheck(len(genes))
-    with canonical_file(target, genes) as writer:
+    with standard_h5ad_file(target, genes) as writer:
         for block in matrix.blocks(rows_per_block(len(genes))):
             canonical = check.add(block)
             if canonical is not None and not findings.problems and not check.failed:

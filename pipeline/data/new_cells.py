@@ -22,7 +22,7 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.source import Findings, listed
 from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
-from pipeline.data.unseen_categories import Unusual
+from pipeline.data.unseen_categories import UnseenCategories
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -171,7 +171,7 @@ def matched_blocks(
     match: GeneMatch,
     genes: int,
     coded: Coded,
-    unusual: Unusual,
+    unseen: UnseenCategories,
     cells_per_block: int,
 ) -> Iterator[Cells]:
     """The kept cells in order over the model's genes, in blocks of `cells_per_block`; only the last may be smaller.
@@ -194,7 +194,7 @@ def matched_blocks(
             yield _over_model_genes(canonical, match, genes, rows, names, coded)
 
     for cells in _regrouped(parts(), cells_per_block):
-        unusual.empty_cells += int((cells.library_size == 0).sum())
+        unseen.empty_cells += int((cells.library_size == 0).sum())
         yield cells
 
 

@@ -18,7 +18,7 @@ Labels = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
-class Told:
+class ObsAnnotations:
     """How the labels of new cells are told: one for all, or the column of obs that holds them; "unknown" by default.
 
     spatial: key of obsm that holds the cells' coordinates, in the unit of the training data; unknown by default.

@@ -1,4 +1,4 @@
-"""Reading the canonical AnnData that ingest writes: any run of cells, with memory for that run only."""
+"""Reading the standard AnnData that ingest writes: any run of cells, with memory for that run only."""
 
 import json
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import AnnDataFile, Column, open_anndata
 
 
-class CanonicalReader:
-    """An open canonical file; made by `open_canonical`."""
+class StandardH5adReader:
+    """An open standard file; made by `open_standard_h5ad`."""
 
     def __init__(self, file: AnnDataFile) -> None:
         self._path = file.path
@@ -86,7 +86,7 @@ class CanonicalReader:
 
 
 @contextmanager
-def open_canonical(path: Path) -> Iterator[CanonicalReader]:
-    """The canonical AnnData at `path`; ExpectedError where it is missing, damaged or of another form."""
+def open_standard_h5ad(path: Path) -> Iterator[StandardH5adReader]:
+    """The standard AnnData at `path`; ExpectedError where it is missing, damaged or of another form."""
     with open_anndata(path) as file:
-        yield CanonicalReader(file)
+        yield StandardH5adReader(file)

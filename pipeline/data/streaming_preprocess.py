@@ -1,4 +1,4 @@
-"""From the canonical file of ingest to a store, in passes that hold a few blocks of it: what all kinds of cells share.
+"""From the standard file of ingest to a store, in passes that hold a few blocks of it: what all kinds of cells share.
 
 Quality and gene moments, clipped gene moments, writing. What is held out is held out of the gene selection too. Axes: N
 cells, G genes, S spatial dimensions.
@@ -23,7 +23,7 @@ from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums,
 from pipeline.data.prefetch import prefetched
 from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
 from pipeline.data.shuffle import ShuffleBuffer, random_runs
-from pipeline.data.standard_h5ad_reader import CanonicalReader
+from pipeline.data.standard_h5ad_reader import StandardH5adReader
 from pipeline.data.store import SPLITS
 from pipeline.data.store_writer import StoreWriter
 from pipeline.params.stored_cells import StoredCells
@@ -55,9 +55,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes over one canonical file, by one section of params.yaml; `number`: how many there will be."""
+    """The passes over one standard file, by one section of params.yaml; `number`: how many there will be."""
 
-    reader: CanonicalReader
+    reader: StandardH5adReader
     settings: StoredCells
     section: str  # its dotted name, for messages
     number: int = 3
@@ -215,7 +215,7 @@ def sizes(dataset: dict[str, Any]) -> list[str]:
 
 
 def _read_run(
-    reader: CanonicalReader,
+    reader: StandardH5adReader,
     run: tuple[int, int],
     place_G: npt.NDArray[np.int32],
     genes: int,

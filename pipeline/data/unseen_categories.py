@@ -11,7 +11,7 @@ from pipeline.data.source import counted, listed
 
 
 @dataclass
-class Unusual:
+class UnseenCategories:
     """What was met in the cells that the model never saw in training; filled while they are read."""
 
     missing_genes: list[str]
@@ -53,13 +53,13 @@ class Unusual:
 
 
 def codes_of(
-    labels: npt.NDArray[np.object_], covariate: str, categories: Sequence[str], unusual: Unusual
+    labels: npt.NDArray[np.object_], covariate: str, categories: Sequence[str], unseen: UnseenCategories
 ) -> npt.NDArray[np.int64]:
     """Codes (N,) of labels (N,): those the model does not know get the code one past the last, and are noted."""
     code_of = {label: code for code, label in enumerate(categories)}
     values, place_N, number = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     unknown = {str(v) or "no label": int(n) for v, n in zip(values, number, strict=True) if str(v) not in code_of}
     if unknown:
-        unusual.unknown[covariate] = unknown
+        unseen.unknown[covariate] = unknown
     codes = np.array([code_of.get(str(value), len(categories)) for value in values], np.int64)
     return codes[place_N]

@@ -26,7 +26,7 @@ class CovariateEmbedding(nn.Module):
     module trains, each cell's covariate is shown as unknown with probability `dropout`, so that the vector is learned.
     """
 
-    def __init__(self, categories: int, dimensions: int, dropout: float) -> None:
+    def __init__(self, categories: int, dimensions: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.unknown = categories
         self.dropout = dropout

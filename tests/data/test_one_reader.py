@@ -16,19 +16,19 @@ from pipeline.core.errors import ExpectedError
 from pipeline.data.columns import missing_but
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.new_cells import NewCells, cells_of_anndata, cells_of_file
-from pipeline.data.obs_annotations import Told, labels_in
+from pipeline.data.obs_annotations import ObsAnnotations, labels_in
 from pipeline.data.source import Source
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.params.obs_column import ObsColumn
 
 COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"}
 
 
 def ingested(path: Path, control: str = "ctrl", spatial: str | None = None, **columns) -> Accepted:
-    """As the stage ingest@cfm_vc reads it; the canonical copy lies beside it."""
+    """As the stage ingest@cfm_vc reads it; the standard copy lies beside it."""
     mapped = {name: ObsColumn.model_validate(column) for name, column in (COLUMNS | columns).items()}
     source = Source(path, "cfm_vc.ingest", "X", mapped, control, spatial=spatial)
-    return accept(CONTRACTS["perturbation"], source, path.with_name("canonical.h5ad"))
+    return accept(CONTRACTS["perturbation"], source, path.with_name("standard.h5ad"))
 
 
 def labels(accepted: Accepted, covariate: str) -> list[str]:
@@ -82,7 +82,7 @@ def test_coordinates_in_a_table(lab_adata, tmp_path, brought):
     lab_adata.obsm["text"] = pd.DataFrame({"x": ["a"] * 80}, index=lab_adata.obs_names)
     lab_adata.write_h5ad(tmp_path / "cells.h5ad")
     ingested(tmp_path / "cells.h5ad", spatial="xy")
-    with open_canonical(tmp_path / "canonical.h5ad") as reader:
+    with open_standard_h5ad(tmp_path / "standard.h5ad") as reader:
         np.testing.assert_array_equal(reader.spatial(), places)
     for new in (brought(tmp_path / "cells.h5ad"), cells_of_anndata(lab_adata)):
         np.testing.assert_array_equal(new.obsm("xy"), places)
@@ -145,11 +145,11 @@ def test_a_control_that_looks_like_no_value_is_a_label_where_it_is_asked_for(lab
     path = tmp_path / "cells.h5ad"
     accepted = ingested(path, control=label)
     assert accepted.columns["perturbation"].labels == sorted([label, "stim"])
-    with open_canonical(tmp_path / "canonical.h5ad") as reader:
+    with open_standard_h5ad(tmp_path / "standard.h5ad") as reader:
         assert reader.covariate("perturbation").texts().tolist() == list(lab_adata.obs["condition"])
-    told = Told(perturbation_column="condition", control=label)
+    annotations = ObsAnnotations(perturbation_column="condition", control=label)
     for new in (brought(path), cells_of_anndata(lab_adata)):
-        assert (told.kept(new, "control") == (lab_adata.obs["condition"] == label)).all()
+        assert (annotations.kept(new, "control") == (lab_adata.obs["condition"] == label)).all()
     with pytest.raises(ExpectedError, match=rf"40 cells with a missing value \(read as missing: the text '{label}'\)"):
         ingested(path, control="stim")
 
@@ -220,7 +220,7 @@ def test_a_zarr_store_is_read_like_the_file(lab_adata, tmp_path, zarr_format):
     read = []
     for name in ("cells.h5ad", "cells.zarr"):
         accepted = ingested(tmp_path / name, spatial="xy")
-        copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+        copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
         with cells_of_file(tmp_path / name, "layers/dense") as layer:
             sums = np.concatenate([np.add.reduceat(b.counts, b.indptr[:-1]) for b in layer.blocks()])
         covariates = {covariate: labels(accepted, covariate) for covariate in COLUMNS}

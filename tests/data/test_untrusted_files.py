@@ -30,7 +30,7 @@ def ingested(path: Path) -> None:
     """As ingest@cfm_vc reads it."""
     columns = {name: ObsColumn.model_validate(column) for name, column in COLUMNS.items()}
     source = Source(path, "cfm_vc.ingest", "X", columns, "ctrl")
-    accept(CONTRACTS["perturbation"], source, path.with_name("canonical.h5ad"))
+    accept(CONTRACTS["perturbation"], source, path.with_name("standard.h5ad"))
 
 
 def used(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
+from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.commands.output import deliver
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
@@ -18,5 +18,5 @@ def run(arguments: argparse.Namespace) -> None:
     model = load(arguments, arguments.data)
     dimensions = " and ".join(map(str, model.latent_dimensions))
     with cells_of_file(arguments.data, arguments.counts) as new:
-        answer = model.latent_blocks(new, told_by(arguments))
+        answer = model.latent_blocks(new, annotations_of(arguments))
         deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} embedded in {dimensions} dimensions")
