@@ -15,8 +15,8 @@ from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
 from pipeline.training.weights import save_model
@@ -76,13 +76,13 @@ def project(tmp_path, monkeypatch, perturbation_store):
 
     def make(name: str = "project", source: str = "control", **store_options):
         folder = tmp_path / name
-        store = perturbation_store(folder / paths.PROCESSED / "cfm_vc", **store_options)
+        store = perturbation_store(folder / PATHS.store, **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             vae = Vae(GENES, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
             flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
-        save_model(folder / paths.MODELS / "cfm_vc" / "vae", vae, {})
-        save_model(folder / paths.MODELS / "cfm_vc" / "flow", flow, {"source": source})
+        save_model(folder / PATHS.models / "vae", vae, {})
+        save_model(folder / PATHS.models / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)
         return store
 
@@ -302,7 +302,7 @@ def test_the_truth_reaches_no_prediction(project):
 
 
 def test_without_models_the_message_says_what_to_run(perturbation_store, tmp_path, monkeypatch):
-    perturbation_store(tmp_path / paths.PROCESSED / "cfm_vc")
+    perturbation_store(tmp_path / PATHS.store)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ExpectedError, match="no usable model in models/cfm_vc/vae"):
         run(SETTINGS)
