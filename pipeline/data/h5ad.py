@@ -32,7 +32,7 @@ Names = Literal["obs", "var", "raw/var"]
 
 
 class Form(NamedTuple):
-    """Of an array of numbers."""
+    """Shape and type of an array of numbers."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -81,7 +81,7 @@ class AnnDataFile:
         return self._obs.numbers(column)
 
     def obs(self) -> "DataFrame":
-        """The whole table, to be handed on."""
+        """The whole obs table."""
         return self._obs.frame()
 
     def obsm_keys(self) -> list[str]:
@@ -123,7 +123,7 @@ class AnnDataFile:
 
 @contextmanager
 def open_anndata(path: Path) -> Iterator[AnnDataFile]:
-    """The open file; ExpectedError where there is none, or it is no AnnData, with what it is instead."""
+    """The open file; ExpectedError where the path holds no AnnData, saying what it holds instead."""
     kind = file_kind(path)
     if kind == "hdf5":
         with open_hdf5(path) as root:

@@ -1,9 +1,9 @@
-"""Writing the standard AnnData: what ingest hands on, block by block, and nothing that depends on the source's layout.
+"""Writing the standard AnnData that ingest hands to preprocess, block by block, independent of the source's layout.
 
 X is CSR of int32 counts, uncompressed (a cache that is read at memory speed; DVC and the parquet store compress), genes
 ascending inside a cell and no explicit zeros; obs holds the cells' names and categorical covariates, var the genes'
-names. Where there are spatial coordinates, obsm/spatial holds them, and where labels stand for doses or combinations,
-uns/doses says for which, as JSON (a label may hold any character, a key of HDF5 may not). anndata.read_h5ad reads it
+names. Where there are spatial coordinates, obsm/spatial holds them, and where labels mean doses or combinations,
+uns/doses maps them, as JSON (a label may hold any character, a key of HDF5 may not). anndata.read_h5ad reads it
 like any other file.
 """
 
@@ -78,6 +78,6 @@ class StandardH5adWriter:
 
 @contextmanager
 def standard_h5ad_file(path: Path, genes: list[str]) -> Iterator[StandardH5adWriter]:
-    """Write a standard AnnData at `path` with these gene names; an OSError where the disk refuses."""
+    """Write a standard AnnData at `path` with these gene names; OSError where a write fails."""
     with h5ad_file(path) as (file, stream):
         yield StandardH5adWriter(file, stream, genes)

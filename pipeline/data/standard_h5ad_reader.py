@@ -36,7 +36,7 @@ class StandardH5adReader:
 
     def covariate(self, name: str) -> Column:
         """An obs column as codes, (N,), into its sorted labels; every cell has one."""
-        column = self._file.column(name, missing=frozenset())  # ingest has settled what is a label
+        column = self._file.column(name, missing=frozenset())  # ingest has decided which texts are labels
         if len(column.codes) != self.cells or (column.codes < 0).any():
             raise self._foreign(f"obs has cells without a {name}")
         return column
@@ -63,7 +63,7 @@ class StandardH5adReader:
         indptr = self._indptr.read(start, stop + 1)
         first, last = int(indptr[0]), int(indptr[-1])
         indices, counts = self._indices.read(first, last), self._counts.read(first, last)
-        # numpy's unchecked kernels follow, so a damaged file has to be found here.
+        # numpy's unchecked kernels come next, so damage has to be detected here.
         outside = len(indices) and not 0 <= indices.min() <= indices.max() < len(self.genes)
         if outside or (np.diff(indptr) < 0).any():
             raise self._foreign(f"its gene indices or row pointers are damaged near cell {start}")
@@ -87,6 +87,6 @@ class StandardH5adReader:
 
 @contextmanager
 def open_standard_h5ad(path: Path) -> Iterator[StandardH5adReader]:
-    """The standard AnnData at `path`; ExpectedError where it is missing, damaged or of another form."""
+    """The standard AnnData at `path`; ExpectedError where it is missing, damaged or not written by ingest."""
     with open_anndata(path) as file:
         yield StandardH5adReader(file)
