@@ -34,7 +34,7 @@ from pipeline.cfm_vc.model.baselines import BASELINES
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages import flow_train, ingest, preprocess, vae_pretrain
 from pipeline.cfm_vc.stages.evaluate import load_models
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.store import open_store
 from pipeline.metrics import results
 from pipeline.metrics.differences import difference_rows, mean_rows
@@ -100,7 +100,7 @@ def main() -> None:
         raw = folder / PATHS.raw
         with working_in(folder):
             ingest.run(validated(Params, params, str(arguments.data)).cfm_vc.ingest)
-        with open_canonical(raw / "cells.h5ad") as reader:
+        with open_standard_h5ad(raw / "cells.h5ad") as reader:
             cell_types, labels = (reader.covariate(name).labels for name in ("cell_type", "perturbation"))
         perturbations = tuple(label for label in labels if label != params["cfm_vc"]["ingest"]["control"])
 

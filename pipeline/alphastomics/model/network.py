@@ -100,8 +100,8 @@ class SpatialDiffusion(nn.Module):
             nn.Linear(width, width),
         )
         self.covariate_dropout = covariate_dropout
-        self.cell_type = CovariateEmbedding(cell_types, width, 0.0)
-        self.section = CovariateEmbedding(sections, width, 0.0)
+        self.cell_type = CovariateEmbedding(cell_types, width)
+        self.section = CovariateEmbedding(sections, width)
         self.time = nn.Sequential(
             nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU(), nn.Linear(width, _CONDITION), nn.SiLU()
         )
