@@ -12,15 +12,15 @@ from pipeline import cli
 from pipeline.alphastomics.commands.compare import COLUMNS, REFERENCE
 
 
-def parameter_counts(arguments):
+def parameter_counts(config):
     """A network of genes · width parameters; a dense feed-forward network has 1,000, an expert a share of them, a gate
     of the mixture 10 for each expert; gated attention has heads more."""
-    experts = arguments["experts"]
-    total = arguments["genes"] * arguments["width"] + (arguments["heads"] if arguments["gate"] != "none" else 0)
+    experts = config.experts
+    total = config.genes * config.dimensions + (config.heads if config.gate != "none" else 0)
     ffn = activated = 1000
-    if arguments["ffn"] == "moe":
+    if config.ffn == "moe":
         ffn = 1000 + 10 * experts
-        activated = arguments["top_k"] * 1000 // experts + 10 * experts
+        activated = config.top_k * 1000 // experts + 10 * experts
     return {"total": total + ffn, "activated": total + activated, "ffn_total": ffn, "ffn_activated": activated}
 
 

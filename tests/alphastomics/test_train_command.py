@@ -20,6 +20,7 @@ from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
+from pipeline.nn.model_config import ModelConfig
 from pipeline.training.fit import fit
 from pipeline.training.weights import load_model
 
@@ -32,13 +33,20 @@ class KilledError(Exception):
     """Stands in for the end of the process."""
 
 
+class LineConfig(ModelConfig):
+    slope: float = 0.0
+
+
+LINE = LineConfig()
+
+
 class Line(nn.Module):
     """A model, its objective and its data in one."""
 
-    def __init__(self, slope: float = 0.0, kill_at=None, spoilt=False):
+    def __init__(self, config: LineConfig = LINE, kill_at=None, spoilt=False):
         super().__init__()
-        self.arguments = {"slope": slope}
-        self.slope = nn.Parameter(torch.tensor(slope))
+        self.config = config
+        self.slope = nn.Parameter(torch.tensor(config.slope))
         self.kill_at, self.spoilt = kill_at, spoilt
 
     def forward(self, batch, generator):

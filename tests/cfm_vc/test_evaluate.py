@@ -12,14 +12,13 @@ import torch
 
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
-from pipeline.cfm_vc.model.flow import FlowField
-from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
 from pipeline.training.weights import save_model
+from tests.cfm_vc.small_models import small_field, small_vae
 
 GENES = 12
 SETTINGS = Evaluate(
@@ -79,8 +78,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
         store = perturbation_store(folder / paths.PROCESSED / "cfm_vc", **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(GENES, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
-            flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            vae, flow = small_vae(genes=GENES), small_field()
         save_model(folder / paths.MODELS / "cfm_vc" / "vae", vae, {})
         save_model(folder / paths.MODELS / "cfm_vc" / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)

@@ -115,15 +115,13 @@ class Project:
         """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
         import torch
 
-        from pipeline.cfm_vc.model.flow import FlowField
-        from pipeline.cfm_vc.model.vae import Vae
         from pipeline.core.files import sha256
         from pipeline.training.weights import save_model
+        from tests.cfm_vc.small_models import small_field, small_vae
 
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(12, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
-            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            vae, field = small_vae(), small_field()
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter)
         doses = {"control": {}, "drug": {"drug": 1.0}, "toxin": {"toxin": 1.0}}

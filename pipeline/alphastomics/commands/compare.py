@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.alphastomics.model.cost import parameter_counts
+from pipeline.alphastomics.model.network import SpatialConfig
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion, Network
 from pipeline.core.errors import ExpectedError
 from pipeline.params.overrides import Change, overridden, refuse_idle
@@ -127,9 +128,8 @@ def _row(network: Network, genes: int) -> dict[str, float]:
 
 
 def _counts(network: Network, genes: int) -> dict[str, int]:
-    settings = network.model_dump()
-    data = {"genes": genes, "space": 2, "cell_types": 0, "sections": 0}  # covariates add a vector for each category
-    return parameter_counts({**data, "width": settings.pop("dimensions"), **settings})
+    # Without covariates, each of which would add a vector for each of its categories.
+    return parameter_counts(SpatialConfig.of(network, genes=genes, space=2, cell_types=0, sections=0))
 
 
 def _csv(rows: dict[str, dict[str, float]]) -> str:
