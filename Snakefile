@@ -2,7 +2,7 @@
 import sys
 
 from pipeline.core.errors import ExpectedError
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
 from workflow.repair import repair
 from workflow.run_stage import open_gates

@@ -20,7 +20,7 @@ from pipeline.bayes_moe.data.resident import ResidentPictures
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages.moe_sweep import Training, untrained
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest as series
 from pipeline.mole.stages import mole_train
 from pipeline.params.reading import validated
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 
 OUT = ROOT / PATHS.measured
 

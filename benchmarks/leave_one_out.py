@@ -33,7 +33,7 @@ from pipeline.cfm_vc.stages.evaluate import CEILING, MODEL, judge, load_models, 
 from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.data.store import open_store
 from pipeline.params.reading import validated
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 from pipeline.training.determinism import prepare_device
 
 ROOT = Path(__file__).parents[1]

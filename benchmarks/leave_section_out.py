@@ -29,7 +29,7 @@ from pipeline.alphastomics.stages.diffusion_train import train_model
 from pipeline.alphastomics.stages.evaluate import MODEL, evaluate
 from pipeline.data.standard_h5ad_reader import open_canonical
 from pipeline.params.reading import validated
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 from pipeline.training.weights import save_model
 
 ROOT = Path(__file__).parents[1]

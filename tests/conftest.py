@@ -274,7 +274,7 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from pipeline.alphastomics.stages import diffusion_train, ingest, preprocess
     from pipeline.params.reading import validated
-    from pipeline.params.registry import Params
+    from pipeline.registry import Params
 
     root = Path(__file__).parents[1]
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -303,7 +303,7 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from pipeline.mole.stages import ingest, mole_train
     from pipeline.params.reading import validated
-    from pipeline.params.registry import Params
+    from pipeline.registry import Params
 
     root = Path(__file__).parents[1]
     recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ from pipeline.mole.data.recipe import SeriesRecipe
 from pipeline.mole.data.recipe import read_recipe as read_series
 from pipeline.params.allowed import check
 from pipeline.params.reading import read_yaml, validated
-from pipeline.params.registry import Params
 from pipeline.params.section import LibrarySize, Seed, Steps
+from pipeline.registry import Params
 
 ROOT = Path(__file__).parents[1]
 BOUNDS = {
@@ -79,18 +79,18 @@ def params(place: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        ("vae.latent_intrinsic", 10**12, "less than or equal to 16384"),
-        ("vae.threads", 1_000_000, "less than or equal to 1024"),
-        ("vae.epochs", 10**30, "less than or equal to 10000000"),
-        ("vae.epochs", 1e30, "valid integer"),
-        pytest.param("vae.epochs", 16**5000, "a whole number of 20,001 bits", id="digits"),
-        ("vae.batch_size", 10**10, "less than or equal to 10000000"),
-        ("flow.seed", 2**63, "less than or equal to 4294967295"),
-        ("vae.learning_rate", 1e30, "less than or equal to 100"),
-        ("diffusion.neighbourhood", 10**6, "less than or equal to 65536"),
+        ("cfm_vc.vae.latent_intrinsic", 10**12, "less than or equal to 16384"),
+        ("cfm_vc.vae.threads", 1_000_000, "less than or equal to 1024"),
+        ("cfm_vc.vae.epochs", 10**30, "less than or equal to 10000000"),
+        ("cfm_vc.vae.epochs", 1e30, "valid integer"),
+        pytest.param("cfm_vc.vae.epochs", 16**5000, "a whole number of 20,001 bits", id="digits"),
+        ("cfm_vc.vae.batch_size", 10**10, "less than or equal to 10000000"),
+        ("cfm_vc.flow.seed", 2**63, "less than or equal to 4294967295"),
+        ("cfm_vc.vae.learning_rate", 1e30, "less than or equal to 100"),
+        ("alphastomics.diffusion.neighbourhood", 10**6, "less than or equal to 65536"),
         ("mole.sweep.recipe.seeds", list(range(1_000_000)), "at most 100 items"),
-        ("vae.hidden", ["x"] * 1_000_000, "at most 256 items"),
-        ("vae.hidden", ["x"] * 200, "and 180 more"),
+        ("cfm_vc.vae.hidden", ["x"] * 1_000_000, "at most 256 items"),
+        ("cfm_vc.vae.hidden", ["x"] * 200, "and 180 more"),
         ("report.title", "x" * 10_000, "at most 1000 characters"),
         ("bayes_moe.sweep.points", {f"p{i}": {} for i in range(101)}, "at most 100 items"),
     ],

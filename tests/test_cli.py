@@ -104,7 +104,7 @@ def test_the_schema_refuses_unknown_keys_and_accepts_the_file() -> None:
         "vae",
         "flow",
     ):  # what this reader takes for text, 1e-3 and the like, is a number to pipeline.params
-        params[section]["learning_rate"] = 1e-3
+        params["cfm_vc"][section]["learning_rate"] = 1e-3
     jsonschema.validate(params, schema)
     params["cfm_vc"]["vae"]["latent_intrinsik"] = 3
     with pytest.raises(jsonschema.ValidationError, match="latent_intrinsik"):

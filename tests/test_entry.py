@@ -159,12 +159,19 @@ def test_a_stage_refuses_misspelt_parameters_before_any_work(tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["params.yaml"]
 
 
-def test_a_keyed_stage_names_its_keys(tmp_path: Path) -> None:
+def test_a_point_of_a_sweep_is_one_of_the_points(tmp_path: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    for given in ([], ["perturbatoin"], ["../x"]):
-        ended = run_module(tmp_path, "pipeline.stages.ingest", *given)
+    for given in ([], ["dlinaer"], ["../x"], ["dlinear", "rlinear"]):
+        ended = run_module(tmp_path, "pipeline.mole.stages.mole_train", *given)
         assert ended.returncode == 2
-        assert "takes one of images, other_images, perturbation, series, spatial" in ended.stderr
+        assert "takes one point of mole.sweep.points: dlinear, rlinear, rmlp, mole_dlinear," in ended.stderr
+
+
+def test_a_stage_that_is_none_is_named(tmp_path: Path) -> None:
+    for given in ([], ["mole.ingst"], ["../x"], ["mole.ingest.x"], ["ingest", "mole"]):
+        ended = run_module(tmp_path, "pipeline.stage", *given)
+        assert ended.returncode == 2
+        assert ended.stderr == f"error: no stage {' '.join(given) or 'is named'}: dvc.yaml lists them\n"
 
 
 def test_a_stage_takes_no_arguments(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from pipeline.mole.data.series import read_series
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 from tests.merged import merge
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_every_command_runs_in_order(made: Path) -> None:
         if command in MADE_BY_THIS_TEST | SERVERS or command.startswith("python -m pipeline.stages."):
             continue
         command = command.replace("--profile profiles/slurm", "--profile profiles/slurm --dry-run")
-        run(re.sub("^dvc exp run", "dvc exp run -S vae.epochs=2 -S flow.epochs=2", command), made)
+        run(re.sub("^dvc exp run", "dvc exp run -S cfm_vc.vae.epochs=2 -S cfm_vc.flow.epochs=2", command), made)
     assert (made / "reports" / "report.html").stat().st_size > 50_000
 
 
@@ -151,7 +151,7 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     assert snippet
     params = yaml.safe_load((made / "params.yaml").read_text())
     merge(params, yaml.safe_load(snippet.group(1)))
-    merge(params, {"vae": {"epochs": 2}, "flow": {"epochs": 2}})
+    merge(params, {"cfm_vc": {"vae": {"epochs": 2}, "flow": {"epochs": 2}}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
     lab_file(params["cfm_vc"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
@@ -169,7 +169,7 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changes = yaml.safe_load(shown("images"))
-    points = changes["moe"].pop("points")
+    points = changes["bayes_moe"]["sweep"].pop("points")
     merge(params, changes)
     params["bayes_moe"]["sweep"]["points"] = points
     whole = validated(Params, params, "README.md")
@@ -193,7 +193,7 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     ingest.run(whole.alphastomics.ingest)
     preprocess.run(whole.alphastomics.preprocess)
     assert {
-        section.name for section in read_sections(open_store(paths.PROCESSED / "alphastomics", "spatial"), "test")
+        section.name for section in read_sections(open_store(Path("data/processed/alphastomics"), "spatial"), "test")
     } == {"section_3"}
 
 
@@ -201,7 +201,7 @@ def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     """Its lines, merged into params.yaml, are valid, and take a CSV file to a series that is long enough for them."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changes = yaml.safe_load(shown("own-series"))
-    points = changes["mole"].pop("points")
+    points = changes["mole"]["sweep"].pop("points")
     merge(params, changes)
     params["mole"]["sweep"]["points"] = points
     monkeypatch.chdir(tmp_path)
@@ -210,7 +210,7 @@ def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     pd.DataFrame(values, dates, ["load", "wind"]).to_csv("load.csv")
     whole = validated(Params, params, "README.md")
     ingest_series.run(whole.mole.ingest)
-    series = read_series(paths.RAW / "mole")
+    series = read_series(Path("data/raw/mole"))
     assert series.channels == ("load", "wind")
     assert series.splits["test"] == (2400, 3000)
     for horizon in whole.mole.sweep.recipe.horizons:

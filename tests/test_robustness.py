@@ -20,15 +20,15 @@ from scipy.sparse import csr_matrix
 from pipeline.cfm_vc.stages import evaluate, flow_train, ingest, preprocess, vae_pretrain
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GENES = 30
 STAGES = {
     "ingest": (ingest, "cfm_vc.ingest"),
     "preprocess": (preprocess, "cfm_vc.preprocess"),
-    "vae": (vae_pretrain, "vae"),
-    "flow": (flow_train, "flow"),
+    "vae": (vae_pretrain, "cfm_vc.vae"),
+    "flow": (flow_train, "cfm_vc.flow"),
     "evaluate": (evaluate, "cfm_vc.evaluate"),
 }
 
@@ -63,7 +63,7 @@ def run(tmp_path, monkeypatch):
         pair = {"cell_type": held_out[0], "perturbation": held_out[1]}
         params["cfm_vc"]["preprocess"] |= {"held_out": [pair], "highly_variable_genes": GENES, **changes}
         for section in ("vae", "flow"):
-            params[section] |= {"epochs": 2, "hidden": [16], "learning_rate": 0.001}
+            params["cfm_vc"][section] |= {"epochs": 2, "hidden": [16], "learning_rate": 0.001}
         params["cfm_vc"]["vae"] |= {"latent_intrinsic": 4, "latent_technical": 2}
         params["cfm_vc"]["evaluate"] |= {"cells_per_group": 50, "top_genes": [5], "principal_components": 3}
         Path("params.yaml").write_text(yaml.safe_dump(params))

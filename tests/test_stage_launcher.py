@@ -17,8 +17,8 @@ LAUNCH = """
 import os, runpy, signal, sys, time
 from pipeline import stage
 runpy.run_module = lambda *_, **__: exec(sys.argv[1])
-stage.importlib.util.find_spec = lambda name: name
-stage.name_of = lambda command: None  # it has no manifest
+stage.module_file = lambda name: name
+stage.verified = lambda name: {{}}  # it has no manifest
 sys.exit(stage.main(["fit", {code!r}]))
 """
 

@@ -20,7 +20,6 @@ from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
 from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
-from pipeline.cfm_vc.data.unseen_categories import Unusual, codes_of
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.origin import origin_in_uns
@@ -30,6 +29,7 @@ from pipeline.data.cells import concatenate
 from pipeline.data.coordinates import Frame
 from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
 from pipeline.data.obs_annotations import Told
+from pipeline.data.unseen_categories import Unusual, codes_of
 from pipeline.params.allowed import check
 from pipeline.params.section import Draws, Guidance, Neighbourhood, Seed, Steps
 from pipeline.training.weights import WEIGHTS, load_model

@@ -17,7 +17,6 @@ import torch
 
 from pipeline.cfm_vc.data.dose_request import Asked, doses_asked, outside_training
 from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
-from pipeline.cfm_vc.data.unseen_categories import Unusual, codes_of
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Source
 from pipeline.cfm_vc.model.ode import METHODS
@@ -34,6 +33,7 @@ from pipeline.data.coordinates import Frame
 from pipeline.data.doses import Doses
 from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
 from pipeline.data.obs_annotations import Told
+from pipeline.data.unseen_categories import Unusual, codes_of
 from pipeline.params.allowed import check
 from pipeline.params.section import Guidance, LibrarySize, Seed, Steps
 from pipeline.training.determinism import Purpose, torch_generator

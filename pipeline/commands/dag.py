@@ -2,10 +2,10 @@
 
 import argparse
 
+from pipeline.commands.dag_picture import draw_dag
 from pipeline.commands.generated import add_generated_arguments, deliver
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
-from pipeline.plots.dag import draw_dag
 from workflow.dag import DagError, read_stages, without_gates
 
 

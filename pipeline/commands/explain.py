@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.core.errors import ExpectedError
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair

@@ -5,7 +5,7 @@ import json
 
 from pipeline.commands.generated import add_generated_arguments, deliver
 from pipeline.core import paths
-from pipeline.params.registry import Params
+from pipeline.registry import Params
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

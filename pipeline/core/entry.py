@@ -94,6 +94,6 @@ def _settings(sections: str | Sequence[str] | None) -> list[Any]:
     """
     if sections is None:
         return []
-    registry = importlib.import_module("pipeline.params.registry")
+    registry = importlib.import_module("pipeline.registry")
     params = validated(registry.Params, read_yaml(paths.PARAMS), str(paths.PARAMS))
     return [select_section(params, section) for section in ([sections] if isinstance(sections, str) else sections)]

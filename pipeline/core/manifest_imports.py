@@ -12,7 +12,7 @@ from workflow.closure import module_file
 from workflow.manifests import Digests, differences, refuse
 
 # Loaded by name and in no manifest: a stage checks all of params.yaml, though its result depends on its section alone.
-UNLISTED = re.compile(r"pipeline\.(\w+\.)?params\.")
+UNLISTED = re.compile(r"pipeline\.((\w+\.)?params\.|registry$)")
 
 
 class ManifestFinder(MetaPathFinder):

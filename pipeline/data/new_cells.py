@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.cfm_vc.data.unseen_categories import Unusual
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.data.cells import Cells, Places, concatenate, pointers
@@ -22,6 +21,7 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.source import Findings, listed
 from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
+from pipeline.data.unseen_categories import Unusual
 
 if TYPE_CHECKING:
     from anndata import AnnData

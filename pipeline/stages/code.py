@@ -5,7 +5,7 @@ been checked, and what code it is to run is known.
 """
 
 from pipeline.core.entry import run_stage
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from workflow.manifests import write_manifests
 
 

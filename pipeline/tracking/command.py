@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.core.errors import without_password
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import tracking_uri
 

@@ -23,7 +23,7 @@ from pipeline.bayes_moe.stages import ingest as images
 from pipeline.bayes_moe.stages import ingest_other as other_images
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
-from pipeline.params.registry import Params, load_params
+from pipeline.registry import Params, load_params
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow

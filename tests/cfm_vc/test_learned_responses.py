@@ -16,7 +16,7 @@ from pipeline.cfm_vc.model.predict import Solution, predict_cells
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.stages import flow_train, vae_pretrain
 from pipeline.data.store import open_store
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from pipeline.training.weights import load_model
 
 ROOT = Path(__file__).parents[2]

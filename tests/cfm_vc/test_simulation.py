@@ -10,7 +10,7 @@ from pipeline.cfm_vc.data.simulation import Simulation, real_templates, simulate
 from pipeline.core.errors import ExpectedError
 from pipeline.data.confounding import contingency
 from pipeline.params.reading import read_yaml
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 
 RECIPE = Path("data/embedded/perturbation.yaml")
 

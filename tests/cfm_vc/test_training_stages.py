@@ -114,7 +114,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
 KILLED_AT_EACH_WRITE = """
 import importlib, os, signal, sys
 from pipeline.params.reading import select_section
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 stage = importlib.import_module(sys.argv[1])
 
 def dies_before(function):

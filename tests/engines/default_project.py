@@ -11,16 +11,20 @@ from tests.engines.small_project import ROOT, Project
 from tests.merged import merge
 
 SHORT: dict[str, Any] = {
-    "vae": {"epochs": 2},
-    "flow": {"epochs": 2},
-    "evaluate": {
-        "perturbation": {"steps": 2, "cells_per_group": 50, "bootstrap_replicates": 10},
-        "spatial": {"draws": 2, "steps": 10},
+    "cfm_vc": {
+        "vae": {"epochs": 2},
+        "flow": {"epochs": 2},
+        "evaluate": {"steps": 2, "cells_per_group": 50, "bootstrap_replicates": 10},
     },
-    "moe": {"recipe": {"epochs": 1, "seeds": [0], "warmup_epochs": 0, "corrupted_pictures": 10}},
-    "diffusion": {"epochs": 2, "neighbourhoods_per_epoch": 4},
-    "mole": {"recipe": {"epochs": 1, "seeds": [0], "horizons": [24]}},
-    "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 5},
+    "alphastomics": {
+        "diffusion": {"epochs": 2, "neighbourhoods_per_epoch": 4},
+        "evaluate": {"draws": 2, "steps": 10},
+    },
+    "bayes_moe": {"sweep": {"recipe": {"epochs": 1, "seeds": [0], "warmup_epochs": 0, "corrupted_pictures": 10}}},
+    "mole": {
+        "sweep": {"recipe": {"epochs": 1, "seeds": [0], "horizons": [24]}},
+        "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 5},
+    },
 }
 
 # Times of this machine, and what shows them: they never repeat.

@@ -61,32 +61,28 @@ def work(name, *inputs):
     log("end", name)
 """
 
-WORK_STAGE = """
-import sys
-from pipeline.work import work
-
-
-def run():
-    work(*sys.argv[1:])
-
-
-run()
-"""
-
-LONELY_STAGE = """
+STAGE = """
 def run():
     from pipeline.work import work
-    work("lonely")
+    work({arguments})
 
 
 run()
 """
+STAGES = {
+    "first": ("first",),
+    "left": ("left", "first.json"),
+    "right": ("right", "first.json"),
+    "last": ("last", "left.json", "right.json"),
+    "lonely": ("lonely",),
+}
 
 # What the small project has of this project's own `pipeline/`.
 OWN = (
-    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair", "entry", "errors"),
-    *("files", "git", "imports", "lifeline", "machine", "params/__init__", "params/reading", "params/section", "paths"),
-    *("signals", "stage", "stages/__init__", "stages/code"),
+    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair"),
+    *(f"core/{name}" for name in ("__init__", "entry", "errors", "files", "git", "machine", "manifest_imports")),
+    *(f"core/{name}" for name in ("parent_watchdog", "paths", "signals")),
+    *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )
 
 DVC_YAML = """
@@ -97,22 +93,22 @@ stages:
     outs: [data/code]
     meta: {gate: true}
   first:
-    cmd: python -m pipeline.stage work first
-    deps: [data/code/work.json]
+    cmd: python -m pipeline.stage first
+    deps: [data/code/first.json]
     params: [first]
     outs: [first.json]
     meta: {threads: 2, mem_mb: 100, gpu: 0}
   side:
     foreach: {left: {}, right: {}}
     do:
-      cmd: python -m pipeline.stage work ${key} first.json
-      deps: [data/code/work.json, first.json]
+      cmd: python -m pipeline.stage ${key}
+      deps: ["data/code/${key}.json", first.json]
       params: ["${key}"]
       outs: ["${key}.json"]
       meta: {threads: 1, mem_mb: 100, gpu: 0}
   last:
-    cmd: python -m pipeline.stage work last left.json right.json
-    deps: [data/code/work.json, left.json, right.json]
+    cmd: python -m pipeline.stage last
+    deps: [data/code/last.json, left.json, right.json]
     params: [last]
     metrics:
       - last.json:
@@ -238,7 +234,7 @@ class Project:
 def make(beside: Path) -> Project:
     """The project before its first run, in the folder `beside`."""
     project = Project(beside)
-    for name in ("data", "pipeline/commands", "pipeline/params", "pipeline/stages"):
+    for name in ("data", "pipeline/commands", "pipeline/core", "pipeline/params", "pipeline/stages"):
         (project.root / name).mkdir(parents=True)
     (beside / "library").mkdir()
     (beside / "library/workflow").symlink_to(ROOT / "workflow")
@@ -246,10 +242,12 @@ def make(beside: Path) -> Project:
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
-        "pipeline/params/registry.py": STUB_PARAMS,
+        "pipeline/registry.py": STUB_PARAMS,
         "pipeline/work.py": WORK,
-        "pipeline/stages/work.py": WORK_STAGE,
-        "pipeline/stages/lonely.py": LONELY_STAGE,
+        **{
+            f"pipeline/stages/{name}.py": STAGE.format(arguments=", ".join(f'"{word}"' for word in words))
+            for name, words in STAGES.items()
+        },
         "dvc.yaml": DVC_YAML,
         "params.yaml": "first: 10\nleft: 20\nright: 30\nlast: 40\nlonely: 50\n",
     }

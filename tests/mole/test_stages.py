@@ -19,7 +19,7 @@ from pipeline.mole.data.series import Series, read_series, write_series
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train
 from pipeline.mole.trained import Forecaster
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from tests.stages.stage_process import ROOT, run, start, written
 
 pytestmark = pytest.mark.slow

@@ -33,7 +33,7 @@ from pipeline.mole.stages import mole_train
 from pipeline.nn.moe.balance import switch
 from pipeline.nn.moe.gates import GATES
 from pipeline.nn.moe.layer import MixtureOfExperts
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 
 Network = tuple[nn.Module, Any]
 

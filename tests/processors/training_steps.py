@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pipeline.params.registry import load_params
+from pipeline.registry import load_params
 from pipeline.training.optimiser import Optimizer
 from tests.processors.networks import NETWORKS, Network
 

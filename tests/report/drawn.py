@@ -11,8 +11,8 @@ from pipeline.stages import report
 
 CHAPTERS: dict[str, Callable[[], None]] = {
     "cfm_vc": cfm_vc_chapter.run,
-    "bayes_moe": bayes_moe_chapter.run,
     "alphastomics": alphastomics_chapter.run,
+    "bayes_moe": bayes_moe_chapter.run,
     "mole": mole_chapter.run,
 }
 

@@ -53,7 +53,7 @@ def test_a_wrong_value_is_refused_and_nothing_is_written(address: tuple[str, ...
 def test_what_is_written_is_the_same_for_all_valid_values() -> None:
     written = []
     for seed in (1, 2):
-        params = PARAMS | {"vae": PARAMS["vae"] | {"seed": seed}}
+        params = PARAMS | {"report": {"title": f"A report {seed}"}}
         paths.PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
         run()
         written.append(manifest_path("fit").read_bytes())

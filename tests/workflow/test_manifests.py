@@ -58,9 +58,9 @@ def changed() -> set[str]:
 
 
 def test_each_stage_but_their_maker_has_one() -> None:
-    assert stage_names() == ["fit", "load.cells"]
+    assert stage_names() == ["fit", "cells.load"]
     assert set(current_manifests()["fit"]) == {"pipeline/layers.py", "pipeline/stages/fit.py"}
-    commands = {"fit": "fit", "load cells": "load.cells", "code": None, "load": None, "load nothing": None}
+    commands = {"fit": "fit", "cells.load": "cells.load", "code": None, "": None, "cells load": None}
     assert {words: name_of(f"python -m pipeline.stage {words}") for words in commands} == commands
     assert name_of("cp a b") is None
 
@@ -83,7 +83,7 @@ def test_an_edited_function_changes_those_that_import_it() -> None:
     write("pipeline/layers.py", FILES["pipeline/layers.py"].replace("1", "2"))
     assert changed() == {"fit"}
     write("pipeline/cells/stages/load.py", "import pipeline.layers\n\n\ndef run():\n    return 0\n")
-    assert changed() == {"fit", "load.cells"}
+    assert changed() == {"fit", "cells.load"}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_stage_whose_code_has_changed_is_refused(name: str, text: str | None, 
     with pytest.raises(ExpectedError) as refused:
         verified("fit")
     assert str(refused.value).startswith(f"fit: code has changed since its manifest was written: {named} ")
-    verified("load.cells")
+    verified("cells.load")
 
 
 def test_without_a_manifest_it_is_refused() -> None:
@@ -180,12 +180,13 @@ run()
 def test_a_module_is_checked_when_it_is_imported(edit: str, message: str | None, project: Path) -> None:
     for name in (
         "stage",
-        "imports",
-        "lifeline",
-        "signals",
-        "errors",
-        "files",
-        "machine",
+        "core/manifest_imports",
+        "core/parent_watchdog",
+        "core/signals",
+        "core/errors",
+        "core/files",
+        "core/machine",
+        "core/__init__",
         "__init__",
         "stages/__init__",
     ):

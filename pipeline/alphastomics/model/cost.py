@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pipeline.alphastomics.model.network import Layer, SpatialConfig, SpatialDiffusion
-from pipeline.bayes_moe.model import moe_cost as cost
+from pipeline.nn.moe import cost
 from pipeline.nn.moe.layer import MixtureOfExperts
 
 

@@ -7,8 +7,8 @@ counter takes grouped products for free, so the mixture's part is counted on pap
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.bayes_moe.model import moe_cost as cost
 from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.nn.moe import cost
 
 
 def classifier_cost(model: ResNet18, channels: int, height: int, width: int) -> dict[str, int]:

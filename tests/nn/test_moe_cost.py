@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.bayes_moe.model.moe_cost import activated_parameters, flops, parameters
+from pipeline.nn.moe.cost import activated_parameters, flops, parameters
 from pipeline.nn.moe.layer import MixtureOfExperts
 
 

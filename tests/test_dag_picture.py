@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plots.dag import draw_dag, reduced
+from pipeline.commands.dag_picture import draw_dag, reduced
 
 SVG = "{http://www.w3.org/2000/svg}"
 
