@@ -4,8 +4,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from pipeline.registry import Params
 
+from pipeline.registry import Params
 from workflow.closure import Sources, module_file
 
 ROOT = Path(__file__).parents[1]

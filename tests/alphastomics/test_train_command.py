@@ -209,7 +209,7 @@ def test_other_data_are_not_resumed_but_the_same_may_have_moved(project, capsys)
 
 def test_checkpoints_of_other_code_are_not_resumed(project, capsys, monkeypatch):
     killed(project)
-    monkeypatch.setattr("pipeline.training.checkpoint._loaded_code", lambda: ["pipeline.x 0000"])
+    monkeypatch.setattr("pipeline.training.checkpoint._code", lambda: {"pipeline.x": "0000"})
     assert "the code, torch or config.yaml has changed since" in error(capsys, *FULL, "--resume")
     assert len(project.asked) == 1
 
