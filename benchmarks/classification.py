@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = load_params().moe
+    settings = load_params().bayes_moe.sweep
     train, test = (read_pictures(PATHS.raw / split) for split in ("train", "test"))
     batches = ResidentPictures(test, settings.recipe.batch_size, torch.device("cpu"))
     height, width, channels = test.picture_NHWC.shape[1:]

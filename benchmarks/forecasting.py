@@ -56,9 +56,9 @@ def main() -> None:
         source = read_json(PATHS.raw / "source.json")
         # Stages want a process to themselves, as their engines give them.
         with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-            for name in pool.map(partial(_train, folder, params), settings.mole.points):
+            for name in pool.map(partial(_train, folder, params), settings.mole.sweep.points):
                 print(f"{name} trained", file=sys.__stdout__, flush=True)
-        forecasting.run(settings.mole)
+        forecasting.run(settings.mole.sweep, settings.mole.evaluate)
         table = (PATHS.reports / "table.csv").read_text()
         metrics = read_json(PATHS.reports / "metrics.json")
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 def _train(folder: str, params: Mapping[str, Any], name: str) -> str:
     with working_in(folder):
-        mole_train.run(validated(Params, params, "params").mole, name)
+        mole_train.run(validated(Params, params, "params").mole.sweep, name)
     return name
 
 

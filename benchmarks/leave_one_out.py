@@ -28,6 +28,7 @@ import yaml
 from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages import flow_train, ingest, preprocess, vae_pretrain
 from pipeline.cfm_vc.stages.evaluate import CEILING, MODEL, judge, load_models, role_of
 from pipeline.data.standard_h5ad_reader import open_canonical
@@ -37,10 +38,10 @@ from pipeline.registry import Params
 from pipeline.training.determinism import prepare_device
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "reports" / "leave_one_out"
+OUT = ROOT / PATHS.measured
 
 FULL = "+ distribution loss"
-VARIANTS: dict[str, dict[str, Any]] = {  # changes to the flow section of params.yaml; the first four add up
+VARIANTS: dict[str, dict[str, Any]] = {  # changes to cfm_vc.flow of params.yaml; the first four add up
     "base field only": {"perturbation_dropout": 1.0, "coupling": "independent", "distribution_weight": 0.0},
     "+ basis adapter": {"coupling": "independent", "distribution_weight": 0.0},
     "+ OT coupling": {"distribution_weight": 0.0},
@@ -91,7 +92,7 @@ def main() -> None:
     path = (ROOT / params["cfm_vc"]["ingest"]["path"]).resolve()
     params["cfm_vc"]["ingest"]["path"] = str(path)
     with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder, "data", "raw", "perturbation")
+        raw = folder / PATHS.raw
         with working_in(folder):
             ingest.run(validated(Params, params, str(arguments.data)).cfm_vc.ingest)
         with open_canonical(raw / "cells.h5ad") as reader:
@@ -118,7 +119,7 @@ def main() -> None:
         "commit": of,
         "chosen_by": CHOSEN_BY,
         "chosen": chosen,
-        "parameters": {section: params[section] for section in ("preprocess", "vae", "flow", "evaluate")},
+        "parameters": {section: params["cfm_vc"][section] for section in ("preprocess", "vae", "flow", "evaluate")},
     }
     (arguments.out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
     print(summary(scores))
@@ -134,7 +135,7 @@ def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Row]:
 
 def run(job: Job) -> list[Row]:
     """The stages themselves, in a folder of their own; one VAE serves all variants of the flow."""
-    params = laid_over(job.params, {"vae": {"seed": job.seed}, "flow": {"seed": job.seed}})
+    params = laid_over(job.params, {"cfm_vc": {"vae": {"seed": job.seed}, "flow": {"seed": job.seed}}})
     params["cfm_vc"]["preprocess"] = {
         **params["cfm_vc"]["preprocess"],
         "held_out": [{"cell_type": t, "perturbation": p} for t in job.cell_types for p in job.perturbations],
@@ -142,18 +143,18 @@ def run(job: Job) -> list[Row]:
     params["cfm_vc"]["evaluate"] = {**params["cfm_vc"]["evaluate"], "bootstrap_replicates": 0}
     rows = []
     with tempfile.TemporaryDirectory() as folder, working_in(folder):
-        Path("data/raw").mkdir(parents=True)
-        Path("data/raw/cfm_vc").symlink_to(job.raw)
+        PATHS.raw.parent.mkdir(parents=True)
+        PATHS.raw.symlink_to(job.raw)
         settings = validated(Params, params, "params")
         preprocess.run(settings.cfm_vc.preprocess)
-        vae_pretrain.run(settings.vae)
-        store = open_store(Path("data/processed/cfm_vc"))
+        vae_pretrain.run(settings.cfm_vc.vae)
+        store = open_store(PATHS.store)
         evaluate = settings.cfm_vc.evaluate
         device = prepare_device(evaluate.device, evaluate.threads)
         held_out = read_held_out(store, evaluate.cells_per_group, evaluate.seed)
         for variant in job.variants:
-            flow = laid_over(params, {"flow": VARIANTS[variant]})
-            flow_train.run(validated(Params, flow, variant).flow)
+            flow = laid_over(params, {"cfm_vc": {"flow": VARIANTS[variant]}})
+            flow_train.run(validated(Params, flow, variant).cfm_vc.flow)
             methods = {MODEL: load_models(evaluate, device)[1], **BASELINES}
             for group, method, scores in judge(store, held_out, methods, evaluate).scores:
                 names = (

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.other_data import commit, laid_over, working_in
+from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.stages import ingest, preprocess
 from pipeline.alphastomics.stages.diffusion_train import train_model
 from pipeline.alphastomics.stages.evaluate import MODEL, evaluate
@@ -33,10 +34,10 @@ from pipeline.registry import Params
 from pipeline.training.weights import save_model
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "reports" / "leave_section_out"
+OUT = ROOT / PATHS.measured
 
 REFERENCE = "reference"
-VARIANTS: dict[str, dict[str, Any]] = {  # changes to the diffusion section of params.yaml
+VARIANTS: dict[str, dict[str, Any]] = {  # changes to alphastomics.diffusion of params.yaml
     REFERENCE: {"masking": "random", "gate": "headwise", "ffn": "moe"},
     "unmasked": {"masking": "none", "gate": "headwise", "ffn": "moe"},
     "plain_attention": {"masking": "random", "gate": "none", "ffn": "moe"},
@@ -82,7 +83,7 @@ def main() -> None:
     params["alphastomics"]["ingest"]["path"] = str((ROOT / params["alphastomics"]["ingest"]["path"]).resolve())
     of = commit()  # before anything is written here
     with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder, "data", "raw", "spatial")
+        raw = folder / PATHS.raw
         with working_in(folder):
             ingest.run(validated(Params, params, str(arguments.data)).alphastomics.ingest)
         with open_canonical(raw / "cells.h5ad") as reader:
@@ -142,19 +143,18 @@ def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Score]:
 def run_job(job: Job) -> list[Score]:
     """Scores of the test cells, of all methods for the reference and of the model alone for a variant."""
     changes = {
-        "preprocess": {"spatial": {"seed": job.seed, "test_sections": [job.section] if job.section else []}},
+        "preprocess": {"seed": job.seed, "test_sections": [job.section] if job.section else []},
         "diffusion": {"seed": job.seed, **VARIANTS[job.variant]},
-        "evaluate": {"spatial": {"seed": job.seed}},
+        "evaluate": {"seed": job.seed},
     }
-    params = validated(Params, laid_over(job.params, changes), "params")
+    params = validated(Params, laid_over(job.params, {"alphastomics": changes}), "params")
     with tempfile.TemporaryDirectory() as folder, working_in(folder):
-        Path("data", "raw").mkdir(parents=True)
-        Path("data", "raw", "spatial").symlink_to(job.raw)
+        PATHS.raw.parent.mkdir(parents=True)
+        PATHS.raw.symlink_to(job.raw)
         preprocess.run(params.alphastomics.preprocess)
-        store, model_folder = Path("data", "processed", "spatial"), Path("models", "spatial")
-        _, model, description = train_model(params.alphastomics.diffusion, store, None)
-        save_model(model_folder, model, description)
-        judged, _ = evaluate(params.alphastomics.evaluate, store, model_folder)
+        _, model, description = train_model(params.alphastomics.diffusion, PATHS.store, None)
+        save_model(PATHS.models, model, description)
+        judged, _ = evaluate(params.alphastomics.evaluate, PATHS.store, PATHS.models)
     return [
         Score(job.variant, row["section"], job.seed, row["mode"], row["method"], row["metric"], row["value"])
         for one in judged

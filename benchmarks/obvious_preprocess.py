@@ -2,7 +2,7 @@
 
     python benchmarks/obvious_preprocess.py cells.h5ad out.parquet
 
-What `python -m pipeline.stages.preprocess perturbation` is measured against (benchmarks.preprocess --compare).
+What `python -m pipeline.stage cfm_vc.preprocess` is measured against (benchmarks.preprocess --compare).
 """
 
 import sys

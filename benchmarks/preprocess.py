@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 def prepared(folder: Path, cells: int) -> tuple[Path, int]:
     """A working folder with generated cells as ingest leaves them, made once; and their number of non-zeros."""
     project = folder / f"{cells}"
-    raw = project / "data" / "raw" / "perturbation"
+    raw = project / "data" / "raw" / "cfm_vc"
     raw.mkdir(parents=True, exist_ok=True)
     if not (raw / "source.json").exists():
         # In a process of its own, since a large parent would show in the memory measured later.
@@ -77,7 +77,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|", flush=True)
     for cells in arguments.cells:
         project, nonzeros = prepared(arguments.folder.resolve(), cells)
-        stage = measure([sys.executable, "-m", "pipeline.stages.preprocess", "perturbation"], project)
+        stage = measure([sys.executable, "-m", "pipeline.cfm_vc.stages.preprocess"], project)
         print(row("preprocess stage", cells, nonzeros, stage), flush=True)
         if arguments.compare:
             script = PROJECT / "benchmarks" / "obvious_preprocess.py"

@@ -37,8 +37,8 @@ def main() -> None:
         folder = Path(name)
         shutil.copy(ROOT / "params.yaml", folder)
         shutil.copytree(ROOT / "data" / "embedded", folder / "data" / "embedded")
-        for stage in ("ingest perturbation", "preprocess perturbation", "vae_pretrain"):
-            measure([sys.executable, "-m", *f"pipeline.stages.{stage}".split()], folder)
+        for stage in ("ingest", "preprocess", "vae_pretrain"):
+            measure([sys.executable, "-m", f"pipeline.cfm_vc.stages.{stage}"], folder)
         print(f"{load()}\n\n| stage | min | median | max | reach |\n|---|---|---|---|---|")
         for stage in ("vae_pretrain", "flow_train"):
             seconds = sorted(seconds_to_first_step(stage, folder) for _ in range(RUNS))
@@ -48,7 +48,7 @@ def main() -> None:
 
 def seconds_to_first_step(stage: str, folder: Path) -> float:
     began = time.perf_counter()
-    command = [sys.executable, "-c", DRIVER, f"pipeline.stages.{stage}"]
+    command = [sys.executable, "-c", DRIVER, f"pipeline.cfm_vc.stages.{stage}"]
     ended = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )

@@ -38,7 +38,7 @@ def time_epochs(source: Any, wait: bool) -> None:
 def main() -> None:
     stage, wait = sys.argv[1], "--wait" in sys.argv
     time_epochs({"vae_pretrain": ResidentCounts, "flow_train": LatentPairs}[stage], wait)
-    module = __import__(f"pipeline.stages.{stage}", fromlist=["run", "SECTION"])
+    module = __import__(f"pipeline.cfm_vc.stages.{stage}", fromlist=["run", "SECTION"])
     from pipeline.core.entry import run_stage
 
     sys.argv = [stage]

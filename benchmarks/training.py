@@ -157,10 +157,10 @@ def compare_vae(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def write_params(folder: Path, **changes: dict[str, Any]) -> None:
-    """The project's own params.yaml with these values in place."""
+    """The project's own params.yaml with these values in its section cfm_vc."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in changes.items():
-        params[section] |= values
+        params["cfm_vc"][section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 

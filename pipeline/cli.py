@@ -1,4 +1,4 @@
-"""`python -m pipeline COMMAND`: the one entry for people. Stages are started as `python -m pipeline.stages.<name>`."""
+"""`python -m pipeline COMMAND`: the one entry for people. Stages are started by `python -m pipeline.stage`."""
 
 import argparse
 import difflib

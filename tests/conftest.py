@@ -329,6 +329,6 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params = validated(Params, content, "params.yaml")
         ingest.run(params.mole.ingest)
         for name in params.mole.sweep.points:
-            mole_train.run(params.mole, name)
+            mole_train.run(params.mole.sweep, name)
 
     return made_once(tmp_path_factory, "series-project", make)

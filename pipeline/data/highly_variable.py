@@ -57,32 +57,33 @@ class GeneSums:
         return np.maximum(spread_G, 0) / self.cells / (self.cells - 1)
 
 
-def expected_deviation(mean_G: Floats, variance_G: Floats) -> Floats:
+def expected_deviation(mean_G: Floats, variance_G: Floats, section: str) -> Floats:
     """Standard deviation that the genes' common curve expects at each gene's mean, (G,); 1 for constant genes.
 
-    The curve is a loess of degree 2 of log10 variance on log10 mean. ExpectedError where it cannot be fitted.
+    The curve is a loess of degree 2 of log10 variance on log10 mean. section: of params.yaml with the thresholds, for
+    messages. ExpectedError where the curve cannot be fitted.
     """
     from skmisc.loess import loess  # 0.1 s that only the fit needs
 
     varies_G = variance_G > 0
     varying = int(varies_G.sum())
     if varying < FEWEST_GENES:
-        raise ExpectedError(_no_fit(varying, f"at least {FEWEST_GENES} genes that vary are needed"))
+        raise ExpectedError(_no_fit(section, varying, f"at least {FEWEST_GENES} genes that vary are needed"))
     model = loess(np.log10(mean_G[varies_G]), np.log10(variance_G[varies_G]), span=SPAN, degree=2)
     try:
         model.fit()
     except ValueError as error:
-        raise ExpectedError(_no_fit(varying, f"loess: {error}")) from error
+        raise ExpectedError(_no_fit(section, varying, f"loess: {error}")) from error
     deviation_G = np.ones_like(mean_G)
     deviation_G[varies_G] = np.sqrt(10**model.outputs.fitted_values)
     return deviation_G
 
 
-def _no_fit(genes: int, reason: str) -> str:
+def _no_fit(section: str, genes: int, reason: str) -> str:
     return (
         f"highly variable genes cannot be ranked: no curve of variance on mean fits the {genes} genes that vary "
-        f"({reason}). In params.yaml, raise cfm_vc.preprocess.min_cells_per_gene (rarely detected genes all have "
-        "the same few means), or set highly_variable_genes to at least the number of genes to keep them all"
+        f"({reason}). In params.yaml, raise {section}.min_cells_per_gene (rarely detected genes all have the "
+        "same few means), or set highly_variable_genes to at least the number of genes to keep them all"
     )
 
 

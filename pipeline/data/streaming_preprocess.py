@@ -108,7 +108,7 @@ class Passes:
         mean_G, variance_G = quality.sums.mean_G, quality.sums.variance_G
         deviation_G, standardised_G = np.ones_like(mean_G), np.full_like(mean_G, np.nan)
         try:
-            deviation_G[passing] = expected_deviation(mean_G[passing], variance_G[passing])
+            deviation_G[passing] = expected_deviation(mean_G[passing], variance_G[passing], self.section)
         except ExpectedError as error:
             if len(passing) > asked:
                 raise

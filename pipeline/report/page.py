@@ -138,6 +138,7 @@ class Headline:
     """The first screen: which data is simulated, and for every system whether it worked."""
 
     systems: Sequence[System]
+    code: str = ""  # which commit made it
 
     @property
     def simulated(self) -> str:

@@ -38,6 +38,16 @@ def describe_code() -> str:
     return f"git commit {commit}, with uncommitted changes: {', '.join(files[:5])}{more}"
 
 
+def made_by() -> str:
+    """The commit in short with its date, for the first screen; why there is none, where git names none."""
+    try:
+        commit, day = git("show", "--no-patch", "--format=%h %cs", "HEAD").decode().split()
+        changed = bool(git("status", "--porcelain", "--", ".", *_RESULTS))
+    except GitError:
+        return "No commit is named: see What was run."
+    return f"Commit {commit} of {day}" + (", with uncommitted changes" if changed else "")
+
+
 def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: Markup) -> Section:
     """The chapter on what was run: `dataset` is dataset.json, `parameters` all of params.yaml as nested mappings."""
     splits = ", ".join(f"{name} {split['cells']:,} cells" for name, split in dataset["splits"].items())

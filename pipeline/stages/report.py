@@ -8,7 +8,7 @@ from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
 from pipeline.report.chapter import draw, read_chapter
 from pipeline.report.page import Headline, Part
-from pipeline.report.provenance import provenance
+from pipeline.report.provenance import made_by, provenance
 from pipeline.report.run_results import read_dataset, read_drawing
 from pipeline.report.whole.page import render
 from pipeline.report.whole.results import results_markdown
@@ -23,7 +23,7 @@ def run(settings: Report) -> None:
     params = read_yaml(paths.PARAMS)
     chapters = [read_chapter(section) for section in params if section not in SHARED]
     last = provenance(read_dataset(), params, read_drawing(paths.DAG))
-    first = Headline([chapter.system for chapter in chapters])
+    first = Headline([chapter.system for chapter in chapters], made_by())
     page = render(settings.title, first, [*chapters, draw(Part("This run", [last]))])
     text = results_markdown(first, chapters, describe_machine())
     write_text(paths.REPORT, page)

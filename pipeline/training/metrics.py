@@ -1,4 +1,4 @@
-"""The final numbers of a training, for reports/metrics: deterministic, without times."""
+"""The final numbers of a training, for reports/<system>/training: deterministic, without times."""
 
 from typing import Any
 

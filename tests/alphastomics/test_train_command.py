@@ -17,6 +17,7 @@ from torch import nn
 from pipeline import cli
 from pipeline.alphastomics.commands.train import SYSTEMS
 from pipeline.alphastomics.params.diffusion import Diffusion
+from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
@@ -75,7 +76,7 @@ def project(tmp_path, monkeypatch):
     plain = {"ffn": "dense", "gate": "none", "masking": "none"}
     content["alphastomics"]["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0, **plain}
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    store = paths.PROCESSED / "alphastomics"
+    store = PATHS.store
     store.mkdir(parents=True)
     (store / "dataset.json").write_text('{"cells": 3}', encoding="utf-8")
     stage = types.ModuleType(STAGE)
@@ -115,7 +116,7 @@ def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
     changed = (settings.ffn, settings.experts, settings.top_k, settings.gate, settings.epochs)
     assert changed == ("moe", 8, 2, "elementwise", 3)
     assert settings.modes.model_dump() == {"joint": 0.4, "expr_to_pos": 0.5, "pos_to_expr": 0.1}
-    assert store == paths.PROCESSED / "alphastomics"
+    assert store == PATHS.store
     kept = yaml.safe_load(Path("outputs/full/config.yaml").read_text())
     assert kept["alphastomics"]["diffusion"] == settings.model_dump()
     assert kept["data"] == "data/processed/alphastomics"
@@ -197,7 +198,7 @@ def test_another_configuration_is_not_resumed(project, capsys):
 
 def test_other_data_are_not_resumed_but_the_same_may_have_moved(project, capsys):
     killed(project)
-    store = paths.PROCESSED / "alphastomics"
+    store = PATHS.store
     shutil.move(store, "moved")
     assert "no store in data/processed/alphastomics" in error(capsys, *FULL, "--resume")
     store.mkdir()

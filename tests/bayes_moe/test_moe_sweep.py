@@ -18,9 +18,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.bayes_moe.params.ingest import Ingest
-from pipeline.bayes_moe.stages import evaluate, moe_sweep
-from pipeline.bayes_moe.stages import ingest as images
-from pipeline.bayes_moe.stages import ingest_other as other_images
+from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.registry import Params, load_params
@@ -70,7 +68,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, "pipeline.bayes_moe.stages.ingest"
     )
     with chdir(folder):
-        other_images.run(parameters().bayes_moe.ingest_ood)
+        ingest_ood.run(parameters().bayes_moe.ingest_ood)
     return folder
 
 
@@ -80,7 +78,7 @@ def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(pictures, folder)
     with chdir(folder):
         for point in POINTS:
-            moe_sweep.run(parameters().moe, point)
+            moe_sweep.run(parameters().bayes_moe.sweep, point)
     return folder
 
 
@@ -222,12 +220,12 @@ def test_bad_archives_end_in_one_message(
     else:
         archive(Path("pictures.tar.gz"), {**GOOD, **changes})
     with pytest.raises(ExpectedError) as caught:
-        images.run(settings)
+        ingest.run(settings)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("data/raw").exists()
     archive(Path("pictures.tar.gz"), {**GOOD})
-    images.run(settings)
+    ingest.run(settings)
     assert read_json(Path("data/raw/bayes_moe/source.json"))["classes"] == ["cat", "dog"]
 
 

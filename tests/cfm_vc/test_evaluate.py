@@ -13,8 +13,8 @@ import torch
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.params.evaluate import Evaluate
+from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
-from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
 from pipeline.training.weights import save_model
@@ -75,12 +75,12 @@ def project(tmp_path, monkeypatch, perturbation_store):
 
     def make(name: str = "project", source: str = "control", **store_options):
         folder = tmp_path / name
-        store = perturbation_store(folder / paths.PROCESSED / "cfm_vc", **store_options)
+        store = perturbation_store(folder / PATHS.store, **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             vae, flow = small_vae(genes=GENES), small_field()
-        save_model(folder / paths.MODELS / "cfm_vc" / "vae", vae, {})
-        save_model(folder / paths.MODELS / "cfm_vc" / "flow", flow, {"source": source})
+        save_model(folder / PATHS.models / "vae", vae, {})
+        save_model(folder / PATHS.models / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)
         return store
 
@@ -300,7 +300,7 @@ def test_the_truth_reaches_no_prediction(project):
 
 
 def test_without_models_the_message_says_what_to_run(perturbation_store, tmp_path, monkeypatch):
-    perturbation_store(tmp_path / paths.PROCESSED / "cfm_vc")
+    perturbation_store(tmp_path / PATHS.store)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ExpectedError, match="no usable model in models/cfm_vc/vae"):
         run(SETTINGS)

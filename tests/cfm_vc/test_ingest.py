@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 KANG = ROOT.parent / "shared/data/kang_ifnb_2donors.h5ad"
 OUT = Path("data/raw/cfm_vc")
-STAGE = ("-m", "pipeline.stages.ingest")
+STAGE = "pipeline.cfm_vc.stages.ingest"
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def configure(project: Path, **changes) -> None:
 
 def ingest(project: Path, *start: str, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *(start or STAGE), "perturbation"]
+    command = [sys.executable, *(start or ("-m", STAGE))]
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False, **options)
 
 
@@ -57,7 +57,7 @@ def assert_refused(project: Path, done: subprocess.CompletedProcess, *words: str
         assert word in done.stderr
     assert [path.name for path in (project / OUT).iterdir()] == ["source.json"]
     assert (project / OUT / "source.json").read_text() == "previous"
-    assert [path.name for path in (project / OUT).parent.iterdir()] == ["perturbation"]
+    assert [path.name for path in (project / OUT).parent.iterdir()] == ["cfm_vc"]
 
 
 def test_a_lab_file_becomes_canonical(project, lab_adata):
@@ -157,9 +157,8 @@ def test_the_real_file_is_refused_with_samples_as_batches_and_accepted_with_dono
 
 # A disk that fills up after so many bytes: the write fails inside HDF5's callback, as the kernel would fail it.
 FULL_DISK = """
-import errno, io
-from pipeline.data import canonical
-from pipeline.core.entry import run_keyed_stage
+import errno, io, runpy
+from pipeline.data.h5ad_writer import DiskStream
 
 room = {room}
 def write_all(stream, content):
@@ -169,8 +168,8 @@ def write_all(stream, content):
         raise OSError(errno.ENOSPC, "No space left on device")
     io.FileIO.write(stream, content)
 
-canonical.DiskStream._write_all = write_all
-run_keyed_stage("pipeline.stages.ingest")
+DiskStream._write_all = write_all
+runpy.run_module("pipeline.cfm_vc.stages.ingest", run_name="__main__")
 """
 
 
@@ -212,11 +211,10 @@ def test_a_read_only_file_system_is_told(project, lab_adata):
     """As for the full disk: the error that the kernel gives, raised where a folder is made."""
     lab_adata.write_h5ad(project / "cells.h5ad")
     read_only = """
-import errno, tempfile
-from pipeline.core.entry import run_keyed_stage
+import errno, runpy, tempfile
 def refuse(dir, **_):
     raise OSError(errno.EROFS, "Read-only file system", str(dir))
 tempfile.mkdtemp = refuse
-run_keyed_stage("pipeline.stages.ingest")
+runpy.run_module("pipeline.cfm_vc.stages.ingest", run_name="__main__")
 """
     assert_refused(project, ingest(project, "-c", read_only), "data/raw", "the file system is read-only")

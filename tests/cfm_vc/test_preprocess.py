@@ -377,8 +377,8 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
         "StoreWriter.finish = finish\n"
         "from pipeline.cfm_vc.params.preprocess import Preprocess\n"
-        "from pipeline.stages.preprocess import perturbation\n"
-        f"perturbation.run(Preprocess.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
+        "from pipeline.cfm_vc.stages import preprocess\n"
+        f"preprocess.run(Preprocess.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(PROJECT)})
     deadline = time.monotonic() + 60

@@ -244,7 +244,7 @@ def test_the_answer_says_where_it_comes_from(model):
     origin = model.predict(cells(), "A@0.1", cell_type="T", seed=3).uns["celldag"]
     assert origin["dataset_sha256"] == "d" * 64
     assert origin["commit"] == "unknown"  # these models lie in no git repository
-    assert origin["parameters"]["cfm_vc"]["vae"]["seed"] == 0
+    assert origin["parameters"]["vae"]["seed"] == 0
     assert (origin["arguments"]["seed"], origin["arguments"]["cell_type"]) == (3, "T")
     assert list(origin["arguments"]["doses"]) == ["A=0.1"]
     assert origin["versions"]["torch"] == torch.__version__

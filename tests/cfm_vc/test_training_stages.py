@@ -39,7 +39,7 @@ def project(tmp_path, perturbation_store):
         perturbation_store(folder / STORE, cells_per_group=cells_per_group)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         for section, values in SMALL.items():
-            params[section].update({**values, **changes.get(section, {})})
+            params["cfm_vc"][section].update({**values, **changes.get(section, {})})
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         return folder
 
@@ -47,7 +47,7 @@ def project(tmp_path, perturbation_store):
 
 
 def finish(folder: Path, stage: str, code: int = 0) -> str:
-    return run(folder, f"pipeline.stages.{stage}", code=code)
+    return run(folder, f"pipeline.cfm_vc.stages.{stage}", code=code)
 
 
 def outs(folder: Path, stage: str) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def remove(folder: Path, stage: str) -> None:
 
 def kill_after_an_epoch(folder: Path, stage: str) -> None:
     """Start the stage and kill it when it has reported two epochs: the first of them has its checkpoint then."""
-    process = start(folder, f"pipeline.stages.{stage}")
+    process = start(folder, f"pipeline.cfm_vc.stages.{stage}")
     assert process.stdout is not None
     epochs = 0
     for line in process.stdout:
@@ -92,7 +92,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
     moments = [duration * (fifth + draw.random()) / 5 for fifth in range(5)]
     draw.shuffle(moments)
     while moments:
-        process = start(folder, f"pipeline.stages.{stage}")
+        process = start(folder, f"pipeline.cfm_vc.stages.{stage}")
         try:
             process.communicate(timeout=moments[0])
             moments[0] *= 0.9  # what was left to do took less; from clean again, and no kill counted
@@ -189,7 +189,7 @@ def test_two_runs_from_clean_are_the_same_bytes(project):
     first, second = project("first"), project("second")
     for stage in OUTS:
         finish(first, stage)
-        run_from_start(second, f"pipeline.stages.{stage}")
+        run_from_start(second, f"pipeline.cfm_vc.stages.{stage}")
         assert outs(first, stage) == outs(second, stage)
 
 

@@ -11,6 +11,8 @@ from pipeline.core.errors import ExpectedError
 from pipeline.data.csr import CsrBlock
 from pipeline.data.highly_variable import ClippedSums, GeneSums, expected_deviation, most_variable
 
+SECTION = "cfm_vc.preprocess"  # named in messages
+
 
 def counts_of(cells: int, genes: int, seed: int) -> scipy.sparse.csr_matrix:
     """Sparse counts of log-normal abundances with over-dispersed genes, a few bursts, and silent genes."""
@@ -37,7 +39,7 @@ def streamed(matrix: scipy.sparse.csr_matrix, rows: int) -> tuple[GeneSums, np.n
     sums = GeneSums(matrix.shape[1])
     for block in blocks(matrix, rows):
         sums.add(block.shape[0], block.indices, block.data)
-    clipped = ClippedSums(sums, expected_deviation(sums.mean_G, sums.variance_G))
+    clipped = ClippedSums(sums, expected_deviation(sums.mean_G, sums.variance_G, SECTION))
     for block in blocks(matrix, rows):
         clipped.add(as_block(block), np.ones(block.shape[0], bool))
     return sums, clipped.standardised_variance_G
@@ -69,7 +71,7 @@ def test_agrees_with_the_formula_on_dense_counts() -> None:
     matrix = counts_of(300, 200, 3)
     sums, standardised_G = streamed(matrix, 300)
     x_NG = matrix.toarray().astype(float)
-    deviation_G = expected_deviation(x_NG.mean(axis=0), x_NG.var(axis=0, ddof=1))
+    deviation_G = expected_deviation(x_NG.mean(axis=0), x_NG.var(axis=0, ddof=1), SECTION)
     clipped_NG = np.minimum((x_NG - x_NG.mean(axis=0)) / deviation_G, np.sqrt(300))
     np.testing.assert_allclose(sums.variance_G, x_NG.var(axis=0, ddof=1), rtol=1e-12)
     np.testing.assert_allclose(standardised_G, (clipped_NG**2).sum(axis=0) / 299, rtol=1e-9, atol=1e-12)
@@ -89,7 +91,7 @@ def test_cells_that_are_not_chosen_do_not_count() -> None:
     chosen = np.random.default_rng(0).random(400) < 0.7
     part = matrix[np.flatnonzero(chosen)]
     sums, expected_G = streamed(part, 400)
-    clipped = ClippedSums(sums, expected_deviation(sums.mean_G, sums.variance_G))
+    clipped = ClippedSums(sums, expected_deviation(sums.mean_G, sums.variance_G, SECTION))
     clipped.add(as_block(matrix), chosen)
     np.testing.assert_allclose(clipped.standardised_variance_G, expected_G, rtol=1e-12)
 
@@ -109,10 +111,10 @@ def test_of_equally_variable_genes_the_earlier_wins() -> None:
 def test_too_few_genes_for_the_curve_are_told() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ExpectedError, match="at least 20 genes that vary are needed"):
-        expected_deviation(rng.random(19) + 0.1, rng.random(19) + 0.1)
+        expected_deviation(rng.random(19) + 0.1, rng.random(19) + 0.1, SECTION)
 
 
 def test_genes_that_all_look_the_same_are_told() -> None:
     mean_G = np.repeat([0.01, 0.02, 0.03], 100)
-    with pytest.raises(ExpectedError, match=r"raise preprocess\.perturbation\.min_cells_per_gene"):
-        expected_deviation(mean_G, mean_G)
+    with pytest.raises(ExpectedError, match=r"raise cfm_vc\.preprocess\.min_cells_per_gene"):
+        expected_deviation(mean_G, mean_G, SECTION)

@@ -189,7 +189,7 @@ def test_a_failure_of_the_encoder_is_not_lost(tmp_path: Path) -> None:
 
 def test_a_missing_store_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ExpectedError, match=r"dataset\.json is missing.*dvc repro --force preprocess@cfm_vc"):
-        open_store(tmp_path / "perturbation")
+        open_store(tmp_path / "store")
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:

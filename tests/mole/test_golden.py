@@ -109,7 +109,7 @@ def test_an_environment_of_ones_own_is_recorded(ttnn_python, tmp_path) -> None:
     subprocess.run([*SETUP, str(tmp_path / "none"), str(record)], env=variables, check=True, capture_output=True)
     found = json.loads(record.read_text())
     assert found["python"] == str(ttnn_python)
-    assert found["mole"]["ttnn"] == "0.81.1"
+    assert found["ttnn"] == "0.81.1"
     assert not (tmp_path / "none").exists()
 
 

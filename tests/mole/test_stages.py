@@ -74,9 +74,9 @@ def here(folder: Path, *points: str, first: bool = False, last: bool = False) ->
         if first:
             ingest.run(params.mole.ingest)
         for name in points:
-            mole_train.run(params.mole, name)
+            mole_train.run(params.mole.sweep, name)
         if last:
-            forecasting.run(params.mole)
+            forecasting.run(params.mole.sweep, params.mole.evaluate)
 
 
 def refusal(folder: Path, *points: str, last: bool = False) -> str:

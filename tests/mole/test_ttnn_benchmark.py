@@ -44,7 +44,7 @@ SMALL = {
     "repeats": 5,
     "threads": 1,
 }
-SETTINGS = yaml.safe_load((ROOT / "params.yaml").read_text())["ttnn"] | SMALL
+SETTINGS = yaml.safe_load((ROOT / "params.yaml").read_text())["mole"]["ttnn"] | SMALL
 NOT_SET_UP = "not measured: TTNN's environment is not set up (make ttnn)"
 
 
@@ -104,7 +104,7 @@ def test_without_the_environment_the_cpu_is_measured_and_the_rest_said_not_to_be
     for point in metrics["points"].values():
         assert point["golden"] == point["device"] == {"bfloat16": NOT_SET_UP, "bfloat8_b": NOT_SET_UP}
         assert point["mse"] > 0
-    assert latency["machine"]["mole"]["ttnn"] == NOT_SET_UP
+    assert latency["machine"]["ttnn"] == NOT_SET_UP
     eager = [row for row in latency["rows"] if row["backend"] == "pytorch_eager" and row["point"] == "mole_dlinear"]
     assert [(row["experts"], row["trained"], row["batch"]) for row in eager] == [
         (2, True, 1),
@@ -280,7 +280,7 @@ def test_golden_columns_fill_in_where_the_environment_is(ttnn_python, project) -
         for found in point["golden"].values():
             assert found["met"]
             assert abs(found["mse_change"]) < 0.05 * point["mse"]
-    assert read_json(LATENCY)["machine"]["mole"]["ttnn"] == "0.81.1"
+    assert read_json(LATENCY)["machine"]["ttnn"] == "0.81.1"
 
 
 def test_a_device_that_does_not_open_is_not_measured(project, monkeypatch) -> None:

@@ -67,7 +67,7 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "Simulated data: Perturbations, Tissue, Forecasting. Measured data: Mixture of experts. A title"
+        "A title No commit is named: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. Measured data: bayes-moe."
     )
     assert text.index("It worked.") < text.index("The model against the baselines")
     assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text
@@ -101,10 +101,10 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
     html = finished[0]
     header = html.partition("</header>")[0]
     assert re.findall(r"<article.*?<h2>(.*?) <span>(.*?)</span>", header, re.DOTALL) == [
-        ("Perturbations", "simulated"),
-        ("Tissue", "simulated"),
-        ("Mixture of experts", "measured"),
-        ("Forecasting", "simulated"),
+        ("CFM-VC", "simulated"),
+        ("AlphaSTomics", "simulated"),
+        ("bayes-moe", "measured"),
+        ("MoLE", "simulated"),
     ]
     assert re.findall(r'class="answer">(.*?)<', header) == [
         "It worked.",
@@ -120,8 +120,9 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
 def test_the_contents_name_every_chapter_below_its_system(finished):
     html = finished[0]
     contents = re.search(r"<nav.*?</nav>", html, re.DOTALL).group()
-    assert re.findall(r"<h2>(.*?)</h2>", contents) == re.findall(r'<h2 class="part">(.*?)</h2>', html)
-    assert re.findall(r'href="#([^"]+)"', contents) == re.findall(r'<section id="([^"]+)">', html)
+    titles = [title.partition(":")[0] for title in re.findall(r'<h2 class="part">(.*?)</h2>', html)]
+    assert re.findall(r"<h2><a [^>]*>(.*?)</a></h2>", contents) == titles
+    assert re.findall(r'<li><a href="#([^"]+)"', contents) == re.findall(r'<section id="([^"]+)">', html)
 
 
 def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
@@ -136,7 +137,7 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len([line for line in lines if re.match(r"\| (dense|top 1|gumbel top 2|unbalanced) ", line)]) == 4 + 3
     assert "**It worked.** Simulated tissue: a cortex of five layers" in text
-    assert len([line for line in lines if line.startswith("| AlphaSTomics ")]) == 2  # one for each task
+    assert len([line for line in lines if line.startswith("| AlphaSTomics ")]) == 3  # first screen, tasks
     assert "### starmap_mpfc, one section left out" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
     # The systems; perturbations, experts (2), both tasks; of each measured data set four scores and the ablation; two
@@ -205,7 +206,9 @@ def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
     assert text.endswith(written.replace("\N{NO-BREAK SPACE}", " ") + "\n")
     (CHAPTER / "alphastomics.json").write_text(json.dumps(chapters[1] | {"title": "Elsewhere"}))
     join()
-    assert REPORT.read_text() == html.replace(">Tissue</h2>", ">Elsewhere</h2>")
+    assert REPORT.read_text() == html.replace(
+        ">AlphaSTomics: expression and position in tissue</h2>", ">Elsewhere</h2>"
+    ).replace(">AlphaSTomics</a></h2>", ">Elsewhere</a></h2>")
 
 
 @pytest.mark.parametrize("path", OF_THE_PAGE)

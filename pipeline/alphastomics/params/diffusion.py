@@ -1,4 +1,4 @@
-"""Section `diffusion`: the network that places cells in a tissue and fills a tissue with cells, and its training."""
+"""Section `alphastomics.diffusion`: the network of expression and position, and its training."""
 
 import math
 from typing import Annotated, Literal, Self

@@ -19,7 +19,7 @@ def card(found: Spatial) -> System:
         for data in found.measured
     ]
     return System(
-        name="Tissue",
+        name="AlphaSTomics",
         question="Does one network find where cells lie, and what is expressed where?",
         answer=answer_of(found),
         standing=overall(decisive),

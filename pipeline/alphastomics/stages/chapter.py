@@ -13,7 +13,12 @@ from pipeline.report.page import Part
 def run() -> None:
     """Read the results on tissue, write reports/chapters/alphastomics.json."""
     found = read_spatial()
-    write_chapter(PATHS, Part("Tissue", [tissue(found), left_out(found)]), card(found), results(found))
+    write_chapter(
+        PATHS,
+        Part("AlphaSTomics: expression and position in tissue", [tissue(found), left_out(found)]),
+        card(found),
+        results(found),
+    )
 
 
 if __name__ == "__main__":

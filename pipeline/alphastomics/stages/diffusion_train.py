@@ -124,7 +124,7 @@ def _check_sizes(train: list[Section], settings: Diffusion) -> None:
         least = int(np.min([len(section.cells) for section in train]))
         raise ExpectedError(
             f"a neighbourhood has {settings.neighbourhood:,} cells, but fewer are trained on in section "
-            f"{', '.join(small)}; set diffusion.neighbourhood to {least:,} or fewer in params.yaml, or leave "
+            f"{', '.join(small)}; set {SECTION}.neighbourhood to {least:,} or fewer in params.yaml, or leave "
             "the section out of the data"
         )
 

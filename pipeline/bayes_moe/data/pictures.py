@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.bayes_moe.paths import OOD_RAW
 from pipeline.core.errors import ExpectedError
 
 
@@ -87,10 +88,11 @@ def write_pictures(folder: Path, pictures: Pictures) -> None:
 
 def read_pictures(folder: Path) -> Pictures:
     """What `write_pictures` wrote. ExpectedError where it is not there or damaged."""
+    stage = "ingest_ood" if folder.parent.name == OOD_RAW.name else "ingest@bayes_moe"
     try:
         return Pictures(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
     except FileNotFoundError as error:
-        raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@{folder.parent.name}` makes it") from error
+        raise ExpectedError(f"{error.filename} not found: `dvc repro {stage}` makes it") from error
     except (ValueError, EOFError) as error:
-        again = f"dvc repro --force ingest@{folder.parent.name}"
+        again = f"dvc repro --force {stage}"
         raise ExpectedError(f"{folder} holds a damaged file: {error}: `{again}` makes it anew") from error

@@ -1,4 +1,4 @@
-"""Section `moe`: how picture classifiers, dense and sparse, are trained, which ones, and how they are compared."""
+"""Section `bayes_moe.sweep`: how image classifiers, dense and sparse, are trained, and which ones."""
 
 from typing import Annotated, Literal, Self
 

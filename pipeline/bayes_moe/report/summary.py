@@ -22,7 +22,7 @@ def card(found: Moe) -> System:
     calibration = {stands["ECE"], stands["ECE, scaled"]}
     mark: Standing = "behind" if "worse" in calibration else "ahead" if calibration == {"better"} else "level"
     return System(
-        name="Mixture of experts",
+        name="bayes-moe",
         question="Are sparse experts as accurate as a dense network, and better calibrated?",
         answer=answer(found),
         standing=mark,

@@ -15,7 +15,7 @@ def run() -> None:
     """Read the results of the sweep, write reports/chapters/bayes_moe.json."""
     found = read_moe()
     sections = [mixture(found), routing(found), robustness(found)]
-    write_chapter(PATHS, Part("Mixture of experts", sections), card(found), results(found))
+    write_chapter(PATHS, Part("bayes-moe: sparse experts and calibration", sections), card(found), results(found))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,6 @@ class LatentPairs:
         if not len(pool):
             raise ExpectedError(
                 f"cell type {self._pairing.cell_types[cell_type]!r} has no control cell in the training split, so the "
-                "flow has nothing to start from; set flow.source: noise in params.yaml, or leave the cell type out"
+                "flow has nothing to start from; in params.yaml set cfm_vc.flow.source: noise, or leave out the cells"
             )
         return pool

@@ -1,4 +1,4 @@
-"""Section `flow`."""
+"""Section `cfm_vc.flow`."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Section `vae`."""
+"""Section `cfm_vc.vae`."""
 
 from typing import Annotated, Literal
 

@@ -14,7 +14,7 @@ _HISTOGRAMS = {
 
 
 def quality(content: Mapping[str, Any], control: str) -> Section:
-    """`content` is reports/quality/<kind>.json; `control` is the label of unperturbed cells."""
+    """`content` is reports/cfm_vc/quality.json; `control` is the label of unperturbed cells."""
     thresholds = content.get("thresholds", {})
     pictures = [
         draw_histogram(title, unit, histogram["edges"], histogram["before"], histogram["after"], thresholds.get(key))

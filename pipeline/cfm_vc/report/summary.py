@@ -16,7 +16,7 @@ def card(results: PerturbationResults, measured: LeaveOneOut) -> System:
     groups = len(measured.board.groups)
     elsewhere = tally([measured.board.comparison(metric) for metric in measured.board.decisive])
     return System(
-        name="Perturbations",
+        name="CFM-VC",
         question="Does it foresee what a treatment does in a cell type that it never saw treated?",
         answer=perturbation_verdict.answer_of(results),
         standing=overall(found),

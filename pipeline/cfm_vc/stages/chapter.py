@@ -29,7 +29,7 @@ def run() -> None:
         training({"VAE": found.vae, "Flow": found.flow}),
         quality(found.quality, found.dataset["control"]),
     ]
-    write_chapter(PATHS, Part("Perturbations", sections), card(found, measured), results(found))
+    write_chapter(PATHS, Part("CFM-VC: perturbation responses", sections), card(found, measured), results(found))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Mole(Section):
         season, lookback = self.evaluate.season, self.sweep.recipe.lookback
         if season > lookback:
             raise ValueError(
-                f"evaluate.season ({season}) must not exceed sweep.recipe.lookback ({lookback}): the seasonal-naive "
-                "baseline repeats a season that it has seen"
+                f"mole.evaluate.season ({season}) must not exceed mole.sweep.recipe.lookback ({lookback}): the "
+                "seasonal-naive baseline repeats a season that it has seen"
             )
         return self

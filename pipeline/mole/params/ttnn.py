@@ -1,4 +1,4 @@
-"""Section `ttnn`: what ttnn_benchmark measures of which forecasters."""
+"""Section `mole.ttnn`: what ttnn_benchmark measures of which forecasters."""
 
 from typing import Annotated, Literal, Self
 

@@ -37,7 +37,7 @@ def card(found: Forecasting) -> System:
     chosen = dict.fromkeys(label_of(board.choices[horizon].chosen) for horizon in horizons)
     stands: set[Standing] = {board.standing(horizon, board.rival(horizon)) for horizon in board.horizons}
     return System(
-        name="Forecasting",
+        name="MoLE",
         question="Does a mixture of linear experts forecast better than least squares?",
         answer=answer_of(board),
         standing="ahead" if stands == {"ahead"} else "behind" if stands <= {"behind"} else "level",

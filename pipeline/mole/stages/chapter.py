@@ -16,7 +16,7 @@ def run() -> None:
     """Read the results on forecasts and on inference, write reports/chapters/mole.json."""
     series, times = read_forecasting(), read_inference()
     sections = [forecasting(series), specialisation(series), measured(series), inference(times)]
-    write_chapter(PATHS, Part("Forecasting", sections), card(series), results(series, times))
+    write_chapter(PATHS, Part("MoLE: forecasting", sections), card(series), results(series, times))
 
 
 if __name__ == "__main__":

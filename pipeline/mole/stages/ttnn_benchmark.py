@@ -80,7 +80,7 @@ class Windows(NamedTuple):
 
 
 def run(settings: Ttnn) -> None:
-    """Write what agrees and what is estimated to reports/metrics, and the times to reports/latency."""
+    """Write what agrees and what is estimated to reports/mole/ttnn.json, the times to reports/mole/latency.json."""
     prepare_device("cpu", settings.threads)
     cases = {name: _cases(settings, name) for name in settings.points}
     windows = _windows(settings, cases)
@@ -129,7 +129,9 @@ def _cases(settings: Ttnn, name: str) -> list[Case]:
     point = read_point(MODELS / name)
     if settings.horizon not in point.validation:
         known = ", ".join(map(str, point.validation))
-        raise ExpectedError(f"ttnn.horizon = {settings.horizon}: {name} was trained for {known}; name one of these")
+        raise ExpectedError(
+            f"{SECTION}.horizon = {settings.horizon}: {name} was trained for {known}; name one of these"
+        )
     model, _ = point.load(settings.horizon, point.best_seed(settings.horizon))
     if settings.top_k is not None:
         model.config = model.config.model_copy(update={"top_k": settings.top_k})
@@ -149,7 +151,9 @@ def _windows(settings: Ttnn, cases: dict[str, list[Case]]) -> Windows:
     series = read_series(PATHS.raw)
     lookbacks = {own.model.lookback for own, *_ in cases.values()}
     if len(lookbacks) > 1:
-        raise ExpectedError(f"ttnn.points were trained with different lookbacks: {sorted(lookbacks)}; train them anew")
+        raise ExpectedError(
+            f"{SECTION}.points were trained with different lookbacks: {sorted(lookbacks)}; train them anew"
+        )
     if any(own.model.channels != len(series.channels) for own, *_ in cases.values()):
         raise ExpectedError("models/mole was trained on other channels than data/raw/mole has: run dvc repro")
     windows = windows_of(series, fit_scaler(series), "test", lookbacks.pop(), settings.horizon)

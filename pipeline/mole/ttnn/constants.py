@@ -24,7 +24,8 @@ def plan_of(config: MoleConfig, batch: int) -> Plan:
     backbone, experts, top_k = config.backbone, config.experts, config.top_k
     if backbone not in BACKBONES:
         raise ExpectedError(
-            f"there is no TTNN program of the backbone {backbone!r}: ttnn.points takes points of {', '.join(BACKBONES)}"
+            f"there is no TTNN program of the backbone {backbone!r}: mole.ttnn.points takes points of "
+            f"{', '.join(BACKBONES)}"
         )
     if top_k is not None and top_k > experts:
         raise ExpectedError(f"top_k = {top_k} of {experts} experts: at most as many can be kept as there are")
