@@ -111,10 +111,8 @@ def files(folder="outputs/full"):
 
 
 def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
-    assert (
-        call(*FULL, "-S", "epochs=3", "-S", "alphastomics.diffusion.modes.joint=0.4", "-S", "modes.pos_to_expr=0.1")
-        == 0
-    )
+    modes = ["-S", "alphastomics.diffusion.modes.joint=0.4", "-S", "modes.pos_to_expr=0.1"]
+    assert call(*FULL, "-S", "epochs=3", *modes) == 0
     settings, store = project.asked[0]
     changed = (settings.ffn, settings.experts, settings.top_k, settings.gate, settings.epochs)
     assert changed == ("moe", 8, 2, "elementwise", 3)
