@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, mse_loss, pad
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.router_cache import RouterCache
 from benchmarks.tables import print_tables
-from pipeline.models.router_cache import RouterCache
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.data.windows import Windows

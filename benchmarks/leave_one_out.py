@@ -5,7 +5,7 @@
 First the ablation: every pair of cell types is held out together, and each variant of the flow predicts both. By this
 the variant is chosen that predicts a cell type in the end: from the pairs that it is one of, by the scores of the
 *other* type, so that its own perturbed cells have no say in it. Then every cell type is held out alone. Writes
-scores.csv, ablation.csv and about.json to reports/cfm_vc/measured, which the report shows.
+results.csv, ablation.csv and about.json to reports/cfm_vc/measured, which the report shows.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from math import isnan
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -27,12 +28,16 @@ import yaml
 
 from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.cfm_vc.decisive import unit_of
+from pipeline.cfm_vc.evaluation.judge import CEILING, MODEL, judge, role_of
 from pipeline.cfm_vc.model.baselines import BASELINES
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages import flow_train, ingest, preprocess, vae_pretrain
-from pipeline.cfm_vc.stages.evaluate import CEILING, MODEL, judge, load_models, role_of
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.cfm_vc.stages.evaluate import load_models
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.store import open_store
+from pipeline.metrics import results
+from pipeline.metrics.differences import difference_rows, mean_rows
 from pipeline.params.reading import validated
 from pipeline.registry import Params
 from pipeline.training.determinism import prepare_device
@@ -95,7 +100,7 @@ def main() -> None:
         raw = folder / PATHS.raw
         with working_in(folder):
             ingest.run(validated(Params, params, str(arguments.data)).cfm_vc.ingest)
-        with open_canonical(raw / "cells.h5ad") as reader:
+        with open_standard_h5ad(raw / "cells.h5ad") as reader:
             cell_types, labels = (reader.covariate(name).labels for name in ("cell_type", "perturbation"))
         perturbations = tuple(label for label in labels if label != params["cfm_vc"]["ingest"]["control"])
 
@@ -111,7 +116,7 @@ def main() -> None:
             alone = [job((name,), [chosen[name]], seed) for name in chosen for seed in range(arguments.seeds)]
             scores = run_all(pool, alone)
     write_ablation(arguments.out / "ablation.csv", ablation)
-    write_scores(arguments.out / "scores.csv", scores)
+    write_scores(arguments.out / "results.csv", scores)
     about = {
         "title": described["title"],
         "command": f"python -m benchmarks.leave_one_out {arguments.data}",
@@ -161,7 +166,11 @@ def run(job: Job) -> list[Row]:
                     store.categories["cell_type"][group.cell_type],
                     store.categories["perturbation"][group.perturbation],
                 )
-                rows += [Row(job.cell_types, variant, *names, job.seed, method, m, v) for m, v in scores.items()]
+                found = {metric: float(values_R[0]) for metric, values_R in scores.items()}
+                rows += [
+                    Row(job.cell_types, variant, *names, job.seed, method, m, None if isnan(v) else v)
+                    for m, v in found.items()
+                ]
     return rows
 
 
@@ -192,12 +201,12 @@ def write_ablation(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
-    """Every score of every method."""
-    header = ["cell_type", "perturbation", "seed", "method", "role", "metric", "value", "variant"]
-    lines = [
-        (r.cell_type, r.perturbation, r.seed, r.method, role_of(r.method), r.metric, r.value, r.variant) for r in rows
+    """Every score of every method, their means over groups, and the differences between the model and the baselines."""
+    single = [
+        results.Row(unit_of(r.cell_type, r.perturbation), r.method, role_of(r.method), r.metric, r.value, seed=r.seed)
+        for r in rows
     ]
-    write_csv(path, header, lines)
+    results.write_results(path, PATHS.name, [*single, *mean_rows(single), *difference_rows(single)])
 
 
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:

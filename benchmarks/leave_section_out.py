@@ -28,7 +28,7 @@ from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.stages import ingest, preprocess
 from pipeline.alphastomics.stages.diffusion_train import train_model
 from pipeline.alphastomics.stages.evaluate import MODEL, evaluate
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.params.reading import validated
 from pipeline.registry import Params
 from pipeline.training.weights import save_model
@@ -86,7 +86,7 @@ def main() -> None:
         raw = folder / PATHS.raw
         with working_in(folder):
             ingest.run(validated(Params, params, str(arguments.data)).alphastomics.ingest)
-        with open_canonical(raw / "cells.h5ad") as reader:
+        with open_standard_h5ad(raw / "cells.h5ad") as reader:
             names = reader.covariate("section").labels
             about = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
         held_out: Sequence[str | None] = names if len(names) > 1 else [None]

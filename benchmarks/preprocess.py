@@ -16,7 +16,7 @@ import yaml
 from benchmarks.generate_h5ad import CELL_TYPES, CONTROL, PERTURBATIONS
 from benchmarks.processes import Measured, load, measure
 from pipeline.core.files import write_json
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +52,7 @@ def prepared(folder: Path, cells: int) -> tuple[Path, int]:
         "held_out": [{"cell_type": CELL_TYPES[0], "perturbation": PERTURBATIONS[1]}],
     }
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    with open_canonical(raw / "cells.h5ad") as reader:
+    with open_standard_h5ad(raw / "cells.h5ad") as reader:
         return project, reader.nonzeros
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.processes import load
-from pipeline.data.batches import stream
+from benchmarks.stream_batches import stream
 from pipeline.data.store import open_store
 
 

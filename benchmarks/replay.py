@@ -10,6 +10,7 @@ after it because its result has changed is not counted, and neither is what para
 import argparse
 import hashlib
 import io
+import shlex
 import statistics
 import subprocess
 import tarfile
@@ -20,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from workflow.closure import Sources, is_code, stage_closure
+from workflow.closure import LAUNCHER, Sources, is_code, module_closure, module_file, stage_module
 from workflow.manifests import Digests
 
 ROOT = Path(__file__).parents[1]
@@ -68,10 +69,25 @@ def _codes(commit: str) -> tuple[Codes, Codes]:
             for key in _keys(entry.get("foreach"), params):
                 address = f"{name}@{key}" if key else name
                 filled = {of: _filled(entry.get("do", entry).get(of), key) for of in ("cmd", "deps")}
-                files = stage_closure(filled["cmd"], sources)
+                files = {file for module in _modules(filled["cmd"]) for file in module_closure(module, sources)}
                 manifests[address] = {file: _digest(Path(file)) for file in files}
                 lists[address] = {dep: _sha256(Path(dep)) for dep in filled["deps"] if is_code(dep)}
         return manifests, lists
+
+
+def _modules(command: str) -> list[str]:
+    """Modules that a command starts, at any commit: of `python -m pipeline.stage NAME [KEY]` the stage's, of a package
+    its `__main__` and the module that its key names."""
+    words = shlex.split(command)
+    if words[:2] != ["python", "-m"]:
+        return []
+    module, arguments = words[2], words[3:]
+    if module == LAUNCHER and arguments:
+        module, arguments = stage_module(arguments[0]), arguments[1:]
+    if module_file(f"{module}.__main__") is None:
+        return [module]
+    keys = [f"{module}.{argument}" for argument in arguments]
+    return [f"{module}.__main__", *(key for key in keys if module_file(key))]
 
 
 def _keys(foreach: Any, params: Any) -> list[str]:
@@ -86,7 +102,9 @@ def _keys(foreach: Any, params: Any) -> list[str]:
 
 
 def _filled(value: Any, key: str) -> Any:
-    return [_filled(item, key) for item in value] if isinstance(value, list) else str(value).replace("${key}", key)
+    if isinstance(value, list):
+        return [_filled(item, key) for item in value]
+    return str(value).replace("${key}", key).replace("${item}", key)
 
 
 def _digest(file: Path) -> str:

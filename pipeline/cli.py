@@ -1,13 +1,18 @@
-"""`python -m pipeline COMMAND`: the one entry for people. Stages are started by `python -m pipeline.stage`."""
+"""`celldag COMMAND`, or `python -m pipeline COMMAND`: the one entry for people. Stages have `pipeline.stage`."""
 
 import argparse
+import contextlib
 import difflib
 import importlib
+import io
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
+from pipeline import __version__
 from pipeline.core.entry import escape_unprintable, guarded
 
 # Module and help of each command. Only the module of the command that is asked for gets imported.
@@ -31,7 +36,10 @@ COMMANDS = {
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
     "track": ("pipeline.tracking.command", "mirror the working tree or a past commit into MLflow"),
+    "completion": ("pipeline.commands.completion", "print a script that completes commands and options in your shell"),
 }
+# What these print is what they are for; the others write files, and --quiet leaves out what they say of it.
+PRINTED = frozenset({"compare", "completion", "dag", "explain", "schema"})
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -44,15 +52,32 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         _refuse(parsed.parser, unknown)
-    guarded(lambda: parsed.run(parsed), parsed.debug)
+    quiet = parsed.quiet and parsed.command not in PRINTED
+    guarded(lambda: _quietly(parsed.run, parsed) if quiet else parsed.run(parsed), parsed.debug)
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _quietly(run: Callable[[argparse.Namespace], None], parsed: argparse.Namespace) -> None:
+    """Run a command without progress or a word of what it did; errors and warnings are printed as ever."""
+    os.environ["TQDM_DISABLE"] = "1"
+    with contextlib.redirect_stdout(io.StringIO()):
+        run(parsed)
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """The parser of all commands with all their options, whose modules it imports."""
+    return _parser([], complete=True)
+
+
+def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentParser:
+    """The parser of the command that is asked for; the others have a name and a line of help alone."""
+    prog = "celldag" if Path(sys.argv[0]).stem == "celldag" or complete else "python -m pipeline"
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline", description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
+        prog=prog, description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
     )
+    parser.add_argument("--version", action="version", version=f"celldag {__version__}")
     parser.add_argument("--debug", action="store_true", help="show a traceback where something expected is wrong")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors, warnings and what was asked for")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     asked = next((word for word in given if not word.startswith("-")), None)
     if asked is not None and asked not in COMMANDS:
         close = difflib.get_close_matches(asked, COMMANDS, n=1)
@@ -60,8 +85,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         parser.error(f"no command {asked!r}; {advice}")
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        if name == asked:
+        for option in ("--debug", "--quiet"):
+            subparser.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == asked or complete:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run, parser=subparser)

@@ -156,9 +156,8 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     lab_file(params["cfm_vc"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
     run("dvc repro", made)
-    table = pd.read_csv(made / "reports/cfm_vc/table.csv")
-    assert set(table["cell_type"]) == {"B cells"}
-    assert set(table["perturbation"]) == {"stim"}
+    table = pd.read_csv(made / "reports/cfm_vc/results.csv")
+    assert set(table["unit"]) == {"stim in B cells", "all"}
     for command in shown("predict").splitlines():
         run(command, made)
     assert anndata.read_h5ad(made / "predicted.h5ad").uns["celldag"]["arguments"]["perturbation"] == "stim"

@@ -67,9 +67,9 @@ class Sources:
 def module_closure(module: str, sources: Sources | None = None) -> set[str]:
     """Files that a module can run or read as code, relative to the root: itself and all that it imports.
 
-    Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is not Python (a
-    template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a package that
-    is merely passed through counts only where it does something.
+    Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is neither Python nor
+    prose (a template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a
+    package that is merely passed through counts only where it does something.
     """
     sources = sources or Sources()
     waiting = [module]
@@ -130,7 +130,9 @@ def _parents(module: str) -> Iterator[str]:
 
 
 def _package_data(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if path.is_file() and _is_source(path) and path.suffix != ".py")
+    return (
+        path for path in folder.iterdir() if path.is_file() and _is_source(path) and path.suffix not in (".py", ".md")
+    )
 
 
 def _is_source(path: Path) -> bool:

@@ -28,8 +28,8 @@ from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.cells import concatenate
 from pipeline.data.coordinates import Frame
 from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
-from pipeline.data.obs_annotations import Told
-from pipeline.data.unseen_categories import Unusual, codes_of
+from pipeline.data.obs_annotations import ObsAnnotations
+from pipeline.data.unseen_categories import UnseenCategories, codes_of
 from pipeline.params.allowed import check
 from pipeline.params.section import Draws, Guidance, Neighbourhood, Seed, Steps
 from pipeline.training.weights import WEIGHTS, load_model
@@ -118,20 +118,20 @@ class Tissue:
         `joint`, where each is a tissue of its own; steps: 10 to those of training; guidance: weight of what is known, 1
         for none; neighbourhood: cells sampled together at most, of larger sections several are stitched together.
 
-        The result has obs, what follows, and uns["celldag"]: where it comes from and what was unusual.
+        The result has obs, what follows, and uns["celldag"]: where it comes from and what the model had not seen.
         expr_to_pos: obsm["spatial"], the estimate, and obsm["spatial_draws"] (N, R S), the draws side by side, both in
         the unit of the training sections; obs["spatial_spread"], the root mean square distance of the draws from their
         mean in the same unit, absent of a single draw. pos_to_expr, over the model's genes, log(1 + counts / library
         size · the median library size of training): layers["expression"], the estimate, layers["expression_draw"], one
         draw, layers["expression_spread"], the standard deviation over draws, absent of a single one. joint:
-        obsm["spatial"] and layers["expression"]; of several draws one after the other, told by obs["draw"].
+        obsm["spatial"] and layers["expression"]; of several draws one after the other, numbered by obs["draw"].
 
         Genes are matched by name; a missing one is taken at its training mean, and the cell's library size as if it had
         its usual share there. The result depends on the cells, their order and the seed alone, and that of a known
         section not on the others. ExpectedError where the input does not fit.
         """
-        told = (spatial, section_column, cell_type, cell_type_column)
-        request = Request(mode, *told, draws, steps, sampler, guidance, neighbourhood, seed)
+        given = (spatial, section_column, cell_type, cell_type_column)
+        request = Request(mode, *given, draws, steps, sampler, guidance, neighbourhood, seed)
         new = cells_of_anndata(adata, counts if mode == "expr_to_pos" else None)
         return self.sample_blocks(new, request).in_memory()
 
@@ -140,8 +140,10 @@ class Tissue:
         draws = self._draws(request)
         neighbourhood = request.neighbourhood or max(NEIGHBOURHOOD, self.neighbourhood)
         sampling = Sampling(request.mode, request.steps, request.sampler, request.guidance, neighbourhood)
-        unusual = Unusual([], [], missing_are="taken at the training mean", empty_are="taken at the training mean")
-        brought = self._brought(new, request, unusual)
+        unseen = UnseenCategories(
+            [], [], missing_are="taken at the training mean", empty_are="taken at the training mean"
+        )
+        brought = self._brought(new, request, unseen)
         answers = SectionAnswers(self.trained, self.frames, brought, sampling, draws, request.seed)
         if request.mode == "expr_to_pos":
             obs, blocks = answers.placed(new.obs)
@@ -152,28 +154,28 @@ class Tissue:
 
         def origin() -> dict[str, Any]:
             asked = asdict(request) | {"draws": draws, "neighbourhood": neighbourhood}
-            told = {name: value for name, value in asked.items() if value is not None}
+            stated = {name: value for name, value in asked.items() if value is not None}
             genes = len(self.genes) if request.mode == "expr_to_pos" else None
-            lines = [*unusual.lines(genes), *answers.notes]
-            return origin_in_uns("sample", self.provenance, new.origin, told, unusual.described(), lines)
+            lines = [*unseen.lines(genes), *answers.notes]
+            return origin_in_uns("sample", self.provenance, new.origin, stated, unseen.described(), lines)
 
         return AnnDataBlocks(obs, [] if request.mode == "expr_to_pos" else self.genes, blocks, origin)
 
-    def _brought(self, new: NewCells, request: Request, unusual: Unusual) -> Brought:
+    def _brought(self, new: NewCells, request: Request, unseen: UnseenCategories) -> Brought:
         sections = new_sections(new, request.section_column)
-        told = Told(cell_type=request.cell_type, cell_type_column=request.cell_type_column)
+        annotations = ObsAnnotations(cell_type=request.cell_type, cell_type_column=request.cell_type_column)
         known = self.trained.categories["cell_type"]
-        cell_type_N = codes_of(told.labels(new, "cell_type"), "cell_type", known, unusual)
+        cell_type_N = codes_of(annotations.labels(new, "cell_type"), "cell_type", known, unseen)
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":
             dimensions = self.trained.model.config.space
             return Brought(sections, cell_type_N, place_NS=framed_places(new, request.spatial, dimensions, sections))
         match = match_genes(new.genes, self.genes, new.where)
-        unusual.missing_genes, unusual.extra_genes = match.missing, match.extra
+        unseen.missing_genes, unseen.extra_genes = match.missing, match.extra
         every_N = np.ones(len(cell_type_N), bool)
         coded = Coded(every_N, cell_type_N, np.zeros(len(cell_type_N), np.int64), None)
-        cells = concatenate(list(matched_blocks(new, match, len(self.genes), coded, unusual, _BLOCK)))
+        cells = concatenate(list(matched_blocks(new, match, len(self.genes), coded, unseen, _BLOCK)))
         return Brought(sections, cell_type_N, cells, ~np.isin(self.genes, match.missing))
 
     def _draws(self, request: Request) -> int:

@@ -32,8 +32,8 @@ from pipeline.data.cells import Cells
 from pipeline.data.coordinates import Frame
 from pipeline.data.doses import Doses
 from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_genes, matched_blocks
-from pipeline.data.obs_annotations import Told
-from pipeline.data.unseen_categories import Unusual, codes_of
+from pipeline.data.obs_annotations import ObsAnnotations
+from pipeline.data.unseen_categories import UnseenCategories, codes_of
 from pipeline.params.allowed import check
 from pipeline.params.section import Guidance, LibrarySize, Seed, Steps
 from pipeline.training.determinism import Purpose, torch_generator
@@ -125,13 +125,15 @@ class CfmVc:
         rk4) of the solver; guidance: factor on the perturbation's effect on the flow.
 
         The result has the model's genes, obs with the columns perturbation, cell_type and batch set, obsm X_z_int
-        (predicted), X_z_int_control and X_z_tech, and uns["celldag"]: where it comes from and what was unusual. It
-        depends on the cells, their order and the seed alone. ExpectedError where the input does not fit.
+        (predicted), X_z_int_control and X_z_tech, and uns["celldag"]: where it comes from and what the model had not
+        seen. It depends on the cells, their order and the seed alone. ExpectedError where the input does not fit.
         """
-        told = Told(cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label, spatial)
+        annotations = ObsAnnotations(
+            cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label, spatial
+        )
         new = cells_of_anndata(adata, counts)
         solution = Solution(self.source, steps, method, guidance)
-        return self.predict_blocks(new, perturbation, dose, told, solution, output, seed).in_memory()
+        return self.predict_blocks(new, perturbation, dose, annotations, solution, output, seed).in_memory()
 
     def latent(
         self,
@@ -144,8 +146,8 @@ class CfmVc:
         counts: str = "X",
     ) -> "AnnData":
         """The cells' latents (posterior means) in obsm X_z_int and X_z_tech; no X. Arguments are those of `predict`."""
-        told = Told(cell_type, cell_type_column, batch, batch_column)
-        return self.latent_blocks(cells_of_anndata(adata, counts), told).in_memory()
+        annotations = ObsAnnotations(cell_type, cell_type_column, batch, batch_column)
+        return self.latent_blocks(cells_of_anndata(adata, counts), annotations).in_memory()
 
     def decode(self, latents: "AnnData", library_size: float, *, output: Output = "means", seed: int = 0) -> "AnnData":
         """The latents in obsm X_z_int and X_z_tech as cells of this library size (counts over the model's genes).
@@ -165,7 +167,7 @@ class CfmVc:
         new: NewCells,
         perturbation: str,
         dose: Asked,
-        told: Told,
+        annotations: ObsAnnotations,
         solution: Solution,
         output: Output = "counts",
         seed: int = 0,
@@ -196,15 +198,17 @@ class CfmVc:
             **solution._asdict(),
         }
         notes = outside_training(self.doses, doses)
-        return self._answer("predict", new, told, self.genes, made, arguments, notes, {"perturbation": perturbation})
+        return self._answer(
+            "predict", new, annotations, self.genes, made, arguments, notes, {"perturbation": perturbation}
+        )
 
-    def latent_blocks(self, new: NewCells, told: Told) -> AnnDataBlocks:
+    def latent_blocks(self, new: NewCells, annotations: ObsAnnotations) -> AnnDataBlocks:
         """`latent` for cells that do not fit in memory."""
 
         def made(_number: int, cells: Cells) -> Block:
             return _latents_stored(encode_cells(self.vae, cells))
 
-        return self._answer("latent", new, told, [], made, {}, [], {})
+        return self._answer("latent", new, annotations, [], made, {}, [], {})
 
     def decode_blocks(
         self, latents: NewLatents, library_size: float, *, output: Output = "means", seed: int = 0
@@ -241,7 +245,7 @@ class CfmVc:
         self,
         command: str,
         new: NewCells,
-        told: Told,
+        annotations: ObsAnnotations,
         genes: list[str],
         made: Callable[[int, Cells], Block],
         arguments: dict[str, Any],
@@ -252,28 +256,28 @@ class CfmVc:
         import pandas as pd
 
         match = match_genes(new.genes, self.genes, new.where)
-        unusual = Unusual(match.missing, match.extra)
-        kept_N = told.kept(new, self.control)
+        unseen = UnseenCategories(match.missing, match.extra)
+        kept_N = annotations.kept(new, self.control)
         obs = new.obs[kept_N].copy()
         for name, label in columns.items():
             obs[name] = pd.Categorical([label] * len(obs))
         codes_N = {}
         for covariate, known in (("cell_type", self.cell_types), ("batch", self.batches)):
-            labels = told.labels(new, covariate)[kept_N]
+            labels = annotations.labels(new, covariate)[kept_N]
             obs[covariate] = pd.Categorical(np.where(labels == "", "unknown", labels))
             codes_N[covariate] = np.zeros(len(kept_N), np.int64)
-            codes_N[covariate][kept_N] = codes_of(labels, covariate, known, unusual)
-        place_NS = told.places(new, self.frame)
+            codes_N[covariate][kept_N] = codes_of(labels, covariate, known, unseen)
+        place_NS = annotations.places(new, self.frame)
         if self.frame is not None and place_NS is None:
             notes = [*notes, 'places treated as "unknown": none were given']
         coded = Coded(kept_N, codes_N["cell_type"], codes_N["batch"], place_NS)
-        cells = matched_blocks(new, match, len(self.genes), coded, unusual, CELLS_PER_BLOCK)
+        cells = matched_blocks(new, match, len(self.genes), coded, unseen, CELLS_PER_BLOCK)
 
         def origin() -> dict[str, Any]:
-            lines = [*unusual.lines(len(self.genes)), *notes]
-            told_arguments = {name: value for name, value in asdict(told).items() if value is not None}
-            asked = arguments | told_arguments
-            return origin_in_uns(command, self.provenance, new.origin, asked, unusual.described(), lines)
+            lines = [*unseen.lines(len(self.genes)), *notes]
+            stated = {name: value for name, value in asdict(annotations).items() if value is not None}
+            asked = arguments | stated
+            return origin_in_uns(command, self.provenance, new.origin, asked, unseen.described(), lines)
 
         blocks = (made(number, block) for number, block in enumerate(cells))
         return AnnDataBlocks(obs, genes, blocks, origin)

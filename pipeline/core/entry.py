@@ -13,8 +13,8 @@ from pipeline.params.reading import read_yaml, select_section, validated
 
 
 def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
-    """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug, 130 with a
-    word on Ctrl-C."""
+    """Run `action` and exit: 0 on success, 2 with one message on an expected problem, a traceback on a bug, 130 on
+    Ctrl-C."""
     escape_unprintable()
     try:
         action()
@@ -30,7 +30,7 @@ def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
 
 
 def escape_unprintable() -> None:
-    """From here on, print what the encoding of the terminal or the log lacks escaped, rather than fail what prints."""
+    """From here on, escape characters that the terminal's or log's encoding lacks instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

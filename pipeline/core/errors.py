@@ -1,4 +1,4 @@
-"""The one exception for problems that are the user's to mend, and which failures of the machine are among them."""
+"""The exception for problems that the user can fix, and which system errors count among them."""
 
 import errno
 import re
@@ -17,11 +17,11 @@ class ExpectedError(Exception):
 
 
 def without_password(text: str) -> str:
-    """A URI, or a text that holds some, as it may be shown: without user and password."""
+    """A text without the user names and passwords of the URIs in it."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
-_EXHAUSTED = {  # what a program runs out of while it works
+_EXHAUSTED = {  # resources that run out during work
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
     errno.EFBIG: "the file is larger than this file system or your limit (ulimit -f) allows",
@@ -45,10 +45,10 @@ _ALLOCATION = re.compile(r"can't allocate memory|out of memory|bad_alloc", re.IG
 
 
 def expected_error(error: BaseException) -> ExpectedError | None:
-    """The expected error that an exception is or comes from, or None where it may be a bug.
+    """The expected error that an exception is or was caused by, or None where it may be a bug.
 
     Libraries report a full disk and a lack of memory in types of their own, or raise another exception while they
-    handle one. So what led to the exception is looked at, too, for these.
+    handle one. So the exception's causes are searched for these two.
     """
     if isinstance(error, ExpectedError):
         return error

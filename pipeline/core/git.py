@@ -1,4 +1,4 @@
-"""What git says of the repository around a folder, or why it says nothing, in its own words."""
+"""Git's answers about the repository around a folder, or its own words on why there are none."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ NO_HISTORY = (
     "`git add .`, `git commit`)"
 )
 
-# By a part of what git says. It names the way out of other refusals (dubious ownership) itself.
+# By a part of git's message. For other refusals (dubious ownership) git names the solution itself.
 _ADVICE = {
     "not a git repository": NO_HISTORY,
     "Needed a single revision": "there is no commit here yet: make one (`git commit`)",
@@ -19,7 +19,7 @@ _ADVICE = {
 
 
 class GitError(ExpectedError):
-    """git refuses, or is not installed: its own words on one line, and the way out."""
+    """git refuses, or is not installed: its own words on one line, and the solution."""
 
 
 def git(*arguments: str, folder: Path = Path()) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
 WIDEST_FIRST = ("avx512f", "avx2", "avx", "sse4_1")
-KERNEL_VARIABLES = ("DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # what limits the kernels of oneDNN and of PyTorch
+KERNEL_VARIABLES = ("DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")  # limit the kernels of oneDNN and of PyTorch
 
 
 def describe_machine() -> str:
@@ -18,7 +18,7 @@ def describe_machine() -> str:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name as the system reports it."""
     names = _cpu_info("model name")
     return next(iter(names), platform.processor() or platform.machine())
 
@@ -35,7 +35,7 @@ def libraries() -> str:
 
 
 def _widest() -> list[str]:
-    """The widest vector instructions of the processor, by which libraries choose their kernels; none where not told."""
+    """The processor's widest vector instructions, which decide the libraries' kernels; empty where unknown."""
     flags = {flag for line in _cpu_info("flags")[:1] for flag in line.split()}
     return [name.upper() for name in WIDEST_FIRST if name in flags][:1]
 

@@ -1,4 +1,4 @@
-"""While a stage runs, no module that is not in its manifest, or not as the manifest says, is imported.
+"""While a stage runs, refuse to import modules that are not in its manifest or differ from it.
 
 An import comes late where a function holds it: hours into a run, its file may have been edited.
 """
@@ -16,7 +16,7 @@ UNLISTED = re.compile(r"pipeline\.((\w+\.)?params\.|registry$)")
 
 
 class ManifestFinder(MetaPathFinder):
-    """Finds nothing itself: it is asked before the finders that do, and refuses."""
+    """Asked before the finders that load modules: it finds nothing, but can refuse."""
 
     def __init__(self, stage: str, manifest: Mapping[str, str]) -> None:
         self.stage, self.manifest, self.digests = stage, manifest, Digests()

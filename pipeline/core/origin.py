@@ -1,4 +1,4 @@
-"""What a file of results says of where it comes from: in `uns["celldag"]` of an .h5ad, in a JSON file beside a CSV."""
+"""Provenance recorded in result files: in `uns["celldag"]` of an .h5ad, in a JSON file beside a CSV."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ def origin_in_json(
     report: dict[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
-    """provenance: of the model; origin: of the input; arguments: what was asked; report: what was unusual, as data;
-    notes: the same in lines for people."""
+    """provenance: of the model; origin: of the input; arguments: what was asked; report: what the model had not seen,
+    as data; notes: the same in lines for people."""
     return {
         "command": command,
         **provenance,
@@ -37,12 +37,12 @@ def origin_in_uns(
     report: dict[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
-    """The same, as AnnData can hold it."""
+    """The same for an AnnData's uns."""
     return {"celldag": _plain(origin_in_json(command, provenance, origin, arguments, report, notes))}
 
 
 def _plain(content: Any) -> Any:
-    """The same in types that an AnnData's uns can hold on disk and gives back alike."""
+    """The same in types that survive a round trip through an AnnData's uns on disk."""
     if isinstance(content, Mapping):
         return {str(key): _plain(value) for key, value in content.items()}
     if isinstance(content, list):

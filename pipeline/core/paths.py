@@ -48,6 +48,16 @@ class SystemPaths:
         return REPORTS / self.name
 
     @property
+    def results(self) -> Path:
+        """CSV: every score, in the columns of `pipeline.metrics.results`, in git."""
+        return self.reports / "results.csv"
+
+    @property
+    def headlines(self) -> Path:
+        """JSON: a file per decisive score, what `dvc metrics` prints, in git."""
+        return self.reports / "headlines"
+
+    @property
     def training(self) -> Path:
         """JSON: the final losses of each training, in git."""
         return self.reports / "training"

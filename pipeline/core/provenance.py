@@ -10,14 +10,14 @@ from pipeline.core.git import GitError, git, head
 
 PACKAGES = ("torch", "numpy", "anndata")  # those that decide numbers, or how they are written
 
-# Written by runs: a difference there says nothing about the code that ran.
+# Written by runs: changes there are no changes of code.
 _RESULTS = (":(exclude,top)dvc.lock", ":(exclude,top)reports")
 
 
 def commit_around(folder: Path) -> dict[str, Any]:
     """`commit`, of the git repository that the folder lies in, and `dirty`: whether files under version control,
-    results aside, differ from it. Where git names none, `commit` is "unknown", `commit_unknown` says why in git's own
-    words, and so does a line on stderr.
+    results aside, differ from it. Without a commit, `commit` is "unknown", and `commit_unknown` and a line on stderr
+    give git's own reason.
     """
     try:
         commit = head(folder)

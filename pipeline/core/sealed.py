@@ -1,7 +1,7 @@
 """JSON that describes the files beside it and keeps a SHA-256 digest of each, and of itself.
 
-What a flipped bit makes of weights or of a scale still computes, and is wrong without a word. So whoever reads such a
-description learns of any damage before the files beside it are used.
+Weights or a scale with a flipped bit still compute, and are silently wrong. Readers of such a description learn of any
+damage before the files beside it are used.
 """
 
 import hashlib

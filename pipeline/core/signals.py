@@ -1,12 +1,12 @@
-"""What it most likely means that a signal ended a stage, and what to try."""
+"""What a stage's end by a signal most likely means, and what to try."""
 
 import signal
 
 from pipeline.core.machine import describe_machine
 
 NATIVE = (
-    "native code failed, below Python: most likely a kernel of PyTorch that this processor does not get on with, or a "
-    "damaged installation"
+    "native code failed, below Python: most likely a kernel of PyTorch that fails on this processor, or a damaged "
+    "installation"
 )
 MEANINGS = {
     signal.SIGKILL: "most likely the system ran out of memory, or someone ended it (kill -9)",
@@ -27,7 +27,7 @@ def describe_end(what: str, number: int, peak_mb: float | None = None, again: st
     peak_mb: the most memory it held; again: the command that runs it alone.
     """
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    meaning = MEANINGS.get(number, "no usual end of a stage")  # type: ignore[call-overload]
+    meaning = MEANINGS.get(number, "an unusual end of a stage")  # type: ignore[call-overload]
     lines = [f"error: {what} was ended by {name}: {meaning}"]
     advice = TRY_AGAIN
     if number == signal.SIGKILL:

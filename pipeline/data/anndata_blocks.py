@@ -1,4 +1,4 @@
-"""An AnnData whose matrices come in blocks of cells: put together in memory, or written with a block in memory."""
+"""An AnnData whose matrices come in blocks of cells: joined in memory, or written block by block."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Block = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class AnnDataBlocks:
-    """To be read once, by `in_memory` or by `write`."""
+    """Consumed once, by `in_memory` or by `write`."""
 
     obs: "DataFrame"  # (cells, columns)
     genes: list[str]  # of X and of layers; none where there are neither
     blocks: Iterator[Block]  # at least one
-    uns: Callable[[], dict[str, Any]]  # asked when all blocks have been read
+    uns: Callable[[], dict[str, Any]]  # called when all blocks have been read
 
     def in_memory(self) -> "AnnData":
         """All of it."""

@@ -1,6 +1,6 @@
 """Numpy arrays as Arrow columns and back, sharing memory.
 
-pyarrow's own array() and to_numpy() import pandas first: 0.3 s of the start of every stage, for nothing.
+pyarrow's own array() and to_numpy() import pandas first: 0.3 s of every stage's start.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Public data sets that can be downloaded: data/catalogue.yaml says where each is, and what its bytes have to be."""
+"""Public data sets that can be downloaded: data/catalogue.yaml gives the address and hash of each."""
 
 import difflib
 from pathlib import Path
@@ -22,7 +22,7 @@ class Entry(Section):
 
     @property
     def file(self) -> str:
-        """What the file is called."""
+        """The file's name."""
         return self.url.rpartition("/")[2]
 
 
@@ -47,15 +47,15 @@ def select(entries: dict[str, Entry], name: str) -> Entry:
 def fetch(entry: Entry, folder: Path) -> Path:
     """Download the file into `folder`, unless it is there already; its path.
 
-    ExpectedError where it cannot be reached or is not what the catalogue says; nothing is left then.
+    ExpectedError where it cannot be reached or its hash differs; nothing is left on the disk then.
     """
-    import pooch  # here, for it imports requests
+    import pooch  # here, since it imports requests
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(entry.url, entry.hash, entry.file, folder, progressbar=False))
-    except ValueError as error:  # pooch's: of a hash that is another
+    except ValueError as error:  # pooch's, of a hash that differs
         raise ExpectedError(f"what {entry.url} holds is not what was expected: {error}") from error
     except RequestException as error:
         raise ExpectedError(f"{entry.url} cannot be fetched: {error}; is the network there?") from error

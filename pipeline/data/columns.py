@@ -1,5 +1,4 @@
-"""A column of a table as labels: one text for equal values, whatever type they are stored in, and none where there is
-no value."""
+"""A table column as labels: equal values give the same text whatever their stored type, missing values give none."""
 
 import re
 from collections.abc import Iterable
@@ -14,8 +13,8 @@ from pipeline.params.label import label_text
 if TYPE_CHECKING:
     from pandas import Series
 
-# What anndata, pandas and R have left in string columns where there was no value. One that somebody asks for by name is
-# a label: `missing_but`.
+# Left in string columns by anndata, pandas and R where a value was missing. If the user names one of them (such as a
+# control called "None"), it is a label: `missing_but`.
 MISSING_TEXTS = frozenset({"", "nan", "NaN", "NA", "None", "<NA>"})
 MISSING = -1  # code of a cell without a value
 UNMATCHED = -2  # code of a cell whose value the pattern does not match
@@ -31,10 +30,10 @@ class Column:
     codes: Codes  # (cells,), MISSING or UNMATCHED where there is no label
     labels: list[str]  # sorted; each occurs
     unmatched: list[str]  # a few of the values that the pattern does not match
-    read_as_missing: list[str] = field(default_factory=list)  # the texts that were read as no value
+    read_as_missing: list[str] = field(default_factory=list)  # the texts that were read as missing
 
     def missing_texts(self) -> str:
-        """For a message: which texts were read as no label."""
+        """For a message: which texts were read as missing."""
         texts = ", ".join(map(repr, self.read_as_missing))
         return f" (read as missing: the text {texts})" if texts else ""
 
@@ -46,7 +45,7 @@ class Column:
 def labelled(blocks: Iterable[Block], pattern: str | None = None, missing: frozenset[str] = MISSING_TEXTS) -> Column:
     """Blocks of cells as one column of labels.
 
-    pattern: a regular expression whose one group is the label; missing: texts that stand for no value.
+    pattern: a regular expression whose one group is the label; missing: texts that mean a missing value.
     """
     code_of: dict[str, int] = {}
     unmatched: dict[str, None] = {}
@@ -77,7 +76,7 @@ def labelled(blocks: Iterable[Block], pattern: str | None = None, missing: froze
 
 
 def missing_but(label: str) -> frozenset[str]:
-    """The texts that stand for no value where this label is asked for by name."""
+    """The texts that mean a missing value where this label is asked for by name."""
     return MISSING_TEXTS - {label}
 
 

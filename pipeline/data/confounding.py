@@ -1,4 +1,4 @@
-"""Can the effect of a perturbation be told from that of a batch? Contingency tables of the two say so."""
+"""Are perturbation and batch confounded? Measured on their contingency table."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 Table = npt.NDArray[np.int64]
 
-# Where donors and batches hide in sample names, most telling first; each pattern has the one group that is kept.
+# Where sample names usually contain the donor or batch, most specific first; the one group of a pattern is kept.
 COMMON_PATTERNS = (
     r"(\d+)$",
     r"^(\d+)",
@@ -84,7 +84,7 @@ def suggest_pattern(labels: Sequence[str], table_BP: Table) -> Suggestion | None
         np.add.at(merged_BP, [merged.index(part) for part in parts], table_BP)
         if len(merged) < 2 or ((merged_BP > 0).sum(axis=1) < 2).any():
             continue
-        association = round(cramers_v(merged_BP), 6)  # rounded, so that equals keep the order above
+        association = round(cramers_v(merged_BP), 6)  # rounded, so that ties keep the order above
         if best is None or association < best[0]:
             best = (association, Suggestion(pattern, merged))
     return best[1] if best else None

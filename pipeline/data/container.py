@@ -1,7 +1,7 @@
-"""A group or an array of a file that nobody vouches for: all that is read of it comes through here, checked.
+"""Checked access to a group or an array of an untrusted file: everything that is read goes through here.
 
-A library that decodes damaged bytes fails in any way, and a file may claim sizes that no machine has. Nothing but calls
-of the library stands inside `reading`, so what fails there is the file's fault.
+Decoding damaged bytes can raise almost any exception, and a file may declare sizes that no machine has. Only calls into
+the library are made inside `reading`, so an exception there means that the file is damaged.
 """
 
 import os
@@ -36,7 +36,7 @@ class Node(ABC):
 
     @abstractmethod
     def get(self, name: str) -> "Node | None":
-        """What is under this name, or path of names; None where there is nothing. ExpectedError: out of the file."""
+        """What is under this name, or path of names; None where nothing is. ExpectedError where it leaves the file."""
 
     @property
     @abstractmethod
@@ -44,7 +44,7 @@ class Node(ABC):
         """Whether it is an array of texts."""
 
     def referred(self, reference: Any) -> "Node | None":  # noqa: ARG002
-        """What a reference among the attributes points at; None where it points at nothing in this file."""
+        """The target of an object reference; None where it has none in this file."""
         return None
 
     def __getitem__(self, name: str) -> "Node":
@@ -99,8 +99,8 @@ class Node(ABC):
         return self.shape[0]
 
     def read(self, start: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
-        """Rows of an array, all by default; ExpectedError where they cannot be read, or claim more than this machine's
-        memory."""
+        """Rows of an array, all by default; ExpectedError where they cannot be read, or would not fit into this
+        machine's memory."""
         last = self.rows if stop is None else min(stop, self.rows)
         values = max(last - start, 0) * int(np.prod(self.shape[1:], dtype=object))
         size = values * (BYTES_PER_TEXT if self.is_text else self.dtype.itemsize)
@@ -120,13 +120,13 @@ class Node(ABC):
             return str(_plain(self._raw[()]))
 
     def damaged(self, detail: str) -> ExpectedError:
-        """What to raise where the file contradicts itself."""
+        """The error for a file that contradicts itself."""
         return ExpectedError(f"{self.path}: {self.name} is damaged: {detail}; fetch or write the file again")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn a library's complaints about a file's content into an ExpectedError; wrap reads in it, never writes."""
+    """Turn a library's exceptions about a file's content into an ExpectedError; for reads, never for writes."""
     try:
         yield
     except _DECODING as error:

@@ -1,7 +1,7 @@
-"""What an input AnnData must hold, as data, and the one checker that holds a file against it.
+"""What an input AnnData must contain, declared as data, and the checker that compares a file with it.
 
 A new kind of data set is one more entry of CONTRACTS: its slots, and rules over them. Every problem of a file is
-reported at once; only a file that cannot be read at all stops the check early.
+reported at once; only an unreadable file stops the check early.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.structure import check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
@@ -31,7 +31,7 @@ PlaceRule = Callable[[Source, Coordinates, Mapping[str, Column], Findings], None
 
 @dataclass(frozen=True)
 class Slot:
-    """One thing that a file must hold."""
+    """One item that a file must contain."""
 
     name: str  # its key in params.yaml (under columns for obs, unless it is optional)
     place: Place
@@ -42,7 +42,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Contract:
-    """All that a kind of data set must hold."""
+    """Everything that a kind of data set must contain."""
 
     slots: tuple[Slot, ...]
     rules: tuple[tuple[Rule, tuple[str, ...]], ...] = ()  # each with the obs slots it needs
@@ -53,10 +53,10 @@ CONTRACTS = {
     "perturbation": Contract(
         slots=(
             Slot("counts", "counts", "whole numbers", "raw counts of molecules, cells x genes"),
-            Slot("perturbation", "obs", "label", "what was done to the cell; one label is the control"),
+            Slot("perturbation", "obs", "label", "the treatment of the cell; one label is the control"),
             Slot("cell_type", "obs", "label", "the context that an effect is measured in"),
             Slot("batch", "obs", "label", "donor, plate or run: the technical origin of the cell"),
-            Slot("dose", "obs", "number", "dose of what was done to the cell", optional=True),
+            Slot("dose", "obs", "number", "dose of the treatment", optional=True),
             Slot("spatial", "obsm", "number", "position of the cell, 2 or 3 coordinates", optional=True),
         ),
         rules=(
@@ -79,7 +79,7 @@ CONTRACTS = {
 
 @dataclass(frozen=True)
 class Accepted:
-    """A file that keeps its contract."""
+    """A file that meets its contract."""
 
     cells: int
     genes: int
@@ -90,10 +90,10 @@ class Accepted:
 
 
 def accept(contract: Contract, source: Source, target: Path) -> Accepted:
-    """Check the file and write its canonical copy to `target`, in one streamed pass.
+    """Check the file and write its standard copy to `target`, in one streamed pass.
 
-    Raises ExpectedError with all problems of the file; `target` is then of no use. Memory: a block of cells, and about
-    60 bytes per cell for covariates and the search for repeated names.
+    Raises ExpectedError with all problems of the file; `target` is then incomplete. Memory: a block of cells, and
+    about 60 bytes per cell for covariates and the search for repeated names.
     """
     findings = Findings()
     with open_anndata(source.path) as file:
@@ -119,9 +119,10 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
 def _read_columns(
     contract: Contract, source: Source, file: AnnDataFile, findings: Findings
 ) -> tuple[dict[str, Column], LabelDoses | None]:
-    """Covariates that could be read; a cell without a label is a problem, but the other cells still tell of others.
+    """The covariates that could be read; a cell without a label is a problem, and the other cells are still checked.
 
-    With doses or combinations, the perturbation column says both, and what each of its labels stands for comes second.
+    With doses or combinations, the perturbation labels include both, and the second result maps each label to its
+    treatments and doses.
     """
     columns: dict[str, Column] = {}
     for slot in contract.slots:
@@ -158,7 +159,7 @@ def _read_columns(
         dose = _read_column(source, file, slot, source.dose, source.key("dose"), findings)
     labels = columns.pop("perturbation", None)
     if labels is None or (source.dose is not None and dose is None):
-        return columns, None  # told already; without doses the labels would mislead the rules
+        return columns, None  # already reported; labels without their doses would mislead the rules
     settled, doses = settle_labels(source, labels, dose, findings)
     return {"perturbation": settled, **columns}, doses
 
@@ -166,7 +167,7 @@ def _read_columns(
 def _read_column(
     source: Source, file: AnnDataFile, slot: Slot, wanted: ObsColumn, key: str, findings: Findings
 ) -> Column | None:
-    """The obs column of a slot, or None, which is a problem, where the file has no such column."""
+    """The obs column of a slot, or None, and a problem, where the file has no such column."""
     found = file.obs_columns()
     if wanted.column in (*found, file.obs_index):
         missing = missing_but(source.control) if slot.name == "perturbation" else MISSING_TEXTS
@@ -189,9 +190,9 @@ def _copy_counts(
     target: Path,
     findings: Findings,
 ) -> None:
-    """Stream the counts into the canonical file; once a problem is known, they are only checked."""
+    """Stream the counts into the standard file; once a problem is known, they are only checked."""
     check = CountCheck(len(genes))
-    with canonical_file(target, genes) as writer:
+    with standard_h5ad_file(target, genes) as writer:
         for block in matrix.blocks(rows_per_block(len(genes))):
             canonical = check.add(block)
             if canonical is not None and not findings.problems and not check.failed:

@@ -1,6 +1,6 @@
-"""The frame in which models see spatial coordinates: centred, and divided by one scale for all axes.
+"""The frame of the models' spatial coordinates: centred, and divided by one scale for all axes.
 
-One scale, since a scale per axis would bend the tissue. Axes: N cells, S dimensions (2 or 3).
+One scale, since a scale per axis would distort the tissue. Axes: N cells, S dimensions (2 or 3).
 """
 
 from dataclasses import asdict, dataclass
@@ -41,7 +41,7 @@ class Frame:
     def of_section(cls, places_NS: Coordinates, section: str) -> Self:
         """The frame of a section of tissue: these cells have mean 0 and, on the average over axes, variance 1.
 
-        So a coordinate has the size of one in 2 dimensions as in 3. ExpectedError where all cells lie in one place.
+        So a single coordinate has the same scale in 2 and 3 dimensions. ExpectedError where all cells lie in one place.
         """
         centre_S, radius = _centre_and_radius(places_NS)
         if not radius:
@@ -68,7 +68,7 @@ class Frame:
 
 
 def _centre_and_radius(places_NS: Coordinates) -> tuple[Coordinates, float]:
-    """Mean (S,) and root-mean-square distance from it; 0 for less than rounding leaves around a far centre."""
+    """Mean (S,) and root-mean-square distance from it; 0 where it is below the rounding error of a distant centre."""
     centre_S: Coordinates = places_NS.mean(axis=0)
     radius = float(np.sqrt(((places_NS - centre_S) ** 2).sum(axis=1).mean()))
     return centre_S, radius if radius > 1e-12 * float(np.abs(centre_S).max()) else 0.0

@@ -1,4 +1,4 @@
-"""Are these raw counts? One streamed look at every stored value, which also brings them to canonical form."""
+"""Are these raw counts? One streamed pass over all stored values, which also brings them to canonical CSR form."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,17 +8,17 @@ from pipeline.data.h5ad import AnnDataFile
 from pipeline.data.source import Findings, Source, counted
 
 LARGEST = np.iinfo(np.int32).max  # 2,147,483,647: no gene of a cell is counted as often
-SAMPLE = 100  # cells looked at to say what non-integers are
+SAMPLE = 100  # cells inspected to guess how non-integers came about
 ENTRIES_PER_BLOCK = 16_000_000  # of a dense matrix in memory at once
 
 
 def rows_per_block(genes: int) -> int:
-    """Cells to read at once: few enough for a dense block to fit, enough to forget the cost of a block."""
+    """Cells to read at once: few enough for a dense block to fit, many enough to amortise the cost per block."""
     return max(64, min(8_192, ENTRIES_PER_BLOCK // max(genes, 1)))
 
 
 class CountCheck:
-    """Sums up what is wrong with the counts, block by block."""
+    """Collects what is wrong with the counts, block by block."""
 
     def __init__(self, genes: int) -> None:
         self.cells = 0
@@ -33,14 +33,14 @@ class CountCheck:
 
     @property
     def failed(self) -> bool:
-        """True once a value was seen that is no count."""
+        """True once a value was seen that is not a count."""
         return bool(self.negative or self.nan or self.infinite or self.fractional or self.too_large)
 
     def add(self, block: CsrBlock) -> CsrBlock | None:
         """Check a block; its canonical form (int32, genes ascending, no zeros), or None where a value is no count."""
         with np.errstate(invalid="ignore"):
             counts = block.counts.astype(np.int32)
-        # The cast is exact for counts alone; a value that it changed, or a negative one, is looked at more closely.
+        # The cast is exact for counts only; blocks with a value that it changed, or a negative one, are classified.
         if not (np.array_equal(counts, block.counts) and (len(counts) == 0 or counts.min() >= 0)):
             self._classify(block)
             return None
@@ -79,8 +79,8 @@ class CountCheck:
         if self.failed:
             findings.problem(where, self.found(), "whole numbers from 0 on (raw counts)", _advice(source, file, shape))
         elif self.cells and not self.nonzeros:
-            mend = f"point {source.key('counts')} at the raw counts"
-            findings.problem(where, "zeros alone: every cell and gene is empty", "counts above 0", mend)
+            fix = f"point {source.key('counts')} at the raw counts"
+            findings.problem(where, "zeros alone: every cell and gene is empty", "counts above 0", fix)
         else:
             empty_genes = int((self.cells_per_gene == 0).sum())
             for number, what in ((self.empty_cells, "cell"), (empty_genes, "gene")):
@@ -88,7 +88,7 @@ class CountCheck:
                     findings.notes.append(f"{counted(number, what)} without a count; preprocess drops them")
 
     def found(self) -> str:
-        """What was seen that is no count, for a message; after `failed`."""
+        """The values that are not counts, for a message; after `failed`."""
         kinds = (
             (self.negative, "negative value", f" (down to {self.smallest:g})"),
             (self.nan, "NaN value", ""),
@@ -110,9 +110,9 @@ class CountCheck:
 
 
 def likely_transformation(block: CsrBlock) -> str | None:
-    """What was done to the counts of a block with non-integers, or None where no simple inverse restores integers.
+    """The likely transformation of a block with non-integers, or None where no simple inverse restores integers.
 
-    Undone, every value is a multiple of its cell's smallest one, which mostly stands for a count of 1.
+    Once inverted, every value is a multiple of its cell's smallest one, which usually is a count of 1.
     """
     inverses = (
         ("log-normalised", np.expm1),
@@ -147,7 +147,7 @@ def _advice(source: Source, file: AnnDataFile, shape: tuple[int, int]) -> str:
 
 
 def _holds_counts(matrix: CountMatrix, shape: tuple[int, int]) -> bool:
-    """Whether a matrix of as many cells holds counts in the first of them: enough for advice."""
+    """Whether a matrix with as many cells holds counts in its first block: enough for advice."""
     if matrix.kind not in "biuf" or matrix.shape[0] != shape[0]:
         return False
     check = CountCheck(matrix.shape[1])

@@ -1,4 +1,4 @@
-"""Rules over the covariates of perturbation data: is there something to learn from these cells, and to judge?"""
+"""Rules over the covariates of perturbation data: can effects be learned from these cells, and evaluated?"""
 
 import difflib
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ def control_occurs(source: Source, columns: Mapping[str, Column], findings: Find
         return  # all values missing or unmatched: reported with the column
     if source.control not in labels:
         close = difflib.get_close_matches(source.control, labels, n=1)
-        mend = f"set {source.key('control')} to the label of the unperturbed cells"
+        fix = f"set {source.key('control')} to the label of the unperturbed cells"
         guess = f", perhaps {close[0]!r}" if close else ""
         expected = f"the control label {source.control!r} among them"
-        findings.problem(where, f"the labels {listed(labels)}", expected, mend + guess)
+        findings.problem(where, f"the labels {listed(labels)}", expected, fix + guess)
     if len(labels) < 2:
         expected = "at least 2 labels, a control and a perturbation"
-        mend = f"point {source.key('columns.perturbation')} at the column that tells treated from untreated cells"
-        findings.problem(where, f"the one label {labels[0]!r}", expected, mend)
+        fix = f"point {source.key('columns.perturbation')} at the column that tells treated from untreated cells"
+        findings.problem(where, f"the one label {labels[0]!r}", expected, fix)
 
 
 def groups_have_cells(source: Source, columns: Mapping[str, Column], findings: Findings) -> None:
@@ -57,10 +57,10 @@ def batch_is_not_perturbation(source: Source, columns: Mapping[str, Column], fin
             f"{batch} has {perturbations.labels[int(row.argmax())]}"
             for batch, row in zip(batches.labels[:3], table[:3], strict=True)
         )
-        mend = f"set {source.key('columns.batch')} to a column whose batches hold several perturbations each"
+        fix = f"set {source.key('columns.batch')} to a column whose batches hold several perturbations each"
         suggestion = suggest_pattern(batches.labels, table) if column.pattern is None else None
         if suggestion:
-            mend += (
+            fix += (
                 f"; if the batch is the donor hidden in the name, use {{column: {column.column}, "
                 f'pattern: "{_yaml_quoted(suggestion.pattern)}"}}, which gives {listed(suggestion.labels)}'
             )
@@ -68,7 +68,7 @@ def batch_is_not_perturbation(source: Source, columns: Mapping[str, Column], fin
             source.column("batch"),
             f"batches confounded with the perturbation: each batch contains one perturbation only ({example})",
             "several perturbations in a batch, or else effects of batch and perturbation cannot be told apart",
-            mend,
+            fix,
         )
         return
     association = cramers_v(table)

@@ -1,7 +1,7 @@
-"""What a perturbation label stands for: treatments with doses, and the vector of them that models condition on.
+"""Treatments and doses behind each perturbation label, and the dose vector that models condition on.
 
-C: perturbation labels, P: treatments. "A+B" may stand for two treatments, "A@10" for one of them at a dose of 10; which
-label means what is settled once, at ingest, and kept as plain data: {label: {treatment: dose}}, {} for the control.
+C: perturbation labels, P: treatments. "A+B" may mean two treatments, "A@10" one of them at a dose of 10; ingest decides
+this once and stores it as plain data: {label: {treatment: dose}}, {} for the control.
 """
 
 import math
@@ -23,7 +23,7 @@ class Doses:
 
     @cached_property
     def treatments(self) -> list[str]:
-        """All treatments, sorted: what the entries of a vector stand for."""
+        """All treatments, sorted: the axis P of dose vectors."""
         return sorted({treatment for doses in self.of_label.values() for treatment in doses})
 
     def range_of(self, treatment: str) -> tuple[float, float]:

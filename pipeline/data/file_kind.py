@@ -1,4 +1,4 @@
-"""What a path leads to, told by its first bytes and not by its name; what no reader could use is refused here."""
+"""The kind of a file by its first bytes, not its name; files that no reader could use are refused here."""
 
 import errno
 import shlex
@@ -41,11 +41,11 @@ _SPECIAL = (
 
 
 def file_kind(path: Path) -> Kind:
-    """The kind of a file or folder; "other" for a file of none of the kinds that are told apart here.
+    """The kind of a file or folder; "other" for a file of any kind not listed here.
 
-    Never waits: pipes and devices are refused without being opened. ExpectedError: nothing there, a loop of links, no
-    regular file, an empty one, or a text that stands for the file: a Git LFS pointer, a page of the web. A missing
-    permission is an OSError.
+    Never blocks: pipes and devices are refused without being opened. ExpectedError: the path does not exist, is a loop
+    of links, is no regular file or empty, or holds a placeholder (Git LFS pointer, web page). A missing permission is
+    an OSError.
     """
     mode = _mode(path)
     if stat.S_ISDIR(mode):
@@ -85,7 +85,9 @@ def _mode(path: Path) -> int:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise
         if path.is_symlink():
-            raise ExpectedError(f"{path} is a link to {path.readlink()}, which is not there: mend the link") from error
+            raise ExpectedError(
+                f"{path} is a link to {path.readlink()}, which is not there: correct the link"
+            ) from error
         raise ExpectedError(f"{path} not found: check the path, which is relative to the project's root") from error
 
 

@@ -1,4 +1,4 @@
-"""What is known of each (cell type, perturbation) group of cells: moments and samples, gathered in one pass each.
+"""Moments and samples of each (cell type, perturbation) group of cells, computed in one pass each.
 
 Both take blocks of cells, so memory does not grow with the number of cells. A group is a pair of codes into the store's
 categories.
@@ -31,15 +31,15 @@ class Moments:
         """Unbiased variance per gene; 0 for fewer than two cells."""
         if self.cells < 2:
             return np.zeros_like(self.mean_G)
-        # Rounding may leave a constant gene a hair below 0.
+        # Rounding can leave a constant gene slightly below 0.
         spread_G = np.maximum(self.squares_G - self.cells * self.mean_G**2, 0)
         return np.where(spread_G > 1e-12 * self.squares_G, spread_G, 0) / (self.cells - 1)
 
 
 def sources(known: Mapping[Group, Any], asked: Group, control: int) -> list[Group]:
-    """The known groups that say most about the one asked for, which is never among them.
+    """The groups most informative about the one asked for, which is never among them.
 
-    The first of these that there is: the same perturbation in other cell types; other perturbations of the same cell
+    The first of these that exists: the same perturbation in other cell types; other perturbations of the same cell
     type; all perturbed groups. Empty where nothing was perturbed.
     """
     perturbed = [group for group in known if group[1] != control and group != asked]

@@ -32,7 +32,7 @@ Names = Literal["obs", "var", "raw/var"]
 
 
 class Form(NamedTuple):
-    """Of an array of numbers."""
+    """Shape and type of an array of numbers."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -44,6 +44,7 @@ class AnnDataFile:
     def __init__(self, root: Node) -> None:
         check_is_anndata(root)
         self.root, self.path = root, root.path
+        self._obs = Table(root["obs"])
 
     def count_places(self) -> list[str]:
         """Every place in the file that holds a matrix of cells x genes: X, raw/X, layers/<name>."""
@@ -61,28 +62,27 @@ class AnnDataFile:
 
     def obs_columns(self) -> list[str]:
         """Names of the obs columns, in the order of the table."""
-        return Table(self.root["obs"]).columns()
+        return self._obs.columns()
 
     @property
     def obs_index(self) -> str:
         """Name of the index of obs."""
-        return Table(self.root["obs"]).index
+        return self._obs.index
 
     def column(self, name: str, pattern: str | None = None, missing: frozenset[str] = MISSING_TEXTS) -> Column:
         """An obs column, or the index by its own name, as labels; pattern, missing: see `labelled`."""
-        obs = Table(self.root["obs"])
-        if name not in [*obs.columns(), obs.index]:
-            known = ", ".join(obs.columns()) or "none"
+        if name not in [*self._obs.columns(), self._obs.index]:
+            known = ", ".join(self._obs.columns()) or "none"
             raise ExpectedError(f"{self.path} has no obs column {name!r}; it has {known}")
-        return labelled(obs.blocks(name), pattern, missing)
+        return labelled(self._obs.blocks(name), pattern, missing)
 
     def numbers(self, column: str) -> npt.NDArray[np.float64] | None:
         """An obs column of numbers, (cells,), NaN where one is missing; None where it holds something else."""
-        return Table(self.root["obs"]).numbers(column)
+        return self._obs.numbers(column)
 
     def obs(self) -> "DataFrame":
-        """The whole table, to be handed on."""
-        return Table(self.root["obs"]).frame()
+        """The whole obs table."""
+        return self._obs.frame()
 
     def obsm_keys(self) -> list[str]:
         """Names of what obsm holds."""
@@ -123,7 +123,7 @@ class AnnDataFile:
 
 @contextmanager
 def open_anndata(path: Path) -> Iterator[AnnDataFile]:
-    """The open file; ExpectedError where there is none, or it is no AnnData, with what it is instead."""
+    """The open file; ExpectedError where the path holds no AnnData, saying what it holds instead."""
     kind = file_kind(path)
     if kind == "hdf5":
         with open_hdf5(path) as root:

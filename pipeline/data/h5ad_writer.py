@@ -15,7 +15,7 @@ NAMES_PER_CHUNK = 8_192
 
 
 class DiskStream(io.FileIO):
-    """A file that holds its first write error back, for HDF5 to be closed in peace before it is raised.
+    """A file that delays its first write error until HDF5 has closed.
 
     HDF5 2.0 crashes (segmentation fault) when a file is closed after a write has failed, as on a full disk.
     """
@@ -33,7 +33,7 @@ class DiskStream(io.FileIO):
         return size
 
     def _write_all(self, content: memoryview) -> None:
-        while content:  # one call may write less than asked, such as the last bytes of a disk
+        while content:  # a call may write less than asked, such as when the disk fills up
             content = content[super().write(content) or 0 :]
 
     def raise_fault(self) -> None:
@@ -44,7 +44,7 @@ class DiskStream(io.FileIO):
 
 @contextmanager
 def h5ad_file(path: Path) -> Iterator[tuple[Any, DiskStream]]:
-    """A new AnnData at `path`, with nothing in it yet; an OSError where the disk refuses."""
+    """A new AnnData at `path`, with nothing in it yet; OSError where a write fails."""
     with DiskStream(path, "w+b") as stream:
         try:
             with h5py.File(stream, "w") as file:
@@ -75,7 +75,7 @@ class CsrWriter:
         self._cells += len(indptr) - 1
 
     def finish(self, genes: int) -> None:
-        """Say how many cells and genes there are."""
+        """Record the shape."""
         self._group.attrs["shape"] = np.array([self._cells, genes])
         self._group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
 

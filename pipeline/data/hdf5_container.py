@@ -1,4 +1,4 @@
-"""An HDF5 file that nobody vouches for, opened for reading: what leaves the file is refused before it is followed."""
+"""An untrusted HDF5 file, opened for reading: links and storage outside the file are refused, never followed."""
 
 import errno
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ import numpy as np
 from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node, reading
 
-MOST_COMPRESSED = 1100  # deflate makes at most 1,032 bytes of one, and HDF5 comes with nothing that makes more
+MOST_COMPRESSED = 1100  # deflate expands a byte to at most 1,032, and no filter shipped with HDF5 expands more
 UNSTORED = 64 << 20  # bytes that an array may claim beyond what is stored of it
-MOST_LINKS = 16  # that lead to one another
+MOST_LINKS = 16  # in a chain
 
 _ATTRIBUTES = (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.REFERENCE)
-_LOCKED = (errno.EAGAIN, errno.EACCES)  # what the lock of another process is told as
+_LOCKED = (errno.EAGAIN, errno.EACCES)  # errno where another process holds the lock
 _LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -52,7 +52,7 @@ class Hdf5Node(Node):
         return None if name is None else Hdf5Node(self._raw.file, self.path).get(name.decode())
 
     def _followed(self, group: Any, name: str, links: int) -> Any:
-        """What a path of names leads to; links are looked at before they are followed."""
+        """What a path of names leads to; each link is checked before it is followed."""
         current = group.file if name.startswith("/") else group
         for part in filter(None, name.split("/")):
             if not isinstance(current, h5py.Group) or not current.id.links.exists(part.encode()):
@@ -70,7 +70,7 @@ class Hdf5Node(Node):
         return current
 
     def _check_storage(self) -> None:
-        """Refuse values that lie in other files, or that are claimed and not there."""
+        """Refuse values stored in other files, and declared sizes that the file cannot hold."""
         with reading(self.path):
             outside = bool(self._raw.external)
             virtual = self._raw.is_virtual
@@ -83,7 +83,7 @@ class Hdf5Node(Node):
             raise self.damaged(f"it claims {values:,} values, {claimed / 1e9:,.1f} GB, of which {stored:,} bytes exist")
 
     def _check_attribute(self, name: str) -> None:
-        """h5py crashes on some of the types that damaged bytes turn into; anndata writes none of them."""
+        """h5py crashes on some types that damaged bytes can decode to; anndata writes none of them."""
         kind = self._raw.attrs.get_id(name).get_type().get_class()
         if kind not in _ATTRIBUTES:
             raise self.damaged(f"its attribute {name!r} is neither text, number nor reference")
@@ -97,7 +97,7 @@ class Hdf5Node(Node):
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Hdf5Node]:
-    """The root of an HDF5 file; ExpectedError where it cannot be opened, with what stands in the way."""
+    """The root of an HDF5 file; ExpectedError where it cannot be opened, with the reason."""
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError) as error:

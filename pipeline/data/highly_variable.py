@@ -36,7 +36,7 @@ class GeneSums:
         self.cells += cells
         detected_G = np.bincount(indices, minlength=genes)
         self.detected_G += detected_G
-        # Most counts are 1, so the sums are those of ones, known already, and of what the others exceed them by.
+        # Most counts are 1: count the entries, and add what the others exceed 1 by.
         above = np.flatnonzero(counts > 1)
         exact, genes_above = counts[above].astype(np.float64), indices[above]
         self.sum_G += detected_G + np.bincount(genes_above, exact - 1, genes)
@@ -88,16 +88,16 @@ def _no_fit(section: str, genes: int, reason: str) -> str:
 
 
 class ClippedSums:
-    """Second pass: what clipping at mean + sqrt(N) expected deviations takes from the sums of the first pass.
+    """Second pass: how much clipping at mean + sqrt(N) expected deviations reduces the sums of the first pass.
 
-    Few counts are that large, so a pass is one comparison per entry.
+    Few counts are that large, so the pass costs one comparison per entry.
     """
 
     def __init__(self, sums: GeneSums, deviation_G: Floats) -> None:
         self._sums = sums
         self._deviation_G = deviation_G
         self._limit_G = sums.mean_G + deviation_G * np.sqrt(sums.cells)
-        # Counts are whole, so being above the limit is being above its whole part.
+        # Counts are integers, so they exceed the limit where they exceed its floor.
         self._whole_limit_G = np.minimum(np.floor(self._limit_G), np.iinfo(np.int32).max).astype(np.int32)
         self._excess_G = np.zeros_like(deviation_G)
         self._excess_squares_G = np.zeros_like(deviation_G)
@@ -125,7 +125,7 @@ class ClippedSums:
 
 @dataclass(frozen=True)
 class GeneStatistics:
-    """What genes.parquet holds beside the names, each (G,)."""
+    """The columns of genes.parquet beside the names, each (G,)."""
 
     mean_G: Floats
     variance_G: Floats
@@ -137,6 +137,6 @@ class GeneStatistics:
 
 
 def most_variable(variance_standardised_G: Floats, genes: int) -> Whole:
-    """Indices, ascending, of this many genes of largest standardised variance; of equals the earlier gene wins."""
+    """Indices, ascending, of this many genes of largest standardised variance; ties go to the earlier gene."""
     order = np.argsort(-variance_standardised_G, kind="stable")
     return np.sort(order[:genes])

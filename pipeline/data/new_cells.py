@@ -1,9 +1,10 @@
-"""Cells that a trained model has never seen, as a user brings them: genes matched by name, counts checked, in blocks.
+"""New cells for a trained model, as supplied by a user: genes matched by name, counts checked, read in blocks.
 
-N: cells brought, F: genes brought, G: genes of the model.
+N: cells supplied, F: genes supplied, G: genes of the model.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.source import Findings, listed
 from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
-from pipeline.data.unseen_categories import Unusual
+from pipeline.data.unseen_categories import UnseenCategories
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -36,9 +37,9 @@ class NewCells:
     """Names and labels in memory, counts to be read in blocks; made by `cells_of_file` or `cells_of_anndata`."""
 
     where: str  # where the counts are, for messages
-    origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
+    origin: dict[str, str]  # recorded in results: its name, and its hash if it is a file
     obs: "DataFrame"  # (N, columns), indexed by the cells' names
-    column: Callable[[str, frozenset[str]], Column]  # of obs, or its index by name, with the texts that mean no label
+    column: Callable[[str, frozenset[str]], Column]  # of obs, or its index by name; with the texts that mean no label
     genes: list[str]  # (F,)
     blocks: Callable[[], Iterator[CsrBlock]]  # (N, F), from the first cell on
     obsm_keys: list[str]
@@ -57,15 +58,16 @@ class Coded:
 
 @dataclass(frozen=True)
 class GeneMatch:
-    """Genes brought, held against those of the model."""
+    """Supplied genes matched to those of the model."""
 
-    place_F: npt.NDArray[np.int64]  # place among the model's genes; -1 where it has none of that name
-    missing: list[str]  # genes of the model that were not brought: their counts are taken as zero
-    extra: list[str]  # genes brought that the model does not know: they are ignored
+    place_F: npt.NDArray[np.int64]  # index among the model's genes; -1 where it has none of that name
+    missing: list[str]  # genes of the model that were not supplied: their counts are taken as zero
+    extra: list[str]  # supplied genes that the model does not know: ignored
 
 
-def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
-    """The cells of an AnnData on disk; counts: X, raw/X or layers/<name>, None for no genes.
+@contextmanager
+def cells_of_file(path: Path, counts: str | None = "X") -> Iterator[NewCells]:
+    """The cells of an AnnData on disk, open until the context ends; counts: X, raw/X, layers/<name>, None for no genes.
 
     Memory: obs, and while blocks are read one of them (a CSC matrix is loaded whole). ExpectedError with all problems
     of the file.
@@ -74,23 +76,15 @@ def cells_of_file(path: Path, counts: str | None = "X") -> NewCells:
         findings = Findings()
         genes = check_structure(file, counts, PLACE, findings).genes
         findings.raise_problems(path)
-        obs, keys = file.obs(), file.obsm_keys()
 
-    def blocks() -> Iterator[CsrBlock]:
-        if counts is not None:
-            with open_anndata(path) as file:
-                yield from file.counts(counts).blocks(_rows(genes))
+        def blocks() -> Iterator[CsrBlock]:
+            return iter(()) if counts is None else file.counts(counts).blocks(_rows(genes))
 
-    def column(name: str, missing: frozenset[str]) -> Column:
-        with open_anndata(path) as file:
+        def column(name: str, missing: frozenset[str]) -> Column:
             return file.column(name, None, missing)
 
-    def obsm(key: str) -> npt.NDArray[Any] | None:
-        with open_anndata(path) as file:
-            return file.obsm(key)
-
-    where = str(path) if counts is None else f"{counts} of {path}"
-    return NewCells(where, file_origin(path), obs, column, genes, blocks, keys, obsm)
+        where = str(path) if counts is None else f"{counts} of {path}"
+        yield NewCells(where, file_origin(path), file.obs(), column, genes, blocks, file.obsm_keys(), file.obsm)
 
 
 def cells_of_anndata(adata: "AnnData", counts: str | None = "X") -> NewCells:
@@ -118,7 +112,7 @@ def cells_of_anndata(adata: "AnnData", counts: str | None = "X") -> NewCells:
 
 
 def check_anndata(adata: "AnnData", counts: str | None) -> None:
-    """Hold an AnnData in memory against what `check_structure` asks of a file; ExpectedError with all problems."""
+    """The checks of `check_structure` for an AnnData in memory; ExpectedError with all problems."""
     findings = Findings()
     cells = check_cell_names(lambda: iter([adata.obs_names.astype(str).tolist()]), findings)
     if counts is not None:
@@ -149,12 +143,12 @@ def _genes(adata: "AnnData", counts: str) -> list[str]:
 
 
 def _rows(genes: list[str]) -> int:
-    """Cells to read at once: as few as are predicted at once, since each passes through several arrays."""
+    """Cells to read at once: as many as are predicted at once, since each block passes through several arrays."""
     return min(1024, rows_per_block(len(genes)))
 
 
 def file_origin(path: Path) -> dict[str, str]:
-    """What to say of a file in the results made from it."""
+    """Path and hash of a file, recorded in the results made from it."""
     return {"input": str(path), "input_sha256": sha256(path)}
 
 
@@ -177,13 +171,13 @@ def matched_blocks(
     match: GeneMatch,
     genes: int,
     coded: Coded,
-    unusual: Unusual,
+    unseen: UnseenCategories,
     cells_per_block: int,
 ) -> Iterator[Cells]:
     """The kept cells in order over the model's genes, in blocks of `cells_per_block`; only the last may be smaller.
 
-    How the cells are grouped depends on nothing else, so neither do random numbers drawn per block. ExpectedError where
-    a value is not a count.
+    Blocks are formed the same way however the cells are read, so random numbers drawn per block are reproducible.
+    ExpectedError where a value is not a count.
     """
     names = new.obs.index.to_numpy(object)
 
@@ -200,7 +194,7 @@ def matched_blocks(
             yield _over_model_genes(canonical, match, genes, rows, names, coded)
 
     for cells in _regrouped(parts(), cells_per_block):
-        unusual.empty_cells += int((cells.library_size == 0).sum())
+        unseen.empty_cells += int((cells.library_size == 0).sum())
         yield cells
 
 

@@ -1,6 +1,6 @@
-"""What a user tells of new cells beside their counts: labels, places, and which of them are controls.
+"""User-supplied annotations for new cells: labels, coordinates, and which of them are controls.
 
-N: cells brought, S: spatial dimensions.
+N: cells supplied, S: spatial dimensions.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ Labels = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
-class Told:
-    """How the labels of new cells are told: one for all, or the column of obs that holds them; "unknown" by default.
+class ObsAnnotations:
+    """Labels of new cells: one for all cells, or the obs column that holds them; "unknown" by default.
 
     spatial: key of obsm that holds the cells' coordinates, in the unit of the training data; unknown by default.
     Where `perturbation_column` is given, only the cells with the label `control` in it are used.
@@ -34,7 +34,7 @@ class Told:
     spatial: str | None = None
 
     def labels(self, new: NewCells, covariate: str) -> Labels:
-        """The label of each cell, (N,), "" where there is none. ExpectedError: told twice, or no such column."""
+        """The label of each cell, (N,), "" where there is none. ExpectedError: given twice, or no such column."""
         label, column = getattr(self, covariate), getattr(self, f"{covariate}_column")
         if label is not None and column is not None:
             raise ExpectedError(
@@ -63,19 +63,19 @@ class Told:
         return kept_N
 
     def places(self, new: NewCells, frame: Frame | None) -> npt.NDArray[np.float32] | None:
-        """Coordinates (N, S) as the model sees them, or None where they are not told.
+        """Coordinates (N, S) as the model sees them, or None where they are not given.
 
         frame: the model's; ExpectedError where it has none, or the array does not fit it.
         """
         if self.spatial is None:
             return None
         if frame is None:
-            raise ExpectedError("the model was trained without spatial coordinates, so it has no use for any")
+            raise ExpectedError("the model was trained without spatial coordinates, so it cannot use any")
         return frame.scaled(places_in(new, self.spatial, frame.dimensions))
 
 
 def places_in(new: NewCells, key: str, dimensions: int) -> Coordinates:
-    """Coordinates (N, S) as they stand in obsm; ExpectedError where they are not, or are not such."""
+    """Coordinates (N, S) from obsm, unscaled; ExpectedError where they are missing or have another shape."""
     if key not in new.obsm_keys:
         raise ExpectedError(
             f"{new.where}: no obsm {key!r}{close_to(key, new.obsm_keys)}; there are {listed(new.obsm_keys)}"
@@ -95,7 +95,7 @@ def labels_in(new: NewCells, column: str) -> Labels:
 
 
 def column_in(new: NewCells, column: str, missing: frozenset[str]) -> Column:
-    """A column of obs, or its index by name; missing: the texts that mean no label. ExpectedError: there is none."""
+    """An obs column, or the index by its name; missing: texts that mean no label. ExpectedError: no such column."""
     known = [str(name) for name in new.obs.columns]
     if column not in (*known, new.obs.index.name or "_index"):
         raise ExpectedError(

@@ -1,4 +1,4 @@
-"""Files that hold cells in another form than AnnData: what they are called, and the line that converts each."""
+"""Cells in formats other than AnnData: their names, and a one-line conversion for each."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def check_is_anndata(root: Node) -> None:
 
 
 def not_anndata(path: Path, kind: Kind) -> ExpectedError:
-    """What to say of a path that leads neither to HDF5 nor to a zarr store."""
+    """The error for a path that is neither HDF5 nor a zarr store."""
     if kind == "folder":
         return ExpectedError(f"{path} is a folder and no zarr store: expected an .h5ad file or a zarr store")
     command = unpacking(path, kind)

@@ -1,4 +1,4 @@
-"""Are these positions of cells? The spatial coordinates of a lab's file, checked. Axes: N cells, S dimensions."""
+"""Read and check the spatial coordinates of a lab's file. Axes: N cells, S dimensions."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ from pipeline.data.source import Findings, Source, cell_numbers, close_to, count
 def read_positions(
     source: Source, file: AnnDataFile, cells: int, findings: Findings, optional: bool = True
 ) -> Coordinates | None:
-    """The coordinates (N, S) where the source says; None where it says nothing, or, a problem, they cannot be used.
+    """The coordinates (N, S) that the source names; None where it names none, or where they are unusable, a problem.
 
-    optional: whether the setting may be null, as far as advice goes.
+    optional: whether the advice may suggest setting it to null.
     """
     if source.spatial is None:
         return None

@@ -1,4 +1,4 @@
-"""Working ahead: the next items are made in another thread while the current one is used."""
+"""Prefetching: the next items are computed in another thread while the current one is used."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 def prefetched(items: Iterable[T], ahead: int = 2) -> Iterator[T]:
-    """The same items in the same order, up to `ahead` of them waiting; an error is raised where its item was due.
+    """The same items in the same order, up to `ahead` of them waiting; an error is raised in place of its item.
 
-    Worth it where making an item leaves Python free: HDF5 and parquet reading, decompression, most of numpy.
+    Worth it where computing an item releases the GIL: HDF5 and parquet reading, decompression, most of numpy.
     """
     source = iter(items)
     end = object()

@@ -1,6 +1,6 @@
-"""Filtering cells and genes by how much of them was seen, and the histograms that show what was lost.
+"""Filters of cells and genes by their counts, and histograms before and after.
 
-Cells are filtered first, each by itself; genes afterwards, by the kept cells alone. Axes: N cells of a block, G genes.
+Cells are filtered first, each by itself; genes afterwards, over the kept cells only. Axes: N cells of a block, G genes.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from pipeline.data.csr import CsrBlock
 Mask = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
 
-# Twenty bins to the decade, at whole numbers, so that no bin of small counts stays empty for want of a whole number.
+# Twenty bins per decade, with integer edges, so that every bin of small counts can hold an integer.
 EDGES: Whole = np.unique(np.ceil(10 ** (np.arange(0, 181) / 20))).astype(np.int64)
 
 
 def counts_per_cell(block: CsrBlock) -> Whole:
     """Sum of counts of each cell, (N,)."""
     counts_N = np.zeros(len(block), np.int64)
-    filled = np.flatnonzero(np.diff(block.indptr))  # reduceat has no notion of an empty cell
+    filled = np.flatnonzero(np.diff(block.indptr))  # reduceat cannot represent an empty cell
     if len(filled):
         counts_N[filled] = np.add.reduceat(block.counts, block.indptr[filled], dtype=np.int64)
     return counts_N
@@ -29,7 +29,7 @@ def counts_per_cell(block: CsrBlock) -> Whole:
 
 def entries_of(block: CsrBlock, cells: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Genes and counts of the entries that belong to the chosen cells, each (nonzeros,)."""
-    # Copying whole runs of neighbouring cells is several times faster than choosing entry by entry.
+    # Copying runs of adjacent cells is several times faster than selecting entry by entry.
     borders = np.flatnonzero(np.diff(cells, prepend=False, append=False))
     bounds = block.indptr[borders].tolist()
     runs = [slice(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=True)] or [slice(0)]
@@ -39,14 +39,14 @@ def entries_of(block: CsrBlock, cells: Mask) -> tuple[npt.NDArray[np.int32], npt
 
 
 class Histogram:
-    """Numbers of cells by a whole number per cell, in logarithmic bins, gathered block by block."""
+    """Histogram of an integer per cell, in logarithmic bins, accumulated block by block."""
 
     def __init__(self) -> None:
         self._before: Whole = np.zeros(len(EDGES) - 1, np.int64)
         self._after: Whole = np.zeros(len(EDGES) - 1, np.int64)
 
     def add(self, values: Whole, kept: Mask) -> None:
-        """Add cells, (N,); a value of 0 has no place on a logarithmic axis and is left out."""
+        """Add cells, (N,); zeros are left out, since the axis is logarithmic."""
         self._before += _binned(values)
         self._after += _binned(values[kept])
 

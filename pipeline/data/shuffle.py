@@ -28,7 +28,7 @@ def random_runs(cells: int, rng: np.random.Generator) -> Iterator[tuple[int, int
 
 
 class ShuffleBuffer:
-    """Collects cells, mixes them when it is full, and hands on whole row groups; `flush` hands on the rest.
+    """Collects cells, shuffles them when it is full, and emits whole row groups; `flush` emits the rest.
 
     share: of the cells of a run that come here, about; the smaller it is, the fewer cells stem from as many runs.
     """

@@ -1,4 +1,4 @@
-"""A lab's file as params.yaml points at it, and what is found wrong with it."""
+"""A lab's file as params.yaml points at it, and the problems found in it."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ class Source:
     """Where the slots of a contract are in one file."""
 
     path: Path
-    section: str  # of params.yaml that says so, such as "cfm_vc.ingest": named in messages
+    section: str  # of params.yaml with these settings, such as "cfm_vc.ingest": named in messages
     counts: str  # X, raw/X or layers/<name>
     columns: Mapping[str, ObsColumn]
     control: str = ""  # label of unperturbed cells, in perturbation data
@@ -42,27 +42,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps a file from being used."""
+    """One reason why a file cannot be used."""
 
     where: str
     found: str
     expected: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.where}: found {self.found}; expected {self.expected}. To mend it, {self.mend}"
+        return f"{self.where}: found {self.found}; expected {self.expected}. To fix it, {self.fix}"
 
 
 @dataclass
 class Findings:
-    """All problems of a file, and notes on what is odd but no hindrance."""
+    """All problems of a file, and notes on what is odd but harmless."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def problem(self, where: str, found: str, expected: str, mend: str) -> None:
-        """Keep a problem; reading goes on, so that all are reported at once."""
-        self.problems.append(Problem(where, found, expected, mend))
+    def problem(self, where: str, found: str, expected: str, fix: str) -> None:
+        """Record a problem; reading goes on, so that all of them are reported at once."""
+        self.problems.append(Problem(where, found, expected, fix))
 
     def raise_problems(self, path: Path | str) -> None:
         """Raise one ExpectedError that lists every problem, if there are any."""
@@ -72,7 +72,7 @@ class Findings:
 
 
 def shown(label: object, longest: int = LONGEST_LABEL) -> str:
-    """A label as a line of text can hold it: control characters escaped, the middle of a long one left out."""
+    """A label on one line: control characters escaped, the middle of a long one left out."""
     text = str(label)
     if len(text) > longest:
         kept = (longest - 3) // 2
@@ -81,12 +81,12 @@ def shown(label: object, longest: int = LONGEST_LABEL) -> str:
 
 
 def quoted(text: object) -> str:
-    """A text of the user's, such as the name of a column, in quotation marks and short enough for a sentence."""
+    """The user's own text, such as a column name, in quotation marks and short enough for a sentence."""
     return f"'{shown(text, LONGEST_QUOTED)}'"
 
 
 def refuse_unshowable(labels: Iterable[str], where: str, findings: Findings) -> None:
-    """A problem where labels are no single line of a readable length: no table or figure could show them."""
+    """A problem where labels span lines or are too long: no table or figure could show them."""
     odd = [label for label in labels if len(label) > LONGEST_LABEL or not label.isprintable()]
     if odd:
         findings.problem(
@@ -115,6 +115,6 @@ def cell_numbers(places: npt.NDArray[np.int64]) -> str:
 
 
 def close_to(name: str, known: list[str]) -> str:
-    """The end of an advice: the known name that is most like this one, if one is."""
+    """The end of a piece of advice: the known name closest to this one, if any is close."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f", perhaps {close[0]!r}" if close else ""

@@ -1,9 +1,9 @@
-"""Writing the canonical AnnData: what ingest hands on, block by block, and nothing that depends on the source's layout.
+"""Writing the standard AnnData that ingest hands to preprocess, block by block, independent of the source's layout.
 
 X is CSR of int32 counts, uncompressed (a cache that is read at memory speed; DVC and the parquet store compress), genes
 ascending inside a cell and no explicit zeros; obs holds the cells' names and categorical covariates, var the genes'
-names. Where there are spatial coordinates, obsm/spatial holds them, and where labels stand for doses or combinations,
-uns/doses says for which, as JSON (a label may hold any character, a key of HDF5 may not). anndata.read_h5ad reads it
+names. Where there are spatial coordinates, obsm/spatial holds them, and where labels mean doses or combinations,
+uns/doses maps them, as JSON (a label may hold any character, a key of HDF5 may not). anndata.read_h5ad reads it
 like any other file.
 """
 
@@ -22,8 +22,8 @@ from pipeline.data.h5ad import Column
 from pipeline.data.h5ad_writer import CsrWriter, DiskStream, extend, h5ad_file, mappings, string_array, table
 
 
-class CanonicalWriter:
-    """A canonical file under construction; made by `canonical_file`."""
+class StandardH5adWriter:
+    """A standard file under construction; made by `standard_h5ad_file`."""
 
     def __init__(self, file: Any, stream: DiskStream, genes: list[str]) -> None:
         self._file = file
@@ -77,7 +77,7 @@ class CanonicalWriter:
 
 
 @contextmanager
-def canonical_file(path: Path, genes: list[str]) -> Iterator[CanonicalWriter]:
-    """Write a canonical AnnData at `path` with these gene names; an OSError where the disk refuses."""
+def standard_h5ad_file(path: Path, genes: list[str]) -> Iterator[StandardH5adWriter]:
+    """Write a standard AnnData at `path` with these gene names; OSError where a write fails."""
     with h5ad_file(path) as (file, stream):
-        yield CanonicalWriter(file, stream, genes)
+        yield StandardH5adWriter(file, stream, genes)

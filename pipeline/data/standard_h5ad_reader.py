@@ -1,4 +1,4 @@
-"""Reading the canonical AnnData that ingest writes: any run of cells, with memory for that run only."""
+"""Reading the standard AnnData that ingest writes: any run of cells, with memory for that run only."""
 
 import json
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import AnnDataFile, Column, open_anndata
 
 
-class CanonicalReader:
-    """An open canonical file; made by `open_canonical`."""
+class StandardH5adReader:
+    """An open standard file; made by `open_standard_h5ad`."""
 
     def __init__(self, file: AnnDataFile) -> None:
         self._path = file.path
@@ -36,7 +36,7 @@ class CanonicalReader:
 
     def covariate(self, name: str) -> Column:
         """An obs column as codes, (N,), into its sorted labels; every cell has one."""
-        column = self._file.column(name, missing=frozenset())  # ingest has settled what is a label
+        column = self._file.column(name, missing=frozenset())  # ingest has decided which texts are labels
         if len(column.codes) != self.cells or (column.codes < 0).any():
             raise self._foreign(f"obs has cells without a {name}")
         return column
@@ -63,7 +63,7 @@ class CanonicalReader:
         indptr = self._indptr.read(start, stop + 1)
         first, last = int(indptr[0]), int(indptr[-1])
         indices, counts = self._indices.read(first, last), self._counts.read(first, last)
-        # numpy's unchecked kernels follow, so a damaged file has to be found here.
+        # numpy's unchecked kernels come next, so damage has to be detected here.
         outside = len(indices) and not 0 <= indices.min() <= indices.max() < len(self.genes)
         if outside or (np.diff(indptr) < 0).any():
             raise self._foreign(f"its gene indices or row pointers are damaged near cell {start}")
@@ -86,7 +86,7 @@ class CanonicalReader:
 
 
 @contextmanager
-def open_canonical(path: Path) -> Iterator[CanonicalReader]:
-    """The canonical AnnData at `path`; ExpectedError where it is missing, damaged or of another form."""
+def open_standard_h5ad(path: Path) -> Iterator[StandardH5adReader]:
+    """The standard AnnData at `path`; ExpectedError where it is missing, damaged or not written by ingest."""
     with open_anndata(path) as file:
-        yield CanonicalReader(file)
+        yield StandardH5adReader(file)

@@ -4,7 +4,7 @@ dataset.json              schema version, categories, sizes, shards and their sh
 genes.parquet             the genes, in the order of the gene indices
 <split>/part-NNNNN.parquet   one row per cell; see `schema`
 
-dataset.json says which kind of data a store holds; the covariates of its cells are the keys of its categories. Where
+dataset.json records the kind of data; its categories name the covariates of the cells. Where
 the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes, one for all
 cells or one per section (pipeline.data.coordinates); other stores have no such column. The two list columns
 `gene_index` and `count` are the indices and data of a CSR matrix and share its row pointers, so a row group is read
@@ -84,7 +84,7 @@ class Store:
 
     @property
     def doses(self) -> Doses:
-        """What each perturbation label stands for; each is a treatment of its own where the data do not say more."""
+        """Treatments and doses of each perturbation label; by default each label is a treatment of its own."""
         labels = self.categories["perturbation"]
         return Doses(self.dataset.get("doses") or one_treatment_each(labels, self.control))
 
@@ -134,7 +134,7 @@ class Store:
         )
 
     def _codes(self, labels: Any, covariate: str, file: str) -> npt.NDArray[np.int64]:
-        # Each shard numbers its labels by itself; here they become codes into the store's own categories.
+        # Each shard has its own dictionary of labels; translate its codes into the store's categories.
         code_of = {label: code for code, label in enumerate(self.categories[covariate])}
         unknown = sorted(set(labels.dictionary.to_pylist()) - set(code_of))
         if unknown:

@@ -1,6 +1,6 @@
-"""From the canonical file of ingest to a store, in passes that hold a few blocks of it: what all kinds of cells share.
+"""From ingest's standard file to a store, in streaming passes with a few blocks in memory, for all kinds of cells.
 
-Quality and gene moments, clipped gene moments, writing. What is held out is held out of the gene selection too. Axes: N
+Quality and gene moments, clipped gene moments, writing. Held-out cells play no part in the gene selection. Axes: N
 cells, G genes, S spatial dimensions.
 """
 
@@ -23,7 +23,7 @@ from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums,
 from pipeline.data.prefetch import prefetched
 from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
 from pipeline.data.shuffle import ShuffleBuffer, random_runs
-from pipeline.data.standard_h5ad_reader import CanonicalReader
+from pipeline.data.standard_h5ad_reader import StandardH5adReader
 from pipeline.data.store import SPLITS
 from pipeline.data.store_writer import StoreWriter
 from pipeline.params.stored_cells import StoredCells
@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Quality:
-    """Which cells pass the filter, and what is known of the genes."""
+    """Which cells pass the filter, and the statistics of the genes."""
 
     cells: CellFilter
     kept_N: Mask
-    sums: GeneSums  # of the kept cells that the genes are chosen by
+    sums: GeneSums  # over the kept cells that take part in the gene selection
     detected_G: npt.NDArray[np.int64]  # kept cells, held out or not, in which each gene is seen
 
 
@@ -55,15 +55,15 @@ class Selection:
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes over one canonical file, by one section of params.yaml; `number`: how many there will be."""
+    """The passes over one standard file, by one section of params.yaml; `number`: how many there will be."""
 
-    reader: CanonicalReader
+    reader: StandardH5adReader
     settings: StoredCells
     section: str  # its dotted name, for messages
     number: int = 3
 
     def quality(self, learned_N: Mask) -> Quality:
-        """The first pass; learned_N: the cells, (N,), that genes may be chosen by. ExpectedError: no cell is left."""
+        """The first pass; learned_N: the cells, (N,), of the gene selection. ExpectedError: no cell is left."""
         reader, settings = self.reader, self.settings
         cells = CellFilter(settings.min_counts_per_cell, settings.min_genes_per_cell)
         kept_N = np.zeros(reader.cells, bool)
@@ -85,7 +85,7 @@ class Passes:
         return Quality(cells, kept_N, sums, detected_G + sums.detected_G)
 
     def learned_from(self, quality: Quality, learned_N: Mask, order: int) -> Quality:
-        """The same quality with the gene moments of these cells, (N,), alone; `order`: which pass this is."""
+        """The same with gene moments over these cells, (N,), only; `order`: the number of this pass."""
         sums = GeneSums(len(self.reader.genes))
         for block in self._blocks("gene moments", order):
             learned = learned_N[block.start : block.start + len(block)]
@@ -169,7 +169,7 @@ class Passes:
             return writer.finish(columns, description)
 
     def filtered(self, quality: Quality, selection: Selection) -> dict[str, int]:
-        """What dataset.json says of the filters: cells and genes before and after."""
+        """The filters as recorded in dataset.json: cells and genes before and after."""
         return {
             "cells_before": self.reader.cells,
             "cells_after": int(quality.kept_N.sum()),
@@ -188,7 +188,7 @@ class Passes:
 
 
 def read_source(path: Path) -> dict[str, Any]:
-    """What ingest says of its input; ExpectedError where it has not run."""
+    """Ingest's description of its input; ExpectedError where it has not run."""
     try:
         source: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
@@ -200,12 +200,12 @@ def read_source(path: Path) -> dict[str, Any]:
 
 
 def compact(column: Column) -> Column:
-    """One byte per cell where it is enough: these arrays are all that grows with the number of cells."""
+    """The narrowest integer type: only these arrays grow with the number of cells."""
     return Column(column.codes.astype(np.min_scalar_type(len(column.labels))), column.labels, column.unmatched)
 
 
 def sizes(dataset: dict[str, Any]) -> list[str]:
-    """Lines on what filtering left, for a person."""
+    """Cells and genes before and after filtering, as lines for people."""
     filtered = dataset["filtered"]
     return [
         f"cells: {filtered['cells_before']:,} -> {filtered['cells_after']:,} after filtering",
@@ -215,7 +215,7 @@ def sizes(dataset: dict[str, Any]) -> list[str]:
 
 
 def _read_run(
-    reader: CanonicalReader,
+    reader: StandardH5adReader,
     run: tuple[int, int],
     place_G: npt.NDArray[np.int32],
     genes: int,

@@ -1,4 +1,4 @@
-"""Do the names and the matrix of an AnnData fit together? The same questions to every file, whoever reads it."""
+"""Do the names and the matrix of an AnnData fit together? The same checks for every command that reads a file."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from pipeline.data.source import Findings, close_to, counted, listed, refuse_uns
 
 
 class Structure(NamedTuple):
-    """How large a file is, and its counts."""
+    """Number of cells, genes, and the counts."""
 
     cells: int
     genes: list[str]  # none where no counts were asked for
@@ -19,9 +19,10 @@ class Structure(NamedTuple):
 
 
 def check_structure(file: AnnDataFile, counts: str | None, setting: str, findings: Findings) -> Structure:
-    """Names and the matrix of counts at a place, None: names of cells alone. setting: what names the place, for advice.
+    """Check the names, and the matrix at the place `counts` (None: the cells' names alone).
 
-    A repeated name, no cells, no genes, no matrix there, or one of another shape or without numbers is a problem.
+    setting: names that place in advice. Problems: repeated names, no cells, no genes, no matrix at the place,
+    or one of the wrong shape or type.
     """
     cells = check_cell_names(lambda: file.name_blocks("obs"), findings)
     if counts is None:
@@ -54,8 +55,8 @@ def check_cell_names(blocks: Callable[[], Iterator[Sequence[str]]], findings: Fi
 
 def check_gene_names(genes: list[str], axis: str, findings: Findings) -> None:
     """Two genes of the same name, or no gene at all, are a problem."""
-    mend = "adata.var_names_make_unique()" if axis == "var" else "unique names in adata.raw.var"
-    _report_repeated(_repeated(genes), f"gene names in {axis}", mend, findings)
+    fix = "adata.var_names_make_unique()" if axis == "var" else "unique names in adata.raw.var"
+    _report_repeated(_repeated(genes), f"gene names in {axis}", fix, findings)
     refuse_unshowable(genes, f"gene names in {axis}", findings)
     if not genes:
         findings.problem(f"genes in {axis}", "none", "genes", "write the file again with its genes")
@@ -64,20 +65,20 @@ def check_gene_names(genes: list[str], axis: str, findings: Findings) -> None:
 def check_place(counts: str, places: list[str], setting: str, findings: Findings) -> bool:
     """Whether the counts are in one of the places with a matrix; a problem is added where not."""
     if counts not in places:
-        mend = f"set {setting} to the place of the raw counts{close_to(counts, places)}"
-        findings.problem(f"counts in {counts}", f"matrices in {listed(places)} only", "a matrix there", mend)
+        fix = f"set {setting} to the place of the raw counts{close_to(counts, places)}"
+        findings.problem(f"counts in {counts}", f"matrices in {listed(places)} only", "a matrix there", fix)
     return counts in places
 
 
 def check_shape(shape: Sequence[int], dtype: Any, counts: str, cells: int, genes: int, findings: Findings) -> bool:
     """Whether a matrix holds numbers, one row per cell and one column per gene; a problem is added where not."""
-    mend = "write the file again with anndata's write_h5ad"
+    fix = "write the file again with anndata's write_h5ad"
     where = f"counts in {counts}"
     if dtype.kind not in "biuf":
-        findings.problem(where, f"values of type {dtype}", "numbers", mend)
+        findings.problem(where, f"values of type {dtype}", "numbers", fix)
     elif tuple(shape) != (cells, genes):
         found = " x ".join(f"{length:,}" for length in shape)
-        findings.problem(where, found, f"{cells:,} cells x {genes:,} genes, as named in obs and var", mend)
+        findings.problem(where, found, f"{cells:,} cells x {genes:,} genes, as named in obs and var", fix)
     else:
         return True
     return False

@@ -1,6 +1,7 @@
 """A data frame on disk, as anndata has written it since 0.7, read column by column and in blocks of rows."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ROWS_PER_BLOCK = 65_536  # strings in memory at once (about 100 bytes each)
-MOST_UNUSED = 1_000_000  # categories that a column may have beyond its rows
+MOST_UNUSED = 1_000_000  # categories that a column may declare beyond its number of rows
 
 
 class Table:
@@ -24,7 +25,7 @@ class Table:
         self._node = node
         self.index = str(node.attr("_index") or "_index")
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """As many as the index names."""
         if not self._node.is_group or self.index not in self._node:
@@ -44,7 +45,7 @@ class Table:
         return [name for name in names if name in self._node]
 
     def blocks(self, name: str, rows: int = ROWS_PER_BLOCK) -> Iterator[Block]:
-        """A column, or the index, as text in blocks of rows; ExpectedError where it holds no values, one a row."""
+        """A column, or the index, as text in blocks of rows; ExpectedError where it has not one value per row."""
         every, node = self.rows, self._node[name]
         codes, categories = self._categorical(name)
         if codes is not None and categories is not None:
@@ -77,7 +78,7 @@ class Table:
         return numbers
 
     def frame(self) -> "DataFrame":
-        """All of it, to be handed on, each column of the type that pandas has for it."""
+        """The whole table, each column in its pandas type."""
         import pandas as pd
 
         names = [values[place] for values, places in self.blocks(self.index) for place in places.tolist()]

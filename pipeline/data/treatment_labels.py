@@ -1,6 +1,6 @@
-"""A cell's perturbation label and dose become one label, and what each such label stands for is settled.
+"""Combine each cell's perturbation label and dose into one label, and record the treatments behind it.
 
-From then on a perturbation has one name everywhere: "drug@10", "A+B", "A+B@10", or the control's. One dose of a cell
+From here on a perturbation has one name everywhere: "drug@10", "A+B", "A+B@10", or the control's. A cell's dose
 applies to each of its treatments.
 """
 
@@ -15,7 +15,7 @@ LabelDoses = dict[str, dict[str, float]]  # {label: {treatment: dose}}, {} for t
 
 
 def settle_labels(source: Source, labels: Column, dose: Column | None, findings: Findings) -> tuple[Column, LabelDoses]:
-    """One label per cell, MISSING where it or its dose is no good, which is a problem; and what each label stands for.
+    """One label per cell and the treatments behind each label; an invalid label or dose is MISSING, and a problem.
 
     A dose of 0, or the control's label with any dose or none, is the control.
     """
@@ -26,7 +26,7 @@ def settle_labels(source: Source, labels: Column, dose: Column | None, findings:
     else:
         value_D, dose_N = _values(dose), dose.codes
         _check_doses(source, dose, value_D, treated[labels.codes], findings)
-    # A pair of codes stands for all its cells; codes from MISSING down become whole numbers from 0 on.
+    # Work on the distinct pairs of codes, not on cells; the shift makes the negative codes start at 0.
     shift, width = -UNMATCHED, len(value_D) - UNMATCHED
     pairs = (labels.codes.astype(np.int64) + shift) * width + (dose_N + shift)
     distinct, place_N = np.unique(pairs, return_inverse=True)
@@ -47,7 +47,7 @@ def settle_labels(source: Source, labels: Column, dose: Column | None, findings:
 
 
 def _stands_for(treatments: list[str] | None, dose: float) -> dict[str, float] | None:
-    """What a label at a dose stands for; None where one of them is no good."""
+    """The treatments and doses of a label at a dose; None where either is invalid."""
     if treatments is None:
         return None
     if not treatments or dose == 0:
@@ -56,7 +56,7 @@ def _stands_for(treatments: list[str] | None, dose: float) -> dict[str, float] |
 
 
 def _treatments(source: Source, labels: Column, findings: Findings) -> list[list[str] | None]:
-    """The treatments that each label names; None, which is a problem, where it cannot be read as a combination."""
+    """The treatments that each label names; None, and a problem, where it cannot be read as a combination."""
     found: list[list[str] | None] = []
     wrong: list[str] = []
     for label in labels.labels:
@@ -71,13 +71,13 @@ def _treatments(source: Source, labels: Column, findings: Findings) -> list[list
             source.column("perturbation"),
             f"{counted(int(bad[labels.codes].sum()), 'cell')} with a label that is no combination ({listed(wrong, 5)})",
             f"different treatments with {source.combination!r} between them",
-            f"mend these labels, or set {source.key('combination')} to what separates the treatments",
+            f"correct these labels, or set {source.key('combination')} to what separates the treatments",
         )
     return found
 
 
 def _values(dose: Column) -> npt.NDArray[np.float64]:
-    """The number that each label of the dose column is; NaN where it is none."""
+    """Each label of the dose column as a number; NaN where it is not one."""
     values = []
     for label in dose.labels:
         try:
@@ -94,7 +94,7 @@ def _check_doses(
     treated_N: npt.NDArray[np.bool_],
     findings: Findings,
 ) -> None:
-    """Every treated cell has a dose, a finite number from 0 on; each way to lack it is a problem of its own."""
+    """Every treated cell has a dose, a finite number >= 0; each kind of violation is one problem."""
     assert source.dose is not None
     value_N = np.append(value_D, [np.nan, np.nan])[dose.codes]
     column = f"obs column {source.dose.column!r} (dose)"

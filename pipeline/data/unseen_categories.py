@@ -1,4 +1,4 @@
-"""What a trained model never saw in the cells that are brought to it, to be told to whoever brought them."""
+"""Genes and labels of new cells that the model never saw in training, collected for the user's report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from pipeline.data.source import counted, listed
 
 
 @dataclass
-class Unusual:
-    """What was met in the cells that the model never saw in training; filled while they are read."""
+class UnseenCategories:
+    """Genes missing or unknown, labels without a category, empty cells; filled while the cells are read."""
 
     missing_genes: list[str]
     extra_genes: list[str]
     unknown: dict[str, dict[str, int]] = field(default_factory=dict)  # covariate -> label -> cells
     empty_cells: int = 0
-    missing_are: str = "taken as zero"  # what the model makes of missing genes
+    missing_are: str = "taken as zero"  # how the model treats missing genes
     empty_are: str = "treated as cells of a single count"
 
     def lines(self, genes: int | None) -> list[str]:
-        """It in words, one line per subject; genes: how many the model has, None where none were looked for."""
+        """One line per subject, for people; genes: how many the model has, None where genes were not matched."""
         lines = [] if genes is None else [self._genes_line(genes)]
         for covariate, cells in self.unknown.items():
             labels = listed([f"{label} ({counted(number, 'cell')})" for label, number in cells.items()], 5)
@@ -40,7 +40,7 @@ class Unusual:
         return line
 
     def described(self) -> dict[str, Any]:
-        """It as plain data."""
+        """The same as plain data."""
         return {
             "missing_genes": list(self.missing_genes),
             "extra_genes": len(self.extra_genes),
@@ -53,13 +53,13 @@ class Unusual:
 
 
 def codes_of(
-    labels: npt.NDArray[np.object_], covariate: str, categories: Sequence[str], unusual: Unusual
+    labels: npt.NDArray[np.object_], covariate: str, categories: Sequence[str], unseen: UnseenCategories
 ) -> npt.NDArray[np.int64]:
-    """Codes (N,) of labels (N,): those the model does not know get the code one past the last, and are noted."""
+    """Codes (N,) of labels (N,): unknown ones get the code after the last category, and are recorded."""
     code_of = {label: code for code, label in enumerate(categories)}
     values, place_N, number = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     unknown = {str(v) or "no label": int(n) for v, n in zip(values, number, strict=True) if str(v) not in code_of}
     if unknown:
-        unusual.unknown[covariate] = unknown
+        unseen.unknown[covariate] = unknown
     codes = np.array([code_of.get(str(value), len(categories)) for value in values], np.int64)
     return codes[place_N]

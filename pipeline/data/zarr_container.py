@@ -1,4 +1,4 @@
-"""A zarr store in a folder that nobody vouches for, opened for reading."""
+"""An untrusted zarr store in a folder, opened for reading."""
 
 import os
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class ZarrNode(Node):
 
 @contextmanager
 def open_zarr(path: Path) -> Iterator[ZarrNode]:
-    """The root of the store; ExpectedError where it is none, or has links or pipes in it."""
+    """The root of the store; ExpectedError where the folder is no store, or contains links or pipes."""
     import zarr  # takes a while
 
     for folder, folders, files in os.walk(path):

@@ -2,7 +2,7 @@
 
 B: cells, G: genes, D: latent dimensions. The negative binomial has mean μ and inverse dispersion θ:
 variance μ + μ²/θ; θ -> ∞ is the Poisson. Both are given as logarithms: a softmax over many genes
-underflows to an exact zero where its logarithm is still a usable number with a usable gradient.
+underflows to exactly zero where its logarithm is still finite and has a gradient.
 """
 
 import math
@@ -22,7 +22,7 @@ def negative_binomial_log_likelihood(x: Tensor, log_mean: Tensor, log_theta: Ten
     lgamma(x+θ) − lgamma(θ) − lgamma(x+1) + θ(log θ − log(θ+μ)) + x(log μ − log(θ+μ)),
     arranged so that large terms do not cancel: see `log_rising_ratio`.
     """
-    n = x.clamp(min=1.0)  # the branch that is not chosen must stay finite, or its gradient poisons the other's
+    n = x.clamp(min=1.0)  # the branch not taken must stay finite too, or its gradient turns the other's into NaN
     at_zero = -log_theta.exp() * softplus(log_mean - log_theta)
     ratio_to_zero = log_rising_ratio(n, log_theta.exp()) - n * softplus(log_theta - log_mean)
     return torch.where(x == 0, at_zero, at_zero + ratio_to_zero)
@@ -47,7 +47,7 @@ def log_rising_ratio(x: Tensor, theta: Tensor) -> Tensor:
 
 
 def stirling_error(z: Tensor) -> Tensor:
-    """lgamma(z+1) − [(z+½) log z − z + ½ log 2π], elementwise, z > 0: what Stirling's formula lacks."""
+    """lgamma(z+1) − [(z+½) log z − z + ½ log 2π], elementwise, z > 0: the remainder of Stirling's formula."""
     small = z.clamp(max=_SERIES_FROM)
     exact = torch.lgamma(small + 1) - (small + 0.5) * small.log() + small - _HALF_LOG_2PI
     inverse = 1 / z.clamp(min=_SERIES_FROM)
@@ -57,7 +57,7 @@ def stirling_error(z: Tensor) -> Tensor:
 
 
 def digamma_error(z: Tensor) -> Tensor:
-    """ψ(z) − log z, elementwise, z > 0: of the digamma function, what its logarithm lacks."""
+    """ψ(z) − log z, elementwise, z > 0: the remainder of the digamma function beyond the logarithm."""
     small = z.clamp(max=_SERIES_FROM)
     inverse = 1 / z.clamp(min=_SERIES_FROM)
     square = inverse * inverse
@@ -81,8 +81,8 @@ def sample_counterfactual(
 ) -> Tensor:
     """The counts x, drawn under `log_mean`, as they would have been under `log_mean_after`: floats of x's shape.
 
-    A negative binomial is a Poisson whose rate is λ = μ g, with g a gamma variate of mean 1. What is particular to this
-    cell, its g and its Poisson draws, is kept: with r = μ'/μ, each count stays with probability min(r, 1), and
+    A negative binomial is a Poisson whose rate is λ = μ g, with g a gamma variate of mean 1. The cell's own noise,
+    its g and its Poisson draws, is kept: with r = μ'/μ, each count stays with probability min(r, 1), and
     Poisson((r−1)₊ λ) are added, λ from its posterior Gamma(x+θ, 1+θ/μ). So x' is negative binomial with mean μ' where x
     was with mean μ, and x' = x where the mean has not changed. (Abduction and prediction: Pearl, "Causality", ch. 7.)
     """

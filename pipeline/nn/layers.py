@@ -1,4 +1,4 @@
-"""Small layers that the models share: perceptron, embeddings of time, of a covariate and of a place.
+"""Small layers shared by the models: perceptron, embeddings of time, of a covariate and of a place.
 
 B: cells, D: dimensions.
 """
@@ -20,20 +20,20 @@ class Perceptron(nn.Sequential):
 
 
 class CovariateEmbedding(nn.Module):
-    """A vector for each category and a learned one for "unknown": codes (B,) -> (B, dimensions).
+    """A vector per category and a learned one for "unknown": codes (B,) -> (B, dimensions).
 
-    The code of "unknown" is the number of categories, as is any code above (a category met after training). While the
-    module trains, each cell's covariate is shown as unknown with probability `dropout`, so that the vector is learned.
+    Codes from the number of categories on mean "unknown" (such as a category first seen after training). In training,
+    each cell's covariate is replaced by "unknown" with probability `dropout`, so that its vector is learned.
     """
 
-    def __init__(self, categories: int, dimensions: int, dropout: float) -> None:
+    def __init__(self, categories: int, dimensions: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.unknown = categories
         self.dropout = dropout
         self.table = nn.Embedding(categories + 1, dimensions)
 
     def forward(self, code_B: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Embed; the generator decides what is dropped, so it is needed while the module trains."""
+        """Embed; the generator draws what is dropped, so training needs one."""
         code_B = code_B.clamp(max=self.unknown)
         if self.training and self.dropout > 0:
             if generator is None:
@@ -47,8 +47,8 @@ class CovariateEmbedding(nn.Module):
 class PlaceEmbedding(nn.Module):
     """A perceptron of coordinates, (B, S) -> (B, dimensions), and a learned vector for unknown places (None).
 
-    While the module trains, each cell's place is shown as unknown with probability `dropout`, so that the vector is
-    learned. Coordinates come centred and scaled (pipeline.data.coordinates).
+    In training, each cell's place is replaced by "unknown" with probability `dropout`, so that its vector is learned.
+    Coordinates come centred and scaled (pipeline.data.coordinates).
     """
 
     def __init__(self, coordinates: int, dimensions: int, dropout: float) -> None:
@@ -58,7 +58,7 @@ class PlaceEmbedding(nn.Module):
         self.unknown = nn.Parameter(torch.randn(dimensions))
 
     def forward(self, place_BS: Tensor | None, cells: int, generator: torch.Generator | None = None) -> Tensor:
-        """Embed the places of so many cells; the generator decides what is dropped while the module trains."""
+        """Embed the places of so many cells; the generator draws what is dropped in training."""
         unknown_BE = self.unknown.expand(cells, -1)
         if place_BS is None:
             return unknown_BE

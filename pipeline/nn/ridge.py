@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-PENALTIES = tuple(10.0**power for power in range(3, -4, -1))  # from the strongest, which wins where errors are equal
+PENALTIES = tuple(10.0**power for power in range(3, -4, -1))  # strongest first, which wins ties
 
 
 class Linear(NamedTuple):
@@ -34,7 +34,7 @@ def fit_ridge(x_RF: Array, y_RG: Array, penalty: float) -> Linear:
 def choose_penalty(x_RF: Array, y_RG: Array, fold_R: npt.NDArray[np.int64]) -> float:
     """The penalty of `PENALTIES` with the smallest squared error over the folds, each predicted from all the others.
 
-    The strongest where there is one fold only, and so nothing to choose by.
+    The strongest where there is only one fold, and so nothing to compare.
     """
     errors = np.zeros(len(PENALTIES))
     folds = np.unique(fold_R)
@@ -55,6 +55,6 @@ def _ridges(x_RF: Array, y_RG: Array, penalties: tuple[float, ...]) -> list[Line
     else:
         values_R, vectors_RR = np.linalg.eigh(x_RF.T @ x_RF)
         left_FR, right_RG = vectors_RR, vectors_RR.T @ (x_RF.T @ y_RG)
-    # Rounding may leave an eigenvalue a hair below 0.
+    # Rounding can leave an eigenvalue slightly below 0.
     scale_R = np.maximum(values_R, 0)[:, None]
     return [Linear(mean_F, left_FR @ (right_RG / (scale_R + penalty)), centre_G) for penalty in penalties]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from pipeline.metrics.verdict import Comparison, Standing
 from pipeline.report.page import Number
-from pipeline.report.scores import Comparison, Standing, decimals_for, joined, shown
+from pipeline.report.scores import decimals_for, joined, shown
 
 MOST = 4  # numbers of a system
 

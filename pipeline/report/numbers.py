@@ -1,8 +1,6 @@
-"""Numbers as the reader meets them: with their noun, with a unit's prefix, with their sign."""
+"""Numbers as the reader meets them: with their noun, with a unit's prefix."""
 
 import math
-
-from pipeline.report.scores import shown
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,9 +15,3 @@ def amount(number: float) -> str:
             value = number / factor
             return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value)) + 1e-3))}f}\N{NO-BREAK SPACE}{unit}"
     return f"{number:g}"
-
-
-def signed(value: float, decimals: int) -> str:
-    """With its sign, also where that is plus; zero has none."""
-    text = shown(value, decimals)
-    return f"+{text}" if value > 0 and float(text) else text

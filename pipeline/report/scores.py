@@ -1,60 +1,11 @@
 """What may be said of a model beside its baselines: never more than the numbers carry."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
-from pipeline.metrics.ranking import best
-from pipeline.report.names import Method, Metric
-
-Score = float | None  # None: undefined
-
-# Differences below these are within what another seed would change, and are called "level".
-LEVEL_CORRELATION = 0.01  # absolute
-LEVEL_ERROR = 0.02  # relative to the larger of the two
+from pipeline.metrics.verdict import Comparison
 
 _MINUS = "\N{MINUS SIGN}"
-
-Standing = Literal["ahead", "level", "behind"]
-
-
-def standing(metric: Metric, model: Score, baseline: Score) -> Standing:
-    """Where the model stands beside a baseline; an undefined score is behind a defined one."""
-    if model is None or not math.isfinite(model):
-        return "behind"
-    if baseline is None or not math.isfinite(baseline):
-        return "ahead"
-    tolerance = LEVEL_CORRELATION if metric.higher_is_better else LEVEL_ERROR * max(abs(model), abs(baseline))
-    if abs(model - baseline) <= tolerance:
-        return "level"
-    return "ahead" if (model > baseline) == metric.higher_is_better else "behind"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The model beside its best baseline on one metric."""
-
-    metric: Metric
-    model: Score
-    baseline: Method
-    baseline_score: Score
-    standing: Standing
-
-
-def compare(metric: Metric, scores: Mapping[Method, Score]) -> Comparison:
-    """The model beside the baseline that is best on this metric; ceilings and controls do not compete.
-
-    ValueError unless there is exactly one model and at least one baseline.
-    """
-    models = [method for method in scores if method.role == "model"]
-    baselines = {method.name: method for method in scores if method.role == "baseline"}
-    if len(models) != 1 or not baselines:
-        found = ", ".join(method.name for method in scores) or "nothing"
-        raise ValueError(f"one model and at least one baseline can be compared, not {found}")
-    rival = best(metric.name, {name: scores[method] for name, method in baselines.items()}) or next(iter(baselines))
-    model, score = scores[models[0]], scores[baselines[rival]]
-    return Comparison(metric, model, baselines[rival], score, standing(metric, model, score))
 
 
 def answer(comparisons: Sequence[Comparison]) -> str:
@@ -85,7 +36,17 @@ def verdict(where: str, model: str, comparisons: Sequence[Comparison]) -> str:
 def _numbers(comparison: Comparison) -> str:
     decimals = decimals_for([comparison.model, comparison.baseline_score])
     model, rival = (shown(value, decimals) for value in (comparison.model, comparison.baseline_score))
-    return f"{comparison.metric.label} ({model} against {rival} for {comparison.baseline.label})"
+    said = interval_text(comparison, decimals)
+    return f"{comparison.metric.label} ({model} against {rival} for {comparison.baseline.label}{said})"
+
+
+def interval_text(comparison: Comparison, decimals: int) -> str:
+    """The difference with its 95 % interval, for the end of a list; empty where there is none."""
+    found = comparison.difference
+    if found.value is None or found.low is None or found.high is None:
+        return ""
+    value, low, high = (signed(number, decimals) for number in (found.value, found.low, found.high))
+    return f"; difference {value}, 95 % interval {low} to {high}"
 
 
 def joined(phrases: Sequence[str]) -> str:
@@ -93,7 +54,7 @@ def joined(phrases: Sequence[str]) -> str:
     return " and ".join(phrases) if len(phrases) < 3 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
 
 
-def shown(value: Score, decimals: int | None = None) -> str:
+def shown(value: float | None, decimals: int | None = None) -> str:
     """A score for reading: three significant digits without an exponent, or a fixed number of decimals."""
     if value is None or not math.isfinite(value):
         return "undefined"
@@ -103,7 +64,13 @@ def shown(value: Score, decimals: int | None = None) -> str:
     return text.replace("-", _MINUS if float(text) else "")
 
 
-def decimals_for(values: Sequence[Score]) -> int:
+def decimals_for(values: Sequence[float | None]) -> int:
     """Decimals that show the largest of the values with three significant digits (at most six, at least none)."""
     largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
     return 3 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def signed(value: float, decimals: int) -> str:
+    """With its sign, also where that is plus; zero has none."""
+    text = shown(value, decimals)
+    return f"+{text}" if value > 0 and float(text) else text

@@ -1,5 +1,6 @@
 """How training shows where it is: a bar in a terminal, plain lines elsewhere."""
 
+import os
 import sys
 from typing import Self
 
@@ -10,7 +11,8 @@ class Progress:
     """Steps in a bar that only a terminal gets, and one line per epoch on standard output."""
 
     def __init__(self, title: str, steps: int, done: int) -> None:
-        self._bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=not sys.stderr.isatty())
+        hidden = bool(os.environ.get("TQDM_DISABLE")) or not sys.stderr.isatty()
+        self._bar = tqdm(total=steps, initial=done, desc=title, unit="step", disable=hidden)
         self._title = title
 
     def __enter__(self) -> Self:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.alphastomics.metrics.mean_interval import mean_interval
 from pipeline.alphastomics.report.board import board_of, standing_of
 from pipeline.alphastomics.report.chapter import drawn_sections, tissue
 from pipeline.alphastomics.report.left_out import ablation_table, gains, in_words, left_out, tables_of
@@ -18,6 +17,7 @@ from pipeline.alphastomics.report.summary import card
 from pipeline.alphastomics.report.tables import main_table, section_table
 from pipeline.alphastomics.report.verdict import answer_of, counts, lead
 from pipeline.core.errors import ExpectedError
+from pipeline.metrics.mean_interval import mean_interval
 from pipeline.report.page import Facts, Figures, Section, Table
 from tests.alphastomics.simulated_results import Tissue, write_spatial
 

@@ -56,7 +56,7 @@ def source() -> dict[str, Any]:
     return found
 
 
-def test_a_lab_file_becomes_canonical(project, tissue_adata):
+def test_a_lab_file_becomes_the_standard_file(project, tissue_adata):
     tissue_adata.write_h5ad("cells.h5ad")
     done = ingest(project)
     assert done.returncode == 0, done.stderr

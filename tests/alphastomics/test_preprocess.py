@@ -22,7 +22,7 @@ from pipeline.alphastomics.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
 from pipeline.data.h5ad import Column
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.store import SPLITS, Split, Store, open_store
 
 CELLS, GENES = 1200, 90
@@ -80,7 +80,7 @@ def write_raw(x_NG: np.ndarray, labels: dict[str, np.ndarray], places_NS: np.nda
         "section": Column(labels["section"].astype(np.int32), SECTIONS[: labels["section"].max() + 1], []),
         "cell_type": Column(labels["cell_type"].astype(np.int32), CELL_TYPES, []),
     }
-    with canonical_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
+    with standard_h5ad_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
         writer.append(matrix.indptr.astype(np.int64), matrix.indices, matrix.data.astype(np.int32))
         writer.finish([[f"cell {n}" for n in range(len(x_NG))]], columns, None, places_NS)
     described = {

@@ -15,8 +15,9 @@ from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
 from pipeline.bayes_moe.report.tables import away_table, corruptions_table, differences_table, main_table, sampled_table
 from pipeline.bayes_moe.report.verdict import answer, verdict
 from pipeline.core.errors import ExpectedError
-from pipeline.report.numbers import amount, signed
+from pipeline.report.numbers import amount
 from pipeline.report.page import Figures, Notes
+from pipeline.report.scores import signed
 from tests.bayes_moe.simulated_results import POINTS, Sweep, write_moe
 
 BETTER, WORSE, UNCLEAR = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (-0.02, -0.05, 0.01)

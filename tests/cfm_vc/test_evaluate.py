@@ -11,12 +11,18 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.cfm_vc.evaluation.judge import judge, other_changes, role_of
+from pipeline.cfm_vc.evaluation.result_rows import result_rows
+from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.paths import PATHS
-from pipeline.cfm_vc.stages.evaluate import judge, other_changes, role_of, run
+from pipeline.cfm_vc.stages.evaluate import run
 from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise
+from pipeline.metrics.results import COLUMNS
+from pipeline.metrics.scoreboard import Estimate, scoreboard
+from pipeline.metrics.verdict import compare
 from pipeline.training.weights import save_model
 from tests.cfm_vc.small_models import small_field, small_vae
 
@@ -60,12 +66,14 @@ METRICS = [
     "wasserstein_top10",
     "truth_pearson_change",
 ]
+UNITS = ["drug in T", "toxin in B", "all"]
 OUTS = [
-    "reports/cfm_vc/metrics.json",
-    "reports/cfm_vc/table.csv",
+    "reports/cfm_vc/headlines/pearson_change_top10.json",
+    "reports/cfm_vc/results.csv",
     "reports/cfm_vc/details/change.parquet",
     "reports/cfm_vc/details/population.parquet",
     "reports/cfm_vc/details/expression_latent.parquet",
+    "reports/cfm_vc/headlines/e_distance.json",
 ]
 
 
@@ -92,28 +100,26 @@ def rows():
         return list(csv.DictReader(stream))
 
 
-def scores():
-    """{(cell type, perturbation, method): {metric: value}} of the table, empty fields as None."""
+def scores(unit=None):
+    """{(unit, method): {metric: value}} of the table without differences, empty fields as None."""
     found = {}
     for row in rows():
-        group = found.setdefault((row["cell_type"], row["perturbation"], row["method"]), {})
-        group[row["metric"]] = float(row["value"]) if row["value"] else None
-    return found
+        if row["role"] != "difference":
+            group = found.setdefault((row["unit"], row["method"]), {})
+            group[row["metric"]] = float(row["value"]) if row["value"] else None
+    return found if unit is None else {method: values for (name, method), values in found.items() if name == unit}
 
 
 def test_it_writes_scores_of_every_method_on_every_held_out_group(project, capsys):
     project()
     run(SETTINGS)
-    means = json.loads(Path(OUTS[0]).read_text())
-    assert list(means) == METHODS
-    assert all(list(found) == METRICS for found in means.values())
-    table = scores()
-    assert list(table) == [(*pair, method) for pair in [("T", "drug"), ("B", "toxin")] for method in METHODS]
+    table, means = scores(), scores("all")
+    assert list(table) == [(unit, method) for unit in UNITS for method in METHODS]
     assert all(list(found) == METRICS for found in table.values())
     for method in METHODS:
         for metric in METRICS:
-            values = [found[metric] for key, found in table.items() if key[2] == method]
-            assert np.mean(values) == pytest.approx(means[method][metric], rel=1e-12)
+            values = [table[unit, method][metric] for unit in UNITS[:2]]
+            assert np.mean(values) == means[method][metric]
     printed = capsys.readouterr().out
     assert "mean over 2 held-out groups" in printed
     assert "*" in printed
@@ -122,15 +128,57 @@ def test_it_writes_scores_of_every_method_on_every_held_out_group(project, capsy
 def test_the_table_is_long_with_roles_and_intervals_around_the_values(project):
     project()
     run(SETTINGS)
-    columns = ["cell_type", "perturbation", "method", "role", "cells", "metric", "value", "low", "high"]
     for row in rows():
-        assert list(row) == columns
-        assert row["cells"] == "40"
-        assert row["role"] == ROLES[row["method"]]
+        assert list(row) == list(COLUMNS)
+        assert (row["system"], row["study"], row["seed"]) == ("cfm_vc", "default", "")
+        assert row["role"] == ROLES.get(row["method"], "difference")
         if row["metric"] == "truth_pearson_change" and row["role"] != "ceiling" and row["method"] != "truth":
             assert row["low"] == row["high"] == ""  # neither a fixed prediction nor the simulation is a sample
         else:
             assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+
+
+def test_the_model_is_compared_with_every_baseline_on_the_same_resamples(project):
+    """Positive and negative control of the pairing: the interval of a difference is narrower than of either side, and
+    that of a method with itself is a point at 0."""
+    store = project(cells_per_group=200)
+    held_out = read_held_out(store, 200, 0)
+    shift, none = BASELINES["additive_shift"], BASELINES["control_mean"]
+
+    def worse(question):
+        answer = shift(question)
+        return Prediction(answer.mean_G + 0.05, answer.population_BG)
+
+    settings = SETTINGS.model_copy(update={"bootstrap_replicates": 200, "cells_per_group": 200})
+    methods = {"same": shift, "worse": worse, "additive_shift": shift, "control_mean": none}
+    found = result_rows(store, judge(store, held_out, methods, settings))
+    board = scoreboard(found, GLOSSARY)
+    mse, baseline = board.metric("mse"), board.method("additive_shift")
+
+    def compared(model, metric=mse):
+        return compare(board, metric, model=board.method(model), baseline=baseline)
+
+    assert compared("same").difference == Estimate(0.0, 0.0, 0.0)
+    assert compared("same").standing == compared("same", board.metric("e_distance")).standing == "level"
+    assert compared("worse").standing == "behind"
+    assert compare(board, mse, model=board.method("same"), baseline=board.method("control_mean")).standing == "ahead"
+    difference, alone = compared("worse").difference, board.estimate(board.method("worse"), mse)
+    assert difference.high - difference.low < alone.high - alone.low
+    for unit in UNITS:
+        ours, theirs = (board.estimate(board.method(name), mse, unit).value for name in ("worse", "additive_shift"))
+        assert board.difference(board.method("worse"), baseline, mse, unit).value == pytest.approx(ours - theirs)
+
+
+def test_the_headlines_are_the_decisive_scores_beside_the_best_baseline(project):
+    project()
+    run(SETTINGS)
+    means = scores("all")
+    for path, metric, sign in ((OUTS[0], "pearson_change_top10", 1), (OUTS[-1], "e_distance", -1)):
+        found = json.loads(Path(path).read_text())
+        best = max((means[name][metric] for name, role in ROLES.items() if role == "baseline"), key=lambda v: sign * v)
+        assert (found["score"], found["baseline"]) == (means["cfm_vc"][metric], best)
+        assert found["gain"] == pytest.approx(sign * (found["score"] - best))
+        assert found["gain_low"] <= found["gain"] <= found["gain_high"]
 
 
 def test_without_replicates_there_are_no_intervals_and_the_same_scores(project):
@@ -146,7 +194,7 @@ def test_without_replicates_there_are_no_intervals_and_the_same_scores(project):
 def test_the_controls_land_where_they_must(project):
     project(cells_per_group=200)
     run(SETTINGS)
-    means = json.loads(Path(OUTS[0]).read_text())
+    means = scores("all")
     for metric, value in means["truth"].items():
         if metric in ("e_distance", "mmd"):
             assert value < 0
@@ -227,17 +275,17 @@ def test_baselines_score_what_a_plain_computation_gives(project):
     truth = mean([cells["test"]], 2, 1) - mean(known, 2, 0)
     change = np.mean([mean(known, t, 1) - mean(known, t, 0) for t in (0, 1)], axis=0)
     found = scores()
-    assert found["T", "drug", "control_mean"]["pearson_change"] == 0
-    assert found["T", "drug", "control_mean"]["mse"] == pytest.approx(np.mean(truth**2), rel=1e-4)
+    assert found["drug in T", "control_mean"]["pearson_change"] == 0
+    assert found["drug in T", "control_mean"]["mse"] == pytest.approx(np.mean(truth**2), rel=1e-4)
     expected = np.corrcoef(truth, change)[0, 1]
-    assert found["T", "drug", "additive_shift"]["pearson_change"] == pytest.approx(expected, rel=1e-4)
+    assert found["drug in T", "additive_shift"]["pearson_change"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_an_effect_shared_by_cell_types_is_found_by_the_mean_and_missed_by_no_effect(project):
     """Positive and negative control through the whole stage."""
     project(cells_per_group=200)
     run(SETTINGS)
-    means = json.loads(Path(OUTS[0]).read_text())
+    means = scores("all")
     assert means["additive_shift"]["pearson_change"] > 0.9
     assert means["additive_shift"]["truth_pearson_change"] > 0.9
     assert means["split_half"]["pearson_change"] > 0.9
@@ -263,7 +311,7 @@ def test_the_figures_tables_hold_what_was_scored(project):
     assert len(change) == 2 * 5 * GENES
     for (cell_type, perturbation, method), rows in change.groupby(["cell_type", "perturbation", "method"]):
         assert sorted(rows["de_rank"]) == list(range(1, GENES + 1))
-        found = scores()[cell_type, perturbation, method]["mse"]
+        found = scores()[f"{perturbation} in {cell_type}", method]["mse"]
         assert np.mean((rows["change_true"] - rows["change_predicted"]) ** 2) == pytest.approx(found)
     population = pd.read_parquet(OUTS[3])
     assert population.groupby(["cell_type", "perturbation", "origin"]).size().eq(30).all()

@@ -60,7 +60,7 @@ def assert_refused(project: Path, done: subprocess.CompletedProcess, *words: str
     assert [path.name for path in (project / OUT).parent.iterdir()] == ["cfm_vc"]
 
 
-def test_a_lab_file_becomes_canonical(project, lab_adata):
+def test_a_lab_file_becomes_the_standard_file(project, lab_adata):
     lab_adata.write_h5ad(project / "cells.h5ad")
     done = ingest(project)
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_a_recipe_becomes_cells_with_their_truth(project):
     assert "'control', but cfm_vc.ingest.control is 'ctrl'" in ingest(project).stderr
 
 
-def test_doses_combinations_and_places_become_canonical(project, lab_adata):
+def test_doses_combinations_and_places_become_the_standard_file(project, lab_adata):
     number = np.arange(80)
     lab_adata.obs["condition"] = np.where(number % 2, "B+A", "ctrl")
     lab_adata.obs["dose"] = 0.5

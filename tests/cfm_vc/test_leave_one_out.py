@@ -1,15 +1,20 @@
 """The chapter on measured cells: its sentences follow the numbers, also where the model loses."""
 
+import json
+
 import pandas as pd
 import pytest
 
-from pipeline.cfm_vc.report.leave_one_out import in_short, leave_one_out
+from pipeline.cfm_vc.paths import PATHS
+from pipeline.cfm_vc.report.leave_one_out import leave_one_out
 from pipeline.cfm_vc.report.results import LeaveOneOut, read_leave_one_out
+from pipeline.cfm_vc.stages.chapter import run
 from pipeline.core.errors import ExpectedError
 from pipeline.report.page import Figures, Table
-from tests.report.simulated_results import CELL_TYPES, write_leave_one_out
+from tests.report.simulated_results import CELL_TYPES, write_leave_one_out, write_results
 
-SCORES = "reports/cfm_vc/measured/scores.csv"
+SCORES = "reports/cfm_vc/measured/results.csv"
+SIMULATED = {"simulated": True, "input_sha256": "0" * 64}
 
 
 @pytest.fixture
@@ -18,41 +23,69 @@ def found(tmp_path, monkeypatch):
 
     def write(**how) -> LeaveOneOut:
         write_leave_one_out(tmp_path, CELL_TYPES, **how)
-        return read_leave_one_out()
+        results = read_leave_one_out(SIMULATED)
+        assert results is not None
+        return results
 
     return write
 
 
 def plain(text: str) -> str:
-    return text.replace("\N{NON-BREAKING HYPHEN}", "-")
+    return text.replace("\N{NON-BREAKING HYPHEN}", "-").replace("\N{MINUS SIGN}", "-")
+
+
+def lead(results: LeaveOneOut) -> str:
+    return plain(leave_one_out(results).lead)
+
+
+def test_the_chapter_says_that_these_are_other_cells(found):
+    section = leave_one_out(found())
+    assert section.title.startswith("Measured cells: ")
+    assert section.lead.startswith("Blood cells of two donors")
+    assert "not the cells of this run." in section.lead
 
 
 def test_a_model_that_wins_all_but_one_is_said_to(found):
-    said = plain(in_short(found()))
-    assert said.startswith(
-        "of 5 cell types, each held out in turn with 3 seeds, CFM-VC is ahead of all 4 baselines on 4 in Pearson top "
-        "100, on 4 in E-distance and on 4 in both. On average, it is ahead of every baseline in Pearson top 100 ("
+    said = lead(found(gain=0.03))
+    assert "On average over 5 groups, each held out in turn with 3 seeds, CFM-VC is level with the best" in said
+    assert (
+        "By Pearson top 100 it is ahead of every baseline in 4 of 5 groups and behind in stim in CD14+ Monocyte."
+        in said
     )
-    assert "for additive shift)" in said
-    lead = plain(leave_one_out(found()).lead)
-    assert "It is behind on CD14+ Monocyte in Pearson top 100; behind on CD14+ Monocyte in E-distance." in lead
+    assert "By E-distance it is ahead of every baseline in 4 of 5 groups and behind in stim in CD14+ Monocyte." in said
 
 
 def test_a_model_that_loses_is_said_to(found):
-    said = plain(in_short(found(gain=-0.1)))
-    assert "ahead of all 4 baselines on 1 in Pearson top 100, on 1 in E-distance and on 1 in both" in said
-    assert "On average, it is behind the best baseline in Pearson top 100" in said
-    assert "ahead of every" not in said
+    said = lead(found(gain=-0.1))
+    assert "ahead of every baseline in 1 of 5 groups" in said
+    assert "behind in stim in CD19+ B, stim in CD4+ T, stim in CD56+ NK and stim in Dendritic" in said
 
 
-def test_a_gain_within_the_noise_is_level(found):
-    results = found(gain=0.002, seeds=1)
-    assert "on none in Pearson top 100" in plain(in_short(results))
-    assert "with 1 seed, " in in_short(results)
-    assert (
-        "It is level on CD14+ Monocyte, CD19+ B, CD4+ T, CD56+ NK and Dendritic in Pearson"
-        in leave_one_out(results).lead
-    )
+def test_a_single_seed_shows_no_difference_in_a_group(found):
+    """There is nothing to tell its spread by."""
+    said = lead(found(gain=0.03, seeds=1))
+    assert "with 1 seed, " in said
+    assert "By Pearson top 100 it is ahead of every baseline in 0 of 5 groups and level in stim in CD14+" in said
+
+
+@pytest.mark.parametrize(
+    ("simulated", "sha256", "shown"),
+    [(True, "0" * 64, True), (False, "0" * 64, False), (False, "fedcba9876543210" * 4, True)],
+)
+def test_a_run_on_other_measured_cells_does_not_show_the_scores_of_these(
+    tmp_path, monkeypatch, simulated, sha256, shown
+):
+    """The embedded, simulated data set shows them, labelled; so does a run on the very file they were measured on."""
+    write_results(tmp_path, genes=60, cells=200)
+    monkeypatch.chdir(tmp_path)
+    path = PATHS.store / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"simulated": simulated, "input_sha256": sha256}))
+    run()
+    chapter = json.loads(PATHS.chapter.read_text())
+    assert ("Leave one cell type out" in str(chapter) or "leave one cell type out" in str(chapter)) == shown
+    assert ("Blood cells of two donors" in str(chapter)) == shown
+    assert ("not the cells of this run" in str(chapter)) == (shown and simulated)
+    assert ("held out in turn" in chapter["system"]["elsewhere"]) == shown
 
 
 def tables(results: LeaveOneOut) -> list[Table]:
@@ -65,13 +98,13 @@ def test_each_table_has_mean_and_deviation_over_seeds(found):
     scores = pd.read_csv(SCORES)
     ours = scores[(scores["method"] == "cfm_vc") & (scores["metric"] == "pearson_change_top100")]
     table = tables(results)[0]
-    assert [row[0].text for row in table.rows] == [*CELL_TYPES, "mean"]
+    assert [row[0].text for row in table.rows] == [*(f"stim in {cell_type}" for cell_type in CELL_TYPES), "mean"]
     assert table.header[1] == "CFM-VC"
     for row, cell_type in zip(table.rows, CELL_TYPES, strict=False):
-        values = ours.loc[ours["cell_type"] == cell_type, "value"]
+        values = ours.loc[ours["unit"] == f"stim in {cell_type}", "value"]
         assert row[1].text == f"{values.mean():.3f}"
         assert row[1].remark == f"± {values.std():.3f}"
-    over_cell_types = ours.groupby("seed")["value"].mean()
+    over_cell_types = ours[ours["unit"] != "all"].groupby("seed")["value"].mean()
     assert table.rows[-1][1].text == f"{over_cell_types.mean():.3f}"
     assert table.rows[-1][1].remark == f"± {over_cell_types.std():.3f}"
 
@@ -114,17 +147,17 @@ def test_of_the_baselines_only_the_best_is_drawn_among_the_variants(found):
         assert "control mean" not in drawn.alt
 
 
-@pytest.mark.parametrize("file", ["scores.csv", "ablation.csv", "about.json"])
+@pytest.mark.parametrize("file", ["results.csv", "ablation.csv", "about.json"])
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, tmp_path, file):
     found()
     (tmp_path / "reports/cfm_vc/measured" / file).unlink()
     with pytest.raises(ExpectedError, match=rf"{file} not found: `python -m benchmarks.leave_one_out` makes it"):
-        read_leave_one_out()
+        read_leave_one_out(SIMULATED)
 
 
 def test_scores_without_a_model_are_refused(found, tmp_path):
     found()
-    scores = pd.read_csv(tmp_path / SCORES)
-    scores[scores["method"] != "cfm_vc"].to_csv(tmp_path / SCORES, index=False)
+    scores = pd.read_csv(tmp_path / SCORES, dtype=str)
+    scores[scores["role"] != "model"].to_csv(tmp_path / SCORES, index=False)
     with pytest.raises(ExpectedError, match="0 models and 4 baselines"):
-        read_leave_one_out()
+        read_leave_one_out(SIMULATED)

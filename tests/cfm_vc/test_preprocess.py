@@ -21,7 +21,7 @@ from pipeline.cfm_vc.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
 from pipeline.data.h5ad import Column
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.store import SPLITS, Store, open_store
 
 CELL_TYPES = ["B", "NK", "T"]
@@ -76,7 +76,7 @@ def write_raw(
     matrix = scipy.sparse.csr_matrix(x_NG)
     labels = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
     columns = {name: Column(codes[name].astype(np.int32), labels[name], []) for name in labels}
-    with canonical_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
+    with standard_h5ad_file(folder / "cells.h5ad", [f"gene {g}" for g in range(x_NG.shape[1])]) as writer:
         writer.append(matrix.indptr.astype(np.int64), matrix.indices, matrix.data.astype(np.int32))
         writer.finish([[f"cell {n}" for n in range(len(x_NG))]], columns, doses, spatial)
     described = {

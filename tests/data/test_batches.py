@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.stream_batches import Batch, stream
 from pipeline.core.files import atomic_folder
-from pipeline.data.batches import Batch, stream
 from pipeline.data.cells import Cells
 from pipeline.data.store import Store, open_store
 from pipeline.data.store_writer import StoreWriter

@@ -28,7 +28,7 @@ def check(adata: anndata.AnnData, folder: Path, counts: str = "X", control: str 
     if "dose" in optional:
         optional["dose"] = ObsColumn.model_validate(optional["dose"])
     source = Source(folder / "cells.h5ad", "cfm_vc.ingest", counts, mapped, control, **optional)
-    return accept(CONTRACTS["perturbation"], source, folder / "canonical.h5ad")
+    return accept(CONTRACTS["perturbation"], source, folder / "standard.h5ad")
 
 
 def problems(*args, **kwargs) -> str:
@@ -59,7 +59,7 @@ def test_params_and_contract_name_the_same_slots():
 def test_a_good_file_is_accepted_and_copied(lab_adata, tmp_path):
     truth = lab_adata.X.toarray()
     accepted = check(lab_adata, tmp_path)
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     np.testing.assert_array_equal(copy.X.toarray(), truth)
     assert copy.X.dtype == np.int32
     assert copy.X.has_canonical_format
@@ -88,7 +88,7 @@ def test_unsorted_repeated_and_zero_entries_are_brought_into_order(lab_adata, tm
     indptr = np.concatenate([[0], parts.indptr[1:] - first + 4])
     lab_adata.X = csr_matrix((data, indices, indptr), shape=parts.shape)
     check(lab_adata, tmp_path)
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     np.testing.assert_array_equal(copy.X.toarray(), truth)
     assert (copy.X.data > 0).all()
 
@@ -145,7 +145,7 @@ def test_counts_and_genes_of_raw_belong_together(lab_adata, tmp_path):
     lab_adata.raw = lab_adata
     cells = lab_adata[:, 3:].copy()
     assert check(cells, tmp_path, counts="raw/X").genes == 12
-    assert list(anndata.read_h5ad(tmp_path / "canonical.h5ad").var_names) == list(lab_adata.var_names)
+    assert list(anndata.read_h5ad(tmp_path / "standard.h5ad").var_names) == list(lab_adata.var_names)
 
 
 def test_a_missing_layer_is_told_with_the_places_there_are(lab_adata, tmp_path):

@@ -21,7 +21,7 @@ COLUMNS = {"section": ObsColumn(column="slice"), "cell_type": ObsColumn(column="
 def check(adata: anndata.AnnData, folder: Path, columns: dict[str, Any] = COLUMNS, **changed: Any) -> Accepted:
     adata.write_h5ad(folder / "cells.h5ad")
     source = Source(folder / "cells.h5ad", "alphastomics.ingest", "X", columns, **({"spatial": "xy"} | changed))
-    return accept(CONTRACTS["spatial"], source, folder / "canonical.h5ad")
+    return accept(CONTRACTS["spatial"], source, folder / "standard.h5ad")
 
 
 def problems(*args: Any, **kwargs: Any) -> str:
@@ -39,7 +39,7 @@ def test_params_and_contract_name_the_same_slots():
 
 def test_a_good_file_is_accepted_and_copied(tissue_adata, tmp_path):
     accepted = check(tissue_adata, tmp_path)
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     np.testing.assert_array_equal(copy.X.toarray(), tissue_adata.X.toarray())
     assert list(copy.obs["section"]) == list(tissue_adata.obs["slice"])
     assert list(copy.obs["cell_type"]) == list(tissue_adata.obs["cluster"])
@@ -54,14 +54,14 @@ def test_places_are_read_from_columns_of_obs(tissue_adata, tmp_path, names, kind
         tissue_adata.obs[name] = tissue_adata.obs[name].round().astype(kind)
     expected_NS = np.stack([tissue_adata.obs[name].to_numpy(np.float64) for name in names], axis=1)
     check(tissue_adata, tmp_path, spatial=names)
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     np.testing.assert_array_equal(copy.obsm["spatial"], expected_NS)
 
 
 def test_covariates_that_the_file_lacks_are_one_label(tissue_adata, tmp_path):
     accepted = check(tissue_adata, tmp_path, {}, constant={"section": "cells", "cell_type": "unknown"})
     assert accepted.columns["section"].labels == ["cells"]
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     assert set(copy.obs["cell_type"]) == {"unknown"}
     assert set(copy.obs["section"]) == {"cells"}
 

@@ -16,7 +16,7 @@ PLACES = np.random.default_rng(0).normal((3e5, -20.0), (50.0, 2.0), (80, 2))
 def test_coordinates_are_carried_over(lab_adata, tmp_path, dimensions):
     lab_adata.obsm["where"] = np.random.default_rng(1).normal(size=(80, dimensions))
     check(lab_adata, tmp_path, spatial="where")
-    copy = anndata.read_h5ad(tmp_path / "canonical.h5ad")
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
     np.testing.assert_array_equal(copy.obsm["spatial"], lab_adata.obsm["where"])
 
 
@@ -24,7 +24,7 @@ def test_whole_numbers_are_coordinates_too(lab_adata, tmp_path):
     lab_adata.obsm["where"] = np.arange(160).reshape(80, 2)
     check(lab_adata, tmp_path, spatial="where")
     np.testing.assert_array_equal(
-        anndata.read_h5ad(tmp_path / "canonical.h5ad").obsm["spatial"], np.arange(160.0).reshape(80, 2)
+        anndata.read_h5ad(tmp_path / "standard.h5ad").obsm["spatial"], np.arange(160.0).reshape(80, 2)
     )
 
 

@@ -30,16 +30,16 @@ def ingested(path: Path) -> None:
     """As ingest@cfm_vc reads it."""
     columns = {name: ObsColumn.model_validate(column) for name, column in COLUMNS.items()}
     source = Source(path, "cfm_vc.ingest", "X", columns, "ctrl")
-    accept(CONTRACTS["perturbation"], source, path.with_name("canonical.h5ad"))
+    accept(CONTRACTS["perturbation"], source, path.with_name("standard.h5ad"))
 
 
 def used(path: Path) -> None:
     """As predict reads it."""
-    new = cells_of_file(path)
-    for _ in new.blocks():
-        pass
-    for name in new.obs:
-        new.column(str(name), frozenset())
+    with cells_of_file(path) as new:
+        for _ in new.blocks():
+            pass
+        for name in new.obs:
+            new.column(str(name), frozenset())
 
 
 def refusal(path: Path) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from pipeline.models.router_cache import RouterCache
+from benchmarks.router_cache import RouterCache
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service, pruned
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from

@@ -9,8 +9,8 @@ import torch
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.ttnn.constants import constants_of, plan_of
 from pipeline.mole.ttnn.programs import forecast, place_constants, place_inputs
-from pipeline.mole.ttnn.torch_ops import TorchOps
 from tests.mole.mixtures import KINDS, mixture, windows
+from tests.mole.torch_ops import TorchOps
 
 BACKENDS = Path(__file__).parents[2] / "pipeline" / "mole" / "ttnn"
 IN_OTHER_PYTHON = ("__init__", "child", "device_forecast", "device_ops", "golden_ops", "ops", "programs", "stopwatch")

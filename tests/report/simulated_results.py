@@ -1,11 +1,16 @@
 """What the other stages would write, in small: inputs of the report without running the pipeline."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pipeline.cfm_vc.decisive import unit_of
+from pipeline.metrics.differences import difference_rows, mean_rows
+from pipeline.metrics.results import Row
+from pipeline.metrics.results import write_results as write_results_table
 from tests.alphastomics.simulated_results import write_spatial
 from tests.bayes_moe.simulated_results import write_moe
 from tests.mole.simulated_results import write_forecasting
@@ -154,6 +159,7 @@ def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np
     changes, populations, rows = [], [], []
     for cell_type, perturbation in held_out:
         group = {"cell_type": cell_type, "perturbation": perturbation}
+        unit = unit_of(cell_type, perturbation)
         true = np.where(rng.random(genes) < 0.15, rng.normal(0.4, 0.6, genes), rng.normal(0, 0.04, genes))
         rank = np.empty(genes, dtype=np.int64)
         rank[np.argsort(-np.abs(true))] = np.arange(1, genes + 1)
@@ -165,16 +171,15 @@ def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np
             if role != "control":
                 changes.append(pd.DataFrame({**group, **columns, "de_rank": rank}))
             scores = _scores(true, predicted, rank, distance + 0.05 * rng.random())
-            rows += _rows({**group, "method": method, "role": role, "cells": 180}, scores)
-        rows += _rows({**group, "method": "split_half", "role": "ceiling", "cells": 180}, CEILING)
+            rows += _rows(unit, method, role, scores)
+        rows += _rows(unit, "split_half", "ceiling", CEILING)
         for origin, shift in (("true", 3.0), ("generated", 2.6), ("control", 0.0), ("additive_shift", 2.2)):
             xy = rng.normal((shift, shift / 3), 1, (180, 2))
             populations.append(pd.DataFrame({**group, "origin": origin, "x": xy[:, 0], "y": xy[:, 1]}))
-    table = pd.DataFrame(rows)
     folder = root / "reports/cfm_vc/details"
     _frame(folder / "change.parquet", pd.concat(changes))
     _frame(folder / "population.parquet", pd.concat(populations))
-    _frame(root / "reports/cfm_vc/table.csv", table)
+    write_results_table(root / "reports/cfm_vc/results.csv", "cfm_vc", _with_means(rows, 0.005))
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, rank: np.ndarray, distance: float) -> dict[str, float]:
@@ -200,18 +205,26 @@ def _scores(true: np.ndarray, predicted: np.ndarray, rank: np.ndarray, distance:
     }
 
 
-def _rows(labels: dict[str, object], scores: dict[str, float | None]) -> list[dict[str, object]]:
+def _rows(unit: str, method: str, role: str, scores: dict[str, float | None]) -> list[Row]:
     """A row per score, with an interval around it."""
     return [
-        {
-            **labels,
-            "metric": metric,
-            "value": value,
-            "low": None if value is None else value - 0.05 * (abs(value) + 0.1),
-            "high": None if value is None else value + 0.04 * (abs(value) + 0.1),
-        }
+        Row(unit, method, role, metric, value)
+        if value is None
+        else Row(
+            unit, method, role, metric, value, value - 0.05 * (abs(value) + 0.1), value + 0.04 * (abs(value) + 0.1)
+        )
         for metric, value in scores.items()
     ]
+
+
+def _with_means(rows: list[Row], half: float) -> list[Row]:
+    """With means over groups and the model's differences to the baselines, `half` the width of their intervals."""
+    plain = [replace(row, low=None, high=None) for row in rows]
+    differences = [
+        row if row.value is None else replace(row, low=row.value - half, high=row.value + half)
+        for row in difference_rows(plain)
+    ]
+    return [*rows, *mean_rows(plain), *differences]
 
 
 def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain: float = 0.03) -> None:
@@ -231,9 +244,9 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
             found = {"cfm_vc": model, **correlations, "split_half": 0.98 - hard / 3, "truth": 1.0}
             for method, correlation in found.items():
                 role = {"cfm_vc": "model", "split_half": "ceiling", "truth": "control"}.get(method, "baseline")
-                scores = {"pearson_change_top100": correlation, "e_distance": 4 * (1 - correlation)}
-                labels = {**group, "method": method, "role": role, "variant": "+ OT coupling"}
-                rows += [{**labels, "metric": metric, "value": value} for metric, value in scores.items()]
+                distance = 0.01 if method == "split_half" else 4 * (1 - correlation)
+                scores = {"pearson_change_top100": correlation, "e_distance": distance}
+                rows += [Row(unit_of(cell_type, "stim"), method, role, m, v, seed=seed) for m, v in scores.items()]
             for variant, loss in {
                 "base field only": 0.2,
                 "+ basis adapter": 0.05,
@@ -250,7 +263,7 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
                     {"variant": variant, **group, "metric": metric, "value": v, "held_out": pair}
                     for metric, v in scores.items()
                 ]
-    _frame(folder / "scores.csv", pd.DataFrame(rows))
+    write_results_table(folder / "results.csv", "cfm_vc", [*rows, *mean_rows(rows), *difference_rows(rows)])
     _frame(folder / "ablation.csv", pd.DataFrame(steps))
     about = {
         "title": "Blood cells of two donors with and without interferon beta (a fixture of the tests)",

@@ -4,15 +4,17 @@ import pytest
 
 from pipeline.bayes_moe.report.results import read_moe
 from pipeline.bayes_moe.report.summary import card
+from pipeline.metrics.verdict import Comparison
 from pipeline.report.headline import overall, tally
-from pipeline.report.names import method_of, metric_of
 from pipeline.report.page import Headline, System
-from pipeline.report.scores import Comparison
 from tests.bayes_moe.simulated_results import Sweep, write_moe
+from tests.metrics.boards import PEARSON, board_of
+
+BOARD = board_of({})
 
 
 def compared(*standings: str) -> list[Comparison]:
-    return [Comparison(metric_of("mse"), 1.0, method_of("ridge", "baseline"), 1.0, standing) for standing in standings]
+    return [Comparison(PEARSON, 1.0, BOARD.baselines[0], 1.0, standing) for standing in standings]
 
 
 @pytest.mark.parametrize(

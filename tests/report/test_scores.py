@@ -2,159 +2,75 @@
 
 import pytest
 
-from pipeline.report.names import method_of, metric_of
-from pipeline.report.scores import answer, compare, decimals_for, joined, shown, standing, verdict
+from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.metrics.scoreboard import Estimate
+from pipeline.metrics.verdict import Comparison, standing_of
+from pipeline.report.scores import answer, decimals_for, joined, shown, signed, verdict
 
-PEARSON, DISTANCE = metric_of("pearson_change"), metric_of("e_distance")
-MODEL, CEILING, TRUTH = method_of("cfm_vc", "model"), method_of("split_half", "ceiling"), method_of("truth", "control")
-NO_EFFECT, MEAN = method_of("control_mean", "baseline"), method_of("perturbation_mean", "baseline")
-
-
-def scores(model: dict, baseline: dict, other: dict | None = None) -> dict:
-    return {MODEL: model, NO_EFFECT: other or baseline, MEAN: baseline}
+BASELINE = GLOSSARY.method("control_mean", "baseline")
 
 
-def comparison(all_scores: dict, name: str):
-    return compare(metric_of(name), {method: values[name] for method, values in all_scores.items()})
+def comparison(name: str, model: float | None, baseline: float | None, half: float = 0.05) -> Comparison:
+    """The interval of the difference reaches `half` to either side."""
+    metric = GLOSSARY.metric(name)
+    if model is None or baseline is None:
+        return Comparison(metric, model, BASELINE, baseline, "behind")
+    value = model - baseline
+    difference = Estimate(value, value - half, value + half)
+    return Comparison(metric, model, BASELINE, baseline, standing_of(difference, metric.higher_is_better), difference)
 
 
-def sentence(all_scores: dict, metrics=("pearson_change", "e_distance")) -> str:
-    comparisons = [comparison(all_scores, metric) for metric in metrics]
-    return f"{answer(comparisons)} {verdict('On the 2 held-out groups', 'CFM-VC', comparisons)}".replace(
-        "\N{NON-BREAKING HYPHEN}", "-"
-    )
+def sentence(pearson: tuple[float, float], distance: tuple[float, float]) -> str:
+    found = [comparison("pearson_change", *pearson), comparison("e_distance", *distance)]
+    said = f"{answer(found)} {verdict('On the 2 held-out groups', 'CFM-VC', found)}"
+    return said.replace("\N{NON-BREAKING HYPHEN}", "-").replace("\N{MINUS SIGN}", "-")
 
 
 def test_a_model_ahead_in_everything_worked():
-    said = sentence(scores({"pearson_change": 0.9, "e_distance": 0.4}, {"pearson_change": 0.8, "e_distance": 0.6}))
-    assert said == (
+    assert sentence((0.9, 0.8), (0.4, 0.6)) == (
         "It worked. On the 2 held-out groups, CFM-VC is ahead of every baseline in Pearson of change (0.900 against "
-        "0.800 for perturbation mean) and E-distance (0.400 against 0.600 for perturbation mean)."
-    ).replace("perturbation mean", "control mean")
+        "0.800 for control mean; difference +0.100, 95 % interval +0.050 to +0.150) and E-distance (0.400 against "
+        "0.600 for control mean; difference -0.200, 95 % interval -0.250 to -0.150)."
+    )
 
 
 def test_a_model_that_loses_is_said_to_lose():
-    said = sentence(scores({"pearson_change": 0.7, "e_distance": 0.8}, {"pearson_change": 0.8, "e_distance": 0.6}))
+    said = sentence((0.7, 0.8), (0.8, 0.6))
     assert said.startswith("It did not work. ")
     assert "is behind the best baseline in Pearson of change (0.700 against 0.800" in said
     assert "ahead" not in said
 
 
 def test_a_model_that_wins_one_and_loses_one_worked_in_part():
-    said = sentence(scores({"pearson_change": 0.9, "e_distance": 0.8}, {"pearson_change": 0.8, "e_distance": 0.6}))
+    said = sentence((0.9, 0.8), (0.8, 0.6))
     assert said.startswith("It worked in part. ")
     assert "ahead of every baseline in Pearson of change" in said
     assert "but behind the best baseline in E-distance" in said
 
 
-def test_a_model_that_only_equals_the_baseline_gains_nothing():
-    said = sentence(scores({"pearson_change": 0.805, "e_distance": 0.6}, {"pearson_change": 0.8, "e_distance": 0.601}))
+def test_a_model_whose_intervals_hold_0_gains_nothing():
+    said = sentence((0.84, 0.8), (0.6, 0.601))
     assert said.startswith("No gain. ")
     assert "level with the best baseline" in said
 
 
 def test_level_and_behind_together_is_a_failure():
-    said = sentence(scores({"pearson_change": 0.80, "e_distance": 0.9}, {"pearson_change": 0.8, "e_distance": 0.6}))
-    assert said.startswith("It did not work. ")
+    assert sentence((0.80, 0.8), (0.9, 0.6)).startswith("It did not work. ")
 
 
-def test_the_rival_is_the_best_baseline_of_each_metric():
-    everything = scores(
-        {"pearson_change": 0.9, "e_distance": 0.5},
-        {"pearson_change": 0.8, "e_distance": 0.7},
-        other={"pearson_change": 0.0, "e_distance": 0.4},
-    )
-    assert comparison(everything, "pearson_change").baseline.name == "perturbation_mean"
-    assert comparison(everything, "e_distance").baseline.name == "control_mean"
-    assert comparison(everything, "e_distance").standing == "behind"
+def test_where_there_is_no_interval_none_is_told():
+    said = verdict("There", "it", [comparison("mse", None, 0.5)])
+    assert said == "There, it is behind the best baseline in MSE (undefined against 0.500 for control mean)."
 
 
-@pytest.mark.parametrize("apart", [CEILING, TRUTH])
-def test_ceilings_and_controls_are_no_rivals(apart):
-    everything = {**scores({"mse": 0.2}, {"mse": 0.3}), apart: {"mse": 0.01}}
-    assert comparison(everything, "mse").standing == "ahead"
-
-
-@pytest.mark.parametrize("undefined", [None, float("nan"), float("inf")])
-def test_an_undefined_score_of_the_model_is_behind_and_of_a_baseline_no_rival(undefined):
-    assert standing(PEARSON, undefined, 0.1) == "behind"
-    assert standing(PEARSON, undefined, undefined) == "behind"
-    assert standing(PEARSON, 0.1, undefined) == "ahead"
-
-
-@pytest.mark.parametrize(
-    ("metric", "model", "baseline", "expected"),
-    [
-        (PEARSON, 0.811, 0.8, "ahead"),
-        (PEARSON, 0.809, 0.8, "level"),
-        (PEARSON, 0.789, 0.8, "behind"),
-        (DISTANCE, 0.97, 1.0, "ahead"),
-        (DISTANCE, 0.99, 1.0, "level"),
-        (DISTANCE, 1.03, 1.0, "behind"),
-        (DISTANCE, -0.01, 0.01, "ahead"),
-    ],
-)
-def test_standing(metric, model, baseline, expected):
-    assert standing(metric, model, baseline) == expected
-
-
-def test_a_comparison_needs_a_model_and_a_baseline():
-    for incomplete in ({NO_EFFECT: 1.0}, {MODEL: 1.0, CEILING: 1.0, TRUTH: 1.0}, {}):
-        with pytest.raises(ValueError, match="one model and at least one baseline"):
-            compare(PEARSON, incomplete)
-
-
-def test_names_are_written_for_readers():
-    assert metric_of("pearson_change_top50").label == "Pearson top 50"
-    assert metric_of("pearson_change_top50").genes == 50
-    assert metric_of("pearson_change_top50").title == metric_of("pearson_change_top20").title == "Pearson top n"
-    assert metric_of("mse").arrow == "↓"
-    assert metric_of("pearson_change").arrow == "↑"
-    assert metric_of("discrimination").chance == 0.5
-    assert metric_of("some_new_error").label == "some new error"
-    assert method_of("neighbour_mean", "baseline").label == "neighbour mean"
+def test_a_list_in_words():
     assert joined(["a"]) == "a"
     assert joined(["a", "b", "c"]) == "a, b and c"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pearson_change",
-        "pearson_change_top100",
-        "mse",
-        "mae",
-        "e_distance",
-        "mmd",
-        "discrimination",
-        "de_overlap_top50",
-        "de_direction",
-        "wasserstein",
-        "wasserstein_top20",
-        "truth_pearson_change",
-    ],
-)
-def test_every_metric_has_a_definition_for_the_glossary(name):
-    metric = metric_of(name)
-    assert metric.definition.endswith(".")
-    assert metric.label != name
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "cfm_vc",
-        "control_mean",
-        "perturbation_mean",
-        "additive_shift",
-        "ridge",
-        "split_half",
-        "truth",
-        "shuffled_labels",
-    ],
-)
-def test_every_method_is_explained(name):
-    assert method_of(name, "baseline").definition.endswith(".")
+@pytest.mark.parametrize(("value", "expected"), [(0.123, "+0.12"), (-0.123, "\N{MINUS SIGN}0.12"), (0.001, "0.00")])
+def test_a_difference_has_its_sign_and_zero_has_none(value, expected):
+    assert signed(value, 2) == expected
 
 
 def test_numbers_keep_three_digits_without_an_exponent():

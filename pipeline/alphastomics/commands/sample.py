@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spatial", metavar="KEY", help="obsm array with the places, for pos_to_expr (default: spatial)"
     )
     parser.add_argument("--section-column", metavar="NAME", help="obs column with each cell's section (default: one)")
-    told = parser.add_mutually_exclusive_group()
-    told.add_argument("--cell-type", metavar="LABEL", help="cell type of all cells (default: unknown)")
-    told.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--cell-type", metavar="LABEL", help="cell type of all cells (default: unknown)")
+    given.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
     draws = ", ".join(f"{number} in {mode}" for mode, number in DRAWS.items())
     parser.add_argument("--num-samples", type=int, metavar="N", help=f"draws (default: {draws})")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="10 to 1,000 (default: %(default)s)")
@@ -79,11 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     counts = (arguments.counts or "X") if arguments.mode == "expr_to_pos" else None
-    new = cells_of_file(arguments.data, counts)
-    answer = tissue.sample_blocks(new, request)
-    cells = counted(len(new.obs), "cell")
-    draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
-    deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
+    with cells_of_file(arguments.data, counts) as new:
+        answer = tissue.sample_blocks(new, request)
+        cells = counted(len(new.obs), "cell")
+        draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
+        deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Accepted files as one canonical file: the genes that all have, in the order of the first, and the cells of each.
+"""Accepted files as one standard file: the genes that all have, in the order of the first, and the cells of each.
 
 Axes: N cells, G genes, S spatial dimensions.
 """
@@ -19,8 +19,8 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import Column
 from pipeline.data.positions import repeats
 from pipeline.data.source import Source, counted, listed
-from pipeline.data.standard_h5ad import canonical_file
-from pipeline.data.standard_h5ad_reader import CanonicalReader, open_canonical
+from pipeline.data.standard_h5ad import standard_h5ad_file
+from pipeline.data.standard_h5ad_reader import StandardH5adReader, open_standard_h5ad
 
 Mask = npt.NDArray[np.bool_]
 
@@ -30,15 +30,15 @@ NAMES_PER_BLOCK = 65_536
 
 @dataclass(frozen=True)
 class Part:
-    """A file that keeps its contract, and its canonical copy."""
+    """A file that keeps its contract, and its standard copy."""
 
     stem: str  # of the file's name; no two parts have the same
     accepted: Accepted
-    canonical: Path
+    copy: Path
 
 
 def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> list[Part]:
-    """The canonical copy of every file, in `folder`; ExpectedError with the problems of all files that have some."""
+    """The standard copy of every file, in `folder`; ExpectedError with the problems of all files that have some."""
     parts, problems = [], []
     for number, source in enumerate(sources):
         target = folder / f"{number}.h5ad"
@@ -60,7 +60,7 @@ def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_o
     per cell.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(open_canonical(part.canonical)) for part in parts]
+        readers = [stack.enter_context(open_standard_h5ad(part.copy)) for part in parts]
         genes = _common_genes(parts, readers)
         places = _all_places(parts, readers)
         kept = [np.ones(reader.cells, bool) for reader in readers]
@@ -84,7 +84,7 @@ def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_o
             by_file = [_prefixed(part.accepted.columns["section"], part.stem) for part in parts]
             columns["section"] = _joined(by_file, kept)
             notes.append("section names repeat across files: each has the name of its file in front")
-        with canonical_file(target, genes) as writer:
+        with standard_h5ad_file(target, genes) as writer:
             for reader, kept_N in zip(readers, kept, strict=True):
                 place_G = _places(reader.genes, genes)
                 for block in reader.blocks(CELLS_PER_BLOCK):
@@ -109,7 +109,7 @@ def over_genes(block: CsrBlock, kept_N: Mask, place_G: npt.NDArray[np.int64], ge
     return CsrBlock(block.start, indptr, place[order].astype(np.int32), counts[order])
 
 
-def _common_genes(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> list[str]:
+def _common_genes(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) -> list[str]:
     genes = readers[0].genes
     for part, reader in zip(parts[1:], readers[1:], strict=True):
         known = set(reader.genes)
@@ -124,7 +124,7 @@ def _common_genes(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> 
     return genes
 
 
-def _all_places(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> list[Coordinates]:
+def _all_places(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) -> list[Coordinates]:
     places = [reader.spatial() for reader in readers]
     found = [place_NS for place_NS in places if place_NS is not None]
     assert len(found) == len(parts), "the contract asks for coordinates"
@@ -138,7 +138,7 @@ def _all_places(parts: Sequence[Part], readers: Sequence[CanonicalReader]) -> li
     return found
 
 
-def _names_repeat(readers: Sequence[CanonicalReader]) -> bool:
+def _names_repeat(readers: Sequence[StandardH5adReader]) -> bool:
     """Whether some cell name is in more than one file; inside a file none is. 8 bytes a cell: hashes, not names."""
     hashes = np.concatenate(
         [np.fromiter(map(hash, names), np.int64, len(names)) for reader in readers for names in _name_blocks(reader)]
@@ -156,13 +156,13 @@ def _names_repeat(readers: Sequence[CanonicalReader]) -> bool:
     return False
 
 
-def _name_blocks(reader: CanonicalReader) -> Iterator[list[str]]:
+def _name_blocks(reader: StandardH5adReader) -> Iterator[list[str]]:
     for start in range(0, reader.cells, NAMES_PER_BLOCK):
         yield reader.names(start, min(start + NAMES_PER_BLOCK, reader.cells)).tolist()
 
 
 def _names(
-    parts: Sequence[Part], readers: Sequence[CanonicalReader], kept: Sequence[Mask], prefixed: bool
+    parts: Sequence[Part], readers: Sequence[StandardH5adReader], kept: Sequence[Mask], prefixed: bool
 ) -> Iterator[list[str]]:
     for part, reader, kept_N in zip(parts, readers, kept, strict=True):
         start = 0

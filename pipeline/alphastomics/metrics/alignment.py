@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.alphastomics.model.rigid import best_rotation
+
 Array = npt.NDArray[np.float64]
 
 
@@ -39,9 +41,8 @@ def kabsch(
     a score after alignment has no meaning until this is said. scale: whether the scale is fitted too, or stays 1.
     Points that all coincide have no direction and no size: R is then as good as any other, and the scale 1.
 
-    Source: Kabsch (1976, Acta Cryst. A32, 922); with the scale and the sign that makes R a rotation, Umeyama (1991,
-    IEEE Trans. Pattern Anal. Mach. Intell. 13, 376). ValueError where the shapes differ, there are no points, or a
-    coordinate is not finite.
+    Source: `best_rotation`; the scale is Umeyama's (1991). ValueError where the shapes differ, there are no points, or
+    a coordinate is not finite.
     """
     from_NS, to_NS = np.asarray(from_NS, np.float64), np.asarray(to_NS, np.float64)
     if from_NS.shape != to_NS.shape or from_NS.ndim != 2 or not from_NS.size:
@@ -50,12 +51,8 @@ def kabsch(
         raise ValueError("a coordinate is not finite")
     from_mean_S, to_mean_S = from_NS.mean(axis=0), to_NS.mean(axis=0)
     centred_NS = from_NS - from_mean_S
-    left_SS, value_S, right_SS = np.linalg.svd((to_NS - to_mean_S).T @ centred_NS)
-    sign_S = np.ones(len(value_S))
-    if not reflection and np.linalg.det(left_SS @ right_SS) < 0:
-        sign_S[-1] = -1  # the direction of the smallest singular value, which costs least
-    rotation_SS = (left_SS * sign_S) @ right_SS
+    rotation_SS, value_S = best_rotation((to_NS - to_mean_S).T @ centred_NS, reflection)
     spread = float((centred_NS**2).sum())
     rounding = len(from_NS) * (1e-12 * float(np.abs(from_NS).max())) ** 2
-    factor = float((value_S * sign_S).sum()) / spread if scale and spread > rounding else 1.0
+    factor = float(value_S.sum()) / spread if scale and spread > rounding else 1.0
     return Alignment(rotation_SS, to_mean_S - factor * rotation_SS @ from_mean_S, factor)

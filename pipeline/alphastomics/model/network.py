@@ -106,8 +106,8 @@ class SpatialDiffusion(nn.Module):
             nn.SiLU(),
             nn.Linear(width, width),
         )
-        self.cell_type = CovariateEmbedding(config.cell_types, width, 0.0)
-        self.section = CovariateEmbedding(config.sections, width, 0.0)
+        self.cell_type = CovariateEmbedding(config.cell_types, width)
+        self.section = CovariateEmbedding(config.sections, width)
         self.time = nn.Sequential(
             nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU(), nn.Linear(width, _CONDITION), nn.SiLU()
         )

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.alphastomics.model.rigid import best_rotation
+
 Array = npt.NDArray[np.float64]
 
 _ROUNDS = 100
@@ -46,13 +48,9 @@ def consensus(draws_DNS: npt.NDArray[np.floating], free: bool) -> Consensus:
 
 
 def turned_onto(draws_DNS: Array, place_NS: Array) -> Array:
-    """Each draw turned, and reflected where that is closer, to lie as near as it can to the placement; all centred.
-
-    The orthogonal matrix that minimises Σ_n |R x_n − y_n|² is U Vᵀ of the singular value decomposition of Σ_n y_n x_nᵀ
-    (Schönemann, Psychometrika 31, 1, 1966).
-    """
-    left_DSS, _, right_DSS = np.linalg.svd(np.einsum("ns,dnt->dst", place_NS, draws_DNS, optimize=True))
-    turned_DNS: Array = draws_DNS @ (left_DSS @ right_DSS).transpose(0, 2, 1)
+    """Each draw turned, and reflected where that is closer, to lie as near as it can to the placement; all centred."""
+    rotation_DSS, _ = best_rotation(np.einsum("ns,dnt->dst", place_NS, draws_DNS, optimize=True))
+    turned_DNS: Array = draws_DNS @ rotation_DSS.transpose(0, 2, 1)
     return turned_DNS
 
 

@@ -1,17 +1,41 @@
-"""The rotation or reflection that brings centred points closest to others, for batches on the device.
+"""The rotation or reflection that brings centred points closest to others.
 
-B: neighbourhoods, N: cells, S: spatial dimensions. `pipeline.alphastomics.metrics.alignment` is the same for one set of
-points.
+B: neighbourhoods, N: cells, S: spatial dimensions.
 """
 
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Matrices = TypeVar("Matrices", Tensor, npt.NDArray[np.float64])
+
+
+def best_rotation(product: Matrices, reflection: bool = True) -> tuple[Matrices, Matrices]:
+    """The orthogonal matrices R (..., S, S) that minimise Σ_n |R x_n − y_n|², from the sums Σ_n y_n x_nᵀ (..., S, S).
+
+    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1). Also the singular values of
+    the sums (..., S), descending, the last one negated where R had to be kept from reflecting: they add up to
+    Σ_n y_n · R x_n.
+
+    R = U Vᵀ of the singular value decomposition: Kabsch (1976, Acta Cryst. A32, 922), Schönemann (1966, Psychometrika
+    31, 1); with the sign that makes it a rotation, Umeyama (1991, IEEE Trans. Pattern Anal. Mach. Intell. 13, 376).
+    """
+    linalg = torch.linalg if isinstance(product, Tensor) else np.linalg
+    left, value, right = linalg.svd(product)
+    if not reflection:
+        reflected = linalg.det(left @ right) < 0
+        left[reflected, :, -1] *= -1  # the direction of the smallest singular value, which costs least
+        value[reflected, -1] *= -1
+    return left @ right, value
 
 
 def turned(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
     """`from` (B, N, S), turned about the origin, reflection allowed, such that Σ weight |R from - to|² is least.
 
-    Kabsch (1976). Computed in float64: a singular value decomposition of S x S matrices costs nothing.
+    Computed in float64: a singular value decomposition of S x S matrices costs nothing.
     """
     return from_BNS @ rotation(from_BNS, to_BNS, weight_BN).mT.to(from_BNS.dtype)
 
@@ -19,6 +43,4 @@ def turned(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
 def rotation(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
     """The orthogonal matrices R (B, S, S) of `turned`, float64, which turn column vectors."""
     weighted_BNS = to_BNS.double() * weight_BN.double()[..., None]
-    left, _, right = torch.linalg.svd(weighted_BNS.mT @ from_BNS.double())
-    product: Tensor = left @ right
-    return product
+    return best_rotation(weighted_BNS.mT @ from_BNS.double())[0]

@@ -1,5 +1,6 @@
 """The scores of all methods on all sections and seeds: what every picture, table and sentence on tissue says."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -7,9 +8,13 @@ from statistics import fmean, stdev
 import pandas as pd
 
 from pipeline.alphastomics.report.names import DECISIVE, KEY, method_named, metric_named, metrics_of
-from pipeline.report.names import Method, Metric
-from pipeline.report.scores import LEVEL_CORRELATION, Comparison, Score, Standing, standing
+from pipeline.metrics.glossary import Method, Metric
+from pipeline.metrics.verdict import Comparison, Standing
 
+Score = float | None
+
+LEVEL_CORRELATION = 0.01  # absolute
+LEVEL_ERROR = 0.02  # relative to the larger of the two
 LEVEL_SHARE = 0.05  # of the larger: a hundredth is no small difference between shares of a few hundredths
 _BY_ROLE = ("model", "baseline", "control")
 
@@ -83,6 +88,18 @@ class Board:
     def _of(self, mode: str, method: Method, metric: Metric, section: str | None) -> dict[str, dict[int, float]]:
         by_section = self.scores.get((mode, method.name, metric.name), {})
         return by_section if section is None else {name: of for name, of in by_section.items() if name == section}
+
+
+def standing(metric: Metric, model: Score, baseline: Score) -> Standing:
+    """Where the model stands beside a baseline; an undefined score is behind a defined one."""
+    if model is None or not math.isfinite(model):
+        return "behind"
+    if baseline is None or not math.isfinite(baseline):
+        return "ahead"
+    tolerance = LEVEL_CORRELATION if metric.higher_is_better else LEVEL_ERROR * max(abs(model), abs(baseline))
+    if abs(model - baseline) <= tolerance:
+        return "level"
+    return "ahead" if (model > baseline) == metric.higher_is_better else "behind"
 
 
 def standing_of(metric: Metric, model: Score, baseline: Score) -> Standing:

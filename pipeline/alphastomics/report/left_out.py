@@ -2,16 +2,15 @@
 
 import math
 
-from pipeline.alphastomics.metrics.mean_interval import mean_interval
 from pipeline.alphastomics.report.names import MODES, part_named
 from pipeline.alphastomics.report.results import COMMAND, LeftOut, Spatial
 from pipeline.alphastomics.report.tables import rankings, section_table
 from pipeline.alphastomics.report.verdict import counts, sentences
+from pipeline.metrics.glossary import Metric
+from pipeline.metrics.mean_interval import mean_interval
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
-from pipeline.report.names import Metric
-from pipeline.report.numbers import signed
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
-from pipeline.report.scores import decimals_for, joined
+from pipeline.report.scores import decimals_for, joined, signed
 
 ANCHOR = "leave-section-out"
 WITH_WITHOUT = "with \N{MINUS SIGN} without"

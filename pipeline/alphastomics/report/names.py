@@ -1,6 +1,6 @@
 """Scores and methods on tissue as the reader meets them."""
 
-from pipeline.report.names import Method, Metric, Role
+from pipeline.metrics.glossary import Method, Metric, Role
 
 EXPR_TO_POS, POS_TO_EXPR = "expr_to_pos", "pos_to_expr"
 MODES = (EXPR_TO_POS, POS_TO_EXPR)
@@ -122,7 +122,7 @@ PARTS = {
 
 def metrics_of(mode: str) -> list[Metric]:
     """All scores of a mode, in the order of the tables."""
-    return [Metric(name, label, label, definition, better) for name, label, better, definition in _METRICS[mode]]
+    return [Metric(name, label, better, definition) for name, label, better, definition in _METRICS[mode]]
 
 
 def metric_named(mode: str, name: str) -> Metric:

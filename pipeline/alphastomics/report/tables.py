@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pipeline.alphastomics.report.board import Board
 from pipeline.alphastomics.report.names import MAIN
+from pipeline.metrics.glossary import Method, Metric
 from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.theme import Picture
-from pipeline.report.names import Method, Metric
 from pipeline.report.page import Cell, Figures, Table
 from pipeline.report.scores import decimals_for, shown
 

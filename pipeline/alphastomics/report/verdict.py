@@ -3,7 +3,8 @@
 from pipeline.alphastomics.report.board import Board
 from pipeline.alphastomics.report.names import EXPR_TO_POS, MODES, POS_TO_EXPR, method_named
 from pipeline.alphastomics.report.results import LeftOut, Spatial
-from pipeline.report.scores import Comparison, answer, verdict
+from pipeline.metrics.verdict import Comparison
+from pipeline.report.scores import answer, verdict
 
 _MODEL = method_named("model").label
 

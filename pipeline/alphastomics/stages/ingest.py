@@ -1,4 +1,4 @@
-"""Sections of tissue, a lab's files or simulated ones, validated and in canonical form in data/raw/alphastomics."""
+"""Sections of tissue, a lab's files or simulated ones, validated and written in one form to data/raw/alphastomics."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from pipeline.core.files import atomic_folder, sha256, write_json
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import Source, counted, listed
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 
 SECTION = "alphastomics.ingest"
 COVARIATES = ("section", "cell_type")
@@ -49,7 +49,7 @@ def run(settings: Ingest) -> None:
 
 def write_tissue(tissue: Tissue, folder: Path) -> None:
     """Write cells.h5ad of a simulated tissue."""
-    with canonical_file(folder / "cells.h5ad", tissue.genes) as writer:
+    with standard_h5ad_file(folder / "cells.h5ad", tissue.genes) as writer:
         for block in tissue.blocks():
             writer.append(block.indptr, block.indices, block.counts)
         writer.finish(tissue.names(), tissue.columns, None, tissue.places_NS)

@@ -10,9 +10,9 @@ from pipeline.bayes_moe.report.tables import differences_table, groups, main_tab
 from pipeline.bayes_moe.report.verdict import answer, verdict
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
 from pipeline.plots.theme import Picture
-from pipeline.report.numbers import counted, signed
+from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Facts, Figures, Heading, Notes, Section
-from pipeline.report.scores import decimals_for, shown
+from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import Measure
 
 ANCHOR = "moe"

@@ -5,9 +5,10 @@ from pipeline.bayes_moe.report.names import ACCURACY, ECE, label_of
 from pipeline.bayes_moe.report.results import RAW, SCALED, Moe
 from pipeline.bayes_moe.report.tables import differences_table, main_table
 from pipeline.bayes_moe.report.verdict import answer, standing, verdict
+from pipeline.metrics.verdict import Standing
 from pipeline.report.markdown import markdown
 from pipeline.report.page import Number, System
-from pipeline.report.scores import Standing, decimals_for, shown
+from pipeline.report.scores import decimals_for, shown
 
 
 def card(found: Moe) -> System:

@@ -16,9 +16,9 @@ from pipeline.bayes_moe.report.names import (
 )
 from pipeline.bayes_moe.report.results import RAW, SCALED, Moe
 from pipeline.bayes_moe.report.verdict import difference_text, p_text, standing
-from pipeline.report.numbers import amount, counted, signed
+from pipeline.report.numbers import amount, counted
 from pipeline.report.page import Cell, Table
-from pipeline.report.scores import decimals_for
+from pipeline.report.scores import decimals_for, signed
 from pipeline.report.spreads import Measure, spread, spread_cell
 
 Column = tuple[Measure, str]  # a score, raw or scaled

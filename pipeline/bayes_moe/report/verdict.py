@@ -4,8 +4,8 @@ from typing import Literal
 
 from pipeline.bayes_moe.report.names import ACCURACY, ECE, quoted, shape_of
 from pipeline.bayes_moe.report.results import RAW, SCALED, Difference, Moe
-from pipeline.report.numbers import counted, signed
-from pipeline.report.scores import decimals_for, shown
+from pipeline.report.numbers import counted
+from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import Measure
 
 Standing = Literal["better", "worse", "unclear"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.commands.output import add_output_arguments, prepare_output
-from pipeline.data.obs_annotations import Told
+from pipeline.data.obs_annotations import ObsAnnotations
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,19 +22,19 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
         "--counts", default="X", metavar="PLACE", help="X, raw/X or layers/<name> (default: %(default)s)"
     )
     for covariate in ("cell type", "batch"):
-        told = parser.add_mutually_exclusive_group()
+        given = parser.add_mutually_exclusive_group()
         option = "--" + covariate.replace(" ", "-")
-        told.add_argument(option, metavar="LABEL", help=f"{covariate} of all cells (default: unknown)")
-        told.add_argument(f"{option}-column", metavar="NAME", help=f"obs column with the {covariate} of each cell")
+        given.add_argument(option, metavar="LABEL", help=f"{covariate} of all cells (default: unknown)")
+        given.add_argument(f"{option}-column", metavar="NAME", help=f"obs column with the {covariate} of each cell")
     parser.add_argument("--perturbation-column", metavar="NAME", help="obs column that tells controls from others")
     parser.add_argument(
         "--control-label", metavar="LABEL", help="use only cells with this label in it (default: the model's control)"
     )
 
 
-def told_by(arguments: argparse.Namespace) -> Told:
+def annotations_of(arguments: argparse.Namespace) -> ObsAnnotations:
     """What the arguments of `add_cell_arguments` say of the cells."""
-    return Told(
+    return ObsAnnotations(
         arguments.cell_type,
         arguments.cell_type_column,
         arguments.batch,

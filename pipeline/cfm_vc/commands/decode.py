@@ -26,10 +26,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Decode, write, and say what was done."""
     check_options(arguments, {"library_size": LibrarySize, "seed": Seed})
     model = load(arguments, arguments.latents)
-    answer = model.decode_blocks(
-        latents_of_file(arguments.latents, model.latent_dimensions),
-        arguments.library_size,
-        output=arguments.output,
-        seed=arguments.seed,
-    )
-    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} decoded")
+    with latents_of_file(arguments.latents, model.latent_dimensions) as latents:
+        answer = model.decode_blocks(latents, arguments.library_size, output=arguments.output, seed=arguments.seed)
+        deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} decoded")

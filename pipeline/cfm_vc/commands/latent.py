@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
+from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.commands.output import deliver
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Embed, write, and say what was done."""
     model = load(arguments, arguments.data)
-    answer = model.latent_blocks(cells_of_file(arguments.data, arguments.counts), told_by(arguments))
     dimensions = " and ".join(map(str, model.latent_dimensions))
-    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} embedded in {dimensions} dimensions")
+    with cells_of_file(arguments.data, arguments.counts) as new:
+        answer = model.latent_blocks(new, annotations_of(arguments))
+        deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} embedded in {dimensions} dimensions")

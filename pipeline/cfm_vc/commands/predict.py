@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, load, told_by
+from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.cfm_vc.data.dose_request import Asked
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Solution
@@ -42,16 +42,13 @@ def run(arguments: argparse.Namespace) -> None:
     check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
     doses = dose_of(arguments.dose)
     model = load(arguments, arguments.data)
-    answer = model.predict_blocks(
-        cells_of_file(arguments.data, arguments.counts),
-        arguments.perturbation,
-        doses,
-        told_by(arguments),
-        Solution(model.source, arguments.steps, arguments.method, arguments.guidance),
-        arguments.output,
-        arguments.seed,
-    )
-    deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
+    annotations = annotations_of(arguments)
+    solution = Solution(model.source, arguments.steps, arguments.method, arguments.guidance)
+    with cells_of_file(arguments.data, arguments.counts) as new:
+        answer = model.predict_blocks(
+            new, arguments.perturbation, doses, annotations, solution, arguments.output, arguments.seed
+        )
+        deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
 
 
 def dose_of(given: list[str]) -> Asked:

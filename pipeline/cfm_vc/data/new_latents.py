@@ -4,6 +4,7 @@ N: cells, B: cells of a block, I: dimensions of z_int, T: of z_tech.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,20 +35,22 @@ class NewLatents:
     blocks: Callable[[int], Iterator[Pair]]  # so many cells at a time
 
 
-def latents_of_file(path: Path, dimensions: tuple[int, int]) -> NewLatents:
-    """Latents in obsm of a file. dimensions: I and T of the model; ExpectedError where the file's differ."""
+@contextmanager
+def latents_of_file(path: Path, dimensions: tuple[int, int]) -> Iterator[NewLatents]:
+    """Latents in obsm of a file, open until the context ends.
+
+    dimensions: I and T of the model; ExpectedError where the file's differ.
+    """
     with open_anndata(path) as file:
         findings = Findings()
         cells = check_structure(file, None, "", findings).cells
         findings.raise_problems(path)
         _check({key: file.obsm_form(key) for key in file.obsm_keys()}, cells, dimensions, str(path))
-        obs = file.obs()
 
-    def blocks(cells: int) -> Iterator[Pair]:
-        with open_anndata(path) as file:
-            yield from _slices(file.obsm, len(obs), cells, str(path))
+        def blocks(size: int) -> Iterator[Pair]:
+            return _slices(file.obsm, cells, size, str(path))
 
-    return NewLatents(file_origin(path), obs, blocks)
+        yield NewLatents(file_origin(path), file.obs(), blocks)
 
 
 def latents_of_anndata(adata: "AnnData", dimensions: tuple[int, int]) -> NewLatents:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.cfm_vc.data.held_out import HeldOutGroup
 from pipeline.cfm_vc.metrics.components import Components, principal_components
 from pipeline.data.cells import Cells
+from pipeline.data.expression import log_normalise
 from pipeline.data.store import Store
 
 Expression = npt.NDArray[np.float32]
@@ -22,6 +23,11 @@ Array = npt.NDArray[np.float64]
 def group_names(store: Store, group: HeldOutGroup) -> tuple[str, str]:
     """Labels of its cell type and its perturbation."""
     return store.categories["cell_type"][group.cell_type], store.categories["perturbation"][group.perturbation]
+
+
+def expression_of(cells: Cells, target: float) -> Expression:
+    """Log-normalised expression, (B, G)."""
+    return log_normalise(cells.dense(slice(None)), cells.library_size, target)
 
 
 def change_table(

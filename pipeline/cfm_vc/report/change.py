@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.cfm_vc.decisive import decisive
 from pipeline.cfm_vc.plots.change import draw_change, slope_of
 from pipeline.cfm_vc.report.results import PerturbationResults, incomplete
-from pipeline.cfm_vc.report.scoreboard import Group, group_name
 from pipeline.cfm_vc.report.selection import select
+from pipeline.metrics.glossary import Method
+from pipeline.metrics.verdict import compare
 from pipeline.plots.theme import Picture
-from pipeline.report.names import Method
 from pipeline.report.page import Figures, Section
 from pipeline.report.scores import shown
 
@@ -20,11 +21,11 @@ def change(results: PerturbationResults) -> Section:
     """Change against change: the model beside the best baseline, on the same axes."""
     board = results.board
     selection = select(board)
-    metric = board.decisive[0]
-    rival = board.comparison(metric).baseline
-    top = metric.genes or _TOP_GENES
+    metric = decisive(board)[0]
+    rival = compare(board, metric).baseline
+    top = metric.number or _TOP_GENES
     pictures = [
-        drawing for group, title in selection.titles.items() for drawing in _pair(results, group, title, rival, top)
+        drawing for unit, title in selection.titles.items() for drawing in _pair(results, unit, title, rival, top)
     ]
     caption = (
         "Predicted against true change of mean log-normalised expression against control, one dot per gene: the model "
@@ -37,29 +38,29 @@ def change(results: PerturbationResults) -> Section:
     return Section("Change by gene", "change", lead, [Figures(pictures, caption.rstrip())])
 
 
-def _pair(results: PerturbationResults, group: Group, title: str, rival: Method, top: int) -> list[Picture]:
+def _pair(results: PerturbationResults, unit: str, title: str, rival: Method, top: int) -> list[Picture]:
     """A picture per method, all on the same axes so that they can be compared."""
     board = results.board
     rows = results.change
-    in_group = rows[(rows["cell_type"] == group[0]) & (rows["perturbation"] == group[1])]
+    in_group = rows[rows["unit"] == unit]
     by_method = {
         method: in_group[in_group["method"] == method.name].sort_values("de_rank", kind="stable")
         for method in (board.model, rival)
     }
     for method, genes in by_method.items():
         if genes.empty:
-            raise incomplete("change.parquet", f"changes predicted by {method.name}", group_name(group))
+            raise incomplete("change.parquet", f"changes predicted by {method.name}", unit)
     both = pd.concat(by_method.values())[["change_true", "change_predicted"]].to_numpy(np.float64)
     low, high = min(0.0, float(both.min())), max(0.0, float(both.max()))
     margin = 0.09 * (high - low) or 1.0
-    metric = board.decisive[0]
+    metric = decisive(board)[0]
     pictures = []
     for method, genes in by_method.items():
         true, predicted = (genes[name].to_numpy(np.float64) for name in ("change_true", "change_predicted"))
         chosen = genes["de_rank"].to_numpy() <= top
         # Up or down, the most changed ones lie at the ends of the diagonal, where a prediction is tested hardest.
         named = np.argsort(-np.abs(np.where(chosen, true, 0)), kind="stable")[: min(_NAMED_GENES, int(chosen.sum()))]
-        score = board.estimate(group, method, metric).value
+        score = board.estimate(method, metric, unit).value
         slope = shown(slope_of(true[chosen], predicted[chosen]), 2)
         note = f"{method.label}\n{metric.label}: {shown(score)}\nslope: {slope}"
         pictures.append(

@@ -2,45 +2,41 @@
 
 import pandas as pd
 
-from pipeline.cfm_vc.report.against_baselines import winners
-from pipeline.cfm_vc.report.ranking import rankings
+from pipeline.cfm_vc.decisive import decisive, key_metrics
+from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.report.results import LeaveOneOut
-from pipeline.cfm_vc.report.scoreboard import Group, Scoreboard, group_name
-from pipeline.metrics.ranking import best
+from pipeline.metrics.glossary import Metric
+from pipeline.metrics.verdict import compare
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import Picture
-from pipeline.report.names import Method, Metric, metric_of
+from pipeline.report.leaderboard import unit_table
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
 from pipeline.report.parameters import flattened
+from pipeline.report.ranking import rankings
 from pipeline.report.scores import decimals_for, joined, shown, verdict
 
-
-def in_short(found: LeaveOneOut) -> str:
-    """On how many of the groups the model is ahead of all baselines, and on average: for the middle of a line."""
-    board, seeds = found.board, found.scores["seed"].nunique()
-    standings = {metric: board.standings(metric) for metric in board.decisive}
-    ahead = [list(by_group.values()).count("ahead") for by_group in standings.values()]
-    both = sum(all(by_group[group] == "ahead" for by_group in standings.values()) for group in board.groups)
-    counts = [f"on {n or 'none'} in {metric.label}" for n, metric in zip(ahead, standings, strict=True)]
-    counts.append(f"on {both or 'none'} in both")
-    rivals = len(board.baselines)
-    average = verdict("On average", "it", [board.comparison(metric) for metric in board.decisive])
-    return (
-        f"of {len(board.groups)} {_called(board)}, each held out in turn with {seeds} seed{'s' * (seeds > 1)}, "
-        f"{board.model.label} is ahead of "
-        f"{'the one baseline' if rivals == 1 else f'all {rivals} baselines'} "
-        f"{joined(counts)}. {average}"
-    )
+_INTERVAL = (
+    "The 95 % intervals are by Student's t: in a group over seeds, on average over groups, each by its mean over seeds."
+)
 
 
 def leave_one_out(found: LeaveOneOut) -> Section:
     """The ranking, each group's scores, the ablation, and where all of it comes from."""
-    board, said = found.board, in_short(found)
-    lead = f"{found.about['title'].rstrip('.')}. {said[:1].upper()}{said[1:]} {_not_ahead(board)}".rstrip()
-    dots = "Small dots: one cell type and seed each; large dots: means over both."
+    board = found.board
+    which = "the cells of this run too" if found.of_this_run else "not the cells of this run"
+    lead = f"{found.title}, {which}. {_average(found)} {_by_group(found)} {_INTERVAL}"
+    dots = "Small dots: one held-out group and seed each; large dots: means over both. Blue: the split-half ceiling."
     blocks: list[Block] = [
-        rankings(board, f"{dots} Blue: the split-half ceiling, and its range. Hollow: controls.", _points(found)),
-        *(_table(found, metric) for metric in board.decisive),
+        rankings(board, key_metrics(board), f"{dots} Hollow: controls."),
+        *(
+            unit_table(
+                board,
+                metric,
+                f"{metric.label}: mean ± standard deviation over seeds (none: every seed gives the same); "
+                f"{metric.direction}.",
+            )
+            for metric in decisive(board)
+        ),
         Heading("What each part adds"),
         Figures(
             [_ladder(found, metric) for metric in _ablated(found)[:2]],
@@ -59,74 +55,36 @@ def leave_one_out(found: LeaveOneOut) -> Section:
             small=True,
         ),
     ]
-    return Section("Leave one cell type out", "leave-one-out", lead, blocks)
+    return Section("Measured cells: leave one cell type out", "leave-one-out", lead, blocks)
 
 
-def _not_ahead(board: Scoreboard) -> str:
-    """The groups where the model is level or behind, by name."""
-    parts = []
-    for metric in board.decisive:
-        standings = board.standings(metric)
-        for word in ("level", "behind"):
-            names = [_short_name(board, group) for group in board.groups if standings[group] == word]
-            parts += [f"{word} on {joined(names)} in {metric.label}"] if names else []
-    return f"It is {'; '.join(parts)}." if parts else ""
-
-
-def _short_name(board: Scoreboard, group: Group) -> str:
-    return group[0] if _called(board) == "cell types" else group_name(group)
-
-
-def _called(board: Scoreboard) -> str:
-    """What the groups are, where they all have the same perturbation."""
-    return "cell types" if len({perturbation for _, perturbation in board.groups}) == 1 else "held-out groups"
-
-
-def _points(found: LeaveOneOut) -> dict[tuple[str, str], list[float]]:
-    """The scores of all groups and seeds."""
-    rows = found.scores.dropna(subset="value").groupby(["method", "metric"])["value"]
-    given = {(str(method), str(metric)): values.tolist() for (method, metric), values in rows}
-    board = found.board
-    return {
-        (m.name, metric.name): given.get((m.name, metric.name), []) for m in board.methods for metric in board.metrics
-    }
-
-
-def _table(found: LeaveOneOut, metric: Metric) -> Table:
-    """Mean and standard deviation over seeds: a row per group and one for their mean, a column per method."""
-    board, scores = found.board, found.scores
-    rows_of_metric = scores[scores["metric"] == metric.name]
-    by_group = rows_of_metric.groupby(["cell_type", "perturbation", "method"])["value"].std()
-    over_groups = rows_of_metric.groupby(["method", "seed"])["value"].mean().groupby("method").std()
-    means = board.means(metric)
-    competing = [method for method in board.methods if method.role != "control"]
-    decimals = decimals_for([board.estimate(group, m, metric).value for group in board.groups for m in competing])
-
-    def cell(method: Method, value: float | None, deviation: float | None, first: set[str]) -> Cell:
-        spread = f"± {shown(float(deviation), decimals)}" if deviation and deviation > 0 else ""
-        quiet = method.role in ("ceiling", "control")
-        return Cell(shown(value, decimals), best=method.name in first, quiet=quiet, remark=spread)
-
-    rows = []
-    for group in board.groups:
-        values = board.of_group(group, metric)
-        first = winners(values, metric)
-        name = Cell(_short_name(board, group))
-        rows.append([name, *(cell(m, v, by_group.get((*group, m.name)), first) for m, v in values.items())])
-    first = winners(means, metric)
-    rows.append([Cell("mean"), *(cell(m, v, over_groups.get(m.name), first) for m, v in means.items())])
-    header = [f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}", *(method.label for method in board.methods)]
-    caption = (
-        f"{metric.label}: mean ± standard deviation over seeds (none: every seed gives the same); {metric.direction}."
+def _average(found: LeaveOneOut) -> str:
+    seeds = len(found.board.seeds)
+    where = (
+        f"On average over {len(found.board.units)} groups, each held out in turn with {seeds} seed{'s' * (seeds > 1)}"
     )
-    return Table(header, rows, caption)
+    return verdict(where, found.board.model.label, found.comparisons)
+
+
+def _by_group(found: LeaveOneOut) -> str:
+    """How it stands in each group."""
+    board = found.board
+    parts = []
+    for metric in decisive(board):
+        standings = {unit: compare(board, metric, unit).standing for unit in board.units}
+        ahead = [unit for unit in board.units if standings[unit] == "ahead"]
+        said = [f"ahead of every baseline in {len(ahead)} of {len(board.units)} groups"]
+        for word in ("level", "behind"):
+            names = [unit for unit in board.units if standings[unit] == word]
+            said += [f"{word} in {joined(names)}"] if names else []
+        parts.append(f"By {metric.label} it is {joined(said)}.")
+    return " ".join(parts)
 
 
 def _ablated(found: LeaveOneOut) -> list[Metric]:
     """The metrics of the ablation, the decisive ones first."""
-    present = [metric_of(name) for name in found.ablation["metric"].unique()]
-    decisive = [metric for metric in found.board.decisive if metric in present]
-    return [*decisive, *(metric for metric in found.board.key if metric in present and metric not in decisive)]
+    present = [GLOSSARY.metric(name) for name in found.ablation["metric"].unique()]
+    return [metric for metric in key_metrics(found.board) if metric in present]
 
 
 def _ladder(found: LeaveOneOut, metric: Metric) -> Picture:
@@ -135,8 +93,9 @@ def _ladder(found: LeaveOneOut, metric: Metric) -> Picture:
     values = {str(v): rows.loc[rows["variant"] == v, "value"].dropna().tolist() for v in rows["variant"].unique()}
     means = {variant: sum(points) / len(points) if points else None for variant, points in values.items()}
     decimals = decimals_for(list(means.values()))
-    baselines = {method.label for method in found.board.baselines} & set(values)
-    rival = best(metric.name, {variant: means[variant] for variant in values if variant in baselines})
+    baselines = [method.label for method in found.board.baselines if method.label in values]
+    first = metric.best(means[variant] for variant in baselines)
+    rival = next((variant for variant in baselines if means[variant] == first), None)
     return draw_ranking(
         metric.label,
         metric.direction,
@@ -160,21 +119,22 @@ def _steps(found: LeaveOneOut) -> Table:
         return None if mean is None or pd.isna(mean) else float(mean)
 
     decimals = {metric: decimals_for([value(metric, variant) for variant in variants]) for metric in metrics}
-    first = {metric: best(metric.name, {v: value(metric, v) for v in variants}) for metric in metrics}
+    first = {metric: metric.best(value(metric, variant) for variant in variants) for metric in metrics}
 
     def cell(metric: Metric, variant: str) -> Cell:
         deviation = deviations.get((metric.name, variant))
         spread = f"± {shown(float(deviation), decimals[metric])}" if deviation and deviation > 0 else ""
         text = shown(value(metric, variant), decimals[metric])
-        return Cell(text, best=variant == first[metric], remark=spread)
+        return Cell(text, best=value(metric, variant) == first[metric], remark=spread)
 
     rows = [[Cell(str(v)), *(cell(metric, v) for metric in metrics)] for v in variants]
-    header = ["variant", *(f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}" for metric in metrics)]
+    header = ["variant", *(metric.heading for metric in metrics)]
     chosen = "; ".join(f"{variant} for {cell_type}" for cell_type, variant in found.about["chosen"].items())
+    by = GLOSSARY.metric(found.about["chosen_by"]).label
     caption = (
         f"Means over cell types, each held out together with another one{_over_seeds(found.ablation)}. Which variant "
-        f"predicts a cell type above was chosen by the {metric_of(found.about['chosen_by']).label} of the other type "
-        f"in its pairs, so that its own held-out cells had no say: {chosen}."
+        f"predicts a cell type above was chosen by the {by} of the other type in its pairs, so that its own held-out "
+        f"cells had no say: {chosen}."
     )
     return Table(header, rows, caption)
 

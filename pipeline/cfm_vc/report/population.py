@@ -4,22 +4,21 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.plots.embedding import Limits, draw_population
 from pipeline.cfm_vc.report.results import PerturbationResults, incomplete
-from pipeline.cfm_vc.report.scoreboard import Group, group_name
 from pipeline.cfm_vc.report.selection import select
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture
-from pipeline.report.names import method_of
 from pipeline.report.page import Figures, Section
 
-_RIVAL = method_of("additive_shift", "baseline")  # the baseline that predicts cells, not only their mean
+_RIVAL = GLOSSARY.method("additive_shift", "baseline")  # the baseline that predicts cells, not only their mean
 
 
 def population(results: PerturbationResults) -> Section:
     """The model's cells and those of the additive shift, over the same true cells."""
     selection = select(results.board)
-    pictures = [picture for group, title in selection.titles.items() for picture in _pair(results, group, title)]
+    pictures = [picture for unit, title in selection.titles.items() for picture in _pair(results, unit, title)]
     caption = (
         "Cells in one embedding of log-normalised expression. Lines lead from the mean control cell to the mean true "
         "and the mean predicted one: the closer their ends, the better. A good prediction also covers the truth's "
@@ -29,14 +28,14 @@ def population(results: PerturbationResults) -> Section:
     return Section("Generated cells over true ones", "cells", lead, [Figures(pictures, caption.rstrip())])
 
 
-def _pair(results: PerturbationResults, group: Group, title: str) -> list[Picture]:
+def _pair(results: PerturbationResults, unit: str, title: str) -> list[Picture]:
     rows = results.population
-    rows = rows[(rows["cell_type"] == group[0]) & (rows["perturbation"] == group[1])]
+    rows = rows[rows["unit"] == unit]
     cells: dict[str, tuple[Floats, Floats]] = {}
     for origin in ("control", "true", "generated", _RIVAL.name):
         part = rows[rows["origin"] == origin]
         if part.empty:
-            raise incomplete("population.parquet", f"{origin} cells", group_name(group))
+            raise incomplete("population.parquet", f"{origin} cells", unit)
         cells[origin] = (part["x"].to_numpy(np.float64), part["y"].to_numpy(np.float64))
     limits = _limits(cells.values())
     return [

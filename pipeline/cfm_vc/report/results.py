@@ -7,9 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.cfm_vc.decisive import decisive, unit_of
+from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.paths import PATHS
-from pipeline.cfm_vc.report.scoreboard import COLUMNS, Scoreboard, scoreboard
 from pipeline.core.errors import ExpectedError
+from pipeline.metrics.results import read_results
+from pipeline.metrics.scoreboard import Scoreboard, scoreboard
+from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
@@ -31,78 +35,82 @@ class PerturbationResults:
     vae: Training
     flow: Training
     board: Scoreboard
-    cells: int  # true cells of all held-out groups
-    change: pd.DataFrame  # cell_type, perturbation, gene, method, change_true, change_predicted, de_rank
+    change: pd.DataFrame  # unit, gene, method, change_true, change_predicted, de_rank
     latent: pd.DataFrame  # cell_type, batch, space, x, y
-    population: pd.DataFrame  # cell_type, perturbation, origin, x, y
+    population: pd.DataFrame  # unit, origin, x, y
+
+    @property
+    def cells(self) -> int:
+        """Of all held-out groups, after filtering."""
+        return sum(group["after"] for group in self.quality["groups"] if group["split"] == "test")
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
     """What `benchmarks/leave_one_out.py` found on measured cells, each cell type held out in turn."""
 
-    scores: pd.DataFrame  # cell_type, perturbation, seed, method, role, metric, value
-    board: Scoreboard  # means over the seeds
+    board: Scoreboard
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
     about: Mapping[str, Any]  # where it comes from, and which variant was chosen for each cell type by what
+    of_this_run: bool  # whether the run is on the same cells
+
+    @property
+    def title(self) -> str:
+        """Which cells these are."""
+        return str(self.about["title"]).rstrip(".")
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """The decisive ones, of the means over all groups and seeds."""
+        return [compare(self.board, metric) for metric in decisive(self.board)]
 
 
 _LEAVE_ONE_OUT = Maker("python -m benchmarks.leave_one_out", "python -m benchmarks.leave_one_out")
 _ABOUT = ("title", "data_sha256", "command", "commit", "parameters", "chosen", "chosen_by")
+_DATASET = (
+    *("simulated", "description", "input_sha256", "control", "genes", "categories", "held_out", "splits", "notes"),
+)
+_CHANGE = ("cell_type", "perturbation", "gene", "method", "change_true", "change_predicted", "de_rank")
 
 
 def read_perturbation() -> PerturbationResults:
     """All inputs of the perturbation chapters, from the working directory."""
-    evaluation = PATHS.details
     evaluate, preprocess = stage("evaluate@cfm_vc"), stage("preprocess@cfm_vc")
-    path = PATHS.reports / "table.csv"
-    table = read_csv(path, evaluate, [*COLUMNS, "cells", "low", "high"])
+    details = PATHS.details
     return PerturbationResults(
-        dataset=read_json(
-            PATHS.store / "dataset.json",
-            preprocess,
-            [
-                "simulated",
-                "description",
-                "input_sha256",
-                "control",
-                "genes",
-                "categories",
-                "held_out",
-                "splits",
-                "notes",
-            ],
-        ),
+        dataset=read_json(PATHS.store / "dataset.json", preprocess, _DATASET),
         quality=read_json(PATHS.reports / "quality.json", preprocess, ["histograms", "groups"]),
         vae=_training("vae", stage("vae_pretrain")),
         flow=_training("flow", stage("flow_train")),
-        board=_board(path, evaluate, table),
-        cells=int(table.drop_duplicates(["cell_type", "perturbation"])["cells"].sum()),
-        change=read_parquet(
-            evaluation / "change.parquet",
-            evaluate,
-            ["cell_type", "perturbation", "gene", "method", "change_true", "change_predicted", "de_rank"],
-        ),
-        latent=read_parquet(
-            evaluation / "expression_latent.parquet", evaluate, ["cell_type", "batch", "space", "x", "y"]
-        ),
-        population=read_parquet(
-            evaluation / "population.parquet", evaluate, ["cell_type", "perturbation", "origin", "x", "y"]
+        board=_board(PATHS.results, evaluate),
+        change=_with_unit(read_parquet(details / "change.parquet", evaluate, _CHANGE)),
+        latent=read_parquet(details / "expression_latent.parquet", evaluate, ["cell_type", "batch", "space", "x", "y"]),
+        population=_with_unit(
+            read_parquet(details / "population.parquet", evaluate, ["cell_type", "perturbation", "origin", "x", "y"])
         ),
     )
 
 
-def read_leave_one_out() -> LeaveOneOut:
-    """The results on measured cells, which are in git: the command that makes them is not part of the DAG."""
+def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
+    """The results on measured cells, which are in git, for a run on simulated cells or on the very same file.
+
+    None for a run on other measured cells: nobody should read the scores of these as those of their own.
+    """
     folder, maker = PATHS.measured, _LEAVE_ONE_OUT
-    scores = read_csv(folder / "scores.csv", maker, [*COLUMNS, "seed"])
-    keys = [name for name in COLUMNS if name != "value"]
-    means = scores.groupby(keys, sort=False)[["value"]].mean().reset_index()
+    about = read_json(folder / "about.json", maker, _ABOUT)
+    of_this_run = dataset["input_sha256"] == about["data_sha256"]
+    if not (dataset["simulated"] or of_this_run):
+        return None
     ablation = read_csv(
         folder / "ablation.csv", maker, ["variant", "cell_type", "perturbation", "seed", "metric", "value"]
     )
-    about = read_json(folder / "about.json", maker, _ABOUT)
-    return LeaveOneOut(scores, _board(folder / "scores.csv", maker, means), ablation, about)
+    return LeaveOneOut(_board(folder / "results.csv", maker), ablation, about, of_this_run)
+
+
+def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the name that the results give to each row's held-out group."""
+    pairs = zip(frame["cell_type"], frame["perturbation"], strict=True)
+    return frame.assign(unit=[unit_of(*pair) for pair in pairs])
 
 
 def _training(name: str, maker: Maker) -> Training:
@@ -115,12 +123,13 @@ def _training(name: str, maker: Maker) -> Training:
     )
 
 
-def _board(path: Path, maker: Maker, table: pd.DataFrame) -> Scoreboard:
+def _board(path: Path, maker: Maker) -> Scoreboard:
+    rows = read_results(path, maker.command, maker.again)
     try:
-        board = scoreboard(table)
-    except ValueError as error:
+        board = scoreboard(rows, GLOSSARY)
+    except ExpectedError as error:
         raise malformed(path, maker, str(error)) from error
-    if len(board.decisive) < 2:
+    if len(decisive(board)) < 2:
         raise malformed(path, maker, "lacks the metrics that decide: a Pearson of change and e_distance")
     return board
 

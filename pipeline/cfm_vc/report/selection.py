@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.cfm_vc.report.scoreboard import Group, Scoreboard, group_name
+from pipeline.cfm_vc.decisive import decisive
+from pipeline.metrics.scoreboard import Scoreboard
 
 MOST = 5
 
@@ -12,25 +13,25 @@ MOST = 5
 class Selection:
     """The groups to draw, each with its title, and the sentence that says what is left out (empty: nothing)."""
 
-    titles: Mapping[Group, str]
+    titles: Mapping[str, str]
     note: str = ""
 
 
 def select(board: Scoreboard) -> Selection:
     """All groups up to `MOST`; of more, the model's worst, median and best, so that neither side is favoured."""
-    if len(board.groups) <= MOST:
-        return Selection({group: group_name(group) for group in board.groups})
-    metric = board.decisive[0]
+    if len(board.units) <= MOST:
+        return Selection({unit: unit for unit in board.units})
+    metric = decisive(board)[0]
     sign = 1 if metric.higher_is_better else -1
 
-    def rank(group: Group) -> float:
-        value = board.estimate(group, board.model, metric).value
+    def rank(unit: str) -> float:
+        value = board.estimate(board.model, metric, unit).value
         return float("-inf") if value is None else sign * value
 
-    ordered = sorted(board.groups, key=rank)
+    ordered = sorted(board.units, key=rank)
     chosen = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
     return Selection(
-        {group: f"{place}: {group_name(group)}" for place, group in chosen.items()},
+        {unit: f"{place}: {unit}" for place, unit in chosen.items()},
         f"Drawn are the model's worst, median and best of {len(ordered)} held-out groups by {metric.label}; the other "
         f"{len(ordered) - len(chosen)} are in the tables only.",
     )

@@ -3,7 +3,6 @@
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.against_baselines import against_baselines
 from pipeline.cfm_vc.report.change import change
-from pipeline.cfm_vc.report.definitions import definitions
 from pipeline.cfm_vc.report.latent import latent
 from pipeline.cfm_vc.report.leave_one_out import leave_one_out
 from pipeline.cfm_vc.report.population import population
@@ -11,20 +10,29 @@ from pipeline.cfm_vc.report.quality import quality
 from pipeline.cfm_vc.report.results import read_leave_one_out, read_perturbation
 from pipeline.cfm_vc.report.summary import card, results
 from pipeline.cfm_vc.report.training import training
+from pipeline.cfm_vc.report.verdict import INTERVAL
 from pipeline.core.entry import run_stage
 from pipeline.report.chapter import write_chapter
+from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+
+_SCORES = (
+    "Expression is log-normalised; its mean is over cells. A change is a mean minus the mean of the control cells of "
+    "the same cell type. Genes are ranked as differentially expressed (DE) by |Welch's t| of the held-out truth "
+    "against control. The docstrings in pipeline/cfm_vc/metrics/ have the formulas and their sources."
+)
 
 
 def run() -> None:
     """Read the results on perturbations, write reports/chapters/cfm_vc.json."""
-    found, measured = read_perturbation(), read_leave_one_out()
+    found = read_perturbation()
+    measured = read_leave_one_out(found.dataset)
     sections = [
         against_baselines(found),
         change(found),
         population(found),
-        leave_one_out(measured),
-        definitions(found.board.metrics, found.board.methods),
+        *([] if measured is None else [leave_one_out(measured)]),
+        definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL),
         latent(found.latent),
         training({"VAE": found.vae, "Flow": found.flow}),
         quality(found.quality, found.dataset["control"]),

@@ -1,4 +1,4 @@
-"""Perturbation cells, a lab's file or simulated ones, validated and in canonical form in data/raw/cfm_vc."""
+"""Perturbation cells, a lab's file or simulated ones, validated and written in one form to data/raw/cfm_vc."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.h5ad import Column
 from pipeline.data.source import Source
-from pipeline.data.standard_h5ad import canonical_file
+from pipeline.data.standard_h5ad import standard_h5ad_file
 
 SECTION = "cfm_vc.ingest"
 
@@ -90,7 +90,7 @@ def _simulate(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str
 
 def write_simulation(simulation: Simulation, folder: Path) -> None:
     """Write cells.h5ad and truth.parquet."""
-    with canonical_file(folder / "cells.h5ad", simulation.templates.genes) as writer:
+    with standard_h5ad_file(folder / "cells.h5ad", simulation.templates.genes) as writer:
         for block in simulation.blocks():
             writer.append(block.indptr, block.indices, block.counts)
         writer.finish(simulation.names(), simulation.columns, simulation.doses, simulation.places_NS)

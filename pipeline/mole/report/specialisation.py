@@ -12,9 +12,9 @@ from pipeline.plots.experts import draw_usage
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
-from pipeline.report.numbers import counted, signed
+from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Section
-from pipeline.report.scores import joined, shown
+from pipeline.report.scores import joined, shown, signed
 
 ALL = "all"  # the mean over channels
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -6,9 +6,9 @@ from statistics import geometric_mean
 from pipeline.mole.report.board import MAE, MSE, VALIDATION, Board
 from pipeline.mole.report.names import ahead, label_of
 from pipeline.mole.report.results import Forecasting
-from pipeline.report.numbers import amount, counted, signed
+from pipeline.report.numbers import amount, counted
 from pipeline.report.page import Cell, Table
-from pipeline.report.scores import decimals_for, shown
+from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import Measure, spread, spread_cell
 
 _CHOSEN = "chosen"

@@ -7,9 +7,9 @@ from pipeline.mole.plots.latency import Timing, draw_timings
 from pipeline.mole.report.names import label_of
 from pipeline.mole.report.ttnn_results import NOT_MEASURED, Inference, is_number
 from pipeline.plots.theme import Picture
-from pipeline.report.numbers import amount, signed
+from pipeline.report.numbers import amount
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
-from pipeline.report.scores import joined, shown
+from pipeline.report.scores import joined, shown, signed
 
 ANCHOR = "inference"
 _BACKENDS = {

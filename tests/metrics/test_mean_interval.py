@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from pipeline.alphastomics.metrics.mean_interval import mean_interval
+from pipeline.metrics.mean_interval import mean_interval
 
 
 @pytest.mark.parametrize("count", [2, 3, 9, 200])

@@ -1,4 +1,4 @@
-"""The canonical file: anndata reads it, its bytes depend on the cells alone, and a full disk is told, not a crash."""
+"""The standard file: anndata reads it, its bytes depend on the cells alone, and a full disk is an error, no crash."""
 
 import json
 import resource
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from pipeline.data.h5ad import Column
-from pipeline.data.standard_h5ad import canonical_file
-from pipeline.data.standard_h5ad_reader import open_canonical
+from pipeline.data.standard_h5ad import standard_h5ad_file
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 
 
 def write(path: Path, cells: int, rows: int) -> None:
     """2 counts per cell, `rows` cells per block."""
     codes = np.arange(cells, dtype=np.int32) % 2
-    with canonical_file(path, ["a", "b", "c"]) as writer:
+    with standard_h5ad_file(path, ["a", "b", "c"]) as writer:
         for start in range(0, cells, rows):
             n = min(rows, cells - start)
             writer.append(np.arange(0, 2 * n + 1, 2), np.tile(np.int32([0, 2]), n), np.full(2 * n, 5, np.int32))
@@ -41,14 +41,14 @@ def test_doses_and_places_are_kept_beside_the_cells(tmp_path):
     doses = {"control": {}, "a/b + c@0.1": {"a/b": 0.1, "c": 0.1}}  # a slash would be a group of HDF5
     places_NS = np.random.default_rng(0).normal(size=(2, 3))
     for name, given in (("with", (doses, places_NS)), ("without", (None, None))):
-        with canonical_file(tmp_path / f"{name}.h5ad", ["a"]) as writer:
+        with standard_h5ad_file(tmp_path / f"{name}.h5ad", ["a"]) as writer:
             writer.append(np.array([0, 1, 1]), np.int32([0]), np.int32([5]))
             columns = {"perturbation": Column(np.int32([0, 1]), ["control", "drug"], [])}
             writer.finish([["cell0", "cell1"]], columns, *given)
-    with open_canonical(tmp_path / "with.h5ad") as reader:
+    with open_standard_h5ad(tmp_path / "with.h5ad") as reader:
         assert reader.doses() == doses
         np.testing.assert_array_equal(reader.spatial(), places_NS)
-    with open_canonical(tmp_path / "without.h5ad") as reader:
+    with open_standard_h5ad(tmp_path / "without.h5ad") as reader:
         assert (reader.doses(), reader.spatial()) == (None, None)
     cells = anndata.read_h5ad(tmp_path / "with.h5ad")
     assert json.loads(cells.uns["doses"]) == doses
@@ -65,7 +65,7 @@ LIMITED_WRITE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_canonical import write
+from test_standard_h5ad import write
 try:
     write(Path(sys.argv[2]), 400_000, int(sys.argv[3]))
 except OSError as error:

@@ -1,0 +1,69 @@
+"""The findings on held-out groups as rows of results: scores, their means over groups, and differences to baselines.
+
+R: rows of resamples of the cells, the first the populations themselves (see `pipeline.metrics.bootstrap`).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.cfm_vc.decisive import unit_of
+from pipeline.cfm_vc.evaluation.judge import Findings, role_of
+from pipeline.cfm_vc.evaluation.tables import group_names
+from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.data.store import Store
+from pipeline.metrics.bootstrap import percentile_interval
+from pipeline.metrics.results import ALL, Row, difference_name
+
+Array = npt.NDArray[np.float64]
+
+
+def result_rows(store: Store, findings: Findings) -> list[Row]:
+    """A row per group, method and metric, then the means over groups, then every model minus every baseline.
+
+    The intervals are of the bootstrap. Differences are taken resample by resample, in which both methods meet the same
+    cells. Each group is resampled by itself, and a resample of the mean is the mean of one resample of each group. So
+    an interval says how far other cells of the same groups would move a score, not other groups or another training.
+    A group where a score is not defined is left out of its mean; so is one where either side of a difference is not.
+    """
+    found: dict[tuple[str, str], dict[str, Array]] = {}  # by method and metric, then by unit
+    for group, method, scores in findings.scores:
+        for metric, values_R in scores.items():
+            found.setdefault((method, metric), {})[unit_of(*group_names(store, group))] = values_R
+    found = {key: {**by_unit, ALL: _mean(by_unit)} for key, by_unit in found.items()}
+    units = next(iter(found.values()), {})
+    rows = [
+        _row(unit, method, role_of(method), metric, by_unit[unit], GLOSSARY.metric(metric).bounds)
+        for unit in units
+        for (method, metric), by_unit in found.items()
+    ]
+    for (model, metric), ours in found.items():
+        for baseline, theirs in _baselines(found, metric).items() if role_of(model) == "model" else ():
+            name = difference_name(model, baseline)
+            differences = {unit: np.subtract(ours[unit], theirs[unit]) for unit in units if unit != ALL}
+            differences[ALL] = _mean(differences)
+            rows += [_row(unit, name, "difference", metric, values_R) for unit, values_R in differences.items()]
+    return rows
+
+
+def _baselines(found: Mapping[tuple[str, str], dict[str, Array]], metric: str) -> dict[str, dict[str, Array]]:
+    return {method: of for (method, name), of in found.items() if name == metric and role_of(method) == "baseline"}
+
+
+def _mean(by_unit: Mapping[str, Array]) -> Array:
+    """Mean over groups, resample by resample, (R,); NaN where no group has the score."""
+    defined = [values_R for values_R in by_unit.values() if not np.isnan(values_R[0])]
+    if not defined:
+        return np.full(1, np.nan)
+    # Contiguous over the groups, so that the score itself is summed as a list of them would be.
+    values_RU = np.ascontiguousarray(np.stack(np.broadcast_arrays(*defined), axis=1))
+    return np.asarray(values_RU.mean(axis=1))
+
+
+def _row(
+    unit: str, method: str, role: str, metric: str, values_R: Array, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Row:
+    value = None if np.isnan(values_R[0]) else float(values_R[0])
+    low, high = percentile_interval(values_R, bounds) or (None, None)
+    return Row(unit, method, role, metric, value, low, high)

@@ -1,0 +1,117 @@
+"""The scores of all methods in one study of a system: what every picture, table and sentence is computed from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import cast, get_args
+
+from pipeline.core.errors import ExpectedError
+from pipeline.metrics.glossary import Glossary, Method, Metric, Role
+from pipeline.metrics.results import ALL, DEFAULT, Row, difference_name
+
+_ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score, its 95 % interval and its standard deviation over seeds; None where not defined."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """`methods` by role: models, baselines, then what does not compete; `metrics` as in the table, those of the
+    glossary; `units` as in the table, without "all"; `seeds` ascending."""
+
+    methods: tuple[Method, ...]
+    metrics: tuple[Metric, ...]
+    units: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: Mapping[tuple[str, str, str], tuple[Row, ...]]  # by unit, method and metric: one row, or one per seed
+
+    @property
+    def model(self) -> Method:
+        """ValueError unless there is exactly one."""
+        (model,) = self.models
+        return model
+
+    @property
+    def models(self) -> list[Method]:
+        return [method for method in self.methods if method.role == "model"]
+
+    @property
+    def baselines(self) -> list[Method]:
+        return [method for method in self.methods if method.role == "baseline"]
+
+    @property
+    def competing(self) -> list[Method]:
+        return [*self.models, *self.baselines]
+
+    def metric(self, name: str) -> Metric:
+        """KeyError where the table has no such metric."""
+        return {metric.name: metric for metric in self.metrics}[name]
+
+    def method(self, name: str) -> Method:
+        """KeyError where the table has no such method."""
+        return {method.name: method for method in self.methods}[name]
+
+    def estimate(self, method: Method, metric: Metric, unit: str = ALL) -> Estimate:
+        """The row without a seed, or the mean over seeds; the deviation is that over seeds."""
+        return self._estimate(method.name, metric, unit)
+
+    def difference(self, model: Method, baseline: Method, metric: Metric, unit: str = ALL) -> Estimate | None:
+        """The model minus the baseline, None where the table has no such row."""
+        name = difference_name(model.name, baseline.name)
+        return self._estimate(name, metric, unit) if (unit, name, metric.name) in self.rows else None
+
+    def points(self, method: Method, metric: Metric) -> list[float]:
+        """The defined scores of all units and seeds, without their means."""
+        found = (row for unit in self.units for row in self.rows.get((unit, method.name, metric.name), ()))
+        return [row.value for row in found if row.value is not None]
+
+    def defined(self, metric: Metric) -> bool:
+        """Whether any model has a score in any unit."""
+        return any(self.points(model, metric) for model in self.models)
+
+    def best(self, metric: Metric, unit: str = ALL) -> list[Method]:
+        """Those of the methods that compete that score best: several where they are equal, none where undefined."""
+        scores = {method: self.estimate(method, metric, unit).value for method in self.competing}
+        first = metric.best(scores.values())
+        return [method for method, score in scores.items() if score is not None and score == first]
+
+    def _estimate(self, method: str, metric: Metric, unit: str) -> Estimate:
+        rows = self.rows.get((unit, method, metric.name), ())
+        values = [row.value for row in rows if row.seed is not None and row.value is not None]
+        deviation = stdev(values) if len(values) > 1 else None
+        for row in rows:
+            if row.seed is None or len(rows) == 1:
+                return Estimate(row.value, row.low, row.high, deviation)
+        return Estimate(fmean(values) if values else None, deviation=deviation)
+
+
+def scoreboard(rows: Iterable[Row], glossary: Glossary, study: str = DEFAULT) -> Scoreboard:
+    """The scoreboard of one study, from rows that `pipeline.metrics.results.check` finds no fault in.
+
+    ExpectedError where there is no model or no baseline.
+    """
+    rows = [row for row in rows if row.study == study]
+    roles = {row.method: cast("Role", row.role) for row in rows if row.role != "difference"}
+    methods = sorted((glossary.method(*entry) for entry in roles.items()), key=lambda m: _ROLES.index(m.role))
+    models, baselines = (sum(method.role == role for method in methods) for role in ("model", "baseline"))
+    if not models or not baselines:
+        raise ExpectedError(f"holds {models} models and {baselines} baselines; at least one of each is needed")
+    names = dict.fromkeys(row.metric for row in rows)
+    by_key: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        by_key.setdefault((row.unit, row.method, row.metric), []).append(row)
+    return Scoreboard(
+        tuple(methods),
+        tuple(glossary.metric(name) for name in names if name in glossary),
+        tuple(dict.fromkeys(row.unit for row in rows if row.unit != ALL)),
+        tuple(sorted({row.seed for row in rows if row.seed is not None})),
+        {key: tuple(found) for key, found in by_key.items()},
+    )

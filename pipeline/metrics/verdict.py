@@ -1,0 +1,73 @@
+"""One rule for all systems of when a model is ahead of a baseline, level with it, or behind.
+
+Level: the 95 % interval of the difference holds 0, or there is none. What the interval covers (cells, pictures,
+sections, seeds) is up to the system, which writes it with the difference into its results; no fixed share counts.
+
+Distances that are 0 on average for samples of one population have a floor besides: two halves of the truth differ by
+some distance from 0 that is noise alone, and a difference between two methods below that is level. Other scores have
+none: the noise of the truth that a correlation or an error holds is the same for both methods, and cancels.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.metrics.glossary import Method, Metric
+from pipeline.metrics.results import ALL
+from pipeline.metrics.scoreboard import Estimate, Scoreboard
+
+Standing = Literal["ahead", "level", "behind"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model beside a baseline on one metric; `difference` is the model minus the baseline."""
+
+    metric: Metric
+    model: float | None
+    baseline: Method
+    baseline_score: float | None
+    standing: Standing
+    difference: Estimate = field(default_factory=Estimate)
+
+
+def standing_of(difference: Estimate, higher_is_better: bool, floor: float = 0.0) -> Standing:
+    """Where a model stands, by its difference to a baseline; a difference up to `floor` either way is level."""
+    value, low, high = difference.value, difference.low, difference.high
+    if value is None or low is None or high is None or low <= 0 <= high or abs(value) <= floor:
+        return "level"
+    return "ahead" if (value > 0) == higher_is_better else "behind"
+
+
+def compare(
+    board: Scoreboard, metric: Metric, unit: str = ALL, model: Method | None = None, baseline: Method | None = None
+) -> Comparison:
+    """The model (None: the only one) beside a baseline (None: the one that scores best on this metric and unit).
+
+    Where only one of them is defined it is ahead, and an undefined model is behind. ValueError where both are defined
+    and the table has no row of their difference, or `model` is None where there are several.
+    """
+    model = board.model if model is None else model
+    if baseline is None:
+        scores = {one: board.estimate(one, metric, unit).value for one in board.baselines}
+        first = metric.best(scores.values())
+        baseline = next(
+            (one for one, score in scores.items() if score is not None and score == first), next(iter(scores))
+        )
+    ours, theirs = (board.estimate(method, metric, unit).value for method in (model, baseline))
+    if ours is None or theirs is None:
+        return Comparison(metric, ours, baseline, theirs, "behind" if ours is None else "ahead")
+    difference = board.difference(model, baseline, metric, unit)
+    if difference is None:
+        raise ValueError(f"no difference of {model.name} and {baseline.name} in {metric.name}, {unit}")
+    floor = noise_floor(board, metric, unit)
+    return Comparison(
+        metric, ours, baseline, theirs, standing_of(difference, metric.higher_is_better, floor), difference
+    )
+
+
+def noise_floor(board: Scoreboard, metric: Metric, unit: str = ALL) -> float:
+    """How far from 0 a ceiling, two halves of the truth, scores on an unbiased distance, its interval included."""
+    if not metric.unbiased_distance:
+        return 0.0
+    found = [board.estimate(method, metric, unit) for method in board.methods if method.role == "ceiling"]
+    return max((abs(x) for one in found for x in (one.value, one.low, one.high) if x is not None), default=0.0)

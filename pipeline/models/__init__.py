@@ -1,1 +1,0 @@
-"""Models and their losses; nothing here reads a file."""
