@@ -27,7 +27,7 @@ from benchmarks.tables import print_tables
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.data.windows import Windows
-from pipeline.mole.model.mixture import ForecastObjective, Mole
+from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.fit import fit
 
@@ -178,7 +178,8 @@ def router(arguments: argparse.Namespace) -> None:
 
 def mole(count: int) -> Mole:
     torch.manual_seed(0)
-    return Mole("dlinear", LOOKBACK, HORIZON, CHANNELS, experts=count, offset="last")
+    sizes = {"lookback": LOOKBACK, "horizon": HORIZON, "channels": CHANNELS, "experts": count}
+    return Mole(MoleConfig(backbone="dlinear", offset="last", **sizes))
 
 
 def windows(rows: int) -> Windows:

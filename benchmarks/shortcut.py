@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.processes import load
-from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18
+from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18, ResNetConfig
 
 FORMS = [(form, layout) for layout in ("channels_last", "contiguous") for form in ("subsampled", "strided")]
 
@@ -32,7 +32,7 @@ class StridedBlock(BasicBlock):
 def network(width: int, form: str, layout: str) -> nn.Module:
     """ResNet-18 for pictures of one channel, in one of the forms."""
     torch.manual_seed(0)
-    model = ResNet18(channels=1, classes=10, width=width)
+    model = ResNet18(ResNetConfig(channels=1, classes=10, width=width))
     if form == "strided":
         for block in model.modules():
             if isinstance(block, BasicBlock):

@@ -32,7 +32,7 @@ from torch import Tensor
 from benchmarks.processes import environment, measure
 from benchmarks.spatial_step import GENES, NETWORK, Step
 from benchmarks.tables import print_tables
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
 from pipeline.alphastomics.params.diffusion import Network
@@ -85,7 +85,7 @@ def step(arguments: argparse.Namespace) -> None:
 def products_of_a_step(attention: str) -> list[Product]:
     """Those that hold nearly all multiply-adds, forward and backward: three for each matrix of weights (two where the
     input needs no gradient), and in attention what the formulas need, without what a kernel computes twice."""
-    width, heads, layers, hidden = (NETWORK[name] for name in ("width", "heads", "layers", "hidden"))
+    width, heads, layers, hidden = (NETWORK[name] for name in ("dimensions", "heads", "layers", "hidden"))
     cells, channels = NEIGHBOURHOODS * CELLS, width // heads
     found = [Product(1, cells, GENES, width), Product(1, width, cells, GENES)]
     invariants = 2 * heads * (2 + SPACE)
@@ -163,9 +163,9 @@ def network() -> Network:
 
 def untrained() -> SpatialDiffusion:
     """The network of params.yaml over 512 genes, 8 cell types and 4 sections."""
-    told = network().model_dump()
     torch.manual_seed(0)
-    return SpatialDiffusion(GENES, SPACE, 8, 4, width=told.pop("dimensions"), **told).eval()
+    config = SpatialConfig.of(network(), genes=GENES, space=SPACE, cell_types=8, sections=4)
+    return SpatialDiffusion(config).eval()
 
 
 def place(arguments: argparse.Namespace) -> None:
@@ -230,7 +230,7 @@ def experts(arguments: argparse.Namespace) -> None:
     turns = 3 if arguments.quick else 20
     print("| width | hidden units | dense, whole step | 8 choose 2 | dense / 8 choose 2 |\n" + "|---" * 5 + "|")
     for width, hidden in FEED_FORWARD[:3] if arguments.quick else FEED_FORWARD:
-        shape = {"width": width, "hidden": hidden}
+        shape = {"dimensions": width, "hidden": hidden}
         dense = Step(NEIGHBOURHOODS, CELLS, **shape)
         mixture = Step(NEIGHBOURHOODS, CELLS, **shape, ffn="moe", experts=8, top_k=2)
         took = [(dense(), mixture()) for _ in range(turns + 2)][2:]

@@ -1,4 +1,4 @@
-"""Options made from a section's fields: each value is checked as the file's are, and all problems are named at once."""
+"""Values of a section given as KEY=VALUE: each is checked as the file's are."""
 
 import argparse
 from typing import Annotated, Literal, Self
@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from pipeline.core.errors import ExpectedError
-from pipeline.params.overrides import Alias, Change, add_options, differences, overridden, refuse_idle
+from pipeline.params.overrides import add_option, differences, overridden, parsed, refuse_idle
 from pipeline.params.section import Count, Positive, Section, Share, Widths
 
 
@@ -20,7 +20,6 @@ class Outer(Section):
     """A field of every kind."""
 
     inner: Inner
-    several: list[Inner]
     epochs: Count
     learning_rate: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -38,7 +37,6 @@ class Outer(Section):
 
 CONTENT = {
     "inner": {"share": 0.5, "name": "a"},
-    "several": [],
     "epochs": 3,
     "learning_rate": 0.1,
     "momentum": 0.9,
@@ -47,134 +45,107 @@ CONTENT = {
     "flip": False,
     "gate": "none",
 }
-ALIASES = [Alias("--use-gate", "gate", "headwise"), Alias("--num-epochs", "epochs")]
 
 
-def given(*words, content=CONTENT):
-    parser = argparse.ArgumentParser()
-    add_options(parser, Outer, ALIASES)
-    return overridden(Outer, "outer", content, parser.parse_args(list(words)).changes, "file.yaml")
+def given(*changes, content=CONTENT):
+    return overridden(Outer, "system.part", {"system": {"part": content, "other": 1}}, changes, "file.yaml")
 
 
-def message(*words, content=CONTENT):
+def message(*changes, content=CONTENT):
     with pytest.raises(ExpectedError) as caught:
-        given(*words, content=content)
+        given(*changes, content=content)
     return str(caught.value)
 
 
-def test_without_options_the_file_holds():
+def test_without_changes_the_file_holds():
     assert given().model_dump() == CONTENT
 
 
 @pytest.mark.parametrize(
-    ("words", "field", "value"),
+    ("change", "field", "value"),
     [
-        (["--epochs", "5"], "epochs", 5),
-        (["--epochs=5", "--num-epochs", "5"], "epochs", 5),
-        (["--learning-rate", "1e-3"], "learning_rate", 1e-3),
-        (["--learning-rate", "1"], "learning_rate", 1.0),
-        (["--factor", "2.5"], "factor", 2.5),
-        (["--hidden", "[4, 5]"], "hidden", [4, 5]),
-        (["--gate", "headwise"], "gate", "headwise"),
-        (["--use-gate"], "gate", "headwise"),
-        (["--flip", "true", "--use-gate"], "flip", True),
+        ("epochs=5", "epochs", 5),
+        ("system.part.epochs=5", "epochs", 5),
+        ("learning_rate=1e-3", "learning_rate", 1e-3),
+        ("learning_rate=1", "learning_rate", 1.0),
+        ("factor=2.5", "factor", 2.5),
+        ("hidden=[4, 5]", "hidden", [4, 5]),
+        ("gate=headwise", "gate", "headwise"),
+        ("inner={share: 1.0, name: b}", "inner", Inner(share=1.0, name="b")),
     ],
 )
-def test_an_option_beats_the_file(words, field, value):
-    changed = given(*words)
+def test_a_change_beats_the_file(change, field, value):
+    changed = given(change)
     assert getattr(changed, field) == value
-    others = {"flip", "gate", field}
-    assert changed.model_dump(exclude=others) == {k: v for k, v in CONTENT.items() if k not in others}
+    assert changed.model_dump(exclude={field}) == {k: v for k, v in CONTENT.items() if k != field}
 
 
 def test_a_value_of_the_file_can_be_taken_back_to_null():
-    assert given("--factor", "null", content=CONTENT | {"factor": 3.0}).factor is None
+    assert given("factor=null", content=CONTENT | {"factor": 3.0}).factor is None
 
 
-def test_a_section_inside_has_options_and_text_stays_text():
-    changed = given("--inner-share", "0", "--inner-name", "1e-3")
+def test_a_section_inside_has_dotted_keys_and_the_files_content_is_left_alone():
+    changed = given("inner.share=0", "inner.name='1e-3'")
     assert (changed.inner.share, changed.inner.name) == (0, "1e-3")
     assert CONTENT["inner"] == {"share": 0.5, "name": "a"}
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("changes", "expected"),
     [
-        (["--epochs", "0"], "--epochs 0: expected a whole number from 1 to 10,000,000"),
-        (["--epochs", "2.5"], "--epochs 2.5: expected a whole number from 1 to 10,000,000"),
-        (["--num-epochs", "many"], "--num-epochs many: expected a whole number from 1 to 10,000,000"),
-        (["--epochs", "true"], "--epochs true: expected a whole number"),
-        (["--epochs", ""], "--epochs : expected a whole number"),
-        (["--learning-rate", ".nan"], "--learning-rate .nan: expected a number above 0"),
-        (["--learning-rate", ".inf"], "expected a number above 0"),
-        (["--momentum", "1"], "--momentum 1: expected a number from 0 to below 1"),
-        (["--inner-share", "1.5"], "--inner-share 1.5: expected a number from 0 to 1"),
-        (["--factor", "0"], "--factor 0: expected a number above 0 to 1,000,000,000 or null"),
-        (["--hidden", "[4, 0]"], "expected a list such as [1, 2], each a whole number from 1 to 16,384"),
-        (["--hidden", "[4"], "--hidden [4: expected a list"),
-        (["--flip", "maybe"], "--flip maybe: expected true or false"),
-        (["--gate", "headwize"], "--gate headwize: expected none or headwise; did you mean headwise?"),
-        (["--gate", "xyz"], "--gate xyz: expected none or headwise"),
-        (["--use-gate", "--gate", "none"], "--use-gate and --gate none contradict each other"),
-        (["--epochs", "2", "--num-epochs", "3"], "--epochs 2 and --num-epochs 3 contradict each other"),
+        (["epochs=0"], "system.part.epochs = 0: Input should be greater than or equal to 1"),
+        (["epochs=2.5"], "system.part.epochs = 2.5: Input should be a valid integer"),
+        (["epochs=true"], "system.part.epochs = True: Input should be a valid integer"),
+        (["epochs="], "system.part.epochs = None: Input should be a valid integer"),
+        (["learning_rate=.nan"], "system.part.learning_rate = nan: Input should be"),
+        (["momentum=1"], "system.part.momentum = 1: Input should be less than 1"),
+        (["hidden=[4"], "hidden=[4 is not valid YAML"),
+        (["gate=headwize"], "system.part.gate = 'headwize': Input should be 'none' or 'headwise'"),
+        (["epoch=3"], "system.part.epoch: unknown key; did you mean 'epochs'?"),
+        (["inner.shar=1"], "system.part.inner.shar: unknown key; did you mean 'share'?"),
+        (["epochs.more=1"], "epochs.more: 'epochs' is one value in file.yaml, not a section"),
+        (["epochs"], "epochs: expected KEY=VALUE"),
+        (["=3"], "=3: expected KEY=VALUE"),
+        (["epochs=2", "system.part.epochs=3"], "epochs is given twice"),
     ],
 )
-def test_a_value_that_does_not_fit_names_its_option_and_what_does(words, expected):
-    assert expected in message(*words)
+def test_a_change_that_does_not_fit_is_one_message(changes, expected):
+    assert expected in message(*changes)
 
 
-def test_all_problems_are_named_at_once():
-    lines = message("--epochs", "0", "--gate", "headwize", "--momentum", "2").splitlines()
-    assert len(lines) == 4
-    assert lines[0] == "the command line does not fit:"
+def test_all_values_that_do_not_fit_are_named_at_once():
+    assert "file.yaml with epochs=0, momentum=2 has 2 problem(s)" in message("epochs=0", "momentum=2")
 
 
-def test_options_and_file_are_judged_together():
-    assert given("--flip", "true", "--gate", "headwise").flip
-    assert "file.yaml with --flip true has 1 problem(s):\n  outer: flip needs a gate" in message("--flip", "true")
+def test_changes_and_file_are_judged_together():
+    assert given("flip=true", "gate=headwise").flip
+    assert "file.yaml with flip=true has 1 problem(s):\n  system.part: flip needs a gate" in message("flip=true")
     lacking = {key: value for key, value in CONTENT.items() if key != "epochs"}
-    assert "outer.epochs: missing" in message(content=lacking)
-    assert given("--epochs", "4", content=lacking).epochs == 4
-    assert "outer.epoch: unknown key; did you mean 'epochs'?" in message(content=CONTENT | {"epoch": 3})
+    assert "system.part.epochs: missing" in message(content=lacking)
+    assert given("epochs=4", content=lacking).epochs == 4
 
 
-@pytest.mark.parametrize("content", [None, [1], "text", CONTENT | {"inner": 3}])
-def test_a_file_that_holds_something_else_is_refused(content):
-    assert "file.yaml with --inner-share 1 has 1 problem(s)" in message("--inner-share", "1", content=content)
+@pytest.mark.parametrize("content", [None, [1], "text"])
+def test_a_file_without_the_section_is_refused(content):
+    assert "file.yaml has no section 'system.part'" in message("epochs=1", content=content)
 
 
-def test_options_are_not_to_be_shortened(capsys):
-    with pytest.raises(SystemExit):
-        given("--epoch", "3")
-    assert "unrecognized arguments: --epoch" in capsys.readouterr().err
-
-
-def test_lists_of_sections_have_no_option(capsys):
-    with pytest.raises(SystemExit):
-        given("--help")
-    shown = capsys.readouterr().out
-    assert "--several" not in shown
-    assert "--epochs N, --num-epochs N" in shown
-    assert "--use-gate" in shown
+def test_the_option_is_spelled_as_dvc_spells_it():
+    parser = argparse.ArgumentParser()
+    add_option(parser, "system.part")
+    assert parser.parse_args([]).changes == []
+    assert parser.parse_args(["-S", "a=1", "--set-param", "b=2"]).changes == ["a=1", "b=2"]
 
 
 def test_differences_name_fields_and_both_values():
-    other = given("--epochs", "5", "--inner-share", "1")
     assert differences(given(), given()) == []
-    assert differences(given(), other) == ["inner.share: 0.5 and 1.0", "epochs: 3 and 5"]
+    assert differences(given(), given("epochs=5", "inner.share=1")) == ["inner.share: 0.5 and 1.0", "epochs: 3 and 5"]
 
 
 def test_a_change_without_effect_is_refused():
-    parser = argparse.ArgumentParser()
-    add_options(parser, Outer, ALIASES)
-    changes = parser.parse_args(["--factor", "2"]).changes
     switches = [("gate", "none", ("factor",))]
-    with pytest.raises(ExpectedError, match="--factor 2 says nothing while gate is none: set gate too"):
-        refuse_idle(given("--factor", "2"), changes, switches)
-    refuse_idle(given("--factor", "2", "--use-gate"), changes, switches)
-    refuse_idle(given(), [], switches)
-
-
-def test_a_change_of_no_field_names_the_right_one():
-    with pytest.raises(ExpectedError, match=r"a:epoch=3: no 'epoch'; did you mean 'epochs'\?"):
-        overridden(Outer, "outer", CONTENT, [Change("epoch", "epoch", "3", "a:epoch=3")], "file.yaml")
+    changes = parsed(["factor=2"], "system.part")
+    with pytest.raises(ExpectedError, match="factor has no effect while gate is none: set gate too"):
+        refuse_idle(given("factor=2"), changes, switches)
+    refuse_idle(given("factor=2", "gate=headwise"), changes, switches)
+    refuse_idle(given(), {}, switches)

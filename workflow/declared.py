@@ -1,12 +1,13 @@
 """What dvc.yaml declares, read without DVC, whose import takes half a second."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 DVC_YAML = Path("dvc.yaml")
+KINDS = ("outs", "metrics", "plots")  # of what a stage makes
 
 
 def declared_stages() -> dict[str, Any]:
@@ -22,9 +23,9 @@ def declared_outs(address: str) -> list[str]:
     return outs_of(declared_stages()[name], key)
 
 
-def outs_of(declared: Mapping[str, Any], key: str = "") -> list[str]:
-    """The outs in the declaration of a stage, of all kinds; the only template they hold is the key of a `foreach`."""
+def outs_of(declared: Mapping[str, Any], key: str = "", kinds: Sequence[str] = KINDS) -> list[str]:
+    """The outs of these kinds in the declaration of a stage; the only template they hold is the key of a `foreach`."""
     entry = declared.get("do", declared)
-    listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind) or []]
+    listed = [out for kind in kinds for out in entry.get(kind) or []]
     paths = [out if isinstance(out, str) else next(iter(out)) for out in listed]
     return [path.replace("${key}", key).replace("${item}", key) for path in paths]

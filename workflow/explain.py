@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.nested import leaves
 from workflow.closure import is_code
 from workflow.dag import DagError, Stage, cached_text, current_hashes, without_gates
 from workflow.lock import read_lock
@@ -134,8 +135,8 @@ def _changed_params(stage: Stage, locked: dict[str, Any]) -> Iterator[str]:
     """Each single value that differs, such as `vae.latent_intrinsic: 16 -> 8`."""
     old: dict[str, Any] = {}
     for values in locked.get("params", {}).values():
-        old |= _leaves(values)
-    new = _leaves(stage.params)
+        old |= dict(leaves(values))
+    new = dict(leaves(stage.params))
     for key in [*new, *(key for key in old if key not in new)]:
         if key not in old:
             yield f"parameter {key}: new, {_shown(new[key])}"
@@ -143,17 +144,6 @@ def _changed_params(stage: Stage, locked: dict[str, Any]) -> Iterator[str]:
             yield f"parameter {key}: gone, was {_shown(old[key])}"
         elif old[key] != new[key]:
             yield f"parameter {key}: {_shown(old[key])} -> {_shown(new[key])}"
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values that are not mappings themselves, by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _shown(value: Any) -> str:

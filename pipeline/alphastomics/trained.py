@@ -169,7 +169,7 @@ class Tissue:
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":
-            dimensions = self.trained.model.arguments["space"]
+            dimensions = self.trained.model.config.space
             return Brought(sections, cell_type_N, place_NS=framed_places(new, request.spatial, dimensions, sections))
         match = match_genes(new.genes, self.genes, new.where)
         unseen.missing_genes, unseen.extra_genes = match.missing, match.extra

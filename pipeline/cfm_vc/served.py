@@ -35,7 +35,7 @@ class ServedCfmVc(PythonModel):
     """What a population would look like under a perturbation, from training controls of its cell type."""
 
     def load_context(self, context: Any) -> None:
-        folder = Path(context.artifacts["cfm_vc"]["vae"]).parent
+        folder = Path(context.artifacts["vae"]).parent
         self.model = CfmVc.load(folder)
         self.controls = load_controls(folder / "controls")
 

@@ -160,7 +160,7 @@ class CfmVc:
     @property
     def latent_dimensions(self) -> tuple[int, int]:
         """Of z_int and of z_tech."""
-        return self.vae.arguments["latent_intrinsic"], self.vae.arguments["latent_technical"]
+        return self.vae.config.latent_intrinsic, self.vae.config.latent_technical
 
     def predict_blocks(
         self,

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
+from pipeline.core.nested import leaves
 from pipeline.params.reading import parse_yaml
 from workflow.declared import outs_of
 
@@ -25,6 +26,7 @@ class StageRecord:
     params: Mapping[str, str]  # flattened, by dotted name
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
     outs: Mapping[str, str]
+    metrics: frozenset[str] = frozenset()  # those of the outs that dvc.yaml declares as metrics: the headlines
     sweep: str | None = None  # the name of the stage without its key, where the keys are points that params.yaml lists
 
 
@@ -44,7 +46,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     try:
         outs = _declared_outs(declared, parameters)
         records = [
-            replace(_record(address, entry), sweep=_sweep(address, declared))
+            replace(_record(address, entry), sweep=_sweep(address, declared), metrics=_metrics(address, declared))
             for address, entry in sorted(entries.items())
             if address in outs
         ]
@@ -70,16 +72,6 @@ def entry_hashes(lock: str, revision: str) -> set[str]:
     """The hashes of all entries of a dvc.lock."""
     entries = _stages(parse_yaml(lock, f"{paths.DVC_LOCK} of {revision}"))
     return {_entry_hash(entry) for entry in (entries or {}).values()}
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, by dotted name; a list is a leaf."""
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{name}.")
-        else:
-            yield name, value
 
 
 def mlflow_name(name: str) -> str:
@@ -115,11 +107,16 @@ def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
     return stage if re.fullmatch(r"\$\{[\w.]+\}", str(declared[stage].get("foreach"))) else None
 
 
+def _metrics(address: str, declared: Mapping[str, Any]) -> frozenset[str]:
+    name, _, key = address.partition("@")
+    return frozenset(outs_of(declared[name], key, ("metrics",)))
+
+
 def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:
     params: dict[str, str] = {}
     for file, values in (entry.get("params") or {}).items():
         prefix = "" if file == str(paths.PARAMS) else f"{file}:"
-        params.update((mlflow_name(name), _text(value)) for name, value in flatten(values, prefix))
+        params.update((mlflow_name(name), _text(value)) for name, value in leaves(values, prefix))
     return StageRecord(
         address=address,
         hash=_entry_hash(entry),

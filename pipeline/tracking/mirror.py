@@ -17,6 +17,8 @@ from pipeline.tracking.contents import copy_content, files_of
 from pipeline.tracking.lock import StageRecord, mlflow_name
 from pipeline.tracking.points import Point, metric_points
 from pipeline.tracking.revisions import Commit
+from workflow.closure import is_code
+from workflow.manifests import FOLDER as MANIFESTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,10 +66,11 @@ class Mirror:
             self._finish(run)
         return str(run.info.run_id)
 
-    def stage_run(self, record: StageRecord, parent: str, dirty: bool) -> StageRun:
+    def stage_run(self, record: StageRecord, pipeline: str, parent: str, dirty: bool) -> StageRun:
         """Bring one stage's run up to what is known of it now; a run that shows everything is left alone.
 
-        parent: id of the commit's run or of the sweep's; dirty: whether the entry is not in the commit's own dvc.lock.
+        pipeline: id of the commit's run, which takes on the headlines of what the commit holds; parent: the same, or
+        that of the sweep's; dirty: whether the entry is not in the commit's own dvc.lock.
         """
         # A past commit that is filled in today takes its place in MLflow's list; an experiment on top of one is new.
         started = int(time.time() * 1000) if dirty else self._commit_time()
@@ -86,7 +89,10 @@ class Mirror:
                 if path not in shown and copy_content(path, md5, self.commit.hash, Path(folder) / path)
             ]
             if added or not finished:
-                self._log(run, record.params, list(metric_points(Path(folder), added, files)))
+                points = list(metric_points(Path(folder), added, files, record.metrics))
+                if not dirty:  # first, as a finished stage is not looked at again
+                    self._log_points(self.client.get_run(pipeline), [point for point in points if point.headline])
+                self._log(run, record.params, points)
             if added:
                 self.client.log_artifacts(run.info.run_id, str(Path(folder) / paths.REPORTS))
         missing = sorted(set(files) - shown - set(added)) + lost
@@ -111,12 +117,17 @@ class Mirror:
             self.client.log_batch(run.info.run_id, tags=changed[start : start + VALUES_AT_ONCE])
 
     def _log(self, run: "Run", params: Mapping[str, str], points: list[Point]) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Param
 
         self.client.update_run(run.info.run_id, status="RUNNING")
         values = [Param(name, value) for name, value in params.items()]
         for start in range(0, len(values), VALUES_AT_ONCE):
             self.client.log_batch(run.info.run_id, params=values[start : start + VALUES_AT_ONCE])
+        self._log_points(run, points)
+
+    def _log_points(self, run: "Run", points: list[Point]) -> None:
+        from mlflow.entities import Metric
+
         # Each point has the run's start as its time, so that writing it once more is no second point.
         metrics = [Metric(mlflow_name(p.name), p.value, run.info.start_time, p.step) for p in points]
         for start in range(0, len(metrics), POINTS_AT_ONCE):
@@ -140,10 +151,14 @@ class Mirror:
 
 
 def _stage_tags(record: StageRecord) -> dict[str, str]:
-    hashes = [(f"deps:{path}", md5) for path, md5 in record.deps.items()]
+    """Hashes of data and results, and that of the code: the manifest's (in old commits, which list files, none)."""
+    code = [md5 for path, md5 in record.deps.items() if Path(path).parent == MANIFESTS]
+    data = {path: md5 for path, md5 in record.deps.items() if Path(path).parent != MANIFESTS and not is_code(path)}
+    hashes = [(f"deps:{path}", md5) for path, md5 in data.items()]
     hashes += [(f"outs:{path}", md5) for path, md5 in record.outs.items()]
     return {
         "stage": record.address,
+        **({"code": code[0]} if code else {}),
         "stage_hash": record.hash,
         **{mlflow_name(name)[:KEY_LENGTH]: md5 for name, md5 in hashes},
     }

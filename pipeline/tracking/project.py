@@ -53,7 +53,7 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         runs = []
         for record in records:
             dirty = record.hash not in committed
-            run = to.stage_run(record, sweeps[record.sweep] if record.sweep else parent, dirty)
+            run = to.stage_run(record, parent, sweeps[record.sweep] if record.sweep else parent, dirty)
             unregistered = register(client, experiment, record, run.run_id, commit.hash, dirty)
             runs.append(replace(run, missing=[*run.missing, unregistered]) if unregistered else run)
     return Mirrored(commit, records, runs)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
@@ -22,8 +22,9 @@ from torch.overrides import TorchFunctionMode
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder
 from pipeline.core.sealed import read_sealed, write_sealed
+from pipeline.nn.model_config import ModelConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 
@@ -33,14 +34,14 @@ M = TypeVar("M", bound=nn.Module)
 def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> None:
     """Write weights and configuration atomically: the folder is the previous model or this one.
 
-    The model has an attribute `arguments`: its constructor's, as plain JSON. `description` is what else a user of the
-    model has to know (categories, genes, where it comes from), and is handed back by `load_model`.
+    The model keeps the one argument of its constructor, a `ModelConfig`, as its attribute `config`. `description` is
+    what else a user of the model has to know (categories, genes, provenance), and is handed back by `load_model`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = {
         "schema_version": SCHEMA_VERSION,
         "model": type(model).__name__,
-        "arguments": model.arguments,
+        "config": cast(ModelConfig, model.config).model_dump(),
         **description,
     }
     with atomic_folder(folder) as partial:
@@ -63,12 +64,14 @@ def load_model(
     except safetensors.SafetensorError as error:
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
-        arguments = _arguments(kind, config["arguments"])
+        own = _model_config(kind, config["config"])
         # Only the shapes: initial values cost time and draw random numbers. Twice: missing tensors are named below.
         with torch.device("meta"), _Undrawn(), _at_most(2 * len(tensors)):
-            model = kind(**arguments)
+            model = kind(own)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {_first_line(error)}") from error
+        raise unusable(
+            f"the configuration in {CONFIG} does not make a {kind.__name__}: {_first_line(error)}"
+        ) from error
     problems = _mismatches(model, tensors)
     if problems:
         raise unusable(f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
@@ -76,17 +79,14 @@ def load_model(
     return model.to(device or torch.device("cpu")).eval(), config
 
 
-def _arguments(kind: type[nn.Module], given: Any) -> dict[str, Any]:
-    """The constructor's arguments, checked against its annotations: numbers in quotation marks are none."""
-    hints = get_type_hints(kind.__init__)
-    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items() if name != "return"}
-    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+def _model_config(kind: type[nn.Module], given: Any) -> ModelConfig:
+    """The argument of the model's constructor. ValueError where a field is missing, unknown or of another type."""
+    config_type: type[ModelConfig] = get_type_hints(kind.__init__)["config"]
     try:
-        create_model("Arguments", __config__=strict, **fields).model_validate(given)
+        return config_type.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'they'}: {first['msg']}") from error
-    return dict(given)
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or CONFIG}: {first['msg']}") from error
 
 
 @contextmanager

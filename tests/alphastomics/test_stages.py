@@ -136,7 +136,7 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path)
     assert config["genes"] == store.genes
     assert config["categories"] == store.categories
     assert config["neighbourhood"] == 24
-    assert config["orientation"] == "shared"
+    assert config["config"]["orientation"] == "shared"
     assert sorted(config["frames"]) == ["section_1", "section_2"]  # not that of the test section
     assert config["noising"]["steps"] == 1000
     assert config["provenance"]["parameters"]["epochs"] == 2

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from pipeline.bayes_moe.data.pictures import Pictures
 from pipeline.bayes_moe.data.resident import ResidentPictures
 from pipeline.bayes_moe.model.classifier import ClassifierObjective, averaged, logits, moved, routings
-from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.nn.moe.balance import importance, switch, z_loss
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def pictures(count=23, size=8, channels=1):
 def net(**mixture):
     torch.manual_seed(0)
     network = "experts" if mixture else "dense"
-    return ResNet18(channels=1, classes=4, width=2, network=network, hidden=8, mixture=mixture or None)
+    return ResNet18(ResNetConfig(channels=1, classes=4, width=2, network=network, hidden=8, **mixture))
 
 
 def generator(seed=0):
@@ -70,7 +70,7 @@ def test_pictures_are_moved_and_mirrored():
 
 def test_the_loss_of_training_has_what_keeps_routing_in_order_and_that_of_evaluation_has_not():
     batch = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
-    model = net(experts=3, k=2, gate="variational")
+    model = net(experts=3, top_k=2, gate="variational")
     for name, penalty in (("switch", switch), ("importance", importance)):
         objective = ClassifierObjective(model, balance=name, balance_weight=2.0, z_weight=0.5, divergence_weight=0.25)
         objective.train()
@@ -89,7 +89,7 @@ def test_the_loss_of_training_has_what_keeps_routing_in_order_and_that_of_evalua
 
 def test_a_bias_balances_without_a_loss():
     batch = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
-    model = net(experts=3, k=1)
+    model = net(experts=3, top_k=1)
     objective = ClassifierObjective(model, balance="bias", balance_weight=0.125).train()
     parts = objective(batch, generator())
     assert torch.equal(parts["loss"], parts["nll"])
@@ -102,7 +102,7 @@ def test_a_bias_balances_without_a_loss():
 
 def test_answers_are_those_of_the_model_in_order():
     source = ResidentPictures(pictures(), 5, CPU)
-    model = net(experts=3, k=2, gate="gumbel_top_k").eval()
+    model = net(experts=3, top_k=2, gate="gumbel_top_k").eval()
     whole = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
     logit_NK = logits(model, source.epoch(0))
     torch.testing.assert_close(logit_NK, model(whole.x_BCHW).logit_BK.detach())
@@ -112,7 +112,7 @@ def test_answers_are_those_of_the_model_in_order():
 
 def test_sampled_routes_are_averaged_as_probabilities():
     source = ResidentPictures(pictures(), 23, CPU)
-    model = net(experts=3, k=1, gate="gumbel_top_k").eval()
+    model = net(experts=3, top_k=1, gate="gumbel_top_k").eval()
     found = averaged(model, source.epoch(0), [1, 4], generator(5))
     again = generator(5)
     x_BCHW = next(source.epoch(0)).x_BCHW
@@ -124,6 +124,6 @@ def test_sampled_routes_are_averaged_as_probabilities():
 
 def test_without_noise_there_is_nothing_to_average():
     source = ResidentPictures(pictures(), 23, CPU)
-    model = net(experts=3, k=1).eval()
+    model = net(experts=3, top_k=1).eval()
     found = averaged(model, source.epoch(0), [1, 3], generator())
     torch.testing.assert_close(found[0], found[1])

@@ -27,9 +27,9 @@ def classifier_cost(model: ResNet18, channels: int, height: int, width: int) -> 
 
 def _counted(model: ResNet18, channels: int, height: int, width: int) -> tuple[int, int]:
     """Operations of all but a mixture, and of the trunk alone."""
-    arguments = model.arguments | ({"network": "none"} if model.mixture is not None else {})
+    without = model.config.model_copy(update={"network": "none"})
     with torch.device("meta"):
-        twin = ResNet18(**arguments).eval()
+        twin = ResNet18(model.config if model.mixture is None else without).eval()
         picture = torch.empty(1, channels, height, width)
     found = []
     for part in (twin, twin.trunk):

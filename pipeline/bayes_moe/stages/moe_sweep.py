@@ -13,7 +13,7 @@ from pipeline.bayes_moe.data.resident import ResidentPictures
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
 from pipeline.bayes_moe.model.predictions import Questions
-from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.params.sweep import Point, Recipe, Sweep
 from pipeline.bayes_moe.paths import OOD_RAW, PATHS
@@ -80,27 +80,17 @@ def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
     """The classifier of a point, with the initial weights of its seed."""
     recipe, point = training.recipe, training.point
     picture_NHWC = train.picture_NHWC.astype(np.float64) / 255
-    mixture = {
-        "experts": point.experts,
-        "k": point.top_k,
-        "gate": point.gate,
-        "temperature": point.temperature,
-        "capacity_factor": point.capacity_factor,
-        "adaptive_entropy": point.adaptive_entropy,
-        "hidden_per_expert": point.hidden_per_expert,
-    }
+    config = ResNetConfig.of(
+        recipe,
+        point,
+        channels=picture_NHWC.shape[3],
+        classes=classes,
+        network="dense" if point.experts is None else "experts",
+        mean=picture_NHWC.mean((0, 1, 2)).tolist(),
+        deviation=np.maximum(picture_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
+    )
     with initial_weights(recipe.seed):
-        model = ResNet18(
-            channels=picture_NHWC.shape[3],
-            classes=classes,
-            width=recipe.width,
-            network="dense" if point.experts is None else "experts",
-            place=point.place,
-            hidden=recipe.hidden,
-            mean=picture_NHWC.mean((0, 1, 2)).tolist(),
-            deviation=np.maximum(picture_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
-            mixture=None if point.experts is None else mixture,
-        )
+        model = ResNet18(config)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster
 
 

@@ -14,13 +14,13 @@ The context is the batch, the cell type and, where cells have one, the place in 
 z_tech does not flow: the technical latent of the cell that was started from is carried along.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.nn.layers import CovariateEmbedding, Perceptron, PlaceEmbedding, sinusoidal
+from pipeline.nn.model_config import ModelConfig
 
 
 class Condition(NamedTuple):
@@ -42,53 +42,42 @@ class Condition(NamedTuple):
 PLACE_EMBEDDING = 16  # dimensions of the embedding of a place
 
 
+class FlowConfig(ModelConfig):
+    """`spatial`: dimensions of the cells' coordinates, 0 where they have none. The other fields are parameters of the
+    section `cfm_vc.flow` and sizes of the data and of the VAE's z_int (`dimensions`)."""
+
+    dimensions: int
+    treatments: int
+    cell_types: int
+    batches: int
+    hidden: list[int]
+    time_embedding: int
+    covariate_embedding: int
+    covariate_dropout: float
+    perturbation_embedding: int
+    basis: int
+    spatial: int = 0
+
+
 class FlowField(nn.Module):
-    """The field and its conditioning. A cell type or batch code at or above the number of categories is "unknown".
+    """The field and its conditioning. A cell type or batch code at or above the number of categories is "unknown"."""
 
-    spatial: dimensions of the cells' coordinates, 0 where they have none.
-    """
-
-    def __init__(
-        self,
-        dimensions: int,
-        treatments: int,
-        cell_types: int,
-        batches: int,
-        hidden: Sequence[int],
-        time_embedding: int,
-        covariate_embedding: int,
-        covariate_dropout: float,
-        perturbation_embedding: int,
-        basis: int,
-        spatial: int = 0,
-    ) -> None:
+    def __init__(self, config: FlowConfig) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = {
-            "dimensions": dimensions,
-            "treatments": treatments,
-            "cell_types": cell_types,
-            "batches": batches,
-            "hidden": list(hidden),
-            "time_embedding": time_embedding,
-            "covariate_embedding": covariate_embedding,
-            "covariate_dropout": covariate_dropout,
-            "perturbation_embedding": perturbation_embedding,
-            "basis": basis,
-            "spatial": spatial,
-        }
-        self.dimensions, self.basis = dimensions, basis
-        self.time_embedding = time_embedding
-        self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
-        self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
-        self.adapter = nn.Linear(treatments, perturbation_embedding, bias=False)
-        self.gate = nn.Linear(covariate_embedding, perturbation_embedding)
-        self.alpha_head = nn.Linear(perturbation_embedding, basis, bias=False)
+        self.config = config
+        dimensions, basis, hidden, spatial = config.dimensions, config.basis, config.hidden, config.spatial
+        embedding, dropout = config.covariate_embedding, config.covariate_dropout
+        self.cell_type = CovariateEmbedding(config.cell_types, embedding, dropout)
+        self.batch = CovariateEmbedding(config.batches, embedding, dropout)
+        self.adapter = nn.Linear(config.treatments, config.perturbation_embedding, bias=False)
+        self.gate = nn.Linear(embedding, config.perturbation_embedding)
+        self.alpha_head = nn.Linear(config.perturbation_embedding, basis, bias=False)
         # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
         self.unseen_CP: Tensor
-        self.register_buffer("unseen_CP", torch.zeros(cell_types + 1, treatments))
-        self.place = PlaceEmbedding(spatial, PLACE_EMBEDDING, covariate_dropout) if spatial else None
-        context = 2 * covariate_embedding + (PLACE_EMBEDDING if spatial else 0)
-        self.trunk = Perceptron(dimensions + time_embedding + context, hidden)
+        self.register_buffer("unseen_CP", torch.zeros(config.cell_types + 1, config.treatments))
+        self.place = PlaceEmbedding(spatial, PLACE_EMBEDDING, dropout) if spatial else None
+        context = 2 * embedding + (PLACE_EMBEDDING if spatial else 0)
+        self.trunk = Perceptron(dimensions + config.time_embedding + context, hidden)
         self.base_head = nn.Linear(hidden[-1], dimensions)
         self.basis_head = nn.Linear(hidden[-1], basis * dimensions)
         # An untrained field stands still: no effect until the data show one.
@@ -135,8 +124,8 @@ class FlowField(nn.Module):
 
     def heads(self, z_BD: Tensor, t_B: Tensor, context_BC: Tensor) -> tuple[Tensor, Tensor]:
         """The base field, (B, D), and the basis fields, (B, J, D)."""
-        hidden_BH = self.trunk(torch.cat([z_BD, sinusoidal(t_B, self.time_embedding), context_BC], dim=1))
-        return self.base_head(hidden_BH), self.basis_head(hidden_BH).view(-1, self.basis, self.dimensions)
+        hidden_BH = self.trunk(torch.cat([z_BD, sinusoidal(t_B, self.config.time_embedding), context_BC], dim=1))
+        return self.base_head(hidden_BH), self.basis_head(hidden_BH).view(-1, self.config.basis, self.config.dimensions)
 
     def forward(self, z_BD: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
         """Velocity, (B, D)."""

@@ -23,8 +23,7 @@ Sequencing depth enters neither: the encoder sees proportions, and the decoder's
 z_tech is inferred from counts as well as from the batch, so that a batch never seen ("unknown") still has one.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +34,10 @@ from pipeline.cfm_vc.model.energy_distance import energy_distance_between
 from pipeline.cfm_vc.model.log_softplus import log_softplus
 from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
+from pipeline.nn.model_config import ModelConfig
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
 SOFTPLUS_START = -2.0  # where every gene's u starts: near the bend, on the exponential's side
-
-Link = Literal["exponential", "softplus"]
 
 
 class Posterior(NamedTuple):
@@ -52,52 +50,45 @@ class Posterior(NamedTuple):
     tech_prior_BT: Tensor  # m(batch)
 
 
+class VaeConfig(ModelConfig):
+    """`normalised_total`: the library size (counts) that cells are scaled to before log1p, such as the training cells'
+    median. The other fields are parameters of the section `cfm_vc.vae` and sizes of the data."""
+
+    genes: int
+    cell_types: int
+    batches: int
+    latent_intrinsic: int
+    latent_technical: int
+    hidden: list[int]
+    decoder_hidden: list[int]
+    decoder_link: Literal["exponential", "softplus"]
+    covariate_embedding: int
+    covariate_dropout: float
+    normalised_total: float
+
+
 class Vae(nn.Module):
     """Encoder of counts and decoder to the mean of a negative binomial, with one inverse dispersion per gene.
 
-    `normalised_total`: the library size that counts are brought to before log1p, typically the training cells' median.
     A cell type or batch code at or above the number of categories means "unknown".
     """
 
-    def __init__(
-        self,
-        genes: int,
-        cell_types: int,
-        batches: int,
-        latent_intrinsic: int,
-        latent_technical: int,
-        hidden: Sequence[int],
-        decoder_hidden: Sequence[int],
-        decoder_link: Link,
-        covariate_embedding: int,
-        covariate_dropout: float,
-        normalised_total: float,
-    ) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = {
-            "genes": genes,
-            "cell_types": cell_types,
-            "batches": batches,
-            "latent_intrinsic": latent_intrinsic,
-            "latent_technical": latent_technical,
-            "hidden": list(hidden),
-            "decoder_hidden": list(decoder_hidden),
-            "decoder_link": decoder_link,
-            "covariate_embedding": covariate_embedding,
-            "covariate_dropout": covariate_dropout,
-            "normalised_total": normalised_total,
-        }
-        self.normalised_total = normalised_total
-        self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
-        self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
+        self.config = config
+        genes, hidden, decoder_hidden = config.genes, config.hidden, config.decoder_hidden
+        latents = config.latent_intrinsic + config.latent_technical
+        embedding, dropout = config.covariate_embedding, config.covariate_dropout
+        self.cell_type = CovariateEmbedding(config.cell_types, embedding, dropout)
+        self.batch = CovariateEmbedding(config.batches, embedding, dropout)
         self.encoder = Perceptron(genes, hidden)
-        self.int_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_intrinsic)
-        self.tech_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_technical)
-        self.tech_prior = nn.Linear(covariate_embedding, latent_technical)
-        self.linear_decoder = nn.Linear(latent_intrinsic + latent_technical, genes)
-        self.decoder = Perceptron(latent_intrinsic + latent_technical, decoder_hidden)
+        self.int_head = nn.Linear(hidden[-1] + embedding, 2 * config.latent_intrinsic)
+        self.tech_head = nn.Linear(hidden[-1] + embedding, 2 * config.latent_technical)
+        self.tech_prior = nn.Linear(embedding, config.latent_technical)
+        self.linear_decoder = nn.Linear(latents, genes)
+        self.decoder = Perceptron(latents, decoder_hidden)
         self.decoder_head = nn.Linear(decoder_hidden[-1], genes, bias=False) if decoder_hidden else None
-        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if decoder_link == "softplus" else None
+        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if config.decoder_link == "softplus" else None
         self.log_theta_G = nn.Parameter(torch.zeros(genes))
 
     def start_from(self, log_share_G: Tensor, log_theta_G: Tensor) -> None:
@@ -119,7 +110,7 @@ class Vae(nn.Module):
         A cell without counts is encoded as one whose every gene is zero.
         """
         library_B1 = x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
-        normalised_BG = torch.log1p(x_BG * (self.normalised_total / library_B1))
+        normalised_BG = torch.log1p(x_BG * (self.config.normalised_total / library_B1))
         return self.encode_normalised(normalised_BG, cell_type_B, batch_B, generator)
 
     def encode_normalised(
@@ -146,7 +137,7 @@ class Vae(nn.Module):
         library_K = batch.library_B.clamp(min=1.0).index_select(0, batch.cell_K)
         genes = self.log_theta_G.shape[0]
         place_K = torch.add(batch.gene_K, batch.cell_K, alpha=genes)
-        values_K = torch.log1p(batch.x_K / library_K * self.normalised_total)
+        values_K = torch.log1p(batch.x_K / library_K * self.config.normalised_total)
         flat = torch.zeros(len(batch) * genes, device=values_K.device)
         return flat.index_copy_(0, place_K, values_K).view(-1, genes)
 

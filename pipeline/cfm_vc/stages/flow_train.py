@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
 from pipeline.cfm_vc.model.latents import intrinsic_latents
@@ -38,20 +38,16 @@ def run(settings: FlowSettings) -> None:
     train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
     doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
+    config = FlowConfig.of(
+        settings,
+        dimensions=vae.config.latent_intrinsic,
+        treatments=len(store.doses.treatments),
+        cell_types=len(store.categories["cell_type"]),
+        batches=len(store.categories["batch"]),
+        spatial=store.dimensions,
+    )
     with initial_weights(settings.seed):
-        model = FlowField(
-            dimensions=vae.arguments["latent_intrinsic"],
-            treatments=len(store.doses.treatments),
-            cell_types=len(store.categories["cell_type"]),
-            batches=len(store.categories["batch"]),
-            hidden=settings.hidden,
-            time_embedding=settings.time_embedding,
-            covariate_embedding=settings.covariate_embedding,
-            covariate_dropout=settings.covariate_dropout,
-            perturbation_embedding=settings.perturbation_embedding,
-            basis=settings.basis,
-            spatial=store.dimensions,
-        )
+        model = FlowField(config)
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
 
