@@ -79,7 +79,7 @@ class Mirror:
         finished = run.info.status == "FINISHED"
         if finished and run.data.tags.get(MISSING) == NOTHING:
             return StageRun(record.address, run.info.run_id, [])
-        files, lost = _shown_files(record)
+        files, lost = _shown_files(record, self.commit.hash)
         # What an unfinished run shows may be the half of a file.
         shown = self._artifacts(run.info.run_id) if finished else set()
         with tempfile.TemporaryDirectory() as folder:
@@ -164,10 +164,10 @@ def _stage_tags(record: StageRecord) -> dict[str, str]:
     }
 
 
-def _shown_files(record: StageRecord) -> tuple[dict[str, str], list[str]]:
+def _shown_files(record: StageRecord, commit: str) -> tuple[dict[str, str], list[str]]:
     """The stage's results that a run shows, with their MD5; and the folders whose list of files is lost."""
     listed = {
-        path: files_of(path, md5)
+        path: files_of(path, md5, commit)
         for path, md5 in record.outs.items()
         # A chapter is shown as a part of the page.
         if Path(path).is_relative_to(paths.REPORTS) and not Path(path).is_relative_to(paths.CHAPTERS)
