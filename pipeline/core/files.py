@@ -1,4 +1,4 @@
-"""Writing so that a killed process leaves the previous result or none, never a half."""
+"""Atomic writes: a killed process leaves the previous result or none, never half of one."""
 
 import fcntl
 import hashlib
