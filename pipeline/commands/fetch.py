@@ -4,9 +4,9 @@ import argparse
 import subprocess
 import sys
 
+from pipeline.commands.catalogue import fetch, read_catalogue, select
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError, without_password
-from pipeline.data.catalogue import fetch, read_catalogue, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,10 +12,10 @@ import pytest
 from dvc.repo import Repo
 
 from pipeline.commands import fetch as command
+from pipeline.commands.catalogue import Entry, fetch, read_catalogue, select
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
-from pipeline.data.catalogue import Entry, fetch, read_catalogue, select
 
 CONTENT = b"pictures" * 100
 
@@ -82,7 +82,7 @@ def test_a_password_in_an_address_is_neither_shown_nor_kept(
 
 
 def test_the_catalogue_names_what_it_has() -> None:
-    entries = read_catalogue(Path(__file__).parents[2] / paths.CATALOGUE)
+    entries = read_catalogue(Path(__file__).parents[1] / paths.CATALOGUE)
     assert select(entries, "cifar10").file == "cifar-10-binary.tar.gz"
     with pytest.raises(ExpectedError, match="did you mean 'cifar100'"):
         select(entries, "cifar1000")
