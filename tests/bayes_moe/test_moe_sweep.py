@@ -4,7 +4,6 @@ where they are killed or refused, and in this one otherwise."""
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -22,7 +21,7 @@ from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.registry import Params, load_params
-from tests.stages.stage_process import ROOT, run, start, written
+from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +114,7 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(traine
 
 def test_the_points_are_compared(trained: Path) -> None:
     with chdir(trained):
-        evaluate.run(parameters().moe)
+        evaluate.run(parameters().bayes_moe.sweep, parameters().bayes_moe.evaluate)
     table = pd.read_csv(trained / "reports/bayes_moe/table.csv")
     assert set(table["point"]) == set(POINTS)
     of_dense = table[(table["point"] == "dense") & (table["kind"] == "raw") & (table["metric"] == "accuracy")]
@@ -149,12 +148,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Pat
     wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
     shutil.rmtree(pictures / "models", ignore_errors=True)
     for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
-        process = start(pictures, "pipeline.bayes_moe.stages.moe_sweep", "top_1")
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line_of in line:
-                process.kill()
-        assert process.wait() == -signal.SIGKILL
+        kill_after(pictures, "pipeline.bayes_moe.stages.moe_sweep", "top_1", said=line_of)
     assert "seed 3: continues at epoch" in sweep(pictures, "top_1")
     assert {path: content for path, content in written(pictures).items() if "top_1" in path} == wanted
 
