@@ -1,6 +1,6 @@
-"""Labelled pictures: what ingest makes of every source, and how they lie on the disk.
+"""Labelled images: what ingest makes of every source, and how they lie on the disk.
 
-N: pictures, H, W: pixels, C: channels, 1 or 3.
+N: images, H, W: pixels, C: channels, 1 or 3.
 """
 
 from pathlib import Path
@@ -14,29 +14,29 @@ from pipeline.bayes_moe.paths import OOD_RAW
 from pipeline.core.errors import ExpectedError
 
 
-class Pictures(NamedTuple):
-    """Pictures with their classes."""
+class Images(NamedTuple):
+    """Images with their classes."""
 
-    picture_NHWC: npt.NDArray[np.uint8]
+    image_NHWC: npt.NDArray[np.uint8]
     label_N: npt.NDArray[np.int64]
 
-    def select(self, rows: npt.NDArray[np.int64]) -> "Pictures":
+    def select(self, rows: npt.NDArray[np.int64]) -> "Images":
         """These rows, in this order."""
-        return Pictures(self.picture_NHWC[rows], self.label_N[rows])
+        return Images(self.image_NHWC[rows], self.label_N[rows])
 
 
-class PictureSource(NamedTuple):
+class ImageSource(NamedTuple):
     """Sets by name, and the names of the classes that labels are places in.
 
     splits: train and test, and validation where the source has such a set of its own; notes: what a reader should know.
     """
 
-    splits: dict[str, Pictures]
+    splits: dict[str, Images]
     classes: list[str]
     notes: tuple[str, ...] = ()
 
 
-def split_by_class(whole: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
+def split_by_class(whole: Images, share: float, seed: int) -> tuple[Images, Images]:
     """All but a share of every class, and that share, at random; rows of both in their old order.
 
     Of a class of two or more, both parts have at least one.
@@ -50,47 +50,47 @@ def split_by_class(whole: Pictures, share: float, seed: int) -> tuple[Pictures, 
     return whole.select(np.setdiff1d(np.arange(len(whole.label_N)), chosen)), whole.select(chosen)
 
 
-def training_and_validation(folder: Path, share: float, seed: int) -> tuple[Pictures, Pictures]:
+def training_and_validation(folder: Path, share: float, seed: int) -> tuple[Images, Images]:
     """What is learned from, and what is chosen by: the source's own validation set, or a share of its training set.
 
-    folder: what ingest wrote; ExpectedError as `read_pictures`.
+    folder: what ingest wrote; ExpectedError as `read_images`.
     """
-    train = read_pictures(folder / "train")
+    train = read_images(folder / "train")
     if (folder / "validation").is_dir():
-        return train, read_pictures(folder / "validation")
+        return train, read_images(folder / "validation")
     return split_by_class(train, share, seed)
 
 
-def fitted(picture_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Pictures brought to another (H, W, C): the mean or a bilinear blend of what a pixel covers; grey from luminance.
+def fitted(image_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Images brought to another (H, W, C): the mean or a bilinear blend of what a pixel covers; grey from luminance.
 
     ITU-R BT.601 luminance, as Pillow has it.
     """
-    if picture_NHWC.shape[1:] == shape:
-        return picture_NHWC
+    if image_NHWC.shape[1:] == shape:
+        return image_NHWC
     height, width, channels = shape
-    smaller = height <= picture_NHWC.shape[1] and width <= picture_NHWC.shape[2]
+    smaller = height <= image_NHWC.shape[1] and width <= image_NHWC.shape[2]
     how = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
-    fitted_NHWC = np.empty((len(picture_NHWC), *shape), np.uint8)
-    for one, into in zip(picture_NHWC, fitted_NHWC, strict=True):
+    fitted_NHWC = np.empty((len(image_NHWC), *shape), np.uint8)
+    for one, into in zip(image_NHWC, fitted_NHWC, strict=True):
         image = Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one)
         image = image.convert("L" if channels == 1 else "RGB").resize((width, height), how)
         into[:] = np.asarray(image).reshape(shape)
     return fitted_NHWC
 
 
-def write_pictures(folder: Path, pictures: Pictures) -> None:
+def write_images(folder: Path, images: Images) -> None:
     """Two plain .npy files in `folder`."""
     folder.mkdir(parents=True)
-    np.save(folder / "pictures.npy", pictures.picture_NHWC, allow_pickle=False)
-    np.save(folder / "labels.npy", pictures.label_N, allow_pickle=False)
+    np.save(folder / "pictures.npy", images.image_NHWC, allow_pickle=False)
+    np.save(folder / "labels.npy", images.label_N, allow_pickle=False)
 
 
-def read_pictures(folder: Path) -> Pictures:
-    """What `write_pictures` wrote. ExpectedError where it is not there or damaged."""
+def read_images(folder: Path) -> Images:
+    """What `write_images` wrote. ExpectedError where it is not there or damaged."""
     stage = "ingest_ood" if folder.parent.name == OOD_RAW.name else "ingest@bayes_moe"
     try:
-        return Pictures(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
+        return Images(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {stage}` makes it") from error
     except (ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""What lies in the folders of a set of pictures: sub-folders, picture files, and how much of the rest is passed over.
+"""What lies in the folders of a set of images: sub-folders, image files, and how much of the rest is passed over.
 
 Links are followed, but a folder is entered once only: one that is reached twice would be learned from and judged by.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.bayes_moe.data.picture_file import SUFFIXES
+from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted, listed
 
@@ -23,7 +23,7 @@ class PassedOver(Enum):
     HIDDEN = ("hidden or system item", "")
     DANGLING = ("dangling link", "")
     OTHER = ("file", " of another kind")
-    OUTSIDE = ("picture", " outside the folders of classes")
+    OUTSIDE = ("image", " outside the folders of classes")
     BESIDE = ("folder", " beside the splits")
 
 
@@ -31,10 +31,10 @@ class Entries(NamedTuple):
     """What a folder holds, by name."""
 
     folders: list[Path]
-    pictures: list[Path]
+    images: list[Path]
 
 
-class PictureWalk:
+class ImageWalk:
     """Looks into folders, into each once, and counts what it passes over."""
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class PictureWalk:
         self._passed_over: dict[PassedOver, list[str]] = defaultdict(list)
 
     def entries(self, folder: Path) -> Entries:
-        """Visible sub-folders, and files with the suffix of a picture in any case.
+        """Visible sub-folders, and files with the suffix of an image in any case.
 
-        ExpectedError where the folder is reached a second time, by a link, or where what is called a picture is a pipe,
+        ExpectedError where the folder is reached a second time, by a link, or where what is called an image is a pipe,
         a socket or a device.
         """
         if folder not in self._entries:
@@ -53,12 +53,12 @@ class PictureWalk:
             self._entries[folder] = self._scan(folder)
         return self._entries[folder]
 
-    def pictures(self, folder: Path) -> list[Path]:
+    def images(self, folder: Path) -> list[Path]:
         """All of a folder, at any depth."""
         found, ahead = [], [folder]
         while ahead:
             entries = self.entries(ahead.pop())
-            found += entries.pictures
+            found += entries.images
             ahead += entries.folders
         return sorted(found)
 
@@ -92,9 +92,9 @@ class PictureWalk:
             elif path.suffix.lower() not in SUFFIXES:
                 self.pass_over(PassedOver.OTHER, [path])
             elif stat.S_ISREG(mode):
-                entries.pictures.append(path)
+                entries.images.append(path)
             else:
-                raise ExpectedError(f"{path} is a pipe, a socket or a device, no picture: remove it")
+                raise ExpectedError(f"{path} is a pipe, a socket or a device, no image: remove it")
         return entries
 
 
