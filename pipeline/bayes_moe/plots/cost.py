@@ -12,7 +12,7 @@ from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortene
 
 @dataclass(frozen=True)
 class Cost:
-    """One classifier: operations per picture, and mean and standard deviation of a score over seeds."""
+    """One classifier: operations per image, and mean and standard deviation of a score over seeds."""
 
     label: str
     role: str  # model, baseline or other
@@ -68,7 +68,7 @@ def draw_tradeoff(title: str, axis: str, points: Sequence[Cost]) -> Picture:
         )
 
     said = "; ".join(f"{point.label}: {point.mean:.3g} at {point.flops:.3g}" for point in points)
-    return picture(draw, f"{title} against activated FLOPs per picture. {said}.", height=320)
+    return picture(draw, f"{title} against active FLOPs per image. {said}.", height=320)
 
 
 def draw_sampling(title: str, axis: str, samplings: Sequence[Sampling], dense: Cost) -> Picture:
@@ -133,7 +133,7 @@ def _arithmetic_axis(axes: Axes, flops: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4) if high < 4 * low else LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
-    axes.set_xlabel("activated FLOPs per picture")
+    axes.set_xlabel("active FLOPs per image")
 
 
 def _colour(theme: Theme, role: str) -> str:
