@@ -61,7 +61,7 @@ GLOSSARY = Glossary(
             "least_used",
             "least used expert",
             True,
-            "Share of the tokens of the expert with the fewest, relative to an equal share.",
+            "Share of the tokens of the expert with the fewest, relative to a fair share, 1 / experts.",
             bounds=_SHARE,
         ),
     )

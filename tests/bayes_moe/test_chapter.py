@@ -185,7 +185,7 @@ def test_tables_of_what_was_not_learned_from(found):
 def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     moe = found()
     assert compared(moe) == ["top_1", "unbalanced"]
-    assert "fell below a quarter of an equal share, on average over seeds, in “unbalanced”." in usage_in_words(moe)
+    assert "fell below a quarter of its fair share, on average over seeds, in “unbalanced”." in usage_in_words(moe)
     assert re.search(
         r"“unbalanced”, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
     )
@@ -194,7 +194,7 @@ def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     table.to_csv(RESULTS, index=False)
     said = usage_in_words(read_moe())
     assert "the least used expert fell below" not in said
-    assert "no expert fell below a quarter of an equal share" in said
+    assert "no expert fell below a quarter of its fair share" in said
 
 
 def test_the_point_that_differs_in_nothing_but_balance_is_named_too(found):

@@ -28,7 +28,7 @@ def routing(moe: Moe) -> Section:
         Figures(
             [*(_usage(moe, point) for point in pair), *(_classes(moe, point) for point in pair)],
             "Bars: share of the test images' tokens that each expert is given, ranked within each seed, with the "
-            "standard deviation over seeds and a dot per seed; an expert below the limit, a quarter of an equal share, "
+            "standard deviation over seeds and a dot per seed; an expert below the limit, a quarter of the fair share, "
             "is hardly used. Heatmaps: percentage of the tokens of each class that each expert is given, in the first "
             "seed; the numbering of experts differs between seeds.",
         ),
@@ -80,12 +80,12 @@ def usage_in_words(moe: Moe) -> str:
     collapsed = [point for point in free if _least(moe, point) < LIMIT]
     if free and collapsed:
         sentences.append(
-            "Without balancing, the least used expert fell below a quarter of an equal share, on average over "
+            "Without balancing, the least used expert fell below a quarter of its fair share, on average over "
             f"seeds, in {joined([moe.quoted(point) for point in collapsed])}."
         )
     elif free:
         sentences.append(
-            f"Without balancing ({counted(len(free), 'point')}), no expert fell below a quarter of an equal share, "
+            f"Without balancing ({counted(len(free), 'point')}), no expert fell below a quarter of its fair share, "
             "on average over seeds: on these images the gate stays balanced by itself."
         )
     return " ".join(sentences)
@@ -109,7 +109,7 @@ def _least_used(moe: Moe, point: str, free: bool) -> str:
     mean = None if found.value is None else 100 * found.value
     return (
         f"{moe.quoted(point)}, {how}: the least used of its {moe.number_of_experts(point)} experts gets "
-        f"{shown(mean, 0)}{deviation} % of an equal share."
+        f"{shown(mean, 0)}{deviation} % of its fair share."
     )
 
 
