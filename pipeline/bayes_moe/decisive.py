@@ -1,10 +1,10 @@
-"""Which sparse point is the answer, and which of its scores decide."""
+"""Which sparse point is compared with its dense twin, and which of its scores decide."""
 
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED, in_unit
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 
-# Temperature scaling costs nothing and removes what one number can: what is left is the model's own calibration.
+# Scaled, since temperature scaling costs next to nothing: what counts is the miscalibration that it leaves.
 DECISIVE = (("accuracy", RAW), ("nll", SCALED), ("ece", SCALED))
 
 

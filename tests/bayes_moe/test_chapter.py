@@ -277,7 +277,7 @@ def test_numbers_for_reading():
 
 
 def test_notes_on_the_images_stand_first(found):
-    note = "passed over 2 dangling links: a.png, b.png"
+    note = "skipped 2 dangling links: a.png, b.png"
     first = mixture(found(notes=(note,))).blocks[0]
     assert first == Notes([f"Images: {note}"])
     assert not any(isinstance(block, Notes) for block in mixture(found()).blocks)

@@ -155,7 +155,7 @@ def test_a_folder_beside_the_splits_is_noted(tmp_path):
     for split in ("train", "test", "unlabelled"):
         for kind in ("a", "b"):
             image(tmp_path / split / kind / "1.png", 0)
-    assert read_image_folder(tmp_path, 8).notes == ("passed over 1 folder beside the splits: unlabelled",)
+    assert read_image_folder(tmp_path, 8).notes == ("skipped 1 folder beside the splits: unlabelled",)
 
 
 def test_hidden_entries_and_dangling_links_are_passed_over_everywhere_and_counted(tmp_path):
@@ -176,8 +176,8 @@ def test_hidden_entries_and_dangling_links_are_passed_over_everywhere_and_counte
     assert found.classes == clean.classes == ["a", "b"]
     assert {split: part.label_N.tolist() for split, part in found.splits.items()} == {"train": [0, 1], "test": [0, 1]}
     assert found.notes == (
-        "passed over 5 hidden or system items: .DS_Store, ._1.png, .ipynb_checkpoints and 2 more",
-        "passed over 3 dangling links: gone.png, lost, self.png",
+        "skipped 5 hidden or system items: .DS_Store, ._1.png, .ipynb_checkpoints and 2 more",
+        "skipped 3 dangling links: gone.png, lost, self.png",
     )
 
 
@@ -194,17 +194,15 @@ def test_suffixes_count_in_any_case_and_what_is_of_another_kind_is_noted(tmp_pat
     source = read_image_folder(tmp_path, 8)
     assert sum(len(part.label_N) for part in source.splits.values()) == 8
     assert source.notes == (
-        "passed over 3 files of another kind: 5.heic, README, labels.csv",
-        "passed over 1 image outside the folders of classes: lone.png",
+        "skipped 3 files of another kind: 5.heic, README, labels.csv",
+        "skipped 1 image outside the folders of classes: lone.png",
     )
 
 
 def test_a_class_of_nothing_but_other_files_says_so(tmp_path):
     image(tmp_path / "a" / "1.png", 0)
     broken(tmp_path / "b" / "1.heic")
-    with pytest.raises(
-        ExpectedError, match=r"b has no image \(.*\.jfif.*\); passed over 1 file of another kind: 1.heic"
-    ):
+    with pytest.raises(ExpectedError, match=r"b has no image \(.*\.jfif.*\); skipped 1 file of another kind: 1.heic"):
         read_image_folder(tmp_path, 8)
 
 

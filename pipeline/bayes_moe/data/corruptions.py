@@ -1,7 +1,7 @@
-"""Ten ways in which an image goes bad, each at five severities: how robust is a classifier that never saw them?
+"""Ten image corruptions, each at five severities, to test robustness to what training did not show.
 
 Kinds and strengths are those of CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking neural network robustness", 2019),
-made anew. Lengths are given for images of 32 pixels and scale with the width. Values are in [0, 1], before and after.
+implemented anew. Lengths are for images of 32 pixels and scale with the width. Values are in [0, 1] before and after.
 
 N: images, H, W: pixels, C: channels, 1 or 3.
 """
@@ -24,7 +24,7 @@ _WIDTH = 32  # pixels that lengths are given for
 
 
 def corrupt(image_NHWC: Images, name: str, severity: int, seed: int) -> Images:
-    """All images, corrupted; reproducible from the seed. ValueError for a severity or a name that there is not."""
+    """All images, corrupted; reproducible from the seed. ValueError for an unknown severity or name."""
     if severity not in SEVERITIES:
         raise ValueError(f"severity {severity} is not from 1 to 5")
     random = np.random.default_rng([seed, list(CORRUPTIONS).index(name), severity])

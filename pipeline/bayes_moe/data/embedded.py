@@ -1,7 +1,7 @@
 """Real images that scikit-learn ships, so that the default run needs no network.
 
 digits: 1,797 handwritten ones, 8x8 pixels in 17 shades, of 43 people; UCI "Optical recognition of handwritten digits"
-(Alpaydin and Kaynak, 1998), its test part. So the writers of the training and of the test set are not told apart.
+(Alpaydin and Kaynak, 1998), its test part. So training and test images share writers.
 photographs: one of a temple and one of a flower, in colour, in tiles of 32x32 pixels.
 """
 

@@ -1,6 +1,6 @@
 """One image file as bytes of red, green and blue: upright, square, on white, of any depth, and never saturated.
 
-What every program shows is what is learned from: an image turned by its EXIF tag is turned, transparency is blended on
+An image is read as any viewer shows it: rotated by its EXIF tag, transparency is blended on
 white, and a grey value of more than 8 bits, or a float, is divided by what is white.
 """
 
@@ -87,12 +87,12 @@ class ImageReader:
             if self.white_level is None and brightest < DARKEST * depth.white:
                 raise ExpectedError(
                     f"the brightest value of {counted(len(values), 'image')} of {depth.name} in {folder} is "
-                    f"{_told(brightest)}, and white would be {_told(depth.white)}: they would be nearly black. Set "
-                    f"{self.parameter} to the value of white, such as {_told(_likely_white(brightest))}, or to "
-                    f"{_told(depth.white)} to take them as they are"
+                    f"{_number(brightest)}, and white would be {_number(depth.white)}: they would be nearly black. Set "
+                    f"{self.parameter} to the value of white, such as {_number(_likely_white(brightest))}, or to "
+                    f"{_number(depth.white)} to take them as they are"
                 )
             white = self.white_level or depth.white
-            notes.append(f"{counted(len(values), 'image')} of {depth.name}: {_told(white)} is white, 0 black")
+            notes.append(f"{counted(len(values), 'image')} of {depth.name}: {_number(white)} is white, 0 black")
         if self._blended:
             notes.append(f"{counted(self._blended, 'image')} with transparency: blended on white")
         if self._first_frames:
@@ -124,8 +124,8 @@ class ImageReader:
         white = self.white_level or depth.white
         if not (low >= 0 and high <= white):  # so written that NaN is refused too
             raise ExpectedError(
-                f"{path}, of {depth.name}, has values from {_told(low)} to {_told(high)}, beyond black (0) or white "
-                f"({_told(white)}): set {self.parameter} to the value of white, or convert the image"
+                f"{path}, of {depth.name}, has values from {_number(low)} to {_number(high)}, beyond black (0) or "
+                f"white ({_number(white)}): set {self.parameter} to the value of white, or convert the image"
             )
         self._brightest[depth].append(high)
         share_HW = value_HW.astype(np.float32)
@@ -141,8 +141,8 @@ class ImageReader:
         depth = _Depth("16-bit colours", 65535.0)
         if self.white_level not in (None, depth.white):
             raise ExpectedError(
-                f"{path} has {depth.name}, which are read for a white of {_told(depth.white)} only, not "
-                f"{self.parameter} = {_told(self.white_level)}: convert them to 8 bits"
+                f"{path} has {depth.name}, which are read for a white of {_number(depth.white)} only, not "
+                f"{self.parameter} = {_number(self.white_level)}: convert them to 8 bits"
             )
         bands = cast(tuple[tuple[int, int], ...], image.getextrema())[:3]
         self._brightest[depth].append(257.0 * max(high for _, high in bands))
@@ -184,5 +184,5 @@ def _likely_white(brightest: float) -> float:
     return brightest if brightest < 1 else 2 ** int(brightest).bit_length() - 1
 
 
-def _told(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.10g}"

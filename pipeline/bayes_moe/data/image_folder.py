@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.bayes_moe.data.image_file import SUFFIXES, ImageReader
-from pipeline.bayes_moe.data.image_walk import ImageWalk, PassedOver
+from pipeline.bayes_moe.data.image_walk import ImageWalk, Skipped
 from pipeline.bayes_moe.data.images import Images, ImageSource, split_by_class
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import listed
@@ -61,7 +61,7 @@ def read_image_folder(
 
 
 def _splits(walk: ImageWalk, folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Where each split lies, and notes on what was made of their names."""
+    """The folder of each split, and notes on how their names were read."""
     folders = walk.entries(folder).folders
     known = [path for path in folders if path.name.lower() in _SPLIT_OF]
     others = [path for path in folders if path not in known]
@@ -79,8 +79,8 @@ def _splits(walk: ImageWalk, folder: Path) -> tuple[dict[str, Path], list[str]]:
             f"classes. Name one folder of each split so ({expected}), with a folder for each class in it, and move or "
             "rename the others"
         )
-    walk.pass_over(PassedOver.BESIDE, others)
-    walk.pass_over(PassedOver.OUTSIDE, walk.entries(folder).images)
+    walk.skip(Skipped.BESIDE, others)
+    walk.skip(Skipped.OUTSIDE, walk.entries(folder).images)
     if len(parts) == len(SPLIT_NAMES):
         return parts, [f"validation is {parts['validation'].name!r}, in place of a share of {parts['train'].name!r}"]
     if "test" in parts:
@@ -101,7 +101,7 @@ def _hold_the_same_classes(walk: ImageWalk, folders: list[Path]) -> bool:
 
 def _classes(walk: ImageWalk, folder: Path) -> list[Path]:
     folders, outside = walk.entries(folder)
-    walk.pass_over(PassedOver.OUTSIDE, outside)
+    walk.skip(Skipped.OUTSIDE, outside)
     if len(folders) < 2:
         found = f"one, {folders[0].name!r}" if folders else "none"
         raise ExpectedError(f"{folder} should hold a sub-folder for each class, two at least; it has {found}")
@@ -119,8 +119,8 @@ def _read(walk: ImageWalk, files: ImageReader, classes: Iterable[Path]) -> Image
             )
         found = walk.images(folder)
         if not found:
-            told = "; ".join(["", *walk.notes()])
-            raise ExpectedError(f"{folder} has no image ({', '.join(SUFFIXES)}){told}")
+            notes = "; ".join(["", *walk.notes()])
+            raise ExpectedError(f"{folder} has no image ({', '.join(SUFFIXES)}){notes}")
         paths += found
         labels += [code] * len(found)
     image_NHWC = np.empty((len(paths), files.size, files.size, 3), np.uint8)

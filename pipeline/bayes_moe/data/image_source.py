@@ -50,7 +50,7 @@ def read_image_source(
         unseen = np.setdiff1d(found, source.splits["train"].label_N)
         if len(unseen):
             raise ExpectedError(
-                f"class {source.classes[int(unseen[0])]!r} of {path} has {split} images and none to learn from"
+                f"class {source.classes[int(unseen[0])]!r} of {path} has {split} images and no training images"
             )
     return source
 

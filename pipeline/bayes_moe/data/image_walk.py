@@ -1,6 +1,6 @@
-"""What lies in the folders of a set of images: sub-folders, image files, and how much of the rest is passed over.
+"""The folders of an image data set: sub-folders, image files, and how much of the rest is skipped.
 
-Links are followed, but a folder is entered once only: one that is reached twice would be learned from and judged by.
+Links are followed, but a folder is entered once only: one that is reached twice could be in both training and test.
 """
 
 import errno
@@ -17,8 +17,8 @@ from pipeline.data.source import counted, listed
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "thumbs.db"}
 
 
-class PassedOver(Enum):
-    """Why something is not read: what it is, and more about it."""
+class Skipped(Enum):
+    """Why an item is skipped: what it is, and where or of which kind."""
 
     HIDDEN = ("hidden or system item", "")
     DANGLING = ("dangling link", "")
@@ -35,12 +35,12 @@ class Entries(NamedTuple):
 
 
 class ImageWalk:
-    """Looks into folders, into each once, and counts what it passes over."""
+    """Looks into folders, into each once, and counts what it skips."""
 
     def __init__(self) -> None:
         self._entries: dict[Path, Entries] = {}
         self._reached: dict[tuple[int, int], Path] = {}
-        self._passed_over: dict[PassedOver, list[str]] = defaultdict(list)
+        self._skipped: dict[Skipped, list[str]] = defaultdict(list)
 
     def entries(self, folder: Path) -> Entries:
         """Visible sub-folders, and files with the suffix of an image in any case.
@@ -62,16 +62,16 @@ class ImageWalk:
             ahead += entries.folders
         return sorted(found)
 
-    def pass_over(self, why: PassedOver, paths: list[Path]) -> None:
+    def skip(self, why: Skipped, paths: list[Path]) -> None:
         """Count these among what is not read."""
         if paths:
-            self._passed_over[why] += [path.name for path in paths]
+            self._skipped[why] += [path.name for path in paths]
 
     def notes(self) -> list[str]:
-        """How much was passed over, of each kind, with examples."""
+        """How much was skipped, of each kind, with examples."""
         return [
-            f"passed over {counted(len(names), why.value[0])}{why.value[1]}: {listed(sorted(set(names)), 3)}"
-            for why, names in self._passed_over.items()
+            f"skipped {counted(len(names), why.value[0])}{why.value[1]}: {listed(sorted(set(names)), 3)}"
+            for why, names in self._skipped.items()
         ]
 
     def _reach(self, folder: Path) -> None:
@@ -84,13 +84,13 @@ class ImageWalk:
         entries = Entries([], [])
         for path in sorted(folder.iterdir()):
             if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS:
-                self.pass_over(PassedOver.HIDDEN, [path])
+                self.skip(Skipped.HIDDEN, [path])
             elif (mode := _mode(path)) is None:
-                self.pass_over(PassedOver.DANGLING, [path])
+                self.skip(Skipped.DANGLING, [path])
             elif stat.S_ISDIR(mode):
                 entries.folders.append(path)
             elif path.suffix.lower() not in SUFFIXES:
-                self.pass_over(PassedOver.OTHER, [path])
+                self.skip(Skipped.OTHER, [path])
             elif stat.S_ISREG(mode):
                 entries.images.append(path)
             else:

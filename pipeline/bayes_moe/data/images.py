@@ -51,7 +51,7 @@ def split_by_class(whole: Images, share: float, seed: int) -> tuple[Images, Imag
 
 
 def training_and_validation(folder: Path, share: float, seed: int) -> tuple[Images, Images]:
-    """What is learned from, and what is chosen by: the source's own validation set, or a share of its training set.
+    """The training and validation images; the latter are the source's own, or else a share of its training images.
 
     folder: what ingest wrote; ExpectedError as `read_images`.
     """

@@ -1,4 +1,4 @@
-"""Images of a whole split on the training device, and minibatches indexed from there.
+"""A split's images on the training device, and minibatches indexed from there.
 
 N: images, B: images of a minibatch, C: channels, H, W: pixels.
 """
@@ -35,7 +35,7 @@ class ResidentImages:
         self._label_N = torch.from_numpy(images.label_N).to(device)
 
     def __len__(self) -> int:
-        """Minibatches of an epoch, whose sizes differ by one at most: batch norm can do nothing with a rest of one."""
+        """Minibatches of an epoch, whose sizes differ by one at most: batch norm needs two images."""
         images = len(self._label_N)
         return max(1, min(-(-images // self.batch_size), images // 2))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES
-from pipeline.bayes_moe.evaluation.answers import PointAnswers
+from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.glossary import RAW, SCALED
 from pipeline.bayes_moe.metrics.calibration import reliability
 from pipeline.bayes_moe.metrics.classification import class_scores, corrupted_scores
@@ -17,7 +17,7 @@ _SCORES = ("accuracy", "nll", "ece")
 _SAMPLED = ["point", "seed", "samples", *_SCORES, "flops"]
 
 
-def point_table(points: Iterable[PointAnswers], sweep: Sweep, chosen: str) -> pd.DataFrame:
+def point_table(points: Iterable[PointPredictions], sweep: Sweep, chosen: str) -> pd.DataFrame:
     """A row per point: its dense twin, whether validation chose it, what params.yaml says of it, and what it costs."""
     return pd.DataFrame(
         {
@@ -31,7 +31,7 @@ def point_table(points: Iterable[PointAnswers], sweep: Sweep, chosen: str) -> pd
     )
 
 
-def reliability_table(points: Iterable[PointAnswers], bins: int) -> pd.DataFrame:
+def reliability_table(points: Iterable[PointPredictions], bins: int) -> pd.DataFrame:
     """A row per point, unit and bin of confidence, with the answers of all seeds together."""
     rows = []
     for point in points:
@@ -45,7 +45,7 @@ def reliability_table(points: Iterable[PointAnswers], bins: int) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def corruption_table(points: Iterable[PointAnswers], bins: int) -> pd.DataFrame:
+def corruption_table(points: Iterable[PointPredictions], bins: int) -> pd.DataFrame:
     """A row per point, seed, corruption and severity."""
     rows: list[dict[str, Any]] = []
     for point in points:
@@ -65,25 +65,25 @@ def corruption_table(points: Iterable[PointAnswers], bins: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def expert_table(points: Iterable[PointAnswers]) -> pd.DataFrame:
+def expert_table(points: Iterable[PointPredictions]) -> pd.DataFrame:
     """A row per sparse point, seed, expert and class: how many tokens of the class the expert was given."""
     return pd.DataFrame(
         {"point": point.name, "seed": seed, "expert": e, "label": point.about["classes"][label], "tokens": int(tokens)}
         for point in points
-        if "expert_label" in point.answers
-        for seed, tokens_EK in zip(point.seeds, point.answers["expert_label"], strict=True)
+        if "expert_label" in point.arrays
+        for seed, tokens_EK in zip(point.seeds, point.arrays["expert_label"], strict=True)
         for (e, label), tokens in np.ndenumerate(tokens_EK)
     )
 
 
-def sampled_table(points: Iterable[PointAnswers], bins: int) -> pd.DataFrame:
+def sampled_table(points: Iterable[PointPredictions], bins: int) -> pd.DataFrame:
     """A row per point with a stochastic gate, seed and number of sampled routes that probabilities are averaged over.
 
     0 samples: the one route without noise. What comes before the gate is computed once per image.
     """
     rows = []
     for point in points:
-        if "sampled" not in point.answers:
+        if "sampled" not in point.arrays:
             continue
         cost, label_N = point.about["cost"], point.labels("test")
         for place, seed in enumerate(point.seeds):

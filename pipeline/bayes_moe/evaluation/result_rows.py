@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from pipeline.bayes_moe.evaluation.answers import PointAnswers
+from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.glossary import RAW, SCALED
 from pipeline.bayes_moe.metrics import paired
 from pipeline.bayes_moe.metrics.classification import class_scores, known_from_other, least_used
@@ -14,7 +14,7 @@ from pipeline.metrics.results import Row, difference_name
 
 
 def result_rows(
-    sweep: Sweep, points: Mapping[str, PointAnswers], corruption: pd.DataFrame, evaluation: Evaluate
+    sweep: Sweep, points: Mapping[str, PointPredictions], corruption: pd.DataFrame, evaluation: Evaluate
 ) -> list[Row]:
     """A row per point, seed, unit (raw, scaled) and metric; then every sparse point minus its dense twin.
 
@@ -27,7 +27,7 @@ def result_rows(
     return rows
 
 
-def _scores(point: PointAnswers, sweep: Sweep, corruption: pd.DataFrame, bins: int) -> Iterator[Row]:
+def _scores(point: PointPredictions, sweep: Sweep, corruption: pd.DataFrame, bins: int) -> Iterator[Row]:
     role = "model" if point.name in sweep.sparse else "baseline"
     corrupted = corruption[corruption["point"] == point.name].groupby("seed")[["accuracy", "nll", "ece"]].mean()
     for place, seed in enumerate(point.seeds):
@@ -38,15 +38,15 @@ def _scores(point: PointAnswers, sweep: Sweep, corruption: pd.DataFrame, bins: i
         raw |= {"temperature": float(point.temperature_R[place])}
         raw |= known_from_other(test, point.logits("other")[place])
         raw |= {f"corrupted_{name}": float(value) for name, value in corrupted.loc[seed].items()}
-        if "expert_label" in point.answers:
-            raw["least_used"] = least_used(point.answers["expert_label"][place])
+        if "expert_label" in point.arrays:
+            raw["least_used"] = least_used(point.arrays["expert_label"][place])
         scaled = class_scores(point.test_logits(SCALED)[place], point.labels("test"), bins)
         for unit, scores in ((RAW, raw), (SCALED, scaled)):
             for metric, value in scores.items():
                 yield Row(unit, point.name, role, metric, value, seed=seed)
 
 
-def _differences(sparse: PointAnswers, dense: PointAnswers, evaluation: Evaluate) -> Iterator[Row]:
+def _differences(sparse: PointPredictions, dense: PointPredictions, evaluation: Evaluate) -> Iterator[Row]:
     name = difference_name(sparse.name, dense.name)
     for unit in (RAW, SCALED):
         first, second = (

@@ -22,7 +22,7 @@ def class_scores(logit_NK: Array, label_N: Labels, bins: int) -> dict[str, float
 
 
 def known_from_other(logit_NK: Array, other_MK: Array) -> dict[str, float]:
-    """auroc and fpr95 of the largest probability as the sign of a known kind. Hendrycks and Gimpel (2017)."""
+    """auroc and fpr95 of out-of-distribution detection by the largest probability. Hendrycks and Gimpel (2017)."""
     known_N, other_M = (calibration.probabilities(part).max(1) for part in (logit_NK, other_MK))
     return {
         "auroc": out_of_distribution.auroc(known_N, other_M),

@@ -1,4 +1,4 @@
-"""Is one classifier better than another on the same examples? Both trained once per seed, asked the same images.
+"""Paired comparison of two classifiers, each trained once per seed, on the same examples.
 
 Every score here is a function of sums over examples: a mean, or the sum of the absolute values of sums within bins. So
 resampling examples is a product of matrices.

@@ -1,4 +1,4 @@
-"""What an image classifier is trained by, and what it says of images: no file, and no metric of calibration.
+"""The training objective of an image classifier, and its predictions: logits, routings, averages over sampled routes.
 
 B: images, C: channels, H, W: pixels, K: classes, E: experts, N: tokens, S: samples.
 """
@@ -20,7 +20,7 @@ BALANCES = {"switch": balance.switch, "importance": balance.importance}
 
 
 class ClassifierObjective(nn.Module):
-    """Cross-entropy; of a sparse network also what keeps its routing in order, each times its weight.
+    """Cross-entropy; of a sparse network also the auxiliary losses of its routing, each times its weight.
 
     balance: the loss that is weighted by `balance_weight`; or `bias`, which has none, and `balance_weight` is its step.
 
@@ -68,7 +68,7 @@ class ClassifierObjective(nn.Module):
 
 
 def moved(x_BCHW: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each image by up to `shift` pixels in both directions, with black coming in; every second one is mirrored."""
+    """Each image by up to `shift` pixels in both directions, padded with black; every second is mirrored."""
     images, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
     if shift:

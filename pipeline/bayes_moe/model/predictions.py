@@ -1,6 +1,6 @@
-"""All that a trained classifier says of images it has not learned from: the one look at the test set.
+"""Predictions of a trained classifier on held-out images: validation, test, corrupted and out-of-distribution ones.
 
-R: seeds, V: validation images, N: test images, M: images of another kind, Q: test images that are corrupted,
+R: seeds, V: validation images, N: test images, M: out-of-distribution images, Q: test images that are corrupted,
 T: corruptions, L: severities, S: numbers of sampled routes, K: classes, E: experts.
 """
 
@@ -22,8 +22,8 @@ from pipeline.training.determinism import Purpose, entropy, torch_generator
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-class Questions:
-    """The images that every point of a sweep is asked about, the same for all."""
+class EvaluationImages:
+    """The images that every point of a sweep is evaluated on, the same for all."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Questions:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        """`corrupted`: so many test images, at random, are asked about again in every corruption."""
+        """corrupted: how many test images, chosen at random, are evaluated under every corruption too."""
         self.batch_size, self.device, self.seed = batch_size, device, seed
         random = np.random.default_rng(entropy(seed, Purpose.PREDICTION))
         rows = np.sort(random.permutation(len(test.label_N))[:corrupted])
@@ -62,7 +62,7 @@ class Questions:
                 found.append(Images(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
         return found
 
-    def answers(self, model: ResNet18, corrupted: list[Images], samples: list[int], seed: int) -> Arrays:
+    def predictions(self, model: ResNet18, corrupted: list[Images], samples: list[int], seed: int) -> Arrays:
         """Logits: validation (V, K), test (N, K), other (M, K), corrupted (T, L, Q, K).
 
         Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test

@@ -4,7 +4,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.bayes_moe.decisive import chosen_on_validation, decisive
 from pipeline.bayes_moe.evaluation import details
-from pipeline.bayes_moe.evaluation.answers import PointAnswers
+from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.evaluation.result_rows import result_rows
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW
 from pipeline.bayes_moe.params.evaluate import Evaluate
@@ -23,7 +23,7 @@ DIGITS = 6
 
 def run(sweep: Sweep, evaluation: Evaluate) -> None:
     """Score every point; write the results, the headlines and what the figures show."""
-    points = {name: PointAnswers(PATHS.models / name) for name in sweep.points}
+    points = {name: PointPredictions(PATHS.models / name) for name in sweep.points}
     bins = evaluation.bins
     with threadpool_limits(sweep.recipe.threads):  # part of the result, since sums depend on their order
         corruption = details.corruption_table(points.values(), bins)

@@ -1,7 +1,7 @@
-"""Train one classifier of the sweep, once for each seed, and write what it says of images it has not learned from.
+"""Train one classifier of the sweep, once for each seed, and write its predictions on held-out images.
 
-Nothing is judged here: `evaluate@bayes_moe` compares the points. The test images are looked at once, with the weights
-that the validation images chose.
+Nothing is scored here: `evaluate@bayes_moe` compares the points. The test images are used once, with the weights chosen
+on the validation images.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from pipeline.bayes_moe.data.images import Images, read_images, training_and_val
 from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
-from pipeline.bayes_moe.model.predictions import Questions
+from pipeline.bayes_moe.model.predictions import EvaluationImages
 from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.params.sweep import Point, Recipe, Sweep
@@ -38,7 +38,7 @@ def run(settings: Sweep, name: str) -> None:
     device = prepare_device(recipe.device, recipe.threads)
     train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
     classes = read_json(IMAGES / "source.json")["classes"]
-    questions = Questions(
+    evaluated = EvaluationImages(
         validation,
         read_images(IMAGES / "test"),
         read_images(OTHER / "test"),
@@ -47,8 +47,8 @@ def run(settings: Sweep, name: str) -> None:
         batch_size=recipe.batch_size,
         device=device,
     )
-    corrupted = questions.corrupted()
-    held, answers = ResidentImages(validation, recipe.batch_size, device), []
+    corrupted = evaluated.corrupted()
+    held, predictions = ResidentImages(validation, recipe.batch_size, device), []
     trainings = PointTraining(PATHS, "moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
     with atomic_folder(PATHS.models / name) as folder:
         for seed in recipe.seeds:
@@ -66,9 +66,9 @@ def run(settings: Sweep, name: str) -> None:
             batches = ResidentImages(train, recipe.batch_size, device, seed)
             trainings.fit(key, training, objective, batches, held, epoch_calibration(held))
             save_model(folder / key, model, {"classes": classes, **training.model_dump()})
-            answers.append(questions.answers(model, corrupted, recipe.samples, seed))
-        stacked = {key: np.stack([part[key] for part in answers]) for key in answers[0]}
-        (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
+            predictions.append(evaluated.predictions(model, corrupted, recipe.samples, seed))
+        stacked = {key: np.stack([part[key] for part in predictions]) for key in predictions[0]}
+        (folder / "answers.safetensors").write_bytes(save(stacked | evaluated.labels()))
         height, width, channels = train.image_NHWC.shape[1:]
         about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
         about["cost"] = classifier_cost(model, channels, height, width)

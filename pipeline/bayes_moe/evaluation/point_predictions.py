@@ -16,16 +16,16 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
 
 
-class PointAnswers:
+class PointPredictions:
     """Logits of every seed, and what the point is. Parts: validation, test, other, corrupted and, of a stochastic gate,
-    sampled; see `pipeline.bayes_moe.model.predictions.Questions.answers`."""
+    sampled; see `pipeline.bayes_moe.model.predictions.EvaluationImages.predictions`."""
 
     def __init__(self, folder: Path) -> None:
         """ExpectedError where the folder of the point lacks a file, or holds a damaged one."""
         self.name = folder.name
         try:
             self.about = read_sealed(folder / "about.json", "answers.safetensors")
-            self.answers = load_file(folder / "answers.safetensors")
+            self.arrays = load_file(folder / "answers.safetensors")
         except FileNotFoundError as error:
             raise ExpectedError(f"{error.filename} not found: `dvc repro moe_sweep@{self.name}` makes it") from error
         except ValueError as error:
@@ -35,11 +35,11 @@ class PointAnswers:
 
     def logits(self, part: str) -> npt.NDArray[np.float64]:
         """Of all seeds, in float64: (R, ...)."""
-        return self.answers[part].astype(np.float64)
+        return self.arrays[part].astype(np.float64)
 
     def labels(self, part: str) -> npt.NDArray[np.int64]:
         """The right classes of validation, test or corrupted images."""
-        return self.answers[f"{part}_label"]
+        return self.arrays[f"{part}_label"]
 
     @cached_property
     def temperature_R(self) -> npt.NDArray[np.float64]:
