@@ -222,7 +222,7 @@ GOOD = {
     [
         ({"c/data_batch_1.bin": record(0)[:-5]}, "not a multiple of the 3,073 of a record: it is truncated"),
         ({"c/data_batch_1.bin": record(0) + record(2)}, "has label 2, but batches.meta.txt names 2 classes"),
-        ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': there is nothing to tell apart"),
+        ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': a classifier needs two"),
         ({"../../evil.bin": b""}, "which leaves its folder; it is not trusted"),
         ({"c/batches.meta.txt": None}, "is not CIFAR in its binary format"),
         (None, "cannot be read as a tar archive"),

@@ -38,27 +38,27 @@ def gaussian_noise(x: Images, level: int, random: np.random.Generator) -> Float:
 
 
 def shot_noise(x: Images, level: int, random: np.random.Generator) -> Float:
-    """Counts of so many photons at full brightness."""
+    """Poisson counts, with this many photons at full brightness."""
     photons = (500, 250, 100, 75, 50)[level]
     return random.poisson(x * photons) / photons
 
 
 def impulse_noise(x: Images, level: int, random: np.random.Generator) -> Float:
-    """So large a share of values becomes 0 or 1, either as likely."""
+    """This share of the values becomes 0 or 1, with equal probability."""
     share = (0.01, 0.02, 0.03, 0.05, 0.07)[level]
     chance = random.random(x.shape)
     return np.where(chance < share / 2, 0, np.where(chance < share, 1, x))
 
 
 def defocus_blur(x: Images, level: int, _random: np.random.Generator) -> Float:
-    """The mean over a disc. Radii are such that the disc's variance is that of the benchmark's sampled kernels."""
+    """The mean over a disc. Its radius gives it the variance of the benchmark's sampled kernels."""
     radius = (0.57, 0.92, 1.15, 1.26, 1.63)[level] * _scale(x)
     row, column = (part.ravel() for part in np.meshgrid(*2 * [np.linspace(-radius, radius, 31)]))
     return _convolved(x, _kernel(row, column, np.hypot(row, column) <= radius))
 
 
 def motion_blur(x: Images, level: int, random: np.random.Generator) -> Float:
-    """A streak in a direction of each image's own: weights fall like a Gaussian along one side of a line."""
+    """A streak in a random direction per image: weights fall like a Gaussian along one side of a line."""
     length, sigma = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))[level]
     along = np.linspace(0, length * _scale(x), 50)
     weight = np.exp(-0.5 * (along / (sigma * _scale(x))) ** 2)
@@ -76,14 +76,14 @@ def brightness(x: Images, level: int, _random: np.random.Generator) -> Float:
 
 
 def contrast(x: Images, level: int, _random: np.random.Generator) -> Float:
-    """Differences from an image's mean, channel by channel, shrink by this factor."""
+    """Deviations from the mean of an image's channel shrink by this factor."""
     mean = x.mean(axis=(1, 2), keepdims=True)
     found: Float = mean + (x - mean) * (0.75, 0.5, 0.4, 0.3, 0.15)[level]
     return found
 
 
 def pixelate(x: Images, level: int, _random: np.random.Generator) -> Float:
-    """Made smaller by this factor, with the mean of what each pixel covers, and large again, with blocks."""
+    """Downscaled by this factor with a box filter, and upscaled with the nearest neighbour."""
     factor = (0.95, 0.9, 0.85, 0.75, 0.65)[level]
     height, width = x.shape[1:3]
     small = max(1, round(width * factor)), max(1, round(height * factor))
@@ -96,7 +96,7 @@ def pixelate(x: Images, level: int, _random: np.random.Generator) -> Float:
 
 
 def jpeg(x: Images, level: int, _random: np.random.Generator) -> Float:
-    """Compressed at this quality, and read back."""
+    """Compressed at this quality and decompressed."""
     quality = (80, 65, 58, 50, 40)[level]
 
     def compressed(one: Float) -> Float:

@@ -55,7 +55,7 @@ class _Decoded(NamedTuple):
 
 
 class ImageReader:
-    """Reads images as squares of `size` x `size` pixels, and keeps what is to be said about all of them.
+    """Reads images as squares of `size` x `size` pixels, and collects notes about all of them.
 
     white_level: the value that is white in grey images of more than 8 bits or of floats; None: the largest of their
     type, and 1 for floats. parameter: its name, for messages.
@@ -69,15 +69,15 @@ class ImageReader:
     def read(self, path: Path) -> npt.NDArray[np.uint8]:
         """(size, size, 3). Of an image that is not square the middle is taken, of several frames the first.
 
-        ExpectedError where the file is no image, damaged, far larger than any camera's, or where its values have no
-        place between black and white.
+        ExpectedError where the file is no image, damaged, far larger than any camera's, or where its values
+        are not between black and white.
         """
         decoded = _decoded(path)
         self._first_frames += decoded.several_frames
         return self._square(decoded, path)
 
     def notes(self, folder: Path) -> list[str]:
-        """What was done to the images read so far, all of one folder, that nobody can see in the result.
+        """How the images read so far, all of one folder, were converted where the result does not show it.
 
         ExpectedError where all are so dark that their white must be another, as of 12 bits stored in 16.
         """

@@ -1,4 +1,4 @@
-"""Any folder of images: one sub-folder of each split, in it one of each class, in that the files.
+"""A folder of images: a sub-folder per split, in it one per class, which holds the files.
 
     cats/train/tabby/1.png    cats/val/tabby/4.jpeg    cats/test/tabby/7.jpg
 
@@ -30,7 +30,7 @@ _LIKE_A_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})(set|data|images|
 def read_image_folder(
     folder: Path, size: int, white_level: float | None = None, parameter: str = "white_level", seed: int = 0
 ) -> ImageSource:
-    """All images, as colours, brought to `size` x `size` pixels, as `ImageReader` does it.
+    """All images, in colour, brought to `size` x `size` pixels, as `ImageReader` does it.
 
     Splits are known by the names in SPLIT_NAMES, in any case. A validation set without a test set is the test set.
     ExpectedError where there is no folder, its splits are not clear, fewer than two classes, a class without images,

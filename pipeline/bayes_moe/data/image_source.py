@@ -45,7 +45,7 @@ def read_image_source(
         if len(found) < 2:
             raise ExpectedError(
                 f"all {len(images.label_N):,} images of the {split} split of {path} are of one class, "
-                f"{source.classes[int(found[0])]!r}: there is nothing to tell apart"
+                f"{source.classes[int(found[0])]!r}: a classifier needs two"
             )
         unseen = np.setdiff1d(found, source.splits["train"].label_N)
         if len(unseen):

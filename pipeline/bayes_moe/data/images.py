@@ -1,4 +1,4 @@
-"""Labelled images: what ingest makes of every source, and how they lie on the disk.
+"""Labelled images: what ingest makes of every source, and their files.
 
 N: images, H, W: pixels, C: channels, 1 or 3.
 """
@@ -26,9 +26,9 @@ class Images(NamedTuple):
 
 
 class ImageSource(NamedTuple):
-    """Sets by name, and the names of the classes that labels are places in.
+    """Splits by name, and the names of the classes, which labels index.
 
-    splits: train and test, and validation where the source has such a set of its own; notes: what a reader should know.
+    splits: train and test, and validation where the source has such a set of its own; notes: what a user should know.
     """
 
     splits: dict[str, Images]
