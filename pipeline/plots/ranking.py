@@ -31,8 +31,8 @@ def draw_ranking(
 ) -> Picture:
     """Dot plot of one metric: a row per method in the order given, what does not compete set apart by a gap.
 
-    The mean and the range of a ceiling are marked in all rows below its own. `chance`, what guessing scores, is a
-    dashed line at the bottom.
+    The mean and the range of a ceiling are marked in all rows below its own. `chance`, the score of a random guess, is
+    a dotted line, named at the bottom, that leaves out the labels of the rows.
     """
     heights, ceiling = [0.0], None
     for row, following in zip(rows, [*rows[1:], None], strict=True):
@@ -53,7 +53,9 @@ def draw_ranking(
                 _mark(axes, theme, ceiling, height)
             _draw_row(axes, theme, row, height)
         if chance is not None:
-            axes.plot([chance] * 2, [-0.2, bottom], color=theme.muted, linewidth=1, linestyle=(0, (2, 4)), zorder=0)
+            for height in heights:
+                dots = [height - _REACH, height + _REACH + 0.1]
+                axes.plot([chance] * 2, dots, color=theme.muted, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
             side = "left" if chance < (low + high) / 2 else "right"
             axes.annotate(
                 "chance",
