@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.cfm_vc.data.dose_request import Asked, doses_asked, outside_training
+from pipeline.cfm_vc.data.dose_request import DoseRequest, doses_asked, outside_training
 from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Source
@@ -98,7 +98,7 @@ class CfmVc:
         self,
         adata: "AnnData",
         perturbation: str,
-        dose: Asked = None,
+        dose: DoseRequest = None,
         *,
         cell_type: str | None = None,
         cell_type_column: str | None = None,
@@ -166,7 +166,7 @@ class CfmVc:
         self,
         new: NewCells,
         perturbation: str,
-        dose: Asked,
+        dose: DoseRequest,
         annotations: ObsAnnotations,
         solution: Solution,
         output: Output = "counts",

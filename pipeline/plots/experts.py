@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.plots.heatmap import draw_fields
+from pipeline.plots.heatmap import draw_heatmap
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
@@ -67,7 +67,7 @@ def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
-        draw_fields(axes, theme, share_EK / highest, 0.5 * named)
+        draw_heatmap(axes, theme, share_EK / highest, 0.5 * named)
         if share_EK.size <= _MOST_WRITTEN:
             for (expert, label), share in np.ndenumerate(share_EK):
                 ink = theme.surface if share > 0.55 * highest else theme.ink

@@ -12,7 +12,7 @@ _CODES = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
 _CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)], float)
 
 
-def draw_fields(axes: Axes, theme: Theme, share_RC: Floats, line: float) -> None:
+def draw_heatmap(axes: Axes, theme: Theme, share_RC: Floats, line: float) -> None:
     """Squares of one unit, the first row at the top, coloured by their shares (0 to 1). R: rows, C: columns.
 
     `line` is the width of the lines between them. One path holds all fields of a colour.

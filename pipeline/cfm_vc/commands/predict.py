@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
-from pipeline.cfm_vc.data.dose_request import Asked
+from pipeline.cfm_vc.data.dose_request import DoseRequest
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Solution
 from pipeline.commands.output import check_options, deliver
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
 
 
-def dose_of(given: list[str]) -> Asked:
+def dose_of(given: list[str]) -> DoseRequest:
     """One number, or {treatment: number}; ExpectedError where it is neither, or a treatment is named twice."""
     named: dict[str, float] = {}
     for text in given:

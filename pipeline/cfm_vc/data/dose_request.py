@@ -8,10 +8,10 @@ from pipeline.data.source import close_to, listed
 from pipeline.params.allowed import check
 from pipeline.params.section import Dose
 
-Asked = float | Mapping[str, float] | None  # one dose, or one for each treatment by name
+DoseRequest = float | Mapping[str, float] | None  # one dose, or one for each treatment by name
 
 
-def doses_asked(known: Doses, perturbation: str, dose: Asked = None) -> dict[str, float]:
+def doses_asked(known: Doses, perturbation: str, dose: DoseRequest = None) -> dict[str, float]:
     """{treatment: dose} of a perturbation; {} for the control.
 
     A label of the training data stands for the doses it had there. Anything else is a treatment, or several joined by

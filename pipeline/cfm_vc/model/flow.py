@@ -39,7 +39,7 @@ class Condition(NamedTuple):
         return self._replace(coefficient_BJ=guidance * self.coefficient_BJ)
 
 
-PLACE_EMBEDDING = 16  # dimensions of the embedding of a place
+POSITION_EMBEDDING = 16  # dimensions of the embedding of a place
 
 
 class FlowConfig(ModelConfig):
@@ -75,8 +75,8 @@ class FlowField(nn.Module):
         # C: cell types and "unknown". 1 where training had no such cell, 0 elsewhere; kept with the weights.
         self.unseen_CP: Tensor
         self.register_buffer("unseen_CP", torch.zeros(config.cell_types + 1, config.treatments))
-        self.place = PlaceEmbedding(spatial, PLACE_EMBEDDING, dropout) if spatial else None
-        context = 2 * embedding + (PLACE_EMBEDDING if spatial else 0)
+        self.place = PlaceEmbedding(spatial, POSITION_EMBEDDING, dropout) if spatial else None
+        context = 2 * embedding + (POSITION_EMBEDDING if spatial else 0)
         self.trunk = Perceptron(dimensions + config.time_embedding + context, hidden)
         self.base_head = nn.Linear(hidden[-1], dimensions)
         self.basis_head = nn.Linear(hidden[-1], basis * dimensions)
