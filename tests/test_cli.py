@@ -55,8 +55,8 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explian"], "no command 'explian'; did you mean 'explain'?"),
-        (["xyz"], "no command 'xyz'; there are predict, latent"),
+        (["explian"], "unknown command 'explian'; did you mean 'explain'?"),
+        (["xyz"], "unknown command 'xyz'; commands are predict, latent"),
         ([], "COMMAND"),
         (["explain", "--nope"], "unrecognized arguments: --nope\n"),
         (["schema", "--chekc=1"], "unrecognized arguments: --chekc=1; did you mean --check?"),
