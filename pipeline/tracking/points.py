@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.nested import leaves
 
-OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that tell the curves of one file apart, and how they are named
+OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that distinguish the curves in one file, and their prefixes
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, made once, open to one writer of this project at a time, silent to the outside."""
+"""The MLflow store: its location, its creation, a lock for one writer at a time, and no telemetry."""
 
 import fcntl
 import os
@@ -49,7 +49,7 @@ def load_mlflow() -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints a traceback of the error that it then raises.
+    # It logs a traceback of the error that it then raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow
 
@@ -109,7 +109,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _create(database: Path, mlflow: Any) -> None:
-    # Under another name first: a process killed between two migrations must not leave a database that none can open.
+    # Under another name first: a process killed between two migrations would leave a database that MLflow cannot open.
     with tempfile.TemporaryDirectory(dir=artifacts_folder(f"{SQLITE}{database}"), prefix=".create.") as folder:
         partial = Path(folder).resolve() / database.name
         mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)

@@ -4,7 +4,6 @@ where they are killed or refused, and in this one otherwise."""
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -24,7 +23,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.metrics.results import read_results
 from pipeline.registry import Params, load_params
-from tests.stages.stage_process import ROOT, run, start, written
+from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
