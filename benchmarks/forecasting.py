@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     of = commit()  # before anything is written here
-    told = yaml.safe_load(arguments.data.read_text())
-    params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), told["params"])
+    study = yaml.safe_load(arguments.data.read_text())
+    params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), study["params"])
     if arguments.points is not None:
         points = params["mole"]["sweep"]["points"]
         params["mole"]["sweep"]["points"] = {name: points[name] for name in arguments.points.split(",")}
@@ -65,12 +65,12 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_text(arguments.out / f"{arguments.data.stem}.csv", table)
     about = {
-        "title": told["title"],
+        "title": study["title"],
         "description": source["description"],
         "data_sha256": source["input_sha256"],
         "command": " ".join(["python -m benchmarks.forecasting", *sys.argv[1:]]),
         "commit": of,
-        "parameters": told["params"],
+        "parameters": study["params"],
         **choices,
     }
     write_json(arguments.out / f"{arguments.data.stem}.json", about)

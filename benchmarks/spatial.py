@@ -135,8 +135,8 @@ def size(arguments: argparse.Namespace) -> None:
         found = []
         for cells in sizes:
             turns = 1 if arguments.quick or cells > 4096 else 5
-            told = ["--attention", attention, "--cells", str(cells), "--turns", str(turns)]
-            seconds, mib = child([*told, "--threads", str(arguments.threads)])
+            options = ["--attention", attention, "--cells", str(cells), "--turns", str(turns)]
+            seconds, mib = measured_step([*options, "--threads", str(arguments.threads)])
             found.append((cells, seconds, mib))
             print(f"| {attention} | {cells:,} | {seconds:.3f} | {cells / seconds:,.0f} | {mib:,.0f} MiB |", flush=True)
         (first, *before), (last, *after) = found[len(found) // 2 - 1], found[-1]
@@ -147,9 +147,9 @@ def size(arguments: argparse.Namespace) -> None:
     print("\n| attention | cells | slope of time, log-log | slope of memory |\n|---|---|---|---|\n" + "\n".join(slopes))
 
 
-def child(told: list[str]) -> tuple[float, float]:
+def measured_step(options: list[str]) -> tuple[float, float]:
     """Seconds and MiB of `benchmarks.spatial_step`."""
-    command = [sys.executable, "-m", "benchmarks.spatial_step", *told]
+    command = [sys.executable, "-m", "benchmarks.spatial_step", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(), cwd=ROOT)
     seconds, mib = map(float, done.stdout.split())
     return seconds, mib
@@ -202,9 +202,9 @@ def many(arguments: argparse.Namespace) -> None:
             "provenance": {"dataset_sha256": "0" * 64, "parameters": {}},
         }
         save_model(folder / "model", untrained(), described)
-        told = ["--mode", "expr_to_pos", "--num-samples", "1", "--steps", "10", "--threads", str(arguments.threads)]
+        options = ["--mode", "expr_to_pos", "--num-samples", "1", "--steps", "10", "--threads", str(arguments.threads)]
         files = ["--data", "cells.h5ad", "--model", "model", "--out", "placed.h5ad"]
-        seconds = measure([sys.executable, "-c", MEASURED, "sample", *told, *files], folder).seconds
+        seconds = measure([sys.executable, "-c", MEASURED, "sample", *options, *files], folder).seconds
         mib = float((folder / "output.txt").read_text().split()[-1])
         placed = anndata.read_h5ad(folder / "placed.h5ad").obsm["spatial"]
         assert placed.shape == (cells, SPACE)

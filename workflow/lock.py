@@ -67,7 +67,7 @@ def read_lock() -> Entries:
 
 
 def keep_copy() -> None:
-    """Keep a copy of dvc.lock, which `mend_lock` goes back to.
+    """Keep a copy of dvc.lock, which `repair_lock` goes back to.
 
     ExpectedError: the file is damaged, or lacks stages that the copy has. DVC accepts a file that was cut at the end of
     a line, and would run again what is missing.
@@ -89,7 +89,7 @@ def keep_copy() -> None:
         write_text(COPY, text)
 
 
-def mend_lock() -> str | None:
+def repair_lock() -> str | None:
     """Put the last whole dvc.lock in the place of a damaged one; what was done, for people. None: there was nothing.
 
     An entry that is put back is no claim that its stage is up to date: DVC compares it with the files, as any other.

@@ -9,7 +9,7 @@ import psutil
 from pipeline.core.files import write_text
 from workflow.dag import Stage, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
-from workflow.lock import DVC_FOLDER, held, mend_lock
+from workflow.lock import DVC_FOLDER, held, repair_lock
 
 BUSY_PATHS = DVC_FOLDER / "rwlock"  # who reads and writes which paths of the project, as JSON
 
@@ -23,19 +23,19 @@ class Repaired:
 
 def repair() -> Repaired:
     """Mend what can be, and read the project. DagError: DVC cannot read it, or another DVC is at work on it."""
-    done = [line for line in (mend_lock(), mend_busy_paths()) if line]
+    done = [line for line in (repair_lock(), repair_busy_paths()) if line]
     stages, status = read_stages(), read_status()
     recorded = _record_finished(stages, status)
     if recorded:
         done.append(f"recorded what had ended when DVC was killed: {', '.join(recorded)}")
         status = read_status()
-    mend_lock()  # keeps a copy, so that what is forgotten now is in it
+    repair_lock()  # keeps a copy, so that what is forgotten now is in it
     for finished in read_finished():
         forget(finished.address)
     return Repaired(stages, status, done)
 
 
-def mend_busy_paths() -> str | None:
+def repair_busy_paths() -> str | None:
     """Remove from DVC's list of busy paths what killed processes left there; what was done, for people.
 
     DVC removes an entry whose process is gone by itself, but neither reads a list that was cut, nor notices that

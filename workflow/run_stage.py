@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
-from workflow.lock import mend_lock, read_lock
+from workflow.lock import read_lock, repair_lock
 from workflow.stamps import write_failure, write_stamp
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run_stage(address: str) -> int:
     if process.returncode < 0:
         message = describe_end(f"the DVC that ran stage {address}", -process.returncode, again=f"dvc repro {address}")
         # Another DVC, on another stage, would take a damaged file for an empty one.
-        lines = [message, *filter(None, [mend_lock()])]
+        lines = [message, *filter(None, [repair_lock()])]
         last_lines.extend(lines)
         print("\n".join(f"[{address}] {line}" for line in lines), flush=True)
     write_failure(address, last_lines)

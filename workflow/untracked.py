@@ -22,13 +22,13 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
     made = {out for stage in stages for out in stage.outs}
     inputs = {dep: None for stage in stages for dep in stage.deps if not is_code(dep) and not overlaps(dep, made)}
     return [
-        f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_mend(path)}"
+        f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
         for path in map(Path, inputs)
         if not path.is_absolute() and path.exists() and not _is_tracked(path)
     ]
 
 
-def _mend(path: Path) -> str:
+def _fix(path: Path) -> str:
     return f"`dvc import-url {path}`" if path.parts[0] == ".." else f"`dvc add {path}`"
 
 

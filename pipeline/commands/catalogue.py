@@ -31,23 +31,23 @@ class Catalogue(Section):
 
 
 def read_catalogue(path: Path) -> dict[str, Entry]:
-    """The entries by name. ExpectedError where the file is not a catalogue."""
+    """The entries by name. ExpectedError if the file is not a catalogue."""
     return validated(Catalogue, {"entries": read_yaml(path)}, str(path)).entries
 
 
 def select(entries: dict[str, Entry], name: str) -> Entry:
-    """The entry of this name. ExpectedError, with the nearest one, where there is none."""
+    """The entry of this name. ExpectedError, with the closest name, if there is none."""
     if name not in entries:
         close = difflib.get_close_matches(name, entries, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(entries)}"
+        advice = f"did you mean {close[0]!r}?" if close else f"entries are {', '.join(entries)}"
         raise ExpectedError(f"the catalogue has no {name!r}; {advice}")
     return entries[name]
 
 
 def fetch(entry: Entry, folder: Path) -> Path:
-    """Download the file into `folder`, unless it is there already; its path.
+    """Download the file into `folder`, unless it exists, and return its path.
 
-    ExpectedError where it cannot be reached or its hash differs; nothing is left on the disk then.
+    ExpectedError if it cannot be downloaded or its hash differs; nothing is left on disk then.
     """
     import pooch  # here, since it imports requests
     from requests import RequestException
@@ -55,7 +55,7 @@ def fetch(entry: Entry, folder: Path) -> Path:
     pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(entry.url, entry.hash, entry.file, folder, progressbar=False))
-    except ValueError as error:  # pooch's, of a hash that differs
-        raise ExpectedError(f"what {entry.url} holds is not what was expected: {error}") from error
+    except ValueError as error:  # pooch's error for a wrong hash
+        raise ExpectedError(f"{entry.url} does not have the expected content: {error}") from error
     except RequestException as error:
-        raise ExpectedError(f"{entry.url} cannot be fetched: {error}; is the network there?") from error
+        raise ExpectedError(f"{entry.url} cannot be downloaded: {error}; is there a network connection?") from error

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.metrics.verdict import Comparison, Standing
 from pipeline.report.page import Number
-from pipeline.report.scores import decimals_for, joined, shown
+from pipeline.report.scores import distinct_decimals, joined, shown
 
 MOST = 4  # numbers of a system
 
@@ -27,6 +27,6 @@ def tally(found: Sequence[Comparison]) -> str:
 
 def number_of(one: Comparison) -> Number:
     """A comparison beside what it has to beat."""
-    decimals = decimals_for([one.model, one.baseline_score])
+    decimals = distinct_decimals([one.model, one.baseline_score])
     ours, theirs = (shown(value, decimals) for value in (one.model, one.baseline_score))
     return Number(f"{one.metric.label} {one.metric.arrow}", ours, f"{theirs} {one.baseline.label}", one.standing)

@@ -6,7 +6,7 @@ from pipeline.metrics.glossary import Method, Metric
 from pipeline.metrics.results import ALL
 from pipeline.metrics.scoreboard import Estimate, Scoreboard
 from pipeline.report.page import Cell, Table
-from pipeline.report.scores import decimals_for, shown
+from pipeline.report.scores import decimals_for, distinct_decimals, shown
 
 
 def metric_table(
@@ -74,9 +74,13 @@ def uncertainty(found: Estimate, decimals: int) -> str:
 
 
 def decimals(board: Scoreboard, metric: Metric, units: Sequence[str]) -> int:
-    """Decimals that suit all scores of the metric in these units, without those of controls."""
+    """Decimals that suit all scores of the metric in these units, without those of controls.
+
+    In one unit they also tell different scores apart.
+    """
     methods = [method for method in board.methods if method.role != "control"]
-    return decimals_for([board.estimate(method, metric, unit).value for method in methods for unit in units])
+    values = [board.estimate(method, metric, unit).value for method in methods for unit in units]
+    return distinct_decimals(values) if len(units) == 1 else decimals_for(values)
 
 
 def _apart(method: Method) -> bool:

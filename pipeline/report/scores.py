@@ -37,7 +37,7 @@ def verdict(where: str, model: str, comparisons: Sequence[Comparison], rival: st
 
 
 def _numbers(comparison: Comparison) -> str:
-    decimals = decimals_for([comparison.model, comparison.baseline_score])
+    decimals = distinct_decimals([comparison.model, comparison.baseline_score])
     model, rival = (shown(value, decimals) for value in (comparison.model, comparison.baseline_score))
     said = interval_text(comparison, decimals)
     return f"{comparison.metric.label} ({model} against {rival} for {comparison.baseline.label}{said})"
@@ -71,6 +71,13 @@ def decimals_for(values: Sequence[float | None]) -> int:
     """Decimals that show the largest of the values with three significant digits (at most six, at least none)."""
     largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
     return 3 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def distinct_decimals(values: Sequence[float | None]) -> int:
+    """As `decimals_for`, with one more where different values would read the same: 1.032, 1.107 and 1.112."""
+    decimals = decimals_for(values)
+    different = {value for value in values if value is not None and math.isfinite(value)}
+    return min(6, decimals + (len({shown(value, decimals) for value in different}) < len(different)))
 
 
 def signed(value: float, decimals: int) -> str:

@@ -166,12 +166,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Pat
     wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
     shutil.rmtree(images / "models", ignore_errors=True)
     for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
-        process = start(images, "pipeline.bayes_moe.stages.moe_sweep", "top_1")
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line_of in line:
-                process.kill()
-        assert process.wait() == -signal.SIGKILL
+        kill_after(images, "pipeline.bayes_moe.stages.moe_sweep", "top_1", said=line_of)
     assert "seed 3: continues at epoch" in sweep(images, "top_1")
     assert {path: content for path, content in written(images).items() if "top_1" in path} == wanted
 

@@ -13,8 +13,8 @@ from pipeline.commands import explain as explain_command
 from pipeline.commands import repair as repair_command
 from pipeline.core.errors import ExpectedError
 from workflow.finished import note_end, note_start, read_finished
-from workflow.lock import COPY, keep_copy, mend_lock, read_lock
-from workflow.repair import BUSY_PATHS, mend_busy_paths, repair
+from workflow.lock import COPY, keep_copy, read_lock, repair_lock
+from workflow.repair import BUSY_PATHS, repair, repair_busy_paths
 
 LOCK = Path("dvc.lock")
 
@@ -57,7 +57,7 @@ def test_a_damaged_file_never_becomes_the_copy(whole: str) -> None:
 
 def test_a_file_that_was_removed_is_no_damage(whole: str) -> None:
     LOCK.unlink()
-    assert mend_lock() is None
+    assert repair_lock() is None
     keep_copy()
     assert not COPY.exists()
 
@@ -72,7 +72,7 @@ def test_a_stage_that_dvc_yaml_no_longer_declares_is_not_missed(whole: str, fini
 
 def test_without_a_copy_a_damaged_file_is_removed(finished: Path) -> None:
     LOCK.write_text("")
-    assert mend_lock() == "removed dvc.lock, which a kill had damaged: its first stages will run again"
+    assert repair_lock() == "removed dvc.lock, which a kill had damaged: its first stages will run again"
     assert read_lock() == {}
 
 
@@ -89,11 +89,11 @@ def test_busy_paths_are_those_of_processes_at_work(finished: Path) -> None:
     alive = {"pid": os.getpid(), "cmd": "dvc repro"}
     gone = {"pid": dead.pid, "cmd": "dvc repro"}
     BUSY_PATHS.write_text(json.dumps({"write": {"a": alive, "b": gone}, "read": {"c": [gone, alive], "d": [gone]}}))
-    assert mend_busy_paths() == f"removed from {BUSY_PATHS} what killed processes had left there"
+    assert repair_busy_paths() == f"removed from {BUSY_PATHS} what killed processes had left there"
     assert json.loads(BUSY_PATHS.read_text()) == {"write": {"a": alive}, "read": {"c": [alive]}}
-    assert mend_busy_paths() is None
+    assert repair_busy_paths() is None
     os.utime(BUSY_PATHS, (1, 1))  # written before this process started: another one had its number
-    mend_busy_paths()
+    repair_busy_paths()
     assert json.loads(BUSY_PATHS.read_text()) == {"write": {}, "read": {}}
     dead.wait()
 
@@ -155,5 +155,5 @@ def test_explain_mends_first_and_says_so(
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\n", "[]\n", "schema: '2.0'\n", "stages: {fit: {outs: []}}\n"])
 def test_what_dvc_does_not_write_is_damage(whole: str, text: str) -> None:
     LOCK.write_text(text)
-    assert mend_lock() == "put back dvc.lock, which a kill had damaged"
+    assert repair_lock() == "put back dvc.lock, which a kill had damaged"
     assert LOCK.read_text() == whole

@@ -1,4 +1,4 @@
-"""Cells to latents, in blocks, so that only a block of counts is dense at a time.
+"""Encode cells in blocks, so that only one block of counts is dense at a time.
 
 B: cells, I: dimensions of z_int.
 """

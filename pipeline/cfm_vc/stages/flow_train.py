@@ -1,4 +1,4 @@
-"""Train the flow between latents of the frozen VAE. Every cell is encoded once, and the latents are kept."""
+"""Train the flow between latents of the frozen VAE. Every cell is encoded once, and latents are cached."""
 
 import torch
 
@@ -33,7 +33,7 @@ def run(settings: FlowSettings) -> None:
     store = open_store(STORE)
     vae, description = load_model(VAE, Vae, device)
     if description["genes"] != store.genes or description["categories"] != store.categories:
-        raise ExpectedError(f"{VAE} was trained on other data than {STORE}; train it again: dvc repro vae_pretrain")
+        raise ExpectedError(f"{VAE} was trained on different data than {STORE}; retrain it: dvc repro vae_pretrain")
     control = store.categories["perturbation"].index(store.control)
     train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
@@ -70,7 +70,7 @@ def run(settings: FlowSettings) -> None:
             "control": store.control,
             "categories": store.categories,
             "doses": store.doses.of_label,
-            "spatial": store.dataset.get("spatial"),  # the frame of coordinates, for those of new cells
+            "spatial": store.dataset.get("spatial"),  # the coordinate frame, applied to new cells
             "provenance": {
                 "dataset_sha256": sha256(STORE / DATASET),
                 "vae_sha256": sha256(VAE / WEIGHTS),

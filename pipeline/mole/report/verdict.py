@@ -84,9 +84,8 @@ def _choice(board: Board) -> str:
 
 def _beside_baselines(board: Board) -> str:
     found = {horizon: board.comparison(horizon) for horizon in board.horizons}
-    return _by_standing(
-        board, found, _WORDS, "the best baseline", lambda h: f" for {found[h].baseline.label}, {ahead(h)} ahead"
-    )
+    end = {horizon: f" for {one.baseline.label}, {ahead(horizon)} ahead" for horizon, one in found.items()}
+    return _by_standing(board, found, _WORDS, "the best baseline", end)
 
 
 def _beside_twins(board: Board) -> str:
