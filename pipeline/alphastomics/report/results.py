@@ -110,15 +110,17 @@ def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
     """
     maker = Maker(COMMAND, COMMAND)
     found = []
-    for path in sorted(PATHS.measured.glob("*.json")):
-        about = read_json(path, maker, _ABOUT)
+    for path in sorted(PATHS.measured.glob("*.csv")):
+        if path.stem.endswith("_ablation"):
+            continue
+        about = read_json(path.with_suffix(".json"), maker, _ABOUT)
         if not (dataset["simulated"] or dataset["input_sha256"] == about["data_sha256"]):
             continue
         parts, columns = path.with_name(f"{path.stem}_ablation.csv"), ["variant", "section", "seed", "metric", "value"]
         ablation = read_csv(parts, maker, columns) if parts.exists() else pd.DataFrame(columns=columns)
         if len(ablation) and "reference" not in set(ablation["variant"]):
             raise malformed(parts, maker, "lacks the variant reference, which the others are compared with")
-        found.append(LeftOut(path.stem, about, _boards(path.with_suffix(".csv"), maker, path.stem), ablation))
+        found.append(LeftOut(path.stem, about, _boards(path, maker, path.stem), ablation))
     return found
 
 

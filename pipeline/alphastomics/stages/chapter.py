@@ -1,5 +1,7 @@
 """Draw the chapter on tissue: what training and evaluation found, and measured sections."""
 
+from dataclasses import replace
+
 from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
@@ -19,10 +21,11 @@ def run() -> None:
     found = read_spatial()
     metrics = [metric for board in found.boards.values() for metric in board.metrics]
     methods = dict.fromkeys(method for board in found.boards.values() for method in board.methods)
+    interval = ONE_SECTION if len(found.sections) == 1 else SECTIONS
     sections = [
         tissue(found),
         *([left_out(found)] if found.measured else []),
-        definitions(_SCORES, metrics, list(methods), ONE_SECTION if len(found.sections) == 1 else SECTIONS),
+        replace(definitions(_SCORES, metrics, list(methods), interval), anchor="spatial-definitions"),
     ]
     part = Part("AlphaSTomics: expression and position in tissue", sections)
     write_chapter(PATHS, part, card(found), results(found))
