@@ -1,7 +1,7 @@
-"""A stage's results by the hash that dvc.lock holds: from the working tree, from git, or from the DVC cache.
+"""Find a stage's outputs by their hash in dvc.lock: in the working tree, in git, or in the DVC cache.
 
-Wherever a file is taken from, its bytes are compared with the hash, so a run never shows a result that its stage did
-not make: neither a file edited by hand, nor one of another commit.
+Every file is checked against its hash, so a run never shows a result that its stage did not make, such as an edited
+file or one from another commit.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from pathlib import Path
 from pipeline.core.errors import ExpectedError
 from pipeline.tracking.revisions import file_at
 
-FOLDER = ".dir"  # how the hash of a folder ends
+FOLDER = ".dir"  # suffix of the hash of a folder
 
 
 def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
-    """Write the file whose content has this MD5 to `target`; False where no place holds it any more.
+    """Write the file with this MD5 to `target`; False if it is nowhere to be found.
 
-    path: where the stage wrote it, relative to the project's root; commit: in which git is asked for it.
+    path: where the stage wrote it, relative to the project root; commit: where to look for it in git.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     source = _find(path, md5)
@@ -36,7 +36,7 @@ def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
 
 
 def link_folder(path: str, md5: str, commit: str, target: Path) -> bool:
-    """Make `target` a folder with the content of this out, of links where possible; False where a file is lost."""
+    """Make `target` a folder with the content of this output, linked where possible; False if a file is missing."""
     files = files_of(path, md5)
     if files is None:
         return False
@@ -52,10 +52,10 @@ def link_folder(path: str, md5: str, commit: str, target: Path) -> bool:
 
 
 def files_of(path: str, md5: str) -> dict[str, str] | None:
-    """The files of an out with their MD5, relative to the project's root; None where a folder's list is lost.
+    """The files of an output with their MD5, relative to the project root; None if a folder's list is missing.
 
-    A folder's hash is the MD5 of the JSON list of its files, which DVC keeps in its cache; a folder that lies
-    unchanged in the working tree gives the same list.
+    A folder's hash is the MD5 of the JSON list of its files, which is in DVC's cache; an unchanged folder in the
+    working tree gives the same list.
     """
     if not md5.endswith(FOLDER):
         return {path: md5}
@@ -73,7 +73,7 @@ def files_of(path: str, md5: str) -> dict[str, str] | None:
 
 
 def _find(path: str, md5: str) -> Path | None:
-    """A file here with this content: the working tree's, or (which costs a start of DVC) the cache's."""
+    """A local file with this content: in the working tree or, which requires starting DVC, in the cache."""
     if Path(path).is_file() and _md5(Path(path)) == md5:
         return Path(path)
     cached = _cached(md5)
@@ -86,7 +86,7 @@ def _cached(md5: str) -> Path:
 
 @cache
 def _cache_folder() -> Path:
-    # Asked of DVC, since a team may share one cache through `dvc cache dir` or its environment.
+    # From DVC, since a team may share a cache through `dvc cache dir` or the environment.
     asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         raise ExpectedError(f"`dvc cache dir` failed: {asked.stderr.strip() or 'no message'}")
