@@ -10,10 +10,10 @@ def definitions(lead: str, metrics: Sequence[Metric], methods: Sequence[Method],
     """One line per metric and per method. interval: sentences on what the intervals of differences cover."""
     scores = {m.title: m.definition + f" Unit: {m.unit}." * bool(m.unit) for m in metrics if m.definition}
     distances = {metric.title for metric in metrics if metric.unbiased_distance}
-    floor = f"Differences in {' or '.join(sorted(distances))} below the split-half distance are level too.  "
+    floor = f"Differences in {' or '.join(sorted(distances))} below the split-half distance are level too. "
     rule = (
         "A model is ahead or behind if the 95 % interval of its difference to the best baseline excludes 0, otherwise "
-        "level. {floor if distances else ''}{interval}"
+        f"level. {floor if distances else ''}{interval}"
     )
     return Section(
         "What the scores mean",
