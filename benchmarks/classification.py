@@ -1,9 +1,9 @@
-"""Pictures per second of every classifier of the sweep, dense and sparse, by turns in one run.
+"""Images per second of every classifier of the sweep, dense and sparse, interleaved in one run.
 
     python -m benchmarks.classification
 
 The points and the recipe are those of params.yaml, the pictures those of data/raw/bayes_moe (`dvc repro
-ingest@bayes_moe` makes them), the weights untrained: neither changes what a picture costs. Prints a markdown table of
+ingest@bayes_moe` makes them), the weights untrained, which does not affect the cost. Prints a markdown table of
 medians and of ratios to the dense point in the same place, paired turn by turn.
 """
 

@@ -48,7 +48,7 @@ ABLATION = ("variant", "section", "seed", "mode", "metric", "value")
 
 
 class Job(NamedTuple):
-    """Train one variant without the held-out cells, and judge it on them."""
+    """Train one variant without the held-out cells, and evaluate it on them."""
 
     params: Mapping[str, Any]
     raw: Path  # folder that ingest wrote
