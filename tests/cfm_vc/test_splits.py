@@ -168,7 +168,7 @@ def test_what_is_learned_at_another_dose_or_in_another_combination_may_be_held_o
     [
         (["B+C@1"], "'C'"),
         (["A@1", "A@10", "A+B@1"], "'A'"),
-        (["B@1", "A+B@1", "B+C@1"], "'B' and 'C'"),
+        (["B@1", "A+B@1", "B+C@1"], "'B' or 'C'"),
     ],
 )
 def test_a_treatment_that_is_left_nowhere_is_named(labels, unlearned) -> None:
