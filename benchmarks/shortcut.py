@@ -30,7 +30,7 @@ class StridedBlock(BasicBlock):
 
 
 def network(width: int, form: str, layout: str) -> nn.Module:
-    """ResNet-18 for pictures of one channel, in one of the forms."""
+    """ResNet-18 for images of one channel, in one of the forms."""
     torch.manual_seed(0)
     model = ResNet18(ResNetConfig(channels=1, classes=10, width=width))
     if form == "strided":

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Step:
-    """The objective of joint training on one batch, without masks and without the optimiser's own work."""
+    """The objective of joint training on one batch, without masks and without the optimizer's own work."""
 
     def __init__(self, neighbourhoods: int, cells: int, **changes: Any) -> None:
         """changes: of the network."""

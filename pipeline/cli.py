@@ -8,12 +8,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.core import paths
 from pipeline.core.entry import escape_unprintable, guarded
+from pipeline.core.errors import ExpectedError
 
 # Module and help of each command. Only the module of the requested command is imported.
 COMMANDS = {
@@ -43,6 +45,7 @@ COMMANDS = {
 }
 # The output of these commands is their result; the others write files, and --quiet hides their summaries.
 PRINTED = frozenset({"compare", "completion", "dag", "explain", "schema"})
+NEED_PROJECT = frozenset({"dag", "explain", "fetch", "repair", "track"})
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -55,15 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         _refuse(parsed.parser, unknown)
-    quiet = parsed.quiet and parsed.command not in PRINTED
-    guarded(lambda: _quietly(parsed.run, parsed) if quiet else parsed.run(parsed), parsed.debug)
+    guarded(lambda: _run(parsed), parsed.debug)
 
 
-def _quietly(run: Callable[[argparse.Namespace], None], parsed: argparse.Namespace) -> None:
-    """Run a command without progress or summary; errors and warnings are still printed."""
+def _run(parsed: argparse.Namespace) -> None:
+    """Run a command, with --quiet without a word of progress or of what it did. ExpectedError: it needs a project."""
+    if parsed.command in NEED_PROJECT and not paths.DVC_YAML.is_file():
+        raise ExpectedError(f"no {paths.DVC_YAML} here: `{parsed.command}` works on a project; run it from its root")
+    lists = parsed.command == "fetch" and parsed.name is None
+    if not parsed.quiet or parsed.command in PRINTED or lists:
+        parsed.run(parsed)
+        return
     os.environ["TQDM_DISABLE"] = "1"
     with contextlib.redirect_stdout(io.StringIO()):
-        run(parsed)
+        parsed.run(parsed)
 
 
 def full_parser() -> argparse.ArgumentParser:

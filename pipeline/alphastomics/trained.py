@@ -22,8 +22,7 @@ from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.core.origin import origin_in_uns
-from pipeline.core.provenance import commit_around
+from pipeline.core.provenance import commit_around, origin_in_uns
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.cells import concatenate
 from pipeline.data.coordinates import Frame

@@ -25,8 +25,7 @@ from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
-from pipeline.core.origin import origin_in_uns
-from pipeline.core.provenance import commit_around
+from pipeline.core.provenance import commit_around, origin_in_uns
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
 from pipeline.data.cells import Cells
 from pipeline.data.coordinates import Frame

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pipeline.plots.heatmap import draw_heatmap
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
-from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
+from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, picture, shortened
 
 LIMIT = 0.25  # of the fair share, below which an expert counts as hardly used
 _MOST_NAMED = 24  # classes with readable names
@@ -134,19 +134,18 @@ def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Pictur
 
 
 def _levels(axes: Axes, theme: Theme, experts: int) -> None:
-    """The fair share, and the limit below which an expert is hardly used."""
-    for level, name, style in ((1 / experts, "fair share", "-"), (LIMIT / experts, "limit", (0, (3, 3)))):
+    """The fair share, and what an expert has to have of it."""
+    fair, limit = 1 / experts, LIMIT / experts
+    for level, name, style, side in ((fair, "fair\nshare", "-", "bottom"), (limit, "limit", (0, (3, 3)), "top")):
         axes.axhline(level, color=theme.ink, linewidth=1, linestyle=style, zorder=2.5)
-        words = axes.annotate(
+        axes.annotate(  # outside, where no line passes through it; the two never meet
             name,
             (1, level),
             xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
+            xytext=(4, -4 if side == "bottom" else 4),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            va=side,
             color=theme.ink,
             fontsize=11,
-            zorder=5,
+            linespacing=1.0,
         )
-        halo(words)

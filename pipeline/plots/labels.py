@@ -21,12 +21,13 @@ def place_labels(
     size: float = 11,
     centred: bool = False,
     weight: str = "normal",
+    bars: Sequence[tuple[float, float, float]] = (),
 ) -> None:
     """Write each name near its point (data coordinates), earlier names have priority.
 
-    Each label takes the candidate position around its point that overlaps least with placed labels, with points and
-    with the outside of the axes; a thin line links distant labels to their points. `centred` tries the point itself
-    first. The limits of the axes must be final.
+    Each label takes, of a fixed list of places around its point, the one that overlaps least with the labels already
+    placed, with the points, with vertical `bars` (x, low, high) and with what lies outside the axes; a thin line leads
+    back from a far one. `centred` tries the point itself first. The limits of the axes must be final.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -34,8 +35,16 @@ def place_labels(
     scale = 72 / figure.dpi
     frame = axes.get_window_extent()
     inside: Box = (frame.x0 * scale, frame.y0 * scale, frame.x1 * scale, frame.y1 * scale)
-    spots = [tuple(float(part) * scale for part in axes.transData.transform(point)) for point in points]
+
+    def spot(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = axes.transData.transform(point)
+        return float(x) * scale, float(y) * scale
+
+    spots = [spot(point) for point in points]
     taken: list[Box] = [] if centred else [(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
+    for x, low, high in bars:
+        (across, bottom), (_, top) = spot((x, low)), spot((x, high))
+        taken.append((across - 3, bottom, across + 3, top))
     for (x, y), point, name in zip(spots, points, names, strict=True):
         width, height = len(name) * _LETTER * size, _LINE * size
         best_cost, best_place = math.inf, (0.0, 0.0)

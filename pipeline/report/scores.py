@@ -18,12 +18,15 @@ def answer(comparisons: Sequence[Comparison]) -> str:
     return "It did not work." if "behind" in standings else "No gain."
 
 
-def verdict(where: str, model: str, comparisons: Sequence[Comparison]) -> str:
-    """One sentence on where the model is ahead, level and behind, with both numbers. `where`: "On the 2 groups"."""
+def verdict(where: str, model: str, comparisons: Sequence[Comparison], rival: str = "") -> str:
+    """How well, in one sentence: what the model is ahead, level and behind in `where`, with both numbers.
+
+    rival: what the baseline is called where there is a single one, in place of "the best baseline".
+    """
     words = {
-        "ahead": "ahead of every baseline",
-        "level": "level with the best baseline",
-        "behind": "behind the best baseline",
+        "ahead": f"ahead of {rival or 'every baseline'}",
+        "level": f"level with {rival or 'the best baseline'}",
+        "behind": f"behind {rival or 'the best baseline'}",
     }
     phrases = [
         f"{phrase} in {joined([_numbers(comparison) for comparison in alike])}"

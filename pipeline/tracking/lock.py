@@ -1,4 +1,4 @@
-"""dvc.lock as stage records: inputs, parameters and outputs of each stage."""
+"""dvc.lock as one record per stage: dependencies, parameters and results."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from pipeline.core.nested import leaves
 from pipeline.params.reading import parse_yaml
 from workflow.declared import outs_of
 
-TRACK = "track"  # the stage that mirrors: not mirrored itself, since its entry is written after it has run
-MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which restores what was cut off"
+TRACK = "track"  # the mirror's own stage, which is not mirrored: DVC writes its entry after it has run
+MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which puts back what a kill has cut"
 
 
 @dataclass(frozen=True)

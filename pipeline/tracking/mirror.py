@@ -1,8 +1,8 @@
 """One MLflow run per stage and commit, nested under the run of the commit: created or completed, never duplicated.
 
-A run's key is its commit and the hash of the stage's entry in dvc.lock, so the key identifies all its content, and a
-finished run never changes. Missing files (a report that is in no local cache) are named in a tag, and added by a later
-call that finds them.
+A run's key is its commit and the hash of the stage's entry in dvc.lock, so the key stands for all that the run shows
+and a finished run never has to change. What could not be found (such as a report whose content is in no cache here) is
+named in a tag, and added by a later call that finds it.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY = "key"
-MISSING = "missing"  # tag: missing files of the run
+MISSING = "missing"  # tag: files of the run that were found nowhere
 NOTHING = "none"
 SHOWN_SUFFIXES = {".html", ".svg", ".png", ".csv", ".json"}  # of results under reports/; data and weights stay in DVC
 
@@ -67,20 +67,20 @@ class Mirror:
         return str(run.info.run_id)
 
     def stage_run(self, record: StageRecord, pipeline: str, parent: str, dirty: bool) -> StageRun:
-        """Create or complete the run of one stage; a complete run is left unchanged.
+        """Make or complete the run of one stage; a complete one is left alone.
 
         pipeline: id of the commit's run, which gets the headlines of committed results; parent: the same, or the run of
         the sweep; dirty: whether the entry is absent from the commit's dvc.lock.
         """
-        # A past commit keeps its date in MLflow's list; uncommitted results are new.
+        # MLflow sorts runs by start: a past commit takes its own time, results on top of a commit the present.
         started = int(time.time() * 1000) if dirty else self._commit_time()
         tags = {**self._commit_tags(), **_stage_tags(record), "mlflow.parentRunId": parent, "dirty": str(dirty).lower()}
         run = self._upsert(f"{self.commit.hash}:{record.hash}", record.address, tags, started)
         finished = run.info.status == "FINISHED"
         if finished and run.data.tags.get(MISSING) == NOTHING:
             return StageRun(record.address, run.info.run_id, [])
-        files, lost = _shown_files(record)
-        # An unfinished run may contain truncated files.
+        files, lost = _shown_files(record, self.commit.hash)
+        # In an unfinished run, a file may be half written.
         shown = self._artifacts(run.info.run_id) if finished else set()
         with tempfile.TemporaryDirectory() as folder:
             added = [
@@ -164,10 +164,10 @@ def _stage_tags(record: StageRecord) -> dict[str, str]:
     }
 
 
-def _shown_files(record: StageRecord) -> tuple[dict[str, str], list[str]]:
-    """The outputs that a run shows, with their MD5, and folders whose file list is missing."""
+def _shown_files(record: StageRecord, commit: str) -> tuple[dict[str, str], list[str]]:
+    """The stage's results that a run shows, with their MD5; and the folders whose list of files is lost."""
     listed = {
-        path: files_of(path, md5)
+        path: files_of(path, md5, commit)
         for path, md5 in record.outs.items()
         # A chapter is shown as a part of the page.
         if Path(path).is_relative_to(paths.REPORTS) and not Path(path).is_relative_to(paths.CHAPTERS)

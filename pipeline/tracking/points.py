@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.nested import leaves
 
-OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that separate the curves of one file, and their prefixes
+OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that distinguish the curves in one file, and their prefixes
 
 
 @dataclass(frozen=True)

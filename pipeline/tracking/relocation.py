@@ -1,7 +1,7 @@
 """The project's own MLflow store in a checkout that was moved or copied.
 
-MLflow stores absolute paths. In a copy they still point to the original, whose run files the copy would overwrite, and
-whose models it would serve.
+MLflow stores absolute locations. In a copy they still name the folder of the original, so that the copy would write its
+files there and serve the models of the original.
 """
 
 import sqlite3

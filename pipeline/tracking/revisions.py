@@ -31,6 +31,12 @@ def find_commit(revision: str) -> Commit:
     return Commit(commit, int(time), subject)
 
 
+def files_at(commit: str, folder: str) -> list[str]:
+    """The files below a folder in `commit`, relative to the working directory like the folder itself."""
+    listed = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"./{folder}/").decode(errors="surrogateescape")
+    return [name for name in listed.split("\0") if name]
+
+
 def file_at(commit: str, path: str) -> bytes | None:
     """The content of `path` (relative to the working directory) in `commit`, or None if it is absent."""
     listed = git("ls-tree", "-z", commit, "--", f"./{path}")

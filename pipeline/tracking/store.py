@@ -1,4 +1,4 @@
-"""The MLflow store: location, creation, one writer at a time, no telemetry."""
+"""The MLflow store: its location, its creation, a lock for one writer at a time, and no telemetry."""
 
 import fcntl
 import os
@@ -49,7 +49,7 @@ def load_mlflow() -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints a traceback before raising the error.
+    # It logs a traceback of the error that it then raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow
 
@@ -109,7 +109,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _create(database: Path, mlflow: Any) -> None:
-    # Under a temporary name first: a kill between two migrations must not leave an unusable database.
+    # Under another name first: a process killed between two migrations would leave a database that MLflow cannot open.
     with tempfile.TemporaryDirectory(dir=artifacts_folder(f"{SQLITE}{database}"), prefix=".create.") as folder:
         partial = Path(folder).resolve() / database.name
         mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)

@@ -28,7 +28,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next = folder / "next.pt"  # there for a moment only, while it takes its place
+        self._next = folder / "next.pt"  # exists only until it is renamed
         self._latest = folder / "latest.pt"
         self._previous = folder / "previous.pt"
 
@@ -40,7 +40,7 @@ class Checkpoints:
         with atomic_file(self._next) as partial, partial.open("wb") as file:
             file.write(hashlib.sha256(content).digest())
             file.write(content)
-        # Renamed only when it is on the disk: whenever a kill comes, the newest whole state has one of the names.
+        # Renamed only once it is on the disk: after a kill at any time, one of the three names holds a whole state.
         if self._latest.exists():
             self._latest.replace(self._previous)
         self._next.replace(self._latest)
@@ -59,7 +59,7 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Delete this training's checkpoints: its results have been written."""
+        """Delete this training's checkpoints, once its results are written."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
 

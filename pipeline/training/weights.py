@@ -1,8 +1,7 @@
 """Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled.
 
-config.json keeps a digest of the weights and of itself (`pipeline.core.sealed`), so that damage is found before a
-prediction is made. Shapes are compared on torch's meta device, so what a forged configuration asks for is never
-allocated.
+config.json holds a digest of the weights and of itself (`pipeline.core.sealed`), so that damage is found before a
+prediction is made. Shapes are compared on torch's meta device, so a forged configuration allocates no memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ def load_model(
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
         own = _model_config(kind, config["config"])
-        # Only the shapes: initial values cost time and draw random numbers. Twice: missing tensors are named below.
+        # Only shapes: initial values cost time and draw random numbers. Twice, so that missing tensors are named below.
         with torch.device("meta"), _Undrawn(), _at_most(2 * len(tensors)):
             model = kind(own)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
@@ -91,7 +90,7 @@ def _model_config(kind: type[nn.Module], given: Any) -> ModelConfig:
 
 @contextmanager
 def _at_most(parameters: int) -> Iterator[None]:
-    """ValueError once modules built inside have more parameters than that: a forged size would never come to an end."""
+    """ValueError once modules built inside have more parameters: a forged number of layers would take for ever."""
     built = 0
 
     def count(_module: nn.Module, _name: str, _parameter: nn.Parameter) -> None:
@@ -112,7 +111,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves normal draws out: on the meta device torch would import its compiler for them, which takes seconds."""
+    """Skips normal draws, for which torch would import its compiler on the meta device, which takes seconds."""
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Any = (), named: Any = None

@@ -49,7 +49,7 @@ def test_the_twins_differ_in_the_gate_and_the_output_biases_alone(place):
             assert one.shape == other.shape
 
 
-def test_pictures_are_normalised_by_the_training_set():
+def test_images_are_normalised_by_the_training_set():
     plain = net().eval()
     scaled = net(mean=[0.2, 0.4, 0.6], deviation=[0.5, 0.25, 0.1]).eval()
     x = torch.rand(4, 3, 8, 8)
@@ -58,7 +58,7 @@ def test_pictures_are_normalised_by_the_training_set():
 
 
 @pytest.mark.parametrize("place", ["head", "block"])
-def test_routes_of_one_picture_share_its_trunk(place):
+def test_routes_of_one_image_share_its_trunk(place):
     model = net(network="experts", place=place, hidden=32, experts=4, gate="gumbel_top_k").eval()
     x = torch.rand(50, 3, 8, 8)
     generators = [torch.Generator().manual_seed(3) for _ in range(2)]
@@ -82,7 +82,7 @@ def test_a_block_reads_each_position_alone(place):
 
 @pytest.mark.parametrize("place", ["head", "block"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_what_a_picture_costs(place, k):
+def test_what_a_image_costs(place, k):
     sparse = net(network="experts", place=place, hidden=32, experts=4, top_k=k).eval()
     sparse.mixture.dispatch = "loop"
     dense = net(network="dense", place=place, hidden=32).eval()

@@ -2,7 +2,6 @@
 killed or refused, and in this one where numbers are held against numpy."""
 
 import shutil
-import signal
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train
 from pipeline.mole.trained import Forecaster
 from pipeline.registry import load_params
-from tests.stages.stage_process import ROOT, run, start, written
+from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
@@ -264,12 +263,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
     wanted = written(project)
     shutil.rmtree(project / "models/mole/two_of_four")
     for title in ("horizon 4, origin 0, seed 0: epoch 2/", "horizon 4, origin 0, seed 3: epoch 3/"):
-        process = start(project, "pipeline.mole.stages.mole_train", "two_of_four")
-        assert process.stdout is not None
-        for line in process.stdout:
-            if title in line:
-                process.kill()
-        assert process.wait() == -signal.SIGKILL
+        kill_after(project, "pipeline.mole.stages.mole_train", "two_of_four", said=title)
         assert not (project / "models/mole/two_of_four").exists()
     assert "horizon 4, origin 0, seed 3: continues at epoch" in train(project, "two_of_four")
     assert written(project) == wanted

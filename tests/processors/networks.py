@@ -16,8 +16,8 @@ from pipeline.alphastomics.data.neighbourhoods import NeighbourhoodBatch
 from pipeline.alphastomics.model.diffusion import centred
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
-from pipeline.bayes_moe.data.pictures import Pictures
-from pipeline.bayes_moe.data.resident import PictureBatch
+from pipeline.bayes_moe.data.images import Images
+from pipeline.bayes_moe.data.resident import ImageBatch
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.params import sweep as moe
 from pipeline.bayes_moe.stages import moe_sweep
@@ -134,10 +134,10 @@ def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Ne
     """A point of the sweep as its stage makes it, memory layout and all."""
     recipe = load_params().moe.recipe.model_copy(update={"width": width, "hidden": 14})
     training = moe_sweep.Training.of(recipe, moe.Point(**point), seed=0)
-    picture_NHWC = np.random.default_rng(0).integers(0, 256, (26, size, size, channels)).astype(np.uint8)
-    pictures = Pictures(picture_NHWC, np.arange(26) % 3)
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (26, size, size, channels)).astype(np.uint8)
+    images = Images(image_NHWC, np.arange(26) % 3)
     objective = ClassifierObjective(
-        moe_sweep.untrained(pictures, 3, training),
+        moe_sweep.untrained(images, 3, training),
         shift=1,
         flip=True,
         balance=training.point.balance,
@@ -145,8 +145,8 @@ def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Ne
         z_weight=0.01,
         divergence_weight=training.point.divergence_weight,
     )
-    x_BCHW = torch.from_numpy(picture_NHWC.transpose(0, 3, 1, 2).copy()).float() / 255
-    return objective, PictureBatch(torch.arange(26), x_BCHW, torch.arange(26) % 3)
+    x_BCHW = torch.from_numpy(image_NHWC.transpose(0, 3, 1, 2).copy()).float() / 255
+    return objective, ImageBatch(torch.arange(26), x_BCHW, torch.arange(26) % 3)
 
 
 def forecaster(**point: Any) -> Network:

@@ -128,6 +128,8 @@ def test_a_past_commit_is_filled_in_from_git_and_the_cache(project: Any) -> None
     [vae] = runs(stage="vae_pretrain")
     assert vae.data.params["vae.learning_rate"] == "0.1"
     assert vae.data.metrics["curve/train_loss"] == 0.5
+    [evaluate] = runs(stage="evaluate@cfm_vc")  # a folder that no cache holds
+    assert evaluate.data.metrics["change.score"] == 0.1
     [report] = runs(stage="report")
     assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
 

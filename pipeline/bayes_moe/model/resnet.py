@@ -1,11 +1,11 @@
-"""ResNet-18 for small pictures (He et al., 2016; the stem of its CIFAR variants), and its sparse twin.
+"""ResNet-18 for small images (He et al., 2016; the stem of its CIFAR variants), and its sparse twin.
 
-B: pictures, C: channels, H, W: pixels, D: features, K: classes, N: tokens.
+B: images, C: channels, H, W: pixels, D: features, K: classes, N: tokens.
 
 The stem is a 3x3 convolution of stride 1 without pooling, so that 32x32 pixels stay 32x32 in the first stage. `width`
 is that of the first stage; 64 is ResNet-18 itself. The twins differ in one feed-forward network only, beside a residual
 connection: dense, or a mixture of experts of as many parameters. Its place is the `head`, between the pooled features
-and the classifier, where a token is a picture; or a `block` before the last stage, where each position is a token.
+and the classifier, where a token is an image; or a `block` before the last stage, where each position is a token.
 """
 
 from typing import Literal, NamedTuple
@@ -24,7 +24,7 @@ BLOCKS = 2  # of each stage
 
 
 class Classified(NamedTuple):
-    """Logits and, of a sparse network, how its pictures were routed."""
+    """Logits and, of a sparse network, how its images were routed."""
 
     logit_BK: Tensor
     routing: Routing | None
@@ -58,7 +58,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNetConfig(ModelConfig):
-    """`network`: none, dense, or experts, a mixture. `mean`, `deviation`: of the training pictures' channels, in
+    """`network`: none, dense, or experts, a mixture. `mean`, `deviation`: of the training images' channels, in
     [0, 1]. The other fields are parameters of a point and of the recipe of `bayes_moe.sweep`, and sizes of the data;
     those from `experts` on are the mixture's (see `MixtureOfExperts`)."""
 
@@ -126,7 +126,7 @@ class ResNet18(nn.Module):
     def forward(
         self, x_BCHW: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits of pictures in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
+        """Logits of images in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
         return self.classify(self.trunk(x_BCHW), generator, sample)
 
     def trunk(self, x_BCHW: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class ResNet18(nn.Module):
     def classify(
         self, trunk: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits from what `trunk` made: many routes of one picture share it."""
+        """Logits from what `trunk` made: many routes of one image share it."""
         if self.place == "head":
             feature_BD, routing = self._fed_forward(trunk, generator, sample)
             return Classified(self.classifier(feature_BD), routing)
@@ -150,7 +150,7 @@ class ResNet18(nn.Module):
         return Classified(self.classifier(self._last_stage(mapped_BDHW)), routing)
 
     def tokens(self, height: int, width: int) -> int:
-        """Of one picture of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
+        """Of one image of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
         if self.place == "head":
             return 1
         stride = STAGES[-2]

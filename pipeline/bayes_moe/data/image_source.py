@@ -1,4 +1,4 @@
-"""Pictures from whatever a path names: a recipe (.yaml), a folder of classes, or a CIFAR archive. One check for all."""
+"""Images from whatever a path names: a recipe (.yaml), a folder of classes, or a CIFAR archive. One check for all."""
 
 import hashlib
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.bayes_moe.data.cifar import read_cifar
 from pipeline.bayes_moe.data.embedded import read_embedded
-from pipeline.bayes_moe.data.picture_folder import read_picture_folder
-from pipeline.bayes_moe.data.pictures import PictureSource, write_pictures
+from pipeline.bayes_moe.data.image_folder import read_image_folder
+from pipeline.bayes_moe.data.images import ImageSource, write_images
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.data.file_kind import file_kind, is_recipe
@@ -16,13 +16,13 @@ from pipeline.data.file_kind import file_kind, is_recipe
 LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 
 
-def read_picture_source(
+def read_image_source(
     path: Path, size: int, md5: str | None, white_level: float | None = None, section: str = "bayes_moe.ingest"
-) -> PictureSource:
-    """Training and test pictures, and the names of the classes.
+) -> ImageSource:
+    """Training and test images, and the names of the classes.
 
-    size: pixels that the pictures of a folder are brought to; md5: what the file's should be, checked first, None: not;
-    white_level: the value of white in a folder's pictures of more than 8 bits, None: their type's; section: of
+    size: pixels that the images of a folder are brought to; md5: what the file's should be, checked first, None: not;
+    white_level: the value of white in a folder's images of more than 8 bits, None: their type's; section: of
     params.yaml that says so.
     ExpectedError where the source cannot be read, is not the file that was expected, or has fewer than two classes.
     """
@@ -32,7 +32,7 @@ def read_picture_source(
     if is_recipe(path):
         source = read_embedded(path)
     elif kind == "folder":
-        source = read_picture_folder(path, size, white_level, f"{section}.white_level")
+        source = read_image_folder(path, size, white_level, f"{section}.white_level")
     else:
         source = read_cifar(path)
     for name in source.classes:
@@ -40,25 +40,25 @@ def read_picture_source(
             raise ExpectedError(
                 f"{path} has a class {name[:40]!r}: a name has {LONGEST_NAME} characters at most, on one line"
             )
-    for split, pictures in source.splits.items():
-        found = np.unique(pictures.label_N)
+    for split, images in source.splits.items():
+        found = np.unique(images.label_N)
         if len(found) < 2:
             raise ExpectedError(
-                f"all {len(pictures.label_N):,} pictures of the {split} split of {path} are of one class, "
-                f"{source.classes[int(found[0])]!r}: there is nothing to tell apart"
+                f"all {len(images.label_N):,} images of the {split} split of {path} are of one class, "
+                f"{source.classes[int(found[0])]!r}: a classifier needs two"
             )
         unseen = np.setdiff1d(found, source.splits["train"].label_N)
         if len(unseen):
             raise ExpectedError(
-                f"class {source.classes[int(unseen[0])]!r} of {path} has {split} pictures and none to learn from"
+                f"class {source.classes[int(unseen[0])]!r} of {path} has {split} images and no training images"
             )
     return source
 
 
-def write_picture_source(folder: Path, path: Path, source: PictureSource) -> str:
+def write_image_source(folder: Path, path: Path, source: ImageSource) -> str:
     """All of it or, on a problem, nothing: a folder for each split, and source.json. What is there, a line each."""
     train = source.splits["train"]
-    height, width, channels = train.picture_NHWC.shape[1:]
+    height, width, channels = train.image_NHWC.shape[1:]
     count = np.bincount(train.label_N, minlength=len(source.classes))
     sizes = [
         f"{len(source.splits[split].label_N):,} {what}"
@@ -66,14 +66,14 @@ def write_picture_source(folder: Path, path: Path, source: PictureSource) -> str
         if split in source.splits
     ]
     description = (
-        f"{path.name}: {', '.join(sizes[:-1])} and {sizes[-1]} pictures of {height} x {width} "
+        f"{path.name}: {', '.join(sizes[:-1])} and {sizes[-1]} images of {height} x {width} "
         f"pixels in {'grey' if channels == 1 else 'colour'}, {len(source.classes)} classes "
-        f"({count.min():,} to {count.max():,} training pictures each)"
+        f"({count.min():,} to {count.max():,} training images each)"
     )
     about = {"schema_version": 1, "kind": folder.name, "input": str(path), "description": description}
     with atomic_folder(folder) as partial:
-        for split, pictures in source.splits.items():
-            write_pictures(partial / split, pictures)
+        for split, images in source.splits.items():
+            write_images(partial / split, images)
         write_json(partial / "source.json", {**about, "notes": source.notes, "classes": source.classes})
     return "\n".join([description, *(f"note: {note}" for note in source.notes)])
 

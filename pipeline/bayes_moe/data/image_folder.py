@@ -1,4 +1,4 @@
-"""Any folder of pictures: one sub-folder of each split, in it one of each class, in that the files.
+"""A folder of images: a sub-folder per split, in it one per class, which holds the files.
 
     cats/train/tabby/1.png    cats/val/tabby/4.jpeg    cats/test/tabby/7.jpg
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.bayes_moe.data.picture_file import SUFFIXES, PictureFiles
-from pipeline.bayes_moe.data.picture_walk import PassedOver, PictureWalk
-from pipeline.bayes_moe.data.pictures import Pictures, PictureSource, split_by_class
+from pipeline.bayes_moe.data.image_file import SUFFIXES, ImageReader
+from pipeline.bayes_moe.data.image_walk import ImageWalk, Skipped
+from pipeline.bayes_moe.data.images import Images, ImageSource, split_by_class
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import listed
 
@@ -27,18 +27,18 @@ _SPLIT_OF = {name: split for split, names in SPLIT_NAMES.items() for name in nam
 _LIKE_A_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})(set|data|images|imgs|split)?(?![a-z])")
 
 
-def read_picture_folder(
+def read_image_folder(
     folder: Path, size: int, white_level: float | None = None, parameter: str = "white_level", seed: int = 0
-) -> PictureSource:
-    """All pictures, as colours, brought to `size` x `size` pixels, as `PictureFiles` does it.
+) -> ImageSource:
+    """All images, in colour, brought to `size` x `size` pixels, as `ImageReader` does it.
 
     Splits are known by the names in SPLIT_NAMES, in any case. A validation set without a test set is the test set.
-    ExpectedError where there is no folder, its splits are not clear, fewer than two classes, a class without pictures,
-    a class of one split that another lacks, a file that is no readable picture, or a link to a folder that is read.
+    ExpectedError where there is no folder, its splits are not clear, fewer than two classes, a class without images,
+    a class of one split that another lacks, a file that is no readable image, or a link to a folder that is read.
     """
     if not folder.is_dir():
         raise ExpectedError(f"there is no folder {folder}")
-    walk, files = PictureWalk(), PictureFiles(size, white_level, parameter)
+    walk, files = ImageWalk(), ImageReader(size, white_level, parameter)
     parts, notes = _splits(walk, folder)
     classes = {split: _classes(walk, part) for split, part in parts.items()}
     names = [path.name for path in classes["train"]]
@@ -55,13 +55,13 @@ def read_picture_folder(
         count = np.bincount(whole.label_N, minlength=len(names))
         if count.min() < 2:
             few = names[int(count.argmin())]
-            raise ExpectedError(f"{folder}: class {few!r} has one picture; a training and a test set need one each")
+            raise ExpectedError(f"{folder}: class {few!r} has one image; a training and a test set need one each")
         splits["train"], splits["test"] = split_by_class(whole, TEST_SHARE, seed)
-    return PictureSource(splits, names, (*notes, *walk.notes(), *files.notes(folder)))
+    return ImageSource(splits, names, (*notes, *walk.notes(), *files.notes(folder)))
 
 
-def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Where each split lies, and notes on what was made of their names."""
+def _splits(walk: ImageWalk, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folder of each split, and notes on how their names were read."""
     folders = walk.entries(folder).folders
     known = [path for path in folders if path.name.lower() in _SPLIT_OF]
     others = [path for path in folders if path not in known]
@@ -79,8 +79,8 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
             f"classes. Name one folder of each split so ({expected}), with a folder for each class in it, and move or "
             "rename the others"
         )
-    walk.pass_over(PassedOver.BESIDE, others)
-    walk.pass_over(PassedOver.OUTSIDE, walk.entries(folder).pictures)
+    walk.skip(Skipped.BESIDE, others)
+    walk.skip(Skipped.OUTSIDE, walk.entries(folder).images)
     if len(parts) == len(SPLIT_NAMES):
         return parts, [f"validation is {parts['validation'].name!r}, in place of a share of {parts['train'].name!r}"]
     if "test" in parts:
@@ -91,7 +91,7 @@ def _splits(walk: PictureWalk, folder: Path) -> tuple[dict[str, Path], list[str]
     return parts, [f"without a test split, {TEST_SHARE:.0%} of every class of {parts['train'].name!r} are the test set"]
 
 
-def _hold_the_same_classes(walk: PictureWalk, folders: list[Path]) -> bool:
+def _hold_the_same_classes(walk: ImageWalk, folders: list[Path]) -> bool:
     """Whether all hold sub-folders of the same names, two at least: as splits of any name do, and classes do not."""
     inside = [{path.name for path in walk.entries(folder).folders} for folder in folders]
     if len(folders) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
@@ -99,16 +99,16 @@ def _hold_the_same_classes(walk: PictureWalk, folders: list[Path]) -> bool:
     return not any(name.lower() in _SPLIT_OF for name in inside[0])  # those lie on the wrong side: `_read` says so
 
 
-def _classes(walk: PictureWalk, folder: Path) -> list[Path]:
+def _classes(walk: ImageWalk, folder: Path) -> list[Path]:
     folders, outside = walk.entries(folder)
-    walk.pass_over(PassedOver.OUTSIDE, outside)
+    walk.skip(Skipped.OUTSIDE, outside)
     if len(folders) < 2:
         found = f"one, {folders[0].name!r}" if folders else "none"
         raise ExpectedError(f"{folder} should hold a sub-folder for each class, two at least; it has {found}")
     return folders
 
 
-def _read(walk: PictureWalk, files: PictureFiles, classes: Iterable[Path]) -> Pictures:
+def _read(walk: ImageWalk, files: ImageReader, classes: Iterable[Path]) -> Images:
     paths, labels = [], []
     for code, folder in enumerate(classes):
         inside = [path.name for path in walk.entries(folder).folders]
@@ -117,13 +117,13 @@ def _read(walk: PictureWalk, files: PictureFiles, classes: Iterable[Path]) -> Pi
                 f"{folder} holds {listed(inside)}, but splits lie above classes: rename {folder.name}/{inside[0]} to "
                 f"{inside[0]}/{folder.name}, and so on"
             )
-        found = walk.pictures(folder)
+        found = walk.images(folder)
         if not found:
-            told = "; ".join(["", *walk.notes()])
-            raise ExpectedError(f"{folder} has no picture ({', '.join(SUFFIXES)}){told}")
+            notes = "; ".join(["", *walk.notes()])
+            raise ExpectedError(f"{folder} has no image ({', '.join(SUFFIXES)}){notes}")
         paths += found
         labels += [code] * len(found)
-    picture_NHWC = np.empty((len(paths), files.size, files.size, 3), np.uint8)
-    for path, into in zip(paths, picture_NHWC, strict=True):
+    image_NHWC = np.empty((len(paths), files.size, files.size, 3), np.uint8)
+    for path, into in zip(paths, image_NHWC, strict=True):
         into[:] = files.read(path)
-    return Pictures(picture_NHWC, np.array(labels, np.int64))
+    return Images(image_NHWC, np.array(labels, np.int64))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.params.optimisation import Optimisation
-from pipeline.training.optimiser import Optimizer, learning_rate
+from pipeline.training.optimizer import Optimizer, learning_rate
 
 
 def settings(**changes) -> Optimisation:
@@ -49,7 +49,7 @@ def test_a_cosine_rises_in_a_line_and_falls_to_nothing():
         ({"optimizer": "sgd", "momentum": 0.0}, lambda weights: torch.optim.SGD(weights, lr=0.1, weight_decay=0.01)),
     ],
 )
-def test_steps_are_those_of_torchs_own_optimisers(changes, reference):
+def test_steps_are_those_of_torchs_own_optimizers(changes, reference):
     """Rates that change between steps, and a weight that never gets a gradient; AdamW: also one that gets it late."""
     ours = [nn.Parameter(torch.linspace(-1, 1, size)) for size in (3, 5, 2)]
     theirs = [nn.Parameter(weight.detach().clone()) for weight in ours]
@@ -72,10 +72,10 @@ def test_steps_are_those_of_torchs_own_optimisers(changes, reference):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_restored_optimiser_goes_on_to_the_same_bits(optimizer):
-    def step(optimiser, weight, value):
+def test_a_restored_optimizer_goes_on_to_the_same_bits(optimizer):
+    def step(optimizer, weight, value):
         weight.grad = torch.full((2,), value)
-        optimiser.step(0.1)
+        optimizer.step(0.1)
 
     whole, resumed = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     first = Optimizer([whole], settings(optimizer=optimizer))

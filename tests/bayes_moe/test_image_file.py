@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bayes_moe.data.picture_file import PictureFiles
+from pipeline.bayes_moe.data.image_file import ImageReader
 from pipeline.core.errors import ExpectedError
 
 SIZE = 4
@@ -14,11 +14,11 @@ ORIENTATION = 274
 
 
 def files(white_level=None):
-    return PictureFiles(SIZE, white_level, "bayes_moe.ingest.white_level")
+    return ImageReader(SIZE, white_level, "bayes_moe.ingest.white_level")
 
 
 def grey(path, values, **how):
-    """A picture of SIZE x SIZE pixels that repeats these values, so that nothing is resized."""
+    """An image of SIZE x SIZE pixels that repeats these values, so that nothing is resized."""
     values = np.asarray(values)
     Image.fromarray(np.resize(values, (SIZE, SIZE))).save(path, **how)
     return path
@@ -26,18 +26,18 @@ def grey(path, values, **how):
 
 def row(read, path):
     """The first pixels of the first row, which are grey."""
-    picture_HWC = read.read(path)
-    assert picture_HWC.shape == (SIZE, SIZE, 3)
-    assert (picture_HWC == picture_HWC[..., :1]).all()
-    return picture_HWC[0, :, 0].tolist()
+    image_HWC = read.read(path)
+    assert image_HWC.shape == (SIZE, SIZE, 3)
+    assert (image_HWC == image_HWC[..., :1]).all()
+    return image_HWC[0, :, 0].tolist()
 
 
 @pytest.mark.parametrize(
     ("name", "values", "expected", "note"),
     [
-        ("g.png", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 picture of 16-bit grey: 65535 is white"),
-        ("g.tif", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 picture of 16-bit grey: 65535 is white"),
-        ("f.tif", np.float32([0, 0.2, 0.5, 1]), [0, 51, 128, 255], "1 picture of floats: 1 is white"),
+        ("g.png", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 image of 16-bit grey: 65535 is white"),
+        ("g.tif", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 image of 16-bit grey: 65535 is white"),
+        ("f.tif", np.float32([0, 0.2, 0.5, 1]), [0, 51, 128, 255], "1 image of floats: 1 is white"),
         ("i.tif", np.int32([0, 2**30, 2**31 - 1, 2**29]), [0, 128, 255, 64], "32-bit signed grey: 2147483647 is white"),
         ("b.png", np.uint8([0, 1, 128, 255]), [0, 1, 128, 255], None),
     ],
@@ -62,7 +62,7 @@ def test_a_colour_of_16_bits_is_read_by_its_upper_8(tmp_path):
     read.notes(tmp_path)
     dark = files()
     dark.read(colour_16(tmp_path / "d.png", values // 16))
-    with pytest.raises(ExpectedError, match=r"of 1 picture of 16-bit colours in .* is 2827, and white would be 65535"):
+    with pytest.raises(ExpectedError, match=r"of 1 image of 16-bit colours in .* is 2827, and white would be 65535"):
         dark.notes(tmp_path)
     with pytest.raises(ExpectedError, match=r"white of 65535 only, not .*white_level = 4095: convert them to 8 bits"):
         files(4095).read(tmp_path / "c.png")
@@ -89,21 +89,21 @@ def test_12_bits_stored_in_16_need_their_white_stated(tmp_path):
     read.read(path)
     with pytest.raises(ExpectedError) as caught:
         read.notes(tmp_path)
-    assert "the brightest value of 1 picture of 16-bit grey" in str(caught.value)
+    assert "the brightest value of 1 image of 16-bit grey" in str(caught.value)
     assert "is 4095, and white would be 65535" in str(caught.value)
     assert "Set bayes_moe.ingest.white_level to the value of white, such as 4095, or to 65535" in str(caught.value)
     stated = files(4095)
     assert row(stated, path) == [0, 128, 187, 255]
-    assert stated.notes(tmp_path) == ["1 picture of 16-bit grey: 4095 is white, 0 black"]
+    assert stated.notes(tmp_path) == ["1 image of 16-bit grey: 4095 is white, 0 black"]
     as_they_are = files(65535)
     assert row(as_they_are, path) == [0, 8, 12, 16]
 
 
-def test_a_dark_picture_among_bright_ones_is_taken(tmp_path):
+def test_a_dark_image_among_bright_ones_is_taken(tmp_path):
     read = files()
     assert row(read, grey(tmp_path / "dark.png", np.uint16([257]))) == [1] * SIZE
     read.read(grey(tmp_path / "bright.png", np.uint16([60000])))
-    assert read.notes(tmp_path) == ["2 pictures of 16-bit grey: 65535 is white, 0 black"]
+    assert read.notes(tmp_path) == ["2 images of 16-bit grey: 65535 is white, 0 black"]
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_transparency_is_blended_on_white(tmp_path, name):
     pixels[:, 2:] = (30, 60, 90, 255)
     Image.fromarray(pixels).save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
     read = files()
-    picture_HWC = read.read(tmp_path / name)
-    assert picture_HWC[0, 0].tolist() == [255, 255, 255]
-    assert picture_HWC[0, 1].tolist() == [127, 127, 127]
-    assert picture_HWC[0, 2].tolist() == [30, 60, 90]
-    assert read.notes(tmp_path) == ["1 picture with transparency: blended on white"]
+    image_HWC = read.read(tmp_path / name)
+    assert image_HWC[0, 0].tolist() == [255, 255, 255]
+    assert image_HWC[0, 1].tolist() == [127, 127, 127]
+    assert image_HWC[0, 2].tolist() == [30, 60, 90]
+    assert read.notes(tmp_path) == ["1 image with transparency: blended on white"]
 
 
 def test_transparency_of_a_palette_and_of_one_grey_value(tmp_path):
@@ -156,10 +156,10 @@ def test_transparency_of_a_palette_and_of_one_grey_value(tmp_path):
     assert read.read(tmp_path / "p.gif")[0, :2].tolist() == [[255, 255, 255], [0, 90, 0]]
     assert row(read, tmp_path / "g.png") == [40, 255, 120, 160]
     assert row(read, tmp_path / "w.png") == [1, 255, 255, 0]
-    assert "3 pictures with transparency: blended on white" in read.notes(tmp_path)
+    assert "3 images with transparency: blended on white" in read.notes(tmp_path)
 
 
-def test_hidden_colours_do_not_bleed_where_pictures_are_made_smaller(tmp_path):
+def test_hidden_colours_do_not_bleed_where_images_are_made_smaller(tmp_path):
     pixels = np.zeros((2 * SIZE, 2 * SIZE, 4), np.uint8)
     pixels[:, ::2] = (255, 0, 0, 0)
     pixels[:, 1::2] = (0, 0, 100, 255)
@@ -188,7 +188,7 @@ def test_opaque_alpha_is_no_transparency(tmp_path):
         (8, np.rot90),
     ],
 )
-def test_pictures_are_upright(tmp_path, name, orientation, turned):
+def test_images_are_upright(tmp_path, name, orientation, turned):
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16, :16], pixels[:16, 16:], pixels[16:, :16] = 240, 160, 80
     exif = Image.Exif()
@@ -225,10 +225,10 @@ def test_the_first_of_several_frames_is_taken_and_noted(tmp_path, name):
     first.save(tmp_path / name, save_all=True, append_images=[second])
     read = files()
     assert abs(int(read.read(tmp_path / name).mean()) - 250) <= 2
-    assert read.notes(tmp_path) == ["1 picture of several frames: the first is taken"]
+    assert read.notes(tmp_path) == ["1 image of several frames: the first is taken"]
 
 
-def test_a_picture_as_large_as_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+def test_a_image_as_large_as_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     png(tmp_path / "b.png", struct.pack(">IIBBBBB", 13000, 13000, 8, 2, 0, 0, 0), b"")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -238,17 +238,17 @@ def test_a_picture_as_large_as_a_bomb_is_refused_before_it_is_unpacked(tmp_path)
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # as Pillow calls the cut tags of the TIFF
 @pytest.mark.parametrize("name", ["t.jpg", "t.png", "t.gif", "t.bmp", "t.webp", "t.tif", "t.ppm"])
-def test_a_truncated_picture_is_named(tmp_path, name):
+def test_a_truncated_image_is_named(tmp_path, name):
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / name)
     whole = (tmp_path / name).read_bytes()
     for length in (0, 3, 30, len(whole) // 2, len(whole) - 60):
         (tmp_path / name).write_bytes(whole[:length])
-        with pytest.raises(ExpectedError, match=f"{name} is no readable picture .*; convert, mend or remove it"):
+        with pytest.raises(ExpectedError, match=f"{name} is no readable image .*; convert, repair or remove it"):
             files().read(tmp_path / name)
 
 
-def test_flipped_bits_end_in_one_message_or_in_a_picture(tmp_path):
+def test_flipped_bits_end_in_one_message_or_in_a_image(tmp_path):
     random = np.random.default_rng(0)
     noise = Image.fromarray(random.integers(0, 256, (12, 12, 3), np.uint8))
     for name in ("f.png", "f.jpg", "f.gif", "f.bmp", "f.ppm", "f.webp"):
@@ -268,5 +268,5 @@ def test_flipped_bits_end_in_one_message_or_in_a_picture(tmp_path):
 
 def test_other_formats_are_not_tried_whatever_the_suffix(tmp_path):
     (tmp_path / "p.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    with pytest.raises(ExpectedError, match="is no readable picture"):
+    with pytest.raises(ExpectedError, match="is no readable image"):
         files().read(tmp_path / "p.png")

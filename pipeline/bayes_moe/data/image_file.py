@@ -1,6 +1,6 @@
-"""One picture file as bytes of red, green and blue: upright, square, on white, of any depth, and never saturated.
+"""One image file as bytes of red, green and blue: upright, square, on white, of any depth, and never saturated.
 
-What every program shows is what is learned from: a picture turned by its EXIF tag is turned, transparency is blended on
+An image is read as any viewer shows it: rotated by its EXIF tag, transparency is blended on
 white, and a grey value of more than 8 bits, or a float, is divided by what is white.
 """
 
@@ -54,30 +54,30 @@ class _Decoded(NamedTuple):
     several_frames: bool
 
 
-class PictureFiles:
-    """Reads pictures as squares of `size` x `size` pixels, and keeps what is to be said about all of them.
+class ImageReader:
+    """Reads images as squares of `size` x `size` pixels, and collects notes about all of them.
 
-    white_level: the value that is white in grey pictures of more than 8 bits or of floats; None: the largest of their
+    white_level: the value that is white in grey images of more than 8 bits or of floats; None: the largest of their
     type, and 1 for floats. parameter: its name, for messages.
     """
 
     def __init__(self, size: int, white_level: float | None, parameter: str) -> None:
         self.size, self.white_level, self.parameter = size, white_level, parameter
-        self._brightest: dict[_Depth, list[float]] = defaultdict(list)  # the largest value of each picture
+        self._brightest: dict[_Depth, list[float]] = defaultdict(list)  # the largest value of each image
         self._blended = self._first_frames = 0
 
     def read(self, path: Path) -> npt.NDArray[np.uint8]:
-        """(size, size, 3). Of a picture that is not square the middle is taken, of several frames the first.
+        """(size, size, 3). Of an image that is not square the middle is taken, of several frames the first.
 
-        ExpectedError where the file is no picture, damaged, far larger than any camera's, or where its values have no
-        place between black and white.
+        ExpectedError where the file is no image, damaged, far larger than any camera's, or where its values
+        are not between black and white.
         """
         decoded = _decoded(path)
         self._first_frames += decoded.several_frames
         return self._square(decoded, path)
 
     def notes(self, folder: Path) -> list[str]:
-        """What was done to the pictures read so far, all of one folder, that nobody can see in the result.
+        """How the images read so far, all of one folder, were converted where the result does not show it.
 
         ExpectedError where all are so dark that their white must be another, as of 12 bits stored in 16.
         """
@@ -86,17 +86,17 @@ class PictureFiles:
             brightest = max(values)
             if self.white_level is None and brightest < DARKEST * depth.white:
                 raise ExpectedError(
-                    f"the brightest value of {counted(len(values), 'picture')} of {depth.name} in {folder} is "
-                    f"{_told(brightest)}, and white would be {_told(depth.white)}: they would be nearly black. Set "
-                    f"{self.parameter} to the value of white, such as {_told(_likely_white(brightest))}, or to "
-                    f"{_told(depth.white)} to take them as they are"
+                    f"the brightest value of {counted(len(values), 'image')} of {depth.name} in {folder} is "
+                    f"{_number(brightest)}, and white would be {_number(depth.white)}: they would be nearly black. Set "
+                    f"{self.parameter} to the value of white, such as {_number(_likely_white(brightest))}, or to "
+                    f"{_number(depth.white)} to take them as they are"
                 )
             white = self.white_level or depth.white
-            notes.append(f"{counted(len(values), 'picture')} of {depth.name}: {_told(white)} is white, 0 black")
+            notes.append(f"{counted(len(values), 'image')} of {depth.name}: {_number(white)} is white, 0 black")
         if self._blended:
-            notes.append(f"{counted(self._blended, 'picture')} with transparency: blended on white")
+            notes.append(f"{counted(self._blended, 'image')} with transparency: blended on white")
         if self._first_frames:
-            notes.append(f"{counted(self._first_frames, 'picture')} of several frames: the first is taken")
+            notes.append(f"{counted(self._first_frames, 'image')} of several frames: the first is taken")
         return notes
 
     def _square(self, decoded: _Decoded, path: Path) -> npt.NDArray[np.uint8]:
@@ -124,8 +124,8 @@ class PictureFiles:
         white = self.white_level or depth.white
         if not (low >= 0 and high <= white):  # so written that NaN is refused too
             raise ExpectedError(
-                f"{path}, of {depth.name}, has values from {_told(low)} to {_told(high)}, beyond black (0) or white "
-                f"({_told(white)}): set {self.parameter} to the value of white, or convert the picture"
+                f"{path}, of {depth.name}, has values from {_number(low)} to {_number(high)}, beyond black (0) or "
+                f"white ({_number(white)}): set {self.parameter} to the value of white, or convert the image"
             )
         self._brightest[depth].append(high)
         share_HW = value_HW.astype(np.float32)
@@ -141,8 +141,8 @@ class PictureFiles:
         depth = _Depth("16-bit colours", 65535.0)
         if self.white_level not in (None, depth.white):
             raise ExpectedError(
-                f"{path} has {depth.name}, which are read for a white of {_told(depth.white)} only, not "
-                f"{self.parameter} = {_told(self.white_level)}: convert them to 8 bits"
+                f"{path} has {depth.name}, which are read for a white of {_number(depth.white)} only, not "
+                f"{self.parameter} = {_number(self.white_level)}: convert them to 8 bits"
             )
         bands = cast(tuple[tuple[int, int], ...], image.getextrema())[:3]
         self._brightest[depth].append(257.0 * max(high for _, high in bands))
@@ -162,7 +162,7 @@ def _decoded(path: Path) -> _Decoded:
         ) from error
     except _UNREADABLE as error:
         raise ExpectedError(
-            f"{path} is no readable picture ({', '.join(FORMATS)}): {error}; convert, mend or remove it"
+            f"{path} is no readable image ({', '.join(FORMATS)}): {error}; convert, repair or remove it"
         ) from error
     if image.mode == "LAB":
         raise ExpectedError(f"{path} is in CIELAB colours, which are not read: convert it to RGB")
@@ -184,5 +184,5 @@ def _likely_white(brightest: float) -> float:
     return brightest if brightest < 1 else 2 ** int(brightest).bit_length() - 1
 
 
-def _told(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.10g}"

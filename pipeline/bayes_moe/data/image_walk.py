@@ -1,6 +1,6 @@
-"""What lies in the folders of a set of pictures: sub-folders, picture files, and how much of the rest is passed over.
+"""The folders of an image data set: sub-folders, image files, and how much of the rest is skipped.
 
-Links are followed, but a folder is entered once only: one that is reached twice would be learned from and judged by.
+Links are followed, but a folder is entered once only: one that is reached twice could be in both training and test.
 """
 
 import errno
@@ -10,20 +10,20 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.bayes_moe.data.picture_file import SUFFIXES
+from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted, listed
 
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "thumbs.db"}
 
 
-class PassedOver(Enum):
-    """Why something is not read: what it is, and more about it."""
+class Skipped(Enum):
+    """Why an item is skipped: what it is, and where or of which kind."""
 
     HIDDEN = ("hidden or system item", "")
     DANGLING = ("dangling link", "")
     OTHER = ("file", " of another kind")
-    OUTSIDE = ("picture", " outside the folders of classes")
+    OUTSIDE = ("image", " outside the folders of classes")
     BESIDE = ("folder", " beside the splits")
 
 
@@ -31,21 +31,21 @@ class Entries(NamedTuple):
     """What a folder holds, by name."""
 
     folders: list[Path]
-    pictures: list[Path]
+    images: list[Path]
 
 
-class PictureWalk:
-    """Looks into folders, into each once, and counts what it passes over."""
+class ImageWalk:
+    """Looks into folders, into each once, and counts what it skips."""
 
     def __init__(self) -> None:
         self._entries: dict[Path, Entries] = {}
         self._reached: dict[tuple[int, int], Path] = {}
-        self._passed_over: dict[PassedOver, list[str]] = defaultdict(list)
+        self._skipped: dict[Skipped, list[str]] = defaultdict(list)
 
     def entries(self, folder: Path) -> Entries:
-        """Visible sub-folders, and files with the suffix of a picture in any case.
+        """Visible sub-folders, and files with the suffix of an image in any case.
 
-        ExpectedError where the folder is reached a second time, by a link, or where what is called a picture is a pipe,
+        ExpectedError where the folder is reached a second time, by a link, or where what is called an image is a pipe,
         a socket or a device.
         """
         if folder not in self._entries:
@@ -53,25 +53,25 @@ class PictureWalk:
             self._entries[folder] = self._scan(folder)
         return self._entries[folder]
 
-    def pictures(self, folder: Path) -> list[Path]:
+    def images(self, folder: Path) -> list[Path]:
         """All of a folder, at any depth."""
         found, ahead = [], [folder]
         while ahead:
             entries = self.entries(ahead.pop())
-            found += entries.pictures
+            found += entries.images
             ahead += entries.folders
         return sorted(found)
 
-    def pass_over(self, why: PassedOver, paths: list[Path]) -> None:
+    def skip(self, why: Skipped, paths: list[Path]) -> None:
         """Count these among what is not read."""
         if paths:
-            self._passed_over[why] += [path.name for path in paths]
+            self._skipped[why] += [path.name for path in paths]
 
     def notes(self) -> list[str]:
-        """How much was passed over, of each kind, with examples."""
+        """How much was skipped, of each kind, with examples."""
         return [
-            f"passed over {counted(len(names), why.value[0])}{why.value[1]}: {listed(sorted(set(names)), 3)}"
-            for why, names in self._passed_over.items()
+            f"skipped {counted(len(names), why.value[0])}{why.value[1]}: {listed(sorted(set(names)), 3)}"
+            for why, names in self._skipped.items()
         ]
 
     def _reach(self, folder: Path) -> None:
@@ -84,17 +84,17 @@ class PictureWalk:
         entries = Entries([], [])
         for path in sorted(folder.iterdir()):
             if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS:
-                self.pass_over(PassedOver.HIDDEN, [path])
+                self.skip(Skipped.HIDDEN, [path])
             elif (mode := _mode(path)) is None:
-                self.pass_over(PassedOver.DANGLING, [path])
+                self.skip(Skipped.DANGLING, [path])
             elif stat.S_ISDIR(mode):
                 entries.folders.append(path)
             elif path.suffix.lower() not in SUFFIXES:
-                self.pass_over(PassedOver.OTHER, [path])
+                self.skip(Skipped.OTHER, [path])
             elif stat.S_ISREG(mode):
-                entries.pictures.append(path)
+                entries.images.append(path)
             else:
-                raise ExpectedError(f"{path} is a pipe, a socket or a device, no picture: remove it")
+                raise ExpectedError(f"{path} is a pipe, a socket or a device, no image: remove it")
         return entries
 
 

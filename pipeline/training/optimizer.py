@@ -1,4 +1,4 @@
-"""The step that training takes along the gradient: which rule, and how long a step at which time."""
+"""The optimizer, and the learning rate as a function of the step."""
 
 import math
 from collections.abc import Iterable
