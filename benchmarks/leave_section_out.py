@@ -5,8 +5,8 @@
 
 A seed is that of the training, of the validation blocks, and of the test blocks where there is one section. With the
 ablation, each section and seed is trained for again with one part left out: hidden values, the gate of attention,
-experts. Writes <name>.csv, <name>_ablation.csv and <name>.json to reports/alphastomics/measured, which the report
-shows.
+experts. Writes <name>.csv (columns: pipeline/metrics/results.py), <name>_ablation.csv and <name>.json to
+reports/alphastomics/measured, which the report shows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,11 +24,17 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.other_data import commit, laid_over, working_in
+from pipeline.alphastomics.decisive import MODEL
+from pipeline.alphastomics.evaluation.result_rows import result_rows, score_rows
+from pipeline.alphastomics.glossary import GLOSSARIES
 from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.stages import ingest, preprocess
 from pipeline.alphastomics.stages.diffusion_train import train_model
-from pipeline.alphastomics.stages.evaluate import MODEL, evaluate
+from pipeline.alphastomics.stages.evaluate import DIGITS, judge_sections
+from pipeline.core.files import read_json
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
+from pipeline.data.store import open_store
+from pipeline.metrics.results import ALL, Row, read_results, write_results
 from pipeline.params.reading import validated
 from pipeline.registry import Params
 from pipeline.training.weights import save_model
@@ -43,28 +49,18 @@ VARIANTS: dict[str, dict[str, Any]] = {  # changes to alphastomics.diffusion of 
     "plain_attention": {"masking": "random", "gate": "none", "ffn": "moe"},
     "dense": {"masking": "random", "gate": "headwise", "ffn": "dense"},
 }
-SCORES = ("data", "mode", "section", "seed", "method", "metric", "value")
-ABLATION = ("variant", "section", "seed", "mode", "metric", "value")
+ABLATION = ("variant", "section", "seed", "metric", "value")
 
 
 class Job(NamedTuple):
-    """Train one variant without the held-out cells, and judge it on them."""
+    """Train one variant without the held-out cells, and evaluate it on them."""
 
-    params: Mapping[str, Any]
+    study: str
+    params: dict[str, Any]
     raw: Path  # folder that ingest wrote
     section: str | None  # None: blocks of the only one
     seed: int
     variant: str
-
-
-class Score(NamedTuple):
-    variant: str
-    section: str
-    seed: int
-    mode: str
-    method: str
-    metric: str
-    value: float
 
 
 def main() -> None:
@@ -88,12 +84,14 @@ def main() -> None:
             ingest.run(validated(Params, params, str(arguments.data)).alphastomics.ingest)
         with open_standard_h5ad(raw / "cells.h5ad") as reader:
             names = reader.covariate("section").labels
-            about = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
+            about: dict[str, Any] = {"cells": reader.cells, "genes": len(reader.genes), "sections": names}
+        about["data_sha256"] = read_json(raw / "source.json")["input_sha256"]
         held_out: Sequence[str | None] = names if len(names) > 1 else [None]
-        jobs = [Job(params, raw, section, seed, REFERENCE) for seed in range(arguments.seeds) for section in held_out]
+        every = range(arguments.seeds)
+        jobs = [Job(name, params, raw, section, seed, REFERENCE) for seed in every for section in held_out]
         seeds = range(0 if arguments.without_ablation else min(arguments.ablation_seeds, arguments.seeds))
         left_out = [
-            Job(params, raw, section, seed, variant)
+            Job(name, params, raw, section, seed, variant)
             for seed in seeds
             for section in held_out
             for variant in VARIANTS
@@ -102,13 +100,14 @@ def main() -> None:
         # One thread a process: the default settings train with one.
         with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
             table = arguments.out / f"{name}.csv"
-            scores = read_scores(table) if arguments.only_ablation else run_all(pool, jobs)
-            write_rows(table, SCORES, [(name, s.mode, s.section, s.seed, s.method, s.metric, s.value) for s in scores])
+            scores = scores_of(table) if arguments.only_ablation else run_all(pool, jobs)
+            write_results(table, PATHS.name, result_rows(scores), DIGITS)
             if left_out:
-                scores = [s for s in scores if s.seed in seeds] + run_all(pool, left_out)
-                ablated = [s for s in scores if s.method == MODEL]
-                rows = [(s.variant, s.section, s.seed, s.mode, s.metric, s.value) for s in ablated]
-                write_rows(arguments.out / f"{name}_ablation.csv", ABLATION, rows)
+                ablated = [(REFERENCE, row) for row in scores if row.method == MODEL and row.seed in seeds]
+                for variant in list(VARIANTS)[1:]:
+                    found = run_all(pool, [job for job in left_out if job.variant == variant])
+                    ablated += [(variant, row) for row in found if row.method == MODEL]
+                write_ablation(arguments.out / f"{name}_ablation.csv", ablated)
     path = arguments.out / f"{name}.json"
     before = json.loads(path.read_text())["commands"] if arguments.only_ablation else []
     about |= {
@@ -121,27 +120,23 @@ def main() -> None:
     path.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def read_scores(path: Path) -> list[Score]:
-    """The reference's scores of an earlier run."""
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    return [
-        Score(REFERENCE, r["section"], int(r["seed"]), r["mode"], r["method"], r["metric"], float(r["value"]))
-        for r in rows
-    ]
+def scores_of(path: Path) -> list[Row]:
+    """The reference's scores of an earlier run, without means and differences."""
+    rows = read_results(path, "python -m benchmarks.leave_section_out")
+    return [row for row in rows if row.unit != ALL and row.role != "difference"]
 
 
-def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Score]:
+def run_all(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Row]:
     """The scores of all jobs, in their order."""
-    scores: list[Score] = []
+    scores: list[Row] = []
     for number, (job, found) in enumerate(zip(jobs, pool.map(run_job, jobs), strict=True), 1):
         print(f"{number} of {len(jobs)}: {job.variant}, {job.section or 'blocks'}, seed {job.seed}", flush=True)
         scores += found
     return scores
 
 
-def run_job(job: Job) -> list[Score]:
-    """Scores of the test cells, of all methods for the reference and of the model alone for a variant."""
+def run_job(job: Job) -> list[Row]:
+    """Scores of the test cells, of all methods."""
     changes = {
         "preprocess": {"seed": job.seed, "test_sections": [job.section] if job.section else []},
         "diffusion": {"seed": job.seed, **VARIANTS[job.variant]},
@@ -154,21 +149,19 @@ def run_job(job: Job) -> list[Score]:
         preprocess.run(params.alphastomics.preprocess)
         _, model, description = train_model(params.alphastomics.diffusion, PATHS.store, None)
         save_model(PATHS.models, model, description)
-        judged, _ = evaluate(params.alphastomics.evaluate, PATHS.store, PATHS.models)
-    return [
-        Score(job.variant, row["section"], job.seed, row["mode"], row["method"], row["metric"], row["value"])
-        for one in judged
-        for row in one.rows
-    ]
+        store = open_store(PATHS.store, "spatial")
+        judged = judge_sections(store, PATHS.models, params.alphastomics.evaluate, jackknife=False)
+    return score_rows(judged, job.seed, job.study)
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A CSV with six significant digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_ablation(path: Path, rows: Sequence[tuple[str, Row]]) -> None:
+    """The model's scores by variant, with six significant digits."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+        writer.writerow(ABLATION)
+        for variant, row in rows:
+            if any(row.metric in glossary for glossary in GLOSSARIES.values()):
+                writer.writerow([variant, row.unit, row.seed, row.metric, f"{row.value:.{DIGITS}g}"])
 
 
 if __name__ == "__main__":

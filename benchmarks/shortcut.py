@@ -1,4 +1,4 @@
-"""A training step of ResNet-18 by the form of its strided shortcuts and by memory layout, by turns in one run.
+"""Training step of ResNet-18 by form of its strided shortcuts and by memory layout, interleaved in one run.
 
     python -m benchmarks.shortcut
 

@@ -4,7 +4,7 @@
     python -m benchmarks.spatial --only step,place --quick
 
 `step`: forward and backward of the training objective on 4 neighbourhoods of 512 cells and 512 genes (width 128, 4
-layers, 8 heads, 256 hidden units), beside the same products of matrices bare, by turns. `size`: of one neighbourhood of
+layers, 8 heads, 256 hidden units), compared with the bare matrix products, interleaved. `size`: of one neighbourhood of
 128 to 16,384 cells, each in a process of its own. `place`: a section of 1,000 cells in 100 steps, by the network of
 params.yaml. `many`: 50,000 cells from file to file by the command `sample`, one draw, 10 steps. `experts`: 8 choose 2
 beside the dense feed-forward network of the same size, in the whole step, by turns. Prints markdown tables of medians;
@@ -43,7 +43,7 @@ NEIGHBOURHOODS, CELLS, SPACE = 4, 512, 2
 SIZES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 FEED_FORWARD = ((128, 256), (128, 512), (128, 1024), (256, 512), (256, 1024), (512, 2048))  # width, hidden units
 MANY = 50_000
-# A command, and the most that Linux says its process held: what `measure` has starts at what its parent held.
+# A command and its peak memory according to Linux; that of `measure` starts at the memory of the parent.
 MEASURED = """
 import sys
 from benchmarks.spatial_step import held

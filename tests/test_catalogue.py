@@ -49,14 +49,14 @@ def test_a_file_is_fetched_once_and_checked(server: str, tmp_path: Path) -> None
 
 
 def test_another_file_than_expected_is_refused_and_not_left_there(server: str, tmp_path: Path) -> None:
-    with pytest.raises(ExpectedError, match="is not what was expected"):
+    with pytest.raises(ExpectedError, match="does not have the expected content"):
         fetch(entry(server, "0" * 32), tmp_path / "fetched")
     assert not list((tmp_path / "fetched").iterdir())
 
 
 def test_a_server_that_is_not_there(server: str, tmp_path: Path) -> None:
     for url in (server.replace("some", "other"), "http://127.0.0.1:9/some.tar.gz"):
-        with pytest.raises(ExpectedError, match="cannot be fetched"):
+        with pytest.raises(ExpectedError, match="cannot be downloaded"):
             fetch(entry(url, "0" * 32), tmp_path / "fetched")
 
 

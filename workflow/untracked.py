@@ -1,4 +1,4 @@
-"""Inputs that only this folder has: `dvc exp run --temp` and `--queue` work in a copy of what git or DVC tracks."""
+"""Untracked inputs: `dvc exp run --temp` and `--queue` work in a copy of what git or DVC tracks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +10,9 @@ from workflow.explain import overlaps
 
 
 def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
-    """A note for each input by a relative path that neither git nor DVC tracks, with the command that mends it.
+    """A note, with the command to fix it, for each input at a relative path that neither git nor DVC tracks.
 
-    None where git names no commit: then no experiment can be run.
+    Empty without a git commit, since experiments cannot run then.
     """
     try:
         head()

@@ -1,4 +1,4 @@
-"""Parameters as the reader meets them: dotted names and values."""
+"""Parameters as dotted names and values."""
 
 from collections.abc import Mapping
 from typing import Any

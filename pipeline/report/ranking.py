@@ -43,7 +43,7 @@ def _ranking(board: Scoreboard, metric: Metric, width: int) -> Picture:
         part = {"ceiling": 0, "control": 2}.get(method.role, 1)
         return part, float("inf") if mean is None else -sign * mean
 
-    # A ceiling that is not defined here says nothing; a method that is not has failed, and is shown to.
+    # An undefined ceiling is left out; an undefined method has failed, which is shown.
     drawn = [method for method in board.methods if method.role != "ceiling" or means[method] is not None]
     rows = [
         RankingRow(m.label, m.role, board.points(m, metric), means[m], shown(means[m], decimals))

@@ -1,4 +1,4 @@
-"""What may be said of a model beside its baselines: never more than the numbers carry."""
+"""Sentences and formatted numbers on a model and its baselines."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def answer(comparisons: Sequence[Comparison]) -> str:
-    """Did it work? No stronger than the weakest of the comparisons."""
+    """Did it work? No stronger than the weakest comparison."""
     standings = {comparison.standing for comparison in comparisons}
     if standings == {"ahead"}:
         return "It worked."
@@ -44,7 +44,7 @@ def _numbers(comparison: Comparison) -> str:
 
 
 def interval_text(comparison: Comparison, decimals: int) -> str:
-    """The difference with its 95 % interval, for the end of a list; empty where there is none."""
+    """ "; difference ..., 95 % interval ...", or nothing if there is none."""
     found = comparison.difference
     if found.value is None or found.low is None or found.high is None:
         return ""
@@ -53,12 +53,12 @@ def interval_text(comparison: Comparison, decimals: int) -> str:
 
 
 def joined(phrases: Sequence[str]) -> str:
-    """A list in words: "a, b and c"."""
+    """Join as "a, b and c"."""
     return " and ".join(phrases) if len(phrases) < 3 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
 
 
 def shown(value: float | None, decimals: int | None = None) -> str:
-    """A score for reading: three significant digits without an exponent, or a fixed number of decimals."""
+    """Format a score: three significant digits without an exponent, or a fixed number of decimals."""
     if value is None or not math.isfinite(value):
         return "undefined"
     if decimals is None:
@@ -81,6 +81,6 @@ def distinct_decimals(values: Sequence[float | None]) -> int:
 
 
 def signed(value: float, decimals: int) -> str:
-    """With its sign, also where that is plus; zero has none."""
+    """Format with a sign, also for positive values; zero has none."""
     text = shown(value, decimals)
     return f"+{text}" if value > 0 and float(text) else text

@@ -1,4 +1,4 @@
-"""A stage's results by the hash that dvc.lock holds: from the working tree, from git, or from the DVC cache.
+"""Find a stage's outputs by their hash in dvc.lock: in the working tree, in git, or in the DVC cache.
 
 Wherever a file is taken from, its bytes are compared with the hash, so a run never shows a result that its stage did
 not make: neither a file edited by hand, nor one of another commit. (`dvc.api.DVCFileSystem` compares nothing in the
@@ -16,13 +16,13 @@ from pathlib import Path
 from pipeline.core.errors import ExpectedError
 from pipeline.tracking.revisions import file_at, files_at
 
-FOLDER = ".dir"  # how the hash of a folder ends
+FOLDER = ".dir"  # suffix of the hash of a folder
 
 
 def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
-    """Write the file whose content has this MD5 to `target`; False where no place holds it any more.
+    """Write the file with this MD5 to `target`; False if it is nowhere to be found.
 
-    path: where the stage wrote it, relative to the project's root; commit: in which git is asked for it.
+    path: where the stage wrote it, relative to the project root; commit: where to look for it in git.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     source = _find(path, md5)
@@ -78,7 +78,7 @@ def _list_hash(folder: str, md5s: dict[str, str]) -> str:
 
 
 def _find(path: str, md5: str) -> Path | None:
-    """A file here with this content: the working tree's, or (which costs a start of DVC) the cache's."""
+    """A local file with this content: in the working tree or, which requires starting DVC, in the cache."""
     if Path(path).is_file() and _md5(Path(path)) == md5:
         return Path(path)
     cached = _cached(md5)
@@ -91,7 +91,7 @@ def _cached(md5: str) -> Path:
 
 @cache
 def _cache_folder() -> Path:
-    # Asked of DVC, since a team may share one cache through `dvc cache dir` or its environment.
+    # From DVC, since a team may share a cache through `dvc cache dir` or the environment.
     asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         raise ExpectedError(f"`dvc cache dir` failed: {asked.stderr.strip() or 'no message'}")

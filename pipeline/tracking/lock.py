@@ -26,16 +26,16 @@ class StageRecord:
     params: Mapping[str, str]  # flattened, by dotted name
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
     outs: Mapping[str, str]
-    metrics: frozenset[str] = frozenset()  # those of the outs that dvc.yaml declares as metrics: the headlines
-    sweep: str | None = None  # the name of the stage without its key, where the keys are points that params.yaml lists
+    metrics: frozenset[str] = frozenset()  # outputs that dvc.yaml declares as metrics: the headlines
+    sweep: str | None = None  # stage name without key, if the keys are points of a sweep in params.yaml
 
 
 def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[StageRecord]:
-    """The stages upstream of `track`, by address; all stages where dvc.yaml declares no `track`.
+    """The stages upstream of `track`, by address; all stages if dvc.yaml declares no `track`.
 
-    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Entries of stages that are no longer
-    declared are left out: DVC keeps them in the lock file. Gates, which make no result, are too. Raises ExpectedError
-    where one of the texts is not what DVC writes, or the lock file lacks a stage upstream of `track`.
+    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Left out are stages that are no
+    longer declared, whose entries DVC keeps, and gates, which have no result. ExpectedError if one of the texts is not
+    in DVC's format, or the lock file lacks a stage upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
@@ -63,7 +63,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     if missing:
         raise ExpectedError(
             f"{source} lacks {', '.join(sorted(missing))}, whose results `{TRACK}` waits for: "
-            "`python -m pipeline repair` puts back what a kill cut off, `dvc repro` runs what has never run"
+            "`python -m pipeline repair` restores what a kill cut off, `dvc repro` runs what has never run"
         )
     return reached
 
@@ -75,7 +75,7 @@ def entry_hashes(lock: str, revision: str) -> set[str]:
 
 
 def mlflow_name(name: str) -> str:
-    """`name` with what MLflow refuses in the key of a parameter, metric or tag replaced by `_`."""
+    """`name` with `_` for characters that MLflow rejects in keys of parameters, metrics and tags."""
     return re.sub(r"[^\w/.\- :]", "_", name)
 
 
@@ -85,7 +85,7 @@ def _stages(content: Any) -> dict[str, Any] | None:
 
 
 def _declared_outs(declared: Mapping[str, Any], parameters: Any) -> dict[str, list[str]]:
-    """The outs of each stage that is mirrored where it has run, by its address."""
+    """The outputs of each declared stage, gates aside, by address."""
     outs: dict[str, list[str]] = {}
     for name, stage in declared.items():
         if name == TRACK or (stage.get("meta") or {}).get("gate"):
@@ -140,7 +140,7 @@ def _text(value: Any) -> str:
 
 
 def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> tuple[list[StageRecord], list[str]]:
-    """The records whose results reach `deps`, directly or through other stages; all paths that these and they read."""
+    """The records upstream of `deps`, direct or indirect, and all paths that these and `deps` read."""
     wanted = [dep if isinstance(dep, str) else next(iter(dep)) for dep in deps]
     read: list[str] = []
     reached: dict[str, StageRecord] = {}
@@ -155,5 +155,5 @@ def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> tuple[list[Sta
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two paths are the same, or one is a folder that holds the other."""
+    """Whether two paths are the same, or one is a folder that contains the other."""
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

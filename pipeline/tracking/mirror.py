@@ -1,4 +1,4 @@
-"""One MLflow run per stage and commit, nested under the commit's own: made or completed, never made twice.
+"""One MLflow run per stage and commit, nested under the run of the commit: created or completed, never duplicated.
 
 A run's key is its commit and the hash of the stage's entry in dvc.lock, so the key stands for all that the run shows
 and a finished run never has to change. What could not be found (such as a report whose content is in no cache here) is
@@ -40,7 +40,7 @@ TAG_LENGTH = 8000
 class StageRun:
     address: str
     run_id: str
-    missing: list[str]  # files that neither the working tree nor git nor the DVC cache holds
+    missing: list[str]  # files found neither in the working tree nor in git nor in the DVC cache
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Mirror:
     commit: Commit
 
     def pipeline_run(self) -> str:
-        """The id of the commit's own run, under which its stages are nested."""
+        """Id of the commit's run, the parent of its stages."""
         name = f"{self.commit.hash[:8]} {self.commit.subject}"[:KEY_LENGTH]
         return self._group(self.commit.hash, name, {"stage": "pipeline"})
 
     def sweep_run(self, sweep: str, parent: str) -> str:
-        """The id of the run under which the points of a sweep are nested, itself under `parent`."""
+        """Id of the run that groups the points of a sweep, nested under `parent`."""
         return self._group(f"{self.commit.hash}:{sweep}", sweep, {"stage": sweep, "mlflow.parentRunId": parent})
 
     def _group(self, key: str, name: str, tags: Mapping[str, str]) -> str:
@@ -69,8 +69,8 @@ class Mirror:
     def stage_run(self, record: StageRecord, pipeline: str, parent: str, dirty: bool) -> StageRun:
         """Make or complete the run of one stage; a complete one is left alone.
 
-        pipeline: id of the commit's run, which takes on the headlines of what the commit holds; parent: the same, or
-        that of the sweep's; dirty: whether the entry is not in the commit's own dvc.lock.
+        pipeline: id of the commit's run, which gets the headlines of committed results; parent: the same, or the run of
+        the sweep; dirty: whether the entry is absent from the commit's dvc.lock.
         """
         # MLflow sorts runs by start: a past commit takes its own time, results on top of a commit the present.
         started = int(time.time() * 1000) if dirty else self._commit_time()
@@ -90,7 +90,7 @@ class Mirror:
             ]
             if added or not finished:
                 points = list(metric_points(Path(folder), added, files, record.metrics))
-                if not dirty:  # first, as a finished stage is not looked at again
+                if not dirty:  # first, since a finished stage is not visited again
                     self._log_points(self.client.get_run(pipeline), [point for point in points if point.headline])
                 self._log(run, record.params, points)
             if added:
@@ -102,7 +102,7 @@ class Mirror:
         return StageRun(record.address, run.info.run_id, missing)
 
     def _upsert(self, key: str, name: str, tags: Mapping[str, str], started: int) -> "Run":
-        """The run with this key, with these tags; made with this start (ms since 1970) where there is none."""
+        """The run with this key and these tags; created with this start time (ms since 1970) if there is none."""
         found = self.client.search_runs([self.experiment], filter_string=f"tags.{KEY} = '{key}'", max_results=1)
         if not found:
             return self.client.create_run(self.experiment, start_time=started, tags={**tags, KEY: key}, run_name=name)
@@ -128,7 +128,7 @@ class Mirror:
     def _log_points(self, run: "Run", points: list[Point]) -> None:
         from mlflow.entities import Metric
 
-        # Each point has the run's start as its time, so that writing it once more is no second point.
+        # Points have the run's start time, so that writing one twice gives no duplicate.
         metrics = [Metric(mlflow_name(p.name), p.value, run.info.start_time, p.step) for p in points]
         for start in range(0, len(metrics), POINTS_AT_ONCE):
             self.client.log_batch(run.info.run_id, metrics=metrics[start : start + POINTS_AT_ONCE])
@@ -137,7 +137,7 @@ class Mirror:
         self.client.set_terminated(run.info.run_id, end_time=run.info.start_time)
 
     def _artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
-        """The files that a run shows, as paths of the project."""
+        """The files of a run, as paths of the project."""
         found: set[str] = set()
         for item in self.client.list_artifacts(run_id, folder):
             found |= self._artifacts(run_id, item.path) if item.is_dir else {str(paths.REPORTS / item.path)}
@@ -151,7 +151,7 @@ class Mirror:
 
 
 def _stage_tags(record: StageRecord) -> dict[str, str]:
-    """Hashes of data and results, and that of the code: the manifest's (in old commits, which list files, none)."""
+    """Hashes of inputs and outputs, and of the code manifest (absent in old commits)."""
     code = [md5 for path, md5 in record.deps.items() if Path(path).parent == MANIFESTS]
     data = {path: md5 for path, md5 in record.deps.items() if Path(path).parent != MANIFESTS and not is_code(path)}
     hashes = [(f"deps:{path}", md5) for path, md5 in data.items()]

@@ -1,4 +1,4 @@
-"""The numbers in a stage's results, as named points."""
+"""Numbers in a stage's outputs as named points."""
 
 import csv
 import json
@@ -23,14 +23,14 @@ class Point:
 def metric_points(
     folder: Path, files: Iterable[str], stage_files: Collection[str], metrics: Collection[str]
 ) -> Iterator[Point]:
-    """The numbers in `files` (paths below `folder`), by what each file is.
+    """The numbers in `files` (paths below `folder`), by type of file.
 
-    A file at or below one of `metrics` (JSON) holds headlines: a number is called `<file>.<key>`. Another JSON file
-    counts where it holds numbers alone, which keep their dotted keys; a CSV file is a curve where it has a column
-    `epoch`, and its column is called `curve/<column>`, with several seeds in the file `curve/seed_<n>/<column>`, with
-    several horizons (rows forecast) `curve/h<horizon>/seed_<n>/<column>`. The file's name stands in front only where
-    the stage made several files of that kind (`stage_files`: all that it made): the runs of a sweep share names, so
-    that MLflow draws them in one chart. Empty cells are left out.
+    A file at or below one of `metrics` (JSON) holds headlines, named `<file>.<key>`. Other JSON files count if they
+    hold only numbers, which keep their dotted keys. A CSV file with a column `epoch` is a curve, named
+    `curve/<column>`; with several seeds `curve/seed_<n>/<column>`, with several horizons (forecast rows)
+    `curve/h<horizon>/seed_<n>/<column>`. The file name is a prefix only if the stage made several files of that type
+    (`stage_files`: all its outputs): runs of a sweep thus share names, and MLflow draws them in one chart. Empty cells
+    are left out.
     """
     headlines = [path for path in stage_files if any(Path(path).is_relative_to(metric) for metric in metrics)]
     others = [path for path in stage_files if path not in headlines]

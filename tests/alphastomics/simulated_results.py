@@ -7,6 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.alphastomics.evaluation.judge import role_of
+from pipeline.alphastomics.evaluation.result_rows import result_rows
+from pipeline.metrics.differences import difference_rows
+from pipeline.metrics.results import Row, write_results
+
+RESULTS = "reports/alphastomics/results.csv"
+SHA256 = "0123456789abcdef"  # of each measured file: `<name><SHA256>`
+HALF_WIDTH = 0.02  # of the intervals of differences in a section
 LAYERS = ["L1", "L2/3", "L4", "L5", "L6"]
 SCATTERED = ["Astro", "Micro", "PVALB", "SST"]
 PLACING = ("model", "random", "cell_type_centroid", "pca_2", "ridge", "knn", "truth", "shuffled")
@@ -27,14 +35,13 @@ POSITION_SCORES = {
 EXPRESSION_SCORES = {
     "pcc": 0.4,
     "ssim": 0.3,
-    "rmse": 1.1,
     "js": 0.3,
     "pcc_per_cell": 0.7,
     "moran_difference": 0.1,
     "moran_true": 0.2,
     "moran_predicted": 0.3,
 }
-ERRORS = ("rmse", "js", "moran_difference")
+ERRORS = ("js", "moran_difference")
 
 
 @dataclass
@@ -50,6 +57,7 @@ class Tissue:
     measured: tuple[str, ...] = ("starmap_mpfc", "osmfish_cortex")
     seeds: int = 3
     simulated: bool = True
+    input_sha256: str = "of a recipe"
 
 
 def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
@@ -59,13 +67,7 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     folder = root / "reports/alphastomics/details"
     for path in (folder, *(root / "reports/alphastomics" / name for name in ("curves", "measured"))):
         path.mkdir(parents=True, exist_ok=True)
-    scores = pd.DataFrame(_scores(tissue, tissue.sections, [0], rng)).drop(columns="seed")
-    scores.to_csv(root / "reports/alphastomics/table.csv", index=False)
-    means = scores.groupby(["mode", "method", "metric"])["value"].mean()
-    nested: dict[str, dict[str, dict[str, float]]] = {}
-    for (mode, method, metric), value in means.items():
-        nested.setdefault(str(mode), {}).setdefault(str(method), {})[str(metric)] = float(value)
-    (root / "reports/alphastomics/metrics.json").write_text(json.dumps(nested), encoding="utf-8")
+    write_scores(root / RESULTS, _scores(tissue, tissue.sections, [None], rng))
     frames: dict[str, list[pd.DataFrame]] = {}
     for section in tissue.sections:
         for name, frame in _section(tissue, section, rng).items():
@@ -75,7 +77,11 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     epochs = np.arange(1, 21)
     curve = {"epoch": epochs, "train_loss": 2 / epochs, "validation_loss": 2.2 / epochs + 0.004 * epochs}
     pd.DataFrame(curve).to_csv(root / "reports/alphastomics/curves/diffusion.csv", index=False)
-    dataset = {"simulated": tissue.simulated, "description": "Simulated: a cortex of five layers in three sections"}
+    dataset = {
+        "simulated": tissue.simulated,
+        "description": "Simulated: a cortex of five layers in three sections",
+        "input_sha256": tissue.input_sha256,
+    }
     path = root / "data/processed/alphastomics/dataset.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**dataset, "notes": []}), encoding="utf-8")
@@ -83,28 +89,36 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
         write_left_out(root, name, tissue, rng)
 
 
+def write_scores(path: Path, scores: list[Row]) -> None:
+    """The results of these scores; without seeds, the differences in a section have intervals of `HALF_WIDTH`."""
+    intervals = None
+    if scores[0].seed is None:
+        intervals = {
+            (row.unit, row.method, row.metric): None
+            if row.value is None
+            else (row.value - HALF_WIDTH, row.value + HALF_WIDTH)
+            for row in difference_rows(scores)
+        }
+    write_results(path, "alphastomics", result_rows(scores, intervals))
+
+
 def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generator) -> None:
     """What the benchmark writes of one measured data set."""
     folder, sections, seeds = root / "reports/alphastomics/measured", ("BZ5", "BZ9", "BZ14"), range(tissue.seeds)
-    rows = pd.DataFrame(_scores(tissue, sections, list(seeds), rng))
-    rows.insert(0, "data", name)
-    rows.to_csv(folder / f"{name}.csv", index=False)
+    write_scores(folder / f"{name}.csv", _scores(tissue, sections, list(seeds), rng, name))
     gains = {"reference": 0.0, "unmasked": -0.03, "plain_attention": -0.002, "dense": 0.01}
     ablation = [
-        {"variant": variant, "section": section, "seed": seed, "mode": mode, "metric": metric, "value": value}
+        {"variant": variant, "section": section, "seed": seed, "metric": metric, "value": value}
         for variant, gain in gains.items()
         for section in sections
         for seed in seeds
-        for mode, metric, base in (
-            ("expr_to_pos", "spearman_distances", 0.8),
-            ("expr_to_pos", "knn_overlap", 0.2),
-            ("pos_to_expr", "pcc", 0.4),
-        )
+        for metric, base in (("spearman_distances", 0.8), ("knn_overlap", 0.2), ("pcc", 0.4))
         for value in [base + gain + 0.01 * rng.normal()]
     ]
     pd.DataFrame(ablation).to_csv(folder / f"{name}_ablation.csv", index=False)
     about = {
         "description": "Cells of the mouse's medial prefrontal cortex, measured by STARmap (Wang et al. 2018)",
+        "data_sha256": name + SHA256,
         "cells": 3143,
         "genes": 166,
         "sections": list(sections),
@@ -114,9 +128,13 @@ def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generat
 
 
 def _scores(
-    tissue: Tissue, sections: tuple[str, ...], seeds: list[int], rng: np.random.Generator
-) -> list[dict[str, object]]:
-    """The model by its lead, baselines one below the other, the truth perfect, and what is shuffled at nothing."""
+    tissue: Tissue,
+    sections: tuple[str, ...],
+    seeds: list[int | None],
+    rng: np.random.Generator,
+    study: str = "default",
+) -> list[Row]:
+    """The model by its lead, baselines one below the other, the truth perfect, and shuffled cells at nothing."""
     rows = []
     modes = (("expr_to_pos", PLACING, POSITION_SCORES), ("pos_to_expr", TELLING, EXPRESSION_SCORES))
     for mode, methods, metrics in modes:
@@ -129,16 +147,7 @@ def _scores(
                     for seed in seeds:
                         noise = 0.004 * rng.normal() if method == "model" else 0.0
                         value = level.get(method, base - better * behind * (0.5 if base < 0.3 else 1) + noise)
-                        rows.append(
-                            {
-                                "mode": mode,
-                                "section": section,
-                                "seed": seed,
-                                "method": method,
-                                "metric": metric,
-                                "value": value,
-                            }
-                        )
+                        rows.append(Row(section, method, role_of(method), metric, value, seed=seed, study=study))
     return rows
 
 
@@ -182,7 +191,7 @@ def _genes(tissue: Tissue, section: str, rng: np.random.Generator) -> list[dict[
         for rank, method in enumerate(TELLING):
             pcc = 1.0 if method == "truth" else 0.0 if method in ("mean", "shuffled") else moran + 0.1 - 0.03 * rank
             row = {"section": section, "gene": f"Gene{gene}", "method": method, "pcc": pcc + 0.03 * rng.normal()}
-            row |= {"ssim": pcc - 0.1, "rmse": np.sqrt(max(0, 2 - 2 * pcc)), "js": 0.4 - 0.3 * pcc}
+            row |= {"ssim": pcc - 0.1, "js": 0.4 - 0.3 * pcc}
             rows.append(row | {"moran_true": moran, "moran_predicted": moran + 0.1 * rng.normal()})
     return rows
 

@@ -1,27 +1,28 @@
 """The chapters on tissue: their sentences follow the numbers, whichever way, for any number of sections and axes."""
 
-import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.alphastomics.report.board import board_of, standing_of
+from pipeline.alphastomics.decisive import MODEL, boards
+from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.report.chapter import drawn_sections, tissue
 from pipeline.alphastomics.report.left_out import ablation_table, gains, in_words, left_out, tables_of
-from pipeline.alphastomics.report.names import EXPR_TO_POS, POS_TO_EXPR, metric_named
 from pipeline.alphastomics.report.results import Spatial, read_spatial
 from pipeline.alphastomics.report.summary import card
-from pipeline.alphastomics.report.tables import main_table, section_table
+from pipeline.alphastomics.report.tables import main_table, rankings, section_table
 from pipeline.alphastomics.report.verdict import answer_of, counts, lead
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.mean_interval import mean_interval
+from pipeline.metrics.results import ALL, Row, read_results
+from pipeline.metrics.verdict import compare
 from pipeline.report.page import Facts, Figures, Section, Table
-from tests.alphastomics.simulated_results import Tissue, write_spatial
+from tests.alphastomics.simulated_results import RESULTS, SHA256, Tissue, write_scores, write_spatial
 
-SCORES = "reports/alphastomics/table.csv"
 ABLATION = "reports/alphastomics/measured/starmap_mpfc_ablation.csv"
 
 
@@ -34,6 +35,25 @@ def found(tmp_path, monkeypatch):
         return read_spatial()
 
     return write
+
+
+def rewritten(change) -> Spatial:
+    """The results with every score put through `change`, which gives another one or None."""
+    rows = read_results(Path(RESULTS), "a test")
+    scores = [row for row in rows if row.unit != ALL and row.role != "difference"]
+    write_scores(Path(RESULTS), [new for row in scores if (new := change(row)) is not None])
+    return read_spatial()
+
+
+def valued(method: str, metric: str, value: float | dict[str, float] | None):
+    """A change: the score of this method and metric is this (by section, where it is a dictionary)."""
+
+    def change(row: Row) -> Row:
+        if (row.method, row.metric) != (method, metric):
+            return row
+        return replace(row, value=value[row.unit] if isinstance(value, dict) else value)
+
+    return change
 
 
 def pictures(section: Section) -> list:
@@ -51,7 +71,7 @@ def leads(expr_to_pos: float, pos_to_expr: float) -> dict[str, float]:
         (
             leads(0.1, -0.3),
             "It worked in part.",
-            "Telling expression at known places, it is behind the best baseline in PCC per gene (0.1",
+            "Predicting expression from positions, it is behind the best baseline in PCC per gene (0.1",
         ),
         (leads(-0.3, -0.3), "It did not work.", "AlphaSTomics is behind the best baseline in Spearman of distances"),
         (leads(-0.06, -0.06), "No gain.", "it is level with the best baseline in PCC per gene"),
@@ -66,19 +86,16 @@ def test_the_verdict_is_that_of_the_numbers(found, lead_by, answer, said):
 
 def test_the_best_baseline_is_the_rival_whichever_it_is(found):
     found()
-    table = pd.read_csv(SCORES)
-    table.loc[(table["method"] == "pca_2") & (table["metric"] == "knn_overlap"), "value"] = 0.99
-    table.to_csv(SCORES, index=False)
-    spatial = read_spatial()
+    spatial = rewritten(valued("pca_2", "knn_overlap", 0.99))
     assert "but behind the best baseline in kNN overlap (0.2" in lead(spatial)
-    assert "against 0.990 for PCA-2)" in lead(spatial)
+    assert "against 0.990 for PCA-2;" in lead(spatial)
     assert answer_of(spatial) == "It worked in part."
 
 
 def test_controls_never_compete(found):
     """The truth scores 1, and the model is still ahead of every baseline."""
     spatial = found()
-    table = main_table(spatial.board, EXPR_TO_POS)
+    table = main_table(spatial.boards[EXPR_TO_POS], EXPR_TO_POS)
     by_name = {row[0].text: row for row in table.rows}
     assert table.rows[0][0].text == "AlphaSTomics"
     assert [row[0].text for row in table.rows[-2:]] == ["truth", "shuffled"]
@@ -88,30 +105,22 @@ def test_controls_never_compete(found):
     assert all(cell.best for cell in by_name["AlphaSTomics"][1:])
 
 
-@pytest.mark.parametrize(
-    ("model", "baseline", "expected"),
-    [
-        (0.505, 0.5, "level"),
-        (0.515, 0.5, "ahead"),
-        (0.036, 0.030, "ahead"),
-        (0.030, 0.036, "behind"),
-        (0.0303, 0.030, "level"),
-        (0.0, 0.0, "level"),
-        (None, 0.1, "behind"),
-        (0.1, None, "ahead"),
-    ],
-)
-def test_a_hundredth_is_level_unless_the_score_itself_is_of_hundredths(model, baseline, expected):
-    assert standing_of(metric_named(EXPR_TO_POS, "knn_overlap"), model, baseline) == expected
-
-
 def test_lower_is_better_for_errors(found):
-    spatial = found()
-    metric = metric_named(POS_TO_EXPR, "rmse")
-    assert [method.name for method in spatial.board.best(POS_TO_EXPR, metric)] == ["model"]
-    assert spatial.board.comparison(POS_TO_EXPR, metric).standing == "ahead"
-    worse = found(lead=leads(0.1, -0.3)).board
-    assert worse.comparison(POS_TO_EXPR, metric).standing == "behind"
+    def standing(board):
+        return compare(board, board.metric("js"), model=board.method(MODEL)).standing
+
+    board = found().boards[POS_TO_EXPR]
+    assert [method.name for method in board.best(board.metric("js"))] == [MODEL]
+    assert standing(board) == "ahead"
+    assert standing(found(lead=leads(0.1, -0.3)).boards[POS_TO_EXPR]) == "behind"
+
+
+def test_the_truth_is_in_the_tables_and_not_in_the_rankings(found):
+    board = found().boards[EXPR_TO_POS]
+    pictures = rankings(board, EXPR_TO_POS, "").pictures
+    assert len(pictures) == 3
+    assert not any("truth" in picture.alt for picture in pictures)
+    assert all("shuffled" in picture.alt for picture in pictures)
 
 
 def test_the_data_is_said_to_be_simulated_or_measured(found):
@@ -147,31 +156,33 @@ def test_the_chapter_of_tissue_of_any_shape_is_drawn(found, how, drawn, said):
 
 def test_of_many_sections_worst_median_and_best_are_drawn(found):
     spatial = found(sections=tuple("abcdefg"))
-    table = pd.read_csv(SCORES)
-    ours = (table["method"] == "model") & (table["metric"] == "spearman_distances")
-    table.loc[ours, "value"] = [0.4, 0.1, 0.7, 0.2, 0.5, 0.3, 0.6]
-    table.to_csv(SCORES, index=False)
-    board = read_spatial().board
+    values = dict(zip("abcdefg", [0.4, 0.1, 0.7, 0.2, 0.5, 0.3, 0.6], strict=True))
+    board = rewritten(valued(MODEL, "spearman_distances", values)).boards[EXPR_TO_POS]
     assert drawn_sections(board) == ["b", "a", "c"]
     assert drawn_sections(board, 1) == ["a"]
-    assert drawn_sections(spatial.board, 7) == list("abcdefg")
+    assert drawn_sections(spatial.boards[EXPR_TO_POS], 7) == list("abcdefg")
 
 
 def test_a_section_may_be_called_anything(found):
     spatial = found(sections=("007", "NA"))
-    assert spatial.board.sections == ["007", "NA"]
-    rows = section_table(spatial.board, EXPR_TO_POS, metric_named(EXPR_TO_POS, "knn_overlap")).rows
+    assert spatial.sections == ("007", "NA")
+    board = spatial.boards[EXPR_TO_POS]
+    rows = section_table(board, board.metric("knn_overlap")).rows
     assert [row[0].text for row in rows] == ["007", "NA", "mean"]
 
 
-def test_without_measured_sections_the_chapter_says_so(found):
-    spatial = found(measured=())
-    section = left_out(spatial)
-    assert not section.blocks
-    assert section.lead == "No measured sections have been scored yet: `python -m benchmarks.leave_section_out` does."
-    assert card(spatial).elsewhere == ""
+def test_without_measured_sections_nothing_is_said_of_any(found):
+    assert card(found(measured=())).elsewhere == ""
     Path("reports/alphastomics/measured").rmdir()
     assert read_spatial().measured == []
+
+
+def test_a_run_on_measured_tissue_shows_no_other_measured_tissue(found):
+    assert [one.name for one in found().measured] == ["osmfish_cortex", "starmap_mpfc"]
+    assert found(simulated=False).measured == []
+    same = found(simulated=False, input_sha256="starmap_mpfc" + SHA256)
+    assert [one.name for one in same.measured] == ["starmap_mpfc"]
+    assert "osmfish" not in card(same).elsewhere
 
 
 def test_each_measured_data_set_has_its_part(found):
@@ -193,11 +204,11 @@ def test_each_section_table_has_mean_and_deviation_over_seeds(found):
     """Checked against numbers computed here from the file."""
     spatial = found()
     rows = pd.read_csv("reports/alphastomics/measured/starmap_mpfc.csv")
-    ours = rows[(rows["method"] == "model") & (rows["metric"] == "spearman_distances")]
+    ours = rows[(rows["method"] == "model") & (rows["metric"] == "spearman_distances") & (rows["unit"] != "all")]
     one = next(one for one in spatial.measured if one.name == "starmap_mpfc")
     table = tables_of(one)[0]
     for row, section in zip(table.rows, ("BZ5", "BZ9", "BZ14"), strict=False):
-        values = ours.loc[ours["section"] == section, "value"]
+        values = ours.loc[ours["unit"] == section, "value"]
         assert (row[0].text, row[1].text) == (section, f"{values.mean():.3f}")
         assert row[1].remark == f"± {values.std():.3f}"
     over_sections = ours.groupby("seed")["value"].mean()
@@ -216,7 +227,7 @@ def test_a_part_is_what_the_reference_has_more_in_pairs(found):
         rows[rows["variant"] == "reference"].loc[key, "value"] - rows[rows["variant"] == "unmasked"].loc[key, "value"]
         for key in sorted(set(rows.index))
     ]
-    found_gain = gains(spatial.measured[0], POS_TO_EXPR, metric_named(POS_TO_EXPR, "pcc"))["unmasked"]
+    found_gain = gains(spatial.measured[0], spatial.boards[POS_TO_EXPR].metric("pcc"))["unmasked"]
     assert found_gain == pytest.approx((*mean_interval(expected), 9))
 
 
@@ -266,16 +277,12 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
     with pytest.raises(ExpectedError, match="lacks the variant reference"):
         read_spatial()
     Path(ABLATION).unlink()
-    table = pd.read_csv(SCORES)
-    table[table["method"].isin(["model", "truth"])].to_csv(SCORES, index=False)
-    with pytest.raises(ExpectedError, match=r"spatial.csv: no baseline \(expr_to_pos\): `dvc repro --force"):
-        read_spatial()
-    table[(table["method"] != "model") | (table["metric"] != "pcc")].to_csv(SCORES, index=False)
-    with pytest.raises(ExpectedError, match=r"spatial.csv: no pcc of the model \(pos_to_expr\)"):
-        read_spatial()
-    pd.concat([table, table]).to_csv(SCORES, index=False)
-    with pytest.raises(ExpectedError, match="holds two scores of expr_to_pos, model, spearman_distances"):
-        read_spatial()
+    again = "`dvc repro --force evaluate@alphastomics`"
+    with pytest.raises(ExpectedError, match=rf"results.csv: expr_to_pos: .* 0 baselines.*: {again}"):
+        rewritten(lambda row: row if row.role != "baseline" else None)
+    found()
+    with pytest.raises(ExpectedError, match=r"results.csv: pos_to_expr: no pcc of model"):
+        rewritten(lambda row: row if (row.method, row.metric) != (MODEL, "pcc") else None)
 
 
 @pytest.mark.parametrize("name", ["cells", "distances", "genes", "expression"])
@@ -305,26 +312,25 @@ def test_cells_are_known_and_stand_there_once(found):
         read_spatial()
 
 
-def test_an_undefined_score_is_left_out_and_behind(found):
+def test_an_undefined_score_is_behind_and_said_to_be(found):
     found()
-    table = pd.read_csv(SCORES)
-    table.loc[(table["method"] == "model") & (table["metric"] == "ssim"), "value"] = np.nan
-    board = board_of(table)
-    assert "ssim" not in [metric.name for metric in board.metrics(POS_TO_EXPR)]
-    table.loc[(table["method"] == "ridge") & (table["metric"] == "knn_overlap"), "value"] = np.nan
-    cells = {row[0].text: row for row in main_table(board_of(table), EXPR_TO_POS).rows}
+    spatial = rewritten(valued(MODEL, "ssim", None))
+    board = spatial.boards[POS_TO_EXPR]
+    assert compare(board, board.metric("ssim"), model=board.method(MODEL)).standing == "behind"
+    assert "SSIM" not in " ".join(cell for cell in main_table(board, POS_TO_EXPR).header)
+    board = rewritten(valued("ridge", "knn_overlap", None)).boards[EXPR_TO_POS]
+    cells = {row[0].text: row for row in main_table(board, EXPR_TO_POS).rows}
     assert cells["ridge"][3].text == "undefined"
 
 
-def test_nested_means_are_those_of_the_table(found):
-    """What is mirrored as metrics, and the page, say the same."""
-    board = found(sections=("a", "b")).board
-    nested = json.loads(Path("reports/alphastomics/metrics.json").read_text())
-    for method in board.methods(EXPR_TO_POS):
-        for metric in board.metrics(EXPR_TO_POS):
-            assert board.mean(EXPR_TO_POS, method, metric) == pytest.approx(
-                nested[EXPR_TO_POS][method.name][metric.name]
-            )
+def test_each_task_has_its_own_methods_and_scores(found):
+    found()
+    rows = read_results(Path(RESULTS), "a test")
+    both = boards(rows)
+    for task, others in ((EXPR_TO_POS, {"mean", "knn_in_space"}), (POS_TO_EXPR, {"ridge", "pca_2"})):
+        assert not {method.name for method in both[task].methods} & others
+        assert {method.name for method in both[task].methods} >= {MODEL, "truth", "shuffled"}
+    assert not {m.name for m in both[EXPR_TO_POS].metrics} & {m.name for m in both[POS_TO_EXPR].metrics}
 
 
 def test_the_tables_of_the_results_file_are_unfolded(found):

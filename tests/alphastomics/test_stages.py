@@ -12,6 +12,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.evaluation.tables import SHOWN_PAIRS
 from pipeline.alphastomics.metrics.placement import SCORES
 from pipeline.alphastomics.model.baselines import EXPRESSION, PLACEMENT
 from pipeline.alphastomics.params.evaluate import Evaluate
@@ -188,24 +189,62 @@ def evaluated(trained: Path) -> Path:
 
 
 def scores(folder: Path) -> pd.Series:
-    table = pd.read_csv(folder / "reports/alphastomics/table.csv")
-    assert not table.duplicated(["mode", "section", "method", "metric"]).any()
+    """By task, section, method and metric, without differences."""
+    table = pd.read_csv(folder / "reports/alphastomics/results.csv")
+    table = table[(table["unit"] != "all") & (table["role"] != "difference")]
     assert np.isfinite(table["value"]).all()
-    return table.set_index(["mode", "section", "method", "metric"])["value"].sort_index()
+    table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
+    return table.set_index(["task", "unit", "method", "metric"])["value"].sort_index()
 
 
 def test_every_method_and_control_is_scored_on_the_test_section(evaluated: Path) -> None:
     found = scores(evaluated)
     own = {"model", "model_untyped", "model_draw", "truth", "shuffled"}
-    assert set(found.index.get_level_values("section")) == {"section_3"}
+    assert set(found.index.get_level_values("unit")) == {"section_3"}
     placed, filled = found["expr_to_pos"], found["pos_to_expr"]
     assert set(placed.index.get_level_values("method")) == own | set(PLACEMENT)
     assert set(filled.index.get_level_values("method")) == own | set(EXPRESSION)
     assert set(placed.index.get_level_values("metric")) == set(SCORES)
     assert placed.groupby("method").size().nunique() == filled.groupby("method").size().nunique() == 1
-    means = read_json(evaluated / "reports/alphastomics/metrics.json")
-    for (mode, _, method, metric), value in found.items():  # one section, so its means are its values
-        assert means[mode][method][metric] == pytest.approx(value, rel=1e-4, abs=1e-6)
+
+
+def test_the_model_is_compared_with_every_baseline_with_an_interval(evaluated: Path) -> None:
+    table = pd.read_csv(evaluated / "reports/alphastomics/results.csv")
+    table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
+    single = table.set_index(["task", "unit", "method", "metric"])["value"]
+    differences = table[(table["role"] == "difference") & table["method"].str.startswith("model - ")]
+    assert (differences["low"] <= differences["value"]).all()
+    assert (differences["value"] <= differences["high"]).all()
+    for row in differences.itertuples():
+        ours, theirs = (single[row.task, row.unit, name, row.metric] for name in row.method.split(" - "))
+        assert row.value == pytest.approx(ours - theirs, abs=2e-5)
+    for task, baselines in (("expr_to_pos", PLACEMENT), ("pos_to_expr", EXPRESSION)):
+        of_task = differences[differences["task"] == task]
+        assert set(of_task["method"]) == {f"model - {name}" for name in baselines}
+    competing = table[table["role"].isin(["model", "baseline"])]
+    assert competing[["low", "high"]].notna().all(axis=None)
+    alone = table[table["unit"] == "all"].drop(columns="unit").reset_index(drop=True)  # of one section: the same
+    pd.testing.assert_frame_equal(
+        alone.sort_values(["method", "metric"], ignore_index=True),
+        table[table["unit"] != "all"].drop(columns="unit").sort_values(["method", "metric"], ignore_index=True),
+    )
+
+
+def test_the_headlines_are_decisive_scores_beside_the_best_baseline(evaluated: Path) -> None:
+    found = scores(evaluated)
+    folder = evaluated / "reports/alphastomics/headlines"
+    assert {path.stem for path in folder.iterdir()} == {"spearman_distances", "knn_overlap", "pcc"}
+    for task, metric, baselines in (
+        ("expr_to_pos", "spearman_distances", PLACEMENT),
+        ("expr_to_pos", "knn_overlap", PLACEMENT),
+        ("pos_to_expr", "pcc", EXPRESSION),
+    ):
+        headline = read_json(folder / f"{metric}.json")
+        of_task = found[task, "section_3"]
+        assert headline["score"] == pytest.approx(of_task["model", metric], abs=1e-6)
+        assert headline["baseline"] == pytest.approx(max(of_task[name, metric] for name in baselines), abs=1e-6)
+        assert headline["gain"] == pytest.approx(headline["score"] - headline["baseline"])
+        assert headline["gain_low"] <= headline["gain"] <= headline["gain_high"]
 
 
 def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path) -> None:
@@ -217,7 +256,7 @@ def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path
     assert abs(placed["shuffled", "spearman_distances"]) < 0.1
     assert placed["shuffled", "knn_overlap"] == pytest.approx(10 / 149, abs=0.05)
     assert placed["shuffled", "contact_f1"] == pytest.approx(0.1, abs=0.05)
-    for metric, perfect in (("pcc", 1.0), ("ssim", 1.0), ("rmse", 0.0), ("js", 0.0), ("moran_difference", 0.0)):
+    for metric, perfect in (("pcc", 1.0), ("ssim", 1.0), ("js", 0.0), ("moran_difference", 0.0)):
         assert filled["truth", metric] == pytest.approx(perfect, abs=1e-4), metric
     assert abs(filled["shuffled", "pcc"]) < 0.1
     # what learns from other sections of this tissue lies between
@@ -238,7 +277,7 @@ def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluate
     assert (cells["spread"] > 0).all()
     assert set(cells["cell_type"]) <= {"B", "NK", "T"}
     distances = pd.read_parquet(folder / "distances.parquet")
-    assert 1900 < len(distances) <= evaluate.SHOWN_PAIRS
+    assert 1900 < len(distances) <= SHOWN_PAIRS
     largest = np.linalg.norm(true_NS[:, None] - true_NS, axis=2).max()
     assert 0 < distances["true"].min() <= distances["true"].max() <= largest * 1.001
     genes = pd.read_parquet(folder / "genes.parquet")
@@ -253,11 +292,12 @@ def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluate
 
 def test_an_evaluation_is_the_same_bytes_again(evaluated: Path) -> None:
     def written() -> dict[str, bytes]:
-        files = [file for file in (evaluated / "reports/alphastomics").rglob("*") if file.is_file()]
+        reports = evaluated / "reports/alphastomics"
+        files = [reports / "results.csv", *(reports / "headlines").iterdir(), *(reports / "details").iterdir()]
         return {str(file): file.read_bytes() for file in files}
 
     before = written()
-    assert len(before) >= 6
+    assert len(before) == 1 + 3 + 4
     with chdir(evaluated):
         evaluate.run(Evaluate.model_validate(section(evaluated, "alphastomics", "evaluate")))
     assert written() == before

@@ -39,7 +39,7 @@ def test_few_classes_have_names_and_numbers_and_many_neither():
     few = draw_classes("", np.array([[8, 0], [2, 10]]), ["cat", "dog"])
     assert {"cat", "dog", "80", "20", "0", "100"} <= set(texts(few.light))
     many = draw_classes("", np.eye(50, 100, dtype=np.int64), [f"class {k}" for k in range(100)])
-    assert "100 classes, those of one expert beside each other" in texts(many.light)
+    assert "100 classes, grouped by expert" in texts(many.light)
     assert not any(text.startswith("class ") for text in texts(many.light))
 
 

@@ -239,5 +239,5 @@ def test_a_vae_of_other_data_is_refused(project):
     assert "gene0" in config.read_text()
     write_sealed(config, json.loads(content.replace("gene0", "another")), "weights.safetensors")
     output = finish(folder, "flow_train", code=2)
-    assert "was trained on other data" in output
+    assert "was trained on different data" in output
     assert "dvc repro vae_pretrain" in output

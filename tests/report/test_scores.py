@@ -1,4 +1,4 @@
-"""What may be said of a model beside its baselines: never more than the numbers carry."""
+"""Sentences and numbers on a model and its baselines: never stronger than the numbers."""
 
 import pytest
 

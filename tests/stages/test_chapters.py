@@ -44,7 +44,7 @@ INPUTS = {
     "alphastomics": {
         "data/processed/alphastomics/dataset.json": "dvc repro preprocess@alphastomics",
         "reports/alphastomics/curves/diffusion.csv": "dvc repro diffusion_train",
-        "reports/alphastomics/table.csv": "dvc repro evaluate@alphastomics",
+        "reports/alphastomics/results.csv": "dvc repro evaluate@alphastomics",
         "reports/alphastomics/details/cells.parquet": "dvc repro evaluate@alphastomics",
         "reports/alphastomics/details/distances.parquet": "dvc repro evaluate@alphastomics",
         "reports/alphastomics/details/genes.parquet": "dvc repro evaluate@alphastomics",

@@ -45,6 +45,7 @@ def placement_scores(
     contact_quantile: float = 0.1,
     max_cells: int = MAX_CELLS,
     seed: int = 0,
+    scored_M: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """All `SCORES` of one section.
 
@@ -57,14 +58,13 @@ def placement_scores(
 
     In sections of more than `max_cells` cells the scores of distances are those of the pairs among `max_cells` cells
     drawn at random with `seed`, and the neighbours are those of the drawn cells among all. RMSDs are of all cells.
+    scored_M: the indices of the cells to take in place of those.
 
     Unit: the two sides have the same, any; scores have none. ValueError where the shapes differ, a coordinate is not
     finite, there are too few cells to have that many neighbours and one more, or all true positions are one.
     """
     true_NS, predicted_NS = _checked(true_NS, predicted_NS, neighbours)
-    chosen_M = np.arange(len(true_NS))
-    if len(true_NS) > max_cells:
-        chosen_M = np.sort(np.random.default_rng(seed).choice(len(true_NS), max_cells, replace=False))
+    chosen_M = drawn_cells(len(true_NS), max_cells, seed) if scored_M is None else scored_M
     true_P, predicted_P = pdist(true_NS[chosen_M]), pdist(predicted_NS[chosen_M])
     by_cell = _per_cell(squareform(true_P), squareform(predicted_P))
     gyration = _root_mean_square(true_NS - true_NS.mean(axis=0))
@@ -83,6 +83,14 @@ def placement_scores(
         "rmsd_over_gyration_without_reflection": _root_mean_square(aligned[False] - true_NS) / gyration,
         "rmsd_in_frame_over_gyration": _root_mean_square(predicted_NS - true_NS) / gyration,
     }
+
+
+def drawn_cells(cells: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    """Indices of all cells, or of as many as `most` of them drawn at random, in their order."""
+    if cells <= most:
+        return np.arange(cells)
+    drawn_M: npt.NDArray[np.int64] = np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
+    return drawn_M
 
 
 def knn_overlap(true_NS: Array, predicted_NS: Array, neighbours: int, cell_M: npt.NDArray[np.int64]) -> float:

@@ -1,18 +1,20 @@
-"""The chapter that answers: does one network find where cells lie, and what is expressed where?"""
+"""The chapter on the run's own tissue: positions from expression, and expression from positions."""
 
 import numpy as np
 import pandas as pd
 
+from pipeline.alphastomics.decisive import DECISIVE, MODEL, metrics_named
+from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.plots.identity_scatter import draw_against
 from pipeline.alphastomics.plots.tissue import OTHER, Frame, colour_names, draw_expression, draw_tissue
-from pipeline.alphastomics.report.board import Board
-from pipeline.alphastomics.report.names import EXPR_TO_POS, MODES, POS_TO_EXPR, method_named, metric_named, metrics_of
 from pipeline.alphastomics.report.results import Spatial, places
 from pipeline.alphastomics.report.tables import main_table, other_table, rankings, section_table
 from pipeline.alphastomics.report.verdict import answer_of, lead
+from pipeline.metrics.scoreboard import Scoreboard
+from pipeline.metrics.verdict import compare
 from pipeline.plots.curves import draw_learning_curve
 from pipeline.plots.theme import Picture
-from pipeline.report.page import Block, Facts, Figures, Heading, Section
+from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import shown
 
 ANCHOR = "spatial"
@@ -21,13 +23,12 @@ _ROLES = ("best", "median", "worst")
 
 
 def tissue(spatial: Spatial) -> Section:
-    """Verdict, ranking, the tissue itself, distances, gene maps, tables of both tasks, and definitions."""
-    board = spatial.board
-    section = _typical(board)
+    """Verdict, rankings, the tissue itself, distances, gene maps and tables of both tasks."""
+    position, expression = spatial.boards[EXPR_TO_POS], spatial.boards[POS_TO_EXPR]
     blocks: list[Block] = [
         Heading("From expression to position"),
         *_tissues(spatial),
-        rankings(board, EXPR_TO_POS, _ranking_caption(board)),
+        rankings(position, EXPR_TO_POS, _ranking_caption(position)),
         Figures(
             [_distances(spatial), _trust(spatial)],
             "Left: distances of pairs of cells, of which a correct placement keeps all. Right: how far a cell lies "
@@ -35,46 +36,37 @@ def tissue(spatial: Spatial) -> Section:
             "line the model is as unsure as it is wrong, above it surer than it should be. Lines: medians in twelve "
             "parts of equal count; bands: quartiles.",
         ),
-        *_tables(board, EXPR_TO_POS),
+        *_tables(position, EXPR_TO_POS),
         Heading("From position to expression"),
-        rankings(board, POS_TO_EXPR, _ranking_caption(board)),
-        _maps(spatial, section),
+        rankings(expression, POS_TO_EXPR, _ranking_caption(expression)),
+        _maps(spatial, drawn_sections(position, 1)[0]),
         _genes(spatial),
-        *_tables(board, POS_TO_EXPR),
+        *_tables(expression, POS_TO_EXPR),
         Heading("Training"),
         _training(spatial),
-        Heading("What the words mean"),
-        Facts(_definitions(board)),
     ]
-    return Section("Where cells lie, and what they express", ANCHOR, lead(spatial), blocks, answer_of(spatial))
+    return Section("Positions and expression of held-out cells", ANCHOR, lead(spatial), blocks, answer_of(spatial))
 
 
-def _ranking_caption(board: Board) -> str:
-    dots = "" if len(board.sections) == 1 else " (small dots: single sections)"
-    return (
-        f"Methods in order of their scores{dots}. Hollow: what was measured, given to the wrong cells, which has to "
-        "lose."
-    )
+def _ranking_caption(board: Scoreboard) -> str:
+    dots = "" if len(board.units) == 1 else " (small dots: single sections)"
+    return f"Methods in order of their scores{dots}. Hollow: the negative control, measurements of shuffled cells."
 
 
-def _typical(board: Board) -> str:
-    """The section of the model's median score."""
-    return drawn_sections(board, 1)[0]
-
-
-def drawn_sections(board: Board, most: int = _MOST_DRAWN) -> list[str]:
-    """All sections up to `most`; of more, the model's worst, median and best by the first decisive score."""
-    if len(board.sections) <= most:
-        return board.sections
-    metric, model = board.decisive(EXPR_TO_POS)[0], method_named("model")
-    ordered = sorted(board.sections, key=lambda section: board.mean(EXPR_TO_POS, model, metric, section) or 0.0)
+def drawn_sections(board: Scoreboard, most: int = _MOST_DRAWN) -> list[str]:
+    """All sections up to `most`; of more, the model's worst, median and best by the first decisive score, or the median
+    alone."""
+    if len(board.units) <= most:
+        return list(board.units)
+    metric, model = board.metric(DECISIVE[EXPR_TO_POS][0]), board.method(MODEL)
+    ordered = sorted(board.units, key=lambda section: board.estimate(model, metric, section).value or 0.0)
     median = ordered[(len(ordered) - 1) // 2]
     return [median] if most == 1 else [ordered[0], median, ordered[-1]]
 
 
 def _tissues(spatial: Spatial) -> list[Block]:
     """A pair of pictures for each section drawn."""
-    board, cells = spatial.board, spatial.cells
+    board, cells = spatial.boards[EXPR_TO_POS], spatial.cells
     names = colour_names(cells["cell_type"].astype(str).tolist())
     drawn = drawn_sections(board)
     notes = ["Cells by type: measured, and placed by the model from their expression alone, aligned to the measured."]
@@ -83,14 +75,14 @@ def _tissues(spatial: Spatial) -> list[Block]:
     if spatial.dimensions == 3:
         notes.append("Of the three axes, the first two are shown; scores are of all three.")
     notes.append("Bars: lengths in the unit of the data's coordinates.")
-    if len(drawn) < len(board.sections):
-        notes.append(f"Drawn are, in this order, the model's worst, median and best of {len(board.sections)} sections.")
+    if len(drawn) < len(board.units):
+        notes.append(f"Drawn are, in this order, the model's worst, median and best of {len(board.units)} sections.")
     blocks: list[Block] = []
     for section in drawn:
         of = cells[cells["section"] == section]
         true_NS, predicted_NS = places(of, "true"), places(of, "predicted")
         frame, labels = Frame.around(true_NS, predicted_NS), of["cell_type"].astype(str).tolist()
-        score = board.mean(EXPR_TO_POS, method_named("model"), metric_named(EXPR_TO_POS, "spearman_distances"), section)
+        score = board.estimate(board.method(MODEL), board.metric("spearman_distances"), section).value
         said = f"Predicted, Spearman {shown(score, 2)}"
         pair = [
             draw_tissue(f"{section}, measured", true_NS, labels, names, frame),
@@ -102,8 +94,8 @@ def _tissues(spatial: Spatial) -> list[Block]:
 
 def _distances(spatial: Spatial) -> Picture:
     pairs = spatial.distances
-    model, metric = method_named("model"), metric_named(EXPR_TO_POS, "spearman_distances")
-    note = f"Spearman {shown(spatial.board.mean(EXPR_TO_POS, model, metric), 2)}"
+    board = spatial.boards[EXPR_TO_POS]
+    note = f"Spearman {shown(board.estimate(board.method(MODEL), board.metric('spearman_distances')).value, 2)}"
     true, predicted = (pairs[side].to_numpy(np.float64) for side in ("true", "predicted"))
     return draw_against("Distances between cells", ("measured", "predicted"), true, predicted, note)
 
@@ -132,7 +124,7 @@ def _maps(spatial: Spatial, section: str) -> Figures:
         place_NS = places(cells.loc[of["cell"]], "true")
         note = f"PCC {shown(_pcc(spatial.genes, section, gene), 2)}"
         pictures.append(draw_expression(f"{role.capitalize()}: {gene}", note, place_NS, true_N, predicted_N, frame))
-    where = f" of {section}" if len(spatial.board.sections) > 1 else ""
+    where = f" of {section}" if len(spatial.sections) > 1 else ""
     caption = (
         f"The genes{where} that the model predicts best, middling and worst by PCC, at the measured places: log "
         "expression, standardised over the training cells. Both maps of a gene share their scale, which ends at the "
@@ -142,21 +134,22 @@ def _maps(spatial: Spatial, section: str) -> Figures:
 
 
 def _pcc(genes: pd.DataFrame, section: str, gene: str) -> float | None:
-    found = genes.loc[(genes["section"] == section) & (genes["gene"] == gene) & (genes["method"] == "model"), "pcc"]
+    found = genes.loc[(genes["section"] == section) & (genes["gene"] == gene) & (genes["method"] == MODEL), "pcc"]
     return float(found.iloc[0]) if len(found) else None
 
 
 def _genes(spatial: Spatial) -> Figures:
     """Gene by gene: the model beside its best baseline, and how much pattern is kept."""
-    board, metric = spatial.board, metric_named(POS_TO_EXPR, "pcc")
-    rival = board.comparison(POS_TO_EXPR, metric).baseline
+    board = spatial.boards[POS_TO_EXPR]
+    model = board.method(MODEL)
+    rival = compare(board, board.metric("pcc"), model=model).baseline
     by_method = spatial.genes.pivot_table(index=["section", "gene"], columns="method", values="pcc", sort=False)
-    pair = by_method[["model", rival.name]].dropna()
-    ours, theirs = (pair[name].to_numpy(np.float64) for name in ("model", rival.name))
+    pair = by_method[[MODEL, rival.name]].dropna()
+    ours, theirs = (pair[name].to_numpy(np.float64) for name in (MODEL, rival.name))
     won = f"better in {int((ours > theirs).sum())} of {len(pair)}"
-    names = (rival.label, method_named("model").label)
-    model = spatial.genes[spatial.genes["method"] == "model"]
-    true, predicted = (model[side].to_numpy(np.float64) for side in ("moran_true", "moran_predicted"))
+    names = (rival.label, model.label)
+    of_model = spatial.genes[spatial.genes["method"] == MODEL]
+    true, predicted = (of_model[side].to_numpy(np.float64) for side in ("moran_true", "moran_predicted"))
     return Figures(
         [
             draw_against("PCC of each gene", names, theirs, ours, won, trend=False),
@@ -168,13 +161,11 @@ def _genes(spatial: Spatial) -> Figures:
     )
 
 
-def _tables(board: Board, mode: str) -> list[Block]:
-    blocks: list[Block] = [main_table(board, mode)]
-    other = other_table(board, mode)
-    blocks += [other] if other else []
-    if len(board.sections) > 1:
-        blocks += [section_table(board, mode, metric, folded=True) for metric in board.decisive(mode)]
-    return blocks
+def _tables(board: Scoreboard, task: str) -> list[Block]:
+    decisive = metrics_named(board, DECISIVE[task]) if len(board.units) > 1 else []
+    folded = [section_table(board, metric, folded=True) for metric in decisive]
+    other = [other_table(board, task)] if task == EXPR_TO_POS else []  # of expression, all are in the main table
+    return [main_table(board, task), *other, *folded]
 
 
 def _training(spatial: Spatial) -> Figures:
@@ -186,10 +177,3 @@ def _training(spatial: Spatial) -> Figures:
         "Loss by epoch. The weights of the epoch with the lowest validation loss are the ones kept; no cell of a "
         "held-out section is among the validation cells.",
     )
-
-
-def _definitions(board: Board) -> list[tuple[str, str]]:
-    metrics = [metric for mode in MODES for metric in metrics_of(mode) if metric.definition]
-    methods = {method.name: method for mode in MODES for method in board.methods(mode) if method.definition}
-    named = [(metric.label, metric.definition) for metric in metrics]
-    return [*named, *((method.label, method.definition) for method in methods.values())]

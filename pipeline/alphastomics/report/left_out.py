@@ -2,8 +2,8 @@
 
 import math
 
-from pipeline.alphastomics.report.names import MODES, part_named
-from pipeline.alphastomics.report.results import COMMAND, LeftOut, Spatial
+from pipeline.alphastomics.decisive import DECISIVE, metrics_named
+from pipeline.alphastomics.report.results import LeftOut, Spatial
 from pipeline.alphastomics.report.tables import rankings, section_table
 from pipeline.alphastomics.report.verdict import counts, sentences
 from pipeline.metrics.glossary import Metric
@@ -15,9 +15,14 @@ from pipeline.report.scores import decimals_for, joined, signed
 ANCHOR = "leave-section-out"
 WITH_WITHOUT = "with \N{MINUS SIGN} without"
 _TITLE = "Leave one section out"
-_DOTS = "Small dots: one held-out section and seed each; large dots: means. Hollow: what is shuffled, by chance."
+_DOTS = "Small dots: one held-out section and seed each; large dots: means. Hollow: the negative control."
 _REFERENCE = "reference"
 _MOST_DRAWN = 3  # scores of the ablation
+_PARTS = {  # of the model, by the variant that lacks it
+    "unmasked": "masked training",
+    "plain_attention": "gated attention",
+    "dense": "mixture of experts",
+}
 
 _PLURAL = {"helps": "help", "harms": "harm", "shows no difference": "show no difference"}
 
@@ -25,29 +30,27 @@ Gain = tuple[float, float, float, int]  # mean difference, its interval, and of 
 
 
 def left_out(spatial: Spatial) -> Section:
-    """A part per measured data set; where there are none, what would make them."""
-    if not spatial.measured:
-        return Section(_TITLE, ANCHOR, f"No measured sections have been scored yet: `{COMMAND}` does.", [])
-    blocks: list[Block] = []
-    leads = []
-    for found in spatial.measured:
-        leads.append(f"{found.name}: {counts(found)}")
-        blocks += _data_set(found)
-    return Section(_TITLE, ANCHOR, " ".join(leads), blocks)
+    """A part per measured data set."""
+    said = " ".join(f"{found.name}: {counts(found)}" for found in spatial.measured)
+    return Section("Leave one section out", ANCHOR, said, [b for found in spatial.measured for b in _data_set(found)])
 
 
 def tables_of(found: LeftOut) -> list[Table]:
     """The decisive scores of each section, and the ablation."""
-    tables = [section_table(found.board, mode, m) for mode in MODES for m in found.board.decisive(mode)]
+    tables = [
+        section_table(board, metric)
+        for task, board in found.boards.items()
+        for metric in metrics_named(board, DECISIVE[task])
+    ]
     return [*tables, *([ablation_table(found)] if len(found.ablation) else [])]
 
 
-def gains(found: LeftOut, mode: str, metric: Metric) -> dict[str, Gain]:
+def gains(found: LeftOut, metric: Metric) -> dict[str, Gain]:
     """By variant: what the reference scores more than it, in pairs of one section and seed.
 
     Pairs that lack either side are left out, and so are variants without a pair.
     """
-    rows = found.ablation[(found.ablation["mode"] == mode) & (found.ablation["metric"] == metric.name)]
+    rows = found.ablation[found.ablation["metric"] == metric.name]
     by_pair = rows.pivot_table(index=["section", "seed"], columns="variant", values="value", sort=False)
     if _REFERENCE not in by_pair:
         return {}
@@ -62,16 +65,16 @@ def gains(found: LeftOut, mode: str, metric: Metric) -> dict[str, Gain]:
 def ablation_table(found: LeftOut) -> Table:
     """A row per part of the model, a column per score: with it minus without it."""
     columns = _ablated(found)
-    by_column = [gains(found, mode, metric) for mode, metric in columns]
+    by_column = [gains(found, metric) for metric in columns]
     variants = [str(v) for v in found.ablation["variant"].unique() if v != _REFERENCE]
     rows = []
     for variant in variants:
         cells = []
-        for (_, metric), of in zip(columns, by_column, strict=True):
+        for metric, of in zip(columns, by_column, strict=True):
             decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
             cells.append(_gain_cell(metric, of.get(variant), decimals))
-        rows.append([Cell(part_named(variant)), *cells])
-    header = [WITH_WITHOUT, *(f"{metric.label}\N{NO-BREAK SPACE}{metric.arrow}" for _, metric in columns)]
+        rows.append([Cell(_part(variant)), *cells])
+    header = [WITH_WITHOUT, *(metric.heading for metric in columns)]
     pairs = max((one[3] for of in by_column for one in of.values()), default=0)
     caption = (
         f"Mean difference of {pairs} pairs, each of one held-out section and one seed, with its 95 % interval "
@@ -84,10 +87,10 @@ def ablation_table(found: LeftOut) -> Table:
 def in_words(found: LeftOut) -> str:
     """Which parts help, harm or show no difference, in the scores of the ablation."""
     said = []
-    for mode, metric in _ablated(found):
+    for metric in _ablated(found):
         by_word: dict[str, list[str]] = {}
-        for variant, (_, low, high, _) in gains(found, mode, metric).items():
-            by_word.setdefault(_effect(metric, low, high), []).append(part_named(variant))
+        for variant, (_, low, high, _) in gains(found, metric).items():
+            by_word.setdefault(_effect(metric, low, high), []).append(_part(variant))
         parts = [f"{joined(names)} {word if len(names) == 1 else _PLURAL[word]}" for word, names in by_word.items()]
         if parts:
             said.append(f"In {metric.label}, {'; '.join(parts)}.")
@@ -95,7 +98,7 @@ def in_words(found: LeftOut) -> str:
 
 
 def _data_set(found: LeftOut) -> list[Block]:
-    board, about = found.board, found.about
+    about = found.about
     sections = about["sections"]
     number = len(sections) if isinstance(sections, list) else sections
     blocks: list[Block] = [
@@ -107,13 +110,13 @@ def _data_set(found: LeftOut) -> list[Block]:
                     f"{about['description'].rstrip('.')}. {about['cells']:,} cells, {about['genes']:,} genes, "
                     f"{number} sections.",
                 ),
-                ("On average", sentences(board)),
+                ("On average", sentences(found.boards)),
             ]
         ),
     ]
-    for mode in MODES:
-        blocks.append(rankings(board, mode, _DOTS))
-        blocks += [section_table(board, mode, metric) for metric in board.decisive(mode)]
+    for task, board in found.boards.items():
+        blocks.append(rankings(board, task, _DOTS))
+        blocks += [section_table(board, metric) for metric in metrics_named(board, DECISIVE[task])]
     blocks += _ablation(found)
     commands = [("Command", command) for command in about["commands"]]
     return [*blocks, Facts(commands, small=True)]
@@ -123,10 +126,10 @@ def _ablation(found: LeftOut) -> list[Block]:
     if not len(found.ablation):
         return [Facts([("Ablation", "Not measured on these data.")])]
     pictures = []
-    for mode, metric in _ablated(found)[:_MOST_DRAWN]:
-        of = gains(found, mode, metric)
+    for metric in _ablated(found)[:_MOST_DRAWN]:
+        of = gains(found, metric)
         decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
-        rows = [_row(part_named(variant), one, decimals) for variant, one in of.items()]
+        rows = [_row(_part(variant), one, decimals) for variant, one in of.items()]
         pictures.append(draw_differences(metric.label, not metric.higher_is_better, rows, WITH_WITHOUT))
     caption = (
         "The model with a part minus the same model without it, trained alike: mean over sections and seeds, and 95 % "
@@ -142,12 +145,16 @@ def _row(label: str, gain: Gain, decimals: int) -> DifferenceRow:
     return DifferenceRow(label, low > 0 or high < 0, [Interval(value, *bounds, True)], signed(value, decimals))
 
 
-def _ablated(found: LeftOut) -> list[tuple[str, Metric]]:
+def _ablated(found: LeftOut) -> list[Metric]:
     """The scores of the ablation, the decisive ones first."""
-    present = set(found.ablation[["mode", "metric"]].itertuples(index=False, name=None))
-    every = [(mode, metric) for mode in MODES for metric in found.board.metrics(mode) if (mode, metric.name) in present]
-    decisive = [(mode, metric) for mode, metric in every if metric in found.board.decisive(mode)]
-    return [*decisive, *(one for one in every if one not in decisive)]
+    present = set(found.ablation["metric"])
+    every = [metric for board in found.boards.values() for metric in board.metrics if metric.name in present]
+    return sorted(every, key=lambda metric: not any(metric.name in names for names in DECISIVE.values()))
+
+
+def _part(variant: str) -> str:
+    """The part of the model that this variant lacks."""
+    return _PARTS.get(variant, f"not {variant.replace('_', ' ')}")
 
 
 def _gain_cell(metric: Metric, gain: Gain | None, decimals: int) -> Cell:

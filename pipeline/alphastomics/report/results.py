@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.alphastomics.decisive import Boards, boards
+from pipeline.alphastomics.glossary import EXPR_TO_POS
 from pipeline.alphastomics.paths import PATHS
-from pipeline.alphastomics.report.board import Board, board_of
+from pipeline.core.errors import ExpectedError
+from pipeline.metrics.results import DEFAULT, read_results
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
 COMMAND = "python -m benchmarks.leave_section_out"
 
-_SCORES = ("mode", "section", "method", "metric", "value")
 _COLUMNS = {
     "distances": ["section", "true", "predicted"],
     "genes": ["section", "gene", "method", "pcc", "moran_true", "moran_predicted"],
     "expression": ["section", "gene", "role", "cell", "true", "predicted"],
 }
+_ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commands")
 _CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread")
 
 
@@ -30,9 +33,13 @@ class LeftOut:
     """One measured data set, each section (or block) held out in turn."""
 
     name: str
-    about: Mapping[str, Any]  # description, cells, genes, sections, commands
-    board: Board
-    ablation: pd.DataFrame  # variant, section, seed, mode, metric, value; no rows where it was not measured
+    about: Mapping[str, Any]  # `_ABOUT`
+    boards: Boards
+    ablation: pd.DataFrame  # variant, section, seed, metric, value; no rows where it was not measured
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.boards[EXPR_TO_POS].units
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,17 @@ class Spatial:
     """What is known of tissue. Frames have the columns of `_COLUMNS`; `cells` those of `_CELLS`, and a third axis."""
 
     dataset: Mapping[str, Any]
-    board: Board
+    boards: Boards
     cells: pd.DataFrame
     distances: pd.DataFrame
     genes: pd.DataFrame
     expression: pd.DataFrame
     curve: pd.DataFrame  # epoch, train_loss, validation_loss
     measured: list[LeftOut]
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.boards[EXPR_TO_POS].units
 
     @property
     def dimensions(self) -> int:
@@ -62,16 +73,16 @@ def places(cells: pd.DataFrame, side: str) -> Floats:
 
 def read_spatial() -> Spatial:
     """All inputs of the chapters on tissue, from the working directory."""
-    folder, maker = PATHS.details, stage("evaluate@alphastomics")
-    table = PATHS.reports / "table.csv"
-    board = _board(table, maker, read_csv(table, maker, _SCORES))
+    folder, maker, preprocess = PATHS.details, stage("evaluate@alphastomics"), stage("preprocess@alphastomics")
+    dataset = read_json(PATHS.store / "dataset.json", preprocess, ["simulated", "description", "input_sha256"])
+    found = _boards(PATHS.results, maker)
     cells = read_parquet(folder / "cells.parquet", maker, _CELLS, others=True)
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _COLUMNS.items()}
     for name, frame in {"cells": cells, **frames}.items():
         for column in frame.select_dtypes("number"):
             if not np.isfinite(frame[column]).all():
                 raise malformed(folder / f"{name}.parquet", maker, f"a value of {column} is not finite")
-        for section in set(board.sections) - set(frame["section"]):
+        for section in set(found[EXPR_TO_POS].units) - set(frame["section"]):
             raise malformed(folder / f"{name}.parquet", maker, f"nothing about section {section}")
     keys = ["section", "cell"]
     known = pd.MultiIndex.from_frame(cells[keys])
@@ -80,37 +91,42 @@ def read_spatial() -> Spatial:
     if not pd.MultiIndex.from_frame(frames["expression"][keys]).isin(known).all():
         raise malformed(folder / "expression.parquet", maker, "holds a cell that is not in cells.parquet")
     return Spatial(
-        dataset=read_json(PATHS.store / "dataset.json", stage("preprocess@alphastomics"), ["simulated", "description"]),
-        board=board,
+        dataset=dataset,
+        boards=found,
         cells=cells,
         curve=read_csv(
             PATHS.curves / "diffusion.csv", stage("diffusion_train"), ["epoch", "train_loss", "validation_loss"]
         ),
-        measured=_measured(),
+        measured=_measured(dataset),
         **frames,
     )
 
 
-def _measured() -> list[LeftOut]:
-    """The data sets in `PATHS.measured`, by name; there need not be any."""
+def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
+    """The data sets in `PATHS.measured`, which are in git, by name; there need not be any.
+
+    All for a run on simulated tissue. For one on measured tissue none but that very file's: nobody should read the
+    scores of other tissue as those of their own.
+    """
     maker = Maker(COMMAND, COMMAND)
     found = []
     for path in sorted(PATHS.measured.glob("*.csv")):
         if path.stem.endswith("_ablation"):
             continue
-        about = read_json(path.with_suffix(".json"), maker, ["description", "cells", "genes", "sections", "commands"])
-        board = _board(path, maker, read_csv(path, maker, [*_SCORES, "seed"]))
-        columns = ["variant", "section", "seed", "mode", "metric", "value"]
-        parts = path.with_name(f"{path.stem}_ablation.csv")
+        about = read_json(path.with_suffix(".json"), maker, _ABOUT)
+        if not (dataset["simulated"] or dataset["input_sha256"] == about["data_sha256"]):
+            continue
+        parts, columns = path.with_name(f"{path.stem}_ablation.csv"), ["variant", "section", "seed", "metric", "value"]
         ablation = read_csv(parts, maker, columns) if parts.exists() else pd.DataFrame(columns=columns)
         if len(ablation) and "reference" not in set(ablation["variant"]):
             raise malformed(parts, maker, "lacks the variant reference, which the others are compared with")
-        found.append(LeftOut(path.stem, about, board, ablation))
+        found.append(LeftOut(path.stem, about, _boards(path, maker, path.stem), ablation))
     return found
 
 
-def _board(path: Path, maker: Maker, rows: pd.DataFrame) -> Board:
+def _boards(path: Path, maker: Maker, study: str = DEFAULT) -> Boards:
+    rows = read_results(path, maker.command, maker.again)
     try:
-        return board_of(rows)
-    except ValueError as error:
+        return boards(rows, study)
+    except ExpectedError as error:
         raise malformed(path, maker, str(error)) from error

@@ -1,22 +1,29 @@
-"""Did the model find where cells lie, and what is expressed where? In words that never say more than the numbers."""
+"""Did the model predict positions and expression? In words that never say more than the numbers."""
 
-from pipeline.alphastomics.report.board import Board
-from pipeline.alphastomics.report.names import EXPR_TO_POS, MODES, POS_TO_EXPR, method_named
+from pipeline.alphastomics.decisive import DECISIVE, MODEL, Boards, comparisons, metrics_named
+from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.report.results import LeftOut, Spatial
-from pipeline.metrics.verdict import Comparison
+from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.scores import answer, verdict
 
-_MODEL = method_named("model").label
+ONE_SECTION = (
+    "The interval is of a jackknife over 10 blocks of adjacent cells of the section, the same for both methods: it "
+    "covers other cells of the same section, not other sections, nor another training run."
+)
+SECTIONS = (
+    "Over several sections the interval is by Student's t over the sections' differences: it covers other sections, "
+    "not another training run. Within a section it is of a jackknife over 10 blocks of adjacent cells."
+)
 
 
-def comparisons(board: Board, section: str | None = None) -> dict[str, list[Comparison]]:
-    """The decisive ones of each mode."""
-    return {mode: [board.comparison(mode, m, section) for m in board.decisive(mode)] for mode in MODES}
+def decisive_of(boards: Boards) -> list[Comparison]:
+    """The decisive comparisons of both tasks."""
+    return [one for of_task in comparisons(boards).values() for one in of_task]
 
 
 def answer_of(spatial: Spatial) -> str:
     """Did it work, in a few words: no stronger than the weakest of all decisive comparisons."""
-    return answer([one for of_mode in comparisons(spatial.board).values() for one in of_mode])
+    return answer(decisive_of(spatial.boards))
 
 
 def data_of(spatial: Spatial) -> str:
@@ -26,44 +33,44 @@ def data_of(spatial: Spatial) -> str:
     return f"{kind} tissue: {bare[:1].lower() + bare[1:] if bare[1:2].islower() else bare}."
 
 
-def sentences(board: Board) -> str:
-    """One sentence per mode."""
-    found = comparisons(board)
-    number = len(board.sections)
+def sentences(boards: Boards) -> str:
+    """One sentence per task."""
+    found = comparisons(boards)
+    number = len(boards[EXPR_TO_POS].units)
     where = "the held-out section" if number == 1 else f"the {number} held-out sections"
+    model = boards[EXPR_TO_POS].method(MODEL).label
     return " ".join(
         (
-            verdict(f"Placing the cells of {where} by their expression", _MODEL, found[EXPR_TO_POS]),
-            verdict("Telling expression at known places", "it", found[POS_TO_EXPR]),
+            verdict(f"Predicting positions from expression on {where}", model, found[EXPR_TO_POS]),
+            verdict("Predicting expression from positions", "it", found[POS_TO_EXPR]),
         )
     )
 
 
-def breadth(board: Board) -> str:
-    """How it stands over all scores, not only the decisive ones."""
-    found = [board.comparison(mode, metric).standing for mode in MODES for metric in board.metrics(mode)]
+def lead(spatial: Spatial) -> str:
+    """The data, how the model stands, and how broad that is."""
+    boards = spatial.boards.values()
+    found = [compare(board, m, model=board.method(MODEL)).standing for board in boards for m in board.metrics]
     ahead, level, behind = (found.count(standing) for standing in ("ahead", "level", "behind"))
-    return (
+    said = (
         f"Over all {len(found)} scores of both tasks it is ahead of the best baseline in {ahead}, level in {level} and "
         f"behind in {behind}."
     )
-
-
-def lead(spatial: Spatial) -> str:
-    return f"{data_of(spatial)} {sentences(spatial.board)} {breadth(spatial.board)}"
+    example = " One held-out section is an example, not a statistic." if len(spatial.sections) == 1 else ""
+    return f"{data_of(spatial)} {sentences(spatial.boards)} {said}{example}"
 
 
 def counts(found: LeftOut) -> str:
-    """On how many held-out sections the model is ahead of all baselines, per decisive score."""
-    board = found.board
-    sections, seeds = len(board.sections), len(board.seeds)
+    """On how many held-out sections the model is ahead of its best baseline, per decisive score."""
+    sections, seeds = len(found.sections), len(found.boards[EXPR_TO_POS].seeds)
     parts = []
-    for mode in MODES:
-        for metric in board.decisive(mode):
-            ahead = sum(board.comparison(mode, metric, section).standing == "ahead" for section in board.sections)
-            parts.append(f"on {ahead or 'none'} of {sections} in {metric.label}")
-    held_out = f"each of {sections} sections held out in turn" if sections > 1 else "its one section held out in parts"
+    for task, board in found.boards.items():
+        for metric in metrics_named(board, DECISIVE[task]):
+            standings = [compare(board, metric, section, board.method(MODEL)).standing for section in board.units]
+            parts.append(f"on {standings.count('ahead') or 'none'} of {sections} in {metric.label}")
+    model = found.boards[EXPR_TO_POS].method(MODEL).label
+    held_out = f"each of {sections} sections held out in turn" if sections > 1 else "blocks of its one section held out"
     return (
-        f"with {held_out} and {seeds} seed{'s' * (seeds > 1)}, {_MODEL} is ahead of "
-        f"every baseline {', '.join(parts[:-1])} and {parts[-1]}."
+        f"with {held_out} and {seeds} seed{'s' * (seeds > 1)}, {model} is ahead of every baseline "
+        f"{', '.join(parts[:-1])} and {parts[-1]}."
     )

@@ -1,24 +1,34 @@
-"""Draw the chapter on tissue: what evaluation found, and measured sections."""
+"""Draw the chapter on tissue: what training and evaluation found, and measured sections."""
+
+from dataclasses import replace
 
 from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
 from pipeline.alphastomics.report.results import read_spatial
 from pipeline.alphastomics.report.summary import card, results
+from pipeline.alphastomics.report.verdict import ONE_SECTION, SECTIONS
 from pipeline.core.entry import run_stage
 from pipeline.report.chapter import write_chapter
+from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+
+_SCORES = "The docstrings in pipeline/alphastomics/metrics/ have the formulas and their sources."
 
 
 def run() -> None:
     """Read the results on tissue, write reports/chapters/alphastomics.json."""
     found = read_spatial()
-    write_chapter(
-        PATHS,
-        Part("AlphaSTomics: expression and position in tissue", [tissue(found), left_out(found)]),
-        card(found),
-        results(found),
-    )
+    metrics = [metric for board in found.boards.values() for metric in board.metrics]
+    methods = dict.fromkeys(method for board in found.boards.values() for method in board.methods)
+    interval = ONE_SECTION if len(found.sections) == 1 else SECTIONS
+    sections = [
+        tissue(found),
+        *([left_out(found)] if found.measured else []),
+        replace(definitions(_SCORES, metrics, list(methods), interval), anchor="spatial-definitions"),
+    ]
+    part = Part("AlphaSTomics: expression and position in tissue", sections)
+    write_chapter(PATHS, part, card(found), results(found))
 
 
 if __name__ == "__main__":

@@ -167,6 +167,6 @@ def _two_or_more(moments: Moments | None, owner: str, what: str) -> None:
     found = moments.cells if moments else 0
     if found < 2:
         raise ExpectedError(
-            f"{owner} has {found} {what}; evaluation needs at least two:  "
+            f"{owner} has {found} {what}; evaluation needs at least two: "
             "hold out another pair (cfm_vc.preprocess.held_out), or filter fewer cells"
         )

@@ -46,7 +46,7 @@ def against_baselines(results: PerturbationResults) -> Section:
         Figures(
             [_forest(board, selection, metric) for metric in metrics],
             "Dots: scores; lines: 95 % bootstrap intervals over cells. Orange: model; grey: baselines; blue: "
-            "split-half ceiling. {selection.note}".rstrip(),
+            f"split-half ceiling. {selection.note}".rstrip(),
         ),
         method_table(board, metrics, each, board.units, folded=folded),
         *(

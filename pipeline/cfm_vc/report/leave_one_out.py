@@ -33,7 +33,7 @@ def leave_one_out(found: LeaveOneOut) -> Section:
             unit_table(
                 board,
                 metric,
-                f"{metric.label}: mean ± standard deviation over seeds (none if all seeds agree);  {metric.direction}.",
+                f"{metric.label}: mean ± standard deviation over seeds (none if all seeds agree); {metric.direction}.",
             )
             for metric in decisive(board)
         ),

@@ -125,8 +125,9 @@ def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) ->
         ) from error
     if not choices or set(choices) - set(windows):
         raise malformed(path, maker, "no horizon, or one without its number of windows")
+    rows = read_results(table, maker.command, maker.again)
     try:
-        return board_of(read_results(table, maker.command, maker.again), choices, windows)
+        return board_of(rows, choices, windows)
     except ExpectedError as error:
         raise malformed(table, maker, str(error)) from error
 

@@ -1,1 +1,1 @@
-"""The whole page and RESULTS.md, joined from chapters that are drawn apart: an edit here draws none of them again."""
+"""The page around the chapters, and RESULTS.md; an edit here does not rerender any chapter."""

@@ -1,4 +1,4 @@
-"""RESULTS.md: the first screen as a table, then what each chapter says in Markdown, for readers of the repository."""
+"""RESULTS.md: the first screen as a table, then a section per chapter."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from pipeline.report.page import Cell, Headline, Table
 
 
 def results_markdown(first: Headline, chapters: Sequence[Chapter], machine: str) -> str:
-    """The whole file; the same results and machine give the same text: no time is in it."""
+    """The text of the file; it has no time stamp, so the same results and machine give the same text."""
     parts = [
         "# Results",
-        "Written by the `report` stage from the results of all others. The page `reports/report.html` has the figures.",
-        f"Made on {machine}. Another processor gives other digits; see the README.",
+        "Written by the `report` stage; for figures see `reports/report.html`.",
+        f"Made on {machine}. Digits can differ on other processors; see the README.",
         f"**{first.simulated}**",
         markdown(_systems(first)),
         *(text for chapter in chapters for text in (f"## {chapter.title}", chapter.results)),

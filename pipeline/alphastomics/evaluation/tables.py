@@ -1,0 +1,60 @@
+"""What the figures show of one section; positions in the unit of the input."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.alphastomics.decisive import MODEL
+from pipeline.alphastomics.evaluation.judge import Judged
+from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.data.store import Store
+
+SHOWN_PAIRS = 2000  # pairs of cells whose distances are drawn, of each section
+
+
+def section_tables(one: Judged, store: Store, seed: int) -> dict[str, pd.DataFrame]:
+    """Cells at their measured and predicted positions, distances of pairs, scores of genes, and three genes."""
+    section, placed = one.section, one.placed
+    alignment = kabsch(placed.estimate_NS, section.position_NS, reflection=True)
+    true_NS = section.frame.restored(section.position_NS)
+    predicted_NS = section.frame.restored(alignment.apply(placed.estimate_NS).astype(np.float32))
+    cells = {
+        "section": section.name,
+        "cell": section.cells.names,
+        "cell_type": np.array(store.categories["cell_type"], object)[section.cells.cell_type],
+        **{f"true_{axis}": true_NS[:, axis] for axis in range(true_NS.shape[1])},
+        **{f"predicted_{axis}": predicted_NS[:, axis] for axis in range(true_NS.shape[1])},
+        "spread": placed.spread_N * section.frame.scale,
+    }
+    rng = np.random.default_rng([seed, section.code])
+    pair_2P = rng.integers(len(true_NS), size=(2, SHOWN_PAIRS))
+    pair_2P = pair_2P[:, pair_2P[0] != pair_2P[1]]
+    true_P, predicted_P = (np.linalg.norm(at[pair_2P[0]] - at[pair_2P[1]], axis=1) for at in (true_NS, predicted_NS))
+    genes = [
+        pd.DataFrame({"section": section.name, "gene": store.genes, "method": method, **scores.genes})
+        for method, scores in one.expression.items()
+    ]
+    return {
+        "cells": pd.DataFrame(cells),
+        "distances": pd.DataFrame({"section": section.name, "true": true_P, "predicted": predicted_P}),
+        "genes": pd.concat(genes),
+        "expression": _example_genes(one, store),
+    }
+
+
+def _example_genes(one: Judged, store: Store) -> pd.DataFrame:
+    """The genes that the model predicts best, at the median and worst by PCC, cell by cell."""
+    scores = one.expression[MODEL]
+    order = np.flatnonzero(scores.varies_G)[np.argsort(scores.genes["pcc"][scores.varies_G], kind="stable")]
+    roles = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    columns = [
+        {
+            "section": one.section.name,
+            "gene": store.genes[gene],
+            "role": role,
+            "cell": one.section.cells.names,
+            "true": one.standard_NG[:, gene],
+            "predicted": one.expressed.estimate_NG[:, gene],
+        }
+        for role, gene in roles.items()
+    ]
+    return pd.concat([pd.DataFrame(part) for part in columns])
