@@ -6,7 +6,9 @@ from pipeline.metrics.glossary import Method, Metric
 from pipeline.report.page import Facts, Heading, Section
 
 
-def definitions(lead: str, metrics: Sequence[Metric], methods: Sequence[Method], interval: str) -> Section:
+def definitions(
+    lead: str, metrics: Sequence[Metric], methods: Sequence[Method], interval: str, anchor: str = "definitions"
+) -> Section:
     """One line per metric and per method. interval: sentences on what the intervals of differences cover."""
     scores = {m.title: m.definition + f" Unit: {m.unit}." * bool(m.unit) for m in metrics if m.definition}
     distances = {metric.title for metric in metrics if metric.unbiased_distance}
@@ -17,7 +19,7 @@ def definitions(lead: str, metrics: Sequence[Metric], methods: Sequence[Method],
     )
     return Section(
         "What the scores mean",
-        "definitions",
+        anchor,
         lead,
         [
             Heading("Metrics"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, parsed, refuse_idle
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
 from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
@@ -23,7 +24,6 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.provenance import commit_around
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.overrides import Switch, add_option, differences, overridden, parsed, refuse_idle
 from pipeline.params.reading import read_yaml
 
 OUTPUTS = Path("outputs")

@@ -10,7 +10,7 @@ ONE_SECTION = (
     "The interval is of a jackknife over 10 blocks of adjacent cells of the section, the same for both methods: it "
     "covers other cells of the same section, not other sections, nor another training run."
 )
-SECTIONS = (
+SEVERAL_SECTIONS = (
     "Over several sections the interval is by Student's t over the sections' differences: it covers other sections, "
     "not another training run. Within a section it is of a jackknife over 10 blocks of adjacent cells."
 )

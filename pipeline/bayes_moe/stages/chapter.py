@@ -1,7 +1,5 @@
 """Draw the chapter on the mixture of experts: what the evaluation of the sweep found."""
 
-from dataclasses import replace
-
 from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.results import read_moe
@@ -25,8 +23,8 @@ _SCORES = (
 def run() -> None:
     """Read the results of the sweep, write reports/chapters/bayes_moe.json."""
     found = read_moe()
-    words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL)
-    sections = [mixture(found), routing(found), robustness(found), replace(words, anchor="moe-definitions")]
+    words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL, "moe-definitions")
+    sections = [mixture(found), routing(found), robustness(found), words]
     write_chapter(PATHS, Part("bayes-moe: sparse experts and calibration", sections), card(found), results(found))
 
 

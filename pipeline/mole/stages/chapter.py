@@ -23,7 +23,9 @@ def run() -> None:
     """Read the results on forecasts and on inference, write reports/chapters/mole.json."""
     series, times = read_forecasting(), read_inference()
     aside = [] if series.measured is None else [measured(series.measured)]
-    words = definitions(DEFINED, series.board.scores.metrics, series.board.scores.methods, INTERVAL)
+    words = definitions(
+        DEFINED, series.board.scores.metrics, series.board.scores.methods, INTERVAL, "forecasting-definitions"
+    )
     sections = [forecasting(series), specialisation(series), *aside, words, inference(times)]
     write_chapter(PATHS, Part("MoLE: forecasting", sections), card(series), results(series, times))
 

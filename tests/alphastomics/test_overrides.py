@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 import pytest
 from pydantic import Field, model_validator
 
+from pipeline.alphastomics.commands.overrides import add_option, differences, overridden, parsed, refuse_idle
 from pipeline.core.errors import ExpectedError
-from pipeline.params.overrides import add_option, differences, overridden, parsed, refuse_idle
 from pipeline.params.section import Count, Positive, Section, Share, Widths
 
 
