@@ -17,6 +17,15 @@ def declared_stages() -> dict[str, Any]:
     return stages
 
 
+def is_declared(address: str, declared: Mapping[str, Any]) -> bool:
+    """Whether a stage is among the declarations; of a `foreach` over a parameter any key is."""
+    name, _, key = address.partition("@")
+    if name not in declared:
+        return False
+    keys = declared[name].get("foreach")
+    return isinstance(keys, str) or key in map(str, keys or [""])
+
+
 def declared_outs(address: str) -> list[str]:
     """The declared outputs of a stage."""
     name, _, key = address.partition("@")

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
-from workflow.declared import declared_stages, outs_of
+from workflow.declared import declared_stages, is_declared, outs_of
 
 DVC_LOCK = Path("dvc.lock")
 DVC_FOLDER = Path(".dvc/tmp")  # DVC's own temporary files
@@ -133,7 +133,7 @@ def lacking(entries: Entries, kept: str | None) -> list[str]:
     lost = []
     for address, whole in before.items():
         name, _, key = address.partition("@")
-        if name in declared and (
+        if is_declared(address, declared) and (
             address not in entries or _is_cut(entries[address], whole, outs_of(declared[name], key))
         ):
             lost.append(address)

@@ -12,6 +12,7 @@ import pytest
 from pipeline.commands import explain as explain_command
 from pipeline.commands import repair as repair_command
 from pipeline.core.errors import ExpectedError
+from workflow.declared import is_declared
 from workflow.finished import note_end, note_start, read_finished
 from workflow.lock import COPY, keep_copy, read_lock, repair_lock
 from workflow.repair import BUSY_PATHS, repair, repair_busy_paths
@@ -68,6 +69,15 @@ def test_a_stage_that_dvc_yaml_no_longer_declares_is_not_missed(whole: str, fini
     LOCK.write_text(cut_before("page", whole))
     assert repair().done == []
     assert COPY.read_text() == LOCK.read_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "missed"),
+    [("side@left", True), ("side@old", False), ("fit", True), ("fit@x", False), ("point@any", True)],
+)
+def test_a_key_that_dvc_yaml_no_longer_declares_is_not_missed(address: str, missed: bool) -> None:
+    declared = {"side": {"foreach": {"left": {}, 2: {}}}, "fit": {"cmd": "true"}, "point": {"foreach": "${points}"}}
+    assert is_declared(address, declared) == missed
 
 
 def test_without_a_copy_a_damaged_file_is_removed(finished: Path) -> None:
