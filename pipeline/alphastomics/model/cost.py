@@ -1,4 +1,4 @@
-"""What a spatial network costs in parameters: all there are, and those that one cell activates."""
+"""Parameters of a spatial network: in total, and activated per cell."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.nn.moe.layer import MixtureOfExperts
 
 def parameter_counts(arguments: dict[str, Any]) -> dict[str, int]:
     """Of a network with these constructor arguments: total and activated; ffn_total and ffn_activated, the parts of the
-    feed-forward networks in both. No weight is made, so the size of the network does not matter."""
+    feed-forward networks in both. No weight is allocated, so networks of any size can be counted."""
     with torch.device("meta"):
         network = SpatialDiffusion(**arguments)
     ffn = [layer.ffn for layer in network.layers if isinstance(layer, Layer)]

@@ -27,7 +27,7 @@ SECTION = "alphastomics.diffusion"
 
 STORE = PATHS.store
 MODEL = PATHS.models
-VALIDATION_TIMES = 8  # a neighbourhood has one mode, time and noise at once: a few say little
+VALIDATION_TIMES = 8  # passes over the cells, each with new tasks, times and noise, for a less noisy loss
 
 
 def run(settings: Diffusion) -> None:
@@ -43,7 +43,7 @@ def run(settings: Diffusion) -> None:
 def train_model(
     settings: Diffusion, folder: Path, kept: Checkpoints | None
 ) -> tuple[Fitted, SpatialDiffusion, dict[str, Any]]:
-    """The model trained on the store in `folder`, and what its configuration says beside its arguments."""
+    """The model trained on the store in `folder`, and the description saved beside its arguments."""
     device = prepare_device(settings.device, settings.threads)
     store = open_store(folder, "spatial")
     train, validation = read_sections(store, "train"), read_sections(store, "validation")
@@ -135,7 +135,7 @@ def _check_sizes(train: list[Section], settings: Diffusion) -> None:
     if small:
         least = int(np.min([len(section.cells) for section in train]))
         raise ExpectedError(
-            f"a neighbourhood has {settings.neighbourhood:,} cells, but fewer are trained on in section "
+            f"a neighbourhood has {settings.neighbourhood:,} cells, but there are fewer training cells in section "
             f"{', '.join(small)}; set {SECTION}.neighbourhood to {least:,} or fewer in params.yaml, or leave "
             "the section out of the data"
         )
