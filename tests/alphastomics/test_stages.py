@@ -188,7 +188,7 @@ def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(proje
     assert "Traceback" not in output
     for name, size in sizes.items():
         assert f"{name} ({size})" in output
-    assert f"set diffusion.neighbourhood to {min(sizes.values())} or fewer" in output
+    assert f"set alphastomics.diffusion.neighbourhood to {min(sizes.values())} or fewer" in output
     assert not (folder / "models").exists()
     configure(folder, neighbourhood=min(sizes.values()))
     train(folder)
