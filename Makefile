@@ -1,9 +1,9 @@
-# `make run` and `make test` need nothing but Python (3.11 to 3.13), git and make; everything else is set up here, once.
+# `make run` and `make test` need only Python (3.11 to 3.13), git and make; the rest is installed here, once.
 SHELL := /bin/sh
 VENV  := .venv
 CORES ?= all
 
-# Every program below comes from the environment; nothing phones home.
+# Every program below comes from the environment; telemetry is off.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -24,13 +24,13 @@ run: env ## run the default DAG in parallel; the result is reports/report.html
 	@snakemake --cores $(CORES)
 	@echo "open reports/report.html; browse the runs with: make ui"
 	@git diff --quiet HEAD -- reports 2>/dev/null; [ $$? -ne 1 ] || \
-		echo "reports/ differ from the committed ones (git diff --stat reports): other code, parameters or another processor; see README, Other processors"
+		echo "reports/ differ from the committed ones (git diff --stat reports): changed code or parameters, or another processor; see README, Other processors"
 
 test: env ## run the tests
 	@sh envs/browser
 	@OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: env ## lint, formats, types, and what is generated and committed
+check: env ## check lint, formatting, types and generated files
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile
@@ -43,7 +43,7 @@ format: env ## format all code
 	ruff format .
 	snakefmt Snakefile
 
-generate: env ## write the files made from the code: the schema of params.yaml, the picture of the DAG
+generate: env ## regenerate the schema of params.yaml and the picture of the DAG
 	python -m pipeline schema --write
 	python -m pipeline dag --write
 
@@ -51,11 +51,11 @@ ui: env ## browse the runs on http://127.0.0.1:5000
 	@python -m pipeline.tracking
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
 
-ttnn: ## create TTNN's environment, or take the one of TTNN_PYTHON=/path/to/python: Tenstorrent's side of ttnn_benchmark
+ttnn: ## create the TTNN environment for ttnn_benchmark, or use that of TTNN_PYTHON=/path/to/python
 	@TTNN_PYTHON="$(TTNN_PYTHON)" sh envs/ttnn/setup .venv-ttnn envs/ttnn/installed.json
 
-lock: ## resolve requirements.lock anew from pyproject.toml
+lock: ## regenerate requirements.lock from pyproject.toml
 	@sh envs/lock
 
-clean: ## remove the environment and everything the pipeline made that git does not hold
+clean: ## remove the environment and all untracked outputs of the pipeline
 	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/code data/raw data/processed models reports/chapters reports/*/details reports/report.html

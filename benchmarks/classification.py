@@ -1,9 +1,9 @@
-"""Pictures per second of every classifier of the sweep, dense and sparse, by turns in one run.
+"""Images per second of every classifier of the sweep, dense and sparse, by turns in one run.
 
     python -m benchmarks.classification
 
-The points and the recipe are those of params.yaml, the pictures those of data/raw/bayes_moe (`dvc repro
-ingest@bayes_moe` makes them), the weights untrained: neither changes what a picture costs. Prints a markdown table of
+The points and the recipe are those of params.yaml, the images those of data/raw/bayes_moe (`dvc repro
+ingest@bayes_moe` makes them), the weights untrained: neither changes what an image costs. Prints a markdown table of
 medians and of ratios to the dense point in the same place, paired turn by turn.
 """
 
@@ -15,8 +15,8 @@ import time
 import torch
 
 from benchmarks.processes import load
-from pipeline.bayes_moe.data.pictures import read_pictures
-from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.data.images import read_images
+from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages.moe_sweep import Training, untrained
@@ -30,9 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     settings = load_params().bayes_moe.sweep
-    train, test = (read_pictures(PATHS.raw / split) for split in ("train", "test"))
-    batches = ResidentPictures(test, settings.recipe.batch_size, torch.device("cpu"))
-    height, width, channels = test.picture_NHWC.shape[1:]
+    train, test = (read_images(PATHS.raw / split) for split in ("train", "test"))
+    batches = ResidentImages(test, settings.recipe.batch_size, torch.device("cpu"))
+    height, width, channels = test.image_NHWC.shape[1:]
     classes = int(train.label_N.max()) + 1
     models = {
         name: untrained(train, classes, Training(recipe=settings.recipe, point=point)).eval()
@@ -48,10 +48,8 @@ def main() -> None:
                 if turn >= 2:
                     seconds[name].append(time.perf_counter() - began)
     print(f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(test.label_N):,} pictures of {height} x {width} pixels, {settings.recipe.batch_size} at a time\n")
-    print(
-        "| point | pictures/s | times the dense one's | MFLOP, activated | MFLOP, all experts |\n|---|---|---|---|---|"
-    )
+    print(f"{len(test.label_N):,} images of {height} x {width} pixels, {settings.recipe.batch_size} at a time\n")
+    print("| point | images/s | times the dense one's | MFLOP, activated | MFLOP, all experts |\n|---|---|---|---|---|")
     for name, times in seconds.items():
         place = settings.points[name].place
         twin = next(n for n, p in settings.points.items() if p.experts is None and p.place == place)

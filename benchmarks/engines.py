@@ -1,9 +1,9 @@
-"""What the two engines cost: the default DAG from clean, by each alone, and a call with nothing to do.
+"""Cost of the two engines: the default DAG from clean, by each alone, and a call with nothing to do.
 
     python -m benchmarks.engines [--repeats 5] [--cores 2]
 
 Runs the last commit in fresh clones, one for each engine, with this environment and prints a markdown table. Times are
-those of whole processes. Snakemake goes first, so that files not yet in memory are its loss.
+those of whole processes. Snakemake runs first, so that cold file caches count against it.
 """
 
 import argparse

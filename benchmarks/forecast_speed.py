@@ -4,11 +4,11 @@
     python -m benchmarks.forecast_speed --only epoch --quick
 
 `epoch`: MoLE-DLinear, 4 experts, lookback 336, horizon 96, 7 channels, minibatches of 32, on simulated values in the
-shape of ETTh1 (8,640 train rows, 2,880 validation rows): the fit loop, validation included, beside the obvious loop, a
-DataLoader over windows in memory and the decomposition and experts as they are written down, and beside the products of
-matrices alone. `inference`: latency of one window and windows per second of many. `experts`: cost of E experts packed
-in one product, and one by one, over one expert. `router`: weights from the cache beside the router's own.
-Everything is measured by turns; tables hold medians, ratios are paired turn by turn.
+shape of ETTh1 (8,640 train rows, 2,880 validation rows): the fit loop, validation included, compared with a naive loop
+(a DataLoader over windows in memory, decomposition and experts as in the papers), and with the bare matrix products.
+`inference`: latency of one window and windows per second of many. `experts`: cost of E experts packed in one product,
+and one by one, over one expert. `router`: weights from the cache beside the router's own. Measurements are interleaved;
+tables hold medians, and ratios are paired.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from benchmarks.tables import print_tables
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.data.windows import Windows
-from pipeline.mole.model.mixture import ForecastObjective, Mole
+from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.fit import fit
 
@@ -52,7 +52,7 @@ def epoch(arguments: argparse.Namespace) -> None:
 
 
 def _fit_epoch(train: Windows, validation: Windows) -> float:
-    """Of two epochs the first pays for what is made once; the second is what any other costs."""
+    """Two epochs: the first includes one-time setup; the second is typical."""
     seconds = [_fit_seconds(train, validation, epochs) for epochs in (1, 2)]
     return seconds[1] - seconds[0]
 
@@ -77,7 +77,7 @@ def _fit_seconds(train: Windows, validation: Windows, epochs: int) -> float:
 
 
 class Obvious(nn.Module):
-    """The mixture as the papers write it down: a moving average, two linears per expert, a weighed sum."""
+    """The mixture as the papers write it down: a moving average, two linears per expert, a weighted sum."""
 
     def __init__(self, experts: int) -> None:
         super().__init__()
@@ -178,7 +178,8 @@ def router(arguments: argparse.Namespace) -> None:
 
 def mole(count: int) -> Mole:
     torch.manual_seed(0)
-    return Mole("dlinear", LOOKBACK, HORIZON, CHANNELS, experts=count, offset="last")
+    sizes = {"lookback": LOOKBACK, "horizon": HORIZON, "channels": CHANNELS, "experts": count}
+    return Mole(MoleConfig(backbone="dlinear", offset="last", **sizes))
 
 
 def windows(rows: int) -> Windows:
@@ -203,7 +204,7 @@ def _timed(function: Callable[..., object], *given: Tensor) -> Callable[[], floa
 
 
 def by_turns(runs: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
-    """Seconds of each, one after the other in every turn, so that a slow moment of the machine meets them all."""
+    """Seconds of each, interleaved, so that slow moments of the machine affect all."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():  # warm
         run()

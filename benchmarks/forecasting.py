@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     of = commit()  # before anything is written here
-    told = yaml.safe_load(arguments.data.read_text())
-    params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), told["params"])
+    study = yaml.safe_load(arguments.data.read_text())
+    params = laid_over(yaml.safe_load((ROOT / paths.PARAMS).read_text()), study["params"])
     if arguments.points is not None:
         points = params["mole"]["sweep"]["points"]
         params["mole"]["sweep"]["points"] = {name: points[name] for name in arguments.points.split(",")}
@@ -59,43 +59,27 @@ def main() -> None:
             for name in pool.map(partial(_train, folder, params), settings.mole.sweep.points):
                 print(f"{name} trained", file=sys.__stdout__, flush=True)
         forecasting.run(settings.mole.sweep, settings.mole.evaluate)
-        table = (PATHS.reports / "table.csv").read_text()
-        metrics = read_json(PATHS.reports / "metrics.json")
+        table = PATHS.results.read_text()
+        choices = read_json(PATHS.details / "choices.json")
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_text(arguments.out / f"{arguments.data.stem}.csv", table)
     about = {
-        "title": told["title"],
+        "title": study["title"],
         "description": source["description"],
         "data_sha256": source["input_sha256"],
         "command": " ".join(["python -m benchmarks.forecasting", *sys.argv[1:]]),
         "commit": of,
-        "parameters": told["params"],
-        "windows": metrics["windows"],
-        "horizons": metrics["horizons"],
+        "parameters": study["params"],
+        **choices,
     }
     write_json(arguments.out / f"{arguments.data.stem}.json", about)
-    print(_table(metrics))
 
 
 def _train(folder: str, params: Mapping[str, Any], name: str) -> str:
     with working_in(folder):
         mole_train.run(validated(Params, params, "params").mole.sweep, name)
     return name
-
-
-def _table(metrics: Mapping[str, Any]) -> str:
-    """Test MSE, mean over the seeds, as a markdown table; the mixture that validation chose is marked."""
-    horizons = metrics["horizons"]
-    lines = ["| test MSE | " + " | ".join(horizons) + " |", "|---|" + "--:|" * len(horizons)]
-    for method in next(iter(horizons.values()))["methods"]:
-        cells = []
-        for found in horizons.values():
-            mse = found["methods"][method]["mse"]
-            chosen = " (chosen)" if found["chosen"] == method else ""
-            cells.append(f"{mse['mean']:.4f}" + (f" ± {mse['sd']:.4f}" if mse["sd"] else "") + chosen)
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

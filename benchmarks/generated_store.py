@@ -18,9 +18,9 @@ ROW_GROUP = 4096  # cells
 
 
 def write_store(folder: Path, cells: dict[Split, int], seed: int = 0, typed: bool = True) -> int:
-    """Write so many cells to each split and return the number of non-zero counts. Same arguments, same bytes.
+    """Write `cells` to each split and return the number of non-zero counts. Same arguments, same bytes.
 
-    Without `typed` all cells are labelled as of one type: for a comparison with a model that is not told the types.
+    Without `typed` all cells are labelled as of one type: for a comparison with a model that does not use cell types.
     """
     random = np.random.default_rng(seed)
     categories = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES if typed else ["cell"], "batch": BATCHES}

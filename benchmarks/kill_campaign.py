@@ -1,4 +1,4 @@
-"""Kill runs of the DAG at random and aimed moments, call the engine once more, and compare: nothing may be lost.
+"""Kill runs of the DAG at random and targeted moments, rerun, and compare: nothing may be lost.
 
     python -m benchmarks.kill_campaign --kills 120 --minutes 40 --seed 0
     python -m benchmarks.kill_campaign --dag default --kills 48 --minutes 30 --seed 0

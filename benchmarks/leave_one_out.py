@@ -2,10 +2,10 @@
 
     python -m benchmarks.leave_one_out benchmarks/kang.yaml
 
-First the ablation: every pair of cell types is held out together, and each variant of the flow predicts both. By this
-the variant is chosen that predicts a cell type in the end: from the pairs that it is one of, by the scores of the
-*other* type, so that its own perturbed cells have no say in it. Then every cell type is held out alone. Writes
-results.csv, ablation.csv and about.json to reports/cfm_vc/measured, which the report shows.
+First the ablation: every pair of cell types is held out together, and each variant of the flow predicts both. The
+ablation selects the variant for each cell type: from its pairs, by the scores of the *other* type, so that its own
+perturbed cells are not used. Then every cell type is held out alone. Writes results.csv, ablation.csv and about.json to
+reports/cfm_vc/measured, which the report shows.
 """
 
 import argparse
@@ -60,7 +60,7 @@ ABLATED = ("pearson_change", "pearson_change_top100", "e_distance", "mmd")
 
 
 class Job(NamedTuple):
-    """Train on all but these cell types' perturbed cells, with every variant, and judge the predictions of them."""
+    """Train every variant without the perturbed cells of these types, and evaluate on them."""
 
     params: Mapping[str, Any]
     raw: Path  # folder that ingest wrote
@@ -177,7 +177,7 @@ def run(job: Job) -> list[Row]:
 def choose(ablation: Sequence[Row], cell_type: str) -> str:
     """The variant with the least error on the validation pairs of a cell type: those it is held out with.
 
-    Errors are in units of the control mean's on the same pair, since cell types differ in how far they respond.
+    Errors are relative to those of the control mean on the same pair, since response sizes differ between cell types.
     """
     found = [r for r in ablation if cell_type in r.held_out and r.cell_type != cell_type and r.metric == CHOSEN_BY]
     error = {(row.held_out, row.variant, row.perturbation, row.method): row.value for row in found}

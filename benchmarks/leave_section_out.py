@@ -53,7 +53,7 @@ ABLATION = ("variant", "section", "seed", "metric", "value")
 
 
 class Job(NamedTuple):
-    """Train one variant without the held-out cells, and judge it on them."""
+    """Train one variant without the held-out cells, and evaluate it on them."""
 
     study: str
     params: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Speed of the mixture of experts, forward and backward, beside other ways to do the same, by turns in one run.
+"""Speed of the mixture of experts, forward and backward, and of alternatives, interleaved in one run.
 
     python -m benchmarks.mixture
     python -m benchmarks.mixture --crossing

@@ -1,4 +1,4 @@
-"""The script that most people would write: everything in memory, with scanpy, one parquet column per gene.
+"""A naive script for comparison: everything in memory, with scanpy, one parquet column per gene.
 
     python benchmarks/obvious_preprocess.py cells.h5ad out.parquet
 

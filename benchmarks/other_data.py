@@ -1,4 +1,4 @@
-"""What the benchmarks on measured data share: the stages, with other parameters, in a folder of their own."""
+"""Shared by the benchmarks on measured data: run the stages with other parameters in a separate folder."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 @contextlib.contextmanager
 def working_in(folder: str) -> Iterator[None]:
-    """Stages read and write below the working directory; what they print is of no interest here."""
+    """Change to a folder, as stages read and write below the working directory, and hide their output."""
     before = Path.cwd()
     with (
         Path(os.devnull).open("w") as nowhere,
@@ -36,7 +36,7 @@ def working_in(folder: str) -> Iterator[None]:
 
 
 def commit() -> str:
-    """Of the code that is about to run; asked before anything is written."""
+    """The commit of the code about to run, determined before anything is written."""
     return subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()

@@ -1,4 +1,4 @@
-"""Speed and memory of the preprocess stage on generated cells, and of the obvious script beside it.
+"""Speed and memory of the preprocess stage on generated cells, compared with a naive script.
 
     python -m benchmarks.preprocess --folder /tmp/bench                       # 100,000 and 1,000,000 cells
     python -m benchmarks.preprocess --folder /tmp/bench --cells 100000 --compare

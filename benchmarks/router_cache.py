@@ -1,4 +1,4 @@
-"""Router weights of time stamps that were met before: a router sees the time alone, so each is worked out once.
+"""Cache of router weights by time stamp: the router depends only on time, so each is computed once.
 
 B: windows, C: channels, E: experts, F: time features, M: time stamps in the cache.
 """
@@ -10,7 +10,7 @@ from pipeline.mole.model.mixture import Mole
 
 
 class RouterCache:
-    """Of one trained model, which must not be trained on while the cache is in use."""
+    """The cache of one trained model, which must not be trained further while it is in use."""
 
     def __init__(self, model: Mole) -> None:
         if model.training:

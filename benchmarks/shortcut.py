@@ -1,4 +1,4 @@
-"""A training step of ResNet-18 by the form of its strided shortcuts and by memory layout, by turns in one run.
+"""Training step of ResNet-18 by form of its strided shortcuts and by memory layout, interleaved in one run.
 
     python -m benchmarks.shortcut
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.processes import load
-from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18
+from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18, ResNetConfig
 
 FORMS = [(form, layout) for layout in ("channels_last", "contiguous") for form in ("subsampled", "strided")]
 
@@ -30,9 +30,9 @@ class StridedBlock(BasicBlock):
 
 
 def network(width: int, form: str, layout: str) -> nn.Module:
-    """ResNet-18 for pictures of one channel, in one of the forms."""
+    """ResNet-18 for images of one channel, in one of the forms."""
     torch.manual_seed(0)
-    model = ResNet18(channels=1, classes=10, width=width)
+    model = ResNet18(ResNetConfig(channels=1, classes=10, width=width))
     if form == "strided":
         for block in model.modules():
             if isinstance(block, BasicBlock):

@@ -4,7 +4,7 @@
     python -m benchmarks.spatial --only step,place --quick
 
 `step`: forward and backward of the training objective on 4 neighbourhoods of 512 cells and 512 genes (width 128, 4
-layers, 8 heads, 256 hidden units), beside the same products of matrices bare, by turns. `size`: of one neighbourhood of
+layers, 8 heads, 256 hidden units), compared with the bare matrix products, interleaved. `size`: of one neighbourhood of
 128 to 16,384 cells, each in a process of its own. `place`: a section of 1,000 cells in 100 steps, by the network of
 params.yaml. `many`: 50,000 cells from file to file by the command `sample`, one draw, 10 steps. `experts`: 8 choose 2
 beside the dense feed-forward network of the same size, in the whole step, by turns. Prints markdown tables of medians;
@@ -32,7 +32,7 @@ from torch import Tensor
 from benchmarks.processes import environment, measure
 from benchmarks.spatial_step import GENES, NETWORK, Step
 from benchmarks.tables import print_tables
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
 from pipeline.alphastomics.params.diffusion import Network
@@ -43,7 +43,7 @@ NEIGHBOURHOODS, CELLS, SPACE = 4, 512, 2
 SIZES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 FEED_FORWARD = ((128, 256), (128, 512), (128, 1024), (256, 512), (256, 1024), (512, 2048))  # width, hidden units
 MANY = 50_000
-# A command, and the most that Linux says its process held: what `measure` has starts at what its parent held.
+# A command and its peak memory according to Linux; that of `measure` starts at the memory of the parent.
 MEASURED = """
 import sys
 from benchmarks.spatial_step import held
@@ -85,7 +85,7 @@ def step(arguments: argparse.Namespace) -> None:
 def products_of_a_step(attention: str) -> list[Product]:
     """Those that hold nearly all multiply-adds, forward and backward: three for each matrix of weights (two where the
     input needs no gradient), and in attention what the formulas need, without what a kernel computes twice."""
-    width, heads, layers, hidden = (NETWORK[name] for name in ("width", "heads", "layers", "hidden"))
+    width, heads, layers, hidden = (NETWORK[name] for name in ("dimensions", "heads", "layers", "hidden"))
     cells, channels = NEIGHBOURHOODS * CELLS, width // heads
     found = [Product(1, cells, GENES, width), Product(1, width, cells, GENES)]
     invariants = 2 * heads * (2 + SPACE)
@@ -135,8 +135,8 @@ def size(arguments: argparse.Namespace) -> None:
         found = []
         for cells in sizes:
             turns = 1 if arguments.quick or cells > 4096 else 5
-            told = ["--attention", attention, "--cells", str(cells), "--turns", str(turns)]
-            seconds, mib = child([*told, "--threads", str(arguments.threads)])
+            options = ["--attention", attention, "--cells", str(cells), "--turns", str(turns)]
+            seconds, mib = measured_step([*options, "--threads", str(arguments.threads)])
             found.append((cells, seconds, mib))
             print(f"| {attention} | {cells:,} | {seconds:.3f} | {cells / seconds:,.0f} | {mib:,.0f} MiB |", flush=True)
         (first, *before), (last, *after) = found[len(found) // 2 - 1], found[-1]
@@ -147,9 +147,9 @@ def size(arguments: argparse.Namespace) -> None:
     print("\n| attention | cells | slope of time, log-log | slope of memory |\n|---|---|---|---|\n" + "\n".join(slopes))
 
 
-def child(told: list[str]) -> tuple[float, float]:
+def measured_step(options: list[str]) -> tuple[float, float]:
     """Seconds and MiB of `benchmarks.spatial_step`."""
-    command = [sys.executable, "-m", "benchmarks.spatial_step", *told]
+    command = [sys.executable, "-m", "benchmarks.spatial_step", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(), cwd=ROOT)
     seconds, mib = map(float, done.stdout.split())
     return seconds, mib
@@ -163,9 +163,9 @@ def network() -> Network:
 
 def untrained() -> SpatialDiffusion:
     """The network of params.yaml over 512 genes, 8 cell types and 4 sections."""
-    told = network().model_dump()
     torch.manual_seed(0)
-    return SpatialDiffusion(GENES, SPACE, 8, 4, width=told.pop("dimensions"), **told).eval()
+    config = SpatialConfig.of(network(), genes=GENES, space=SPACE, cell_types=8, sections=4)
+    return SpatialDiffusion(config).eval()
 
 
 def place(arguments: argparse.Namespace) -> None:
@@ -202,9 +202,9 @@ def many(arguments: argparse.Namespace) -> None:
             "provenance": {"dataset_sha256": "0" * 64, "parameters": {}},
         }
         save_model(folder / "model", untrained(), described)
-        told = ["--mode", "expr_to_pos", "--num-samples", "1", "--steps", "10", "--threads", str(arguments.threads)]
+        options = ["--mode", "expr_to_pos", "--num-samples", "1", "--steps", "10", "--threads", str(arguments.threads)]
         files = ["--data", "cells.h5ad", "--model", "model", "--out", "placed.h5ad"]
-        seconds = measure([sys.executable, "-c", MEASURED, "sample", *told, *files], folder).seconds
+        seconds = measure([sys.executable, "-c", MEASURED, "sample", *options, *files], folder).seconds
         mib = float((folder / "output.txt").read_text().split()[-1])
         placed = anndata.read_h5ad(folder / "placed.h5ad").obsm["spatial"]
         assert placed.shape == (cells, SPACE)
@@ -230,7 +230,7 @@ def experts(arguments: argparse.Namespace) -> None:
     turns = 3 if arguments.quick else 20
     print("| width | hidden units | dense, whole step | 8 choose 2 | dense / 8 choose 2 |\n" + "|---" * 5 + "|")
     for width, hidden in FEED_FORWARD[:3] if arguments.quick else FEED_FORWARD:
-        shape = {"width": width, "hidden": hidden}
+        shape = {"dimensions": width, "hidden": hidden}
         dense = Step(NEIGHBOURHOODS, CELLS, **shape)
         mixture = Step(NEIGHBOURHOODS, CELLS, **shape, ffn="moe", experts=8, top_k=2)
         took = [(dense(), mixture()) for _ in range(turns + 2)][2:]

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from pipeline.alphastomics.model.diffusion import centred_normal
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 
 GENES = 512
-NETWORK = {"width": 128, "layers": 4, "heads": 8, "hidden": 256}
+SIZES = {"genes": GENES, "space": 2, "cell_types": 8, "sections": 4}
+NETWORK = {"dimensions": 128, "layers": 4, "heads": 8, "hidden": 256}
 
 
 class Batch(NamedTuple):
@@ -33,13 +34,13 @@ class Batch(NamedTuple):
 
 
 class Step:
-    """The objective of joint training on one batch, without masks and without the optimiser's own work."""
+    """The objective of joint training on one batch, without masks and without the optimizer's own work."""
 
     def __init__(self, neighbourhoods: int, cells: int, **changes: Any) -> None:
         """changes: of the network."""
         self.generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
-        self.model = SpatialDiffusion(GENES, 2, 8, 4, **{**NETWORK, **changes})
+        self.model = SpatialDiffusion(SpatialConfig(**{**SIZES, **NETWORK, **changes}))
         self.objective = SpatialObjective(
             self.model,
             Noising.of(1000, 1.0, 1.0, "x0"),

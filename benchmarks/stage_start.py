@@ -3,7 +3,7 @@
     python -m benchmarks.stage_start
 
 Both stages start in a folder of their own, several times; the first step is where the objective is first called to
-train. The stage's code is untouched: a small driver stops it there.
+train. The stage's code is unchanged: a small driver stops it there.
 """
 
 import shutil

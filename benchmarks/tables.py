@@ -1,4 +1,4 @@
-"""What benchmarks of several tables share: which to print, on how many threads, and on what machine."""
+"""Shared by benchmarks with several tables: which to print, threads, and the machine."""
 
 import argparse
 import platform
@@ -10,7 +10,7 @@ from benchmarks.processes import load
 
 
 def print_tables(description: str | None, tables: Mapping[str, Callable[[argparse.Namespace], None]]) -> None:
-    """Those that the command line asks for; each is told `quick` and `threads`."""
+    """Print the tables named on the command line; each gets `quick` and `threads`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
     parser.add_argument("--quick", action="store_true", help="few turns, to see that it runs")

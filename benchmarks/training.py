@@ -1,10 +1,10 @@
-"""Speed of training and generation, beside scvi-tools' SCVI and beside the machine's own matrix products.
+"""Speed of training and generation, compared with scvi-tools' SCVI and with bare matrix products.
 
     benchmarks/scvi/setup.sh                   # once: SCVI's own environment
     python -m benchmarks.training
 
 10,000 generated cells, 2,000 genes, a tenth of the counts not zero. Ours is the stage `vae_pretrain` as it is, SCVI its
-`train()` as it is, in a process each; they take turns, epoch by epoch, so that what else the machine does meets both.
+`train()` as it is, in a process each; they alternate epoch by epoch, so that other load on the machine affects both.
 Both have two hidden layers of 512 in the encoder and two in the decoder, 40 latents, a negative binomial with one
 dispersion per gene, the batch as their only covariate, AdamW or Adam at 1e-3 and the plain ELBO as the loss. The first
 epoch of each is not counted. Prints markdown tables.
@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 
 
 class Turns:
-    """A program that waits before each epoch for its turn, and prints what it took."""
+    """A program that waits for its turn before each epoch, and prints its duration."""
 
     def __init__(self, command: list[str | Path], folder: Path) -> None:
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`celldag COMMAND`, or `python -m pipeline COMMAND`: the one entry for people. Stages have `pipeline.stage`."""
+"""`celldag COMMAND`, or `python -m pipeline COMMAND`: the command line. Stages are started by `pipeline.stage`."""
 
 import argparse
 import contextlib
@@ -8,59 +8,70 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.core import paths
 from pipeline.core.entry import escape_unprintable, guarded
+from pipeline.core.errors import ExpectedError
 
-# Module and help of each command. Only the module of the command that is asked for gets imported.
+# Module and help of each command. Only the module of the requested command is imported.
 COMMANDS = {
-    "predict": ("pipeline.cfm_vc.commands.predict", "predict what new cells would look like under a perturbation"),
+    "predict": ("pipeline.cfm_vc.commands.predict", "predict how new cells respond to a perturbation"),
     "latent": ("pipeline.cfm_vc.commands.latent", "embed new cells in the latent space of a trained model"),
-    "decode": ("pipeline.cfm_vc.commands.decode", "decode latents to cells"),
-    "sample": ("pipeline.alphastomics.commands.sample", "place cells in a tissue, or tell the expression at places"),
+    "decode": ("pipeline.cfm_vc.commands.decode", "decode latents to expression"),
+    "sample": (
+        "pipeline.alphastomics.commands.sample",
+        "predict cell positions in a tissue, or expression at positions",
+    ),
     "forecast": ("pipeline.mole.commands.forecast", "forecast the rows that follow the last ones of a CSV file"),
     "train": (
         "pipeline.alphastomics.commands.train",
-        "train once outside the DAG, with parameters of the command line",
+        "train once outside the DAG, with parameters from the command line",
     ),
     "compare": (
         "pipeline.alphastomics.commands.compare",
-        "print how many parameters spatial networks have and activate",
+        "print total and activated parameters of spatial networks",
     ),
     "fetch": ("pipeline.commands.fetch", "download a public data set and put it under DVC"),
-    "explain": ("pipeline.commands.explain", "say for each stage whether it would run and why"),
-    "repair": ("pipeline.commands.repair", "mend what a killed run left of DVC's own files"),
+    "explain": ("pipeline.commands.explain", "show for each stage whether it would run and why"),
+    "repair": ("pipeline.commands.repair", "repair DVC's own files after a killed run"),
     "schema": ("pipeline.commands.schema", "print the JSON schema of params.yaml"),
     "dag": ("pipeline.commands.dag", "draw the DAG of dvc.yaml"),
     "track": ("pipeline.tracking.command", "mirror the working tree or a past commit into MLflow"),
     "completion": ("pipeline.commands.completion", "print a script that completes commands and options in your shell"),
 }
-# What these print is what they are for; the others write files, and --quiet leaves out what they say of it.
+# The output of these commands is their result; the others write files, and --quiet hides their summaries.
 PRINTED = frozenset({"compare", "completion", "dag", "explain", "schema"})
+NEED_PROJECT = frozenset({"dag", "explain", "fetch", "repair", "track"})
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0, or 2 with one message where something expected is wrong."""
+    """Run one command and exit: 0, or 2 with one message on an expected error."""
     if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `python -m pipeline schema | head` is no error
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `python -m pipeline schema | head` is not an error
     escape_unprintable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(given)
     parsed, unknown = parser.parse_known_args(given)
     if unknown:
         _refuse(parsed.parser, unknown)
-    quiet = parsed.quiet and parsed.command not in PRINTED
-    guarded(lambda: _quietly(parsed.run, parsed) if quiet else parsed.run(parsed), parsed.debug)
+    guarded(lambda: _run(parsed), parsed.debug)
 
 
-def _quietly(run: Callable[[argparse.Namespace], None], parsed: argparse.Namespace) -> None:
-    """Run a command without progress or a word of what it did; errors and warnings are printed as ever."""
+def _run(parsed: argparse.Namespace) -> None:
+    """Run a command, with --quiet without a word of progress or of what it did. ExpectedError: it needs a project."""
+    if parsed.command in NEED_PROJECT and not paths.DVC_YAML.is_file():
+        raise ExpectedError(f"no {paths.DVC_YAML} here: `{parsed.command}` works on a project; run it from its root")
+    lists = parsed.command == "fetch" and parsed.name is None
+    if not parsed.quiet or parsed.command in PRINTED or lists:
+        parsed.run(parsed)
+        return
     os.environ["TQDM_DISABLE"] = "1"
     with contextlib.redirect_stdout(io.StringIO()):
-        run(parsed)
+        parsed.run(parsed)
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -69,20 +80,20 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentParser:
-    """The parser of the command that is asked for; the others have a name and a line of help alone."""
+    """The parser of the requested command; the others have only a name and a line of help."""
     prog = "celldag" if Path(sys.argv[0]).stem == "celldag" or complete else "python -m pipeline"
     parser = argparse.ArgumentParser(
         prog=prog, description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
     )
     parser.add_argument("--version", action="version", version=f"celldag {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show a traceback where something expected is wrong")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors, warnings and what was asked for")
+    parser.add_argument("--debug", action="store_true", help="show a traceback on expected errors")
+    parser.add_argument("--quiet", action="store_true", help="print only errors, warnings and results")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     asked = next((word for word in given if not word.startswith("-")), None)
     if asked is not None and asked not in COMMANDS:
         close = difflib.get_close_matches(asked, COMMANDS, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
-        parser.error(f"no command {asked!r}; {advice}")
+        advice = f"did you mean {close[0]!r}?" if close else f"commands are {', '.join(COMMANDS)}"
+        parser.error(f"unknown command {asked!r}; {advice}")
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         for option in ("--debug", "--quiet"):
@@ -95,7 +106,7 @@ def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentPa
 
 
 def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
-    """End with a message on what a command does not take, and the option that may be meant."""
+    """Exit with a message on unknown arguments and the closest option."""
     option = unknown[0].partition("=")[0]
     known = parser._option_string_actions if option.startswith("-") else {}
     close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)

@@ -1,4 +1,4 @@
-"""All of params.yaml: the sections of the systems, and of what they share."""
+"""The schema of params.yaml: the sections of all systems, and shared ones."""
 
 from pathlib import Path
 
@@ -25,5 +25,5 @@ class Params(Section):
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:
-    """Read and validate params.yaml; every problem is named in one ExpectedError."""
+    """Read and validate params.yaml; ExpectedError lists all problems."""
     return validated(Params, read_yaml(path), str(path))

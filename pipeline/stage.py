@@ -1,8 +1,8 @@
-"""Start a stage and see how it ends: `python -m pipeline.stage NAME`, as dvc.yaml does.
+"""Launch a stage: `python -m pipeline.stage NAME`, as dvc.yaml does.
 
-The stage runs in a process of its own, so that one that native code or the system ends still gets a message. This
-process imports next to nothing, compares the stage's code with its manifest, keeps a copy of dvc.lock, and notes when
-the stage has ended well.
+The stage runs in a child process, so that a crash in native code or a kill by the system still gives a message. This
+process imports little, compares the stage's code with its manifest, keeps a copy of dvc.lock, and records when the
+stage has succeeded.
 """
 
 import faulthandler
@@ -27,7 +27,7 @@ from workflow.manifests import MAKER, verified
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the stage that the words name, and return its exit code; 128 and the signal's number where one ended it."""
+    """Run the named stage and return its exit code: 128 plus the signal number if killed."""
     name = words[0] if words and re.fullmatch(r"(\w+\.)?\w+", words[0]) else ""
     module = stage_module(name)
     if not name or module_file(module) is None:
@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
         if manifest:
             import_only(name, manifest)
         _become_stage(module, words[1:], [launcher, *line])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process tells of it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process reports it
     if address:
         try:
             keep_copy()
@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
     _, status, usage = os.wait4(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        if not any_is_gone(line):  # otherwise the stage has ended itself, with its engine
+        if not any_is_gone(line):  # otherwise the stage has exited with its engine
             _say_how_it_ended(address or " ".join(words), -code, usage.ru_maxrss)
         return 128 - code
     if address:
@@ -70,23 +70,23 @@ def main(words: Sequence[str]) -> int:
 
 
 def _become_stage(module: str, arguments: Sequence[str], above: Sequence[psutil.Process]) -> NoReturn:
-    """Run the module in this process, which ends as soon as one of those above it does."""
+    """Run the module in this process, which exits as soon as one of its ancestors does."""
     end_with(above)
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once and without a traceback: nothing it writes needs tidying up
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # exit at once without a traceback: its outputs need no cleanup
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except ExpectedError as error:  # of an import, which no stage could catch
+    except ExpectedError as error:  # raised by an import, before the stage could catch it
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 
 
 def _say_how_it_ended(stage: str, number: int, peak: int) -> None:
-    """peak: as the system counts it, KiB on Linux and bytes on macOS."""
+    """peak: memory as the system reports it, KiB on Linux and bytes on macOS."""
     if number == signal.SIGINT:
-        print(f"{stage}: interrupted; the next call goes on from its last checkpoint", file=sys.stderr)
+        print(f"{stage}: interrupted; the next call resumes from its last checkpoint", file=sys.stderr)
         return
     peak_mb = peak / (2**20 if sys.platform == "darwin" else 2**10)
     print(describe_end(f"stage {stage}", number, peak_mb, f"dvc repro {stage}"), file=sys.stderr)

@@ -229,18 +229,17 @@ def saved_cfm_vc():
     """Saves a CFM-VC with random weights: 12 genes, cell types B, NK, T, batches a and b, drugs A (0.1 to 10) and B."""
     import torch
 
-    from pipeline.cfm_vc.model.flow import FlowField
-    from pipeline.cfm_vc.model.vae import Vae
     from pipeline.core.files import sha256
     from pipeline.training.weights import save_model
+    from tests.cfm_vc.small_models import small_field, small_vae
 
     def save(
         folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64, frame=None
     ) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(genes, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
-            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2, spatial=frame["dimensions"] if frame else 0)
+            vae = small_vae(genes=genes)
+            field = small_field(spatial=frame["dimensions"] if frame else 0)
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter, std=0.5)
         doses = {"control": {}, "A@0.1": {"A": 0.1}, "A@10": {"A": 10.0}, "B": {"B": 1.0}}

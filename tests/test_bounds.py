@@ -13,8 +13,8 @@ from pipeline.alphastomics.data.recipe import read_recipe as read_tissue
 from pipeline.bayes_moe.data.embedded import Recipe as ImagesRecipe
 from pipeline.cfm_vc.data.recipe import Recipe as PerturbationRecipe
 from pipeline.cfm_vc.data.recipe import read_recipe as read_perturbation
+from pipeline.commands.catalogue import Catalogue
 from pipeline.core.errors import ExpectedError
-from pipeline.data.catalogue import Catalogue
 from pipeline.mole.data.recipe import SeriesRecipe
 from pipeline.mole.data.recipe import read_recipe as read_series
 from pipeline.params.allowed import check

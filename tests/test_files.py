@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from pipeline.bayes_moe.data.pictures import Pictures, write_pictures
+from pipeline.bayes_moe.data.images import Images, write_images
 from pipeline.core.errors import ExpectedError, expected_error
 from pipeline.core.files import atomic_file, atomic_folder, read_json, sha256, write_json, write_text
 from pipeline.data.h5ad_writer import h5ad_file
@@ -75,9 +75,9 @@ def test_a_failed_folder_leaves_the_previous_one(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["store"]
 
 
-def _pictures(folder: Path) -> None:
-    picture_NHWC = np.zeros((64, 32, 32, 3), np.uint8)
-    write_pictures(folder / "pictures", Pictures(picture_NHWC, np.zeros(64, np.int64)))
+def _images(folder: Path) -> None:
+    image_NHWC = np.zeros((64, 32, 32, 3), np.uint8)
+    write_images(folder / "images", Images(image_NHWC, np.zeros(64, np.int64)))
 
 
 def _parquet(folder: Path) -> None:
@@ -107,7 +107,7 @@ def little_space() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("write", [_pictures, _parquet, _safetensors, _torch_into_a_stream, _h5ad])
+@pytest.mark.parametrize("write", [_images, _parquet, _safetensors, _torch_into_a_stream, _h5ad])
 def test_every_library_that_cannot_write_on_ends_in_one_message(
     write: Callable[[Path], None], tmp_path: Path, little_space: None
 ) -> None:
@@ -118,7 +118,7 @@ def test_every_library_that_cannot_write_on_ends_in_one_message(
     assert expected is not None
     assert "cannot read or write" in str(expected)
     assert f"(while writing {target})" in str(expected)
-    told = "could not be written whole, as on a full disk" if write is _pictures else "larger than this file system"
+    told = "could not be written whole, as on a full disk" if write is _images else "larger than this file system"
     assert told in str(expected)
     assert not list(tmp_path.iterdir())
 

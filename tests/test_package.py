@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from pipeline import __version__
+from pipeline.cli import COMMANDS
 from pipeline.mole.data.series import read_series
 from tests.made_once import made_once
 from tests.test_readme import shown
@@ -91,17 +92,31 @@ def test_the_console_script_is_the_package_installed(installed: Path, tmp_path: 
 def test_what_needs_a_project_says_so_elsewhere(installed: Path, tmp_path: Path, command: list[str]) -> None:
     said = call(installed, tmp_path, *command, code=2)
     assert said.startswith("error: ")
+    assert "project" in said
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_commands_and_options_are_completed(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "completion.bash").write_text(call(installed, tmp_path, "completion", "bash"))
+    (tmp_path / "cells.h5ad").touch()
+    (tmp_path / "models").mkdir()
     program = "source completion.bash; COMP_WORDS=({words}); COMP_CWORD={place}; _shtab_celldag; echo ${{COMPREPLY[@]}}"
-    for words, place, found in (("celldag forec", 1, "forecast"), ("celldag predict --overw", 2, "--overwrite")):
+    for words, place, found in (
+        ("celldag forec", 1, "forecast"),
+        ("celldag predict --overw", 2, "--overwrite"),
+        ("celldag predict --data ce", 3, "cells.h5ad"),
+        ("celldag predict --models mo", 3, "models"),
+    ):
         line = program.format(words=words, place=place)
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout.split() == [found]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_a_script_of_every_command(installed: Path, tmp_path: Path, shell: str) -> None:
+    script = call(installed, tmp_path, "completion", shell)
+    assert [name for name in COMMANDS if name not in script] == []
 
 
 def test_quiet_says_nothing_of_what_is_written_and_an_error_all_the_same(

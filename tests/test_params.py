@@ -213,7 +213,7 @@ def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_
         ({"horizons": [96, 24, 96]}, "mole.sweep.recipe: horizons holds a value twice"),
         ({"horizons": [0]}, "mole.sweep.recipe.horizons.0 = 0"),
         ({"lookback": 1}, "mole.sweep.recipe.lookback = 1"),
-        ({"lookback": 23}, "mole: evaluate.season (24) must not exceed sweep.recipe.lookback (23)"),
+        ({"lookback": 23}, "mole.evaluate.season (24) must not exceed mole.sweep.recipe.lookback (23)"),
         ({"head_dropout": 1.0}, "mole.sweep.recipe.head_dropout = 1.0"),
         ({"start": "zero"}, "'random' or 'least_squares'"),
         ({"offset": "mean"}, "'none' or 'last'"),

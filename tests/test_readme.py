@@ -21,8 +21,8 @@ import yaml
 from pipeline import cli
 from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.stages import ingest, preprocess
+from pipeline.commands.catalogue import read_catalogue
 from pipeline.core import paths
-from pipeline.data.catalogue import read_catalogue
 from pipeline.data.store import open_store
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from pipeline.bayes_moe.stages.evaluate import _Point
+from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.tracking.controls import load_controls
@@ -59,19 +59,18 @@ def test_a_digest_that_is_not_kept_does_not_pass(path: Path) -> None:
         read_sealed(path, "more.bin")
 
 
-def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.bayes_moe.stages.evaluate.MODELS", tmp_path)
+def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path) -> None:
     folder = tmp_path / "dense"
     folder.mkdir()
     answers = folder / "answers.safetensors"
     safetensors.numpy.save_file({"test": np.zeros(4, np.float32)}, answers)
     write_sealed(folder / "about.json", {"seeds": [0]}, answers.name)
-    assert _Point("dense").seeds == [0]
+    assert PointPredictions(folder).seeds == [0]
     content = bytearray(answers.read_bytes())
     content[-1] ^= 1
     answers.write_bytes(content)
     with pytest.raises(ExpectedError, match=r"answers.safetensors is damaged.*dvc repro --force moe_sweep@dense"):
-        _Point("dense")
+        PointPredictions(folder)
 
 
 def test_controls_of_a_served_model_with_a_flipped_bit(tmp_path: Path) -> None:

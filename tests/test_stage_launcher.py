@@ -63,7 +63,7 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     ended = launch("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
     assert ended.returncode == 128 + signal.SIGINT
     assert ended.stderr.count("\n") == 1
-    assert "interrupted; the next call goes on from its last checkpoint" in ended.stderr
+    assert "interrupted; the next call resumes from its last checkpoint" in ended.stderr
 
 
 def test_a_stage_ends_with_its_launcher(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The code a stage's result depends on: all that its module imports inside this project, by reading the source.
+"""The code a stage depends on: all modules of this project that it imports, found by parsing the source.
 
-With less a stage would keep stale results; with more it would run for nothing.
+Too few modules would leave stale results; too many would cause needless runs.
 """
 
 import ast
@@ -25,13 +25,14 @@ def stage_module(name: str) -> str:
 
 
 def stage_name(command: str) -> str | None:
-    """The stage that a command launches: `mole.ingest` of `python -m pipeline.stage mole.ingest`; None of any other."""
+    """The stage that a command launches: `mole.ingest` of `python -m pipeline.stage mole.ingest`; None for any
+    other."""
     words = shlex.split(command)
     return words[3] if words[:3] == ["python", "-m", LAUNCHER] and len(words) == 4 else None
 
 
 class Sources:
-    """The modules that were read, so that the closures of many stages parse each only once."""
+    """A cache of parsed modules, so that each is parsed once for the closures of all stages."""
 
     def __init__(self) -> None:
         self._trees: dict[Path, ast.Module] = {}
@@ -43,7 +44,7 @@ class Sources:
         return self._trees[file]
 
     def imports(self, module: str, file: Path) -> list[str]:
-        """The modules that a module imports, and the packages around it that do something."""
+        """The modules that a module imports, and its parent packages that execute code."""
         if module not in self._imports:
             named = _imports(self.tree(file), module, is_package=file.name == "__init__.py")
             self._imports[module] = [*named, *filter(self._does_something, _parents(module))]
@@ -67,9 +68,9 @@ class Sources:
 def module_closure(module: str, sources: Sources | None = None) -> set[str]:
     """Files that a module can run or read as code, relative to the root: itself and all that it imports.
 
-    Followed are imports at any depth of a module, except under `if TYPE_CHECKING`. A file that is neither Python nor
-    prose (a template, a style sheet) counts where a module of the package it lies in does. The `__init__.py` of a
-    package that is merely passed through counts only where it does something.
+    Imports anywhere in a module are followed, except under `if TYPE_CHECKING`. A file that is neither Python nor prose
+    (a template, a style sheet) is included if a module of its package is. The `__init__.py` of a parent package is
+    included only if it executes code.
     """
     sources = sources or Sources()
     waiting = [module]
@@ -87,7 +88,7 @@ def module_closure(module: str, sources: Sources | None = None) -> set[str]:
 
 
 def module_file(module: str) -> Path | None:
-    """Where a module of this project lies, relative to the root; None for any other."""
+    """The file of a module of this project, relative to the root; None for any other."""
     if module.split(".")[0] not in CODE_FOLDERS:
         return None
     path = Path(*module.split("."))

@@ -20,7 +20,7 @@ from pipeline.core.git import NO_HISTORY
 
 
 class DagError(Exception):
-    """DVC cannot read the project: what it says, in one paragraph."""
+    """DVC cannot read the project; its message, in one paragraph."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Stage:
     mem_mb: int
     gpu: int
     upstream: tuple[str, ...]  # addresses of the stages whose outs this one reads, sorted
-    gate: bool = False  # every other stage waits for it, and none runs because it has: only where what it makes changes
+    gate: bool = False  # other stages wait for it, but rerun only if its outputs change
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def read_stages() -> list[Stage]:
 
 
 def without_gates(stages: list[Stage]) -> list[Stage]:
-    """The stages that are no gates, and that know of none: what people and Snakemake see of the DAG."""
+    """The stages without gates, and without links to them: the DAG as people and Snakemake see it."""
     gates = {stage.address for stage in stages if stage.gate}
     return [
         replace(stage, upstream=tuple(address for address in stage.upstream if address not in gates))
@@ -102,10 +102,10 @@ def _command(command: str | list[str] | None) -> str:
 
 
 def priorities(stages: list[Stage]) -> dict[str, int]:
-    """By address, how early to start a stage where not all can be: above another whose number is lower.
+    """Scheduling priority of each stage by address; higher starts first.
 
-    What the longest chain of stages waits for comes first. Among equals, a stage comes before one that shares its name
-    with others (`moe_sweep@top_1`): of many alike, the last ones fill a gap better than a single long one would.
+    Stages on the longest chain come first. Among equals, a single stage comes before those of a sweep
+    (`moe_sweep@top_1`), whose many short jobs fill gaps better.
     """
     after = {stage.address: 0 for stage in stages}  # stages in the longest chain after each
     for stage in reversed(stages):  # each comes after the stages it depends on
@@ -127,13 +127,13 @@ def read_status() -> dict[str, list[Any]]:
 
 
 def record(address: str) -> None:
-    """Have DVC record a stage as if it had just run: its deps, parameters and outs as they are."""
+    """Have DVC record a stage as just run, with its deps, parameters and outputs as they are."""
     with _open() as repo:
         repo.commit(target=address, force=True)
 
 
 def cached_text(md5: str) -> str | None:
-    """The content of a file that DVC keeps, by its hash; None where this cache does not hold it."""
+    """The content of a file in the DVC cache, by hash; None if it is not there."""
     with _open() as repo:
         path = Path(repo.cache.local.oid_to_path(md5))
         return path.read_text(encoding="utf-8") if path.is_file() else None

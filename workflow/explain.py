@@ -1,4 +1,4 @@
-"""Why each stage would run or not: what DVC finds changed, from what to what."""
+"""Why each stage would run or not: the changes that DVC finds."""
 
 import difflib
 import hashlib
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.nested import leaves
 from workflow.closure import is_code
 from workflow.dag import DagError, Stage, cached_text, current_hashes, without_gates
 from workflow.lock import read_lock
@@ -15,12 +16,12 @@ from workflow.manifests import FOLDER, Manifest, current_manifests, differences,
 from workflow.repair import Repaired
 
 HASH_LETTERS = 8
-VALUE_LETTERS = 60  # a longer value, such as a list of held-out pairs, is cut
+VALUE_LETTERS = 60  # longer values, such as lists of held-out pairs, are truncated
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """`runs`: True, False, or None where that depends on whether the outputs of stages before it change."""
+    """`runs`: True, False, or None if that depends on whether upstream outputs change."""
 
     address: str
     runs: bool | None
@@ -32,7 +33,7 @@ class Explanation:
 
 
 def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
-    """An explanation for each stage in the order of the DAG but the gates, or for the one asked for.
+    """An explanation for each stage in the order of the DAG, gates aside, or for the given one.
 
     DagError: no such stage.
     """
@@ -90,20 +91,20 @@ def _reasons(
 
 
 def _changed_code(name: str, locked: dict[str, Any], now: Manifest) -> Iterator[str]:
-    """The files that differ from those of the last run, whether or not `code` has noted it since."""
+    """Code files that changed since the last run, whether or not `code` has run since."""
     path, text = str(manifest_path(name)), manifest_text(now)
     digests = [dep["md5"] for dep in locked.get("deps", []) if dep["path"] == path]
     if digests == [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()]:
         return
     before = cached_text(digests[0]) if digests else None
     if before is None:
-        yield "code: changed; what it was is not in DVC's cache"
+        yield "code: changed; the previous version is not in DVC's cache"
     else:
         yield from (f"code changed: {change}" for change in differences(json.loads(before), now))
 
 
 def _without_manifests(entries: list[Any]) -> list[Any]:
-    """A stage's status but for its manifest, which tells of the code when `code` last ran."""
+    """A stage's status without its manifest, which describes the code as of the last run of `code`."""
     deps = {path: what for path, what in _part(entries, "changed deps").items() if Path(path).parent != FOLDER}
     others = [entry for entry in entries if not (isinstance(entry, dict) and "changed deps" in entry)]
     return [{"changed deps": deps}, *others] if deps else others
@@ -118,7 +119,7 @@ def _part(entries: list[Any], name: str) -> dict[str, Any]:
 
 
 def overlaps(path: str, outs: Iterable[str]) -> bool:
-    """Whether one of the outs is the path, lies in it or contains it."""
+    """Whether one of the outputs is the path, is inside it or contains it."""
     return any(f"{path}/".startswith(f"{out}/") or f"{out}/".startswith(f"{path}/") for out in outs)
 
 
@@ -134,8 +135,8 @@ def _changed_params(stage: Stage, locked: dict[str, Any]) -> Iterator[str]:
     """Each single value that differs, such as `vae.latent_intrinsic: 16 -> 8`."""
     old: dict[str, Any] = {}
     for values in locked.get("params", {}).values():
-        old |= _leaves(values)
-    new = _leaves(stage.params)
+        old |= dict(leaves(values))
+    new = dict(leaves(stage.params))
     for key in [*new, *(key for key in old if key not in new)]:
         if key not in old:
             yield f"parameter {key}: new, {_shown(new[key])}"
@@ -143,17 +144,6 @@ def _changed_params(stage: Stage, locked: dict[str, Any]) -> Iterator[str]:
             yield f"parameter {key}: gone, was {_shown(old[key])}"
         elif old[key] != new[key]:
             yield f"parameter {key}: {_shown(old[key])} -> {_shown(new[key])}"
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values that are not mappings themselves, by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _shown(value: Any) -> str:

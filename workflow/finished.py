@@ -1,7 +1,7 @@
-"""Stages that have ended well: between a stage's end and the line in dvc.lock that says so, DVC may be killed.
+"""Records of finished stages: DVC may be killed after a stage finishes but before dvc.lock says so.
 
-It would then run the stage again, for what may have taken hours. So a stage's launcher notes what it has made, and
-what DVC has missed is recorded by `workflow.repair`, where nothing has changed since.
+It would then rerun the stage, perhaps for hours. So the launcher records the outputs of a stage, and `workflow.repair`
+adds to dvc.lock what DVC has missed, if nothing has changed since.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 FOLDER = KEPT / "finished"
 PARAMS = Path("params.yaml")
 
-Listing = dict[str, list[int]]  # of each file, by path, its size in bytes and when it was written (ns since 1970)
+Listing = dict[str, list[int]]  # size in bytes and modification time (ns since 1970) by path
 
 
 @dataclass(frozen=True)
 class Finished:
     address: str
     started: int  # ns since 1970, by the clock of the file system
-    files: Listing  # all that it made
+    files: Listing  # its outputs
 
 
 def note_start(address: str) -> None:
-    """Forget an earlier end of the stage; what the file system calls now is when it started."""
+    """Record the start of a stage, by the clock of the file system, and forget an earlier end."""
     write_json(_note(address), {})
 
 
 def note_end(address: str) -> None:
-    """Note that the stage has ended well, and the files it has made."""
+    """Record that the stage has succeeded, with its output files."""
     started = _note(address).stat().st_mtime_ns
     write_json(_note(address), {"started": started, "files": list_files(declared_outs(address))})
 
 
 def read_finished() -> list[Finished]:
-    """The stages that have ended well since they were last forgotten."""
+    """Stages that have succeeded and were not forgotten since."""
     notes = {str(path.relative_to(FOLDER)).removesuffix(".json"): read_json(path) for path in FOLDER.rglob("*.json")}
     return [Finished(address, note["started"], note["files"]) for address, note in notes.items() if note]
 
 
 def forget(address: str) -> None:
-    """Forget that the stage has ended: dvc.lock says it, or it no longer holds."""
+    """Forget that the stage has finished: dvc.lock records it, or it no longer holds."""
     _note(address).unlink(missing_ok=True)
 
 
 def still_holds(finished: Finished, stage: "Stage") -> bool:
-    """Whether the stage would make the same again, and what it made is all there.
+    """Whether a rerun would give the same outputs, and all of them are present.
 
-    No file that it depends on, nor params.yaml or dvc.yaml, has been touched since it started: a file's time of change
-    (ctime) cannot be set back. What it made has the sizes and times that it had at the stage's end.
+    No dependency, nor params.yaml or dvc.yaml, has changed since it started, by ctime, which cannot be set back; and
+    the outputs have the sizes and times they had at the end of the stage.
     """
     if list_files(stage.outs) != finished.files:
         return False
@@ -67,7 +67,7 @@ def still_holds(finished: Finished, stage: "Stage") -> bool:
 
 
 def list_files(paths: Iterable[str]) -> Listing:
-    """All files at and below these paths. A path that does not exist has none, and so differs from one that did."""
+    """All files at and below these paths. A missing path has none, and so differs from an existing one."""
     statuses = {str(path): path.lstat() for path in _below(paths) if path.is_symlink() or path.is_file()}
     return {path: [status.st_size, status.st_mtime_ns] for path, status in statuses.items()}
 

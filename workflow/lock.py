@@ -1,7 +1,7 @@
-"""dvc.lock as plain data, without DVC, whose import takes half a second that every job would pay.
+"""dvc.lock as plain data, without DVC, whose import would cost every job half a second.
 
-DVC writes the file in place: for up to two seconds it is empty or cut, and stays so where DVC is killed meanwhile. It
-writes only while it holds its own lock on the project, so whoever holds that lock reads what is really there.
+DVC writes the file in place: for up to two seconds it is empty or truncated, and stays so if DVC is killed. DVC writes
+only while it holds its lock on the project, so the holder of that lock reads a consistent file.
 """
 
 import fcntl
@@ -15,20 +15,20 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
-from workflow.declared import declared_stages, outs_of
+from workflow.declared import declared_stages, is_declared, outs_of
 
 DVC_LOCK = Path("dvc.lock")
-DVC_FOLDER = Path(".dvc/tmp")  # what DVC keeps for itself between and during its runs
+DVC_FOLDER = Path(".dvc/tmp")  # DVC's own temporary files
 PROJECT_LOCK = DVC_FOLDER / "lock"
-KEPT = DVC_FOLDER / "celldag"  # what we keep there: neither git nor DVC looks
-COPY = KEPT / "dvc.lock"  # the last whole dvc.lock
+KEPT = DVC_FOLDER / "celldag"  # our files there, which git and DVC ignore
+COPY = KEPT / "dvc.lock"  # the last complete dvc.lock
 
-Entries = dict[str, dict[str, Any]]  # by the stage's address, what it last ran with and made
+Entries = dict[str, dict[str, Any]]  # by address: inputs, parameters and outputs of the last run
 
 
 @contextmanager
 def held(lock: Path = PROJECT_LOCK) -> Iterator[None]:
-    """Hold one of DVC's own locks, once no other process does; nothing where this is no DVC project."""
+    """Wait for and hold one of DVC's locks; does nothing outside a DVC project."""
     descriptor = _acquired(lock)
     try:
         yield
@@ -38,16 +38,16 @@ def held(lock: Path = PROJECT_LOCK) -> Iterator[None]:
 
 
 def hold_until_exit() -> None:
-    """Wait until no DVC holds the project, then keep others off it until this process ends, however it ends.
+    """Wait for the lock on the project, then hold it until this process ends, however it ends.
 
-    The DVC that comes back from its stage then finds it free. It gives up after three seconds, and the stage would go
-    unrecorded.
+    The DVC that returns from its stage then finds it free. It would otherwise give up after three seconds and leave the
+    stage unrecorded.
     """
     _acquired(PROJECT_LOCK)
 
 
 def _acquired(lock: Path) -> int | None:
-    """An open file that holds the lock. The system releases it when the file is closed or the process ends."""
+    """The descriptor of the locked file; the system releases the lock when it is closed or the process ends."""
     if not lock.parent.parent.is_dir():
         return None
     lock.parent.mkdir(exist_ok=True)
@@ -67,16 +67,16 @@ def read_lock() -> Entries:
 
 
 def keep_copy() -> None:
-    """Keep a copy of dvc.lock, which `mend_lock` goes back to.
+    """Back up dvc.lock for `repair_lock`.
 
-    ExpectedError: the file is damaged, or lacks stages that the copy has. DVC accepts a file that was cut at the end of
-    a line, and would run again what is missing.
+    ExpectedError if the file is damaged, or lacks stages that the copy has: DVC accepts a file truncated at the end of
+    a line, and would rerun the missing stages.
     """
     with held():
         text, kept = _text(DVC_LOCK), _text(COPY)
         if text == kept:
             return
-        if text is None:  # DVC never removes the file: someone wants to start anew
+        if text is None:  # DVC never removes the file: the user wants to start over
             COPY.unlink(missing_ok=True)
             return
         entries = parse_entries(text)
@@ -84,15 +84,16 @@ def keep_copy() -> None:
         if entries is None or lost:
             what = f"has lost {', '.join(lost)}" if lost else "is damaged"
             raise ExpectedError(
-                f"{DVC_LOCK} {what}, as a kill while DVC writes it does: run `python -m pipeline repair`, then go on"
+                f"{DVC_LOCK} {what}, because DVC was killed while writing it: run `python -m pipeline repair`, then "
+                "continue"
             )
         write_text(COPY, text)
 
 
-def mend_lock() -> str | None:
-    """Put the last whole dvc.lock in the place of a damaged one; what was done, for people. None: there was nothing.
+def repair_lock() -> str | None:
+    """Replace a damaged dvc.lock by its last complete copy; a message on what was done, or None.
 
-    An entry that is put back is no claim that its stage is up to date: DVC compares it with the files, as any other.
+    A restored entry does not imply that its stage is up to date: DVC compares it with the files, as always.
     """
     with held():
         text, kept = _text(DVC_LOCK), _text(COPY)
@@ -102,19 +103,19 @@ def mend_lock() -> str | None:
         if entries is None:
             if kept is None:
                 DVC_LOCK.unlink()
-                return f"removed {DVC_LOCK}, which a kill had damaged: its first stages will run again"
+                return f"removed {DVC_LOCK}, damaged by a kill: its first stages will rerun"
             write_text(DVC_LOCK, kept)
-            return f"put back {DVC_LOCK}, which a kill had damaged"
+            return f"restored {DVC_LOCK}, damaged by a kill"
         lost = lacking(entries, kept)
         if lost:
             write_text(DVC_LOCK, _merged(entries, kept or "", lost))
-            return f"put back what a kill had cut off {DVC_LOCK}: {', '.join(lost)}"
+            return f"restored what a kill had cut off {DVC_LOCK}: {', '.join(lost)}"
         write_text(COPY, text)
         return None
 
 
 def parse_entries(text: str) -> Entries | None:
-    """The stages in the text of a dvc.lock, or None where it is empty, cut or not what DVC writes."""
+    """The stages in the text of a dvc.lock, or None if it is empty, truncated or not in DVC's format."""
     try:
         content = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:
@@ -126,13 +127,13 @@ def parse_entries(text: str) -> Entries | None:
 
 
 def lacking(entries: Entries, kept: str | None) -> list[str]:
-    """Stages that dvc.yaml declares and of which the kept copy of dvc.lock holds more than `entries`."""
+    """Declared stages of which the copy of dvc.lock holds more than `entries`."""
     before = (kept and parse_entries(kept)) or {}
     declared = declared_stages()
     lost = []
     for address, whole in before.items():
         name, _, key = address.partition("@")
-        if name in declared and (
+        if is_declared(address, declared) and (
             address not in entries or _is_cut(entries[address], whole, outs_of(declared[name], key))
         ):
             lost.append(address)
@@ -140,9 +141,9 @@ def lacking(entries: Entries, kept: str | None) -> list[str]:
 
 
 def _is_cut(entry: Mapping[str, Any], before: Mapping[str, Any], outs: Iterable[str]) -> bool:
-    """Whether an entry is the beginning of the earlier one and lacks outs that dvc.yaml declares.
+    """Whether an entry is a prefix of the earlier one and lacks declared outputs.
 
-    So one is whole that has lost an out because dvc.yaml has, or that lacks one which is new there.
+    An output that was removed from or is new in dvc.yaml does not count as lost.
     """
     keys = {out["path"]: out.keys() for out in before.get("outs", [])}
     recorded = {path for out in entry.get("outs") or [] if out.keys() == keys.get(path := out.get("path"))}
@@ -150,7 +151,7 @@ def _is_cut(entry: Mapping[str, Any], before: Mapping[str, Any], outs: Iterable[
 
 
 def _begins(whole: Any, part: Any) -> bool:
-    """Whether `part` is what a cut at the end of a line leaves of the YAML of `whole`."""
+    """Whether `part` is what truncation at the end of a line leaves of the YAML of `whole`."""
     if part is None:
         return True
     if isinstance(whole, dict) and isinstance(part, dict):
@@ -162,7 +163,7 @@ def _begins(whole: Any, part: Any) -> bool:
 
 
 def _merged(entries: Entries, kept: str, lost: Iterable[str]) -> str:
-    """These entries, and of the kept file those that are lost, as DVC would write them."""
+    """These entries and the lost ones from the copy, in DVC's format."""
     from dvc.utils.serialize import dumps_yaml
 
     before = parse_entries(kept) or {}

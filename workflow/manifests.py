@@ -1,8 +1,8 @@
-"""Code manifests: which source the result of each stage depends on, one small file per stage, written by `code`.
+"""Code manifests: the source files each stage depends on, one small file per stage, written by `code`.
 
-dvc.yaml lists a stage's manifest alone: DVC would read and write again every file that it lists after every stage. A
-manifest holds a hash of what each file says to Python, so that an edit of a comment, a docstring or the layout runs
-nothing. A stage compares its own code with its manifest when it starts, and each module when it is imported
+dvc.yaml lists only a stage's manifest, since DVC rereads and rewrites every listed file after every stage. A manifest
+holds a hash of the syntax tree of each file, so that edits of comments, docstrings or formatting rerun nothing. A stage
+checks its code against its manifest when it starts, and each module when it is imported
 (`pipeline.core.manifest_imports`).
 """
 
@@ -19,14 +19,14 @@ from workflow.closure import Sources, module_closure, stage_module, stage_name
 from workflow.lock import KEPT
 
 FOLDER = Path("data/code")
-MAKER = "code"  # the stage that writes them, which has none
-DIGESTS = KEPT / "digests.json"  # of each file's digest, by the SHA-256 of its bytes: a digest takes milliseconds
+MAKER = "code"  # the stage that writes them; it has no manifest
+DIGESTS = KEPT / "digests.json"  # cache of digests by the SHA-256 of a file, since a digest takes milliseconds
 
-Manifest = dict[str, str]  # of each file, relative to the root, the digest
+Manifest = dict[str, str]  # digest by file, relative to the root
 
 
 class Digests:
-    """Of files, a hash of what they say to Python, or of the bytes where they are not Python."""
+    """Hashes of files: of the syntax tree for Python, of the bytes for others."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = read_json(DIGESTS) if DIGESTS.exists() else {}
@@ -42,23 +42,24 @@ class Digests:
 
 
 def stage_names() -> list[str]:
-    """Every module with a `run` in a folder `stages`, as the launcher is told of it: `mole.ingest`, `report`."""
+    """Names of all stages (modules with a `run` in a folder `stages`) as the launcher takes them: `mole.ingest`,
+    `report`."""
     return _stage_names(Sources())
 
 
 def name_of(command: str) -> str | None:
-    """The stage whose code a command of dvc.yaml runs, as `stage_names` has it; None where it has no manifest."""
+    """The stage that a command of dvc.yaml runs, as in `stage_names`; None if it has no manifest."""
     name = stage_name(command)
     return None if name == MAKER else name
 
 
 def current_manifests() -> dict[str, Manifest]:
-    """The manifest of every stage as the code is now. ExpectedError: a file is no valid Python."""
+    """The manifest of every stage for the current code. ExpectedError if a file is not valid Python."""
     return _manifests(Digests())
 
 
 def write_manifests() -> None:
-    """Write the manifest of every stage, and what digests the files have."""
+    """Write the manifest of every stage, and the cache of digests."""
     digests = Digests()
     for name, manifest in _manifests(digests).items():
         write_text(manifest_path(name), manifest_text(manifest))
@@ -66,23 +67,23 @@ def write_manifests() -> None:
 
 
 def manifest_path(name: str) -> Path:
-    """Where a stage's manifest lies, relative to the root."""
+    """Path of a stage's manifest, relative to the root."""
     return FOLDER / f"{name}.json"
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """What a manifest's file holds."""
+    """The text of a manifest file."""
     return json.dumps(manifest, indent=2) + "\n"
 
 
 def verified(name: str) -> Manifest:
-    """A stage's manifest, once its files were found to be what it says. ExpectedError: they are not, or it is missing.
+    """A stage's manifest, verified. ExpectedError if it is missing, or its files have changed.
 
-    What the stage imports is a function of these files, so no others need be looked at.
+    The imports of the stage are determined by these files, so no others need checking.
     """
     path = manifest_path(name)
     if not path.is_file():
-        raise ExpectedError(f"{name}: {path} is missing, which says what code the stage depends on: run dvc repro code")
+        raise ExpectedError(f"{name}: its code manifest {path} is missing: run dvc repro code")
     written: Manifest = read_json(path)
     digests = Digests()
     now = {file: digests.of(Path(file)) for file in written if Path(file).is_file()}
@@ -91,16 +92,16 @@ def verified(name: str) -> Manifest:
 
 
 def refuse(name: str, changes: Iterable[str]) -> None:
-    """ExpectedError: there are changes of a stage's code."""
+    """ExpectedError if there are changes of a stage's code."""
     if changes := list(changes):
         raise ExpectedError(
-            f"{name}: code has changed since its manifest was written: {', '.join(changes)}. The result would be filed "
-            "under code that did not make it. Run the DAG again: it notes the change and runs what depends on it"
+            f"{name}: code has changed since its manifest was written: {', '.join(changes)}. The result would be "
+            "recorded with the wrong code. Run the DAG again to rerun what depends on the change"
         )
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The files in which two manifests differ, and how, sorted."""
+    """The differences between two manifests, sorted by file."""
     gone = [f"{file} (gone)" for file in before if file not in now]
     new = [f"{file} (new)" for file in now if file not in before]
     return sorted([*gone, *new, *(file for file, digest in now.items() if before.get(file, digest) != digest)])
@@ -135,10 +136,10 @@ def _tree_digest(tree: ast.Module) -> str:
 
 
 def _said(node: Any) -> Any:
-    """A syntax tree as nested lists, without docstrings and without what is empty.
+    """A syntax tree as nested lists, without docstrings and empty fields.
 
-    Python 3.12 and later have more empty fields, and 3.12 empty pieces of f-strings: the same code has the same hash in
-    all versions.
+    Empty fields differ between Python versions (and 3.12 has empty parts of f-strings); without them, code has the same
+    hash in all versions.
     """
     if isinstance(node, list):
         return [_said(item) for item in node if not _is_text(item)]
@@ -151,5 +152,5 @@ def _said(node: Any) -> Any:
 
 
 def _is_text(node: Any) -> bool:
-    """Whether it is a string that stands as a statement: a docstring, or one beneath an attribute."""
+    """Whether it is a string statement: a docstring, also below an attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,4 +1,4 @@
-"""What a kill leaves of DVC's own files is mended, and stages that ended are recorded, before DVC is asked anything."""
+"""After a kill: repair DVC's own files and record finished stages, before DVC reads the project."""
 
 import json
 from dataclasses import dataclass
@@ -9,37 +9,37 @@ import psutil
 from pipeline.core.files import write_text
 from workflow.dag import Stage, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
-from workflow.lock import DVC_FOLDER, held, mend_lock
+from workflow.lock import DVC_FOLDER, held, repair_lock
 
-BUSY_PATHS = DVC_FOLDER / "rwlock"  # who reads and writes which paths of the project, as JSON
+BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes
 
 
 @dataclass(frozen=True)
 class Repaired:
     stages: list[Stage]
-    status: dict[str, list[Any]]  # as `read_status` gives it
-    done: list[str]  # what was mended, a line each, for people
+    status: dict[str, list[Any]]  # from `read_status`
+    done: list[str]  # a message per repair
 
 
 def repair() -> Repaired:
-    """Mend what can be, and read the project. DagError: DVC cannot read it, or another DVC is at work on it."""
-    done = [line for line in (mend_lock(), mend_busy_paths()) if line]
+    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running."""
+    done = [line for line in (repair_lock(), repair_busy_paths()) if line]
     stages, status = read_stages(), read_status()
     recorded = _record_finished(stages, status)
     if recorded:
-        done.append(f"recorded what had ended when DVC was killed: {', '.join(recorded)}")
+        done.append(f"recorded stages that had finished when DVC was killed: {', '.join(recorded)}")
         status = read_status()
-    mend_lock()  # keeps a copy, so that what is forgotten now is in it
+    repair_lock()  # keeps a copy that includes what is forgotten now
     for finished in read_finished():
         forget(finished.address)
     return Repaired(stages, status, done)
 
 
-def mend_busy_paths() -> str | None:
-    """Remove from DVC's list of busy paths what killed processes left there; what was done, for people.
+def repair_busy_paths() -> str | None:
+    """Remove entries of killed processes from DVC's list of busy paths; a message on what was done, or None.
 
-    DVC removes an entry whose process is gone by itself, but neither reads a list that was cut, nor notices that
-    another process has got the number of a killed one, or that one is dead and not yet collected by its parent.
+    DVC itself removes entries of processes that are gone, but it cannot read a truncated list, nor detect reused
+    process ids and zombies.
     """
     with held(BUSY_PATHS.with_name("rwlock.lock")):
         if not BUSY_PATHS.exists():
@@ -57,15 +57,15 @@ def mend_busy_paths() -> str | None:
             }
         except (ValueError, TypeError, KeyError, AttributeError):
             BUSY_PATHS.unlink()
-            return f"removed {BUSY_PATHS}, which a kill had damaged"
+            return f"removed {BUSY_PATHS}, damaged by a kill"
         if all(kept[how] == busy.get(how, {}) for how in kept):
             return None
         write_text(BUSY_PATHS, json.dumps(kept))
-        return f"removed from {BUSY_PATHS} what killed processes had left there"
+        return f"removed entries of killed processes from {BUSY_PATHS}"
 
 
 def _is_alive(pid: int, since: float) -> bool:
-    """Whether the process that had this number at a time (seconds since 1970) is still at work."""
+    """Whether the process that had this id at a time (seconds since 1970) is still running."""
     try:
         process = psutil.Process(pid)
         return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since)
@@ -74,9 +74,9 @@ def _is_alive(pid: int, since: float) -> bool:
 
 
 def _record_finished(stages: list[Stage], status: dict[str, list[Any]]) -> list[str]:
-    """Record the stages that DVC calls changed though they have ended and nothing has changed since; their addresses.
+    """Record finished stages that DVC calls changed although nothing has changed since; returns their addresses.
 
-    All are looked at before the first is recorded: DVC may touch the outs of one, which are deps of another.
+    All are checked before the first is recorded: DVC may touch the outputs of one, which are deps of another.
     """
     finished = {end.address: end for end in read_finished()}
     unrecorded = [stage for stage in stages if stage.address in finished and stage.address in status]

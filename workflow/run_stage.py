@@ -12,16 +12,16 @@ from typing import IO, TYPE_CHECKING
 from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
-from workflow.lock import mend_lock, read_lock
+from workflow.lock import read_lock, repair_lock
 from workflow.stamps import write_failure, write_stamp
 
 if TYPE_CHECKING:
     from workflow.repair import Repaired
 
 ENGINE_CHECK_SECONDS = 0.2
-LINES_KEPT = 20  # of a failed stage, shown again when Snakemake ends
+LINES_KEPT = 20  # of a failed stage, repeated when Snakemake ends
 
-# What DVC says after every stage about git and its remote: once per stage it would bury what the stages say.
+# Messages of DVC about git and its remote, hidden because they would repeat for every stage.
 DVC_HINTS = (
     "Generating lock file",
     "Updating lock file",
@@ -37,12 +37,12 @@ DVC_HINTS = (
 def run_stage(address: str) -> int:
     """Run one stage by DVC and write its stamp; DVC's exit code.
 
-    Every line of output is prefixed with the stage's address, since stages run side by side. Without
-    `--wait-for-lock` a second DVC process gives up after 3 s, and a finished stage can go unrecorded.
+    Every line of output is prefixed with the stage's address, since stages run in parallel. Without `--wait-for-lock` a
+    second DVC process gives up after 3 s, and a finished stage can go unrecorded.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
     environment = os.environ | {
-        # Stages say `python`: the one that runs Snakemake, also where its environment was not activated.
+        # Stages call `python`: the one that runs Snakemake, even if its environment is not activated.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
     }
@@ -60,7 +60,7 @@ def run_stage(address: str) -> int:
         try:
             process.wait(ENGINE_CHECK_SECONDS)
         except subprocess.TimeoutExpired:
-            if os.getppid() != engine:  # Snakemake was killed: go with it, or the next call would meet this one at work
+            if os.getppid() != engine:  # Snakemake was killed: exit too, or the next call would find this one running
                 process.kill()
     printer.join()
     if process.returncode == 0:
@@ -68,8 +68,8 @@ def run_stage(address: str) -> int:
         return 0
     if process.returncode < 0:
         message = describe_end(f"the DVC that ran stage {address}", -process.returncode, again=f"dvc repro {address}")
-        # Another DVC, on another stage, would take a damaged file for an empty one.
-        lines = [message, *filter(None, [mend_lock()])]
+        # Another DVC, running another stage, would treat a damaged file as empty.
+        lines = [message, *filter(None, [repair_lock()])]
         last_lines.extend(lines)
         print("\n".join(f"[{address}] {line}" for line in lines), flush=True)
     write_failure(address, last_lines)
@@ -77,9 +77,9 @@ def run_stage(address: str) -> int:
 
 
 def open_gates(project: "Repaired") -> bool:
-    """Run the gates that are not up to date; whether there were any. ExpectedError: one has failed.
+    """Run the gates that are not up to date; returns whether there were any. ExpectedError if one fails.
 
-    As a job of Snakemake's, a gate would make it run all that comes after.
+    As a Snakemake job, a gate would rerun everything downstream.
     """
     closed = [stage.address for stage in project.stages if stage.gate and stage.address in project.status]
     for address in closed:

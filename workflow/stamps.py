@@ -1,6 +1,6 @@
-"""Stamps: the outputs Snakemake sees. One small file per stage, present exactly where DVC calls the stage up to date.
+"""Stamps: the outputs Snakemake sees. One small file per stage, present if and only if DVC calls the stage up to date.
 
-Snakemake deletes, touches and litters what it takes for its outputs, so DVC's own outs are kept from its sight.
+Snakemake deletes, touches and adds files to its outputs, so DVC's outputs are hidden from it.
 """
 
 import json
@@ -13,27 +13,27 @@ from typing import Any
 from workflow.lock import read_lock
 
 FOLDER = Path(".stamps")
-FAILED = FOLDER / ".failed"  # last lines of the stages that failed in this run of Snakemake
+FAILED = FOLDER / ".failed"  # last lines of stages that failed in this Snakemake run
 
-# Of every stamp that was clean when Snakemake started (seconds since 1970). The same for all, so that none looks newer
-# than another, and long past, so that the stamp of a stage that has just run does.
+# Time (seconds since 1970) of every stamp that was clean when Snakemake started: the same for all, so that none looks
+# newer than another, and long past, so that the stamp of a stage that has just run does.
 CLEAN_TIME = 1_000_000_000
 
 
 def stamp_path(address: str) -> str:
-    """Where the stamp of a stage lies, relative to the project's root."""
+    """Path of the stamp of a stage, relative to the project root."""
     return str(FOLDER / address)
 
 
 def write_stamp(address: str, locked: dict[str, Any]) -> Path:
-    """Write a stage's stamp: the hashes of its outs as dvc.lock holds them."""
+    """Write a stage's stamp: the hashes of its outputs in dvc.lock."""
     return _write(FOLDER / address, json.dumps(locked.get("outs", []), indent=1))
 
 
 def reconcile(addresses: Iterable[str], changed: Container[str]) -> None:
-    """Give every stage that DVC calls clean its stamp, and take it from every other (and from what is no stage).
+    """Create the stamp of every stage that DVC calls clean, and remove all others.
 
-    changed: addresses of the stages that DVC does not call clean, as `read_status` finds them.
+    changed: addresses of the stages that DVC does not call clean, from `read_status`.
     """
     locked = read_lock()
     kept = {write_stamp(address, locked.get(address, {})) for address in addresses if address not in changed}
@@ -50,7 +50,7 @@ def write_failure(address: str, lines: Iterable[str]) -> None:
 
 
 def show_failures() -> None:
-    """Print each failed stage with its last lines, on stderr: in a long run they have scrolled away."""
+    """Print the last lines of each failed stage on stderr, since in a long run they have scrolled away."""
     for path in sorted(FAILED.rglob("*")):
         if path.is_file():
             print(f"\nfailed: {path.relative_to(FAILED)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Inputs that only this folder has: `dvc exp run --temp` and `--queue` work in a copy of what git or DVC tracks."""
+"""Untracked inputs: `dvc exp run --temp` and `--queue` work in a copy of what git or DVC tracks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +10,9 @@ from workflow.explain import overlaps
 
 
 def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
-    """A note for each input by a relative path that neither git nor DVC tracks, with the command that mends it.
+    """A note, with the command to fix it, for each input at a relative path that neither git nor DVC tracks.
 
-    None where git names no commit: then no experiment can be run.
+    Empty without a git commit, since experiments cannot run then.
     """
     try:
         head()
@@ -22,13 +22,13 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
     made = {out for stage in stages for out in stage.outs}
     inputs = {dep: None for stage in stages for dep in stage.deps if not is_code(dep) and not overlaps(dep, made)}
     return [
-        f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_mend(path)}"
+        f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
         for path in map(Path, inputs)
         if not path.is_absolute() and path.exists() and not _is_tracked(path)
     ]
 
 
-def _mend(path: Path) -> str:
+def _fix(path: Path) -> str:
     return f"`dvc import-url {path}`" if path.parts[0] == ".." else f"`dvc add {path}`"
 
 

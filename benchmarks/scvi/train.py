@@ -1,4 +1,5 @@
-"""Trains scvi-tools' SCVI for benchmarks/training.py, in the environment that setup.sh makes. Never imported by us.
+"""Trains scvi-tools' SCVI for benchmarks/training.py, in the environment that setup.sh makes. Not imported by this
+project.
 
     .venv/bin/python train.py counts.npz --batch-size 128 --epochs 8 --threads 2
 

@@ -59,7 +59,7 @@ class SectionAnswers:
 
     def placed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
         """Positions; computed eagerly, since they are small."""
-        dimensions = self.trained.model.arguments["space"]
+        dimensions = self.trained.model.config.space
         estimate_NS = np.empty((len(obs), dimensions), np.float32)
         draws_NRS = np.empty((len(obs), self.draws, dimensions), np.float32)
         spread_N = np.empty(len(obs), np.float32)
@@ -104,7 +104,7 @@ class SectionAnswers:
     def _drawn(self) -> Iterator[Block]:
         standard, cells = self.trained.standard, len(self.brought.cell_type_N)
         for draw in range(self.draws):
-            position_NS = np.empty((cells, self.trained.model.arguments["space"]), np.float32)
+            position_NS = np.empty((cells, self.trained.model.config.space), np.float32)
             expression_NG = np.empty((cells, len(standard.mean_G)), np.float32)
             for number, (section, frame) in enumerate(zip(self.brought.sections, self.frames, strict=True)):
                 # Sections differ in nothing but their size here, so each needs a seed of its own.

@@ -22,8 +22,7 @@ from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.core.origin import origin_in_uns
-from pipeline.core.provenance import commit_around
+from pipeline.core.provenance import commit_around, origin_in_uns
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.cells import concatenate
 from pipeline.data.coordinates import Frame
@@ -169,7 +168,7 @@ class Tissue:
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":
-            dimensions = self.trained.model.arguments["space"]
+            dimensions = self.trained.model.config.space
             return Brought(sections, cell_type_N, place_NS=framed_places(new, request.spatial, dimensions, sections))
         match = match_genes(new.genes, self.genes, new.where)
         unseen.missing_genes, unseen.extra_genes = match.missing, match.extra

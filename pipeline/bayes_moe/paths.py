@@ -5,4 +5,4 @@ from pathlib import Path
 from pipeline.core.paths import SystemPaths
 
 PATHS = SystemPaths("bayes_moe")
-OOD_RAW = Path("data/raw/bayes_moe_ood")  # images of another kind, which a classifier should be unsure of
+OOD_RAW = Path("data/raw/bayes_moe_ood")  # out-of-distribution images

@@ -1,18 +1,19 @@
-"""Which scores decide whether CFM-VC worked, and what a held-out group is called in the results."""
+"""The metrics that decide the verdict on CFM-VC, and the names of held-out groups."""
 
 from pipeline.metrics.glossary import Metric
 from pipeline.metrics.scoreboard import Scoreboard
 
 
 def unit_of(cell_type: str, perturbation: str) -> str:
-    """A held-out group, as the results name it and the report shows it."""
+    """The name of a held-out group in results and report."""
     return f"{perturbation} in {cell_type}"
 
 
 def decisive(board: Scoreboard) -> list[Metric]:
-    """Pearson of change over most top genes, and E-distance; those of them that there are.
+    """Pearson correlation of change over the largest set of top genes, and E-distance; those that are available.
 
-    Correlation over all genes, most of which do not change, is mostly noise; and a mean is not a population.
+    Most genes do not change, so a correlation over all genes is mostly noise; E-distance compares populations rather
+    than means.
     """
     tops = [metric for metric in board.metrics if metric.title == "Pearson top n"]
     correlation = max(tops, key=lambda metric: metric.number or 0).name if tops else "pearson_change"
@@ -20,6 +21,6 @@ def decisive(board: Scoreboard) -> list[Metric]:
 
 
 def key_metrics(board: Scoreboard) -> list[Metric]:
-    """The decisive metrics and, where there are perturbations to tell apart, discrimination."""
+    """The decisive metrics and, with more than one perturbation, discrimination."""
     others = [metric for metric in board.metrics if metric.name == "discrimination" and board.defined(metric)]
     return [*decisive(board), *others]

@@ -1,5 +1,5 @@
-"""The scores and methods of this system as data. `pipeline/metrics/perturbation.py` and `pipeline/cfm_vc/metrics/` have
-the formulas and their sources."""
+"""Metrics and methods of this system as data. Formulas and sources: `pipeline/metrics/perturbation.py` and
+`pipeline/cfm_vc/metrics/`."""
 
 from math import inf
 
@@ -13,7 +13,7 @@ GLOSSARY = Glossary(
             "pearson_change",
             "Pearson of change",
             True,
-            "Pearson correlation over all genes of predicted and true change; 0 where one of them is constant.",
+            "Pearson correlation over all genes of predicted and true change; 0 if either is constant.",
             bounds=_CORRELATION,
         ),
         Metric(
@@ -37,7 +37,7 @@ GLOSSARY = Glossary(
             "E\N{NON-BREAKING HYPHEN}distance",
             False,
             "Twice the mean distance between predicted and true cells, minus the mean distances within the predicted "
-            "and within the true ones: plain Euclidean, in principal components. 0 on average for samples of one "
+            "and within the true ones: Euclidean, in principal components. 0 on average for two samples of the same "
             "population.",
             unit="log-normalised expression",
             unbiased_distance=True,
@@ -55,7 +55,7 @@ GLOSSARY = Glossary(
             "Discrimination",
             True,
             "Perturbation discrimination score: share of the other perturbations in the cell type whose true change "
-            "is farther from the predicted one (L1 over genes) than that of the right one. 1 is best, 0.5 is chance.",
+            "is farther from the prediction (L1 over genes) than the correct one. 1 is best, 0.5 is chance.",
             bounds=_SHARE,
             chance=0.5,
         ),
@@ -63,15 +63,16 @@ GLOSSARY = Glossary(
             "de_overlap_top{n}",
             "DE overlap top {n}",
             True,
-            "Share of the truth's n most differentially expressed genes that are among the prediction's n.",
+            "Share of the n most differentially expressed genes that are among the n with the largest predicted "
+            "change.",
             bounds=_SHARE,
         ),
         Metric(
             "de_direction",
             "DE direction",
             True,
-            "Share of the genes that truly respond (Welch's test, false discovery rate 5 %) that are predicted to move "
-            "the right way; 0.5 is a coin's.",
+            "Share of truly responding genes (Welch's test, false discovery rate 5 %) predicted to change in the "
+            "right direction; 0.5 is chance.",
             bounds=_SHARE,
             chance=0.5,
         ),
@@ -79,8 +80,8 @@ GLOSSARY = Glossary(
             "wasserstein",
             "Wasserstein",
             False,
-            "Wasserstein\N{NON-BREAKING HYPHEN}1 distance between the predicted and the true cells' expression of a "
-            "gene, mean over all genes.",
+            "Wasserstein\N{NON-BREAKING HYPHEN}1 distance between predicted and true distributions of expression over "
+            "cells, mean over all genes.",
             unit="log-normalised expression",
             bounds=_POSITIVE,
         ),
@@ -95,40 +96,40 @@ GLOSSARY = Glossary(
             "truth_pearson_change",
             "Pearson, simulation",
             True,
-            "Pearson correlation of the predicted change with the log fold change that the cells were simulated with.",
+            "Pearson correlation of the predicted change with the simulated log fold change.",
             bounds=_CORRELATION,
         ),
     ),
     methods=(
         ("cfm_vc", "CFM-VC", "The model: a count VAE, then conditional flow matching in its latent space."),
-        ("control_mean", "control mean", "No effect: the control cells of the held-out cell type as they are."),
+        ("control_mean", "control mean", "No effect: the unchanged control cells of the held-out cell type."),
         (
             "perturbation_mean",
             "perturbation mean",
-            "The perturbed cells of the other cell types: their mean, and a sample of them as the population.",
+            "Perturbed cells of the other cell types: their mean, and a sample as the population.",
         ),
         (
             "additive_shift",
             "additive shift",
-            "The control cells of the held-out cell type, moved by the perturbation's mean change in the others.",
+            "Control cells of the held-out cell type, shifted by the perturbation's mean change in the other cell "
+            "types.",
         ),
         (
             "ridge",
             "ridge",
-            "Ridge regression of the change on perturbation and cell type; moves the control cells by it.",
+            "Control cells shifted by a ridge regression of the change on perturbation and cell type.",
         ),
         ("split_half", "split-half ceiling", "How well one half of the true cells predicts the other."),
         (
             "truth",
             "truth",
-            "Positive control: the true cells as the prediction, through the same code. It has to score perfectly "
-            "against itself.",
+            "Positive control: the true cells as their own prediction, through the same code. It must score perfectly.",
         ),
         (
             "shuffled_labels",
             "shuffled labels",
-            "Negative control: the additive shift learned from shuffled perturbation labels, through the same code. It "
-            "has nothing to learn from, and must not beat the best baselines.",
+            "Negative control: the additive shift fitted to shuffled perturbation labels, through the same code. It "
+            "must not beat the best baselines.",
         ),
     ),
 )

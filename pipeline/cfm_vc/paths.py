@@ -1,4 +1,4 @@
-"""Where the files of this system lie."""
+"""Paths of the files of this system."""
 
 from pipeline.core.paths import SystemPaths
 

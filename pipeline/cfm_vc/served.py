@@ -28,25 +28,24 @@ from pipeline.tracking.controls import Controls, load_controls
 COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
 SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
 MOST_ROWS = 1_000
-MOST_ROW_STEPS = 50_000  # rows times steps of the solver, so that an answer ends while a client still waits
+MOST_ROW_STEPS = 50_000  # rows times solver steps, so that clients do not time out
 
 
 class ServedCfmVc(PythonModel):
-    """What a population would look like under a perturbation, from training controls of its cell type."""
+    """Predicts mean expression under a perturbation from training controls of the cell type."""
 
     def load_context(self, context: Any) -> None:
-        folder = Path(context.artifacts["cfm_vc"]["vae"]).parent
+        folder = Path(context.artifacts["vae"]).parent
         self.model = CfmVc.load(folder)
         self.controls = load_controls(folder / "controls")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         """Mean log-normalised expression, (R, G): natural log of 1 + counts scaled to the training controls' median.
 
-        perturbation and dose are understood as in `CfmVc.predict` (no dose: as in training). params: `cells`, control
-        cells that a row starts from, at most; `steps` of the solver; `seed` of the choice of cells and of sampling;
-        `provenance`: whether a further column says, as JSON, which commit, parameters and data the model comes from. A
-        batch never seen is "unknown" to the model. Anything else that the model does not know, an unknown column, and
-        a number out of range is an MlflowException (HTTP 400) of one sentence.
+        perturbation and dose are understood as in `CfmVc.predict` (no dose: as in training). params: `cells`, most
+        control cells per row; `steps` of the solver; `seed` for the choice of cells and for sampling; `provenance`:
+        adds a JSON column with the commit, parameters and data behind the model. An unseen batch is "unknown" to the
+        model. Other unknown labels, unknown columns, and numbers out of range raise an MlflowException (HTTP 400).
         """
         settings = {"cells": 100, "steps": 20, "seed": 0, "provenance": False, **(params or {})}
         try:
@@ -72,28 +71,28 @@ class ServedCfmVc(PythonModel):
 def checked_rows(model_input: Any, steps: int) -> list[dict[str, Any]]:
     """perturbation, cell_type, batch and dose (None: as in training) of each row.
 
-    ExpectedError where a column is missing or unknown, a value is not of its kind, or so much is asked for that the
-    answer would not come in time.
+    ExpectedError if a column is missing or unknown, a value is invalid, or the request is too large to be answered in
+    time.
     """
     try:
         frame = pd.DataFrame(model_input)
     except (TypeError, ValueError) as error:
-        raise ExpectedError(f"the rows are no table of {', '.join(COLUMNS)}: {error}") from error
+        raise ExpectedError(f"the input is not a table of {', '.join(COLUMNS)}: {error}") from error
     given = list(map(str, frame.columns))
     for name in given:
         if name not in COLUMNS:
             advice = close_to(name, list(COLUMNS))
-            raise ExpectedError(f"unknown column {name[:100]!r}{advice}; there are {', '.join(COLUMNS)}")
+            raise ExpectedError(f"unknown column {name[:100]!r}{advice}; columns are {', '.join(COLUMNS)}")
     for name in COLUMNS:
         if name not in given and name != "dose":
             raise ExpectedError(f"column {name!r} is missing")
     most = min(MOST_ROWS, MOST_ROW_STEPS // steps)
     if not 1 <= len(frame) <= most:
-        raise ExpectedError(f"{len(frame):,} rows: expected 1 to {most:,} at {steps} steps; ask several times")
+        raise ExpectedError(f"{len(frame):,} rows: expected 1 to {most:,} at {steps} steps; split the request")
     rows = []
     for number, row in enumerate(frame.to_dict("records"), start=1):
         dose = row.pop("dose", None)
-        if isinstance(dose, float) and np.isnan(dose):  # what pandas makes of none
+        if isinstance(dose, float) and np.isnan(dose):  # pandas' missing value
             dose = None
         asked = {str(name): value for name, value in row.items()} | ({} if dose is None else {"dose": dose})
         for name, value in asked.items():
@@ -112,9 +111,9 @@ def question(
     most: int,
     seed: int,
 ) -> Question:
-    """The question that a row asks, from at most `most` controls of its cell type, of its own batch where there are.
+    """The prediction task of a row, from at most `most` controls of its cell type, of its own batch if there are any.
 
-    ExpectedError: a treatment that the model does not know, or a cell type without controls.
+    ExpectedError: an unknown treatment, or a cell type without controls.
     """
     doses = doses_asked(model.doses, perturbation, dose)
     known = controls.categories["cell_type"]
@@ -139,7 +138,7 @@ def question(
         p_P=model.doses.vector(doses),
         doses_CP=model.doses.matrix(labels),
         start=start.relabelled(batch=np.full(len(rows), batch_code, dtype=np.int64)),
-        expression_BG=np.zeros((0, 0), dtype=np.float32),  # of use to baselines only
+        expression_BG=np.zeros((0, 0), dtype=np.float32),  # used by baselines only
         target=controls.target,
         known={},
     )

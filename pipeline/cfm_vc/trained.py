@@ -1,4 +1,4 @@
-"""A trained CFM-VC in use: predict what cells look like under a perturbation, embed cells, decode latents.
+"""A trained CFM-VC: predict perturbation responses, embed cells, decode latents.
 
     model = CfmVc.load("models/cfm_vc")
     predicted = model.predict(adata, "stim", cell_type="B cells")
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.cfm_vc.data.dose_request import Asked, doses_asked, outside_training
+from pipeline.cfm_vc.data.dose_request import DoseRequest, doses_asked, outside_training
 from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Source
@@ -25,8 +25,7 @@ from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
-from pipeline.core.origin import origin_in_uns
-from pipeline.core.provenance import commit_around
+from pipeline.core.provenance import commit_around, origin_in_uns
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
 from pipeline.data.cells import Cells
 from pipeline.data.coordinates import Frame
@@ -42,8 +41,8 @@ from pipeline.training.weights import WEIGHTS, load_model
 if TYPE_CHECKING:
     from anndata import AnnData
 
-CELLS_PER_BLOCK = 1024  # random numbers are drawn per block, so another size is another sample
-PROVENANCE = "provenance.json"  # beside models that have left their project
+CELLS_PER_BLOCK = 1024  # random numbers are drawn per block, so another size gives another sample
+PROVENANCE = "provenance.json"  # beside models outside their project
 
 
 class CfmVc:
@@ -65,7 +64,7 @@ class CfmVc:
     def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
         """The models in the folders `vae` and `flow` of `folder`.
 
-        ExpectedError where there are none, where a file is damaged, or where the flow was trained on another VAE.
+        ExpectedError if they are missing or damaged, or the flow was trained on another VAE.
         """
         folder = Path(folder)
         vae, vae_config = load_model(folder / "vae", Vae, torch.device(device))
@@ -76,8 +75,8 @@ class CfmVc:
             vae_origin, flow_origin = vae_config["provenance"], flow_config["provenance"]
             if flow_origin["vae_sha256"] != vae_sha256:
                 raise ExpectedError(
-                    f"the flow in {folder} was trained on another VAE than the one beside it; train it again: "
-                    "dvc repro flow_train"
+                    f"the flow in {folder} was trained on another VAE than the one beside it; retrain it: dvc repro "
+                    "flow_train"
                 )
             packed = folder / PROVENANCE
             provenance = {
@@ -90,15 +89,15 @@ class CfmVc:
             return cls(vae, field, trained, provenance)
         except KeyError as error:
             raise ExpectedError(
-                f"the models in {folder} do not say their {error.args[0]}, so they were trained by an older version; "
-                "train them again: dvc repro --force vae_pretrain flow_train"
+                f"the models in {folder} lack {error.args[0]}: they were trained by an older version; retrain them: "
+                "dvc repro --force vae_pretrain flow_train"
             ) from error
 
     def predict(
         self,
         adata: "AnnData",
         perturbation: str,
-        dose: Asked = None,
+        dose: DoseRequest = None,
         *,
         cell_type: str | None = None,
         cell_type_column: str | None = None,
@@ -114,19 +113,18 @@ class CfmVc:
         method: str = "euler",
         guidance: float = 1.0,
     ) -> "AnnData":
-        """What these cells would look like under the perturbation, one predicted cell for each.
+        """Predict these cells under the perturbation, one predicted cell per input cell.
 
         adata: unperturbed cells with raw counts at `counts` (X, raw/X or layers/<name>); perturbation: a label of the
         training data, a treatment, or treatments joined by "+"; dose: of the one treatment, or {treatment: dose};
-        cell_type, batch: one label for all cells, or the column of obs that holds them: a label that training never
-        saw, and no label, is "unknown"; with perturbation_column only the cells whose label there is `control_label`
-        (the model's own control by default) are used; spatial: key of obsm with the cells' coordinates, for a model
-        that was trained with some; output: counts (int32, CSR) or means (float32); steps and method (euler, midpoint,
-        rk4) of the solver; guidance: factor on the perturbation's effect on the flow.
+        cell_type, batch: one label for all cells, or the obs column of labels; unseen and missing labels are "unknown";
+        perturbation_column: use only cells labelled `control_label` there (default: the model's control); spatial: obsm
+        key of the coordinates, for a model trained with them; output: counts (int32, CSR) or means (float32); steps and
+        method (euler, midpoint, rk4) of the solver; guidance: scales the perturbation's effect on the velocity field.
 
         The result has the model's genes, obs with the columns perturbation, cell_type and batch set, obsm X_z_int
-        (predicted), X_z_int_control and X_z_tech, and uns["celldag"]: where it comes from and what the model had not
-        seen. It depends on the cells, their order and the seed alone. ExpectedError where the input does not fit.
+        (predicted), X_z_int_control and X_z_tech, and uns["celldag"] with provenance and warnings. It depends only on
+        the cells, their order and the seed. ExpectedError if the input does not fit.
         """
         annotations = ObsAnnotations(
             cell_type, cell_type_column, batch, batch_column, perturbation_column, control_label, spatial
@@ -145,7 +143,7 @@ class CfmVc:
         batch_column: str | None = None,
         counts: str = "X",
     ) -> "AnnData":
-        """The cells' latents (posterior means) in obsm X_z_int and X_z_tech; no X. Arguments are those of `predict`."""
+        """The cells' latents (posterior means) in obsm X_z_int and X_z_tech; no X. Arguments as in `predict`."""
         annotations = ObsAnnotations(cell_type, cell_type_column, batch, batch_column)
         return self.latent_blocks(cells_of_anndata(adata, counts), annotations).in_memory()
 
@@ -159,14 +157,14 @@ class CfmVc:
 
     @property
     def latent_dimensions(self) -> tuple[int, int]:
-        """Of z_int and of z_tech."""
-        return self.vae.arguments["latent_intrinsic"], self.vae.arguments["latent_technical"]
+        """Dimensions of z_int and of z_tech."""
+        return self.vae.config.latent_intrinsic, self.vae.config.latent_technical
 
     def predict_blocks(
         self,
         new: NewCells,
         perturbation: str,
-        dose: Asked,
+        dose: DoseRequest,
         annotations: ObsAnnotations,
         solution: Solution,
         output: Output = "counts",
@@ -252,7 +250,7 @@ class CfmVc:
         notes: list[str],
         columns: dict[str, str],
     ) -> AnnDataBlocks:
-        """What `made` makes of each block of the cells that are used, with obs (and these columns) and provenance."""
+        """Applies `made` to each block of the selected cells, and adds obs (with these columns) and provenance."""
         import pandas as pd
 
         match = match_genes(new.genes, self.genes, new.where)
@@ -269,7 +267,7 @@ class CfmVc:
             codes_N[covariate][kept_N] = codes_of(labels, covariate, known, unseen)
         place_NS = annotations.places(new, self.frame)
         if self.frame is not None and place_NS is None:
-            notes = [*notes, 'places treated as "unknown": none were given']
+            notes = [*notes, 'positions treated as "unknown": none were given']
         coded = Coded(kept_N, codes_N["cell_type"], codes_N["batch"], place_NS)
         cells = matched_blocks(new, match, len(self.genes), coded, unseen, CELLS_PER_BLOCK)
 

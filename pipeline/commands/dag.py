@@ -1,4 +1,4 @@
-"""`python -m pipeline dag`: the DAG of dvc.yaml as a picture, printed or kept in step for README and report."""
+"""`python -m pipeline dag`: the DAG of dvc.yaml as an SVG, printed, written or checked."""
 
 import argparse
 
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def dag_svg() -> str:
-    """SVG of the stages that have a command, gates left out, in the order of the DAG."""
+    """SVG of the stages with a command, without gates, in the order of the DAG."""
     try:
         stages = [stage for stage in without_gates(read_stages()) if stage.command]
     except DagError as error:

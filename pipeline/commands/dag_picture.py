@@ -1,4 +1,4 @@
-"""The DAG as an SVG that reads on light and on dark pages, inline or as a file of its own."""
+"""The DAG as an SVG for light and dark pages, inline or as a file."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,8 @@ _BOX_HEIGHT, _ROW_GAP, _COLUMN_GAP, _MARGIN = 44, 16, 34, 2
 _THREAD = 12  # height of a row in which an edge only passes through a column
 _LETTER = 7.8  # width of a letter at 13 px: a little more than in most fonts
 
-# Boxes are opaque and lines a grey that shows on white and on black, so that the picture also reads where a page's
-# colours differ from the system's. Class names start with "dag": inline, these rules are the page's too.
+# Boxes are opaque and lines grey, so that the picture is legible on white and on black, whatever the page's colours.
+# Class names start with "dag", since inline these rules apply to the whole page.
 _STYLE = """
 .dag { color: #1d2329; font-size: 13px;
   font-family: -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif }
@@ -33,7 +33,7 @@ def reduced(edges: Iterable[Edge]) -> list[Edge]:
     for source, target in pairs:
         after.setdefault(source, set()).add(target)
     reach: dict[str, set[str]] = {}
-    for node in TopologicalSorter(after).static_order():  # takes successors for predecessors: what comes last first
+    for node in TopologicalSorter(after).static_order():  # successors given as predecessors: reverse order
         reach[node] = set().union(*(reach[target] | {target} for target in after.get(node, ())))
     return sorted((a, b) for a, b in pairs if not any(b in reach[other] for other in after[a]))
 

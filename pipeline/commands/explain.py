@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what was mended, the explanations in the order of the DAG, and inputs not under version control."""
+    """Print repairs, explanations in the order of the DAG, and inputs not under version control."""
     load_params()
     try:
         project = repair()

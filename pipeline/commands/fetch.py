@@ -4,13 +4,13 @@ import argparse
 import subprocess
 import sys
 
+from pipeline.commands.catalogue import fetch, read_catalogue, select
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError, without_password
-from pipeline.data.catalogue import fetch, read_catalogue, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the catalogue; none lists what there is")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="data set of the catalogue; without it, list all")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,6 +27,6 @@ def run(arguments: argparse.Namespace) -> None:
         [sys.executable, "-m", "dvc", "add", "--quiet", str(path)], capture_output=True, text=True, check=False
     )
     if added.returncode != 0:
-        raise ExpectedError(f"{path} is there, but `dvc add` failed: {added.stderr.strip()}")
-    print(f"{path} is there, with {path}.dvc to commit; point a path in params.yaml at it")
+        raise ExpectedError(f"{path} was downloaded, but `dvc add` failed: {added.stderr.strip()}")
+    print(f"downloaded {path}; commit {path}.dvc, and set a path in params.yaml to {path}")
     print(f"licence: {entry.licence}; cite: {entry.citation}")

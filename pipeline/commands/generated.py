@@ -1,4 +1,4 @@
-"""Files that are made from the code or dvc.yaml and committed all the same: printed, written, or checked."""
+"""Committed files that are generated from the code or dvc.yaml: printed, written, or checked."""
 
 import argparse
 from pathlib import Path
@@ -8,14 +8,14 @@ from pipeline.core.files import write_text
 
 
 def add_generated_arguments(parser: argparse.ArgumentParser, path: Path) -> None:
-    """The two options of a command that makes `path`; without either it prints."""
+    """Options of a command that generates `path`; without either it prints."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--write", action="store_true", help=f"write {path}")
     how.add_argument("--check", action="store_true", help=f"fail if {path} is out of date")
 
 
 def deliver(text: str, path: Path, arguments: argparse.Namespace) -> None:
-    """Do with `text` what the arguments ask for. ExpectedError: --check, and the file differs."""
+    """Print, write or check `text`. ExpectedError if --check finds a difference."""
     current = path.read_text(encoding="utf-8") if path.exists() else None
     if arguments.check:
         if current != text:

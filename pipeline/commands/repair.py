@@ -1,4 +1,4 @@
-"""`python -m pipeline repair`: mend what a killed run left of DVC's own files, and lose no stage that had ended."""
+"""`python -m pipeline repair`: repair DVC's own files after a killed run, and record stages that had finished."""
 
 import argparse
 
@@ -8,11 +8,11 @@ from workflow.repair import repair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+    """There are none."""
 
 
 def run(_: argparse.Namespace) -> None:
-    """Print what was done. ExpectedError: DVC cannot read the project, or is at work on it."""
+    """Repair and print what was done. ExpectedError if DVC cannot read the project, or is running."""
     try:
         done = repair().done
     except DagError as error:

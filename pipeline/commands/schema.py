@@ -1,4 +1,4 @@
-"""`python -m pipeline schema`: the JSON schema of params.yaml, printed or kept in step for editors."""
+"""`python -m pipeline schema`: the JSON schema of params.yaml, printed, written or checked."""
 
 import argparse
 import json
@@ -20,6 +20,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def schema_text() -> str:
-    """The schema as the committed file holds it."""
+    """The text of the schema file."""
     schema = {"$schema": SCHEMA_DIALECT, **Params.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Writing so that a killed process leaves the previous result or none, never a half."""
+"""Atomic writes: a killed process leaves the previous result or none, never part of one."""
 
 import fcntl
 import hashlib
@@ -29,7 +29,7 @@ def _fsync(path: Path) -> None:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; what is written there is synced and renamed to `path` on success, removed on error.
 
-    ExpectedError, before anything is written, where `path` is no place for a file.
+    ExpectedError, before anything is written, where `path` cannot hold a file.
     """
     check_replaceable(path)
     with _scratch(path) as scratch:
@@ -70,7 +70,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside `path`, locked while it is in use, and gone afterwards, whatever happens but a kill.
+    """A folder beside `path`, locked while it is in use, and removed afterwards unless the process is killed.
 
     What killed processes left of earlier ones is removed first. git and DVC ignore `*.partial`.
     """
@@ -85,7 +85,7 @@ def _scratch(path: Path) -> Iterator[Path]:
             _lock(descriptor)
             yield scratch
     except Exception as error:
-        error.add_note(f"while writing {path}")  # libraries that write do not all say where they failed
+        error.add_note(f"while writing {path}")  # not every library names the file it failed on
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -113,7 +113,7 @@ def _open_folder(folder: Path) -> Iterator[int]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether the lock could be had. The system releases it when the process ends, however it ends."""
+    """Whether the lock was acquired. The system releases it when the process ends, however it ends."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -135,7 +135,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file, as `write_json` makes them.
 
-    ValueError where it is not JSON, holds a NaN or an infinity, is nested beyond any use, or is larger than
+    ValueError where it is not JSON, holds a NaN or an infinity, is nested too deeply, or is larger than
     `MOST_JSON_BYTES`: parsed, it takes up to ten times as much memory.
     """
     if path.stat().st_size > MOST_JSON_BYTES:

@@ -33,6 +33,11 @@ class ManifestFinder(MetaPathFinder):
             refuse(self.stage, [f"{name} (new)"])  # no manifest has the __init__ of a package that does nothing
 
 
+def manifest_in_force() -> Mapping[str, str] | None:
+    """The manifest that the launcher has compared this process's code with; None where it has not started it."""
+    return next((finder.manifest for finder in sys.meta_path if isinstance(finder, ManifestFinder)), None)
+
+
 def import_only(stage: str, manifest: Mapping[str, str]) -> None:
     """From here on, refuse other imports from this project."""
     sys.meta_path.insert(0, ManifestFinder(stage, manifest))

@@ -12,7 +12,7 @@ CHECK_SECONDS = 0.2
 
 
 def engine_line() -> list[psutil.Process]:
-    """The processes above this one up to the DVC that started it, none where no DVC did.
+    """The ancestors of this process up to the DVC that started it; empty where DVC did not.
 
     A stage's command goes through the user's shell, which stays between DVC and the stage (dash) or does not (bash).
     Every process down from the shell has DVC_STAGE in its environment; the first one up without it is DVC. Where DVC
@@ -22,15 +22,15 @@ def engine_line() -> list[psutil.Process]:
         return []
     line: list[psutil.Process] = []
     try:
-        # By the numbers, not by psutil's `parents`: that ends where the clock was set back between two processes.
+        # By process number, not by psutil's `parents`, which stops where the clock was set back between two processes.
         number = os.getppid()
-        # An orphan's parent is one that collects orphans, of which nothing but its number may be ours to read.
+        # An orphan's parent is a reaper, of which we may be allowed to read only the number.
         while number and os.getsid(number) == os.getsid(0):
             line.append(psutil.Process(number))
             if "DVC_STAGE" not in line[-1].environ():
                 return line
             number = line[-1].ppid()
-    except psutil.AccessDenied:  # of our own session, so DVC it is, under other rights
+    except psutil.AccessDenied:  # in our own session, so it is DVC with other rights
         return line
     except (psutil.NoSuchProcess, ProcessLookupError):  # DVC was killed while this process started
         pass
@@ -39,7 +39,7 @@ def engine_line() -> list[psutil.Process]:
 
 
 def any_is_gone(processes: Sequence[psutil.Process]) -> bool:
-    """Whether one of the processes has ended; one that its parent has not collected yet has."""
+    """Whether one of the processes has ended; a zombie has."""
     return not all(_runs(process) for process in processes)
 
 

@@ -35,7 +35,7 @@ class Cells:
 
     @property
     def perturbation(self) -> Codes:
-        """What was done to each cell, (N,)."""
+        """The treatment of each cell, (N,)."""
         return self.covariates["perturbation"]
 
     @property

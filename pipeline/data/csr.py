@@ -37,7 +37,7 @@ class CountMatrix:
 
     @property
     def nonzeros(self) -> int | None:
-        """Number of stored entries; None for a dense matrix, where only reading tells."""
+        """Number of stored entries; None for a dense matrix, which has to be read to know."""
         return self._node["data"].rows if self._node.is_group else None
 
     @property

@@ -54,7 +54,7 @@ class ShuffleBuffer:
             self._hand_on(self._cells // self._cells_per_row_group * self._cells_per_row_group)
 
     def flush(self) -> None:
-        """Hand on what is left, the last row group possibly short."""
+        """Emit what is left; the last row group may be short."""
         if self._cells:
             self._hand_on(self._cells)
 

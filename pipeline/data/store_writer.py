@@ -67,7 +67,7 @@ class StoreWriter:
         self._cells_per_shard = cells_per_shard
         self._splits = {split: _OpenSplit() for split in SPLITS}
         self._schema = schema(categories, dimensions)
-        # One thread, first in, first out: order and so bytes stay those of the calls.
+        # One thread, first in, first out: so the order of calls determines the bytes.
         self._encoder = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
         for split in SPLITS:

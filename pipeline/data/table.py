@@ -27,7 +27,7 @@ class Table:
 
     @cached_property
     def rows(self) -> int:
-        """As many as the index names."""
+        """Number of rows, that of the index."""
         if not self._node.is_group or self.index not in self._node:
             place = self._node.name.lstrip("/")
             raise ExpectedError(
@@ -37,7 +37,7 @@ class Table:
         return (_inner(self._node[self.index]) if codes is None else codes).rows
 
     def columns(self) -> list[str]:
-        """In the order that the table states, names with a slash in them too; without one, whatever lies in it."""
+        """In the table's stated order, including names with a slash; without one, in the order of the file."""
         order = self._node.attr("column-order")
         if order is None:
             return [name for name in self._node.held() if not name.startswith("__") and name != self.index]

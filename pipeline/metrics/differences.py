@@ -1,4 +1,4 @@
-"""Rows of means and of differences, from rows of single units and seeds.
+"""Means and differences, from rows of single units and seeds.
 
 For results without paired resamples: benchmarks on measured data, which repeat training and hold out each unit in turn.
 """
@@ -11,7 +11,7 @@ from pipeline.metrics.results import ALL, Row, difference_name
 
 
 def mean_rows(rows: Sequence[Row]) -> list[Row]:
-    """The mean over units, unit "all", of every method, metric and seed; of those units where it is defined."""
+    """The mean over units, unit "all", of every method, metric and seed, over the units where it is defined."""
     found: dict[tuple[str, str, str, str, int | None], list[float | None]] = {}
     for row in rows:
         found.setdefault((row.study, row.method, row.role, row.metric, row.seed), []).append(row.value)
@@ -26,9 +26,9 @@ def mean_rows(rows: Sequence[Row]) -> list[Row]:
 def difference_rows(rows: Sequence[Row]) -> list[Row]:
     """Every model minus every baseline, in each unit and over all, with 95 % intervals by Student's t.
 
-    rows: of single units, without "all". In a unit the interval is that of the mean over seeds, over all that of the
-    mean over units, each of which counts by its mean over seeds: it then says how far other units would move the
-    difference. A score without a seed serves all seeds. None where there is a single seed, or unit.
+    rows: of single units, without "all". Within a unit the interval is that of the mean over seeds; over all, that of
+    the mean over units, each represented by its mean over seeds, so it covers the choice of units. A score without a
+    seed applies to all seeds. None for a single seed or unit.
     """
     scores: dict[tuple[str, str, str, str], dict[int | None, float]] = {}
     for row in rows:

@@ -1,7 +1,7 @@
-"""Metrics and methods as data: what each is called, what it means, which way is better. One glossary per system.
+"""Metrics and methods as data: label, definition and direction. One glossary per system.
 
-Systems have glossaries of their own (`pipeline/<system>/glossary.py`) because one name means different things in them:
-the MSE of a mean expression is not that of a forecast.
+Each system has its own (`pipeline/<system>/glossary.py`) because the same name can differ in meaning: the MSE of mean
+expression is not that of a forecast.
 """
 
 import re
@@ -15,11 +15,11 @@ Role = Literal["model", "baseline", "ceiling", "control"]  # in this order in ta
 
 @dataclass(frozen=True)
 class Metric:
-    """A score. A name and a label with `{n}` in them stand for one metric per number: "pearson_change_top{n}".
+    """A score. `{n}` in name and label stands for a number: "pearson_change_top{n}".
 
-    title: the label whatever the number is, which definitions go by; chance: what guessing scores.
-    unbiased_distance: samples of one population score 0 on average, so differences below that of two halves of the
-    truth are noise (see `pipeline.metrics.verdict`).
+    title: the label for any number, as in the definitions; chance: the score of a random guess. unbiased_distance: two
+    samples of one population score 0 on average, so differences below the split-half score are noise (see
+    `pipeline.metrics.verdict`).
     """
 
     name: str
@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The label with its direction, as the header of a table."""
+        """The label with its direction, for table headers."""
         return f"{self.label}\N{NO-BREAK SPACE}{self.arrow}"
 
     @property
@@ -53,7 +53,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Method:
-    """A model, or what it is compared with."""
+    """A model, baseline, ceiling or control."""
 
     name: str
     label: str
@@ -63,7 +63,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Glossary:
-    """The metrics of a system, and its methods as (name, label, definition). A score that it lacks is in no report."""
+    """The metrics of a system, and its methods as (name, label, definition). Other scores are not reported."""
 
     metrics: Sequence[Metric]
     methods: Sequence[tuple[str, str, str]] = ()
@@ -72,14 +72,14 @@ class Glossary:
         return self._find(name) is not None
 
     def metric(self, name: str) -> Metric:
-        """The metric of this name, numbers filled in. KeyError where there is none."""
+        """The metric of this name, with its number filled in. KeyError if there is none."""
         found = self._find(name)
         if found is None:
             raise KeyError(f"metric {name!r} is not in the glossary")
         return found
 
     def method(self, name: str, role: Role) -> Method:
-        """The method of this name; one that is not here, such as a user's point of a sweep, goes by its own name."""
+        """The method of this name; unknown ones, such as a user's point of a sweep, keep their name as label."""
         entries = {entry[0]: entry for entry in self.methods}
         _, label, definition = entries.get(name, (name, name.replace("_", " "), ""))
         return Method(name, label, role, definition)

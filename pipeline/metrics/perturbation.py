@@ -1,10 +1,10 @@
-"""How well a predicted mean change matches the true one.
+"""Scores of a predicted mean change against the true one.
 
-G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
+G: genes; R: bootstrap resamples, or one row (see `pipeline.metrics.bootstrap`); all functions reduce the last axis and
 broadcast the others. "Mean" is the mean over cells of log-normalised expression
-(`pipeline.data.expression.log_normalise`); "change" is a mean minus the mean of the control cells of the same cell
-type, for truth and prediction alike. DE genes are in `pipeline.cfm_vc.metrics.differential`, distances between whole
-populations in `pipeline.cfm_vc.metrics.distances` and `pipeline.cfm_vc.metrics.wasserstein`.
+(`pipeline.data.expression.log_normalise`); "change" is a mean minus that of the control cells of the same cell type,
+for truth and prediction alike. For DE genes see `pipeline.cfm_vc.metrics.differential`, for distances between
+populations `pipeline.cfm_vc.metrics.distances` and `wasserstein`.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_CONSTANT = 1e-12  # of its size: what rounding leaves of a constant's deviation from its mean
+_CONSTANT = 1e-12  # relative deviation from the mean that is rounding error
 
 
 def pearson(x_RG: Array, y_RG: Array) -> Array:
-    """Pearson correlation over genes; 0 where either side is constant, since a constant says nothing about the other.
+    """Pearson correlation over genes; 0 if either side is constant.
 
     So the prediction "no change" scores 0.
     """
@@ -31,7 +31,7 @@ def pearson_top(predicted_RG: Array, true_RG: Array, rank_RG: npt.NDArray[np.int
 
 
 def mse(predicted_RG: Array, true_RG: Array) -> Array:
-    """Mean over genes of the squared error of means; the same for changes, whose control cancels."""
+    """Mean over genes of the squared error of means; equal for changes, since the control cancels."""
     return np.asarray(np.mean((predicted_RG - true_RG) ** 2, axis=-1))
 
 
@@ -41,15 +41,15 @@ def mae(predicted_RG: Array, true_RG: Array) -> Array:
 
 
 def discrimination(predicted_RG: Array, true_RG: Array, others_QG: Array) -> Array:
-    """Perturbation discrimination score: is the predicted change nearer to the true one than to other perturbations'?
+    """Perturbation discrimination score: is the prediction closest to the correct perturbation?
 
-    others_QG: the true changes of all other perturbations known in the same cell type, held out or trained on. With r
-    the number of those nearer to the prediction than the perturbation's own true change, ties by half:
-    1 − r / Q, so 1 is best, 0.5 chance and 0 worst. NaN without any other perturbation.
+    others_QG: true changes of all other perturbations of the cell type, held out or not. With r the number of those
+    closer to the prediction than the correct true change, ties counting half: 1 − r / Q, so 1 is best, 0.5 is chance
+    and 0 is worst. NaN without other perturbations.
 
-    Distance: L1 over all genes, as in the Virtual Cell Challenge (Roohani et al. 2025, Cell 188), where Q + 1 divides;
-    that of changes is that of means, since the control is the same. Unlike there a perturbation's target genes are
-    not left out, because a label need not name a gene.
+    Distance: L1 over all genes, as in the Virtual Cell Challenge (Roohani et al. 2025, Cell 188), where the denominator
+    is Q + 1; changes and means have the same distances, since the control is shared. Unlike there, target genes are not
+    excluded, because a label need not be a gene.
     """
     own_R = np.sum(np.abs(predicted_RG - true_RG), axis=-1)
     ahead_R = np.zeros_like(own_R)
@@ -62,7 +62,7 @@ def discrimination(predicted_RG: Array, true_RG: Array, others_QG: Array) -> Arr
 
 
 def _unit(x_RG: Array) -> Array:
-    """Centred rows of length 1; rows of zeros where they are constant."""
+    """Centred rows of unit length; zeros for constant rows."""
     centred_RG = x_RG - x_RG.mean(axis=-1, keepdims=True)
     length_R = np.linalg.norm(centred_RG, axis=-1, keepdims=True)
     varies_R = length_R > _CONSTANT * np.linalg.norm(x_RG, axis=-1, keepdims=True)
@@ -71,7 +71,7 @@ def _unit(x_RG: Array) -> Array:
 
 
 def _pick(x_RG: Array, order_RG: npt.NDArray[np.int64]) -> Array:
-    """The values at these places of each row; a single row serves all."""
+    """The values at these indices of each row; a single row is broadcast."""
     rows = np.broadcast_shapes(x_RG.shape[:-1], order_RG.shape[:-1])
     picked: Array = np.take_along_axis(
         np.broadcast_to(x_RG, (*rows, x_RG.shape[-1])), np.broadcast_to(order_RG, (*rows, order_RG.shape[-1])), axis=-1

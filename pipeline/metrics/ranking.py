@@ -1,11 +1,11 @@
-"""Methods beside each other as text, for the terminal."""
+"""Comparison of methods as text, for the terminal."""
 
 from pipeline.metrics.results import ALL
 from pipeline.metrics.scoreboard import Scoreboard
 
 
 def table(board: Scoreboard, unit: str = ALL) -> str:
-    """A line per metric and a column per method; * marks the best of those that compete, a model or a baseline."""
+    """A line per metric and a column per method; * marks the best model or baseline."""
     lines = [["metric", "better", *(method.name for method in board.methods)]]
     for metric in board.metrics:
         best = board.best(metric, unit)

@@ -10,7 +10,7 @@ A row is one score. Its columns:
     metric, value   an empty value is undefined
     low, high       the 95 % interval, both empty where there is none
 
-Only what the standard library brings is imported, for stages start faster without pandas.
+Imports only the standard library: stages start faster without pandas.
 """
 
 import csv
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int | None, str]:
-        """What there is one score of."""
+        """The key of a score, unique in a table."""
         return self.study, self.unit, self.method, self.seed, self.metric
 
 
@@ -54,10 +54,10 @@ def difference_name(model: str, baseline: str) -> str:
 
 
 def check(rows: Iterable[Row]) -> None:
-    """ExpectedError with the first fault of the rows.
+    """ExpectedError with the first invalid row.
 
-    A fault is a role that does not exist, a method with two roles in a study, a number that is not finite, an interval
-    with one end or without its value inside, or two scores of one key.
+    Invalid are an unknown role, a method with two roles in a study, a number that is not finite, an interval with a
+    single bound or that excludes its value, and a duplicate key.
     """
     keys = set()
     roles: dict[tuple[str, str], str] = {}
@@ -69,25 +69,25 @@ def check(rows: Iterable[Row]) -> None:
         if roles.setdefault((row.study, row.method), row.role) != row.role:
             raise ExpectedError(f"method {row.method} has two roles, {roles[row.study, row.method]} and {row.role}")
         if not all(math.isfinite(number) for number in numbers):
-            raise ExpectedError(f"a number that is not finite: {where}; an undefined score is an empty field")
+            raise ExpectedError(f"not finite: {where}; an undefined score is an empty field")
         if not _fits(row):
-            raise ExpectedError(f"an interval with one end, or without its value inside: {where}")
+            raise ExpectedError(f"an interval with a single bound, or that excludes its value: {where}")
         if row.key in keys:
-            raise ExpectedError(f"two scores of {where}")
+            raise ExpectedError(f"duplicate score: {where}")
         keys.add(row.key)
 
 
 def _fits(row: Row) -> bool:
-    """Whether there is no interval, or a whole one around the value."""
+    """Whether there is no interval, or one that contains the value."""
     if row.low is None or row.high is None:
         return row.low is row.high
     return row.value is not None and row.low <= row.value <= row.high
 
 
 def write_results(path: Path, system: str, rows: Sequence[Row], digits: int | None = None) -> None:
-    """Write the table atomically. digits: significant ones of every number; None: as many as tell it apart.
+    """Write the table atomically. digits: significant digits of every number; None: as many as it needs.
 
-    ExpectedError, and nothing written, where `check` finds a fault.
+    ExpectedError, and nothing written, for rows that `check` rejects.
     """
     check(rows)
 
@@ -106,10 +106,9 @@ def write_results(path: Path, system: str, rows: Sequence[Row], digits: int | No
 
 
 def read_results(path: Path, maker: str, again: str = "") -> list[Row]:
-    """All rows of a table. maker: the command that makes it, again: the one that makes it anew; errors name them.
+    """All rows of a table. maker, again: commands that make and remake it, for error messages.
 
-    ExpectedError where the file is missing, has other columns or no rows, holds what is no number, or `check` finds a
-    fault.
+    ExpectedError if the file is missing, has other columns, no rows or invalid numbers, or `check` rejects a row.
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""The scores of all methods in one study of a system: what every picture, table and sentence is computed from."""
+"""Scores of all methods in one study of a system: the source of every figure, table and sentence."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score, its 95 % interval and its standard deviation over seeds; None where not defined."""
+    """A score, its 95 % interval and its standard deviation over seeds; None if undefined."""
 
     value: float | None = None
     low: float | None = None
@@ -24,8 +24,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """`methods` by role: models, baselines, then what does not compete; `metrics` as in the table, those of the
-    glossary; `units` as in the table, without "all"; `seeds` ascending."""
+    """`methods` ordered by role: models, baselines, ceilings and controls; `metrics` of the glossary, in the order of
+    the table; `units` in the order of the table, without "all"; `seeds` ascending."""
 
     methods: tuple[Method, ...]
     metrics: tuple[Metric, ...]
@@ -52,24 +52,24 @@ class Scoreboard:
         return [*self.models, *self.baselines]
 
     def metric(self, name: str) -> Metric:
-        """KeyError where the table has no such metric."""
+        """KeyError if the table has no such metric."""
         return {metric.name: metric for metric in self.metrics}[name]
 
     def method(self, name: str) -> Method:
-        """KeyError where the table has no such method."""
+        """KeyError if the table has no such method."""
         return {method.name: method for method in self.methods}[name]
 
     def estimate(self, method: Method, metric: Metric, unit: str = ALL) -> Estimate:
-        """The row without a seed, or the mean over seeds; the deviation is that over seeds."""
+        """The row without a seed, or the mean over seeds; the deviation is over seeds."""
         return self._estimate(method.name, metric, unit)
 
     def difference(self, model: Method, baseline: Method, metric: Metric, unit: str = ALL) -> Estimate | None:
-        """The model minus the baseline, None where the table has no such row."""
+        """The model minus the baseline, None if the table has no such row."""
         name = difference_name(model.name, baseline.name)
         return self._estimate(name, metric, unit) if (unit, name, metric.name) in self.rows else None
 
     def points(self, method: Method, metric: Metric) -> list[float]:
-        """The defined scores of all units and seeds, without their means."""
+        """Defined scores of all units and seeds, without means."""
         found = (row for unit in self.units for row in self.rows.get((unit, method.name, metric.name), ()))
         return [row.value for row in found if row.value is not None]
 
@@ -78,7 +78,7 @@ class Scoreboard:
         return any(self.points(model, metric) for model in self.models)
 
     def best(self, metric: Metric, unit: str = ALL) -> list[Method]:
-        """Those of the methods that compete that score best: several where they are equal, none where undefined."""
+        """The best-scoring models and baselines: several if tied, none if undefined."""
         scores = {method: self.estimate(method, metric, unit).value for method in self.competing}
         first = metric.best(scores.values())
         return [method for method, score in scores.items() if score is not None and score == first]
@@ -94,9 +94,9 @@ class Scoreboard:
 
 
 def scoreboard(rows: Iterable[Row], glossary: Glossary, study: str = DEFAULT) -> Scoreboard:
-    """The scoreboard of one study, from rows that `pipeline.metrics.results.check` finds no fault in.
+    """The scoreboard of one study, from rows that pass `pipeline.metrics.results.check`.
 
-    ExpectedError where there is no model or no baseline.
+    ExpectedError if there is no model or no baseline.
     """
     rows = [row for row in rows if row.study == study]
     roles = {row.method: cast("Role", row.role) for row in rows if row.role != "difference"}

@@ -1,11 +1,11 @@
-"""One rule for all systems of when a model is ahead of a baseline, level with it, or behind.
+"""When a model is ahead of a baseline, level with it, or behind: one rule for all systems.
 
-Level: the 95 % interval of the difference holds 0, or there is none. What the interval covers (cells, pictures,
-sections, seeds) is up to the system, which writes it with the difference into its results; no fixed share counts.
+Level: the 95 % interval of the difference contains 0, or there is no interval. Each system decides what its intervals
+cover (cells, images, sections, seeds).
 
-Distances that are 0 on average for samples of one population have a floor besides: two halves of the truth differ by
-some distance from 0 that is noise alone, and a difference between two methods below that is level. Other scores have
-none: the noise of the truth that a correlation or an error holds is the same for both methods, and cancels.
+Unbiased distances (0 on average for samples of one population) also have a noise floor: the split-half distance of the
+truth is noise alone, and smaller differences between methods are level. Other scores have none: the noise of the truth
+affects both methods equally, and cancels.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Standing = Literal["ahead", "level", "behind"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model beside a baseline on one metric; `difference` is the model minus the baseline."""
+    """A model against a baseline on one metric; `difference` is model minus baseline."""
 
     metric: Metric
     model: float | None
@@ -31,7 +31,7 @@ class Comparison:
 
 
 def standing_of(difference: Estimate, higher_is_better: bool, floor: float = 0.0) -> Standing:
-    """Where a model stands, by its difference to a baseline; a difference up to `floor` either way is level."""
+    """The standing of a model from its difference to a baseline; absolute differences up to `floor` are level."""
     value, low, high = difference.value, difference.low, difference.high
     if value is None or low is None or high is None or low <= 0 <= high or abs(value) <= floor:
         return "level"
@@ -41,10 +41,10 @@ def standing_of(difference: Estimate, higher_is_better: bool, floor: float = 0.0
 def compare(
     board: Scoreboard, metric: Metric, unit: str = ALL, model: Method | None = None, baseline: Method | None = None
 ) -> Comparison:
-    """The model (None: the only one) beside a baseline (None: the one that scores best on this metric and unit).
+    """Compare the model (None: the only one) with a baseline (None: the best on this metric and unit).
 
-    Where only one of them is defined it is ahead, and an undefined model is behind. ValueError where both are defined
-    and the table has no row of their difference, or `model` is None where there are several.
+    If only one of them is defined, it is ahead; an undefined model is behind. ValueError if both are defined but the
+    table lacks their difference, or `model` is None and there are several.
     """
     model = board.model if model is None else model
     if baseline is None:
@@ -58,7 +58,7 @@ def compare(
         return Comparison(metric, ours, baseline, theirs, "behind" if ours is None else "ahead")
     difference = board.difference(model, baseline, metric, unit)
     if difference is None:
-        raise ValueError(f"no difference of {model.name} and {baseline.name} in {metric.name}, {unit}")
+        raise ValueError(f"no difference between {model.name} and {baseline.name} in {metric.name}, {unit}")
     floor = noise_floor(board, metric, unit)
     return Comparison(
         metric, ours, baseline, theirs, standing_of(difference, metric.higher_is_better, floor), difference
@@ -66,7 +66,7 @@ def compare(
 
 
 def noise_floor(board: Scoreboard, metric: Metric, unit: str = ALL) -> float:
-    """How far from 0 a ceiling, two halves of the truth, scores on an unbiased distance, its interval included."""
+    """Largest absolute split-half score on an unbiased distance, interval included."""
     if not metric.unbiased_distance:
         return 0.0
     found = [board.estimate(method, metric, unit) for method in board.methods if method.role == "ceiling"]

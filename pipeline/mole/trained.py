@@ -17,8 +17,7 @@ from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.core.origin import origin_in_json
-from pipeline.core.provenance import commit_around
+from pipeline.core.provenance import commit_around, origin_in_json
 from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
 from pipeline.mole.data.scaler import Scaler

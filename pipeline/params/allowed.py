@@ -1,4 +1,4 @@
-"""What a value may be, in words: the one form in which options, requests and rows are refused.
+"""What a value may be, in words: how values of options, requests and rows are refused.
 
 The bounds are those of the kinds of `pipeline.params.section`.
 """

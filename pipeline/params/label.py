@@ -1,4 +1,4 @@
-"""A label of the data as params.yaml names it."""
+"""A label of the data as it is written in params.yaml."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pipeline.params.section import LONGEST_LIST, LONGEST_TEXT
 
-EXACT = 2**53  # beyond it a float has no digit for every whole number
+EXACT = 2**53  # above it, not every whole number is a float
 
 
 def label_text(value: Any) -> str:

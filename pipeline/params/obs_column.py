@@ -1,4 +1,4 @@
-"""How a section names a column of obs."""
+"""An obs column as a section of params.yaml names it."""
 
 import re
 from typing import Any

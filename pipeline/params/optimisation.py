@@ -8,7 +8,7 @@ from pipeline.params.section import Count, Device, LearningRate, NotNegative, Po
 
 
 class Optimisation(Section):
-    """What every training stage sets for the fit loop."""
+    """Parameters of the training loop."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

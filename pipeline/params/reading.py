@@ -1,4 +1,4 @@
-"""Reading YAML and holding it against a section, with one clear message where it does not fit."""
+"""Reading YAML and validating it as a section, with one clear message where it does not fit."""
 
 import difflib
 import re

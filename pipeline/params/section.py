@@ -1,14 +1,14 @@
 """What every section of params.yaml is made of: its base class, and the kinds of numbers, texts and lists.
 
-Every kind has an upper bound, far beyond what a use needs and within what a large machine can hold, so that a slip of
-the keyboard is one message and not a death in native code or an endless wait. What each bound is taken from:
+Every kind has an upper bound, far beyond any sensible use and within what a large machine can hold, so that a typing
+error ends in a message and not in a crash of native code or an endless wait. The reasons for the bounds:
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LARGEST_NUMBER = 1e9  # a thousand such numbers multiplied and squared are still far from the end of float64
+LARGEST_NUMBER = 1e9  # the squared sum of a thousand such numbers is far below the largest float64
 MOST = 10_000_000  # rows, cells, steps, one after the other: a list of so many numbers takes 80 MB
 MOST_AT_ONCE = 65_536  # cells or rows that are held against each other: a square of float32 takes 16 GB
 WIDEST = 16_384  # units: a square layer, its gradient and the two moments of AdamW take 4 GB

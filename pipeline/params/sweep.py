@@ -1,4 +1,4 @@
-"""What the sections of sweeps share: points, each trained once with every seed, and mixtures beside their twins."""
+"""What the sections of sweeps share: points, each trained once per seed, and mixtures beside their dense twins."""
 
 from collections.abc import Sequence
 from typing import Generic, Self, TypeVar
@@ -11,14 +11,14 @@ P = TypeVar("P", bound=Section)
 
 
 class Training(Section, Generic[R, P]):
-    """What one training of a point depends on beside its data: the key of its checkpoints."""
+    """What one training of a point depends on besides its data; the key of its checkpoints."""
 
     recipe: R
     point: P
 
     @classmethod
     def of(cls, recipe: R, point: P, seed: int, **more: int) -> Self:
-        """With this seed, and in the recipe what the point has of its own; more: what a sweep adds (`horizon`)."""
+        """The recipe with this seed and with the point's own values; more: what a sweep adds (`horizon`)."""
         own = {name: value for name, value in point if name in type(recipe).model_fields and value is not None}
         return cls(recipe=recipe.model_copy(update=own | {"seed": seed}), point=point, **more)
 

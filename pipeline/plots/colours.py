@@ -1,4 +1,4 @@
-"""The colours of both schemes, light and dark: of figures, and of the page they stand on."""
+"""Colours of the light and dark schemes, for figures and page."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Theme:
     truth: str  # what was measured
     baseline: str  # baselines, and control cells
     categories: tuple[str, ...]
-    further: tuple[str, ...]  # categories beyond these: hues still unlike them, and unlike grey
+    further: tuple[str, ...]  # further categories: hues distinct from these and from grey
 
 
 # Okabe and Ito's palette (https://jfly.uni-koeln.de/color/) with indigo and olive in place of black and yellow, which

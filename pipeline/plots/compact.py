@@ -1,4 +1,4 @@
-"""SVG made small: matplotlib's, without what no reader sees, in the colours of another scheme, and as a data URI."""
+"""Compact SVG from matplotlib's: without invisible parts, recoloured for another scheme, and as a data URI."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -7,21 +7,21 @@ from urllib.parse import quote
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 _PLACES = frozenset({"d", "x", "y", "width", "height", "transform"})  # attributes that hold coordinates
-_KEPT = ("halo", "legend")  # groups that are known by their names
+_KEPT = ("halo", "legend")  # groups referred to by name
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _TAG = re.compile(r"<[^>]*>")
 _COLOUR = re.compile(r"(?<=[:\s])#[0-9a-f]{6}\b")
 
 
 def compacted(svg: str, font: str) -> str:
-    """The same picture in fewer bytes: coordinates to a hundredth of a pixel, one statement of the font, and no names,
-    groups or shapes that nothing refers to or that cannot be seen."""
+    """The same picture in fewer bytes: coordinates rounded to a hundredth of a pixel, a single font declaration, and no
+    unused names, groups or invisible shapes."""
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ET.fromstring(svg)  # noqa: S314 - drawn a moment ago, by matplotlib
     links = [element.attrib[_LINK][1:] for element in root.iter() if element.attrib.get(_LINK, "").startswith("#")]
     clips = [clip[5:-1] for element in root.iter() if (clip := element.attrib.get("clip-path"))]
-    # matplotlib's own names depend on the colours: numbers are the same in every scheme, and shorter.
+    # matplotlib's ids depend on the colours; numbers are the same in every scheme, and shorter.
     _reduce(root, {name: f"i{number}" for number, name in enumerate(dict.fromkeys([*links, *clips]))})
     style = root.find(f"{{{_SVG}}}style")
     assert style is not None  # theme.py's, with the halos
@@ -30,7 +30,7 @@ def compacted(svg: str, font: str) -> str:
 
 
 def recoloured(svg: str, colours: Mapping[str, str]) -> str:
-    """The picture with other colours (written #rrggbb, in small letters): those of its tags and of its style."""
+    """The picture with other colours (written #rrggbb, in lower case): those of its tags and of its style."""
 
     def other(found: re.Match[str]) -> str:
         return _COLOUR.sub(lambda colour: colours.get(colour.group(), colour.group()), found.group())
@@ -46,7 +46,7 @@ def data_uri(svg: str) -> str:
 
 
 def _reduce(parent: ET.Element, names: Mapping[str, str]) -> None:
-    """Shorten what is below an element; groups that say nothing make place for what they hold."""
+    """Shorten the children of an element, and unwrap groups without attributes."""
     children: list[ET.Element] = []
     for child in list(parent):
         _reduce(child, names)
@@ -90,7 +90,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _invisible(element: ET.Element) -> bool:
-    """A path with neither filling nor line."""
+    """A path with neither fill nor stroke."""
     return (
         element.tag == f"{{{_SVG}}}path" and element.attrib.get("style") == "fill: none" and "id" not in element.attrib
     )

@@ -14,8 +14,8 @@ def draw_learning_curve(
 ) -> Picture:
     """Training and validation loss by epoch, with the epoch of the lowest validation loss marked.
 
-    The three sequences have one entry per epoch. A first epoch far above the rest would flatten all others, so the
-    vertical axis starts at the loss that 95 % of the points stay below, and says so.
+    The three sequences have one entry per epoch. An outlying first epoch would flatten the rest, so the vertical axis
+    ends at the 95th percentile of the losses, and says so.
     """
     best = int(np.argmin(validation))
     both = np.concatenate([np.asarray(train, float), np.asarray(validation, float)])

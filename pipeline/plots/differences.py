@@ -1,4 +1,4 @@
-"""Differences to a twin around a zero line, each with its interval: forest style."""
+"""Forest plot of differences to a twin, with intervals, around a zero line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """One point of a sweep: its intervals one below the other, its name and its number above them."""
+    """One point of a sweep: its intervals one below the other, with name and number above them."""
 
     label: str
     strong: bool  # stands out
     intervals: Sequence[Interval]
-    text: str  # the first difference as it is to be read
+    text: str  # the first difference, formatted
 
 
 def draw_differences(
     title: str, lower_is_better: bool, rows: Sequence[DifferenceRow], what: str = "sparse \N{MINUS SIGN} dense"
 ) -> Picture:
-    """Rows in the order given; the side of zero that is better has a tint and says so. `what` is subtracted of what."""
+    """Rows in the order given; the better side of zero is tinted and labelled. `what` describes the difference."""
     values = [bound for row in rows for interval in row.intervals for bound in (interval.low, interval.high)]
     low, high = min([0.0, *values]), max([0.0, *values])
     margin = 0.08 * (high - low) or 0.5

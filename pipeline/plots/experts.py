@@ -1,4 +1,4 @@
-"""Experts of a mixture: how much each is used, for which classes, and how that came about."""
+"""Experts of a mixture: their usage, overall, by class and by epoch."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pipeline.plots.heatmap import draw_fields
+from pipeline.plots.heatmap import draw_heatmap
 from pipeline.plots.ranking import SMALL_WIDTH
 from pipeline.plots.scatter import Floats
-from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
+from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, picture, shortened
 
-LIMIT = 0.25  # of the fair share: an expert with less is hardly used
-_MOST_NAMED = 24  # classes; of more, no name could be read
-_MOST_DOTTED = 16  # experts; of more, dots would hide each other
-_MOST_WRITTEN = 84  # fields with a number
+LIMIT = 0.25  # of the fair share, below which an expert counts as hardly used
+_MOST_NAMED = 24  # classes with readable names
+_MOST_DOTTED = 16  # experts whose dots do not overlap
+_MOST_WRITTEN = 84  # cells with a number
 
 
 def draw_usage(title: str, share_RE: Floats, what: str = "share of the tokens") -> Picture:
@@ -55,11 +55,11 @@ def draw_usage(title: str, share_RE: Floats, what: str = "share of the tokens") 
 
 
 def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence[str]) -> Picture:
-    """Heatmap: of each class (column) the share of tokens given to each expert (row). E: experts, K: classes."""
+    """Heatmap: share of the tokens of each class (column) routed to each expert (row). E: experts, K: classes."""
     share_EK = tokens_EK / np.maximum(tokens_EK.sum(0), 1)
     experts, number = share_EK.shape
     named = number <= _MOST_NAMED
-    if not named:  # classes of one expert side by side, or nothing could be seen
+    if not named:  # group classes by expert, to make structure visible
         order_K = np.lexsort((-share_EK.max(0), share_EK.argmax(0)))
         share_EK = share_EK[:, order_K]
     names = [shortened(name, 12) for name in classes]
@@ -67,7 +67,7 @@ def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
-        draw_fields(axes, theme, share_EK / highest, 0.5 * named)
+        draw_heatmap(axes, theme, share_EK / highest, 0.5 * named)
         if share_EK.size <= _MOST_WRITTEN:
             for (expert, label), share in np.ndenumerate(share_EK):
                 ink = theme.surface if share > 0.55 * highest else theme.ink
@@ -82,21 +82,21 @@ def draw_classes(title: str, tokens_EK: npt.NDArray[np.int64], classes: Sequence
             axes.set_xticks([])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("class" if named else f"{number} classes, those of one expert beside each other")
+        axes.set_xlabel("class" if named else f"{number} classes, grouped by expert")
         axes.set_ylabel("expert")
 
     favourites = ", ".join(
         f"expert {expert}: {int((share_EK.argmax(0) == expert).sum())}" for expert in range(min(experts, 12))
     )
     alt = (
-        f"{title}: share of the tokens of each of {number} classes that each of {experts} experts is given, in per "
-        f"cent. Number of classes of which an expert has the largest share: {favourites}."
+        f"{title}: share of the tokens of each of {number} classes routed to each of {experts} experts, in per cent. "
+        f"Number of classes in which an expert has the largest share: {favourites}."
     )
     return picture(draw, alt, PANEL_WIDTH, round(110 + min(330, 34 * experts)))
 
 
 def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Picture:
-    """The share of the tokens of each expert after each epoch, in one training; busiest and least used are named.
+    """The share of the tokens of each expert after each epoch, in one training; the most and least used are labelled.
 
     T: epochs, E: experts.
     """
@@ -126,7 +126,7 @@ def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Pictur
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     alt = (
-        f"{title}: share of the tokens of {experts} experts over {len(epoch_T)} epochs. At the end the busiest has "
+        f"{title}: share of the tokens of {experts} experts over {len(epoch_T)} epochs. At the end the most used has "
         f"{share_TE[-1, order[0]]:.0%} and the least used {share_TE[-1, order[-1]]:.1%}; a fair share is "
         f"{1 / experts:.1%}."
     )
@@ -135,18 +135,17 @@ def draw_usage_by_epoch(title: str, epoch_T: Floats, share_TE: Floats) -> Pictur
 
 def _levels(axes: Axes, theme: Theme, experts: int) -> None:
     """The fair share, and what an expert has to have of it."""
-    for level, name, style in ((1 / experts, "fair share", "-"), (LIMIT / experts, "limit", (0, (3, 3)))):
+    fair, limit = 1 / experts, LIMIT / experts
+    for level, name, style, side in ((fair, "fair\nshare", "-", "bottom"), (limit, "limit", (0, (3, 3)), "top")):
         axes.axhline(level, color=theme.ink, linewidth=1, linestyle=style, zorder=2.5)
-        words = axes.annotate(
+        axes.annotate(  # outside, where no line passes through it; the two never meet
             name,
             (1, level),
             xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
+            xytext=(4, -4 if side == "bottom" else 4),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            va=side,
             color=theme.ink,
             fontsize=11,
-            zorder=5,
+            linespacing=1.0,
         )
-        halo(words)

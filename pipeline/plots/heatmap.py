@@ -1,4 +1,4 @@
-"""A field of a grid in the colour of its share: the ground of heatmaps."""
+"""Heatmaps: a grid of cells coloured by value."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +12,10 @@ _CODES = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
 _CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)], float)
 
 
-def draw_fields(axes: Axes, theme: Theme, share_RC: Floats, line: float) -> None:
-    """Squares of one unit, the first row at the top, coloured by their shares (0 to 1). R: rows, C: columns.
+def draw_heatmap(axes: Axes, theme: Theme, share_RC: Floats, line: float) -> None:
+    """Unit squares, the first row at the top, coloured by their shares (0 to 1). R: rows, C: columns.
 
-    `line` is the width of the lines between them. One path holds all fields of a colour.
+    `line` is the width of the grid lines. All cells of a colour share one path.
     """
     step_RC = np.clip(np.rint((STEPS - 1) * share_RC), 0, STEPS - 1).astype(int)
     colours = scale_of(theme, "share")

@@ -1,4 +1,4 @@
-"""Names beside points, kept from lying on each other."""
+"""Labels beside points, placed without overlap."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from pipeline.plots.theme import Theme, halo
 
-_LETTER = 0.7  # width of a letter as a share of the font size: that of capitals, as genes have
-_LINE = 1.25  # height of a line likewise
+_LETTER = 0.7  # width of a letter relative to the font size: that of capitals, as in gene names
+_LINE = 1.25  # height of a line, likewise
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -21,21 +21,30 @@ def place_labels(
     size: float = 11,
     centred: bool = False,
     weight: str = "normal",
+    bars: Sequence[tuple[float, float, float]] = (),
 ) -> None:
-    """Write each name near its point (data coordinates), the first names getting the best places.
+    """Write each name near its point (data coordinates), earlier names have priority.
 
     Each label takes, of a fixed list of places around its point, the one that overlaps least with the labels already
-    placed, with the points and with what lies outside the axes; a thin line leads back from a far one. `centred` tries
-    the point itself first. The limits of the axes must be final.
+    placed, with the points, with vertical `bars` (x, low, high) and with what lies outside the axes; a thin line leads
+    back from a far one. `centred` tries the point itself first. The limits of the axes must be final.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # the layout decides where the axes lie, and so where a point is
+    figure.draw_without_rendering()  # the layout determines where the axes, and so the points, are
     scale = 72 / figure.dpi
     frame = axes.get_window_extent()
     inside: Box = (frame.x0 * scale, frame.y0 * scale, frame.x1 * scale, frame.y1 * scale)
-    spots = [tuple(float(part) * scale for part in axes.transData.transform(point)) for point in points]
+
+    def spot(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = axes.transData.transform(point)
+        return float(x) * scale, float(y) * scale
+
+    spots = [spot(point) for point in points]
     taken: list[Box] = [] if centred else [(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
+    for x, low, high in bars:
+        (across, bottom), (_, top) = spot((x, low)), spot((x, high))
+        taken.append((across - 3, bottom, across + 3, top))
     for (x, y), point, name in zip(spots, points, names, strict=True):
         width, height = len(name) * _LETTER * size, _LINE * size
         best_cost, best_place = math.inf, (0.0, 0.0)
@@ -63,11 +72,11 @@ def place_labels(
                 else None,
             )
         )
-        label.set_in_layout(False)  # else the layout would make room for it, and the point would move
+        label.set_in_layout(False)  # otherwise the layout would make room for it and move the point
 
 
 def _places(width: float, height: float, centred: bool) -> list[tuple[float, float, float]]:
-    """Offsets of a label's centre from its point, and how far away each is: near places first."""
+    """Offsets of a label's centre from its point, and their distances, nearest first."""
     places = [(0.0, 0.0, 0.0)] if centred else []
     for distance in (6.0, 16.0, 28.0, 42.0, 58.0):
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):

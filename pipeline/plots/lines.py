@@ -25,7 +25,7 @@ class Line:
 
 
 def mean_line(line: Line) -> tuple[Floats, Floats]:
-    """x that all seeds have, and the mean over seeds there."""
+    """x common to all seeds, and the mean over seeds there."""
     common = sorted(set.intersection(*(set(x.tolist()) for x, _ in line.seeds)))
     values = [dict(zip(x.tolist(), y.tolist(), strict=True)) for x, y in line.seeds]
     means = [float(np.mean([of_seed[x] for of_seed in values])) for x in common]
@@ -40,8 +40,8 @@ def draw_lines(
     dots: bool = False,
     logarithmic: bool = False,
 ) -> Picture:
-    """`axis` names x, whole numbers; `dots` mark each of them. `logarithmic`: so is y, where it is positive and spans
-    more than a factor of 15."""
+    """`axis` is the label of x, whole numbers; `dots` marks each. `logarithmic`: y is on a logarithmic axis if positive
+    and spanning more than a factor of 15."""
     means = [mean_line(line) for line in lines]
     everything = np.concatenate([y for line in lines for _, y in line.seeds])
     lowest, highest = float(np.nanmin(everything)), float(np.nanmax(everything))

@@ -1,4 +1,4 @@
-"""Methods beside each other on one metric: a dot per held-out group, a strong one for the mean."""
+"""Ranking of methods on one metric: a small dot per held-out group, a large one for the mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
 
-SMALL_WIDTH = 300  # CSS pixels: three of these stand beside each other on a wide page
+SMALL_WIDTH = 300  # CSS pixels: three side by side on a wide page
 _ROW = 43  # CSS pixels
-_GAP = 0.3  # rows between what competes and what does not
-_REACH = 0.2  # rows above and below a row's line that the mark of the ceiling takes; its words stand above that
+_GAP = 0.3  # rows between competing methods and the others
+_REACH = 0.2  # half height of the ceiling's mark, in rows; labels are above it
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class RankingRow:
     role: str  # model, variant (of the model), baseline, ceiling or control
     points: Sequence[float]
     mean: float | None
-    text: str  # the mean as it is to be read
+    text: str  # the formatted mean
 
 
 def draw_ranking(
     title: str, axis: str, rows: Sequence[RankingRow], chance: float | None = None, width: int = PANEL_WIDTH
 ) -> Picture:
-    """Dot plot of one metric: a row per method in the order given, what does not compete set apart by a gap.
+    """Dot plot of one metric: a row per method in the order given, ceiling and controls set apart by a gap.
 
-    The mean and the range of a ceiling are marked in all rows below its own. `chance`, what guessing scores, is a
-    dashed line at the bottom.
+    The mean and the range of a ceiling are marked in all rows below its own. `chance`, the score of a random guess, is
+    a dotted line, named at the bottom, that leaves out the labels of the rows.
     """
     heights, ceiling = [0.0], None
     for row, following in zip(rows, [*rows[1:], None], strict=True):
@@ -53,7 +53,9 @@ def draw_ranking(
                 _mark(axes, theme, ceiling, height)
             _draw_row(axes, theme, row, height)
         if chance is not None:
-            axes.plot([chance] * 2, [-0.2, bottom], color=theme.muted, linewidth=1, linestyle=(0, (2, 4)), zorder=0)
+            for height in heights:
+                dots = [height - _REACH, height + _REACH + 0.1]
+                axes.plot([chance] * 2, dots, color=theme.muted, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
             side = "left" if chance < (low + high) / 2 else "right"
             axes.annotate(
                 "chance",
@@ -80,7 +82,7 @@ def _draw_row(axes: Axes, theme: Theme, row: RankingRow, height: float) -> None:
     ink = {"model": theme.model, "ceiling": theme.truth, "control": theme.muted}.get(row.role, theme.ink)
     weight = "bold" if row.role == "model" else "normal"
     axes.axhline(height, color=theme.rule, linewidth=0.8, zorder=0)
-    beside = [height + 0.19] * len(row.points)  # below the line, where a group at the mean is not hidden by its dot
+    beside = [height + 0.19] * len(row.points)  # below the line, so that the mean does not hide a group
     axes.plot(row.points, beside, "o", color=colour, alpha=0.5, markersize=4.5, markeredgewidth=0)
     if row.mean is not None:
         full = row.role != "control"
@@ -101,7 +103,7 @@ def _draw_row(axes: Axes, theme: Theme, row: RankingRow, height: float) -> None:
 
 
 def _mark(axes: Axes, theme: Theme, ceiling: RankingRow, height: float) -> None:
-    """Where the ceiling is, on the line of one row."""
+    """Mark the ceiling in one row."""
     low, high = min(ceiling.points), max(ceiling.points)
     box = Rectangle(
         (low, height - _REACH), high - low, 2 * _REACH, color=theme.truth, alpha=0.15, linewidth=0, zorder=0

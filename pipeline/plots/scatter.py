@@ -1,4 +1,4 @@
-"""Clouds of points: many dots in little space, their names, and axes without meaning."""
+"""Scatter plots: compact drawing of many points, axes without units, lists of names."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from matplotlib.path import Path
 
 Floats = npt.NDArray[np.float64]
 
-_MOST = 10_000  # points as shapes
+_MOST = 10_000  # points drawn as vector shapes
 _LAYERS = 16
 
 
 def dense(axes: Axes, x: Floats, y: Floats, area: float, colour: str | list[str] | Floats, alpha: float) -> None:
     """Scatter of many points in few bytes, in the order given. `area` in square pixels; `colour` of all or of each.
 
-    Points are the round ends of lines without length: one path holds many. In it they do not add up where they lie on
-    each other, and so there are several. More than `_MOST` are an image inside the SVG.
+    Points are zero-length lines with round caps, many per path. Within a path, transparency does not add up where
+    points overlap, so there are several paths. More than `_MOST` points are rasterised.
     """
     if len(x) > _MOST:
         axes.scatter(x, y, s=area, c=colour, alpha=alpha, linewidths=0, rasterized=True)
@@ -32,7 +32,7 @@ def dense(axes: Axes, x: Floats, y: Floats, area: float, colour: str | list[str]
             rows_of.setdefault(colours[row], []).append(row)
         for one, rows in rows_of.items():
             path = Path(np.repeat(place_N2[rows], 2, axis=0), [Path.MOVETO, Path.LINETO] * len(rows))
-            path.should_simplify = False  # it would drop lines without length
+            path.should_simplify = False  # it would drop zero-length lines
             dots = PathPatch(path, edgecolor=one, facecolor="none", alpha=alpha, linewidth=area**0.5, capstyle="round")
             dots.set_in_layout(False)
             axes.add_artist(dots).set_zorder(1)
@@ -41,12 +41,12 @@ def dense(axes: Axes, x: Floats, y: Floats, area: float, colour: str | list[str]
 
 
 def point_area(points: int) -> float:
-    """Area of a scatter's points (square pixels): smaller the more there are."""
+    """Area of a scatter's points (square pixels), decreasing with their number."""
     return float(np.clip(20000 / max(points, 1), 2.5, 16))
 
 
 def bare(axes: Axes, axis: str) -> None:
-    """Axes of principal components: their values mean nothing, so only the names stay."""
+    """Axes of principal components: names only, since their values have no meaning."""
     axes.set(xticks=[], yticks=[], xlabel=f"{axis} 1", ylabel=f"{axis} 2")
 
 

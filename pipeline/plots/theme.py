@@ -1,4 +1,4 @@
-"""Type and rendering shared by all figures: every figure is drawn twice, for light and for dark pages."""
+"""Type and rendering shared by all figures: every figure has a light and a dark version."""
 
 import io
 import re
@@ -12,28 +12,28 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-# Handed on: what draws takes its colours from here, with all else it needs.
+# Re-exported, so that plots import everything from here.
 from pipeline.plots.colours import DARK as DARK
 from pipeline.plots.colours import LIGHT as LIGHT
 from pipeline.plots.colours import Theme as Theme
 from pipeline.plots.compact import compacted, data_uri, recoloured
 
-# What the reader's system calls its own font, by name: `system-ui` is a poor choice on many Linux machines.
+# System fonts by name: `system-ui` is a poor choice on many Linux machines.
 FONT_STACK = "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 
-# A panel is drawn on this many CSS pixels. A phone shows it at nearly this size and a wide page two beside each other,
-# so that its text stays readable on both.
+# Panel width in CSS pixels. A phone shows a panel at nearly this size and a wide page shows two side by side, so text
+# is readable on both.
 PANEL_WIDTH = 400
 PANEL_HEIGHT = 300
 
 
-# Scales of colours, from little to much. They have few steps, so that each has its counterpart in the other scheme.
+# Colour scales, from low to high. They have few steps, each with a counterpart in the other scheme.
 SCALES = {"amount": ("rule", "truth", "ink"), "share": ("surface", "truth")}
 STEPS = 33
 
 
 def scale_of(theme: Theme, name: str) -> ListedColormap:
-    """A scale in a scheme's colours."""
+    """A colour scale in one scheme."""
     return ListedColormap(_steps(theme, name))
 
 
@@ -45,7 +45,7 @@ def _steps(theme: Theme, name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure as SVG bytes for both colour schemes, with the text that stands in for it."""
+    """One figure as SVG bytes for both colour schemes, with its alternative text."""
 
     light: bytes
     dark: bytes
@@ -67,9 +67,9 @@ def picture(
 ) -> Picture:
     """Draw one panel for both schemes.
 
-    `draw(axes, theme)` may differ between themes in nothing but their colours: it is called for the light one, whose
-    colours are then exchanged, and once more for the dark one only where something was rasterised. `width` and
-    `height` are in CSS pixels, and so are all font sizes and line widths (a point is drawn as a pixel).
+    `draw(axes, theme)` may differ between themes only in colours: it is called for the light one, which is then
+    recoloured; for the dark one it is called only if something was rasterised. `width` and `height` are in CSS pixels,
+    and so are all font sizes and line widths (a point is drawn as a pixel).
     """
     light = render(draw, LIGHT, width, height)
     dark = render(draw, DARK, width, height) if "<image" in light else recoloured(light, _IN_THE_DARK)
@@ -77,13 +77,13 @@ def picture(
 
 
 def halo(text: Text) -> Text:
-    """Give a label an outline in the page's colour, so that it reads on top of points and lines."""
+    """Give a label an outline in the page's colour, to be legible on points and lines."""
     text.set_gid("halo")
     return text
 
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
-    """A legend in rows between the title, which moves up, and the axes, where it can hide nothing."""
+    """A legend in rows between title and axes, where it hides nothing."""
     entries = len(axes.get_legend_handles_labels()[1])
     axes.legend(
         loc="lower left",
@@ -98,7 +98,7 @@ def legend_above(axes: Axes, columns: int = 4) -> None:
 
 
 def shortened(name: str, length: int = 22) -> str:
-    """A name that fits a figure's margin, without characters XML forbids; the tables have it in full."""
+    """A name shortened to fit a figure, without characters that XML forbids; tables show it in full."""
     printable = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     return printable if len(printable) <= length else printable[: length - 1] + "…"
 
@@ -108,7 +108,7 @@ def render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height
     with mpl.rc_context(_settings(theme)):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         draw(figure.add_subplot(), theme)
-        # savefig would lay it out twice more, which takes longer than drawing it.
+        # savefig would compute the layout twice more, which takes longer than drawing.
         layout = figure.get_layout_engine()
         assert layout is not None
         layout.execute(figure)
@@ -168,7 +168,7 @@ def _finished(svg: str, theme: Theme) -> str:
 
 
 def _exchanged() -> dict[str, str]:
-    """Every colour of the light scheme, also those of the scales, with its counterpart in the dark one."""
+    """Every colour of the light scheme and its scales, with its counterpart in the dark scheme."""
     pairs = [pair for scale in SCALES for pair in zip(_steps(LIGHT, scale), _steps(DARK, scale), strict=True)]
     light, dark = asdict(LIGHT), asdict(DARK)
     for name in light:

@@ -1,7 +1,6 @@
-"""A chapter: all that the report says of one system, drawn by a stage of its own and kept in one file for the page.
+"""A chapter: the part of the report on one system, rendered by its own stage to one file.
 
-The file is the pipeline's own result, which DVC knows by its hash: its HTML, in which every text was escaped as it was
-drawn, stands in the page as it is.
+The file is an output that DVC tracks by hash; its HTML, escaped when rendered, goes into the page unchanged.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ _SECTIONS = Path(__file__).with_name("sections.html.j2")
 
 
 class Drawn(BaseModel):
-    """A part of the page, drawn: its sections as HTML, and their titles and anchors for the table of contents."""
+    """A rendered part of the page: its sections as HTML, with titles and anchors for the table of contents."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -30,11 +29,11 @@ class Drawn(BaseModel):
 
     @property
     def html(self) -> Markup:
-        return Markup(self.sections)  # noqa: S704 - of our own template, which escapes
+        return Markup(self.sections)  # noqa: S704 - from our own template, which escapes
 
 
 class Chapter(Drawn):
-    """A part of the page with what the first screen and RESULTS.md say of its system."""
+    """A part of the page with its card on the first screen and its section in RESULTS.md."""
 
     system: System
     results: str  # Markdown below the system's heading
@@ -54,7 +53,7 @@ def write_chapter(paths: SystemPaths, part: Part, system: System, results: Seque
 
 
 def read_chapter(system: str) -> Chapter:
-    """What `write_chapter` wrote; a missing or damaged file is an ExpectedError that names the stage that makes it."""
+    """Read the output of `write_chapter`; ExpectedError, naming the stage, if the file is missing or damaged."""
     path, maker = SystemPaths(system).chapter, stage(f"chapter@{system}")
     try:
         return Chapter.model_validate_json(path.read_bytes())

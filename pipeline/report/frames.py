@@ -1,4 +1,4 @@
-"""Reading tables, CSV and parquet, of other stages: what is missing or malformed is one clear error."""
+"""Reading CSV and parquet tables of other stages, with a clear error if one is missing or malformed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.report.reading import Maker, check_names, malformed, missing
 
-# columns of text
+# text columns
 _LABELS = (
     *("cell_type", "perturbation", "method", "role", "metric", "variant", "point", "kind"),
     *("mode", "section"),
@@ -18,8 +18,8 @@ _LABELS = (
 
 
 def read_csv(path: Path, maker: Maker, columns: Sequence[str], others: bool = False) -> pd.DataFrame:
-    """These columns of a CSV file, and all `others` if wanted: numbers (an empty field is undefined), but for the
-    `_LABELS`, which are kept as they are: "NA" and "007" are cell types too.
+    """These columns of a CSV file, and with `others` all of them. Columns are numeric (empty: undefined) except
+    `_LABELS`, which stay text: "NA" and "007" can be cell types.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -39,7 +39,7 @@ def read_csv(path: Path, maker: Maker, columns: Sequence[str], others: bool = Fa
 def read_parquet(
     path: Path, maker: Maker, columns: Sequence[str], may_be_empty: bool = False, others: bool = False
 ) -> pd.DataFrame:
-    """These columns of a parquet file, and all `others` if wanted."""
+    """These columns of a parquet file, and with `others` all of them."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:

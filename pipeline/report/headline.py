@@ -1,16 +1,16 @@
-"""The first screen: how answers are marked and compared; each system's card says so of itself, beside its chapter."""
+"""The first screen: standings and numbers of the cards, which each system fills in."""
 
 from collections.abc import Sequence
 
 from pipeline.metrics.verdict import Comparison, Standing
 from pipeline.report.page import Number
-from pipeline.report.scores import decimals_for, joined, shown
+from pipeline.report.scores import distinct_decimals, joined, shown
 
-MOST = 4  # numbers of a system
+MOST = 4  # numbers per system
 
 
 def overall(found: Sequence[Comparison]) -> Standing:
-    """How an answer is marked: ahead where all comparisons are, behind where none is ahead and any is behind."""
+    """The standing of an answer: ahead if all comparisons are, behind if none is ahead and any is behind."""
     standings = {one.standing for one in found}
     if standings == {"ahead"}:
         return "ahead"
@@ -18,7 +18,7 @@ def overall(found: Sequence[Comparison]) -> Standing:
 
 
 def tally(found: Sequence[Comparison]) -> str:
-    """How many comparisons stand how: "ahead in 1 and behind in 1 of 2 decisive scores"."""
+    """Counts of comparisons by standing: "ahead in 1 and behind in 1 of 2 decisive scores"."""
     words: tuple[Standing, ...] = ("ahead", "level", "behind")
     counts = [(word, sum(one.standing == word for one in found)) for word in words]
     said = joined([f"{word} in {count}" for word, count in counts if count])
@@ -26,7 +26,7 @@ def tally(found: Sequence[Comparison]) -> str:
 
 
 def number_of(one: Comparison) -> Number:
-    """A comparison beside what it has to beat."""
-    decimals = decimals_for([one.model, one.baseline_score])
+    """A score beside that of the best baseline."""
+    decimals = distinct_decimals([one.model, one.baseline_score])
     ours, theirs = (shown(value, decimals) for value in (one.model, one.baseline_score))
     return Number(f"{one.metric.label} {one.metric.arrow}", ours, f"{theirs} {one.baseline.label}", one.standing)

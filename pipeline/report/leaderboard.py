@@ -1,4 +1,4 @@
-"""Scores as tables: methods beside metrics, the best of those that compete marked, all others set apart."""
+"""Tables of scores: methods and metrics, with the best marked, and ceilings and controls set apart."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from pipeline.metrics.glossary import Method, Metric
 from pipeline.metrics.results import ALL
 from pipeline.metrics.scoreboard import Estimate, Scoreboard
 from pipeline.report.page import Cell, Table
-from pipeline.report.scores import decimals_for, shown
+from pipeline.report.scores import decimals_for, distinct_decimals, shown
 
 
 def metric_table(
@@ -28,7 +28,7 @@ def method_table(
     methods: Sequence[Method] = (),
     folded: str = "",
 ) -> Table:
-    """A row per method (all, unless given) and a column per metric; of several units, below the name of each."""
+    """A row per method (all, unless given) and a column per metric; with several units, a block per unit."""
     rows: list[list[Cell]] = []
     places = {metric: decimals(board, metric, units) for metric in metrics}
     for unit in units:
@@ -42,7 +42,7 @@ def method_table(
 
 
 def unit_table(board: Scoreboard, metric: Metric, caption: str, names: Sequence[str] = ()) -> Table:
-    """A row per unit (`names`: as the reader knows them) and one for their mean, a column per method, of one metric."""
+    """For one metric, a row per unit (labelled by `names`) and one for the mean, and a column per method."""
     places = decimals(board, metric, board.units)
     rows = [
         [Cell(name), *score_cells(board, board.methods, metric, unit, places)]
@@ -52,7 +52,7 @@ def unit_table(board: Scoreboard, metric: Metric, caption: str, names: Sequence[
 
 
 def score_cells(board: Scoreboard, methods: Sequence[Method], metric: Metric, unit: str, decimals: int) -> list[Cell]:
-    """A cell per method: the score, and below it its interval or else its standard deviation over seeds."""
+    """A cell per method: the score, and below it the interval or the standard deviation over seeds."""
     best = board.best(metric, unit)
     return [
         Cell(
@@ -74,9 +74,13 @@ def uncertainty(found: Estimate, decimals: int) -> str:
 
 
 def decimals(board: Scoreboard, metric: Metric, units: Sequence[str]) -> int:
-    """Decimals that suit all scores of the metric in these units, without those of controls."""
+    """Common decimals for the scores of a metric in these units, controls aside.
+
+    For a single unit, enough to distinguish different scores.
+    """
     methods = [method for method in board.methods if method.role != "control"]
-    return decimals_for([board.estimate(method, metric, unit).value for method in methods for unit in units])
+    values = [board.estimate(method, metric, unit).value for method in methods for unit in units]
+    return distinct_decimals(values) if len(units) == 1 else decimals_for(values)
 
 
 def _apart(method: Method) -> bool:

@@ -1,4 +1,4 @@
-"""Tables as Markdown, for readers of the repository."""
+"""Tables as Markdown, for RESULTS.md."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from pipeline.report.page import Cell, Table
 
 
 def markdown(table: Table) -> str:
-    """A table in GitHub's Markdown, and its caption; the best of a column is bold."""
+    """A table in GitHub's Markdown with its caption; best scores are bold."""
     aligned = ["---", *(["--:" if table.numeric else "---"] * (len(table.header) - 1))]
     rows = [
         _line([_text(cell) for cell in row] + [""] * (len(table.header) - len(row)), group=len(row) == 1)
@@ -29,7 +29,7 @@ def _line(cells: Sequence[str], group: bool = False) -> str:
 
 
 def _escaped(text: str) -> str:
-    """No character of a label starts a column, a tag or an emphasis."""
+    """Escapes characters that start a column, a tag or an emphasis."""
     plain = " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
     for letter in "\\|<>*_`[]":
         plain = plain.replace(letter, f"\\{letter}")

@@ -1,4 +1,4 @@
-"""Numbers as the reader meets them: with their noun, with a unit's prefix."""
+"""Formatting of numbers: with a noun, with a unit prefix."""
 
 import math
 
@@ -9,7 +9,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def amount(number: float) -> str:
-    """A large number for reading: three significant digits and k, M, G or T."""
+    """A large number with three significant digits and k, M, G or T."""
     for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= 0.9995 * factor:
             value = number / factor

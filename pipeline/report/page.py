@@ -1,4 +1,4 @@
-"""What the page is made of: sections of text, figures and tables, and what the first screen says of each system."""
+"""Building blocks of the page: sections, figures, tables, and the cards of the first screen."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup
 
-if TYPE_CHECKING:  # a page is joined from drawn chapters without matplotlib
+if TYPE_CHECKING:  # joining rendered chapters needs no matplotlib
     from pipeline.plots.theme import Picture
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Pictures in a grid: two (small ones: three) beside each other on a wide page, below each other on a phone."""
+    """A grid of pictures: two (small ones: three) per row on a wide page, one on a phone."""
 
     pictures: "Sequence[Picture]"
     caption: str
@@ -23,9 +23,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table. `tint` (0 to 1) colours its background; `remark` stands below its text, smaller.
+    """One cell of a table. `tint` (0 to 1) colours its background; `remark` is small text below.
 
-    `quiet` sets apart what does not compete; `words`: a remark of words, which may take several lines.
+    `quiet` greys out ceilings and controls; `words`: the remark is prose and may wrap.
     """
 
     text: str
@@ -38,22 +38,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first column names the row, and a row of one cell those below it.
+    """Rows of cells; the first column labels the row, and a row of a single cell is a subheading.
 
-    `numeric` aligns all columns but the first to the right.
+    `numeric` right-aligns all columns but the first.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str
     numeric: bool = True
-    folded: str = ""  # the line that unfolds the table, where it is not shown at once
+    folded: str = ""  # summary line of a table that is folded at first
     kind: str = "table"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values, such as where a result comes from."""
+    """Names and values, such as the provenance of a result."""
 
     entries: Sequence[tuple[str, str]]
     small: bool = False
@@ -70,7 +70,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG of the project's own, put into the page itself so that it takes the page's colours."""
+    """An SVG of this project, inlined so that it takes the page's colours."""
 
     svg: Markup
     caption: str
@@ -79,7 +79,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Notes:
-    """What has to be known to read the rest rightly."""
+    """Notes needed to read the rest correctly."""
 
     notes: Sequence[str]
     kind: str = "notes"
@@ -96,12 +96,12 @@ class Section:
     anchor: str
     lead: str
     blocks: Sequence[Block]
-    answer: str = ""  # the lead in a few words, before it
+    answer: str = ""  # the answer in a few words, shown before the lead
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the page says of one system, below its own heading."""
+    """The part of the page on one system, with its own heading."""
 
     title: str
     sections: Sequence[Section]
@@ -109,40 +109,41 @@ class Part:
 
 @dataclass(frozen=True)
 class Number:
-    """A decisive number beside what it has to beat: "Pearson top 100 ↑", "0.776", "0.734 additive shift", "ahead"."""
+    """A decisive score beside that of the best baseline: "Pearson top 100 ↑", "0.776", "0.734 additive shift",
+    "ahead"."""
 
     label: str
     ours: str
     rival: str
-    standing: str  # ahead, level or behind, or what else is said of the difference
+    standing: str  # ahead, level or behind, or another word on the difference
 
 
 @dataclass(frozen=True)
 class System:
-    """What the first screen says of one system; every system gives one, and all look alike there."""
+    """The card of a system on the first screen."""
 
     name: str
     question: str
-    answer: str  # did it work, in a few words
-    standing: Literal["ahead", "level", "behind"]  # how the answer is marked
-    model: str  # what the first numbers are of
-    rival: str  # and the second ones
+    answer: str  # did it work?
+    standing: Literal["ahead", "level", "behind"]  # colour of the answer
+    model: str  # label of the first numbers
+    rival: str  # label of the second numbers
     numbers: Sequence[Number]
     simulated: bool
-    elsewhere: str  # what other data say, or ""
-    anchor: str  # its first chapter
+    elsewhere: str  # a sentence on other data, or ""
+    anchor: str  # anchor of its first section
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The first screen: which data is simulated, and for every system whether it worked."""
+    """The first screen: which data are simulated, and a card per system."""
 
     systems: Sequence[System]
-    code: str = ""  # which commit made it
+    code: str = ""  # the commit behind it
 
     @property
     def simulated(self) -> str:
-        """Which systems ran on simulated data, and which on measured data."""
+        """A sentence on which systems ran on simulated and which on measured data."""
         made, real = ([system.name for system in self.systems if system.simulated == is_so] for is_so in (True, False))
         parts = [
             f"Simulated data: {', '.join(made)}." if made else "",
@@ -152,9 +153,10 @@ class Headline:
 
 
 def inline_svg(svg: str) -> Markup:
-    """An SVG file's text for use inside the page. ValueError where it is not one, or holds what could run or load."""
+    """An SVG file's text for inlining. ValueError if it is not SVG, or contains elements that could execute or load
+    something."""
     try:
-        root = ET.fromstring(svg)  # noqa: S314 - a file of the project's own, and expat limits entity expansion
+        root = ET.fromstring(svg)  # noqa: S314 - a file of this project, and expat limits entity expansion
     except ET.ParseError as error:
         raise ValueError(f"not well-formed: {error}") from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":
@@ -162,5 +164,5 @@ def inline_svg(svg: str) -> Markup:
     for element in root.iter():
         active = element.tag.rpartition("}")[2] in {"script", "foreignObject", "image", "use", "a"}
         if active or any(name.startswith("on") for name in element.attrib):
-            raise ValueError(f"holds <{element.tag.rpartition('}')[2]}> that could run or load something")
+            raise ValueError(f"holds <{element.tag.rpartition('}')[2]}> which could execute or load something")
     return Markup(svg[svg.index("<svg") :])  # noqa: S704 - checked above

@@ -1,20 +1,17 @@
-"""Parameters as the reader meets them: dotted names and values."""
+"""Parameters as dotted names and values."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.core.nested import leaves
 
-def flattened(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted names and values, in the order of params.yaml; a list of plain values is one value."""
-    entries: list[tuple[str, str]] = []
-    for key, value in parameters.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            entries += flattened(value, f"{name}.")
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            entries += flattened({str(index): item for index, item in enumerate(value)}, f"{name}.")
-        elif isinstance(value, list):
-            entries.append((name, ", ".join(str(item) for item in value)))
-        else:
-            entries.append((name, "none" if value is None else str(value)))
-    return entries
+
+def flattened(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Dotted names and values, in the order of params.yaml."""
+    return [(name, _shown(value)) for name, value in leaves(parameters)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What was run: data, code, parameters, software."""
+"""Provenance of the run: data, code, parameters, software."""
 
 import sys
 from collections.abc import Mapping
@@ -13,24 +13,24 @@ from pipeline.core.machine import describe_machine
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 
-# Those that decide numbers or their order; requirements.lock has the rest.
+# Packages that affect results; requirements.lock has the rest.
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "scikit-learn", "scanpy", "anndata", "accelerate", "pyarrow", "dvc")
 
-# Written by the run itself: a difference there says nothing about the code that ran.
+# Written by the run itself, so not part of the code that ran.
 _RESULTS = (":(exclude)dvc.lock", ":(exclude)reports")
 
 
 def describe_code() -> str:
-    """The commit, and what differed from it, of the git repository around the working directory.
+    """The commit of the surrounding git repository, and uncommitted changes.
 
-    Where git names none, why, in its own words; a line on stderr says so, too.
+    Without a commit, the reason given by git; a line on stderr says so, too.
     """
     try:
         commit = head()
         changes = git("status", "--porcelain", "--", ".", *_RESULTS).decode(errors="replace")
     except GitError as error:
         print(f"note: the report names no commit; {error}", file=sys.stderr)
-        return f"unknown, for there is no commit to name; {error}"
+        return f"unknown: there is no commit; {error}"
     files = [line[3:] for line in changes.splitlines()]
     if not files:
         return f"git commit {commit}, without uncommitted changes (results aside)"
@@ -39,17 +39,17 @@ def describe_code() -> str:
 
 
 def made_by() -> str:
-    """The commit in short with its date, for the first screen; why there is none, where git names none."""
+    """The short commit hash and its date, for the first screen; without a commit, a sentence saying so."""
     try:
         commit, day = git("show", "--no-patch", "--format=%h %cs", "HEAD").decode().split()
         changed = bool(git("status", "--porcelain", "--", ".", *_RESULTS))
     except GitError:
-        return "No commit is named: see What was run."
+        return "No commit: see What was run."
     return f"Commit {commit} of {day}" + (", with uncommitted changes" if changed else "")
 
 
 def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: Markup) -> Section:
-    """The chapter on what was run: `dataset` is dataset.json, `parameters` all of params.yaml as nested mappings."""
+    """The section on the run: `dataset` is dataset.json, `parameters` all of params.yaml as nested mappings."""
     splits = ", ".join(f"{name} {split['cells']:,} cells" for name, split in dataset["splits"].items())
     held_out = "; ".join(f"{pair['perturbation']} in {pair['cell_type']}" for pair in dataset["held_out"])
     categories = dataset["categories"]
@@ -69,7 +69,7 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
     ]
     rows = [(Cell(key), Cell(value)) for key, value in flattened(parameters)]
     blocks: list[Block] = [
-        Drawing(dag, "The stages; an arrow leads from a stage to those that read its results."),
+        Drawing(dag, "The stages; arrows lead from a stage to those that read its outputs."),
         Facts(facts),
         Table(("parameter", "value"), rows, "", numeric=False, folded=f"All {len(rows)} parameters"),
     ]

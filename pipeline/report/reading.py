@@ -1,4 +1,4 @@
-"""Reading JSON files of other stages, and who makes which file: what is missing or malformed is one clear error."""
+"""Reading JSON files of other stages, with a clear error, naming the maker, if one is missing or malformed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from pipeline.core.errors import ExpectedError
 
 @dataclass(frozen=True)
 class Maker:
-    """The command that makes a file, and the one that makes it anew."""
+    """The commands that make and remake a file."""
 
     command: str
     again: str
 
 
 def stage(name: str) -> Maker:
-    """What makes the outputs of a stage."""
+    """The maker of the outputs of a stage."""
     return Maker(f"dvc repro {name}", f"dvc repro --force {name}")
 
 
@@ -36,7 +36,7 @@ def read_json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def check_names(path: Path, maker: Maker, found: Any, expected: Sequence[str]) -> None:
-    """ExpectedError where a file lacks a key or a column."""
+    """ExpectedError if a file lacks a key or a column."""
     absent = [name for name in expected if name not in found]
     if absent:
         raise malformed(path, maker, f"lacks {', '.join(absent)}")

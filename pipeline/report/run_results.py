@@ -1,4 +1,4 @@
-"""Reading what the last chapter, on the run itself, shows."""
+"""Inputs of the last section, on the run itself."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_dataset() -> Mapping[str, Any]:
 
 
 def read_drawing(path: Path) -> Markup:
-    """An SVG file of the project, for use inside the page."""
+    """An SVG file of this project, for inlining."""
     try:
         return inline_svg(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Scores over seeds: what is measured, its mean and deviation, and the cell of a table that shows them."""
+"""Scores over seeds: measure, mean and standard deviation, and their table cell."""
 
 import math
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ class Measure:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation over seeds (None: a single seed); the mean is None where nothing is defined."""
+    """Mean and standard deviation over seeds (None for a single seed); the mean is None if undefined."""
 
     mean: float | None
     deviation: float | None
 
 
 def spread(values: tuple[float, ...]) -> Spread:
-    """Of one value per seed."""
+    """The spread of one value per seed."""
     return Spread(fmean(values) if values else None, stdev(values) if len(values) > 1 else None)
 
 

@@ -1,4 +1,4 @@
-"""How templates are read: every text is escaped, wherever it comes from, and an unknown name is an error."""
+"""Templates: all text is escaped, and unknown names are errors."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Note which source each stage depends on, and refuse what is wrong anywhere in params.yaml.
+"""Write the code manifest of every stage, and validate params.yaml.
 
-All other stages come after this one: before DVC removes the outputs of a stage whose parameters have changed, they have
-been checked, and what code it is to run is known.
+All other stages depend on this one, so parameters are checked, and manifests current, before DVC removes the outputs of
+a changed stage.
 """
 
 from pipeline.core.entry import run_stage

@@ -1,4 +1,4 @@
-"""Write the report: one HTML page that works offline, joined from the chapters of all systems; its tables as text."""
+"""Write the report: a self-contained HTML page from the chapters of all systems, and RESULTS.md."""
 
 from pipeline.core import paths
 from pipeline.core.entry import run_stage
@@ -8,13 +8,13 @@ from pipeline.params.reading import read_yaml
 from pipeline.params.report import Report
 from pipeline.report.chapter import draw, read_chapter
 from pipeline.report.page import Headline, Part
+from pipeline.report.page_template.page import render
+from pipeline.report.page_template.results import results_markdown
 from pipeline.report.provenance import made_by, provenance
 from pipeline.report.run_results import read_dataset, read_drawing
-from pipeline.report.whole.page import render
-from pipeline.report.whole.results import results_markdown
 
 SECTION = "report"
-SHARED = ("report", "track")  # sections of params.yaml that are no system's
+SHARED = ("report", "track")  # sections of params.yaml that are not systems
 
 
 def run(settings: Report) -> None:

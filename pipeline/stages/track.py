@@ -1,7 +1,7 @@
 """Mirror the stages upstream of this one into MLflow, from dvc.lock.
 
-DVC writes a stage's entry when the stage has ended, so at this point the lock file holds all stages but this one,
-which is why it does not mirror itself.
+DVC writes a stage's entry when the stage has finished, so dvc.lock now holds all stages but this one, which does not
+mirror itself.
 """
 
 from pipeline.core import paths
@@ -14,7 +14,8 @@ SECTION = "track"
 
 
 def run(settings: Track) -> None:
-    """Mirror the working tree and write which results were mirrored: no run id, no time, so that DVC can compare it."""
+    """Mirror the working tree and list the mirrored results, without run ids or times, so that the output is
+    reproducible."""
     mirrored = mirror(settings.experiment)
     write_json(paths.TRACKED, {"stages": {record.address: record.hash for record in mirrored.records}})
 

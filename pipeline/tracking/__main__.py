@@ -1,4 +1,4 @@
-"""`python -m pipeline.tracking`: make the MLflow store ready to be browsed (made if missing, followed if moved)."""
+"""`python -m pipeline.tracking`: prepare the MLflow store for browsing (created if missing, relocated if moved)."""
 
 from pipeline.core.entry import guarded
 from pipeline.tracking.store import open_store

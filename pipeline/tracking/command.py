@@ -12,16 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rev",
         metavar="REVISION",
-        help="a commit, branch or tag whose committed results to mirror; without it, the working tree's",
+        help="commit, branch or tag to mirror (default: the working tree)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Mirror, and say what was mirrored and which files could not be found."""
+    """Mirror, and print what was mirrored and which files are missing."""
     mirrored = mirror(load_params().track.experiment, arguments.rev)
     print(f"commit {mirrored.commit.hash[:8]}: {len(mirrored.runs)} stages are in {without_password(tracking_uri())}")
     for stage in mirrored.runs:
         for path in stage.missing:
             print(f"  {stage.address}: without {path}")
     if any(stage.missing for stage in mirrored.runs):
-        print("nothing here holds these: `dvc pull` or `dvc fetch --all-commits` may bring them; then run this again")
+        print("these files are not available here: try `dvc pull` or `dvc fetch --all-commits`, then run this again")

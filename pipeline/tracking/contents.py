@@ -1,7 +1,8 @@
-"""A stage's results by the hash that dvc.lock holds: from the working tree, from git, or from the DVC cache.
+"""Find a stage's outputs by their hash in dvc.lock: in the working tree, in git, or in the DVC cache.
 
 Wherever a file is taken from, its bytes are compared with the hash, so a run never shows a result that its stage did
-not make: neither a file edited by hand, nor one of another commit.
+not make: neither a file edited by hand, nor one of another commit. (`dvc.api.DVCFileSystem` compares nothing in the
+working tree and in git, and importing DVC costs half a second of CPU, which an idle `track` does not spend.)
 """
 
 import hashlib
@@ -13,15 +14,15 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
-from pipeline.tracking.revisions import file_at
+from pipeline.tracking.revisions import file_at, files_at
 
-FOLDER = ".dir"  # how the hash of a folder ends
+FOLDER = ".dir"  # suffix of the hash of a folder
 
 
 def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
-    """Write the file whose content has this MD5 to `target`; False where no place holds it any more.
+    """Write the file with this MD5 to `target`; False if it is nowhere to be found.
 
-    path: where the stage wrote it, relative to the project's root; commit: in which git is asked for it.
+    path: where the stage wrote it, relative to the project root; commit: where to look for it in git.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     source = _find(path, md5)
@@ -29,7 +30,7 @@ def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
         shutil.copyfile(source, target)
         return True
     blob = file_at(commit, path)
-    if blob is not None and hashlib.md5(blob, usedforsecurity=False).hexdigest() == md5:
+    if blob is not None and _md5_of(blob) == md5:
         target.write_bytes(blob)
         return True
     return False
@@ -37,7 +38,7 @@ def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
 
 def link_folder(path: str, md5: str, commit: str, target: Path) -> bool:
     """Make `target` a folder with the content of this out, of links where possible; False where a file is lost."""
-    files = files_of(path, md5)
+    files = files_of(path, md5, commit)
     if files is None:
         return False
     for file, file_md5 in files.items():
@@ -51,29 +52,33 @@ def link_folder(path: str, md5: str, commit: str, target: Path) -> bool:
     return True
 
 
-def files_of(path: str, md5: str) -> dict[str, str] | None:
+def files_of(path: str, md5: str, commit: str) -> dict[str, str] | None:
     """The files of an out with their MD5, relative to the project's root; None where a folder's list is lost.
 
-    A folder's hash is the MD5 of the JSON list of its files, which DVC keeps in its cache; a folder that lies
-    unchanged in the working tree gives the same list.
+    A folder's hash is the MD5 of the JSON list of its files. DVC keeps the list of a folder that it caches; one that is
+    in git, or lies unchanged in the working tree, gives the same list.
     """
     if not md5.endswith(FOLDER):
         return {path: md5}
-    folder = Path(path)
-    if folder.is_dir():
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
-        listed = [{"md5": _md5(file), "relpath": file.relative_to(folder).as_posix()} for file in files]
-        listed.sort(key=lambda entry: entry["relpath"])
-        if hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + FOLDER == md5:
-            return {f"{path}/{entry['relpath']}": entry["md5"] for entry in listed}
+    here = sorted(file for file in Path(path).rglob("*") if file.is_file())
+    if _list_hash(path, listed := {file.as_posix(): _md5(file) for file in here}) == md5:
+        return listed
     cached = _cached(md5)
-    if not cached.is_file():
-        return None
-    return {f"{path}/{entry['relpath']}": entry["md5"] for entry in json.loads(cached.read_text(encoding="utf-8"))}
+    if cached.is_file():
+        return {f"{path}/{entry['relpath']}": entry["md5"] for entry in json.loads(cached.read_text(encoding="utf-8"))}
+    blobs = {file: file_at(commit, file) for file in files_at(commit, path)}
+    listed = {file: _md5_of(blob) for file, blob in blobs.items() if blob is not None}
+    return listed if _list_hash(path, listed) == md5 else None
+
+
+def _list_hash(folder: str, md5s: dict[str, str]) -> str:
+    """The hash that DVC gives a folder with these files."""
+    listed = [{"md5": md5, "relpath": Path(file).relative_to(folder).as_posix()} for file, md5 in md5s.items()]
+    return _md5_of(json.dumps(sorted(listed, key=lambda entry: entry["relpath"])).encode()) + FOLDER
 
 
 def _find(path: str, md5: str) -> Path | None:
-    """A file here with this content: the working tree's, or (which costs a start of DVC) the cache's."""
+    """A local file with this content: in the working tree or, which requires starting DVC, in the cache."""
     if Path(path).is_file() and _md5(Path(path)) == md5:
         return Path(path)
     cached = _cached(md5)
@@ -86,11 +91,15 @@ def _cached(md5: str) -> Path:
 
 @cache
 def _cache_folder() -> Path:
-    # Asked of DVC, since a team may share one cache through `dvc cache dir` or its environment.
+    # From DVC, since a team may share a cache through `dvc cache dir` or the environment.
     asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         raise ExpectedError(f"`dvc cache dir` failed: {asked.stderr.strip() or 'no message'}")
     return Path(asked.stdout.strip())
+
+
+def _md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The control cells that a served model starts from, packed beside its weights: safetensors and JSON, no pickle.
+"""The control cells of a served model, saved beside its weights as safetensors and JSON, no pickle.
 
 N: control cells, G: genes.
 """
@@ -25,7 +25,7 @@ ARRAYS = ("indptr", "indices", "counts", *COVARIATES, "library_size")
 
 @dataclass(frozen=True)
 class Controls:
-    """Training controls of every cell type, and what their codes mean."""
+    """Training controls of every cell type, and the meaning of their codes."""
 
     cells: Cells
     genes: list[str]  # (G,)
@@ -61,7 +61,7 @@ def save_controls(folder: Path, controls: Controls) -> None:
 
 
 def load_controls(folder: Path) -> Controls:
-    """What `save_controls` wrote; ExpectedError where a file is missing or damaged."""
+    """Read the files of `save_controls`; ExpectedError if one is missing or damaged."""
     try:
         described = read_sealed(folder / _DESCRIBED, _CELLS)
     except (FileNotFoundError, ValueError) as error:

@@ -1,18 +1,19 @@
-"""dvc.lock as stage records: what each stage read, with which parameters, and what it made."""
+"""dvc.lock as one record per stage: dependencies, parameters and results."""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
+from pipeline.core.nested import leaves
 from pipeline.params.reading import parse_yaml
 from workflow.declared import outs_of
 
-TRACK = "track"  # the mirror's own stage: never mirrored, since its entry is written after it has run
+TRACK = "track"  # the mirror's own stage, which is not mirrored: DVC writes its entry after it has run
 MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which puts back what a kill has cut"
 
 
@@ -25,15 +26,16 @@ class StageRecord:
     params: Mapping[str, str]  # flattened, by dotted name
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
     outs: Mapping[str, str]
-    sweep: str | None = None  # the name of the stage without its key, where the keys are points that params.yaml lists
+    metrics: frozenset[str] = frozenset()  # outputs that dvc.yaml declares as metrics: the headlines
+    sweep: str | None = None  # stage name without key, if the keys are points of a sweep in params.yaml
 
 
 def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[StageRecord]:
-    """The stages upstream of `track`, by address; all stages where dvc.yaml declares no `track`.
+    """The stages upstream of `track`, by address; all stages if dvc.yaml declares no `track`.
 
-    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Entries of stages that are no longer
-    declared are left out: DVC keeps them in the lock file. Gates, which make no result, are too. Raises ExpectedError
-    where one of the texts is not what DVC writes, or the lock file lacks a stage upstream of `track`.
+    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Left out are stages that are no
+    longer declared, whose entries DVC keeps, and gates, which have no result. ExpectedError if one of the texts is not
+    in DVC's format, or the lock file lacks a stage upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
@@ -44,7 +46,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     try:
         outs = _declared_outs(declared, parameters)
         records = [
-            replace(_record(address, entry), sweep=_sweep(address, declared))
+            replace(_record(address, entry), sweep=_sweep(address, declared), metrics=_metrics(address, declared))
             for address, entry in sorted(entries.items())
             if address in outs
         ]
@@ -61,7 +63,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[Stag
     if missing:
         raise ExpectedError(
             f"{source} lacks {', '.join(sorted(missing))}, whose results `{TRACK}` waits for: "
-            "`python -m pipeline repair` puts back what a kill cut off, `dvc repro` runs what has never run"
+            "`python -m pipeline repair` restores what a kill cut off, `dvc repro` runs what has never run"
         )
     return reached
 
@@ -72,18 +74,8 @@ def entry_hashes(lock: str, revision: str) -> set[str]:
     return {_entry_hash(entry) for entry in (entries or {}).values()}
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, by dotted name; a list is a leaf."""
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{name}.")
-        else:
-            yield name, value
-
-
 def mlflow_name(name: str) -> str:
-    """`name` with what MLflow refuses in the key of a parameter, metric or tag replaced by `_`."""
+    """`name` with `_` for characters that MLflow rejects in keys of parameters, metrics and tags."""
     return re.sub(r"[^\w/.\- :]", "_", name)
 
 
@@ -93,7 +85,7 @@ def _stages(content: Any) -> dict[str, Any] | None:
 
 
 def _declared_outs(declared: Mapping[str, Any], parameters: Any) -> dict[str, list[str]]:
-    """The outs of each stage that is mirrored where it has run, by its address."""
+    """The outputs of each declared stage, gates aside, by address."""
     outs: dict[str, list[str]] = {}
     for name, stage in declared.items():
         if name == TRACK or (stage.get("meta") or {}).get("gate"):
@@ -115,11 +107,16 @@ def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
     return stage if re.fullmatch(r"\$\{[\w.]+\}", str(declared[stage].get("foreach"))) else None
 
 
+def _metrics(address: str, declared: Mapping[str, Any]) -> frozenset[str]:
+    name, _, key = address.partition("@")
+    return frozenset(outs_of(declared[name], key, ("metrics",)))
+
+
 def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:
     params: dict[str, str] = {}
     for file, values in (entry.get("params") or {}).items():
         prefix = "" if file == str(paths.PARAMS) else f"{file}:"
-        params.update((mlflow_name(name), _text(value)) for name, value in flatten(values, prefix))
+        params.update((mlflow_name(name), _text(value)) for name, value in leaves(values, prefix))
     return StageRecord(
         address=address,
         hash=_entry_hash(entry),
@@ -143,7 +140,7 @@ def _text(value: Any) -> str:
 
 
 def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> tuple[list[StageRecord], list[str]]:
-    """The records whose results reach `deps`, directly or through other stages; all paths that these and they read."""
+    """The records upstream of `deps`, direct or indirect, and all paths that these and `deps` read."""
     wanted = [dep if isinstance(dep, str) else next(iter(dep)) for dep in deps]
     read: list[str] = []
     reached: dict[str, StageRecord] = {}
@@ -158,5 +155,5 @@ def _upstream(records: list[StageRecord], deps: Iterable[Any]) -> tuple[list[Sta
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two paths are the same, or one is a folder that holds the other."""
+    """Whether two paths are the same, or one is a folder that contains the other."""
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

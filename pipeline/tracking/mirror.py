@@ -1,7 +1,7 @@
-"""One MLflow run per stage and commit, nested under the commit's own: made or completed, never made twice.
+"""One MLflow run per stage and commit, nested under the run of the commit: created or completed, never duplicated.
 
 A run's key is its commit and the hash of the stage's entry in dvc.lock, so the key stands for all that the run shows
-and nothing in a finished run has to change. What could not be found (a report whose content is in no cache here) is
+and a finished run never has to change. What could not be found (such as a report whose content is in no cache here) is
 named in a tag, and added by a later call that finds it.
 """
 
@@ -17,13 +17,15 @@ from pipeline.tracking.contents import copy_content, files_of
 from pipeline.tracking.lock import StageRecord, mlflow_name
 from pipeline.tracking.points import Point, metric_points
 from pipeline.tracking.revisions import Commit
+from workflow.closure import is_code
+from workflow.manifests import FOLDER as MANIFESTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 KEY = "key"
-MISSING = "missing"  # tag: what the run should show and no place holds
+MISSING = "missing"  # tag: files of the run that were found nowhere
 NOTHING = "none"
 SHOWN_SUFFIXES = {".html", ".svg", ".png", ".csv", ".json"}  # of results under reports/; data and weights stay in DVC
 
@@ -38,7 +40,7 @@ TAG_LENGTH = 8000
 class StageRun:
     address: str
     run_id: str
-    missing: list[str]  # files that neither the working tree nor git nor the DVC cache holds
+    missing: list[str]  # files found neither in the working tree nor in git nor in the DVC cache
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Mirror:
     commit: Commit
 
     def pipeline_run(self) -> str:
-        """The id of the commit's own run, under which its stages are nested."""
+        """Id of the commit's run, the parent of its stages."""
         name = f"{self.commit.hash[:8]} {self.commit.subject}"[:KEY_LENGTH]
         return self._group(self.commit.hash, name, {"stage": "pipeline"})
 
     def sweep_run(self, sweep: str, parent: str) -> str:
-        """The id of the run under which the points of a sweep are nested, itself under `parent`."""
+        """Id of the run that groups the points of a sweep, nested under `parent`."""
         return self._group(f"{self.commit.hash}:{sweep}", sweep, {"stage": sweep, "mlflow.parentRunId": parent})
 
     def _group(self, key: str, name: str, tags: Mapping[str, str]) -> str:
@@ -64,20 +66,21 @@ class Mirror:
             self._finish(run)
         return str(run.info.run_id)
 
-    def stage_run(self, record: StageRecord, parent: str, dirty: bool) -> StageRun:
-        """Bring one stage's run up to what is known of it now; a run that shows everything is left alone.
+    def stage_run(self, record: StageRecord, pipeline: str, parent: str, dirty: bool) -> StageRun:
+        """Make or complete the run of one stage; a complete one is left alone.
 
-        parent: id of the commit's run or of the sweep's; dirty: whether the entry is not in the commit's own dvc.lock.
+        pipeline: id of the commit's run, which gets the headlines of committed results; parent: the same, or the run of
+        the sweep; dirty: whether the entry is absent from the commit's dvc.lock.
         """
-        # A past commit that is filled in today takes its place in MLflow's list; an experiment on top of one is new.
+        # MLflow sorts runs by start: a past commit takes its own time, results on top of a commit the present.
         started = int(time.time() * 1000) if dirty else self._commit_time()
         tags = {**self._commit_tags(), **_stage_tags(record), "mlflow.parentRunId": parent, "dirty": str(dirty).lower()}
         run = self._upsert(f"{self.commit.hash}:{record.hash}", record.address, tags, started)
         finished = run.info.status == "FINISHED"
         if finished and run.data.tags.get(MISSING) == NOTHING:
             return StageRun(record.address, run.info.run_id, [])
-        files, lost = _shown_files(record)
-        # What an unfinished run shows may be the half of a file.
+        files, lost = _shown_files(record, self.commit.hash)
+        # In an unfinished run, a file may be half written.
         shown = self._artifacts(run.info.run_id) if finished else set()
         with tempfile.TemporaryDirectory() as folder:
             added = [
@@ -86,7 +89,10 @@ class Mirror:
                 if path not in shown and copy_content(path, md5, self.commit.hash, Path(folder) / path)
             ]
             if added or not finished:
-                self._log(run, record.params, list(metric_points(Path(folder), added, files)))
+                points = list(metric_points(Path(folder), added, files, record.metrics))
+                if not dirty:  # first, since a finished stage is not visited again
+                    self._log_points(self.client.get_run(pipeline), [point for point in points if point.headline])
+                self._log(run, record.params, points)
             if added:
                 self.client.log_artifacts(run.info.run_id, str(Path(folder) / paths.REPORTS))
         missing = sorted(set(files) - shown - set(added)) + lost
@@ -96,7 +102,7 @@ class Mirror:
         return StageRun(record.address, run.info.run_id, missing)
 
     def _upsert(self, key: str, name: str, tags: Mapping[str, str], started: int) -> "Run":
-        """The run with this key, with these tags; made with this start (ms since 1970) where there is none."""
+        """The run with this key and these tags; created with this start time (ms since 1970) if there is none."""
         found = self.client.search_runs([self.experiment], filter_string=f"tags.{KEY} = '{key}'", max_results=1)
         if not found:
             return self.client.create_run(self.experiment, start_time=started, tags={**tags, KEY: key}, run_name=name)
@@ -111,13 +117,18 @@ class Mirror:
             self.client.log_batch(run.info.run_id, tags=changed[start : start + VALUES_AT_ONCE])
 
     def _log(self, run: "Run", params: Mapping[str, str], points: list[Point]) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Param
 
         self.client.update_run(run.info.run_id, status="RUNNING")
         values = [Param(name, value) for name, value in params.items()]
         for start in range(0, len(values), VALUES_AT_ONCE):
             self.client.log_batch(run.info.run_id, params=values[start : start + VALUES_AT_ONCE])
-        # Each point has the run's start as its time, so that writing it once more is no second point.
+        self._log_points(run, points)
+
+    def _log_points(self, run: "Run", points: list[Point]) -> None:
+        from mlflow.entities import Metric
+
+        # Points have the run's start time, so that writing one twice gives no duplicate.
         metrics = [Metric(mlflow_name(p.name), p.value, run.info.start_time, p.step) for p in points]
         for start in range(0, len(metrics), POINTS_AT_ONCE):
             self.client.log_batch(run.info.run_id, metrics=metrics[start : start + POINTS_AT_ONCE])
@@ -126,7 +137,7 @@ class Mirror:
         self.client.set_terminated(run.info.run_id, end_time=run.info.start_time)
 
     def _artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
-        """The files that a run shows, as paths of the project."""
+        """The files of a run, as paths of the project."""
         found: set[str] = set()
         for item in self.client.list_artifacts(run_id, folder):
             found |= self._artifacts(run_id, item.path) if item.is_dir else {str(paths.REPORTS / item.path)}
@@ -140,19 +151,23 @@ class Mirror:
 
 
 def _stage_tags(record: StageRecord) -> dict[str, str]:
-    hashes = [(f"deps:{path}", md5) for path, md5 in record.deps.items()]
+    """Hashes of inputs and outputs, and of the code manifest (absent in old commits)."""
+    code = [md5 for path, md5 in record.deps.items() if Path(path).parent == MANIFESTS]
+    data = {path: md5 for path, md5 in record.deps.items() if Path(path).parent != MANIFESTS and not is_code(path)}
+    hashes = [(f"deps:{path}", md5) for path, md5 in data.items()]
     hashes += [(f"outs:{path}", md5) for path, md5 in record.outs.items()]
     return {
         "stage": record.address,
+        **({"code": code[0]} if code else {}),
         "stage_hash": record.hash,
         **{mlflow_name(name)[:KEY_LENGTH]: md5 for name, md5 in hashes},
     }
 
 
-def _shown_files(record: StageRecord) -> tuple[dict[str, str], list[str]]:
+def _shown_files(record: StageRecord, commit: str) -> tuple[dict[str, str], list[str]]:
     """The stage's results that a run shows, with their MD5; and the folders whose list of files is lost."""
     listed = {
-        path: files_of(path, md5)
+        path: files_of(path, md5, commit)
         for path, md5 in record.outs.items()
         # A chapter is shown as a part of the page.
         if Path(path).is_relative_to(paths.REPORTS) and not Path(path).is_relative_to(paths.CHAPTERS)

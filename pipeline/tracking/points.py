@@ -1,16 +1,15 @@
-"""The numbers in metric files and curves, as named points."""
+"""Numbers in a stage's outputs as named points."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline.tracking.lock import flatten
+from pipeline.core.nested import leaves
 
-_METRICS = ("reports/*/metrics.json", "reports/*/training/*.json")
-_CURVES = ("reports/*/curves/*.csv",)
-OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that tell the curves of one file apart, and how they are named
+OF_A_CURVE = {"horizon": "h", "seed": "seed_"}  # columns that distinguish the curves in one file, and their prefixes
 
 
 @dataclass(frozen=True)
@@ -18,34 +17,62 @@ class Point:
     name: str
     value: float
     step: int  # epoch; 0 for a final number
+    headline: bool = False  # of a file that dvc.yaml declares as a metric
 
 
-def metric_points(folder: Path, files: Iterable[str], stage_files: Iterable[str]) -> Iterator[Point]:
-    """The numbers in those of `files` (paths below `folder`) that are metrics or curves.
+def metric_points(
+    folder: Path, files: Iterable[str], stage_files: Collection[str], metrics: Collection[str]
+) -> Iterator[Point]:
+    """The numbers in `files` (paths below `folder`), by type of file.
 
-    A final number has the name that `dvc metrics show` gives it; the column of a curve is `curve/<column>`. Where one
-    file holds the curves of several seeds, it is `curve/seed_<n>/<column>`, and of several horizons (rows forecast)
-    `curve/h<horizon>/seed_<n>/<column>`. Only where the stage has several metric
-    files or curves (`stage_files`: all that it made) is the file's name put in front: the runs of a sweep share names,
-    so that MLflow draws them in one chart. Empty cells and values that are no numbers are left out.
+    A file at or below one of `metrics` (JSON) holds headlines, named `<file>.<key>`. Other JSON files count if they
+    hold only numbers, which keep their dotted keys. A CSV file with a column `epoch` is a curve, named
+    `curve/<column>`; with several seeds `curve/seed_<n>/<column>`, with several horizons (forecast rows)
+    `curve/h<horizon>/seed_<n>/<column>`. The file name is a prefix only if the stage made several files of that type
+    (`stage_files`: all its outputs): runs of a sweep thus share names, and MLflow draws them in one chart. Empty cells
+    are left out.
     """
-    made = list(stage_files)
-    several_metrics = len(_within(made, _METRICS)) > 1
-    several_curves = len(_within(made, _CURVES)) > 1
-    for path in _within(files, _METRICS):
-        content = json.loads((folder / path).read_text(encoding="utf-8"))
-        for name, value in flatten(content, f"{Path(path).stem}." if several_metrics else ""):
-            if isinstance(value, int | float):
-                yield Point(name, float(value), 0)
-    for path in _within(files, _CURVES):
-        prefix = f"curve/{Path(path).stem}/" if several_curves else "curve/"
-        with (folder / path).open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                epoch = int(row.pop("epoch"))
-                parts = [start + row.pop(column) for column, start in OF_A_CURVE.items() if column in row]
-                start = prefix + "".join(f"{part}/" for part in parts)
-                yield from (Point(start + name, float(value), epoch) for name, value in row.items() if value)
+    headlines = [path for path in stage_files if any(Path(path).is_relative_to(metric) for metric in metrics)]
+    others = [path for path in stage_files if path not in headlines]
+    for path in sorted(files):
+        kind = Path(path).suffix
+        several = sum(Path(other).suffix == kind for other in others) > 1
+        if path in headlines:
+            yield from (Point(name, value, 0, True) for name, value in _numbers(folder, path, Path(path).stem + "."))
+        elif kind == ".json":
+            yield from _final_numbers(folder, path, f"{Path(path).stem}." if several else "")
+        elif kind == ".csv":
+            yield from _curve(folder, path, f"curve/{Path(path).stem}/" if several else "curve/")
 
 
-def _within(files: Iterable[str], patterns: Iterable[str]) -> list[str]:
-    return [path for path in sorted(files) if any(Path(path).match(pattern) for pattern in patterns)]
+def _numbers(folder: Path, path: str, prefix: str) -> Iterator[tuple[str, float]]:
+    for name, value in leaves(_read(folder, path), prefix):
+        if _is_number(value):
+            yield name, float(value)
+
+
+def _final_numbers(folder: Path, path: str, prefix: str) -> Iterator[Point]:
+    content = _read(folder, path)
+    found = list(leaves(content, prefix)) if isinstance(content, dict) else []
+    if all(_is_number(value) for _, value in found):
+        yield from (Point(name, float(value), 0) for name, value in found)
+
+
+def _read(folder: Path, path: str) -> Any:
+    return json.loads((folder / path).read_text(encoding="utf-8"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _curve(folder: Path, path: str, prefix: str) -> Iterator[Point]:
+    with (folder / path).open(encoding="utf-8", newline="") as stream:
+        table = csv.DictReader(stream)
+        if "epoch" not in (table.fieldnames or []):
+            return
+        for row in table:
+            epoch = int(row.pop("epoch"))
+            parts = [start + row.pop(column) for column, start in OF_A_CURVE.items() if column in row]
+            start = prefix + "".join(f"{part}/" for part in parts)
+            yield from (Point(start + name, float(value), epoch) for name, value in row.items() if value)

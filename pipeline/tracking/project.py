@@ -23,18 +23,17 @@ class Mirrored:
 def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     """Bring MLflow's `experiment` up to the working tree, or to the commit that `revision` names.
 
-    What is mirrored is what dvc.lock says: the stages upstream of `track`, each as it last ran, not what params.yaml
-    or the code have become since. The working tree's results are put under HEAD; a stage whose entry is not in HEAD's
-    own dvc.lock was run on top of that commit and has the tag dirty=true. Once the results are committed, the same
-    entries belong to the new commit and a further call puts them under it. The working tree's runs are the same
-    whether the DVC stage `track` makes them, in the middle of `dvc repro`, or the command does, afterwards.
+    The source is dvc.lock: the stages upstream of `track`, each as it last ran, whatever params.yaml or the code are
+    now. Results of the working tree are filed under HEAD; a stage whose entry is not in HEAD's dvc.lock has the tag
+    dirty=true. Once the results are committed, a further call files them under the new commit. The runs are the same
+    whether the stage `track` makes them, during `dvc repro`, or the command does, afterwards.
 
-    Raises ExpectedError where the revision, its dvc.lock or the store cannot be read.
+    ExpectedError if the revision, its dvc.lock or the store cannot be read.
     """
     commit = find_commit(revision or "HEAD")
     if revision is None:
         state = "the working tree"
-        with held():  # another stage may end meanwhile, and DVC write its entry
+        with held():  # another stage may finish meanwhile, and DVC write its entry
             lock = _working_file(paths.DVC_LOCK)
         declared, params = map(_working_file, (paths.DVC_YAML, paths.PARAMS))
     else:
@@ -43,7 +42,7 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     if lock is None or declared is None:
         absent = paths.DVC_YAML if declared is None else paths.DVC_LOCK
         advice = "run `dvc repro` first" if revision is None else "name a commit whose results were committed with it"
-        raise ExpectedError(f"{absent} is not in {state}, so there are no results to mirror: {advice}")
+        raise ExpectedError(f"{state} has no {absent}, hence no results to mirror: {advice}")
     records = read_lock(lock, declared, params or "", state)
     committed = entry_hashes(_past_file(commit, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
     with open_store() as client:
@@ -53,7 +52,7 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         runs = []
         for record in records:
             dirty = record.hash not in committed
-            run = to.stage_run(record, sweeps[record.sweep] if record.sweep else parent, dirty)
+            run = to.stage_run(record, parent, sweeps[record.sweep] if record.sweep else parent, dirty)
             unregistered = register(client, experiment, record, run.run_id, commit.hash, dirty)
             runs.append(replace(run, missing=[*run.missing, unregistered]) if unregistered else run)
     return Mirrored(commit, records, runs)

@@ -29,8 +29,8 @@ class Served:
     """How the model of one stage is served."""
 
     name: str
-    folders: Mapping[str, str]  # what it needs: name -> path of an out or a dep of the stage
-    # From a folder with those folders, and what is said of the commit (`commit`, `dirty`): arguments of `save_model`.
+    folders: Mapping[str, str]  # its inputs: name -> path of an output or a dep of the stage
+    # From a folder with those folders and the state of the commit (`commit`, `dirty`) to arguments of `save_model`.
     pack: Callable[[Path, Mapping[str, Any]], dict[str, Any]]
 
 
@@ -44,14 +44,14 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
     from pipeline.tracking.controls import sample_controls, save_controls
 
     write_json(folder / PROVENANCE, commit)
-    # Weights that today's code does not load are not offered for serving.
+    # Weights that the current code cannot load are not served.
     provenance = CfmVc.load(folder).provenance
     store = open_store(folder / "store")
     save_controls(folder / "served" / "controls", sample_controls(store))
     write_json(folder / "served" / PROVENANCE, provenance)
     for name in ("vae", "flow"):
-        shutil.copytree(folder / name, folder / "served" / name)  # MLflow refuses links to outside
-    signature = ModelSignature(  # without inputs: MLflow would drop columns that it does not know, such as "doses"
+        shutil.copytree(folder / name, folder / "served" / name)  # MLflow rejects links to other folders
+    signature = ModelSignature(  # without inputs: MLflow would drop unknown columns, such as "doses"
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
         params=ParamSchema(
             [
@@ -87,10 +87,10 @@ SERVED = {
 def register(
     client: "MlflowClient", experiment: str, record: StageRecord, run_id: str, commit: str, dirty: bool
 ) -> str | None:
-    """Register the stage's model, where it has one that is served and not yet registered; why not, or None.
+    """Register the stage's model if it is served and not yet registered; returns why it could not be, or None.
 
-    dirty: whether the stage ran on top of the commit rather than in it. A model is the content of all that it is made
-    of, so the same weights in a later commit are the same version.
+    dirty: whether the result is uncommitted. A model is identified by its content, so the same weights in a later
+    commit are the same version.
     """
     served = SERVED.get(record.address)
     known = {**record.deps, **record.outs}
@@ -105,7 +105,7 @@ def register(
         folder = Path(temporary)
         for part, path in served.folders.items():
             if not link_folder(path, known[path], commit, folder / part):
-                return f"the registered model {name}, of which {path} is lost"
+                return f"the registered model {name}, whose {path} is missing"
         try:
             packed = served.pack(folder, {"commit": commit, "dirty": dirty})
         except ExpectedError as error:
@@ -121,7 +121,7 @@ def register(
 
 
 def _version(client: "MlflowClient", name: str, model_hash: str) -> bool:
-    # Searched by hand: not every registry filters by tag.
+    # Filtered here, since not every registry filters by tag.
     versions = client.search_model_versions(f"name = '{name}'", max_results=10_000)
     return any(version.tags.get(MODEL_HASH) == model_hash for version in versions)
 
@@ -130,11 +130,11 @@ def _save(path: Path, packed: Mapping[str, Any]) -> None:
     import mlflow
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*input example.*")  # the signature is given in its place
+        warnings.filterwarnings("ignore", message=".*input example.*")  # the signature replaces it
         mlflow.pyfunc.save_model(
             path=path,
             code_paths=[str(Path(pipeline.__file__).parent)],
-            # Named here, since MLflow would load the model in a further process to find them.
+            # Given explicitly: MLflow would load the model in another process to find them.
             pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
             **packed,
         )

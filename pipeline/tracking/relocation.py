@@ -1,7 +1,7 @@
 """The project's own MLflow store in a checkout that was moved or copied.
 
-MLflow keeps absolute locations. In a copy they still name the folder of the original, whose files of runs the copy
-would write to, and whose models it would serve.
+MLflow stores absolute locations. In a copy they still name the folder of the original, so that the copy would write its
+files there and serve the models of the original.
 """
 
 import sqlite3
@@ -19,13 +19,13 @@ LOCATIONS = (
 
 
 def relocate(database: Path, artifacts: Path) -> None:
-    """Point every location in `database` that lies in the folder it was made in to the folder it lies in now.
+    """Rewrite every path in `database` below the store's original folder to its present folder.
 
-    artifacts: absolute, the folder of the runs' files beside the database. Where the store was made is told by its
-    experiments, whose files lie in a folder of the same name; one whose files lie anywhere else stays as it is, and so
-    does a folder of that name that has no database beside it: someone has chosen that place. Takes the write lock in
-    any case, so a store that cannot be written to shows it before any result has been read. Says on stderr what it
-    changed. Raises sqlite3.Error where the database cannot be read or written.
+    artifacts: absolute path of the folder of run files beside the database. The original folder is inferred from
+    experiments whose files are in a folder of the same name; other locations are left alone, and so is a folder of that
+    name without a database beside it, since someone chose it. Always takes the write lock, so that a read-only store
+    fails before any result is read. Reports changes on stderr. Raises sqlite3.Error if the database cannot be read or
+    written.
     """
     connection = sqlite3.connect(database, timeout=60, isolation_level=None)
     try:
@@ -36,8 +36,8 @@ def relocate(database: Path, artifacts: Path) -> None:
                 continue
             _replace_folder(connection, folder.parent, artifacts.parent)
             print(
-                f"note: {database.name} was made in {folder.parent}; the files of its runs are now looked for, and "
-                f"written, in {artifacts}",
+                f"note: {database.name} was created in {folder.parent}; its run files are now read from and written "
+                f"to {artifacts}",
                 file=sys.stderr,
             )
         connection.execute("COMMIT")
@@ -46,7 +46,7 @@ def relocate(database: Path, artifacts: Path) -> None:
 
 
 def _path(location: str) -> Path:
-    """The folder of a location, which is a file:// URI; of any other, a path that none of ours is equal to."""
+    """The folder of a file:// URI; for any other URI, a path that equals none of ours."""
     return Path(unquote(location.removeprefix("file://")))
 
 

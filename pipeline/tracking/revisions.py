@@ -1,4 +1,4 @@
-"""What the mirror asks git: which commit a revision is, and a file as it was there."""
+"""Git queries of the mirror: the commit of a revision, and a file at a commit."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Commit:
 
 
 def find_commit(revision: str) -> Commit:
-    """The commit that `revision` (hash, branch, tag, HEAD~1 ...) names; ExpectedError where there is none."""
+    """The commit that `revision` (hash, branch, tag, HEAD~1 ...) names; ExpectedError if there is none."""
     try:
         head()
     except GitError as error:
@@ -23,7 +23,7 @@ def find_commit(revision: str) -> Commit:
         commit = git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
     except GitError as error:
         raise ExpectedError(
-            f"git knows no revision {revision!r} here: name a commit of this repository (`git log` lists them; "
+            f"git knows no revision {revision!r}: name a commit of this repository (`git log` lists them; "
             "in a shallow clone, `git fetch --unshallow` brings the older ones)"
         ) from error
     described = git("show", "--no-patch", "--format=%ct %s", commit)
@@ -31,7 +31,13 @@ def find_commit(revision: str) -> Commit:
     return Commit(commit, int(time), subject)
 
 
+def files_at(commit: str, folder: str) -> list[str]:
+    """The files below a folder in `commit`, relative to the working directory like the folder itself."""
+    listed = git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"./{folder}/").decode(errors="surrogateescape")
+    return [name for name in listed.split("\0") if name]
+
+
 def file_at(commit: str, path: str) -> bytes | None:
-    """The content of `path` (relative to the working directory) in `commit`, or None where it is not in it."""
+    """The content of `path` (relative to the working directory) in `commit`, or None if it is absent."""
     listed = git("ls-tree", "-z", commit, "--", f"./{path}")
     return git("cat-file", "blob", f"{commit}:./{path}") if listed else None

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, made once, open to one writer of this project at a time, silent to the outside."""
+"""The MLflow store: its location, its creation, a lock for one writer at a time, and no telemetry."""
 
 import fcntl
 import os
@@ -21,14 +21,14 @@ DEFAULT_DATABASE = "mlflow.db"  # in the project's root, where `mlflow ui` looks
 DEFAULT_URI = SQLITE + DEFAULT_DATABASE
 ARTIFACTS = "mlartifacts"  # beside the database
 
-# What MLflow reads from the environment; a value that is already set there wins.
+# Environment variables for MLflow; values already set take precedence.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # Otherwise an unreachable server is tried for minutes before anything is said.
+    # Otherwise an unreachable server is retried for minutes without a message.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # No line per artifact and per run on the terminal.
+    # No terminal output per artifact and run.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -40,7 +40,7 @@ def tracking_uri() -> str:
 
 
 def load_mlflow() -> Any:
-    """Import MLflow with its telemetry off and its log quiet (about a second, so only the mirror does it)."""
+    """Import MLflow without telemetry and logging (takes about a second, so only the mirror does it)."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import logging
@@ -49,16 +49,16 @@ def load_mlflow() -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints a traceback of the error that it then raises.
+    # It logs a traceback of the error that it then raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow
 
 
 @contextmanager
 def open_store() -> Iterator["MlflowClient"]:
-    """A client of the store, which is made where it is SQLite and missing; other processes of this project wait.
+    """A client of the store, created if it is a missing SQLite file; other processes of this project wait.
 
-    Raises ExpectedError where the store cannot be reached, read or written, also when that shows later on.
+    ExpectedError if the store cannot be reached, read or written, also later in the context.
     """
     uri = tracking_uri()
     database = _database(uri)
@@ -66,7 +66,7 @@ def open_store() -> Iterator["MlflowClient"]:
     with _locked(artifacts_folder(uri)), _explained(uri):
         if database is not None and not database.exists():
             _create(database, mlflow)
-        # The model registry is told to be the same store: MLflow would remember the first one it was given.
+        # Set the model registry to the same store: MLflow would keep the first one it was given.
         address = uri if database is None else f"{SQLITE}{database.resolve()}"
         client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments(max_results=1)
@@ -76,17 +76,17 @@ def open_store() -> Iterator["MlflowClient"]:
 
 
 def artifacts_folder(uri: str) -> Path:
-    """Where files of runs lie when this process keeps them itself, beside an SQLite store; absolute."""
+    """Absolute path of the run files beside an SQLite store."""
     return (_database(uri) or Path(DEFAULT_DATABASE)).resolve().parent / ARTIFACTS
 
 
 def _database(uri: str) -> Path | None:
-    """The SQLite file that a URI names; None for any other store, and for a file that is opened with options."""
+    """The SQLite file that a URI names; None for any other store, and for a file opened with options."""
     return Path(unquote(uri.removeprefix(SQLITE))) if uri.startswith(SQLITE) and "?" not in uri else None
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
-    """The id of the experiment `name`, which is created where it is missing."""
+    """The id of the experiment `name`, which is created if missing."""
     found = client.get_experiment_by_name(name)
     if found is None:
         uri = tracking_uri()
@@ -94,7 +94,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
         return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage != "active":
         raise ExpectedError(
-            f"the MLflow experiment {name!r} was deleted: bring it back with `mlflow experiments restore "
+            f"the MLflow experiment {name!r} was deleted: restore it with `mlflow experiments restore "
             f"--experiment-id {found.experiment_id}`, or set another name at track.experiment in params.yaml"
         )
     return str(found.experiment_id)
@@ -104,12 +104,12 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the system when the process ends, however it ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system however the process ends
         yield
 
 
 def _create(database: Path, mlflow: Any) -> None:
-    # Under another name first: a process killed between two migrations must not leave a database that none can open.
+    # Under another name first: a process killed between two migrations would leave a database that MLflow cannot open.
     with tempfile.TemporaryDirectory(dir=artifacts_folder(f"{SQLITE}{database}"), prefix=".create.") as folder:
         partial = Path(folder).resolve() / database.name
         mlflow.MlflowClient(f"{SQLITE}{partial}").search_experiments(max_results=1)
@@ -118,7 +118,7 @@ def _create(database: Path, mlflow: Any) -> None:
 
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises when its store fails into an ExpectedError; a refused value remains a bug."""
+    """Turn errors of the MLflow store into ExpectedError; a rejected value remains a bug."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -134,7 +134,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 def _store_error(uri: str, error: Exception) -> ExpectedError:
     cause: BaseException | None = error
-    while cause is not None and not hasattr(cause, "orig"):  # what the database said, below what SQLAlchemy made of it
+    while cause is not None and not hasattr(cause, "orig"):  # the database's error below SQLAlchemy's
         cause = cause.__cause__ or cause.__context__
     said = str(error if cause is None else cause.orig).strip()
     reason = said.splitlines()[0] if said else type(error).__name__

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Average:
     """average <- decay · average + (1 − decay) · weights after every step.
 
-    The decay grows with the steps n as min(decay, (1 + n) / (10 + n)), so that the random start is soon forgotten.
+    After n steps the decay is min(decay, (1 + n) / (10 + n)), so that the initial weights soon drop out of the average.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -20,7 +20,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module, steps: int) -> None:
-        """Take in the weights after this many steps."""
+        """Update the average with the weights after this many steps."""
         weight = 1 - min(self._decay, (1 + steps) / (10 + steps))
         if module is not self._source:  # the two lists are the same tensors at every step, and slow to collect
             self._source = module

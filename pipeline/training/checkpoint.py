@@ -9,7 +9,8 @@ import hashlib
 import io
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._next = folder / "next.pt"  # there for a moment only, while it takes its place
+        self._next = folder / "next.pt"  # exists only until it is renamed
         self._latest = folder / "latest.pt"
         self._previous = folder / "previous.pt"
 
@@ -39,7 +40,7 @@ class Checkpoints:
         with atomic_file(self._next) as partial, partial.open("wb") as file:
             file.write(hashlib.sha256(content).digest())
             file.write(content)
-        # Renamed only when it is on the disk: whenever a kill comes, the newest whole state has one of the names.
+        # Renamed only once it is on the disk: after a kill at any time, one of the three names holds a whole state.
         if self._latest.exists():
             self._latest.replace(self._previous)
         self._next.replace(self._latest)
@@ -58,7 +59,7 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Delete this training's checkpoints: its results have been written."""
+        """Delete this training's checkpoints, once its results are written."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
 
@@ -66,19 +67,25 @@ class Checkpoints:
 def checkpoints(stage: str, settings: BaseModel, inputs: Sequence[Path]) -> Checkpoints:
     """The checkpoints of this stage under these settings, input files and code.
 
-    The code is that of every module of the pipeline that is loaded, so call this when the stage's imports are done.
+    A comment or a docstring is no part of the code. Where no manifest says what code it is (outside the DAG), it is
+    that of every loaded module of the pipeline, so call this when all imports are done.
     """
     key = hashlib.sha256()
-    parts = [settings.model_dump_json(), torch.__version__, *map(sha256, inputs), *_loaded_code()]
-    for part in parts:
+    code = [f"{name} {digest}" for name, digest in sorted(_code().items())]
+    for part in [settings.model_dump_json(), torch.__version__, *map(sha256, inputs), *code]:
         key.update(part.encode() + b"\0")
     return Checkpoints(paths.CHECKPOINTS / stage / key.hexdigest()[:32])
 
 
-def _loaded_code() -> list[str]:
-    """Name and SHA-256 of the file of every loaded module of the pipeline, the stage that is run as main included."""
+def _code() -> Mapping[str, str]:
+    """Digests of the source that the training depends on, from the stage's manifest or of every loaded module."""
+    # By name, as no result depends on how code is compared: an import would make it part of every training stage.
+    manifest: Mapping[str, str] | None = import_module("pipeline.core.manifest_imports").manifest_in_force()
+    if manifest is not None:
+        return manifest
+    digests = import_module("workflow.manifests").Digests()
     modules = [
         (getattr(module, "__spec__", None), getattr(module, "__file__", None)) for module in sys.modules.values()
     ]
     files = {spec.name: file for spec, file in modules if spec and file and spec.name.split(".")[0] == "pipeline"}
-    return [f"{name} {sha256(Path(file))}" for name, file in sorted(files.items())]
+    return {name: digests.of(Path(file)) for name, file in files.items()}

@@ -1,7 +1,7 @@
-"""The same seed on the same machine gives the same result: threads, algorithms, and where random numbers come from.
+"""The same seed on the same machine gives the same result: threads, algorithms and random numbers.
 
-Every random draw comes from a generator seeded by (seed, purpose, epoch, step). So a run has no random state to carry
-along: one resumed at epoch 7, step 30 draws what an uninterrupted one draws there.
+Every random draw comes from a generator seeded by (seed, purpose, epoch, step), so a checkpoint holds no random state:
+a run resumed at epoch 7, step 30 draws the same numbers there as an uninterrupted one.
 """
 
 import os
@@ -17,17 +17,17 @@ from pipeline.params.section import Device
 
 
 class Purpose(IntEnum):
-    """What random numbers are for: each use has a stream of its own."""
+    """What random numbers are used for; each has its own stream."""
 
     INITIAL_WEIGHTS = 0
     ORDER = 1  # of the cells in an epoch, and how they are paired
     TRAINING = 2  # dropout, sampled latents, times
     VALIDATION = 3  # the same in validation: fixed, so that epochs compare
-    PREDICTION = 4  # where the flow starts, sampled counts
+    PREDICTION = 4  # initial states of the flow, sampled counts
 
 
 def entropy(seed: int, purpose: Purpose, *place: int) -> list[int]:
-    """What seeds the generator of this purpose at this place (epoch, step), for numpy's default_rng."""
+    """Seed of numpy's default_rng for this purpose at this place (epoch, step)."""
     return [seed, int(purpose), *place]
 
 
@@ -39,9 +39,9 @@ def torch_generator(device: torch.device, seed: int, purpose: Purpose, *place: i
 
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
-    """Modules built inside get initial weights that depend on the seed alone.
+    """Modules built inside this context get initial weights that depend on the seed alone.
 
-    torch's initialisers draw from its global generator and take no other; its state is put back afterwards.
+    torch's initialisers draw from its global generator only; its state is restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_generator(torch.device("cpu"), seed, Purpose.INITIAL_WEIGHTS).initial_seed())
@@ -57,7 +57,7 @@ def prepare_device(device: Device, threads: int) -> torch.device:
         raise ExpectedError("device: cuda, but no CUDA device is usable here; set device: cpu or auto in params.yaml")
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, but for importing the compiler
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, without importing the compiler
     # Filling every new tensor with NaN first is for debugging, and costs a pass over each.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,8 +1,8 @@
-"""The one training loop. A model plugs in as an objective (a module whose forward is its loss) and two sources of
-minibatches; what a minibatch is, is between these.
+"""The training loop of all models. A model brings an objective (a module whose forward returns its loss) and two
+sources of minibatches; only these know what a minibatch holds.
 
-Accelerate places the objective on the device and would wrap it for mixed precision or several processes: that is why
-the loss is the module's forward.
+Accelerate places the objective on the device, and wraps a module's forward for mixed precision or several processes:
+that is why the loss is a forward.
 """
 
 import math
@@ -20,10 +20,10 @@ from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curve
 from pipeline.training.determinism import Purpose, torch_generator
-from pipeline.training.optimiser import Optimizer, learning_rate
+from pipeline.training.optimizer import Optimizer, learning_rate
 from pipeline.training.progress import Progress
 
-CHECKPOINT_STEPS = 500  # a killed run loses at most so many steps of a long epoch
+CHECKPOINT_STEPS = 500  # between checkpoints within an epoch: a killed run repeats at most these
 
 B = TypeVar("B")
 Parts = dict[str, float]
@@ -39,7 +39,7 @@ class Batches(Protocol[B]):
         """Minibatches of an epoch."""
 
     def epoch(self, number: int, start: int = 0) -> Iterator[B]:
-        """The minibatches of an epoch from `start` on; the same for the same arguments."""
+        """The minibatches of an epoch from number `start` on: a function of the arguments."""
 
     def names(self, batch: B) -> list[str]:
         """Names of a minibatch's examples, for messages."""
@@ -57,11 +57,11 @@ class Fitted:
 
 @dataclass
 class _Position:
-    """How far a training has come: all that a checkpoint holds besides tensors."""
+    """Progress of a training: what a checkpoint holds besides tensors."""
 
     epoch: int = 0  # epochs done
     step: int = 0  # minibatches of the epoch in progress that are done
-    examples: int = 0  # ... and what they held
+    examples: int = 0  # in these minibatches
     best_epoch: int = 0
     best_loss: float = math.inf
 
@@ -80,8 +80,9 @@ def fit(
 
     objective(batch, generator) gives a dictionary of scalars (means over the batch's examples) with `loss` among them.
     The objective ends in eval mode with the weights of the best epoch (with `ema_decay`, the averaged ones). A loss
-    that is not finite is an ExpectedError. With `checkpoints`, a killed training goes on where it was, to the same
-    bits. What `judge` finds in the objective after an epoch, and is no mean over minibatches, joins the curve.
+    that is not finite is an ExpectedError. With `checkpoints`, a killed training resumes and ends with bit-identical
+    weights. `judge` is called on the objective after each epoch; its numbers, which need not be means over minibatches,
+    become columns of the curve.
     """
     training = _Training(title, objective, train, validation, settings, device, judge)
     return training.run(checkpoints)

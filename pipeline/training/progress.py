@@ -1,4 +1,4 @@
-"""How training shows where it is: a bar in a terminal, plain lines elsewhere."""
+"""Progress of a training: a bar in a terminal, one line per epoch everywhere."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Steps in a bar that only a terminal gets, and one line per epoch on standard output."""
+    """A bar of steps on stderr where that is a terminal, and one line per epoch on standard output."""
 
     def __init__(self, title: str, steps: int, done: int) -> None:
         hidden = bool(os.environ.get("TQDM_DISABLE")) or not sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The trainings of one point of a sweep: checkpoints for each, one file of curves and one of final numbers for all."""
+"""The trainings of one point of a sweep: a checkpoint each, one file of curves and one of final losses for all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class PointTraining:
         validation: Batches[Any],
         judge: Callable[[nn.Module], Parts] | None = None,
     ) -> Fitted:
-        """One of them, as `fit` does it; `key` names it among the numbers."""
+        """Train once with `fit`; `key` names the training in the file of final losses."""
         place = {**training.model_dump(exclude={"recipe", "point"}), "seed": training.recipe.seed}
         title = ", ".join([self.name, *(f"{axis} {value}" for axis, value in place.items())])
         self._progress.append(checkpoints(self.stage, training, self.inputs))
@@ -50,7 +50,7 @@ class PointTraining:
         return found
 
     def write(self) -> None:
-        """Write curves and numbers. Only then no checkpoint is needed: a killed stage continues behind what is done."""
+        """Write curves and final losses; remove the checkpoints, by which a killed stage skips finished trainings."""
         write_curve(self.paths.curves / f"{self.name}.csv", self._curves)
         write_json(self.paths.training / f"{self.name}.json", self._numbers)
         for kept in self._progress:

@@ -1,20 +1,19 @@
 """Models on disk: weights.safetensors beside a config.json that rebuilds the model. Nothing is unpickled.
 
-config.json keeps a digest of the weights and of itself (`pipeline.core.sealed`), so that damage is found before a
-prediction is made. Shapes are compared on torch's meta device, so what a forged configuration asks for is never
-allocated.
+config.json holds a digest of the weights and of itself (`pipeline.core.sealed`), so that damage is found before a
+prediction is made. Shapes are compared on torch's meta device, so a forged configuration allocates no memory.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
@@ -22,8 +21,9 @@ from torch.overrides import TorchFunctionMode
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder
 from pipeline.core.sealed import read_sealed, write_sealed
+from pipeline.nn.model_config import ModelConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 
@@ -33,14 +33,14 @@ M = TypeVar("M", bound=nn.Module)
 def save_model(folder: Path, model: nn.Module, description: dict[str, Any]) -> None:
     """Write weights and configuration atomically: the folder is the previous model or this one.
 
-    The model has an attribute `arguments`: its constructor's, as plain JSON. `description` is what else a user of the
-    model has to know (categories, genes, where it comes from), and is handed back by `load_model`.
+    The model keeps the one argument of its constructor, a `ModelConfig`, as its attribute `config`. `description` is
+    what else a user of the model has to know (categories, genes, provenance), and is handed back by `load_model`.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = {
         "schema_version": SCHEMA_VERSION,
         "model": type(model).__name__,
-        "arguments": model.arguments,
+        "config": cast(ModelConfig, model.config).model_dump(),
         **description,
     }
     with atomic_folder(folder) as partial:
@@ -63,12 +63,14 @@ def load_model(
     except safetensors.SafetensorError as error:
         raise unusable(f"{WEIGHTS} is damaged: {error}") from error
     try:
-        arguments = _arguments(kind, config["arguments"])
-        # Only the shapes: initial values cost time and draw random numbers. Twice: missing tensors are named below.
+        own = _model_config(kind, config["config"])
+        # Only shapes: initial values cost time and draw random numbers. Twice, so that missing tensors are named below.
         with torch.device("meta"), _Undrawn(), _at_most(2 * len(tensors)):
-            model = kind(**arguments)
+            model = kind(own)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        raise unusable(f"the arguments in {CONFIG} do not make a {kind.__name__}: {_first_line(error)}") from error
+        raise unusable(
+            f"the configuration in {CONFIG} does not make a {kind.__name__}: {_first_line(error)}"
+        ) from error
     problems = _mismatches(model, tensors)
     if problems:
         raise unusable(f"{WEIGHTS} and {CONFIG} do not fit: " + "; ".join(problems))
@@ -76,22 +78,19 @@ def load_model(
     return model.to(device or torch.device("cpu")).eval(), config
 
 
-def _arguments(kind: type[nn.Module], given: Any) -> dict[str, Any]:
-    """The constructor's arguments, checked against its annotations: numbers in quotation marks are none."""
-    hints = get_type_hints(kind.__init__)
-    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items() if name != "return"}
-    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+def _model_config(kind: type[nn.Module], given: Any) -> ModelConfig:
+    """The argument of the model's constructor. ValueError where a field is missing, unknown or of another type."""
+    config_type: type[ModelConfig] = get_type_hints(kind.__init__)["config"]
     try:
-        create_model("Arguments", __config__=strict, **fields).model_validate(given)
+        return config_type.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'they'}: {first['msg']}") from error
-    return dict(given)
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or CONFIG}: {first['msg']}") from error
 
 
 @contextmanager
 def _at_most(parameters: int) -> Iterator[None]:
-    """ValueError once modules built inside have more parameters than that: a forged size would never come to an end."""
+    """ValueError once modules built inside have more parameters: a forged number of layers would take for ever."""
     built = 0
 
     def count(_module: nn.Module, _name: str, _parameter: nn.Parameter) -> None:
@@ -112,7 +111,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves normal draws out: on the meta device torch would import its compiler for them, which takes seconds."""
+    """Skips normal draws, for which torch would import its compiler on the meta device, which takes seconds."""
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, arguments: Any = (), named: Any = None

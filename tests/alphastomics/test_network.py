@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from pipeline.alphastomics.model.diffusion import centred
-from pipeline.alphastomics.model.network import Dropout, Neighbourhoods, SpatialDiffusion
+from pipeline.alphastomics.model.network import Dropout, Neighbourhoods, SpatialConfig, SpatialDiffusion
 
 B, N, G, TYPES, SECTIONS = 3, 7, 5, 3, 2
+SIZES = {"genes": G, "space": 2, "cell_types": TYPES, "sections": SECTIONS}
+SIZES |= {"dimensions": 8, "layers": 2, "heads": 2, "hidden": 12}
 FULL = torch.ones(B, N, dtype=torch.bool)
 LENGTHS = torch.tensor([7, 4, 2])
 PADDED = torch.arange(N) < LENGTHS[:, None]
@@ -25,23 +27,9 @@ def normal(*shape, seed=0):
 
 
 def network(space=2, shared=True, attention="softmax", gate="headwise", ffn="moe", train=False, **changes):
-    model = SpatialDiffusion(
-        G,
-        space,
-        TYPES,
-        SECTIONS,
-        **{
-            "width": 8,
-            "layers": 2,
-            "heads": 2,
-            "hidden": 12,
-            "attention": attention,
-            "gate": gate,
-            "ffn": ffn,
-            "shared_frame": shared,
-        }
-        | changes,
-    )
+    fields = SIZES | {"space": space, "attention": attention, "gate": gate, "ffn": ffn}
+    fields["orientation"] = "shared" if shared else "free"
+    model = SpatialDiffusion(SpatialConfig(**(fields | changes)))
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             parameter.copy_(0.4 * normal(*parameter.shape, seed=number))
@@ -190,7 +178,7 @@ def test_padding_changes_nothing_for_real_cells(attention, gate, ffn, hidden):
     assert padding_difference(model, given) < 1e-9
     assert len(answer(model, given).routings) == (2 if ffn == "moe" else 0)
     torch.manual_seed(0)
-    model = SpatialDiffusion(**model.arguments).eval()
+    model = SpatialDiffusion(model.config).eval()
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             if not parameter.any():  # what starts at 0
@@ -314,7 +302,7 @@ def test_a_gradient_reaches_every_parameter(shared, attention, gate, ffn):
 
 def test_a_new_network_answers_nothing_moves_nothing_and_learns():
     torch.manual_seed(0)
-    model, given = SpatialDiffusion(G, 2, TYPES, SECTIONS, width=8, layers=1, heads=2, hidden=8).double(), cells()
+    model, given = SpatialDiffusion(SpatialConfig(**SIZES)).double(), cells()
     found = model(given, torch.Generator())
     expected = given.position_BNS * given.position_signal_B[:, None, None]
     assert difference(found.position_BNS, expected) < 1e-12
@@ -324,9 +312,9 @@ def test_a_new_network_answers_nothing_moves_nothing_and_learns():
     assert model.layers[0].step.weight.grad.abs().max() > 0
 
 
-def test_it_can_be_built_again_from_its_arguments():
+def test_it_can_be_built_again_from_its_configuration():
     model = network(3, False, "linear", "elementwise", "moe")
-    again = SpatialDiffusion(**model.arguments)
+    again = SpatialDiffusion(model.config)
     assert {name: part.shape for name, part in again.state_dict().items()} == {
         name: part.shape for name, part in model.state_dict().items()
     }

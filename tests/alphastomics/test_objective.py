@@ -7,7 +7,7 @@ from torch import nn
 from pipeline.alphastomics.data.neighbourhoods import NeighbourhoodBatch
 from pipeline.alphastomics.model.diffusion import centred
 from pipeline.alphastomics.model.layout_loss import neighbour_divergence, squared_distances
-from pipeline.alphastomics.model.network import Denoised, SpatialDiffusion
+from pipeline.alphastomics.model.network import Denoised, SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import MODES, Noising, SpatialObjective, mean_where
 
 B, N, G, STEPS = 40, 6, 5, 50
@@ -260,13 +260,9 @@ def test_parts_are_there_as_the_settings_say():
 
 def network(prediction="x0", **changes):
     torch.manual_seed(0)
-    model = SpatialDiffusion(
-        G,
-        2,
-        1,
-        1,
-        **{"width": 8, "layers": 2, "heads": 2, "hidden": 8, "dropout": 0.1, "covariate_dropout": 0.1} | changes,
-    )
+    fields = {"genes": G, "space": 2, "cell_types": 1, "sections": 1, "dimensions": 8, "layers": 2, "heads": 2}
+    fields |= {"hidden": 8, "dropout": 0.1, "covariate_dropout": 0.1}
+    model = SpatialDiffusion(SpatialConfig(**(fields | changes)))
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             parameter.add_(0.05 * normal(*parameter.shape, seed=number))
@@ -281,7 +277,7 @@ def test_the_balance_weighs_as_it_is_told():
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"shared_frame": False, "attention": "linear"}, {"ffn": "moe", "gate": "headwise"}]
+    "changes", [{}, {"orientation": "free", "attention": "linear"}, {"ffn": "moe", "gate": "headwise"}]
 )
 def test_gradients_are_finite_and_all_comes_from_the_generator(prediction, changes):
     model, clean = network(**changes), batch()
@@ -309,7 +305,7 @@ def test_a_part_that_no_neighbourhood_asks_for_is_zero_and_has_no_gradient():
 
 def test_it_learns():
     """A few steps on one batch, under the same noise before and after."""
-    model, clean = network(shared_frame=True, ffn="moe"), batch()
+    model, clean = network(ffn="moe"), batch()
     training = objective(model, modes={"joint": 0.0, "expr_to_pos": 0.5, "pos_to_expr": 0.5})
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     before = training.eval()(clean, seeded(99))["loss"].item()

@@ -285,7 +285,7 @@ def test_a_section_that_filtering_empties_is_told() -> None:
     x_NG = counts()
     x_NG[codes()["section"] == 1] = 0
     write_raw(x_NG, codes(), places())
-    with pytest.raises(ExpectedError, match=r"all cells of section 'b' were dropped: lower preprocess\.spatial"):
+    with pytest.raises(ExpectedError, match=r"all cells of section 'b' were dropped: lower alphastomics\.preprocess"):
         stage.run(settings())
 
 

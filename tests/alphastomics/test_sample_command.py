@@ -154,9 +154,9 @@ def test_an_existing_file_is_replaced_on_request(work):
 def test_a_model_that_the_train_command_made(work, tissue_project):
     shutil.copytree(tissue_project / "data/processed", "data/processed")
     shutil.copy(tissue_project / "params.yaml", "params.yaml")
-    network = ["--use-moe", "--num-experts", "8", "--top-k", "2", "--gate", "elementwise", "--exp-name", "full"]
+    network = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "spatial", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
+        cli.main(["train", "alphastomics", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
     assert not ended.value.code
     assert call("--mode", "expr_to_pos", *ASKED, "--model", "outputs/full/model", "--out", "out.h5ad") == 0
     parameters = anndata.read_h5ad("out.h5ad").uns["celldag"]["parameters"]

@@ -14,7 +14,7 @@ from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model import spatial_sampler as place
 from pipeline.alphastomics.model.diffusion import centred
-from pipeline.alphastomics.model.network import Denoised
+from pipeline.alphastomics.model.network import Denoised, SpatialConfig
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
@@ -43,7 +43,9 @@ class Network(nn.Module):
     def __init__(self, space, shared_frame=True):
         super().__init__()
         self.shared_frame, self.space = shared_frame, space
-        self.arguments = {"genes": G, "space": space}
+        self.config = SpatialConfig(
+            genes=G, space=space, cell_types=1, sections=1, dimensions=1, layers=1, heads=1, hidden=1
+        )
         self.register_parameter("device", nn.Parameter(torch.zeros(())))
         self.seen = []
 

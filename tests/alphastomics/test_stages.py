@@ -2,7 +2,6 @@
 controls."""
 
 import shutil
-import signal
 from contextlib import chdir
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from pipeline.alphastomics.params.preprocess import Preprocess
 from pipeline.alphastomics.stages import evaluate, ingest, preprocess
 from pipeline.core.files import read_json
 from pipeline.data.store import open_store
-from tests.stages.stage_process import ROOT, run, run_from_start, start
+from tests.stages.stage_process import ROOT, kill_after, run, run_from_start
 
 pytestmark = pytest.mark.slow
 
@@ -105,18 +104,6 @@ def train(folder: Path, code: int = 0) -> str:
     return run(folder, "pipeline.alphastomics.stages.diffusion_train", code=code)
 
 
-def kill_after_an_epoch(folder: Path) -> None:
-    """Kill the stage when it has reported two epochs: the first of them has its checkpoint then."""
-    process = start(folder, "pipeline.alphastomics.stages.diffusion_train")
-    assert process.stdout is not None
-    epochs = 0
-    for line in process.stdout:
-        epochs += " validation " in line
-        if epochs == 2:
-            process.kill()
-    assert process.wait() == -signal.SIGKILL, "it ended before two epochs"
-
-
 def outs(folder: Path) -> dict[str, bytes]:
     found = [folder / out for out in OUTS]
     files = [file for path in found for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
@@ -137,7 +124,7 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path)
     assert config["genes"] == store.genes
     assert config["categories"] == store.categories
     assert config["neighbourhood"] == 24
-    assert config["orientation"] == "shared"
+    assert config["config"]["orientation"] == "shared"
     assert sorted(config["frames"]) == ["section_1", "section_2"]  # not that of the test section
     assert config["noising"]["steps"] == 1000
     assert config["provenance"]["parameters"]["epochs"] == 2
@@ -170,7 +157,7 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(project, changes: dic
     uninterrupted = outs(folder)
     shutil.rmtree(folder / "models")
     shutil.rmtree(folder / "reports")
-    kill_after_an_epoch(folder)
+    kill_after(folder, "pipeline.alphastomics.stages.diffusion_train", said=" validation ", times=2)
     assert not (folder / "models").exists()
     assert "continues at epoch" in train(folder)
     assert outs(folder) == uninterrupted

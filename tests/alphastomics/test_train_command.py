@@ -21,25 +21,33 @@ from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
+from pipeline.nn.model_config import ModelConfig
 from pipeline.training.fit import fit
 from pipeline.training.weights import load_model
 
 ROOT = Path(__file__).parents[2]
-STAGE = SYSTEMS["spatial"].stage
-FULL = ["--use-moe", "--num-experts", "8", "--top-k", "2", "--gate", "elementwise", "--exp-name", "full"]
+STAGE = SYSTEMS["alphastomics"].stage
+FULL = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
 
 
 class KilledError(Exception):
     """Stands in for the end of the process."""
 
 
+class LineConfig(ModelConfig):
+    slope: float = 0.0
+
+
+LINE = LineConfig()
+
+
 class Line(nn.Module):
     """A model, its objective and its data in one."""
 
-    def __init__(self, slope: float = 0.0, kill_at=None, spoilt=False):
+    def __init__(self, config: LineConfig = LINE, kill_at=None, spoilt=False):
         super().__init__()
-        self.arguments = {"slope": slope}
-        self.slope = nn.Parameter(torch.tensor(slope))
+        self.config = config
+        self.slope = nn.Parameter(torch.tensor(config.slope))
         self.kill_at, self.spoilt = kill_at, spoilt
 
     def forward(self, batch, generator):
@@ -89,7 +97,7 @@ def project(tmp_path, monkeypatch):
 
 def call(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "spatial", *arguments])
+        cli.main(["train", "alphastomics", *arguments])
     return int(ended.value.code or 0)
 
 
@@ -103,7 +111,8 @@ def files(folder="outputs/full"):
 
 
 def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
-    assert call(*FULL, "--epochs", "3", "--modes-joint", "0.4", "--modes-pos-to-expr", "0.1") == 0
+    modes = ["-S", "alphastomics.diffusion.modes.joint=0.4", "-S", "modes.pos_to_expr=0.1"]
+    assert call(*FULL, "-S", "epochs=3", *modes) == 0
     settings, store = project.asked[0]
     changed = (settings.ffn, settings.experts, settings.top_k, settings.gate, settings.epochs)
     assert changed == ("moe", 8, 2, "elementwise", 3)
@@ -122,8 +131,8 @@ def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
 
 
 def test_the_configuration_of_a_run_is_a_file_to_start_another_with(project):
-    assert call(*FULL, "--seed", "7") == 0
-    assert call("--config", "outputs/full/config.yaml", "--exp-name", "again", "--epochs", "2") == 0
+    assert call(*FULL, "-S", "seed=7") == 0
+    assert call("--config", "outputs/full/config.yaml", "--exp-name", "again", "-S", "epochs=2") == 0
     first, second = (settings for settings, _ in project.asked)
     assert second == first.model_copy(update={"epochs": 2})
     assert Diffusion(**yaml.safe_load(Path("params.yaml").read_text())["alphastomics"]["diffusion"]).ffn == "dense"
@@ -135,7 +144,7 @@ def test_a_killed_run_resumed_ends_in_the_same_bytes(project):
     shutil.rmtree("outputs")
     project.kill_at = 2
     with pytest.raises(KilledError):
-        cli.main(["train", "spatial", *FULL])
+        cli.main(["train", "alphastomics", *FULL])
     assert set(files()) == {"config.yaml"}
     project.kill_at = None
     Path("params.yaml").unlink()  # a resumed run has its own configuration, whatever the file says by now
@@ -147,7 +156,7 @@ def test_a_killed_run_resumed_ends_in_the_same_bytes(project):
 def test_a_resumed_run_starts_at_the_epoch_where_it_was_killed(project, capsys):
     project.kill_at = 2
     with pytest.raises(KilledError):
-        cli.main(["train", "spatial", *FULL])
+        cli.main(["train", "alphastomics", *FULL])
     capsys.readouterr()
     project.kill_at = None
     assert call(*FULL, "--resume") == 0
@@ -167,20 +176,20 @@ def test_a_finished_run_is_not_trained_again(project, capsys):
 def test_an_existing_name_is_refused_without_resume(project, capsys):
     assert call(*FULL) == 0
     whole = files()
-    assert "outputs/full exists: choose another --exp-name, or" in error(capsys, *FULL, "--epochs", "1")
+    assert "outputs/full exists: choose another --exp-name, or" in error(capsys, *FULL, "-S", "epochs=1")
     assert files() == whole
 
 
 def killed(project):
     project.kill_at = 2
     with pytest.raises(KilledError):
-        cli.main(["train", "spatial", *FULL])
+        cli.main(["train", "alphastomics", *FULL])
     project.kill_at = None
 
 
 def test_another_configuration_is_not_resumed(project, capsys):
     killed(project)
-    said = error(capsys, "--resume", *FULL, "--learning-rate", "0.5", "--seed", "3")
+    said = error(capsys, "--resume", *FULL, "-S", "learning_rate=0.5", "-S", "seed=3")
     assert "learning_rate: 0.1 and 0.5" in said
     assert "seed: 0 and 3" in said
     said = error(capsys, "--resume", "--config", "params.yaml", "--exp-name", "full")
@@ -202,7 +211,7 @@ def test_other_data_are_not_resumed_but_the_same_may_have_moved(project, capsys)
 
 def test_checkpoints_of_other_code_are_not_resumed(project, capsys, monkeypatch):
     killed(project)
-    monkeypatch.setattr("pipeline.training.checkpoint._loaded_code", lambda: ["pipeline.x 0000"])
+    monkeypatch.setattr("pipeline.training.checkpoint._code", lambda: {"pipeline.x": "0000"})
     assert "the code, torch or config.yaml has changed since" in error(capsys, *FULL, "--resume")
     assert len(project.asked) == 1
 
@@ -218,7 +227,7 @@ def test_a_new_run_does_not_go_on_with_one_of_its_name_that_was_deleted(project,
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(project):
     project.kill_at = 0
     with pytest.raises(KilledError):
-        cli.main(["train", "spatial", *FULL])
+        cli.main(["train", "alphastomics", *FULL])
     project.kill_at = None
     assert call(*FULL, "--resume") == 0
     assert (Path("outputs/full") / "model").exists()
@@ -235,26 +244,17 @@ def test_a_run_that_learned_nothing_leaves_its_name_free(project, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (
-            ["--exp-name", "x", "--gate", "elementwize"],
-            "--gate elementwize: expected none, headwise or elementwise; did",
-        ),
-        (["--exp-name", "x", "--learing-rate", "1"], "--learing-rate 1; did you mean --learning-rate?"),
-        (["--exp-name", "x", "--num-expert", "8"], "did you mean --num-experts?"),
-        (["--exp-name", "x", "--use-moe", "--ffn", "dense"], "--use-moe and --ffn dense contradict each other"),
-        (
-            ["--exp-name", "x", "--num-experts", "8"],
-            "--num-experts 8 says nothing while ffn is dense",
-        ),
-        (
-            ["--exp-name", "x", "--masked-genes", "0.5"],
-            "--masked-genes 0.5 says nothing while masking is none",
-        ),
-        (["--exp-name", "x", "--use-moe", "--top-k", "9"], "top_k (9) must not exceed experts (4)"),
+        (["--exp-name", "x", "-S", "gate=elementwize"], "gate = 'elementwize': Input should be 'none', 'headwise' or"),
+        (["--exp-name", "x", "-S", "learing_rate=1"], "learing_rate: unknown key; did you mean 'learning_rate'?"),
+        (["--exp-name", "x", "--exprs", "8"], "unrecognized arguments"),
+        (["--exp-name", "x", "-S", "ffn=moe", "-S", "ffn=dense"], "ffn is given twice"),
+        (["--exp-name", "x", "-S", "experts=8"], "experts has no effect while ffn is dense"),
+        (["--exp-name", "x", "-S", "masked_genes=0.5"], "masked_genes has no effect while masking is none"),
+        (["--exp-name", "x", "-S", "ffn=moe", "-S", "top_k=9"], "top_k (9) must not exceed experts (4)"),
         (["--exp-name", "../x"], "--exp-name '../x': expected letters"),
         (["--exp-name", ".x"], "--exp-name '.x': expected letters"),
         (["--exp-name", "x", "--config", "no.yaml"], "no.yaml not found"),
-        (["--exp-name", "x", "--config", "other.yaml"], "other.yaml has no section 'diffusion'"),
+        (["--exp-name", "x", "--config", "other.yaml"], "other.yaml has no section 'alphastomics.diffusion'"),
         (["--exp-name", "x", "--data", "nowhere"], "no store in nowhere"),
         (["--exp-name", "x", "--resume"], "no training in outputs/x to resume; outputs holds none"),
         ([], "--exp-name"),
@@ -274,11 +274,11 @@ def test_a_misspelt_name_to_resume_names_the_right_one(project, capsys):
 
 def test_a_misspelt_system_names_the_right_one(project, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "spatail", "--exp-name", "x"])
+        cli.main(["train", "alphastomic", "--exp-name", "x"])
     assert ended.value.code == 2
-    assert "no system 'spatail'; did you mean 'spatial'?" in capsys.readouterr().err
+    assert "no system 'alphastomic'; did you mean 'alphastomics'?" in capsys.readouterr().err
 
 
 def test_debug_shows_where_a_problem_arose(project):
     with pytest.raises(ExpectedError, match="no store"):
-        cli.main(["train", "spatial", "--exp-name", "x", "--data", "nowhere", "--debug"])
+        cli.main(["train", "alphastomics", "--exp-name", "x", "--data", "nowhere", "--debug"])

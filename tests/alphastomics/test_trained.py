@@ -261,14 +261,14 @@ def test_cells_without_a_count_are_taken_at_the_training_mean(tissue, every):
 
 
 def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp_path):
-    from pipeline.alphastomics.model.network import SpatialDiffusion
+    from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
     from pipeline.training.determinism import initial_weights
     from pipeline.training.weights import save_model
 
     config = read_json(tissue_project / "models/alphastomics/config.json")
-    arguments = config.pop("arguments") | {"shared_frame": False}
+    free = SpatialConfig(**config.pop("config") | {"orientation": "free"})
     with initial_weights(0):
-        model = SpatialDiffusion(**arguments)
+        model = SpatialDiffusion(free)
     save_model(tmp_path / "free", model, {k: v for k, v in config.items() if k not in ("schema_version", "model")})
     placed = Tissue.load(tmp_path / "free").sample(some(every), "expr_to_pos", **QUICK)
     assert placed.uns["celldag"]["notes"][-1].startswith("the model has no shared frame")

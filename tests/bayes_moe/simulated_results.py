@@ -1,4 +1,4 @@
-"""What the sweep of picture classifiers and its evaluation would write, in small and in any shape."""
+"""What the sweep of image classifiers and its evaluation would write, in small and in any shape."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from pipeline.metrics.results import Row, difference_name, write_results
 
 POINTS: dict[str, dict[str, object]] = {
     "dense": {},
@@ -24,15 +26,14 @@ class Sweep:
     chosen: str = "top_1"
     seeds: int = 3
     classes: int = 10
-    pictures: int = 450
+    images: int = 450
     bins: int = 15
     epochs: int = 4
     ece: dict[str, tuple[float, float, float]] = field(
         default_factory=lambda: {"raw": (-0.01, -0.03, 0.01), "scaled": (0.002, -0.01, 0.02)}
     )
     accuracy: tuple[float, float, float] = (0.002, -0.01, 0.02)
-    p: float = 0.3
-    notes: tuple[str, ...] = ()  # on the pictures
+    notes: tuple[str, ...] = ()  # on the images
 
 
 def write_moe(root: Path, sweep: Sweep | None = None) -> None:
@@ -47,9 +48,9 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     place = {name: sweep.points[name].get("place", "head") for name in names}
     twins = {name: next(o for o in names if o not in sparse and place[o] == place[name]) for name in names}
     frames: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("points", "differences", "reliability", "corruption", "experts", "sampled")
+        name: [] for name in ("points", "reliability", "corruption", "experts", "sampled")
     }
-    table: list[dict[str, object]] = []
+    table: list[Row] = []
     (root / "reports/bayes_moe/curves").mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
@@ -62,7 +63,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         }
         frames["points"].append({"point": name, "twin": twins[name], "chosen": name == sweep.chosen, **point, **cost})
         if name in sparse:
-            frames["differences"] += _differences(name, twins[name], sweep)
+            table += _differences(name, twins[name], sweep)
             frames["experts"] += _experts(name, int(point["experts"]), sweep, rng)
         if "gumbel" in point["gate"]:
             frames["sampled"] += _sampled(name, sweep, rng)
@@ -76,13 +77,11 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     for name, rows in frames.items():
         columns = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"] if name == "sampled" else None
         pd.DataFrame(rows, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
-    pd.DataFrame(table).to_csv(root / "reports/bayes_moe/table.csv", index=False)
-    about = {"chosen": sweep.chosen, "twin": twins[sweep.chosen], "difference": {}, "points": {}}
-    (root / "reports/bayes_moe/metrics.json").write_text(json.dumps(about), encoding="utf-8")
+    write_results(root / "reports/bayes_moe/results.csv", "bayes_moe", table)
 
 
-def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:
-    rows = []
+def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> list[Row]:
+    role, rows = "model" if sparse else "baseline", []
     for seed in range(sweep.seeds):
         for kind in ("raw", "scaled"):
             values = {
@@ -100,30 +99,22 @@ def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> 
                     "corrupted_ece": 0.1,
                     "auroc": 0.8,
                     "fpr95": 0.7,
+                    "validation_nll": 0.3,
                 }
                 values |= {"least_used": 0.6 if name != "unbalanced" else 0.02} if sparse else {}
             rows += [
-                {"point": name, "seed": seed, "kind": kind, "metric": metric, "value": value * rng.uniform(0.95, 1.05)}
+                Row(kind, name, role, metric, value * rng.uniform(0.95, 1.05), seed=seed)
                 for metric, value in values.items()
             ]
     return rows
 
 
-def _differences(name: str, twin: str, sweep: Sweep) -> list[dict[str, object]]:
+def _differences(name: str, twin: str, sweep: Sweep) -> list[Row]:
     of = {"accuracy": sweep.accuracy, "nll": (0.01, -0.1, 0.1), "brier": (0.01, -0.1, 0.1)}
     return [
-        {
-            "point": name,
-            "twin": twin,
-            "kind": kind,
-            "metric": metric,
-            "value": v,
-            "low": low,
-            "high": high,
-            "p": sweep.p,
-        }
+        Row(kind, difference_name(name, twin), "difference", metric, *difference)
         for kind in ("raw", "scaled")
-        for metric, (v, low, high) in {**of, "ece": sweep.ece[kind]}.items()
+        for metric, difference in {**of, "ece": sweep.ece[kind]}.items()
     ]
 
 
@@ -153,7 +144,7 @@ def _sampled(name: str, sweep: Sweep, rng: np.random.Generator) -> list[dict[str
 
 def _reliability(name: str, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:
     """All answers in the upper half of the bins."""
-    bins, answers = sweep.bins, sweep.pictures * sweep.seeds
+    bins, answers = sweep.bins, sweep.images * sweep.seeds
     count = np.zeros(bins, int)
     count[bins // 2 :] = rng.multinomial(answers, np.full(bins - bins // 2, 1 / (bins - bins // 2)))
     middle = (np.arange(bins) + 0.5) / bins

@@ -1,7 +1,6 @@
 """The chapters on the mixture of experts: their verdict follows the intervals, whichever way, and the shape of the
 sweep is not theirs to know."""
 
-import json
 import re
 from pathlib import Path
 
@@ -12,15 +11,23 @@ from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.results import Moe, read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
-from pipeline.bayes_moe.report.tables import away_table, corruptions_table, differences_table, main_table, sampled_table
-from pipeline.bayes_moe.report.verdict import answer, verdict
+from pipeline.bayes_moe.report.tables import (
+    corruptions_table,
+    differences_table,
+    main_table,
+    sampled_table,
+    unlike_table,
+)
+from pipeline.bayes_moe.report.verdict import lead
 from pipeline.core.errors import ExpectedError
 from pipeline.report.numbers import amount
 from pipeline.report.page import Figures, Notes
-from pipeline.report.scores import signed
+from pipeline.report.scores import answer, signed
 from tests.bayes_moe.simulated_results import POINTS, Sweep, write_moe
 
+RESULTS = "reports/bayes_moe/results.csv"
 BETTER, WORSE, UNCLEAR = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (-0.02, -0.05, 0.01)
+BETTER_ACCURACY, LEVEL = (0.02, 0.01, 0.03), (0.0, -0.01, 0.01)
 
 
 @pytest.fixture
@@ -34,68 +41,49 @@ def found(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize(
-    ("raw", "scaled", "short", "long"),
-    [
-        (
-            BETTER,
-            BETTER,
-            "Better calibrated, before and after temperature scaling.",
-            "it is better calibrated than its",
-        ),
-        (WORSE, WORSE, "Worse calibrated, before and after temperature scaling.", "it is worse calibrated than its"),
-        (UNCLEAR, UNCLEAR, "No difference in calibration could be shown.", "Neither as trained nor after temperature"),
-        (
-            BETTER,
-            UNCLEAR,
-            "Better calibrated as trained; after temperature scaling, no difference could be shown.",
-            "As trained, it is better calibrated than its dense twin: ECE 0.0",
-        ),
-        (
-            UNCLEAR,
-            WORSE,
-            "No difference in calibration could be shown as trained; worse after temperature scaling.",
-            "that 450 test pictures and 3 seeds could show: ECE 0.0",
-        ),
-        (
-            WORSE,
-            BETTER,
-            "Worse calibrated as trained, but better after temperature scaling.",
-            "After temperature scaling, it is better calibrated than its dense twin",
-        ),
-    ],
-)
-def test_the_verdict_is_that_of_the_intervals(found, raw, scaled, short, long):
-    moe = found(ece={"raw": raw, "scaled": scaled})
-    assert answer(moe) == short
-    assert long in verdict(moe)
-    for words in (answer(moe), verdict(moe)):
-        assert ("better calibrated" in words.lower() or "better after" in words) == (BETTER in (raw, scaled)), words
-        assert ("worse calibrated" in words.lower() or "worse after" in words) == (WORSE in (raw, scaled)), words
-        assert ("difference in calibration" in words or "no difference" in words) == (UNCLEAR in (raw, scaled)), words
+def table_of_results() -> pd.DataFrame:
+    return pd.read_csv(RESULTS, dtype={"seed": "Int64"})
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "said"),
+    ("accuracy", "scaled", "short", "long"),
     [
-        ((0.02, 0.01, 0.03), "It is more accurate"),
-        ((-0.02, -0.03, -0.01), "It is less accurate"),
-        ((0.0, 0.0, 0.0), "Nor could a difference in accuracy be shown"),
+        (BETTER_ACCURACY, BETTER, "It worked in part.", "ahead of its dense twin in accuracy (0."),
+        (LEVEL, BETTER, "It worked in part.", "ahead of its dense twin in ECE, scaled (0."),
+        (LEVEL, UNCLEAR, "No gain.", "it is level with its dense twin in accuracy (0."),
+        (LEVEL, WORSE, "It did not work.", ", but behind its dense twin in ECE, scaled (0."),
     ],
 )
-def test_more_accurate_is_higher_and_better_calibrated_is_lower(found, accuracy, said):
-    assert said in verdict(found(accuracy=accuracy))
+def test_the_verdict_is_that_of_the_intervals(found, accuracy, scaled, short, long):
+    moe = found(accuracy=accuracy, ece={"raw": UNCLEAR, "scaled": scaled})
+    assert answer(moe.decisive) == short
+    assert long in lead(moe)
+    standings = {one.standing for one in moe.decisive}
+    assert {word for word in ("ahead", "level", "behind") if f"{word} " in lead(moe)} == standings
+
+
+@pytest.mark.parametrize(("raw", "said"), [(BETTER, "ahead of"), (WORSE, "behind"), (UNCLEAR, "level with")])
+def test_calibration_as_trained_is_said_too(found, raw, said):
+    assert f"Before temperature scaling, it is {said} its dense twin in ECE (0." in lead(
+        found(ece={"raw": raw, "scaled": raw})
+    )
 
 
 def test_the_verdict_has_the_numbers_of_the_files(found):
-    moe = found(p=0.0004)
-    table = pd.read_csv("reports/bayes_moe/table.csv")
-    rows = table[(table["kind"] == "raw") & (table["metric"] == "ece")].groupby("point")["value"].mean()
-    assert f"ECE {rows['top_1']:.4f} against {rows['dense']:.4f} (difference −0.0100" in verdict(moe)  # noqa: RUF001
-    assert "95 % interval −0.0300 to +0.0100, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.001" in verdict(moe)  # noqa: RUF001
-    assert "Of 3 sparse points, the validation pictures chose “top 1” (4 experts, 1 active; lowest NLL)." in verdict(
-        moe
-    )
+    moe = found()
+    table = table_of_results()
+    rows = table[(table["unit"] == "raw") & (table["metric"] == "ece")].groupby("method")["value"].mean()
+    assert f"ECE ({rows['top_1']:.4f} against {rows['dense']:.4f} for dense; difference −0.0100" in lead(moe)  # noqa: RUF001
+    assert "95 % interval −0.0300 to +0.0100)" in lead(moe)  # noqa: RUF001
+    assert "Of 3 sparse points, “top 1” (4 experts, 1 active) has the lowest NLL on the validation images." in lead(moe)
+    assert "On 450 test images and 3 seeds, it is" in lead(moe)
+
+
+def test_no_p_value_stands_beside_an_interval(found):
+    moe = found()
+    tables = [main_table(moe), differences_table(moe), unlike_table(moe)]
+    words = [lead(moe), *(cell.remark for table in tables for row in table.rows for cell in row)]
+    assert not any(re.search(r"\bp\s*[=<]|p-value", text) for text in words)
 
 
 ODD = {
@@ -104,7 +92,7 @@ ODD = {
         chosen="only",
         seeds=1,
         classes=100,
-        pictures=7,
+        images=7,
         bins=1,
         epochs=1,
     ),
@@ -139,49 +127,53 @@ def test_one_seed_has_no_deviation_and_says_what_it_cannot(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["least"])
     moe = read_moe()
-    assert "The one sparse point is “only” (2 experts, 2 active)." in verdict(moe)
-    assert "One seed says nothing of how much another training run would differ." in verdict(moe)
+    assert "The one sparse point is “only” (2 experts, 2 active)." in lead(moe)
+    assert "One seed says nothing about how much another training run would differ." in lead(moe)
     assert not any(cell.remark.startswith("±") for row in main_table(moe).rows for cell in row)
     assert compared(moe) == ["only"]
 
 
-def test_each_dense_twin_stands_before_its_points_and_has_its_own_best(tmp_path, monkeypatch):
+def test_each_place_has_its_own_best_beside_its_dense_twin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["most"])
-    rows = main_table(read_moe()).rows
+    moe = read_moe()
+    rows = main_table(moe).rows
     assert [row[0].text for row in rows] == [
         "Network in the head",
-        "dense",
         "a point with quite a long name indeed",
         "free",
+        "dense",
         "Network in the block",
-        "wide",
         "inner",
+        "wide",
     ]
     for part in (rows[1:4], rows[5:]):
         assert sum(row[1].best for row in part) == 1
         assert max(part, key=lambda row: float(row[1].text))[1].best
+    assert moe.against_twin("inner", "ece").baseline.name == "wide"
 
 
 def test_the_table_has_mean_and_deviation_over_seeds(found):
     table = main_table(found())
-    scores = pd.read_csv("reports/bayes_moe/table.csv")
-    of = scores[(scores["point"] == "unbalanced") & (scores["metric"] == "ece") & (scores["kind"] == "scaled")]["value"]
+    scores = table_of_results()
+    of = scores[(scores["method"] == "unbalanced") & (scores["metric"] == "ece") & (scores["unit"] == "scaled")][
+        "value"
+    ]
     row = next(row for row in table.rows if row[0].text == "unbalanced")
     cell = row[[h.replace("\N{NO-BREAK SPACE}", " ") for h in table.header].index("ECE, scaled ↓")]
     assert (cell.text, cell.remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
-    assert table.rows[0][0].remark == "dense twin"
+    assert table.rows[-1][0].remark == "dense twin"
 
 
 def test_all_differences_are_listed_and_only_sure_ones_marked(found):
     table = differences_table(found(ece={"raw": BETTER, "scaled": WORSE}))
     assert [row[0].text for row in table.rows] == ["top 1", "gumbel top 2", "unbalanced"]
-    assert all([cell.best for cell in row[1:]] == [True, False, False, False, False] for row in table.rows)
+    assert all([cell.best for cell in row[1:]] == [False, False, False, True, False] for row in table.rows)
 
 
 def test_tables_of_what_was_not_learned_from(found):
     moe = found()
-    assert len(away_table(moe).rows) == 4
+    assert len(unlike_table(moe).rows) == 4
     assert [row[0].text for row in corruptions_table(moe).rows] == ["gaussian noise", "jpeg"]
     assert [row[0].text for row in sampled_table(moe).rows][:3] == [
         "gumbel top 2",
@@ -197,9 +189,9 @@ def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     assert re.search(
         r"“unbalanced”, without balancing: the least used of its 4 experts gets 2 ± 0 % of", usage_in_words(moe)
     )
-    table = pd.read_csv("reports/bayes_moe/table.csv")
+    table = table_of_results()
     table.loc[table["metric"] == "least_used", "value"] = 0.8
-    table.to_csv("reports/bayes_moe/table.csv", index=False)
+    table.to_csv(RESULTS, index=False)
     said = usage_in_words(read_moe())
     assert "the least used expert fell below" not in said
     assert "no expert fell below a quarter of its fair share" in said
@@ -224,8 +216,7 @@ def test_without_a_stochastic_gate_nothing_is_said_of_sampled_routes(found):
 @pytest.mark.parametrize(
     ("path", "command"),
     [
-        ("reports/bayes_moe/metrics.json", "dvc repro evaluate@bayes_moe"),
-        ("reports/bayes_moe/table.csv", "dvc repro evaluate@bayes_moe"),
+        (RESULTS, "dvc repro evaluate@bayes_moe"),
         ("reports/bayes_moe/details/sampled.parquet", "dvc repro evaluate@bayes_moe"),
         ("reports/bayes_moe/curves/unbalanced.csv", "dvc repro moe_sweep@unbalanced"),
     ],
@@ -237,7 +228,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(found, path, com
         read_moe()
 
 
-@pytest.mark.parametrize("name", ["reliability", "corruption", "experts", "differences"])
+@pytest.mark.parametrize("name", ["reliability", "corruption", "experts"])
 def test_a_point_that_the_evaluation_left_out_is_named(found, name):
     found()
     path = f"reports/bayes_moe/details/{name}.parquet"
@@ -247,16 +238,34 @@ def test_a_point_that_the_evaluation_left_out_is_named(found, name):
         read_moe()
 
 
-def test_an_unknown_choice_and_an_absent_score_are_named(found):
+@pytest.mark.parametrize("missing", ["top_1", "top_1 - dense"])
+def test_an_absent_score_or_difference_is_named(found, missing):
     found()
-    table = pd.read_csv("reports/bayes_moe/table.csv")
-    table[~((table["point"] == "top_1") & (table["metric"] == "nll"))].to_csv(
-        "reports/bayes_moe/table.csv", index=False
-    )
-    with pytest.raises(ExpectedError, match=r"moe.csv: no nll \(raw\) of top_1"):
+    table = table_of_results()
+    table[~((table["method"] == missing) & (table["metric"] == "nll"))].to_csv(RESULTS, index=False)
+    with pytest.raises(ExpectedError, match=rf"results.csv: no nll \(raw\) of {missing}: `dvc repro --force"):
         read_moe()
-    Path("reports/bayes_moe/metrics.json").write_text(json.dumps({"chosen": "dense"}))
-    with pytest.raises(ExpectedError, match="the chosen dense is no sparse point"):
+
+
+@pytest.mark.parametrize("chosen", [[], ["dense"], ["top_1", "unbalanced"]])
+def test_one_sparse_point_is_chosen(found, chosen):
+    found()
+    path = "reports/bayes_moe/details/points.parquet"
+    points = pd.read_parquet(path)
+    points.assign(chosen=points["point"].isin(chosen)).to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"points.parquet: does not say which one sparse point was chosen"):
+        read_moe()
+
+
+def test_points_and_results_name_the_same_points(found):
+    found()
+    path = "reports/bayes_moe/details/points.parquet"
+    points = pd.read_parquet(path)
+    points[points["point"] != "unbalanced"].to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"points.parquet: nothing about unbalanced"):
+        read_moe()
+    pd.concat([points, points.iloc[1:2].assign(point="new", chosen=False)]).to_parquet(path)
+    with pytest.raises(ExpectedError, match=r"results.csv: nothing about new"):
         read_moe()
 
 
@@ -267,8 +276,8 @@ def test_numbers_for_reading():
     assert [signed(value, 2) for value in (0.5, -0.5, 0.001, 0.0)] == ["+0.50", "\N{MINUS SIGN}0.50", "0.00", "0.00"]
 
 
-def test_what_was_made_of_the_pictures_stands_first(found):
-    note = "passed over 2 dangling links: a.png, b.png"
+def test_notes_on_the_images_stand_first(found):
+    note = "skipped 2 dangling links: a.png, b.png"
     first = mixture(found(notes=(note,))).blocks[0]
-    assert first == Notes([f"Pictures: {note}"])
+    assert first == Notes([f"Images: {note}"])
     assert not any(isinstance(block, Notes) for block in mixture(found()).blocks)

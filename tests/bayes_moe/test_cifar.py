@@ -48,10 +48,10 @@ def test_reads_both_splits_channel_major(tmp_path):
     train, test = source.splits["train"], source.splits["test"]
     assert train.label_N.tolist() == [0, 1, 2]
     assert test.label_N.tolist() == [1, 0, 2]
-    assert train.picture_NHWC.shape == (3, 32, 32, 3)
+    assert train.image_NHWC.shape == (3, 32, 32, 3)
     first = records([0, 1])[0, 1:].reshape(3, 32, 32)
     for channel in range(3):
-        np.testing.assert_array_equal(train.picture_NHWC[0, :, :, channel], first[channel])
+        np.testing.assert_array_equal(train.image_NHWC[0, :, :, channel], first[channel])
 
 
 def test_the_class_of_cifar_100_is_the_fine_label(tmp_path):
@@ -78,7 +78,7 @@ def test_the_class_of_cifar_100_is_the_fine_label(tmp_path):
         ),
         ({"c__test_batch_bin": b""}, r"0 bytes"),
         ({"c__test_batch_bin": None}, r"no .bin file of the test split"),
-        ({"c__data_batch_2_bin": records([7]).tobytes()}, r"picture 2 of the train split .* label 7.* names 3 classes"),
+        ({"c__data_batch_2_bin": records([7]).tobytes()}, r"image 2 of the train split .* label 7.* names 3 classes"),
         ({"c/batches.meta.txt": None}, r"no batches.meta.txt or fine_label_names.txt"),
         ({"../../etc/evil.bin": b"x"}, r"leaves its folder"),
         ({"/etc/evil.bin": b"x"}, r"leaves its folder"),

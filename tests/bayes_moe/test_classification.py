@@ -7,8 +7,8 @@ from pipeline.bayes_moe.metrics.classification import (
     corrupted_scores,
     known_from_other,
     least_used,
-    scaled_scores,
 )
+from pipeline.bayes_moe.metrics.temperature import fit_temperature
 
 
 @pytest.fixture
@@ -18,17 +18,15 @@ def answers():
     return 3 * np.eye(4)[label_N] + random.normal(size=(600, 4)) * 2, label_N
 
 
-def test_temperature_of_the_validation_set_is_applied_to_the_test_set(answers):
+def test_the_right_temperature_repairs_calibration_and_keeps_accuracy(answers):
     logit_NK, label_N = answers
-    temperature, raw, scaled = scaled_scores((5 * logit_NK, label_N), (5 * logit_NK, label_N), 15)
+    temperature = fit_temperature(5 * logit_NK, label_N)
     assert temperature > 1
-    assert raw == class_scores(5 * logit_NK, label_N, 15)
-    assert scaled == class_scores(5 * logit_NK / temperature, label_N, 15)
+    raw, scaled = (class_scores(5 * logit_NK / t, label_N, 15) for t in (1, temperature))
     assert scaled["nll"] < raw["nll"]
     assert scaled["ece"] < raw["ece"]
     assert scaled["accuracy"] == raw["accuracy"]
-    halved, *_ = scaled_scores((2.5 * logit_NK, label_N), (logit_NK, label_N), 15)
-    assert halved == pytest.approx(temperature / 2, rel=1e-3)
+    assert fit_temperature(2.5 * logit_NK, label_N) == pytest.approx(temperature / 2, rel=1e-3)
 
 
 def test_what_is_unlike_looks_unlike(answers):

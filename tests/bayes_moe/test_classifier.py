@@ -3,33 +3,33 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.bayes_moe.data.pictures import Pictures
-from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.data.images import Images
+from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.model.classifier import ClassifierObjective, averaged, logits, moved, routings
-from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.nn.moe.balance import importance, switch, z_loss
 
 CPU = torch.device("cpu")
 
 
-def pictures(count=23, size=8, channels=1):
+def images(count=23, size=8, channels=1):
     random = np.random.default_rng(0)
-    picture_NHWC = random.integers(0, 256, (count, size, size, channels)).astype(np.uint8)
-    return Pictures(picture_NHWC, np.arange(count, dtype=np.int64) % 4)
+    image_NHWC = random.integers(0, 256, (count, size, size, channels)).astype(np.uint8)
+    return Images(image_NHWC, np.arange(count, dtype=np.int64) % 4)
 
 
 def net(**mixture):
     torch.manual_seed(0)
     network = "experts" if mixture else "dense"
-    return ResNet18(channels=1, classes=4, width=2, network=network, hidden=8, mixture=mixture or None)
+    return ResNet18(ResNetConfig(channels=1, classes=4, width=2, network=network, hidden=8, **mixture))
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_an_epoch_has_every_picture_once_in_an_order_of_its_own():
-    source = ResidentPictures(pictures(), 8, CPU, seed=3)
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
+    source = ResidentImages(images(), 8, CPU, seed=3)
     rows = [torch.cat([batch.rows for batch in source.epoch(number)]).tolist() for number in (0, 1, 0)]
     assert rows[0] == rows[2] != rows[1]
     assert sorted(rows[0]) == sorted(rows[1]) == list(range(23))
@@ -37,15 +37,15 @@ def test_an_epoch_has_every_picture_once_in_an_order_of_its_own():
     assert later == rows[1][-len(later) :]
     batch = next(source.epoch(0))
     assert batch.x_BCHW.shape == (8, 1, 8, 8)
-    whole = pictures()
-    np.testing.assert_allclose(batch.x_BCHW[:, 0], whole.picture_NHWC[batch.rows, :, :, 0] / 255, rtol=1e-6)
+    whole = images()
+    np.testing.assert_allclose(batch.x_BCHW[:, 0], whole.image_NHWC[batch.rows, :, :, 0] / 255, rtol=1e-6)
     assert batch.label_B.tolist() == whole.label_N[batch.rows].tolist()
-    assert source.names(batch)[0] == f"picture {batch.rows[0]}"
+    assert source.names(batch)[0] == f"image {batch.rows[0]}"
 
 
 @pytest.mark.parametrize(("count", "size"), [(17, 8), (9, 8), (3, 2), (2, 8), (64, 64), (65, 64)])
-def test_no_minibatch_has_a_single_picture(count, size):
-    source = ResidentPictures(pictures(count), size, CPU, seed=0)
+def test_no_minibatch_has_a_single_image(count, size):
+    source = ResidentImages(images(count), size, CPU, seed=0)
     sizes = [len(batch) for batch in source.epoch(0)]
     assert len(sizes) == len(source)
     assert sum(sizes) == count
@@ -53,7 +53,7 @@ def test_no_minibatch_has_a_single_picture(count, size):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_pictures_are_moved_and_mirrored():
+def test_images_are_moved_and_mirrored():
     x_BCHW = torch.arange(1, 1 + 64 * 2 * 16, dtype=torch.float32).view(64, 2, 4, 4)
     assert torch.equal(moved(x_BCHW, 0, False, generator()), x_BCHW)
     shifted = moved(x_BCHW, 1, False, generator())
@@ -69,8 +69,8 @@ def test_pictures_are_moved_and_mirrored():
 
 
 def test_the_loss_of_training_has_what_keeps_routing_in_order_and_that_of_evaluation_has_not():
-    batch = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
-    model = net(experts=3, k=2, gate="variational")
+    batch = next(ResidentImages(images(), 23, CPU).epoch(0))
+    model = net(experts=3, top_k=2, gate="variational")
     for name, penalty in (("switch", switch), ("importance", importance)):
         objective = ClassifierObjective(model, balance=name, balance_weight=2.0, z_weight=0.5, divergence_weight=0.25)
         objective.train()
@@ -88,8 +88,8 @@ def test_the_loss_of_training_has_what_keeps_routing_in_order_and_that_of_evalua
 
 
 def test_a_bias_balances_without_a_loss():
-    batch = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
-    model = net(experts=3, k=1)
+    batch = next(ResidentImages(images(), 23, CPU).epoch(0))
+    model = net(experts=3, top_k=1)
     objective = ClassifierObjective(model, balance="bias", balance_weight=0.125).train()
     parts = objective(batch, generator())
     assert torch.equal(parts["loss"], parts["nll"])
@@ -101,9 +101,9 @@ def test_a_bias_balances_without_a_loss():
 
 
 def test_answers_are_those_of_the_model_in_order():
-    source = ResidentPictures(pictures(), 5, CPU)
-    model = net(experts=3, k=2, gate="gumbel_top_k").eval()
-    whole = next(ResidentPictures(pictures(), 23, CPU).epoch(0))
+    source = ResidentImages(images(), 5, CPU)
+    model = net(experts=3, top_k=2, gate="gumbel_top_k").eval()
+    whole = next(ResidentImages(images(), 23, CPU).epoch(0))
     logit_NK = logits(model, source.epoch(0))
     torch.testing.assert_close(logit_NK, model(whole.x_BCHW).logit_BK.detach())
     label_N = torch.cat([label for _, label in routings(model, source.epoch(0))])
@@ -111,8 +111,8 @@ def test_answers_are_those_of_the_model_in_order():
 
 
 def test_sampled_routes_are_averaged_as_probabilities():
-    source = ResidentPictures(pictures(), 23, CPU)
-    model = net(experts=3, k=1, gate="gumbel_top_k").eval()
+    source = ResidentImages(images(), 23, CPU)
+    model = net(experts=3, top_k=1, gate="gumbel_top_k").eval()
     found = averaged(model, source.epoch(0), [1, 4], generator(5))
     again = generator(5)
     x_BCHW = next(source.epoch(0)).x_BCHW
@@ -123,7 +123,7 @@ def test_sampled_routes_are_averaged_as_probabilities():
 
 
 def test_without_noise_there_is_nothing_to_average():
-    source = ResidentPictures(pictures(), 23, CPU)
-    model = net(experts=3, k=1).eval()
+    source = ResidentImages(images(), 23, CPU)
+    model = net(experts=3, top_k=1).eval()
     found = averaged(model, source.epoch(0), [1, 3], generator())
     torch.testing.assert_close(found[0], found[1])

@@ -7,7 +7,7 @@ from scipy import ndimage
 from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 
-def pictures(channels, size=32, n=12):
+def images(channels, size=32, n=12):
     """Smooth scenes with an edge, in [0, 1]."""
     random = np.random.default_rng(0)
     x = ndimage.gaussian_filter(random.random((n, size, size, channels)), (0, size / 12, size / 12, 0))
@@ -19,7 +19,7 @@ def pictures(channels, size=32, n=12):
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 32), (3, 32)])
 def test_every_corruption_keeps_shape_and_range_and_follows_its_seed(name, channels, size):
-    x = pictures(channels, size)
+    x = images(channels, size)
     before = x.copy()
     for severity in SEVERITIES:
         found = corrupt(x, name, severity, seed=1)
@@ -34,7 +34,7 @@ def test_every_corruption_keeps_shape_and_range_and_follows_its_seed(name, chann
 
 @pytest.mark.parametrize("name", sorted(set(CORRUPTIONS) - {"elastic"}))
 def test_a_higher_severity_does_more_harm(name):
-    x = pictures(3)
+    x = images(3)
     harm = [np.square(corrupt(x, name, severity, seed=1) - x).mean() for severity in SEVERITIES]
     assert harm[0] > 0
     assert harm[4] > 1.1 * harm[0]
@@ -68,7 +68,7 @@ def test_brightness_keeps_hue_and_contrast_keeps_the_mean():
     np.testing.assert_allclose(
         corrupt(x, "brightness", 5, 0)[0, 0, 0], np.array([0.2, 0.4, 0.1]) * 0.7 / 0.4, rtol=1e-5
     )
-    smooth = 0.3 + 0.4 * pictures(3)
+    smooth = 0.3 + 0.4 * images(3)
     found = corrupt(smooth, "contrast", 4, 0)
     np.testing.assert_allclose(found.mean((1, 2)), smooth.mean((1, 2)), atol=1e-5)
     np.testing.assert_allclose(found.std((1, 2)), 0.3 * smooth.std((1, 2)), rtol=1e-4)
@@ -76,6 +76,6 @@ def test_brightness_keeps_hue_and_contrast_keeps_the_mean():
 
 def test_wrong_names_and_severities_are_refused():
     with pytest.raises(ValueError, match="from 1 to 5"):
-        corrupt(pictures(1), "jpeg", 6, 0)
+        corrupt(images(1), "jpeg", 6, 0)
     with pytest.raises(ValueError, match="rain"):
-        corrupt(pictures(1), "rain", 1, 0)
+        corrupt(images(1), "rain", 1, 0)

@@ -4,7 +4,6 @@ where they are killed or refused, and in this one otherwise."""
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -18,11 +17,13 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.bayes_moe.params.ingest import Ingest
+from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
+from pipeline.metrics.results import read_results
 from pipeline.registry import Params, load_params
-from tests.stages.stage_process import ROOT, run, start, written
+from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
@@ -59,12 +60,12 @@ def parameters() -> Params:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with pictures and no point trained."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with images and no point trained."""
+    folder = tmp_path_factory.mktemp("images")
     configure(folder)
     shutil.copytree(ROOT / "data/embedded", folder / "data/embedded")
-    assert "1,347 training and 450 test pictures of 8 x 8 pixels in grey" in run(
+    assert "1,347 training and 450 test images of 8 x 8 pixels in grey" in run(
         folder, "pipeline.bayes_moe.stages.ingest"
     )
     with chdir(folder):
@@ -73,16 +74,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "project"
-    shutil.copytree(pictures, folder)
+    shutil.copytree(images, folder)
     with chdir(folder):
         for point in POINTS:
             moe_sweep.run(parameters().bayes_moe.sweep, point)
     return folder
 
 
-def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(trained: Path) -> None:
+def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained: Path) -> None:
     answers = load_file(trained / "models/bayes_moe/sampled/answers.safetensors")
     shapes = {name: part.shape for name, part in answers.items()}
     assert shapes == {
@@ -115,21 +116,37 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_picture(traine
 
 def test_the_points_are_compared(trained: Path) -> None:
     with chdir(trained):
-        evaluate.run(parameters().moe)
-    table = pd.read_csv(trained / "reports/bayes_moe/table.csv")
-    assert set(table["point"]) == set(POINTS)
-    of_dense = table[(table["point"] == "dense") & (table["kind"] == "raw") & (table["metric"] == "accuracy")]
+        evaluate.run(parameters().bayes_moe.sweep, parameters().bayes_moe.evaluate)
+        rows = read_results(PATHS.results, "dvc repro evaluate@bayes_moe")
+        points = pd.read_parquet(PATHS.details / "points.parquet").set_index("point")
+        headlines = {path.stem: read_json(path) for path in PATHS.headlines.iterdir()}
+    roles = {row.method: row.role for row in rows}
+    assert roles == {"dense": "baseline", "top_1": "model", "sampled": "model"} | dict.fromkeys(
+        ("top_1 - dense", "sampled - dense"), "difference"
+    )
+    assert {row.unit for row in rows} == {"raw", "scaled"}
+    assert all((row.low is not None) == (row.role == "difference") for row in rows)
+
+    def of(method: str, metric: str, unit: str = "raw") -> list[float]:
+        found = [row.value for row in rows if (row.method, row.metric, row.unit) == (method, metric, unit)]
+        return [value for value in found if value is not None]
+
     answers = load_file(trained / "models/bayes_moe/dense/answers.safetensors")
     right = (answers["test"].argmax(2) == answers["test_label"]).mean(1)
-    np.testing.assert_allclose(of_dense["value"], right, rtol=1e-5)
-    numbers = read_json(trained / "reports/bayes_moe/metrics.json")
-    sparse = table[(table["metric"] == "validation_nll") & (table["point"] != "dense")]
-    assert numbers["chosen"] == sparse.groupby("point")["value"].mean().idxmin()
-    assert numbers["twin"] == "dense"
-    difference = numbers["difference"]["accuracy_raw"]
-    means = {name: numbers["points"][name]["raw"]["accuracy"]["mean"] for name in POINTS}
-    assert difference["value"] == pytest.approx(means[numbers["chosen"]] - means["dense"], abs=1e-5)
-    assert difference["low"] <= difference["value"] <= difference["high"]
+    np.testing.assert_allclose(of("dense", "accuracy"), right, rtol=1e-5)
+    np.testing.assert_allclose(of("dense", "accuracy", "scaled"), right, rtol=1e-5)
+    (chosen,) = points.index[points["chosen"]]
+    assert chosen == min(("top_1", "sampled"), key=lambda name: np.mean(of(name, "validation_nll")))
+    assert set(points["twin"]) == {"dense"}
+    assert set(headlines) == {"accuracy", "nll_scaled", "ece_scaled"}
+    for metric, unit, sign in (("accuracy", "raw", 1), ("nll", "scaled", -1), ("ece", "scaled", -1)):
+        ours, theirs = np.mean(of(chosen, metric, unit)), np.mean(of("dense", metric, unit))
+        (difference,) = of(f"{chosen} - dense", metric, unit)
+        assert difference == pytest.approx(ours - theirs, abs=1e-5)
+        found = headlines[metric if unit == "raw" else f"{metric}_{unit}"]
+        assert [found["score"], found["baseline"]] == pytest.approx([ours, theirs], rel=1e-5)
+        assert found["gain"] == pytest.approx(sign * difference, abs=1e-6)
+        assert found["gain_low"] <= found["gain"] <= found["gain_high"]
     folder = trained / "reports/bayes_moe/details"
     corruption = pd.read_parquet(folder / "corruption.parquet")
     assert len(corruption) == 3 * 2 * 10 * 5
@@ -145,25 +162,20 @@ def test_the_points_are_compared(trained: Path) -> None:
     assert written(trained) == before
 
 
-def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Path, pictures: Path) -> None:
+def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Path, images: Path) -> None:
     wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
-    shutil.rmtree(pictures / "models", ignore_errors=True)
+    shutil.rmtree(images / "models", ignore_errors=True)
     for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
-        process = start(pictures, "pipeline.bayes_moe.stages.moe_sweep", "top_1")
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line_of in line:
-                process.kill()
-        assert process.wait() == -signal.SIGKILL
-    assert "seed 3: continues at epoch" in sweep(pictures, "top_1")
-    assert {path: content for path, content in written(pictures).items() if "top_1" in path} == wanted
+        kill_after(images, "pipeline.bayes_moe.stages.moe_sweep", "top_1", said=line_of)
+    assert "seed 3: continues at epoch" in sweep(images, "top_1")
+    assert {path: content for path, content in written(images).items() if "top_1" in path} == wanted
 
 
-def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
+def test_dvc_names_the_point_in_the_stages_name(images: Path) -> None:
     for name in ("moe_sweep@gone", "moe_sweep"):
         process = subprocess.run(
             [sys.executable, "-m", "pipeline.bayes_moe.stages.moe_sweep"],
-            cwd=pictures,
+            cwd=images,
             env=os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": name},
             capture_output=True,
             text=True,
@@ -173,7 +185,7 @@ def test_dvc_names_the_point_in_the_stages_name(pictures: Path) -> None:
         assert "this stage takes one point of bayes_moe.sweep.points: dense, sampled, top_1; got" in process.stderr
 
 
-def test_without_pictures_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
+def test_without_images_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
     assert "`dvc repro ingest@bayes_moe` makes it" in sweep(tmp_path, "dense", code=2)
     assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.bayes_moe.stages.evaluate", code=2)
@@ -204,7 +216,7 @@ GOOD = {
     [
         ({"c/data_batch_1.bin": record(0)[:-5]}, "not a multiple of the 3,073 of a record: it is truncated"),
         ({"c/data_batch_1.bin": record(0) + record(2)}, "has label 2, but batches.meta.txt names 2 classes"),
-        ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': there is nothing to tell apart"),
+        ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': a classifier needs two"),
         ({"../../evil.bin": b""}, "which leaves its folder; it is not trusted"),
         ({"c/batches.meta.txt": None}, "is not CIFAR in its binary format"),
         (None, "cannot be read as a tar archive"),
@@ -214,17 +226,17 @@ def test_bad_archives_end_in_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, bytes | None] | None, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = Ingest(path="pictures.tar.gz", size=32)
+    settings = Ingest(path="images.tar.gz", size=32)
     if changes is None:
-        Path("pictures.tar.gz").write_text("no archive")
+        Path("images.tar.gz").write_text("no archive")
     else:
-        archive(Path("pictures.tar.gz"), {**GOOD, **changes})
+        archive(Path("images.tar.gz"), {**GOOD, **changes})
     with pytest.raises(ExpectedError) as caught:
         ingest.run(settings)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("data/raw").exists()
-    archive(Path("pictures.tar.gz"), {**GOOD})
+    archive(Path("images.tar.gz"), {**GOOD})
     ingest.run(settings)
     assert read_json(Path("data/raw/bayes_moe/source.json"))["classes"] == ["cat", "dog"]
 
@@ -232,9 +244,9 @@ def test_bad_archives_end_in_one_message(
 def test_a_bad_archive_is_exit_code_2(tmp_path: Path) -> None:
     configure(tmp_path)
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["bayes_moe"]["ingest"]["path"] = "pictures.tar.gz"
+    params["bayes_moe"]["ingest"]["path"] = "images.tar.gz"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    archive(tmp_path / "pictures.tar.gz", {**GOOD, "/etc/evil.bin": b""})
+    archive(tmp_path / "images.tar.gz", {**GOOD, "/etc/evil.bin": b""})
     output = run(tmp_path, "pipeline.bayes_moe.stages.ingest", code=2)
-    assert output.startswith("error: pictures.tar.gz holds the path '/etc/evil.bin', which leaves its folder")
+    assert output.startswith("error: images.tar.gz holds the path '/etc/evil.bin', which leaves its folder")
     assert output.count("\n") == 1

@@ -38,7 +38,7 @@ def test_a_classifier_beside_itself_is_no_better(random):
     label_N = random.integers(0, 5, 200)
     part = paired.parts(logits(random, label_N, 1.0), label_N, BINS)
     for difference in paired.compare(part, part, 200, 0).values():
-        assert difference == (0, 0, 0, 1)
+        assert difference == (0, 0, 0)
 
 
 def test_one_that_is_too_sure_is_worse_calibrated_and_as_accurate(random):
@@ -47,28 +47,24 @@ def test_one_that_is_too_sure_is_worse_calibrated_and_as_accurate(random):
     plain, sure = (paired.parts(scale * logit_RNK, label_N, BINS) for scale in (2.0, 8.0))  # 2: right, by Bayes
     found = paired.compare(plain, sure, 500, 0)
     assert found["ece"].low > 0.05
-    assert found["ece"].p == pytest.approx(1 / 501)
     assert found["nll"].low > 0
-    assert found["accuracy"] == (0, 0, 0, 1)
+    assert found["accuracy"] == (0, 0, 0)
     back = paired.compare(sure, plain, 500, 0)
     assert back["ece"].value == pytest.approx(-found["ece"].value)
     assert back["ece"].high < -0.05
 
 
-def test_two_that_differ_by_chance_alone_are_told_apart_as_often_as_chance_has_it(random):
-    """p-values of no difference are uniform: of 120 comparisons about one in five is below 0.2."""
-    below = dict.fromkeys(paired.SCORES, 0)
-    covered = 0
+def test_the_interval_of_two_that_differ_by_chance_alone_holds_zero(random):
+    """At a level of 95 %, of 120 comparisons; a little less often, for a bootstrap of two seeds is coarse."""
+    covered = dict.fromkeys(paired.SCORES, 0)
     for repeat in range(120):
         label_N = random.integers(0, 5, 150)
         one, other = (paired.parts(logits(random, label_N, 1.5, seeds=2), label_N, BINS) for _ in range(2))
         found = paired.compare(one, other, 100, repeat)
-        covered += found["nll"].low <= 0 <= found["nll"].high
-        for name in below:
-            below[name] += found[name].p <= 0.2
-    for name, count in below.items():
-        assert 10 <= count <= 40, name
-    assert covered >= 102
+        for name, difference in found.items():
+            covered[name] += difference.low <= 0 <= difference.high
+    for name, count in covered.items():
+        assert count >= 102, name
 
 
 def test_the_same_seed_gives_the_same_numbers(random):

@@ -4,13 +4,13 @@ from torch.nn import Conv2d
 from torch.nn.functional import conv2d, relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18
+from pipeline.bayes_moe.model.resnet import BasicBlock, ResNet18, ResNetConfig
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 
 
 def net(**changes):
     torch.manual_seed(0)
-    return ResNet18(**({"channels": 3, "classes": 5, "width": 8} | changes))
+    return ResNet18(ResNetConfig(**({"channels": 3, "classes": 5, "width": 8} | changes)))
 
 
 def test_at_width_64_it_is_resnet_18():
@@ -26,8 +26,7 @@ def test_at_width_64_it_is_resnet_18():
 @pytest.mark.parametrize("place", ["head", "block"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32)])
 def test_every_network_classifies_and_learns(network, place, channels, size):
-    mixture = {"experts": 4, "k": 2} if network == "experts" else None
-    model = net(channels=channels, network=network, place=place, hidden=32, mixture=mixture)
+    model = net(channels=channels, network=network, place=place, hidden=32, experts=4, top_k=2)
     answer = model(torch.rand(6, channels, size, size))
     assert answer.logit_BK.shape == (6, 5)
     assert (answer.routing is not None) == (network == "experts")
@@ -41,7 +40,7 @@ def test_every_network_classifies_and_learns(network, place, channels, size):
 @pytest.mark.parametrize("place", ["head", "block"])
 def test_the_twins_differ_in_the_gate_and_the_output_biases_alone(place):
     dense = net(network="dense", place=place, hidden=32)
-    sparse = net(network="experts", place=place, hidden=32, mixture={"experts": 4, "k": 1})
+    sparse = net(network="experts", place=place, hidden=32, experts=4)
     features = 8 * (8 if place == "head" else 4)
     sizes = [sum(weight.numel() for weight in model.parameters()) for model in (dense, sparse)]
     assert sizes[1] - sizes[0] == 4 * features + 3 * features
@@ -50,7 +49,7 @@ def test_the_twins_differ_in_the_gate_and_the_output_biases_alone(place):
             assert one.shape == other.shape
 
 
-def test_pictures_are_normalised_by_the_training_set():
+def test_images_are_normalised_by_the_training_set():
     plain = net().eval()
     scaled = net(mean=[0.2, 0.4, 0.6], deviation=[0.5, 0.25, 0.1]).eval()
     x = torch.rand(4, 3, 8, 8)
@@ -59,9 +58,8 @@ def test_pictures_are_normalised_by_the_training_set():
 
 
 @pytest.mark.parametrize("place", ["head", "block"])
-def test_routes_of_one_picture_share_its_trunk(place):
-    mixture = {"experts": 4, "k": 1, "gate": "gumbel_top_k"}
-    model = net(network="experts", place=place, hidden=32, mixture=mixture).eval()
+def test_routes_of_one_image_share_its_trunk(place):
+    model = net(network="experts", place=place, hidden=32, experts=4, gate="gumbel_top_k").eval()
     x = torch.rand(50, 3, 8, 8)
     generators = [torch.Generator().manual_seed(3) for _ in range(2)]
     whole = model(x, generators[0], sample=True).logit_BK
@@ -84,8 +82,9 @@ def test_a_block_reads_each_position_alone(place):
 
 @pytest.mark.parametrize("place", ["head", "block"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_what_a_picture_costs(place, k):
-    sparse = net(network="experts", place=place, hidden=32, mixture={"experts": 4, "k": k, "dispatch": "loop"}).eval()
+def test_what_a_image_costs(place, k):
+    sparse = net(network="experts", place=place, hidden=32, experts=4, top_k=k).eval()
+    sparse.mixture.dispatch = "loop"
     dense = net(network="dense", place=place, hidden=32).eval()
     cost, twin = classifier_cost(sparse, 3, 32, 32), classifier_cost(dense, 3, 32, 32)
     for model, found in ((sparse, cost), (dense, twin)):

@@ -15,8 +15,6 @@ from pipeline.cfm_vc.evaluation.judge import judge, other_changes, role_of
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
-from pipeline.cfm_vc.model.flow import FlowField
-from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages.evaluate import run
@@ -26,6 +24,7 @@ from pipeline.metrics.results import COLUMNS
 from pipeline.metrics.scoreboard import Estimate, scoreboard
 from pipeline.metrics.verdict import compare
 from pipeline.training.weights import save_model
+from tests.cfm_vc.small_models import small_field, small_vae
 
 GENES = 12
 SETTINGS = Evaluate(
@@ -87,8 +86,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
         store = perturbation_store(folder / PATHS.store, **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(GENES, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
-            flow = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            vae, flow = small_vae(genes=GENES), small_field()
         save_model(folder / PATHS.models / "vae", vae, {})
         save_model(folder / PATHS.models / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)

@@ -4,25 +4,16 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.model.flow import FlowField
+from tests.cfm_vc.small_models import small_field
 
 CELL_TYPES, BATCHES, TREATMENTS, DIMENSIONS = 4, 2, 3, 5
+SIZES = {"dimensions": DIMENSIONS, "treatments": TREATMENTS, "cell_types": CELL_TYPES, "batches": BATCHES}
 
 
 def field(seed: int = 0, scale: float = 1.0) -> FlowField:
     """A field with random weights everywhere, those that training starts at zero included."""
     torch.manual_seed(seed)
-    model = FlowField(
-        dimensions=DIMENSIONS,
-        treatments=TREATMENTS,
-        cell_types=CELL_TYPES,
-        batches=BATCHES,
-        hidden=[16, 12],
-        time_embedding=8,
-        covariate_embedding=3,
-        covariate_dropout=0.1,
-        perturbation_embedding=6,
-        basis=4,
-    ).eval()
+    model = small_field(**SIZES, hidden=[16, 12], time_embedding=8, perturbation_embedding=6, basis=4).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight.normal_(0, scale)
@@ -66,7 +57,7 @@ def test_a_perturbation_changes_the_field_of_every_cell_type():
     condition = model.condition(p, codes, torch.zeros_like(codes))
     base, basis = model.heads(z, t, condition.context_BC)
     velocity = model(z, t, condition)
-    expected = base + sum(condition.coefficient_BJ[:, j : j + 1] * basis[:, j] for j in range(model.basis))
+    expected = base + sum(condition.coefficient_BJ[:, j : j + 1] * basis[:, j] for j in range(model.config.basis))
     torch.testing.assert_close(velocity, expected)
     assert (velocity != base).any(1).all()
 
@@ -91,7 +82,7 @@ def test_controls_train_the_base_and_nothing_of_the_perturbation():
 
 def test_an_untrained_field_stands_still():
     torch.manual_seed(0)
-    model = FlowField(DIMENSIONS, TREATMENTS, CELL_TYPES, BATCHES, [8], 4, 2, 0.0, 3, 2)
+    model = small_field(**SIZES, covariate_dropout=0.0)
     codes = torch.zeros(3, dtype=torch.int64)
     velocity = model(torch.randn(3, DIMENSIONS), torch.rand(3), model.condition(torch.ones(3, 3), codes, codes))
     assert (velocity == 0).all()
@@ -139,7 +130,7 @@ def test_guidance_scales_what_the_perturbation_adds_and_leaves_a_control_alone_b
 
 def test_a_place_is_part_of_the_context_and_may_be_unknown():
     torch.manual_seed(0)
-    model = FlowField(DIMENSIONS, TREATMENTS, CELL_TYPES, BATCHES, [8], 4, 2, 0.5, 3, 2, spatial=2)
+    model = small_field(**SIZES, covariate_dropout=0.5, spatial=2)
     codes, p = torch.zeros(200, dtype=torch.int64), torch.zeros(200, TREATMENTS)
     here, there = torch.zeros(200, 2), torch.ones(200, 2)
     model.eval()

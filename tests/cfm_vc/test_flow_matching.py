@@ -4,12 +4,13 @@ import torch
 from pipeline.cfm_vc.model.energy_distance import grouped_energy_distance
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowBatch, FlowObjective
+from tests.cfm_vc.small_models import small_field
 
 
 def field(seed: int = 0) -> FlowField:
     """A field in eval mode with random weights everywhere, so that its loss depends on all of them."""
     generator = torch.Generator().manual_seed(seed)
-    model = FlowField(3, 2, 2, 2, [16], 4, 2, 0.1, 4, 3).eval()
+    model = small_field(dimensions=3, cell_types=2, hidden=[16], covariate_embedding=2, basis=3).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))

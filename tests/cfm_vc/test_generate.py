@@ -1,11 +1,10 @@
 import pytest
 import torch
 
-from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import generate, sample_counts
-from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.nn.distributions import sample_gaussian
+from tests.cfm_vc.small_models import small_field, small_vae
 
 CELLS, GENES = 5, 10
 ZERO = torch.zeros(CELLS, dtype=torch.int64)
@@ -13,8 +12,9 @@ ZERO = torch.zeros(CELLS, dtype=torch.int64)
 
 def models():
     torch.manual_seed(0)
-    vae = Vae(GENES, 2, 2, 3, 2, [8], [], "softplus", 2, 0.1, 100.0).eval()
-    field = FlowField(3, 2, 2, 2, [8], 4, 2, 0.1, 4, 2).eval()
+    sizes = {"cell_types": 2, "covariate_embedding": 2}
+    vae = small_vae(genes=GENES, latent_intrinsic=3, normalised_total=100.0, **sizes).eval()
+    field = small_field(dimensions=3, **sizes).eval()
     with torch.no_grad():
         for weight in field.parameters():
             weight.normal_(0, 0.3)

@@ -1,4 +1,4 @@
-"""The chapter on measured cells: its sentences follow the numbers, also where the model loses."""
+"""The section on measured cells: its sentences follow the numbers, also where the model loses."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_the_chapter_says_that_these_are_other_cells(found):
     section = leave_one_out(found())
     assert section.title.startswith("Measured cells: ")
     assert section.lead.startswith("Blood cells of two donors")
-    assert "not the cells of this run." in section.lead
+    assert "other cells than in this run." in section.lead
 
 
 def test_a_model_that_wins_all_but_one_is_said_to(found):
@@ -84,7 +84,7 @@ def test_a_run_on_other_measured_cells_does_not_show_the_scores_of_these(
     chapter = json.loads(PATHS.chapter.read_text())
     assert ("Leave one cell type out" in str(chapter) or "leave one cell type out" in str(chapter)) == shown
     assert ("Blood cells of two donors" in str(chapter)) == shown
-    assert ("not the cells of this run" in str(chapter)) == (shown and simulated)
+    assert ("other cells than in this run" in str(chapter)) == (shown and simulated)
     assert ("held out in turn" in chapter["system"]["elsewhere"]) == shown
 
 

@@ -71,10 +71,11 @@ def test_every_method_reaches_what_an_adaptive_solver_of_others_reaches(method, 
     """
     from torchdiffeq import odeint
 
-    from pipeline.cfm_vc.model.flow import FlowField
+    from tests.cfm_vc.small_models import small_field
 
     torch.manual_seed(0)
-    field = FlowField(6, 2, 3, 2, [32, 32], 8, 4, 0.1, 4, 3).double().eval()
+    field = small_field(dimensions=6, hidden=[32, 32], time_embedding=8, covariate_embedding=4, basis=3)
+    field = field.double().eval()
     with torch.no_grad():
         for weight in field.parameters():
             weight.normal_(0, 0.3)

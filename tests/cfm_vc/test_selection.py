@@ -59,4 +59,4 @@ def test_of_many_groups_the_worst_the_median_and_the_best_are_drawn(undefined):
     selection = select(board_of(values, units=7))
     assert list(selection.titles.values()) == ["worst: drug in T0", "median: drug in T3", "best: drug in T6"]
     assert "of 7 held-out groups" in selection.note
-    assert "the other 4 are in the tables only" in selection.note
+    assert "for the other 4 see the tables" in selection.note

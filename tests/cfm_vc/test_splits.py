@@ -168,13 +168,13 @@ def test_what_is_learned_at_another_dose_or_in_another_combination_may_be_held_o
     [
         (["B+C@1"], "'C'"),
         (["A@1", "A@10", "A+B@1"], "'A'"),
-        (["B@1", "A+B@1", "B+C@1"], "'B' and 'C'"),
+        (["B@1", "A+B@1", "B+C@1"], "'B' or 'C'"),
     ],
 )
 def test_a_treatment_that_is_left_nowhere_is_named(labels, unlearned) -> None:
     with pytest.raises(ExpectedError) as caught:
         check_groups(screen(), all_of(screen()), everywhere(*labels), 5)
-    where = f"(NK cell, {labels[-1]}): no cell type is left to learn {unlearned} from"
+    where = f"(NK cell, {labels[-1]}): no training group contains {unlearned}"
     assert where in str(caught.value)
 
 
@@ -183,5 +183,5 @@ def test_a_held_out_perturbation_must_be_seen_elsewhere() -> None:
     everywhere = [(c, 1) for c in range(3)]
     with pytest.raises(ExpectedError) as caught:
         check_groups(groups, all_of(groups), everywhere, 5)
-    assert str(caught.value).count("no cell type is left to learn 'drug' from") == 3
+    assert str(caught.value).count("no training group contains 'drug'") == 3
     check_groups(groups, all_of(groups), everywhere[:2], 5)

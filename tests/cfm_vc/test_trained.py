@@ -330,7 +330,7 @@ def test_places_are_told_in_the_unit_of_the_training_data(saved_cfm_vc, tmp_path
     np.testing.assert_allclose(predicted.obsm["X_z_int"], made.int_BI, rtol=1e-5)
     unknown = spatial.predict(adata, "B", **told)
     assert not np.allclose(unknown.obsm["X_z_int"], predicted.obsm["X_z_int"])
-    assert 'places treated as "unknown": none were given' in unknown.uns["celldag"]["notes"]
+    assert 'positions treated as "unknown": none were given' in unknown.uns["celldag"]["notes"]
 
     adata.obsm["wrong"] = np.zeros((8, 3))
     for key, message in (("yx", "no obsm 'yx', perhaps 'xy'"), ("wrong", "no array of 2 finite coordinates")):

@@ -6,7 +6,6 @@ import torch
 from scipy import stats
 
 from pipeline.cfm_vc.data.resident import ResidentCounts
-from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.generate import generate
 from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
@@ -17,9 +16,11 @@ from pipeline.data.cells import Cells, pointers
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.determinism import initial_weights
 from pipeline.training.fit import fit
+from tests.cfm_vc.small_models import small_field, small_vae
 
 CPU = torch.device("cpu")
 GENES, CELL_TYPES, BATCHES, PERTURBATIONS = 60, 3, 2, 2
+SIZES = {"cell_types": CELL_TYPES, "batches": BATCHES, "covariate_embedding": 4}
 CONTROL, DRUG, HELD_OUT = 0, 1, 2
 
 
@@ -69,7 +70,7 @@ def settings(**changes) -> Optimisation:
 
 def new_vae(train: Cells) -> Vae:
     with initial_weights(0):
-        model = Vae(GENES, CELL_TYPES, BATCHES, 8, 2, [64], [], "softplus", 4, 0.1, 400.0)
+        model = small_vae(**SIZES, genes=GENES, latent_intrinsic=8, hidden=[64], normalised_total=400.0)
     log_share, log_theta = marginal_negative_binomial(train)
     model.start_from(torch.from_numpy(log_share), torch.from_numpy(log_theta))
     return model
@@ -153,7 +154,15 @@ def test_the_flow_predicts_the_change(trained, train, validation, source, coupli
     model, _ = trained
     old, new = encoded(model, train), encoded(model, validation)
     with initial_weights(0):
-        field = FlowField(8, PERTURBATIONS - 1, CELL_TYPES, BATCHES, [64, 64], 8, 4, 0.1, 8, 4)
+        field = small_field(
+            **SIZES,
+            dimensions=8,
+            treatments=PERTURBATIONS - 1,
+            hidden=[64, 64],
+            time_embedding=8,
+            perturbation_embedding=8,
+            basis=4,
+        )
     doses = torch.arange(2.0)[:, None]
     pairing = Pairing(source, coupling, CONTROL, ["a", "b", "c"])
     batches = (

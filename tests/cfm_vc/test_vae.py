@@ -7,26 +7,15 @@ from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
 from pipeline.cfm_vc.model.vae import Vae, VaeObjective, shuffle_within
 from pipeline.data.cells import Cells, pointers
+from tests.cfm_vc.small_models import small_vae
 
 CPU = torch.device("cpu")
 
 
 def vae(**changes) -> Vae:
-    arguments = {
-        "genes": 12,
-        "cell_types": 3,
-        "batches": 2,
-        "latent_intrinsic": 4,
-        "latent_technical": 2,
-        "hidden": [16, 8],
-        "decoder_hidden": [8],
-        "decoder_link": "exponential",
-        "covariate_embedding": 3,
-        "covariate_dropout": 0.1,
-        "normalised_total": 100.0,
-    }
+    fields = {"hidden": [16, 8], "decoder_hidden": [8], "decoder_link": "exponential", "normalised_total": 100.0}
     torch.manual_seed(0)
-    return Vae(**(arguments | changes))
+    return small_vae(**(fields | changes))
 
 
 def cells_of(x_NG, cell_type=None, batch=None) -> Cells:

@@ -91,7 +91,7 @@ def test_explain_names_the_file_that_was_edited(finished: Project) -> None:
     assert finished.call("dvc", "repro", "code").returncode == 0  # notes the change, and runs nothing else
     assert explained() == changed
     shutil.rmtree(finished.root / ".dvc/cache")
-    assert "    code: changed; what it was is not in DVC's cache\n" in explained()
+    assert "    code: changed; the previous version is not in DVC's cache\n" in explained()
 
 
 def test_code_that_is_edited_during_a_run_makes_no_result(project: Project, engine: str) -> None:

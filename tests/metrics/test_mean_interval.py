@@ -29,5 +29,5 @@ def test_a_single_value_is_sure_of_nothing_and_equal_ones_of_themselves():
 
 @pytest.mark.parametrize("values", [[], [0.1, np.nan], [np.inf]])
 def test_what_has_no_mean_is_refused(values):
-    with pytest.raises(ValueError, match="finite values are needed"):
+    with pytest.raises(ValueError, match="expected finite values"):
         mean_interval(values)

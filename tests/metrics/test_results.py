@@ -36,13 +36,13 @@ def test_digits_are_as_many_as_asked_for(tmp_path):
 FAULTS = [
     ({"role": "judge"}, r"role 'judge' of method net; a role is one of model, "),
     ({"role": "baseline", "seed": 9}, "method net has two roles, model and baseline"),
-    ({"value": float("nan"), "low": None, "high": None, "seed": 9}, "a number that is not finite: default, cytokine"),
-    ({"high": float("inf"), "seed": 9}, "a number that is not finite"),
-    ({"low": None, "seed": 9}, "an interval with one end"),
-    ({"value": None, "seed": 9}, "without its value inside"),
-    ({"value": 0.6, "seed": 9}, "without its value inside"),
-    ({"value": 0.05, "seed": 9}, "without its value inside"),
-    ({}, "two scores of default, .*, net, 0, mse"),
+    ({"value": float("nan"), "low": None, "high": None, "seed": 9}, "not finite: default, cytokine"),
+    ({"high": float("inf"), "seed": 9}, "not finite"),
+    ({"low": None, "seed": 9}, "an interval with a single bound"),
+    ({"value": None, "seed": 9}, "that excludes its value"),
+    ({"value": 0.6, "seed": 9}, "that excludes its value"),
+    ({"value": 0.05, "seed": 9}, "that excludes its value"),
+    ({}, "duplicate score: default, .*, net, 0, mse"),
 ]
 
 
@@ -64,8 +64,8 @@ def test_a_fault_is_named_and_nothing_is_written(tmp_path, change, message):
         (lambda text: text.splitlines()[0], "has no rows"),
         (lambda text: text + "toy,default\n", "line 6 has 2 fields, not 10"),
         (lambda text: text.replace("1e-19", "tiny"), "line 4: could not convert string to float: 'tiny'"),
-        (lambda text: text.replace("1e-19", "nan"), "a number that is not finite"),
-        (lambda text: text + text.splitlines()[1] + "\n", "two scores of"),
+        (lambda text: text.replace("1e-19", "nan"), "not finite"),
+        (lambda text: text + text.splitlines()[1] + "\n", "duplicate score"),
         (lambda text: text.replace("model,0", "model,x"), "line 2: invalid literal"),
         (lambda text: text[: len(text) // 3] + '"', "unexpected end of data|lacks|fields"),
     ],

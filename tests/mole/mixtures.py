@@ -1,17 +1,20 @@
 """Mixtures for tests: every weight random, so that none is of no consequence."""
 
+from typing import Any
+
 import torch
 
 from pipeline.mole.data.time_features import FEATURES
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture import Mole, MoleConfig
 
 KINDS = [("dlinear", "none"), ("dlinear", "last"), ("rlinear", "none")]
 
 
 def mixture(backbone: str, offset: str = "none", experts: int = 4, top_k: int | None = None, **sizes: int) -> Mole:
     torch.manual_seed(0)
-    shapes = {"lookback": 40, "horizon": 12, "channels": 3, "kernel": 5} | sizes
-    model = Mole(backbone, experts=experts, top_k=top_k, offset=offset, **shapes).eval()  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"backbone": backbone, "experts": experts, "top_k": top_k, "offset": offset}
+    fields |= {"lookback": 40, "horizon": 12, "channels": 3, "kernel": 5} | sizes
+    model = Mole(MoleConfig(**fields)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(torch.rand_like(weight) + 0.5 if name == "norm.scale_C" else torch.randn_like(weight) / 3)

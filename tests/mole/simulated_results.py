@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.metrics.results import Row, write_results
+from pipeline.mole.evaluation.result_rows import with_differences
+from pipeline.mole.glossary import unit_of
+
 BACKBONES = ("dlinear", "rlinear", "rmlp")
 BASELINES = {"least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
 REASON = "not measured: the TTNN environment is not set up (make ttnn)"
@@ -36,14 +40,14 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
     series = series or Series()
     rng = np.random.default_rng(0)
     rows = _scores(series, rng)
-    _csv(root / "reports/mole/table.csv", rows)
-    _json(root / "reports/mole/metrics.json", _chosen(rows, series))
+    _results(root / "reports/mole/results.csv", rows)
+    _json(root / "reports/mole/details/choices.json", _chosen(series))
     folder = root / "reports/mole/details"
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in _frames(series, rows, rng).items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     source = {"simulated": series.simulated, "description": "Simulated: four channels of a plant over four months"}
-    source |= {"channels": list(series.channels), "step_seconds": 3600, "rows": 2900}
+    source |= {"channels": list(series.channels), "step_seconds": 3600, "rows": 2900, "input_sha256": "1" * 64}
     _json(root / "data/raw/mole/source.json", source)
     write_measured(root, series)
     write_inference(root, series)
@@ -52,7 +56,7 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
 def write_measured(root: Path, series: Series) -> None:
     """What the benchmark on a measured series writes."""
     rows = _scores(series, np.random.default_rng(1))
-    _csv(root / "reports/mole/measured/etth1.csv", rows)
+    _results(root / "reports/mole/measured/etth1.csv", rows)
     about = {
         "title": "ETTh1, seven channels of a transformer's oil temperature and loads (a fixture of the tests)",
         "command": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
@@ -60,7 +64,7 @@ def write_measured(root: Path, series: Series) -> None:
         "data_sha256": "0123456789abcdef" * 4,
         "parameters": {"lookback": series.lookback, "seeds": list(range(series.seeds))},
         "description": "Split by months as in the field's protocol",
-        **_chosen(rows, series),
+        **_chosen(series),
     }
     _json(root / "reports/mole/measured/etth1.json", about)
 
@@ -146,22 +150,15 @@ def _scores(series: Series, rng: np.random.Generator) -> list[dict[str, object]]
     return rows
 
 
-def _chosen(rows: list[dict[str, object]], series: Series) -> dict[str, object]:
-    table = pd.DataFrame(rows)
-    horizons: dict[str, object] = {}
-    for horizon in series.horizons:
-        methods: dict[str, dict[str, dict[str, float]]] = {}
-        for (method, metric), of in table[table["horizon"] == horizon].groupby(["method", "metric"])["value"]:
-            methods.setdefault(method, {})[metric] = {"mean": of.mean(), "sd": of.std() if len(of) > 1 else 0.0}
-        chosen = f"mole_{series.backbones[0]}"
-        starts = ("2021-04-12T00:00:00", "2021-05-03T00:00:00", "2021-05-25T16:00:00")
-        origins = {
-            f"mole_{backbone}": {start: 0.97 + 0.02 * rank + 0.01 * place for place, start in enumerate(starts)}
-            for rank, backbone in enumerate(series.backbones)
-        }
-        told = {"chosen": chosen, "twin": series.backbones[0], "origins": origins, "methods": methods}
-        horizons[str(horizon)] = told
-    return {"horizons": horizons, "windows": {str(h): 580 - h for h in series.horizons}}
+def _chosen(series: Series) -> dict[str, object]:
+    starts = ("2021-04-12T00:00:00", "2021-05-03T00:00:00", "2021-05-25T16:00:00")
+    origins = {
+        f"mole_{backbone}": {start: 0.97 + 0.02 * rank + 0.01 * place for place, start in enumerate(starts)}
+        for rank, backbone in enumerate(series.backbones)
+    }
+    choice = {"chosen": f"mole_{series.backbones[0]}", "twin": series.backbones[0], "origins": origins}
+    horizons = [str(horizon) for horizon in series.horizons]
+    return {"horizons": dict.fromkeys(horizons, choice), "windows": {name: 580 - int(name) for name in horizons}}
 
 
 def _frames(series: Series, rows: list[dict[str, object]], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -228,10 +225,15 @@ def _of_mixture(
                     frames["example"].append({**labels, **of})
 
 
-def _csv(path: Path, rows: list[dict[str, object]]) -> None:
+def _results(path: Path, rows: list[dict[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows)
-    table.assign(seed=table["seed"].astype("Int64")).to_csv(path, index=False)
+    scores = [
+        Row(unit_of(row["horizon"]), row["method"], row["role"], row["metric"], row["value"], seed=row["seed"])
+        for row in rows
+    ]
+    mixtures = [row["method"] for row in rows if str(row["method"]).startswith("mole_")]
+    twins = {str(name): str(name).removeprefix("mole_") for name in mixtures}
+    write_results(path, "mole", with_differences(scores, twins), 10)
 
 
 def _json(path: Path, content: object) -> None:

@@ -8,17 +8,18 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import ExpectedError
+from pipeline.mole.glossary import label_of, listed_horizons
 from pipeline.mole.report.chapter import example_of, forecasting, measured
-from pipeline.mole.report.names import label_of, listed_horizons
 from pipeline.mole.report.results import Forecasting, read_forecasting
 from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
-from pipeline.mole.report.summary import card
+from pipeline.mole.report.summary import card, results
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table
+from pipeline.mole.report.ttnn_results import read_inference
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
-from tests.mole.simulated_results import Series, write_forecasting
+from tests.mole.simulated_results import BASELINES, Series, write_forecasting
 
-TABLE = "reports/mole/table.csv"
+TABLE = "reports/mole/results.csv"
 FOLDER = "reports/mole/details"
 
 
@@ -43,7 +44,7 @@ def leads(short: float, long: float) -> dict[int, float]:
         (leads(0.05, 0.04), "It worked.", "it is ahead of the best baseline (0.3078", "ahead"),
         (leads(0.05, 0.001), "It worked in part.", "but level with the best baseline (0.3956", "level"),
         (leads(0.001, -0.001), "No gain.", "it is level with the best baseline (0.3237", "level"),
-        (leads(0.001, -0.05), "It did not work.", "but behind the best baseline (0.4158", "level"),
+        (leads(0.001, -0.05), "It did not work.", "but behind the best baseline (0.4158", "behind"),
         (leads(-0.05, -0.05), "It did not work.", "it is behind the best baseline (0.3402", "behind"),
     ],
 )
@@ -58,43 +59,49 @@ def test_the_verdict_is_that_of_the_numbers(found, lead, answer, said, mark):
 
 def test_a_gain_within_the_noise_of_the_seeds_is_none(found):
     """The same means: first carried by the seeds, then not."""
-    assert found(lead=leads(0.05, 0.05), noise=0.002).board.standing(24, "least_squares") == "ahead"
-    assert found(lead=leads(0.05, 0.05), noise=0.06).board.standing(24, "least_squares") == "level"
+    assert found(lead=leads(0.05, 0.05), noise=0.002).board.comparison(24, "least_squares").standing == "ahead"
+    assert found(lead=leads(0.05, 0.05), noise=0.06).board.comparison(24, "least_squares").standing == "level"
 
 
-def test_a_gain_of_less_than_half_a_per_cent_is_none_however_sure(found):
-    assert found(lead=leads(0.004, 0.004), noise=1e-6).board.standing(24, "least_squares") == "level"
-    assert found(lead=leads(0.006, 0.006), noise=1e-6).board.standing(24, "least_squares") == "ahead"
+def test_a_small_gain_counts_where_the_seeds_carry_it(found):
+    """No fixed share of the error is called level."""
+    assert found(lead=leads(0.004, 0.004), noise=1e-6).board.comparison(24, "least_squares").standing == "ahead"
+    assert found(lead=leads(-0.004, 0.0), noise=1e-6).board.comparison(24, "least_squares").standing == "behind"
+    assert found(lead=leads(0.0, 0.0), noise=1e-3).board.comparison(24, "least_squares").standing == "level"
 
 
 def test_one_seed_carries_no_gain_and_says_so(found):
     series = found(seeds=1, lead=leads(0.2, -0.2))
-    assert series.board.standing(24, "least_squares") == "level"
-    assert series.board.standing(96, "least_squares") == "behind"
+    assert series.board.comparison(24, "least_squares").standing == "level"
+    assert series.board.comparison(96, "least_squares").standing == "level"
     assert "One seed says nothing" in verdict(series)
     assert not any("±" in cell.remark for row in main_table(series.board).rows for cell in row)
 
 
-@pytest.mark.parametrize(
-    ("gain", "said"), [(0.05, "better than it"), (0.001, "level with it"), (-0.05, "worse than it")]
-)
+@pytest.mark.parametrize(("gain", "said"), [(0.05, "better than it"), (0.0, "level with it"), (-0.05, "worse than it")])
 def test_the_dense_twin_is_compared_too(found, gain, said):
     assert f"the mixture is {said} (" in verdict(found(gain=gain))
 
 
-def test_the_rival_is_the_best_baseline_whichever_it_is(found):
-    found(lead=leads(0.05, 0.05))
-    table = pd.read_csv(TABLE, dtype={"seed": "Int64"})
-    table.loc[(table["method"] == "seasonal_naive") & (table["metric"] == "mse"), "value"] = 0.2
-    table.to_csv(TABLE, index=False)
-    series = read_forecasting()
+def test_the_rival_is_the_best_baseline_whichever_it_is(found, monkeypatch):
+    monkeypatch.setitem(BASELINES, "seasonal_naive", -0.3)
+    series = found(lead=leads(0.05, 0.05))
     assert answer_of(series.board) == "It did not work."
-    assert "against 0.2000 for seasonal naive" in verdict(series)
+    assert series.board.rival(24) == "seasonal_naive"
+    assert "for seasonal naive, 24 steps ahead" in verdict(series)
+
+
+def test_a_run_on_another_measured_series_does_not_show_this_one(found):
+    series = found(simulated=False)
+    assert series.measured is None
+    assert on_measured(series) == ""
+    assert card(series).elsewhere == ""
+    assert "ETTh1" not in "".join(results(series, read_inference()))
 
 
 def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
     found()
-    path = Path("reports/mole/metrics.json")
+    path = Path("reports/mole/details/choices.json")
     about = json.loads(path.read_text())
     about["horizons"]["96"] |= {"chosen": "mole_rmlp", "twin": "rmlp"}
     path.write_text(json.dumps(about))
@@ -118,8 +125,8 @@ def test_the_measured_series_has_a_choice_of_its_own(found):
     assert series.measured.board.choices[24].chosen == "mole_rlinear"
     assert series.measured.board.choices[24].twin == "rlinear"
     assert series.board.choices[24].chosen == "mole_dlinear"
-    section = measured(series)
-    assert section.lead.startswith("ETTh1, seven channels")
+    section = measured(series.measured)
+    assert section.lead.startswith("Not the series of this run. ETTh1, seven channels")
     assert on_measured(series).endswith(
         "ahead of the best baseline at 1 and behind the best baseline at 1 of 2 horizons."
     )
@@ -128,7 +135,7 @@ def test_the_measured_series_has_a_choice_of_its_own(found):
 def test_the_table_has_all_methods_with_mean_and_deviation(found):
     series = found()
     table = pd.read_csv(TABLE)
-    of = table[(table["method"] == "rlinear") & (table["metric"] == "mae") & (table["horizon"] == 96)]["value"]
+    of = table[(table["method"] == "rlinear") & (table["metric"] == "mae") & (table["unit"] == "horizon 96")]["value"]
     rows = {row[0].text: row for row in main_table(series.board).rows}
     assert (rows["RLinear"][4].text, rows["RLinear"][4].remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
     assert list(rows)[-3:] == ["least squares", "seasonal naive", "last value"]
@@ -155,7 +162,7 @@ def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(fou
 
 def test_a_mixture_without_one_of_the_origins_is_named(found):
     found()
-    path = Path("reports/mole/metrics.json")
+    path = Path("reports/mole/details/choices.json")
     about = json.loads(path.read_text())
     del about["horizons"]["96"]["origins"]["mole_rmlp"]["2021-05-03T00:00:00"]
     path.write_text(json.dumps(about))
@@ -228,7 +235,7 @@ SHAPES = {
 )
 def test_the_chapters_of_any_shape_are_drawn(found, shape, drawn):
     series = found(**SHAPES[shape])
-    sections = [forecasting(series), specialisation(series), measured(series)]
+    sections = [forecasting(series), specialisation(series), measured(series.measured)]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
     assert len(pictures) == drawn
     assert all(picture.alt for picture in pictures)
@@ -245,12 +252,12 @@ def test_the_data_is_said_to_be_simulated_or_measured(found):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda t: pd.concat([t, t.iloc[:1]]), "holds two scores of 24, dlinear, mse"),
-        (lambda t: t[t["role"] != "baseline"], "holds no baseline"),
-        (lambda t: t.assign(role=t["role"].replace("baseline", "control")), "role 'control'"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "duplicate score: default, horizon 24, dlinear, 0, mse"),
+        (lambda t: t[t["role"] != "baseline"], "holds 6 models and 0 baselines"),
+        (lambda t: t.assign(role=t["role"].replace("baseline", "rival")), "role 'rival'"),
         (lambda t: t[~((t["method"] == "last_value") & (t["metric"] == "mae"))], "no mae of last_value at horizon 24"),
         (lambda t: t[t["method"] != "mole_dlinear"], "mole_dlinear, named as chosen or as its twin at horizon 24"),
-        (lambda t: t.assign(value=t["value"].where(t.index != 3)), "a score is not finite"),
+        (lambda t: t.assign(value=t["value"].where(t.index != 3, float("inf"))), "not finite: default, horizon 24"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_named(found, change, problem):
@@ -281,10 +288,10 @@ def test_a_value_that_is_not_finite_is_named(found):
 
 def test_a_choice_without_its_twin_or_windows_is_named(found):
     found()
-    path = Path("reports/mole/metrics.json")
+    path = Path("reports/mole/details/choices.json")
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "horizons": {"24": {"chosen": "mole_dlinear"}}}))
-    with pytest.raises(ExpectedError, match=r"forecasting.json: not the chosen point, its twin, the origins"):
+    with pytest.raises(ExpectedError, match=r"choices.json: not the chosen point, its twin, the origins"):
         read_forecasting()
     path.write_text(json.dumps({**about, "windows": {"24": 500}}))
     with pytest.raises(ExpectedError, match="without its number of windows"):

@@ -12,8 +12,8 @@ from tests.mole.mixtures import KINDS, mixture, windows
 
 
 def forecaster(ttnn, device, model, batch, data_type="bfloat16", memory="dram", trace=True):
-    constants = constants_of(model.arguments, model.state_dict())
-    return DeviceForecast(ttnn, device, plan_of(model.arguments, batch), constants, data_type, memory, trace)
+    constants = constants_of(model.config, model.state_dict())
+    return DeviceForecast(ttnn, device, plan_of(model.config, batch), constants, data_type, memory, trace)
 
 
 @pytest.mark.parametrize("trace", [True, False])
@@ -74,7 +74,7 @@ def test_unknown_data_types_and_memories_are_refused(data_type, memory) -> None:
 
 
 def job(model, **changes):
-    case = {key: value for key, value in vars(plan_of(model.arguments, 1)).items() if key != "batch"}
+    case = {key: value for key, value in vars(plan_of(model.config, 1)).items() if key != "batch"}
     told = {"cases": {"one": case}, "agreement": ["one"], "data_types": ["bfloat16"], "memory": "dram", "trace": True}
     return told | {"repeats": 5, "timings": [{"case": "one", "batch": 7, "data_type": "bfloat16"}]} | changes
 
@@ -82,7 +82,7 @@ def job(model, **changes):
 def test_the_process_times_and_compares_on_the_device() -> None:
     model, ttnn = mixture("rlinear"), FakeTtnn()
     x_NCL, mark_NF = windows(model)
-    constants = {"one": constants_of(model.arguments, model.state_dict())}
+    constants = {"one": constants_of(model.config, model.state_dict())}
     with torch.inference_mode():
         result, outputs = child.on_device(ttnn, job(model), constants, {"x_BCL": x_NCL, "mark_BF": mark_NF})
         torch.testing.assert_close(
@@ -96,7 +96,7 @@ def test_the_process_times_and_compares_on_the_device() -> None:
 
 def test_a_device_that_does_not_open_is_told_with_its_reason_and_an_error_on_one_is_an_error() -> None:
     model = mixture("rlinear")
-    constants = {"one": constants_of(model.arguments, model.state_dict())}
+    constants = {"one": constants_of(model.config, model.state_dict())}
     inputs = dict(zip(("x_BCL", "mark_BF"), windows(model), strict=True))
     found = child.on_device(FakeTtnn(opens=False), job(model), constants, inputs)
     assert found == ({"unavailable": "sfpi not found"}, {})

@@ -33,9 +33,7 @@ def by_hand(batch: int, data_type: str) -> tuple[int, int]:
 def test_an_estimate_is_what_counting_by_hand_gives(batch, data_type) -> None:
     model = mixture("dlinear", experts=1, lookback=64, horizon=32, channels=2)
     card = Card(100, {"bfloat16": 1, "bfloat8_b": 1}, "", "")
-    found = estimate(
-        card, plan_of(model.arguments, batch), constants_of(model.arguments, model.state_dict()), data_type
-    )
+    found = estimate(card, plan_of(model.config, batch), constants_of(model.config, model.state_dict()), data_type)
     flops, bytes_ = by_hand(batch, data_type)
     seconds = max(flops / 1e12, bytes_ / 100e9)
     assert found.flops_per_sequence * batch == pytest.approx(flops)
@@ -47,7 +45,7 @@ def test_an_estimate_is_what_counting_by_hand_gives(batch, data_type) -> None:
 
 def test_the_slower_of_memory_and_arithmetic_decides() -> None:
     model = mixture("rlinear")
-    constants, plan = constants_of(model.arguments, model.state_dict()), plan_of(model.arguments, 64)
+    constants, plan = constants_of(model.config, model.state_dict()), plan_of(model.config, 64)
     slow_memory = estimate(Card(1, {"bfloat16": 1000}, "", ""), plan, constants, "bfloat16")
     slow_arithmetic = estimate(Card(1000, {"bfloat16": 0.001}, "", ""), plan, constants, "bfloat16")
     assert (slow_memory.bound, slow_arithmetic.bound) == ("memory", "compute")
@@ -63,7 +61,7 @@ def test_more_experts_need_more_and_all_operations_are_counted() -> None:
     assert ops.narrow(x._replace(data_type="bfloat8_b")).data_type == "bfloat16"
     for top_k in (None, 2):
         flops = [
-            estimate(CARDS["n150"], plan_of(m.arguments, 8), constants_of(m.arguments, m.state_dict()), "bfloat16")
+            estimate(CARDS["n150"], plan_of(m.config, 8), constants_of(m.config, m.state_dict()), "bfloat16")
             for m in (mixture("rlinear", experts=n, top_k=top_k) for n in (4, 8, 16))
         ]
         assert flops[0].flops_per_sequence < flops[1].flops_per_sequence < flops[2].flops_per_sequence
@@ -71,8 +69,8 @@ def test_more_experts_need_more_and_all_operations_are_counted() -> None:
 
 def test_rooflines_are_labelled_and_name_their_sources() -> None:
     model = mixture("dlinear")
-    constants = constants_of(model.arguments, model.state_dict())
-    found = rooflines({"one": (model.arguments, constants)}, [1, 64, 256], [1, 256], ["bfloat16", "bfloat8_b"])
+    constants = constants_of(model.config, model.state_dict())
+    found = rooflines({"one": (model.config, constants)}, [1, 64, 256], [1, 256], ["bfloat16", "bfloat8_b"])
     assert "not a measurement" in found["label"]
     assert all("docs.tenstorrent.com" in card["source"] for card in found["cards"].values())
     assert found["goals"]["800 sequences/s under 15 ms"]["one"]["n150"]["bfloat8_b"] is True

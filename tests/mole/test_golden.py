@@ -35,11 +35,11 @@ def project(monkeypatch) -> None:
 
 def job(models, count: int = 40, **changes) -> Job:
     x_NCL, mark_NF = windows(models[0], count)
-    names = [f"{model.arguments['backbone']}_{model.arguments['offset']}_{model.experts}" for model in models]
+    names = [f"{model.config.backbone}_{model.config.offset}_{model.experts}" for model in models]
     told = {
-        "plans": {name: plan_of(model.arguments, 1) for name, model in zip(names, models, strict=True)},
+        "plans": {name: plan_of(model.config, 1) for name, model in zip(names, models, strict=True)},
         "constants": {
-            name: constants_of(model.arguments, model.state_dict()) for name, model in zip(names, models, strict=True)
+            name: constants_of(model.config, model.state_dict()) for name, model in zip(names, models, strict=True)
         },
         "x_BCL": x_NCL,
         "mark_BF": mark_NF,

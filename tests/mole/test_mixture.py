@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from benchmarks.router_cache import RouterCache
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service, pruned
-from pipeline.mole.model.mixture import ForecastObjective, Mole, start_from
+from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import Variant, variants_of
 
 L, H, C, E, KERNEL, B = 12, 5, 3, 4, 5, 6
@@ -21,7 +21,8 @@ def mole(backbone, experts=E, seed=0, **changes):
     torch.manual_seed(seed)
     if backbone == "offset":
         backbone, changes["offset"] = "dlinear", "last"
-    model = Mole(backbone, L, H, C, experts=experts, kernel=KERNEL, hidden=7, **changes)
+    sizes = {"lookback": L, "horizon": H, "channels": C, "experts": experts, "kernel": KERNEL, "hidden": 7}
+    model = Mole(MoleConfig(backbone=backbone, **sizes, **changes))
     if not model.decomposes:  # a norm that does something
         with torch.no_grad():
             model.norm.scale_C.copy_(torch.tensor([0.5, 1.5, 2.0]))
@@ -53,7 +54,7 @@ def reference(model, x, mark):
             hidden = (first.weight @ mark[b] + first.bias).relu()
             weight = (second.weight @ hidden + second.bias).view(C, model.experts).softmax(1)
         for c in range(C):
-            last = x[b, c, -1] if model.arguments["offset"] == "last" else 0
+            last = x[b, c, -1] if model.config.offset == "last" else 0
             row = x[b, c] - last
             for e in range(model.experts):
                 rows = slice(e * H, (e + 1) * H)

@@ -17,8 +17,8 @@ IN_OTHER_PYTHON = ("__init__", "child", "device_forecast", "device_ops", "golden
 
 
 def run(model, x_BCL, mark_BF):
-    ops, plan = TorchOps(), plan_of(model.arguments, len(x_BCL))
-    placed = place_constants(ops, plan, constants_of(model.arguments, model.state_dict()))
+    ops, plan = TorchOps(), plan_of(model.config, len(x_BCL))
+    placed = place_constants(ops, plan, constants_of(model.config, model.state_dict()))
     with torch.inference_mode():
         return forecast(ops, plan, placed, *place_inputs(ops, plan, x_BCL, mark_BF))
 
@@ -48,9 +48,9 @@ def test_one_expert_has_no_router(backbone, offset) -> None:
 
 def test_a_backbone_without_a_program_and_too_large_a_top_k_are_refused() -> None:
     with pytest.raises(ExpectedError, match="no TTNN program of the backbone 'rmlp'"):
-        plan_of(mixture("rmlp").arguments, 1)
+        plan_of(mixture("rmlp").config, 1)
     with pytest.raises(ExpectedError, match="top_k = 5 of 4 experts"):
-        plan_of(mixture("dlinear").arguments | {"top_k": 5}, 1)
+        plan_of(mixture("dlinear").config.model_copy(update={"top_k": 5}), 1)
 
 
 @pytest.mark.parametrize("name", IN_OTHER_PYTHON)

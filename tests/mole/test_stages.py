@@ -2,7 +2,6 @@
 killed or refused, and in this one where numbers are held against numpy."""
 
 import shutil
-import signal
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +14,15 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
+from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
+from pipeline.mole.evaluation import judge
+from pipeline.mole.glossary import horizon_of
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train
 from pipeline.mole.trained import Forecaster
 from pipeline.registry import load_params
-from tests.stages.stage_process import ROOT, run, start, written
+from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +115,10 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def scores(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "reports/mole/table.csv")
+    rows = read_results(folder / "reports/mole/results.csv", "dvc repro evaluate@mole")
+    columns = ["horizon", "method", "role", "seed", "metric", "value"]
+    found = [(horizon_of(row.unit), row.method, row.role, row.seed, row.metric, row.value) for row in rows]
+    return pd.DataFrame([fields for fields in found if fields[2] != "difference"], columns=columns)
 
 
 def score_of(folder: Path, horizon: int, method: str, metric: str) -> float:
@@ -123,7 +128,6 @@ def score_of(folder: Path, horizon: int, method: str, metric: str) -> float:
 
 def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) -> None:
     found = scores(whole)
-    assert list(found.columns) == ["horizon", "method", "role", "seed", "metric", "value"]
     keys = {
         (horizon, method, metric)
         for horizon in HORIZONS
@@ -151,7 +155,7 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
 
 
 def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> None:
-    numbers = read_json(whole / "reports/mole/metrics.json")
+    numbers = read_json(whole / "reports/mole/details/choices.json")
     assert numbers["windows"] == {"4": 80 - 3, "8": 80 - 7}
     twins = {"mole_dlinear": "dlinear", "two_of_four": "rlinear"}
     for horizon in HORIZONS:
@@ -236,8 +240,8 @@ def test_scores_do_not_depend_on_how_many_windows_are_forecast_at_once(
     names = ("channels", "steps", "usage", "reduced", "expert_weights")
     expected = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
     for at_once in (1, 9, 76):
-        monkeypatch.setattr(forecasting, "AT_ONCE", at_once)
-        forecasting.run(settings)
+        monkeypatch.setattr(judge, "BATCH_SIZE", at_once)
+        forecasting.run(settings.sweep, settings.evaluate)
         found = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4)
@@ -248,9 +252,9 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     configure(tmp_path)
     here(tmp_path, *list(POINTS)[:-1], first=True)
     train(tmp_path, list(POINTS)[-1])
-    assert "MSE at horizon 8 (73 test windows): " in run(tmp_path, "pipeline.mole.stages.evaluate")
+    assert "horizon 8 (73 test windows; validation chose " in run(tmp_path, "pipeline.mole.stages.evaluate")
     assert written(tmp_path) == written(whole)
-    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 2 + len(COLUMNS)
+    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 3 + len(COLUMNS) + 1
 
 
 def test_another_seed_gives_other_weights(whole: Path) -> None:
@@ -264,12 +268,7 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
     wanted = written(project)
     shutil.rmtree(project / "models/mole/two_of_four")
     for title in ("horizon 4, origin 0, seed 0: epoch 2/", "horizon 4, origin 0, seed 3: epoch 3/"):
-        process = start(project, "pipeline.mole.stages.mole_train", "two_of_four")
-        assert process.stdout is not None
-        for line in process.stdout:
-            if title in line:
-                process.kill()
-        assert process.wait() == -signal.SIGKILL
+        kill_after(project, "pipeline.mole.stages.mole_train", "two_of_four", said=title)
         assert not (project / "models/mole/two_of_four").exists()
     assert "horizon 4, origin 0, seed 3: continues at epoch" in train(project, "two_of_four")
     assert written(project) == wanted

@@ -96,10 +96,10 @@ def test_the_cost_of_experts_is_a_ratio_or_a_reason(found):
     assert table.rows[2][1].text == "not measured"
 
 
-@pytest.mark.parametrize("name", ["metrics", "latency"])
+@pytest.mark.parametrize("name", ["ttnn", "latency"])
 def test_a_file_that_lacks_something_is_named(found, name):
     found()
-    path = Path(f"reports/{name}/ttnn_benchmark.json")
+    path = Path(f"reports/mole/{name}.json")
     content = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in content.items() if key != "horizon"}))
     with pytest.raises(ExpectedError, match=f"{path}: lacks horizon: `dvc repro --force ttnn_benchmark`"):

@@ -17,7 +17,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.series import Series, write_series
 from pipeline.mole.data.step import Step
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture import Mole, MoleConfig
 from pipeline.mole.params.ttnn import Ttnn
 from pipeline.mole.stages import ttnn_benchmark
 from pipeline.mole.ttnn import environment
@@ -31,6 +31,7 @@ __all__ = ["ttnn_python"]  # a fixture
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+SIZES = {"lookback": 16, "horizon": 8, "channels": 3, "experts": 2}
 METRICS, LATENCY = Path("reports/mole/ttnn.json"), Path("reports/mole/latency.json")
 SMALL = {
     "points": ["mole_dlinear", "mole_rlinear"],
@@ -69,7 +70,7 @@ def project(tmp_path, monkeypatch) -> Path:
         folder.mkdir(parents=True)
         for seed in (0, 1):
             torch.manual_seed(seed)
-            save_model(folder / f"h8_seed{seed}", Mole(backbone, 16, 8, 3, experts=2, kernel=5, hidden=4), {})  # type: ignore[arg-type]
+            save_model(folder / f"h8_seed{seed}", Mole(MoleConfig(backbone=backbone, **SIZES, kernel=5, hidden=4)), {})
         point = {"backbone": backbone, "experts": 2, "top_k": None}
         about = {"point": point, "lookback": 16, "validation_loss": {"8": {"0": 0.5, "1": 0.4}}, "origins": {"8": []}}
         write_sealed(folder / "about.json", about)
@@ -141,7 +142,7 @@ def test_the_best_seed_is_compared_on_evenly_spaced_test_windows(project) -> Non
 
 
 def test_what_is_compiled_is_timed_or_says_why_not(project, monkeypatch, tmp_path) -> None:
-    model = Mole("rlinear", 16, 8, 3, experts=2).eval()
+    model = Mole(MoleConfig(backbone="rlinear", **SIZES)).eval()
     inputs = torch.randn(1, 3, 16), torch.zeros(1, 4)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))

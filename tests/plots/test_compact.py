@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.plots import theme
 from pipeline.plots.compact import compacted, data_uri, recoloured
-from pipeline.plots.heatmap import draw_fields
+from pipeline.plots.heatmap import draw_heatmap
 from pipeline.plots.scatter import dense
 from pipeline.plots.theme import DARK, LIGHT, SCALES, STEPS, picture, scale_of
 from tests.cfm_vc.test_figures import FIGURES
@@ -96,7 +96,7 @@ def test_a_huge_cloud_is_an_image():
 
 def test_a_field_has_the_colour_of_its_share():
     share_RC = np.array([[0.0, 1.0], [0.5, 1.0]])
-    drawn = picture(lambda axes, scheme: draw_fields(axes, scheme, share_RC, 0.5), "").light.decode()
+    drawn = picture(lambda axes, scheme: draw_heatmap(axes, scheme, share_RC, 0.5), "").light.decode()
     paths = re.findall(r'd="([^"]+)"[^>]*style="fill: (#\w{6})', drawn)
     shares = {colour: path.count("M") for path, colour in paths}
     steps = scale_of(LIGHT, "share").colors

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from pipeline.alphastomics.data.neighbourhoods import NeighbourhoodBatch
 from pipeline.alphastomics.model.diffusion import centred
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
-from pipeline.bayes_moe.data.pictures import Pictures
-from pipeline.bayes_moe.data.resident import PictureBatch
+from pipeline.bayes_moe.data.images import Images
+from pipeline.bayes_moe.data.resident import ImageBatch
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.params import sweep as moe
 from pipeline.bayes_moe.stages import moe_sweep
 from pipeline.cfm_vc.data.resident import CountBatch
-from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowBatch, FlowObjective
-from pipeline.cfm_vc.model.vae import Vae, VaeObjective
+from pipeline.cfm_vc.model.vae import Vae, VaeConfig, VaeObjective
 from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.mixture import ForecastObjective
@@ -42,7 +42,7 @@ WIDTHS = (1, 2, 3, 4, 6, 8, 12)  # of ResNet-18's first stage: fewer channels th
 
 def vae(decoder_link: str) -> Network:
     cells, genes = 33, 37
-    model = Vae(
+    config = VaeConfig(
         genes=genes,
         cell_types=3,
         batches=2,
@@ -55,6 +55,7 @@ def vae(decoder_link: str) -> Network:
         covariate_dropout=0.1,
         normalised_total=100.0,
     )
+    model = Vae(config)
     count_BG = torch.poisson(torch.full((cells, genes), 1.5))
     count_BG[:, 0] += 1
     cell_K, gene_K = count_BG.nonzero(as_tuple=True)
@@ -74,7 +75,12 @@ def vae(decoder_link: str) -> Network:
 
 def flow() -> Network:
     cells = 30
-    model = FlowField(5, 3, 2, 2, [17, 9], 4, 3, 0.1, 4, 3, spatial=2)
+    model = FlowField(
+        FlowConfig(
+            dimensions=5, treatments=3, cell_types=2, batches=2, hidden=[17, 9], time_embedding=4,
+            covariate_embedding=3, covariate_dropout=0.1, perturbation_embedding=4, basis=3, spatial=2,
+        )
+    )  # fmt: skip
     dose_BP = torch.zeros(cells, 3)
     dose_BP[cells // 3 :, 1] = 1
     number_B = torch.arange(cells)
@@ -91,12 +97,13 @@ def flow() -> Network:
     return FlowObjective(model, distribution_weight=0.3, perturbation_dropout=0.2), batch
 
 
-def spatial(attention: str, gate: str, ffn: str, shared_frame: bool, prediction: str) -> Network:
+def spatial(attention: str, gate: str, ffn: str, orientation: str, prediction: str) -> Network:
     neighbourhoods, cells, genes = 3, 21, 13
-    model = SpatialDiffusion(
-        genes, 2, 3, 2, width=12, layers=2, heads=3, hidden=20, attention=attention, gate=gate, ffn=ffn,
-        shared_frame=shared_frame, dropout=0.1, covariate_dropout=0.2,
-    )  # fmt: skip
+    config = SpatialConfig(
+        genes=genes, space=2, cell_types=3, sections=2, dimensions=12, layers=2, heads=3, hidden=20,
+        attention=attention, gate=gate, ffn=ffn, orientation=orientation, dropout=0.1, covariate_dropout=0.2,
+    )  # type: ignore[arg-type]  # fmt: skip
+    model = SpatialDiffusion(config)
     objective = SpatialObjective(
         model,
         Noising.of(50, 1.0, 2.0, prediction),
@@ -127,10 +134,10 @@ def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Ne
     """A point of the sweep as its stage makes it, memory layout and all."""
     recipe = load_params().moe.recipe.model_copy(update={"width": width, "hidden": 14})
     training = moe_sweep.Training.of(recipe, moe.Point(**point), seed=0)
-    picture_NHWC = np.random.default_rng(0).integers(0, 256, (26, size, size, channels)).astype(np.uint8)
-    pictures = Pictures(picture_NHWC, np.arange(26) % 3)
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (26, size, size, channels)).astype(np.uint8)
+    images = Images(image_NHWC, np.arange(26) % 3)
     objective = ClassifierObjective(
-        moe_sweep.untrained(pictures, 3, training),
+        moe_sweep.untrained(images, 3, training),
         shift=1,
         flip=True,
         balance=training.point.balance,
@@ -138,8 +145,8 @@ def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Ne
         z_weight=0.01,
         divergence_weight=training.point.divergence_weight,
     )
-    x_BCHW = torch.from_numpy(picture_NHWC.transpose(0, 3, 1, 2).copy()).float() / 255
-    return objective, PictureBatch(torch.arange(26), x_BCHW, torch.arange(26) % 3)
+    x_BCHW = torch.from_numpy(image_NHWC.transpose(0, 3, 1, 2).copy()).float() / 255
+    return objective, ImageBatch(torch.arange(26), x_BCHW, torch.arange(26) % 3)
 
 
 def forecaster(**point: Any) -> Network:
@@ -176,10 +183,10 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "vae, softplus": partial(vae, "softplus"),
     "vae, exponential": partial(vae, "exponential"),
     "flow field": flow,
-    "spatial, softmax, dense": partial(spatial, "softmax", "none", "dense", shared_frame=False, prediction="x0"),
-    "spatial, softmax, experts": partial(spatial, "softmax", "headwise", "moe", shared_frame=True, prediction="v"),
-    "spatial, linear, dense": partial(spatial, "linear", "elementwise", "dense", shared_frame=True, prediction="x0"),
-    "spatial, linear, experts": partial(spatial, "linear", "none", "moe", shared_frame=False, prediction="v"),
+    "spatial, softmax, dense": partial(spatial, "softmax", "none", "dense", orientation="free", prediction="x0"),
+    "spatial, softmax, experts": partial(spatial, "softmax", "headwise", "moe", orientation="shared", prediction="v"),
+    "spatial, linear, dense": partial(spatial, "linear", "elementwise", "dense", orientation="shared", prediction="x0"),
+    "spatial, linear, experts": partial(spatial, "linear", "none", "moe", orientation="free", prediction="v"),
     **{f"classifier, dense, width {width}": partial(classifier, width) for width in WIDTHS},
     "classifier, dense, 3 channels of 15 pixels": partial(classifier, 4, size=15, channels=3),
     "classifier, dense in the block": partial(classifier, 4, place="block"),

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pipeline.registry import load_params
-from pipeline.training.optimiser import Optimizer
+from pipeline.training.optimizer import Optimizer
 from tests.processors.networks import NETWORKS, Network
 
 STEPS = 4

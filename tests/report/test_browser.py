@@ -1,27 +1,14 @@
 """The report in a real browser: every image shows, nothing is requested, nothing complained about, no page too wide."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.report.devtools import Page, browser, find_chromium
+from tests.report.devtools import Page
 from tests.report.drawn import write_report
 from tests.report.simulated_results import CELL_TYPES, write_results
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium_page():
-    program = find_chromium()
-    if program is None:
-        message = "no Chromium on the PATH; install it with: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with browser(program) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

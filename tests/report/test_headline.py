@@ -37,19 +37,19 @@ def test_a_tally_counts_every_standing_that_is_there():
 
 
 @pytest.mark.parametrize(
-    ("raw", "scaled", "mark"),
+    ("accuracy", "ece", "mark"),
     [
-        ((-0.02, -0.03, -0.01), (-0.02, -0.03, -0.01), "ahead"),
-        ((-0.02, -0.03, -0.01), (-0.02, -0.05, 0.01), "level"),
-        ((-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), "behind"),
+        ((0.02, 0.01, 0.03), (-0.02, -0.03, -0.01), "level"),  # NLL is level
+        ((0.02, -0.01, 0.05), (-0.02, -0.05, 0.01), "level"),
+        ((0.02, -0.01, 0.05), (0.02, 0.01, 0.03), "behind"),
     ],
 )
-def test_experts_are_marked_by_both_calibrations(tmp_path, monkeypatch, raw, scaled, mark):
+def test_experts_are_marked_by_their_decisive_scores(tmp_path, monkeypatch, accuracy, ece, mark):
     monkeypatch.chdir(tmp_path)
-    write_moe(tmp_path, Sweep(ece={"raw": raw, "scaled": scaled}))
+    write_moe(tmp_path, Sweep(accuracy=accuracy, ece={"raw": ece, "scaled": ece}))
     system = card(read_moe())
     assert system.standing == mark
-    assert [number.label for number in system.numbers] == ["ECE ↓", "ECE, scaled ↓", "accuracy ↑"]
+    assert [number.label for number in system.numbers] == ["accuracy ↑", "NLL, scaled ↓", "ECE, scaled ↓"]
 
 
 def test_the_first_line_names_what_is_simulated_and_what_is_measured():

@@ -22,7 +22,7 @@ from pipeline.report.page import (
     Table,
     inline_svg,
 )
-from pipeline.report.whole.page import render
+from pipeline.report.page_template.page import render
 
 HOSTILE = """<script>alert(1)</script>"'&{{ 7*7 }}</style>"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>The DAG</title></svg>'

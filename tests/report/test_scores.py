@@ -1,11 +1,11 @@
-"""What may be said of a model beside its baselines: never more than the numbers carry."""
+"""Sentences and numbers on a model and its baselines: never stronger than the numbers."""
 
 import pytest
 
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.metrics.scoreboard import Estimate
 from pipeline.metrics.verdict import Comparison, standing_of
-from pipeline.report.scores import answer, decimals_for, joined, shown, signed, verdict
+from pipeline.report.scores import answer, decimals_for, distinct_decimals, joined, shown, signed, verdict
 
 BASELINE = GLOSSARY.method("control_mean", "baseline")
 
@@ -82,3 +82,8 @@ def test_numbers_keep_three_digits_without_an_exponent():
     assert shown(None) == "undefined"
     assert decimals_for([0.5, None, 12.0]) == 1
     assert decimals_for([None, 0.0]) == 3
+
+
+def test_different_values_do_not_read_the_same():
+    assert distinct_decimals([1.03, 1.107, 1.112]) == 3
+    assert distinct_decimals([1.03, 1.11, 1.11]) == distinct_decimals([1.03, None, 1.11]) == 2

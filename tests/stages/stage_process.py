@@ -99,6 +99,19 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
     return output
 
 
+def kill_after(folder: Path, *command: str, said: str, times: int = 1) -> None:
+    """Start a stage, and kill it when so many of its lines have held these words. A training's epoch has its checkpoint
+    only when the next line is written."""
+    process = start(folder, *command)
+    assert process.stdout is not None
+    for line in process.stdout:
+        times -= said in line
+        if times == 0:
+            process.kill()
+            times -= 1  # what is left in the pipe is read, and kills nothing
+    assert process.wait() == -signal.SIGKILL, f"it ended before it said so: {said}"
+
+
 def run_from_start(folder: Path, *command: str) -> str:
     """As `run`, by a new interpreter, which iterates over sets of texts in another order."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -33,10 +33,8 @@ INPUTS = {
     "bayes_moe": {
         "data/raw/bayes_moe/source.json": "dvc repro ingest@bayes_moe",
         "reports/bayes_moe/ood.json": "dvc repro ingest_ood",
-        "reports/bayes_moe/metrics.json": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/table.csv": "dvc repro evaluate@bayes_moe",
+        "reports/bayes_moe/results.csv": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/details/points.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/differences.parquet": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/details/reliability.parquet": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/details/corruption.parquet": "dvc repro evaluate@bayes_moe",
         "reports/bayes_moe/details/experts.parquet": "dvc repro evaluate@bayes_moe",

@@ -22,17 +22,27 @@ from pipeline.tracking.contents import _cache_folder
 DVC_YAML = {
     "stages": {
         "vae_pretrain": {"cmd": "true"},
-        "evaluate": {"foreach": {"perturbation": {}}, "do": {"cmd": "true"}},
+        "evaluate": {
+            "foreach": {"cfm_vc": {}},
+            "do": {"cmd": "true", "metrics": [{"reports/${key}/headlines": {"cache": False}}]},
+        },
         "flow_train": {"cmd": "true"},
         "report": {"cmd": "true"},
         "aside": {"cmd": "true"},
-        "track": {"cmd": "true", "deps": ["models", "reports/metrics", "reports/report.html"]},
+        "track": {
+            "cmd": "true",
+            "deps": ["models", "reports/bayes_moe", "reports/cfm_vc", "reports/report.html"],
+        },
     }
 }
 
 
 def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
+
+
+def hash_of(content: bytes, suffix: str = "") -> str:
+    return md5(content) + suffix
 
 
 def git(*arguments: str) -> str:
@@ -48,12 +58,14 @@ class Project:
         page = f"<h1>{learning_rate}</h1>".encode()
         weights = f"weights {learning_rate}".encode()
         curve = f"epoch,train_loss,validation_loss\n0,{10 * learning_rate},\n1,{5 * learning_rate},2.5\n".encode()
-        scores = json.dumps({"cfm_vc": {"mse": learning_rate, "note": "text"}}).encode()
+        headline = json.dumps({"score": learning_rate, "baseline": 1.0}).encode()
         written = {
             "models/cfm_vc/vae/weights.safetensors": weights,
             "reports/cfm_vc/training/vae.json": b'{"elbo": -1.5}',
             "reports/cfm_vc/curves/vae.csv": curve,
-            "reports/cfm_vc/metrics.json": scores,
+            "reports/cfm_vc/headlines/change.json": headline,
+            "reports/cfm_vc/results.csv": b"system,metric,value\ncfm_vc,mse,0.5\n",
+            "reports/cfm_vc/source.json": b'{"cells": 3, "note": "no table of numbers"}',
             "reports/chapters/cfm_vc.json": b'{"title": "Perturbations"}',
             "reports/cfm_vc/details/change.parquet": b"rows",
             "reports/cfm_vc/details/figure.svg": b"<svg/>",
@@ -63,12 +75,13 @@ class Project:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(content)
         store = {"path": "data/processed/cfm_vc", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
+        manifest = {"path": "data/code/cfm_vc.vae_pretrain.json", "hash": "md5", "md5": "1" * 32, "size": 1}
         vae = self.folder("models/cfm_vc/vae")
         evaluation = self.folder("reports/cfm_vc/details")
         stages = {
             "vae_pretrain": {
                 "cmd": "python -m pipeline.cfm_vc.stages.vae_pretrain",
-                "deps": [store, self.file("dvc.yaml")],
+                "deps": [store, manifest],
                 "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
                 "outs": [
                     vae,
@@ -82,7 +95,9 @@ class Project:
                 "outs": [
                     evaluation,
                     self.file("reports/chapters/cfm_vc.json"),
-                    self.file("reports/cfm_vc/metrics.json"),
+                    self.folder("reports/cfm_vc/headlines", cached=False),
+                    self.file("reports/cfm_vc/results.csv"),
+                    self.file("reports/cfm_vc/source.json"),
                 ],
             },
             "report": {"cmd": "true", "deps": [evaluation], "outs": [self.file("reports/report.html")]},
@@ -97,12 +112,13 @@ class Project:
         content = Path(path).read_bytes()
         return {"path": path, "hash": "md5", "md5": self.to_cache(content), "size": len(content)}
 
-    def folder(self, path: str) -> dict[str, object]:
+    def folder(self, path: str, cached: bool = True) -> dict[str, object]:
         """As DVC hashes a folder: the MD5 of the sorted JSON list of its files."""
+        keep = self.to_cache if cached else hash_of
         files = sorted(file for file in Path(path).rglob("*") if file.is_file())
-        listed = [{"md5": self.to_cache(f.read_bytes()), "relpath": str(f.relative_to(path))} for f in files]
+        listed = [{"md5": keep(f.read_bytes()), "relpath": str(f.relative_to(path))} for f in files]
         listed.sort(key=lambda entry: entry["relpath"])
-        return {"path": path, "hash": "md5", "md5": self.to_cache(json.dumps(listed).encode(), ".dir"), "nfiles": 1}
+        return {"path": path, "hash": "md5", "md5": keep(json.dumps(listed).encode(), ".dir"), "nfiles": 1}
 
     def to_cache(self, content: bytes, suffix: str = "") -> str:
         name = md5(content) + suffix
@@ -115,15 +131,13 @@ class Project:
         """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
         import torch
 
-        from pipeline.cfm_vc.model.flow import FlowField
-        from pipeline.cfm_vc.model.vae import Vae
         from pipeline.core.files import sha256
         from pipeline.training.weights import save_model
+        from tests.cfm_vc.small_models import small_field, small_vae
 
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            vae = Vae(12, 3, 2, 4, 2, [8], [], "softplus", 3, 0.1, 50.0)
-            field = FlowField(4, 2, 3, 2, [8], 4, 3, 0.1, 4, 2)
+            vae, field = small_vae(), small_field()
             for parameter in field.parameters():  # an untrained field stands still
                 torch.nn.init.normal_(parameter)
         doses = {"control": {}, "drug": {"drug": 1.0}, "toxin": {"toxin": 1.0}}
@@ -147,7 +161,8 @@ class Project:
         Path("dvc.lock").write_text(yaml.safe_dump(lock))
 
     def commit(self, subject: str) -> str:
-        git("add", "-f", "dvc.yaml", "dvc.lock", "params.yaml", "reports/metrics", "reports/curves")
+        git("add", "-f", "dvc.yaml", "dvc.lock", "params.yaml", "reports/cfm_vc")
+        git("rm", "-rq", "--cached", "reports/cfm_vc/details")
         git("commit", "-q", "-m", subject)
         return git("rev-parse", "HEAD")
 

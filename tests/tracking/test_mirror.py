@@ -61,20 +61,35 @@ def test_a_run_shows_parameters_metrics_curves_artifacts_and_hashes(project: Any
         vae.data.tags["outs:reports/cfm_vc/training/vae.json"]
         == project.file("reports/cfm_vc/training/vae.json")["md5"]
     )
+    assert vae.data.tags["code"] == "1" * 32
+    assert not [name for name in vae.data.tags if name.startswith("deps:data/code")]
     assert vae.data.tags["dirty"] == "false"
     with open_store() as client:
         history = client.get_metric_history(vae.info.run_id, "curve/train_loss")
         assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5)]
     [evaluate] = runs(stage="evaluate@cfm_vc")
-    assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
+    assert evaluate.data.metrics == {"change.score": 0.1, "change.baseline": 1.0}
     shown = Path("mlartifacts", evaluate.info.run_id, "artifacts")
     # Figures and tables, not the data behind them, nor what the page shows anyway.
     assert sorted(str(p.relative_to(shown)) for p in shown.rglob("*.*")) == [
-        "evaluation/perturbation/figure.svg",
-        "metrics/perturbation.json",
+        "cfm_vc/details/figure.svg",
+        "cfm_vc/headlines/change.json",
+        "cfm_vc/results.csv",
+        "cfm_vc/source.json",
     ]
     [report] = runs(stage="report")
     assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
+
+
+def test_the_run_of_a_commit_carries_its_headlines_and_those_of_no_other_state(project: Any) -> None:
+    mirror("celldag")
+    project.results(0.2)
+    mirror("celldag")  # under the same commit, which does not hold this
+    [commit] = runs(stage="pipeline")
+    assert commit.data.metrics == {"change.score": 0.1, "change.baseline": 1.0}
+    project.commit("Learn faster")
+    mirror("celldag")
+    assert sorted(run.data.metrics["change.score"] for run in runs(stage="pipeline")) == [0.1, 0.2]
 
 
 def test_a_second_call_changes_nothing(project: Any) -> None:
@@ -113,6 +128,8 @@ def test_a_past_commit_is_filled_in_from_git_and_the_cache(project: Any) -> None
     [vae] = runs(stage="vae_pretrain")
     assert vae.data.params["vae.learning_rate"] == "0.1"
     assert vae.data.metrics["curve/train_loss"] == 0.5
+    [evaluate] = runs(stage="evaluate@cfm_vc")  # a folder that no cache holds
+    assert evaluate.data.metrics["change.score"] == 0.1
     [report] = runs(stage="report")
     assert Path("mlartifacts", report.info.run_id, "artifacts/report.html").read_text() == "<h1>0.1</h1>"
 
@@ -173,9 +190,11 @@ def test_a_run_left_half_done_is_completed(project: Any, monkeypatch: pytest.Mon
     assert len(runs()) == 4
     assert {run.info.status for run in runs()} == {"FINISHED"}
     [evaluate] = runs(stage="evaluate@cfm_vc")
-    assert evaluate.data.metrics == {"cfm_vc.mse": 0.1}
-    with open_store() as client:
-        assert len(client.get_metric_history(evaluate.info.run_id, "cfm_vc.mse")) == 1
+    [commit] = runs(stage="pipeline")
+    for run in (evaluate, commit):
+        assert run.data.metrics == {"change.score": 0.1, "change.baseline": 1.0}
+        with open_store() as client:
+            assert len(client.get_metric_history(run.info.run_id, "change.score")) == 1
 
 
 def test_a_curve_is_named_by_horizon_and_seed(tmp_path: Path) -> None:
@@ -183,7 +202,7 @@ def test_a_curve_is_named_by_horizon_and_seed(tmp_path: Path) -> None:
     curve.parent.mkdir(parents=True)
     curve.write_text("horizon,seed,epoch,train_loss\n24,0,1,2.5\n24,0,2,1.5\n24,1,1,2.25\n96,0,1,\n96,0,2,3.5\n")
     path = str(curve.relative_to(tmp_path))
-    assert list(metric_points(tmp_path, [path], [path])) == [
+    assert list(metric_points(tmp_path, [path], [path], [])) == [
         Point("curve/h24/seed_0/train_loss", 2.5, 1),
         Point("curve/h24/seed_0/train_loss", 1.5, 2),
         Point("curve/h24/seed_1/train_loss", 2.25, 1),
@@ -195,7 +214,8 @@ def test_the_points_of_a_sweep_are_nested_under_a_run_of_their_own(project: Any)
     declared = yaml.safe_load(Path("dvc.yaml").read_text())
     declared["stages"]["moe_sweep"] = {"foreach": "${bayes_moe.sweep.points}", "do": {"cmd": "true"}}
     Path("dvc.yaml").write_text(yaml.safe_dump(declared))
-    Path("params.yaml").write_text(yaml.safe_dump({"moe": {"points": {"dense": {}, "top_1": {"experts": 4}}}}))
+    points = {"dense": {}, "top_1": {"experts": 4}}
+    Path("params.yaml").write_text(yaml.safe_dump({"bayes_moe": {"sweep": {"points": points}}}))
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     for name in ("dense", "top_1", "gone"):  # params.yaml no longer lists the last
         curve = Path(f"reports/bayes_moe/curves/{name}.csv")

@@ -143,8 +143,8 @@ def test_what_a_request_cannot_ask_for_is_one_sentence(trained: Any) -> None:
         ([ROW | {"batch": None}], {}, "row 1: batch None: expected text of at most 1,000 characters"),
         ([ROW | {"cell_type": 3}], {}, "row 1: cell_type 3: expected text of at most 1,000 characters"),
         ([ROW | {"batch": "x" * 10_000}], {}, "expected text of at most 1,000 characters"),
-        ([ROW] * 1001, {}, "1,001 rows: expected 1 to 1,000 at 20 steps; ask several times"),
-        ([ROW] * 51, {"steps": 1000}, "51 rows: expected 1 to 50 at 1000 steps; ask several times"),
+        ([ROW] * 1001, {}, "1,001 rows: expected 1 to 1,000 at 20 steps; split the request"),
+        ([ROW] * 51, {"steps": 1000}, "51 rows: expected 1 to 50 at 1000 steps; split the request"),
     ):
         with pytest.raises(MlflowException) as caught:
             model.predict(pd.DataFrame(rows), params=params)

@@ -1,8 +1,14 @@
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
 import pytest
 import torch
 
 from pipeline.cfm_vc.params.vae import Vae
 from pipeline.core import paths
+from pipeline.core.manifest_imports import import_only
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 
 CPU = torch.device("cpu")
@@ -99,7 +105,7 @@ def settings(**changes):
     return Vae(**(values | changes))
 
 
-def test_the_key_follows_settings_inputs_and_code(tmp_path, monkeypatch):
+def test_the_key_follows_settings_and_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "dataset.json"
     data.write_text("1")
@@ -113,5 +119,36 @@ def test_the_key_follows_settings_inputs_and_code(tmp_path, monkeypatch):
     assert len(folders(seed=1)) == 2
     data.write_text("2")
     assert len(folders()) == 3
-    monkeypatch.setattr("pipeline.training.checkpoint._loaded_code", lambda: ["pipeline.x 0000"])
-    assert len(folders()) == 4
+
+
+def key_of_code(monkeypatch, source):
+    """The folder of checkpoints while a module of the pipeline has this source."""
+    file = Path("scratch.py")
+    file.write_text(source)
+    module = types.ModuleType("pipeline.scratch")
+    module.__spec__, module.__file__ = ModuleSpec("pipeline.scratch", None), str(file)
+    monkeypatch.setitem(sys.modules, "pipeline.scratch", module)
+    return checkpoints("vae_pretrain", settings(), [])._folder
+
+
+def test_a_comment_keeps_a_checkpoint_and_an_edited_function_loses_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = key_of_code(monkeypatch, "def loss(x):\n    return x * x\n")
+    said = 'def loss(x):\n    """The square."""\n    # of one number\n    return x * x\n'
+    assert key_of_code(monkeypatch, said) == before
+    assert key_of_code(monkeypatch, "def loss(x):\n    return abs(x)\n") != before
+
+
+def test_the_code_of_a_stage_is_what_its_manifest_says(tmp_path, monkeypatch):
+    """Not what else is loaded: the launcher, and the parameters of other systems."""
+    monkeypatch.chdir(tmp_path)
+
+    def key(manifest, source):
+        monkeypatch.setattr(sys, "meta_path", [*finders])
+        import_only("vae_pretrain", manifest)
+        return key_of_code(monkeypatch, source)
+
+    finders = list(sys.meta_path)
+    before = key({"pipeline/nn/layers.py": "1"}, "x = 1\n")
+    assert key({"pipeline/nn/layers.py": "1"}, "x = 2\n") == before
+    assert key({"pipeline/nn/layers.py": "2"}, "x = 1\n") != before

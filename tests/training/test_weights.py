@@ -6,16 +6,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.training.weights import load_model, save_model
+from tests.cfm_vc.small_models import small_vae
 
 
 def vae(genes=6):
-    return Vae(genes, 2, 2, 3, 2, [8], [8], "softplus", 2, 0.1, 100.0)
+    return small_vae(genes=genes, decoder_hidden=[8], normalised_total=100.0)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_equal_models_are_equal_bytes_readable_by_others(folder, tmp_path):
 def test_saving_replaces_the_previous_model(folder):
     save_model(folder, vae(genes=9), {})
     model, config = load_model(folder, Vae)
-    assert model.arguments["genes"] == 9
+    assert model.config.genes == 9
     assert "control" not in config
 
 
@@ -113,15 +114,14 @@ def test_another_schema_version(folder):
 
 
 def test_sizes_that_do_not_fit(folder):
-    arguments = vae().arguments | {"genes": 7}
-    change_config(folder, arguments=arguments)
+    change_config(folder, config=vae().config.model_dump() | {"genes": 7})
     with pytest.raises(ExpectedError, match=r"decoder_head.weight is \(6, 8\) of float32, expected \(7, 8\)"):
         load_model(folder, Vae)
 
 
-def test_arguments_that_the_model_does_not_take(folder):
-    change_config(folder, arguments={"nonsense": 1})
-    with pytest.raises(ExpectedError, match="do not make a Vae"):
+def test_a_field_that_the_model_does_not_have(folder):
+    change_config(folder, config=vae().config.model_dump() | {"nonsense": 1})
+    with pytest.raises(ExpectedError, match="does not make a Vae: ValueError: nonsense: Extra inputs"):
         load_model(folder, Vae)
 
 
@@ -152,7 +152,7 @@ def test_a_model_without_digests_is_of_an_older_version(folder):
         ("[" * 1_000_000, "nested too deeply"),
         ("{}", "keeps no digests"),
         ("[]", "not a mapping"),
-        ('{"arguments": NaN}', "it holds NaN"),
+        ('{"config": NaN}', "it holds NaN"),
         ("", "Expecting value"),
         ('{"a": 1' + "0" * 5000 + "}", "config.json is damaged"),
     ],
@@ -165,38 +165,48 @@ def test_a_configuration_that_is_none(folder, content, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"genes": -6}, "do not make a Vae: RuntimeError"),
+        ({"genes": -6}, "does not make a Vae: RuntimeError"),
         ({"genes": 10**12}, "decoder_head.weight is (6, 8) of float32, expected (1000000000000, 8)"),
-        ({"genes": 10**30}, "do not make a Vae"),
+        ({"genes": 10**30}, "does not make a Vae"),
         ({"genes": "6"}, "genes: Input should be a valid integer"),
         ({"genes": 6.0}, "genes: Input should be a valid integer"),
         ({"hidden": 8}, "hidden: "),
-        ({"hidden": []}, "do not make a Vae: IndexError"),
+        ({"hidden": []}, "does not make a Vae: IndexError"),
         ({"decoder_link": "logistic"}, "decoder_link: Input should be 'exponential' or 'softplus'"),
         ({"covariate_dropout": None}, "covariate_dropout: Input should be a valid number"),
     ],
 )
-def test_forged_arguments_are_one_message_and_allocate_nothing(folder, changes, words):
-    change_config(folder, arguments=vae().arguments | changes)
+def test_a_forged_configuration_is_one_message_and_allocate_nothing(folder, changes, words):
+    change_config(folder, config=vae().config.model_dump() | changes)
     text = message(folder)
     assert words in text
     assert len(text) < 1000
 
 
-def test_arguments_that_are_missing(folder):
+def test_a_field_that_is_missing(folder):
     config = read_sealed(folder / "config.json")
-    del config["arguments"]["genes"]
+    del config["config"]["genes"]
     write_sealed(folder / "config.json", config, "weights.safetensors")
-    assert "do not make a Vae: TypeError" in message(folder)
-    del config["arguments"]
+    assert "does not make a Vae: ValueError: genes: Field required" in message(folder)
+    del config["config"]
     write_sealed(folder / "config.json", config, "weights.safetensors")
-    assert "do not make a Vae: KeyError" in message(folder)
+    assert "does not make a Vae: KeyError" in message(folder)
 
 
 def test_a_forged_number_of_layers_comes_to_an_end(tmp_path):
-    model = SpatialDiffusion(4, 2, 1, 1, width=8, layers=1, heads=2, hidden=8)
+    sizes = {
+        "genes": 4,
+        "space": 2,
+        "cell_types": 1,
+        "sections": 1,
+        "dimensions": 8,
+        "layers": 1,
+        "heads": 2,
+        "hidden": 8,
+    }
+    model = SpatialDiffusion(SpatialConfig(**sizes))
     save_model(tmp_path / "m", model, {})
-    change_config(tmp_path / "m", arguments=model.arguments | {"layers": 10**9})
+    change_config(tmp_path / "m", config=model.config.model_dump() | {"layers": 10**9})
     assert "far more than weights.safetensors" in message(tmp_path / "m", SpatialDiffusion)
 
 

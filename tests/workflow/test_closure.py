@@ -139,7 +139,7 @@ def test_a_stage_depends_on_no_other_systems_code(monkeypatch: pytest.MonkeyPatc
 def test_a_chapter_has_no_code_of_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     stages = {stage.address: stage for stage in read_stages()}
-    whole = {path for path in modules_of(stages["report"]) if path.startswith("pipeline/report/whole/")}
+    whole = {path for path in modules_of(stages["report"]) if path.startswith("pipeline/report/page_template/")}
     assert {Path(path).name for path in whole} >= {"style.css", "page.html.j2"}
     chapters = [stage for address, stage in stages.items() if address.startswith("chapter@")]
     assert chapters

@@ -11,12 +11,12 @@ from dvc.repo import Repo
 from dvc.utils.serialize import dumps_yaml
 
 from pipeline.core.errors import ExpectedError
-from workflow.lock import COPY, keep_copy, mend_lock, read_lock
+from workflow.lock import COPY, keep_copy, read_lock, repair_lock
 
 LOCK = Path("dvc.lock")
 
 
-@pytest.mark.parametrize("use", [read_lock, keep_copy, mend_lock])
+@pytest.mark.parametrize("use", [read_lock, keep_copy, repair_lock])
 @pytest.mark.parametrize("written", [0, 200])
 def test_a_file_that_is_being_written_is_waited_for(
     use: Callable[[], Any], written: int, finished: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,7 +73,7 @@ def test_a_file_cut_at_the_end_of_any_line_is_put_back(finished: Path, rewritten
         with pytest.raises(ExpectedError, match="repair"):
             keep_copy()
         assert COPY.read_text() == whole
-        assert mend_lock()
+        assert repair_lock()
         assert entries(LOCK.read_text()) == entries(whole)
     LOCK.write_text(whole)
 
@@ -85,7 +85,7 @@ def test_newer_entries_of_a_file_that_was_cut_are_kept(finished: Path) -> None:
     content["stages"]["fit"]["cmd"] = "another"
     del content["stages"]["page"]["outs"]
     LOCK.write_text(dumps_yaml(content))
-    assert mend_lock() == "put back what a kill had cut off dvc.lock: page"
+    assert repair_lock() == "restored what a kill had cut off dvc.lock: page"
     mended = entries(LOCK.read_text())
     assert mended["fit"]["cmd"] == "another"
     assert mended["page"] == entries(whole)["page"]
@@ -108,4 +108,4 @@ def test_an_out_that_dvc_yaml_gets_or_loses_is_no_cut(finished: Path, old: str, 
     LOCK.write_text(dumps_yaml(content))
     keep_copy()
     assert COPY.read_text() == LOCK.read_text()
-    assert mend_lock() is None
+    assert repair_lock() is None

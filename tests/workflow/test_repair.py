@@ -12,9 +12,10 @@ import pytest
 from pipeline.commands import explain as explain_command
 from pipeline.commands import repair as repair_command
 from pipeline.core.errors import ExpectedError
+from workflow.declared import is_declared
 from workflow.finished import note_end, note_start, read_finished
-from workflow.lock import COPY, keep_copy, mend_lock, read_lock
-from workflow.repair import BUSY_PATHS, mend_busy_paths, repair
+from workflow.lock import COPY, keep_copy, read_lock, repair_lock
+from workflow.repair import BUSY_PATHS, repair, repair_busy_paths
 
 LOCK = Path("dvc.lock")
 
@@ -35,7 +36,7 @@ def test_an_empty_or_cut_file_is_put_back(whole: str, length: int) -> None:
     LOCK.write_text(whole[:length])
     with pytest.raises(ExpectedError, match=r"run `python -m pipeline repair`"):
         read_lock()
-    assert repair().done == ["put back dvc.lock, which a kill had damaged"]
+    assert repair().done == ["restored dvc.lock, damaged by a kill"]
     assert LOCK.read_text() == whole
     assert repair().status == {}
 
@@ -43,7 +44,7 @@ def test_an_empty_or_cut_file_is_put_back(whole: str, length: int) -> None:
 def test_a_file_cut_between_two_stages_gets_back_the_missing_ones(whole: str) -> None:
     LOCK.write_text(cut_before("page", whole))
     assert list(read_lock()) == ["load@cells", "fit"]  # what DVC would accept
-    assert repair().done == ["put back what a kill had cut off dvc.lock: page"]
+    assert repair().done == ["restored what a kill had cut off dvc.lock: page"]
     assert LOCK.read_text() == whole
 
 
@@ -57,7 +58,7 @@ def test_a_damaged_file_never_becomes_the_copy(whole: str) -> None:
 
 def test_a_file_that_was_removed_is_no_damage(whole: str) -> None:
     LOCK.unlink()
-    assert mend_lock() is None
+    assert repair_lock() is None
     keep_copy()
     assert not COPY.exists()
 
@@ -70,16 +71,25 @@ def test_a_stage_that_dvc_yaml_no_longer_declares_is_not_missed(whole: str, fini
     assert COPY.read_text() == LOCK.read_text()
 
 
+@pytest.mark.parametrize(
+    ("address", "missed"),
+    [("side@left", True), ("side@old", False), ("fit", True), ("fit@x", False), ("point@any", True)],
+)
+def test_a_key_that_dvc_yaml_no_longer_declares_is_not_missed(address: str, missed: bool) -> None:
+    declared = {"side": {"foreach": {"left": {}, 2: {}}}, "fit": {"cmd": "true"}, "point": {"foreach": "${points}"}}
+    assert is_declared(address, declared) == missed
+
+
 def test_without_a_copy_a_damaged_file_is_removed(finished: Path) -> None:
     LOCK.write_text("")
-    assert mend_lock() == "removed dvc.lock, which a kill had damaged: its first stages will run again"
+    assert repair_lock() == "removed dvc.lock, damaged by a kill: its first stages will rerun"
     assert read_lock() == {}
 
 
 def test_a_list_of_busy_paths_that_was_cut_is_removed(finished: Path) -> None:
     for text in ("", '{"write": {"a', '{"write": 3}'):
         BUSY_PATHS.write_text(text)
-        assert repair().done == [f"removed {BUSY_PATHS}, which a kill had damaged"]
+        assert repair().done == [f"removed {BUSY_PATHS}, damaged by a kill"]
         assert repair().status == {}
 
 
@@ -89,11 +99,11 @@ def test_busy_paths_are_those_of_processes_at_work(finished: Path) -> None:
     alive = {"pid": os.getpid(), "cmd": "dvc repro"}
     gone = {"pid": dead.pid, "cmd": "dvc repro"}
     BUSY_PATHS.write_text(json.dumps({"write": {"a": alive, "b": gone}, "read": {"c": [gone, alive], "d": [gone]}}))
-    assert mend_busy_paths() == f"removed from {BUSY_PATHS} what killed processes had left there"
+    assert repair_busy_paths() == f"removed entries of killed processes from {BUSY_PATHS}"
     assert json.loads(BUSY_PATHS.read_text()) == {"write": {"a": alive}, "read": {"c": [alive]}}
-    assert mend_busy_paths() is None
+    assert repair_busy_paths() is None
     os.utime(BUSY_PATHS, (1, 1))  # written before this process started: another one had its number
-    mend_busy_paths()
+    repair_busy_paths()
     assert json.loads(BUSY_PATHS.read_text()) == {"write": {}, "read": {}}
     dead.wait()
 
@@ -110,7 +120,7 @@ def unrecorded(whole: str, finished: Path) -> str:
 
 
 def test_a_stage_that_ended_is_recorded_and_not_run(unrecorded: str, finished: Path) -> None:
-    assert repair().done[1] == "recorded what had ended when DVC was killed: fit"
+    assert repair().done[1] == "recorded stages that had finished when DVC was killed: fit"
     assert list(repair().status) == ["page"]
     locked = {dep["path"]: dep["md5"] for dep in read_lock()["fit"]["deps"]}
     assert locked["code.py"] == hashlib.md5(b"# v2\n", usedforsecurity=False).hexdigest()
@@ -123,7 +133,7 @@ def test_it_is_not_where_what_it_read_or_made_has_changed_since(
 ) -> None:
     path = finished / file
     path.write_text(path.read_text() + text)
-    assert repair().done == ["put back dvc.lock, which a kill had damaged"]
+    assert repair().done == ["restored dvc.lock, damaged by a kill"]
     assert LOCK.read_text() == unrecorded
     assert "fit" in repair().status
     assert read_finished() == []
@@ -134,7 +144,7 @@ def test_the_command_says_what_it_did_and_then_that_there_is_nothing_to_do(
 ) -> None:
     LOCK.write_text("")
     repair_command.run(argparse.Namespace())
-    assert capsys.readouterr().out == "put back dvc.lock, which a kill had damaged\n"
+    assert capsys.readouterr().out == "restored dvc.lock, damaged by a kill\n"
     repair_command.run(argparse.Namespace())
     assert capsys.readouterr().out == "there is nothing to repair\n"
     assert LOCK.read_text() == whole
@@ -147,7 +157,7 @@ def test_explain_mends_first_and_says_so(
     LOCK.write_text(cut_before("page", whole))
     explain_command.run(argparse.Namespace(stage=None))
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "put back what a kill had cut off dvc.lock: page"
+    assert shown[0] == "restored what a kill had cut off dvc.lock: page"
     assert [line.partition(":")[0] for line in shown[1:4]] == ["load@cells", "fit", "page"]
     assert LOCK.read_text() == whole
 
@@ -155,5 +165,5 @@ def test_explain_mends_first_and_says_so(
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\n", "[]\n", "schema: '2.0'\n", "stages: {fit: {outs: []}}\n"])
 def test_what_dvc_does_not_write_is_damage(whole: str, text: str) -> None:
     LOCK.write_text(text)
-    assert mend_lock() == "put back dvc.lock, which a kill had damaged"
+    assert repair_lock() == "restored dvc.lock, damaged by a kill"
     assert LOCK.read_text() == whole

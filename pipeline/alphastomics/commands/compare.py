@@ -20,12 +20,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.alphastomics.commands.overrides import overridden, parsed, refuse_idle
 from pipeline.alphastomics.model.cost import parameter_counts
+from pipeline.alphastomics.model.network import SpatialConfig
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion, Network
 from pipeline.core.errors import ExpectedError
-from pipeline.params.overrides import Change, overridden, refuse_idle
-from pipeline.params.reading import read_yaml, validated
-from pipeline.params.section import Section
+from pipeline.params.reading import read_yaml
 
 SIZES = {"dimensions": 120, "layers": 4, "heads": 6, "hidden": 144}
 PLAIN = {"attention": "softmax", "gate": "none", "ffn": "dense", "experts": 4, "top_k": 2}
@@ -45,13 +45,8 @@ COLUMNS = {
     "activated_share": "activated / parameters",
     "against_dense": "parameters / those of its dense twin without a gate, - 1",
 }
-_SPEC = re.compile(r"([A-Za-z0-9_.-]+):(.*)")
-
-
-class Compared(Section):
-    """The only section that `--config` is read for; others may be missing or invalid."""
-
-    diffusion: Diffusion
+SECTION = "alphastomics.diffusion"
+_SPEC = re.compile(r"([A-Za-z0-9_-]+):(.*)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="take the sizes from the diffusion section of this file (default: those of the reference, "
+        help="take the sizes from the section alphastomics.diffusion of this file (default: those of the reference, "
         f"{', '.join(f'{key} {value}' for key, value in SIZES.items())})",
     )
     parser.add_argument("--csv", action="store_true", help="print comma-separated values")
@@ -90,9 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _sizes_of(file: Path) -> dict[str, Any]:
-    content = read_yaml(file)
-    section = content.get("diffusion") if isinstance(content, dict) else None
-    settings = validated(Compared, {"diffusion": section}, str(file)).diffusion
+    settings = overridden(Diffusion, SECTION, read_yaml(file), [], str(file))
     return {key: getattr(settings, key) for key in SIZES}
 
 
@@ -101,14 +94,9 @@ def _network_of(spec: str, plain: dict[str, Any]) -> tuple[str, Network]:
     if match is None:
         raise ExpectedError(f"{spec}: expected NAME:KEY=VALUE,... such as wide:ffn=moe,experts=16,top_k=2")
     name, values = match.groups()
-    changes = []
-    for part in values.split(",") if values else []:
-        key, equals, text = (word.strip() for word in part.partition("="))
-        if not equals:
-            raise ExpectedError(f"{spec}: {part!r} is not KEY=VALUE")
-        changes.append(Change(key, key, text, f"{name}:{key}={text}"))
-    network = overridden(Network, "network", plain, changes, "the reference")
-    refuse_idle(network, changes, SWITCHES[:1])
+    changes = values.split(",") if values else []
+    network = overridden(Network, name, {name: plain}, changes, "the reference")
+    refuse_idle(network, parsed(changes, name), SWITCHES[:1])
     return name, network
 
 
@@ -127,9 +115,8 @@ def _row(network: Network, genes: int) -> dict[str, float]:
 
 
 def _counts(network: Network, genes: int) -> dict[str, int]:
-    settings = network.model_dump()
-    data = {"genes": genes, "space": 2, "cell_types": 0, "sections": 0}  # covariates add a vector for each category
-    return parameter_counts({**data, "width": settings.pop("dimensions"), **settings})
+    # Without covariates, each of which would add a vector for each of its categories.
+    return parameter_counts(SpatialConfig.of(network, genes=genes, space=2, cell_types=0, sections=0))
 
 
 def _csv(rows: dict[str, dict[str, float]]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, parsed, refuse_idle
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
 from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
@@ -23,7 +24,6 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.provenance import commit_around
 from pipeline.params.optimisation import Optimisation
-from pipeline.params.overrides import Alias, Change, Switch, add_options, differences, overridden, refuse_idle
 from pipeline.params.reading import read_yaml
 
 OUTPUTS = Path("outputs")
@@ -40,17 +40,15 @@ class System:
     schema: type[Optimisation]
     stage: str
     store: Path
-    aliases: tuple[Alias, ...] = ()
     switches: tuple[Switch, ...] = ()
 
 
 SYSTEMS = {
-    "spatial": System(
-        "diffusion",
+    "alphastomics": System(
+        "alphastomics.diffusion",
         Diffusion,
         "pipeline.alphastomics.stages.diffusion_train",
         PATHS.store,
-        (Alias("--use-moe", "ffn", "moe"), Alias("--num-experts", "experts")),
         SWITCHES,
     )
 }
@@ -67,7 +65,7 @@ class Started:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "%(prog)s SYSTEM --exp-name NAME [--resume] [--config FILE] [--data FOLDER] [--PARAMETER VALUE ...]"
+    parser.usage = "%(prog)s SYSTEM --exp-name NAME [--resume] [--config FILE] [--data FOLDER] [-S KEY=VALUE ...]"
     parser.add_argument("system", type=_system, metavar="SYSTEM", help=f"what to train: {', '.join(SYSTEMS)}")
     parser.add_argument("--exp-name", required=True, metavar="NAME", help=f"of the folder in {OUTPUTS}/ to write")
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, as it was begun")
@@ -75,8 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help=f"the file to take parameters from (default: {paths.PARAMS})"
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a store (default: the DAG's)")
-    (system,) = SYSTEMS.values()  # with a second one, options will depend on the first argument
-    add_options(parser, system.schema, system.aliases)
+    add_option(parser, " or ".join(system.section for system in SYSTEMS.values()))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -134,22 +131,23 @@ def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Sta
     return replace(started, data=data)
 
 
-def _settings(system: System, file: Path, content: Any, changes: list[Change]) -> Optimisation:
-    if not isinstance(content, dict) or system.section not in content:
-        raise ExpectedError(f"{file} has no section {system.section!r}: add it as it is in {paths.PARAMS}")
-    settings = overridden(system.schema, system.section, content[system.section], changes, str(file))
-    refuse_idle(settings, changes, system.switches)
+def _settings(system: System, file: Path, content: Any, changes: list[str]) -> Optimisation:
+    settings = overridden(system.schema, system.section, content, changes, str(file))
+    refuse_idle(settings, parsed(changes, system.section), system.switches)
     return settings
 
 
 def _begin(folder: Path, system: System, started: Started) -> None:
     """Make the run's folder; checkpoints of an earlier run of this name are gone."""
     shutil.rmtree(_checkpoints_of(folder), ignore_errors=True)
+    section: dict[str, Any] = started.settings.model_dump()
+    for name in reversed(system.section.split(".")):  # as params.yaml has it
+        section = {name: section}
     content = {
         "data": str(started.data),
         "dataset_sha256": started.dataset_sha256,
         "commit": started.commit,
-        system.section: started.settings.model_dump(),
+        **section,
     }
     with atomic_folder(folder) as partial:
         header = "# What this training was started with: the command line over the file.\n"

@@ -1,20 +1,18 @@
 """Parameters of a spatial network: in total, and activated per cell."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
-from pipeline.alphastomics.model.network import Layer, SpatialDiffusion
+from pipeline.alphastomics.model.network import Layer, SpatialConfig, SpatialDiffusion
 from pipeline.nn.moe import cost
 from pipeline.nn.moe.layer import MixtureOfExperts
 
 
-def parameter_counts(arguments: dict[str, Any]) -> dict[str, int]:
-    """Of a network with these constructor arguments: total and activated; ffn_total and ffn_activated, the parts of the
+def parameter_counts(config: SpatialConfig) -> dict[str, int]:
+    """Of the network of this configuration: total and activated; ffn_total and ffn_activated, the parts of the
     feed-forward networks in both. No weight is allocated, so networks of any size can be counted."""
     with torch.device("meta"):
-        network = SpatialDiffusion(**arguments)
+        network = SpatialDiffusion(config)
     ffn = [layer.ffn for layer in network.layers if isinstance(layer, Layer)]
     total, ffn_total = _parameters(network), sum(map(_parameters, ffn))
     ffn_activated = sum(map(_activated, ffn))

@@ -12,7 +12,7 @@ B: neighbourhoods, N: cells, G: genes, S: spatial dimensions, D: model width, C:
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from pipeline.alphastomics.model.adaptive_norm import AdaptiveGate, AdaptiveNorm
 from pipeline.alphastomics.model.attention import AttentionKind, GateKind, Nearness, NeighbourhoodAttention
 from pipeline.alphastomics.model.diffusion import centred
 from pipeline.nn.layers import CovariateEmbedding, sinusoidal
+from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
 
@@ -61,55 +62,57 @@ class Denoised(NamedTuple):
     routings: list[Routing]  # of the mixture layers, over real cells; empty where they are dense
 
 
+class SpatialConfig(ModelConfig):
+    """`space`: spatial dimensions, 2 or 3. `dimensions`: width of the state. `hidden`: width of the dense feed-forward
+    network, which experts share. The other fields are parameters of `alphastomics.diffusion` and sizes of the data."""
+
+    genes: int
+    space: int
+    cell_types: int
+    sections: int
+    dimensions: int
+    layers: int
+    heads: int
+    hidden: int
+    attention: AttentionKind = "softmax"
+    gate: GateKind = "none"
+    ffn: Literal["dense", "moe"] = "dense"
+    experts: int = 4
+    top_k: int = 2
+    capacity_factor: float | None = None
+    orientation: Literal["shared", "free"] = "shared"
+    dropout: float = 0.0
+    covariate_dropout: float = 0.0
+
+    @property
+    def shared_frame(self) -> bool:
+        """Whether an axis is the same direction of the tissue in all sections."""
+        return self.orientation == "shared"
+
+
 class SpatialDiffusion(nn.Module):
     """A transformer over the cells of a neighbourhood; see the module's docstring."""
 
-    def __init__(
-        self,
-        genes: int,
-        space: int,
-        cell_types: int,
-        sections: int,
-        *,
-        width: int,
-        layers: int,
-        heads: int,
-        hidden: int,
-        attention: AttentionKind = "softmax",
-        gate: GateKind = "none",
-        ffn: str = "dense",
-        experts: int = 4,
-        top_k: int = 2,
-        capacity_factor: float | None = None,
-        shared_frame: bool = True,
-        dropout: float = 0.0,
-        covariate_dropout: float = 0.0,
-    ) -> None:
-        """space: spatial dimensions, 2 or 3; hidden: width of the dense feed-forward network, which experts share."""
+    def __init__(self, config: SpatialConfig) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = {
-            name: value for name, value in locals().items() if name not in ("self", "__class__")
-        }
-        self.shared_frame, self.dropout = shared_frame, dropout
+        self.config = config
+        self.shared_frame = config.shared_frame
+        genes, space, width = config.genes, config.space, config.dimensions
         self.expression = nn.Linear(genes, width)
         self.gene_token = nn.Parameter(torch.zeros(genes))  # stands for a hidden gene
         self.coordinate_token = nn.Parameter(torch.zeros(space))  # ... for a hidden coordinate
         self.place = nn.Sequential(
-            nn.Linear(1 + (space * (1 + 2 * len(_WAVES)) if shared_frame else 0), width),
+            nn.Linear(1 + (space * (1 + 2 * len(_WAVES)) if config.shared_frame else 0), width),
             nn.SiLU(),
             nn.Linear(width, width),
         )
-        self.covariate_dropout = covariate_dropout
-        self.cell_type = CovariateEmbedding(cell_types, width)
-        self.section = CovariateEmbedding(sections, width)
+        self.cell_type = CovariateEmbedding(config.cell_types, width)
+        self.section = CovariateEmbedding(config.sections, width)
         self.time = nn.Sequential(
             nn.Linear(2 * _TIME_FEATURES + 2, width), nn.SiLU(), nn.Linear(width, _CONDITION), nn.SiLU()
         )
         self.state_of_time = nn.Linear(_CONDITION, width)
-        mixture = None if ffn == "dense" else {"experts": experts, "k": top_k, "capacity_factor": capacity_factor}
-        self.layers = nn.ModuleList(
-            Layer(width, heads, hidden, space, attention, gate, mixture, shared_frame) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = AdaptiveNorm(width, _CONDITION)
         self.to_genes = nn.Linear(width, genes)
         nn.init.zeros_(self.to_genes.weight)
@@ -132,7 +135,7 @@ class SpatialDiffusion(nn.Module):
         state_BND = (
             self.expression(x_BNG)
             + self.place(self._place(position_BNS, cells.frame_BSS))
-            + self.cell_type(self._told(cells.cell_type_BN, self.covariate_dropout, generator))
+            + self.cell_type(self._told(cells.cell_type_BN, self.config.covariate_dropout, generator))
             + (self.state_of_time(condition_BC) + section_BD)[:, None]
         )
         routings: list[Routing] = []
@@ -164,41 +167,33 @@ class SpatialDiffusion(nn.Module):
         return code.masked_fill(unshown, torch.iinfo(torch.int64).max)
 
     def _dropped(self, generator: torch.Generator | None) -> "Dropout":
-        return Dropout(self.dropout if self.training else 0.0, generator)
+        return Dropout(self.config.dropout if self.training else 0.0, generator)
 
 
 class Layer(nn.Module):
     """Attention, a feed-forward network, and a step of the positions."""
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        hidden: int,
-        space: int,
-        attention: AttentionKind,
-        gate: GateKind,
-        mixture: dict[str, Any] | None,
-        shared_frame: bool,
-    ) -> None:
+    def __init__(self, config: SpatialConfig) -> None:
         super().__init__()
-        self.shared_frame = shared_frame
+        width, heads, hidden = config.dimensions, config.heads, config.hidden
+        self.shared_frame = config.shared_frame
+        axes = config.space if config.shared_frame else 0
         self.near = Nearness(_CONDITION, heads)
         self.attention_norm = AdaptiveNorm(width, _CONDITION)
         self.attention_gate = AdaptiveGate(width, _CONDITION)
-        self.attention = NeighbourhoodAttention(width, heads, attention, gate)
-        invariants = 2 * heads * (2 + (space if shared_frame else 0))  # see `_invariants`
+        self.attention = NeighbourhoodAttention(width, heads, config.attention, config.gate)
+        invariants = 2 * heads * (2 + axes)  # see `_invariants`
         self.output = nn.Linear(width + invariants, width)
         self.ffn_norm = AdaptiveNorm(width, _CONDITION)
         self.ffn_gate = AdaptiveGate(width, _CONDITION)
         self.ffn = (
             nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-            if mixture is None
-            else MixtureOfExperts(width, hidden, **mixture)
+            if config.ffn == "dense"
+            else MixtureOfExperts(width, hidden, config.experts, config.top_k, capacity_factor=config.capacity_factor)
         )
         # How far along each of these vectors: the heads' centres of denoised and of noised positions, the cell's own
         # two positions, the axes.
-        vectors = 2 * heads + 2 + (space if shared_frame else 0)
+        vectors = 2 * heads + 2 + axes
         self.step_norm = AdaptiveNorm(width, _CONDITION)
         self.step = nn.Linear(width, vectors)
         nn.init.zeros_(self.step.weight)

@@ -61,10 +61,10 @@ class TrainedTissue:
     ) -> Given:
         """The conditions for so many cells, None where unknown: standardised expression; positions in the frame of a
         section; codes of the model's own categories."""
-        arguments, device = self.model.arguments, next(self.model.parameters()).device
+        config, device = self.model.config, next(self.model.parameters()).device
         types, sections = len(self.categories["cell_type"]), len(self.categories["section"])
-        x_NG = np.zeros((cells, arguments["genes"]), np.float32) if x_NG is None else x_NG
-        position_NS = np.zeros((cells, arguments["space"])) if position_NS is None else position_NS
+        x_NG = np.zeros((cells, config.genes), np.float32) if x_NG is None else x_NG
+        position_NS = np.zeros((cells, config.space)) if position_NS is None else position_NS
         cell_type_N = np.full(cells, types) if cell_type_N is None else cell_type_N
         return Given(
             torch.from_numpy(np.ascontiguousarray(x_NG, np.float32)).to(device),

@@ -14,7 +14,7 @@ ONE_SECTION = (
 MEASURED = (
     " On measured tissue it is by Student's t: within a section over seeds, over several sections over their means."
 )
-SECTIONS = (
+SEVERAL_SECTIONS = (
     "Over several sections the interval is by Student's t over the sections' differences: it covers other sections, "
     "not another training run. Within a section it is of a jackknife over 10 blocks of adjacent cells."
 )

@@ -1,13 +1,11 @@
 """Draw the chapter on tissue: what training and evaluation found, and measured sections."""
 
-from dataclasses import replace
-
 from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
 from pipeline.alphastomics.report.results import read_spatial
 from pipeline.alphastomics.report.summary import card, results
-from pipeline.alphastomics.report.verdict import MEASURED, ONE_SECTION, SECTIONS
+from pipeline.alphastomics.report.verdict import MEASURED, ONE_SECTION, SEVERAL_SECTIONS
 from pipeline.core.entry import run_stage
 from pipeline.report.chapter import write_chapter
 from pipeline.report.definitions import definitions
@@ -21,11 +19,11 @@ def run() -> None:
     found = read_spatial()
     metrics = [metric for board in found.boards.values() for metric in board.metrics]
     methods = dict.fromkeys(method for board in found.boards.values() for method in board.methods)
-    interval = (ONE_SECTION if len(found.sections) == 1 else SECTIONS) + MEASURED * bool(found.measured)
+    interval = (ONE_SECTION if len(found.sections) == 1 else SEVERAL_SECTIONS) + MEASURED * bool(found.measured)
     sections = [
         tissue(found),
         *([left_out(found)] if found.measured else []),
-        replace(definitions(_SCORES, metrics, list(methods), interval), anchor="spatial-definitions"),
+        definitions(_SCORES, metrics, list(methods), interval, "spatial-definitions"),
     ]
     part = Part("AlphaSTomics: expression and position in tissue", sections)
     write_chapter(PATHS, part, card(found), results(found))

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods
 from pipeline.alphastomics.data.sections import Section, read_sections
 from pipeline.alphastomics.data.standardised import Standard
-from pipeline.alphastomics.model.network import SpatialDiffusion
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.alphastomics.paths import PATHS
@@ -43,7 +43,7 @@ def run(settings: Diffusion) -> None:
 def train_model(
     settings: Diffusion, folder: Path, kept: Checkpoints | None
 ) -> tuple[Fitted, SpatialDiffusion, dict[str, Any]]:
-    """The model trained on the store in `folder`, and the description saved beside its arguments."""
+    """The model trained on the store in `folder`, and what is saved with it beside its configuration."""
     device = prepare_device(settings.device, settings.threads)
     store = open_store(folder, "spatial")
     train, validation = read_sections(store, "train"), read_sections(store, "validation")
@@ -95,7 +95,6 @@ def train_model(
         "categories": store.categories,
         "standard": standard.described(),
         "noising": noising,
-        "orientation": settings.orientation,
         "neighbourhood": size,
         "frames": {section.name: section.frame.described() for section in train},
         "provenance": {"dataset_sha256": sha256(folder / DATASET), "parameters": settings.model_dump()},
@@ -105,26 +104,15 @@ def train_model(
 
 def untrained(settings: Diffusion, store: Store) -> SpatialDiffusion:
     """The network of these settings, with the initial weights of its seed."""
+    config = SpatialConfig.of(
+        settings,
+        genes=len(store.genes),
+        space=store.dimensions,
+        cell_types=len(store.categories["cell_type"]),
+        sections=len(store.categories["section"]),
+    )
     with initial_weights(settings.seed):
-        return SpatialDiffusion(
-            genes=len(store.genes),
-            space=store.dimensions,
-            cell_types=len(store.categories["cell_type"]),
-            sections=len(store.categories["section"]),
-            width=settings.dimensions,
-            layers=settings.layers,
-            heads=settings.heads,
-            hidden=settings.hidden,
-            attention=settings.attention,
-            gate=settings.gate,
-            ffn=settings.ffn,
-            experts=settings.experts,
-            top_k=settings.top_k,
-            capacity_factor=settings.capacity_factor,
-            shared_frame=settings.orientation == "shared",
-            dropout=settings.dropout,
-            covariate_dropout=settings.covariate_dropout,
-        )
+        return SpatialDiffusion(config)
 
 
 def _check_sizes(train: list[Section], settings: Diffusion) -> None:
@@ -135,7 +123,7 @@ def _check_sizes(train: list[Section], settings: Diffusion) -> None:
     if small:
         least = int(np.min([len(section.cells) for section in train]))
         raise ExpectedError(
-            f"a neighbourhood has {settings.neighbourhood:,} cells, but there are fewer training cells in section "
+            f"a neighbourhood has {settings.neighbourhood:,} cells, but fewer are trained on in section "
             f"{', '.join(small)}; set {SECTION}.neighbourhood to {least:,} or fewer in params.yaml, or leave "
             "the section out of the data"
         )

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 in their own binary format, read from the archive without unpacking it to the disk.
 
-A record is a label byte (CIFAR-100: a coarse and a fine one) and 3,072 bytes of a 32x32 picture, channel by channel:
+A record is a label byte (CIFAR-100: a coarse and a fine one) and 3,072 bytes of a 32x32 image, channel by channel:
 https://www.cs.toronto.edu/~kriz/cifar.html. The names of the classes lie beside the records, one to a line.
 """
 
@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.bayes_moe.data.pictures import Pictures, PictureSource
+from pipeline.bayes_moe.data.images import Images, ImageSource
 from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import Kind, file_kind, unpacking
 
@@ -48,8 +48,8 @@ class _Bounded(io.RawIOBase):
         return len(content)
 
 
-def read_cifar(path: Path) -> PictureSource:
-    """Training and test pictures of an archive (.tar.gz, or .tar).
+def read_cifar(path: Path) -> ImageSource:
+    """Training and test images of an archive (.tar.gz, or .tar).
 
     ExpectedError where it is no such archive, unpacks to more than LARGEST bytes, holds a path that leaves its folder,
     a link or another special file, lacks a part, or where a file is truncated or holds a label without a name.
@@ -66,7 +66,7 @@ def read_cifar(path: Path) -> PictureSource:
         wanted = " or ".join(form.names for form in FORMATS)
         raise ExpectedError(f"{path} is not CIFAR in its binary format: it has no {wanted}")
     classes = [line for line in members[form.names].decode("utf-8", "replace").splitlines() if line.strip()]
-    return PictureSource(
+    return ImageSource(
         {split: _split(members, split, form, len(classes), path) for split in ("train", "test")}, classes
     )
 
@@ -98,7 +98,7 @@ def _members(stream: IO[bytes], path: Path) -> dict[str, bytes]:
     return found
 
 
-def _split(members: dict[str, bytes], split: str, form: _Format, classes: int, path: Path) -> Pictures:
+def _split(members: dict[str, bytes], split: str, form: _Format, classes: int, path: Path) -> Images:
     names = sorted(name for name in members if name.endswith(".bin") and (name.startswith("test") == (split == "test")))
     if not names:
         raise ExpectedError(f"{path} has no .bin file of the {split} split")
@@ -117,8 +117,8 @@ def _split(members: dict[str, bytes], split: str, form: _Format, classes: int, p
     if label_N.max() >= classes:
         row = int(label_N.argmax())
         raise ExpectedError(
-            f"picture {row} of the {split} split of {path} has label {label_N[row]}, but {form.names} names {classes} "
+            f"image {row} of the {split} split of {path} has label {label_N[row]}, but {form.names} names {classes} "
             "classes (0 is the first)"
         )
-    picture_NHWC = records[:, form.label_bytes :].reshape(-1, CHANNELS, PIXELS, PIXELS).transpose(0, 2, 3, 1)
-    return Pictures(np.ascontiguousarray(picture_NHWC), label_N)
+    image_NHWC = records[:, form.label_bytes :].reshape(-1, CHANNELS, PIXELS, PIXELS).transpose(0, 2, 3, 1)
+    return Images(np.ascontiguousarray(image_NHWC), label_N)

@@ -1,9 +1,9 @@
-"""Ten ways in which a picture goes bad, each at five severities: how robust is a classifier that never saw them?
+"""Ten image corruptions, each at five severities, to test robustness to what training did not show.
 
 Kinds and strengths are those of CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking neural network robustness", 2019),
-made anew. Lengths are given for pictures of 32 pixels and scale with the width. Values are in [0, 1], before and after.
+implemented anew. Lengths are for images of 32 pixels and scale with the width. Values are in [0, 1] before and after.
 
-N: pictures, H, W: pixels, C: channels, 1 or 3.
+N: images, H, W: pixels, C: channels, 1 or 3.
 """
 
 import io
@@ -15,50 +15,50 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-Pictures = npt.NDArray[np.float32]
+Images = npt.NDArray[np.float32]
 Float = npt.NDArray[Any]  # of either precision
-Corruption = Callable[[Pictures, int, np.random.Generator], Float]
+Corruption = Callable[[Images, int, np.random.Generator], Float]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 _WIDTH = 32  # pixels that lengths are given for
 
 
-def corrupt(picture_NHWC: Pictures, name: str, severity: int, seed: int) -> Pictures:
-    """All pictures, corrupted; reproducible from the seed. ValueError for a severity or a name that there is not."""
+def corrupt(image_NHWC: Images, name: str, severity: int, seed: int) -> Images:
+    """All images, corrupted; reproducible from the seed. ValueError for an unknown severity or name."""
     if severity not in SEVERITIES:
         raise ValueError(f"severity {severity} is not from 1 to 5")
     random = np.random.default_rng([seed, list(CORRUPTIONS).index(name), severity])
-    corrupted = CORRUPTIONS[name](picture_NHWC, severity - 1, random)
+    corrupted = CORRUPTIONS[name](image_NHWC, severity - 1, random)
     return np.clip(corrupted, 0, 1).astype(np.float32)
 
 
-def gaussian_noise(x: Pictures, level: int, random: np.random.Generator) -> Float:
+def gaussian_noise(x: Images, level: int, random: np.random.Generator) -> Float:
     """Adds N(0, σ²)."""
     return x + random.normal(0, (0.04, 0.06, 0.08, 0.09, 0.10)[level], x.shape)
 
 
-def shot_noise(x: Pictures, level: int, random: np.random.Generator) -> Float:
-    """Counts of so many photons at full brightness."""
+def shot_noise(x: Images, level: int, random: np.random.Generator) -> Float:
+    """Poisson counts, with this many photons at full brightness."""
     photons = (500, 250, 100, 75, 50)[level]
     return random.poisson(x * photons) / photons
 
 
-def impulse_noise(x: Pictures, level: int, random: np.random.Generator) -> Float:
-    """So large a share of values becomes 0 or 1, either as likely."""
+def impulse_noise(x: Images, level: int, random: np.random.Generator) -> Float:
+    """This share of the values becomes 0 or 1, with equal probability."""
     share = (0.01, 0.02, 0.03, 0.05, 0.07)[level]
     chance = random.random(x.shape)
     return np.where(chance < share / 2, 0, np.where(chance < share, 1, x))
 
 
-def defocus_blur(x: Pictures, level: int, _random: np.random.Generator) -> Float:
-    """The mean over a disc. Radii are such that the disc's variance is that of the benchmark's sampled kernels."""
+def defocus_blur(x: Images, level: int, _random: np.random.Generator) -> Float:
+    """The mean over a disc. Its radius gives it the variance of the benchmark's sampled kernels."""
     radius = (0.57, 0.92, 1.15, 1.26, 1.63)[level] * _scale(x)
     row, column = (part.ravel() for part in np.meshgrid(*2 * [np.linspace(-radius, radius, 31)]))
     return _convolved(x, _kernel(row, column, np.hypot(row, column) <= radius))
 
 
-def motion_blur(x: Pictures, level: int, random: np.random.Generator) -> Float:
-    """A streak in a direction of each picture's own: weights fall like a Gaussian along one side of a line."""
+def motion_blur(x: Images, level: int, random: np.random.Generator) -> Float:
+    """A streak in a random direction per image: weights fall like a Gaussian along one side of a line."""
     length, sigma = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))[level]
     along = np.linspace(0, length * _scale(x), 50)
     weight = np.exp(-0.5 * (along / (sigma * _scale(x))) ** 2)
@@ -67,7 +67,7 @@ def motion_blur(x: Pictures, level: int, random: np.random.Generator) -> Float:
     return np.concatenate([_convolved(one[None], kernel) for one, kernel in zip(x, kernels, strict=True)])
 
 
-def brightness(x: Pictures, level: int, _random: np.random.Generator) -> Float:
+def brightness(x: Images, level: int, _random: np.random.Generator) -> Float:
     """Adds to the value of hue, saturation and value: colours brighten and keep their hue and saturation."""
     value = x.max(axis=-1, keepdims=True)
     brighter = np.minimum(value + (0.05, 0.10, 0.15, 0.20, 0.30)[level], 1)
@@ -75,15 +75,15 @@ def brightness(x: Pictures, level: int, _random: np.random.Generator) -> Float:
     return found
 
 
-def contrast(x: Pictures, level: int, _random: np.random.Generator) -> Float:
-    """Differences from a picture's mean, channel by channel, shrink by this factor."""
+def contrast(x: Images, level: int, _random: np.random.Generator) -> Float:
+    """Deviations from the mean of an image's channel shrink by this factor."""
     mean = x.mean(axis=(1, 2), keepdims=True)
     found: Float = mean + (x - mean) * (0.75, 0.5, 0.4, 0.3, 0.15)[level]
     return found
 
 
-def pixelate(x: Pictures, level: int, _random: np.random.Generator) -> Float:
-    """Made smaller by this factor, with the mean of what each pixel covers, and large again, with blocks."""
+def pixelate(x: Images, level: int, _random: np.random.Generator) -> Float:
+    """Downscaled by this factor with a box filter, and upscaled with the nearest neighbour."""
     factor = (0.95, 0.9, 0.85, 0.75, 0.65)[level]
     height, width = x.shape[1:3]
     small = max(1, round(width * factor)), max(1, round(height * factor))
@@ -95,8 +95,8 @@ def pixelate(x: Pictures, level: int, _random: np.random.Generator) -> Float:
     return np.stack([np.stack([blocks(channel) for channel in np.moveaxis(one, -1, 0)], axis=-1) for one in x])
 
 
-def jpeg(x: Pictures, level: int, _random: np.random.Generator) -> Float:
-    """Compressed at this quality, and read back."""
+def jpeg(x: Images, level: int, _random: np.random.Generator) -> Float:
+    """Compressed at this quality and decompressed."""
     quality = (80, 65, 58, 50, 40)[level]
 
     def compressed(one: Float) -> Float:
@@ -108,7 +108,7 @@ def jpeg(x: Pictures, level: int, _random: np.random.Generator) -> Float:
     return np.stack([compressed(one) for one in x])
 
 
-def elastic(x: Pictures, level: int, random: np.random.Generator) -> Float:
+def elastic(x: Images, level: int, random: np.random.Generator) -> Float:
     """A random affine map of three points, then a smooth random displacement; edges are mirrored."""
     smooth = (0, 0.2, 0.06, 0.04, 0.03)[level]
     strength = (0, 0.05, 0.08, 0.10, 0.10)[level]
@@ -146,7 +146,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def _scale(x: Pictures) -> float:
+def _scale(x: Images) -> float:
     return float(x.shape[2] / _WIDTH)
 
 
@@ -162,6 +162,6 @@ def _kernel(row: Float, column: Float, weight: npt.ArrayLike) -> Float:
     return found
 
 
-def _convolved(x: Pictures, kernel: Float) -> Pictures:
-    found: Pictures = ndimage.convolve(x, kernel[None, :, :, None].astype(x.dtype), mode="reflect")
+def _convolved(x: Images, kernel: Float) -> Images:
+    found: Images = ndimage.convolve(x, kernel[None, :, :, None].astype(x.dtype), mode="reflect")
     return found

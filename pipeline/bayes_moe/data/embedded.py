@@ -1,7 +1,7 @@
-"""Real pictures that scikit-learn ships, so that the default run needs no network.
+"""Real images that scikit-learn ships, so that the default run needs no network.
 
 digits: 1,797 handwritten ones, 8x8 pixels in 17 shades, of 43 people; UCI "Optical recognition of handwritten digits"
-(Alpaydin and Kaynak, 1998), its test part. So the writers of the training and of the test set are not told apart.
+(Alpaydin and Kaynak, 1998), its test part. So training and test images share writers.
 photographs: one of a temple and one of a flower, in colour, in tiles of 32x32 pixels.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from sklearn.datasets import load_digits, load_sample_images
 
-from pipeline.bayes_moe.data.pictures import Pictures, PictureSource, split_by_class
+from pipeline.bayes_moe.data.images import Images, ImageSource, split_by_class
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import Section, Seed
 
@@ -27,27 +27,27 @@ class Recipe(Section):
     seed: Seed
 
 
-def read_embedded(path: Path) -> PictureSource:
-    """The pictures of a recipe. ExpectedError where it is none."""
+def read_embedded(path: Path) -> ImageSource:
+    """The images of a recipe. ExpectedError where it is none."""
     recipe = validated(Recipe, read_yaml(path), str(path))
     whole, classes = digits() if recipe.collection == "digits" else photographs()
     train, test = split_by_class(whole, recipe.test_share, recipe.seed)
-    return PictureSource({"train": train, "test": test}, classes)
+    return ImageSource({"train": train, "test": test}, classes)
 
 
-def digits() -> tuple[Pictures, list[str]]:
+def digits() -> tuple[Images, list[str]]:
     """(1797, 8, 8, 1), and the names of the ten classes."""
     bunch = load_digits()
-    picture_NHWC = np.rint(bunch.images * 255 / 16).astype(np.uint8)[..., None]
-    return Pictures(picture_NHWC, bunch.target.astype(np.int64)), [str(digit) for digit in range(10)]
+    image_NHWC = np.rint(bunch.images * 255 / 16).astype(np.uint8)[..., None]
+    return Images(image_NHWC, bunch.target.astype(np.int64)), [str(digit) for digit in range(10)]
 
 
-def photographs() -> tuple[Pictures, list[str]]:
+def photographs() -> tuple[Images, list[str]]:
     """(520, 32, 32, 3), and the names of the two photographs; what is left over at the edges is not used."""
     bunch = load_sample_images()
     tiles = [_tiles(np.asarray(image, np.uint8)) for image in bunch.images]
     label_N = np.repeat(np.arange(len(tiles)), [len(part) for part in tiles])
-    return Pictures(np.concatenate(tiles), label_N), [Path(name).stem for name in bunch.filenames]
+    return Images(np.concatenate(tiles), label_N), [Path(name).stem for name in bunch.filenames]
 
 
 def _tiles(

@@ -1,6 +1,6 @@
-"""Pictures of a whole split on the training device, and minibatches indexed from there.
+"""A split's images on the training device, and minibatches indexed from there.
 
-N: pictures, B: pictures of a minibatch, C: channels, H, W: pixels.
+N: images, B: images of a minibatch, C: channels, H, W: pixels.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.bayes_moe.data.pictures import Pictures
+from pipeline.bayes_moe.data.images import Images
 
 
 @dataclass(frozen=True)
-class PictureBatch:
-    """B pictures and their classes, on the training device but for `rows`."""
+class ImageBatch:
+    """B images and their classes, on the training device but for `rows`."""
 
-    rows: Tensor  # (B,) int64, on the CPU: which pictures of the split these are
+    rows: Tensor  # (B,) int64, on the CPU: which images of the split these are
     x_BCHW: Tensor  # float32 in [0, 1]
     label_B: Tensor  # int64
 
@@ -25,31 +25,31 @@ class PictureBatch:
         return len(self.rows)
 
 
-class ResidentPictures:
-    """Minibatches of pictures that fit on the device. With `seed` None they come in the order of the split."""
+class ResidentImages:
+    """Minibatches of images that fit on the device. With `seed` None they come in the order of the split."""
 
-    def __init__(self, pictures: Pictures, batch_size: int, device: torch.device, seed: int | None = None) -> None:
+    def __init__(self, images: Images, batch_size: int, device: torch.device, seed: int | None = None) -> None:
         self.batch_size, self.device, self.seed = batch_size, device, seed
-        picture_NCHW = np.ascontiguousarray(pictures.picture_NHWC.transpose(0, 3, 1, 2))
-        self._picture_NCHW = torch.from_numpy(picture_NCHW).to(device)
-        self._label_N = torch.from_numpy(pictures.label_N).to(device)
+        image_NCHW = np.ascontiguousarray(images.image_NHWC.transpose(0, 3, 1, 2))
+        self._image_NCHW = torch.from_numpy(image_NCHW).to(device)
+        self._label_N = torch.from_numpy(images.label_N).to(device)
 
     def __len__(self) -> int:
-        """Minibatches of an epoch, whose sizes differ by one at most: batch norm can do nothing with a rest of one."""
-        pictures = len(self._label_N)
-        return max(1, min(-(-pictures // self.batch_size), pictures // 2))
+        """Minibatches of an epoch, whose sizes differ by one at most: batch norm needs two images."""
+        images = len(self._label_N)
+        return max(1, min(-(-images // self.batch_size), images // 2))
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[PictureBatch]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[ImageBatch]:
         """Minibatches `start`, `start` + 1, ... of this epoch: the order depends on seed and epoch number alone."""
-        pictures = len(self._label_N)
+        images = len(self._label_N)
         if self.seed is None:
-            order = torch.arange(pictures)
+            order = torch.arange(images)
         else:
-            order = torch.from_numpy(np.random.default_rng([self.seed, number]).permutation(pictures))
+            order = torch.from_numpy(np.random.default_rng([self.seed, number]).permutation(images))
         for rows in order.tensor_split(len(self))[start:]:
             where = rows.to(self.device)
-            yield PictureBatch(rows, self._picture_NCHW[where].float() / 255, self._label_N[where])
+            yield ImageBatch(rows, self._image_NCHW[where].float() / 255, self._label_N[where])
 
-    def names(self, batch: PictureBatch) -> list[str]:
-        """What a minibatch's pictures are called in messages: their places in the split."""
-        return [f"picture {row}" for row in batch.rows.tolist()]
+    def names(self, batch: ImageBatch) -> list[str]:
+        """What a minibatch's images are called in messages: their places in the split."""
+        return [f"image {row}" for row in batch.rows.tolist()]

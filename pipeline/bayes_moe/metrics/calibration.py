@@ -1,4 +1,4 @@
-"""Are probabilities right? Scores of classifiers from logits and labels. Pure functions, in float64.
+"""Accuracy, likelihood and calibration of classifiers from logits and labels. Pure functions, in float64.
 
 N: examples, C: classes, M: bins.
 """
@@ -16,7 +16,7 @@ BINS = 15
 
 
 class Bins(NamedTuple):
-    """A reliability diagram: in each bin how many, how sure on average, and how often right; NaN in empty bins."""
+    """A reliability diagram: count, mean confidence and accuracy of each bin; NaN in empty bins."""
 
     count_M: npt.NDArray[np.int64]
     confidence_M: Array

@@ -1,10 +1,9 @@
-"""All scores of one trained classifier, from its logits. N: pictures, K: classes, T: corruptions, L: severities."""
+"""All scores of one trained classifier, from its logits. N: images, K: classes, T: corruptions, L: severities."""
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.bayes_moe.metrics import calibration, out_of_distribution
-from pipeline.bayes_moe.metrics.temperature import fit_temperature
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -22,17 +21,8 @@ def class_scores(logit_NK: Array, label_N: Labels, bins: int) -> dict[str, float
     }
 
 
-def scaled_scores(
-    validation: tuple[Array, Labels], test: tuple[Array, Labels], bins: int
-) -> tuple[float, dict[str, float], dict[str, float]]:
-    """The temperature that validation logits ask for; scores of the test logits as they are, and divided by it."""
-    temperature = fit_temperature(*validation)
-    logit_NK, label_N = test
-    return temperature, class_scores(logit_NK, label_N, bins), class_scores(logit_NK / temperature, label_N, bins)
-
-
 def known_from_other(logit_NK: Array, other_MK: Array) -> dict[str, float]:
-    """auroc and fpr95 of the largest probability as the sign of a known kind. Hendrycks and Gimpel (2017)."""
+    """auroc and fpr95 of out-of-distribution detection by the largest probability. Hendrycks and Gimpel (2017)."""
     known_N, other_M = (calibration.probabilities(part).max(1) for part in (logit_NK, other_MK))
     return {
         "auroc": out_of_distribution.auroc(known_N, other_M),

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a classifier as sure as it is right. Guo et al., "On calibration" (2017).
+"""Temperature scaling: logits divided by one number. Guo et al., "On calibration" (2017).
 
 N: examples, C: classes.
 """
@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-_RANGE = (1e-2, 1e2)  # a classifier that is never wrong would be made infinitely sure
+_RANGE = (1e-2, 1e2)  # of a classifier without errors the best temperature is 0
 
 
 def fit_temperature(logit_NC: npt.NDArray[np.float64], label_N: npt.NDArray[np.int64]) -> float:
     """The T, from 0.01 to 100, with the least negative log-likelihood of softmax(logits / T), by LBFGS in float64.
 
-    Of validation examples, never of those that are scored. ValueError where a logit is not finite.
+    Fit it on validation examples, never on those that are scored. ValueError where a logit is not finite.
     """
     if not np.isfinite(logit_NC).all():
         raise ValueError("a logit is not finite")

@@ -1,6 +1,6 @@
-"""What a picture classifier is trained by, and what it says of pictures: no file, and no metric of calibration.
+"""The training objective of an image classifier, and its predictions: logits, routings, averages over sampled routes.
 
-B: pictures, C: channels, H, W: pixels, K: classes, E: experts, N: tokens, S: samples.
+B: images, C: channels, H, W: pixels, K: classes, E: experts, N: tokens, S: samples.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from pipeline.bayes_moe.data.resident import PictureBatch
+from pipeline.bayes_moe.data.resident import ImageBatch
 from pipeline.bayes_moe.model.moe_statistics import statistics_of
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.nn.moe import balance
@@ -20,11 +20,11 @@ BALANCES = {"switch": balance.switch, "importance": balance.importance}
 
 
 class ClassifierObjective(nn.Module):
-    """Cross-entropy; of a sparse network also what keeps its routing in order, each times its weight.
+    """Cross-entropy; of a sparse network also the auxiliary losses of its routing, each times its weight.
 
     balance: the loss that is weighted by `balance_weight`; or `bias`, which has none, and `balance_weight` is its step.
 
-    While training, pictures are shifted and flipped at random. In evaluation the loss is the cross-entropy alone, so
+    While training, images are shifted and flipped at random. In evaluation the loss is the cross-entropy alone, so
     that dense and sparse networks are chosen by the same number.
     """
 
@@ -44,7 +44,7 @@ class ClassifierObjective(nn.Module):
         self.balance, self.balance_weight = balance, balance_weight
         self.z_weight, self.divergence_weight = z_weight, divergence_weight
 
-    def forward(self, batch: PictureBatch, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """Means over the minibatch: loss, nll, accuracy; with experts also balance, z, entropy, dropped, loads."""
         x_BCHW = moved(batch.x_BCHW, self.shift, self.flip, generator) if self.training else batch.x_BCHW
         logit_BK, routing = self.model(x_BCHW, generator)
@@ -68,30 +68,30 @@ class ClassifierObjective(nn.Module):
 
 
 def moved(x_BCHW: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each picture by up to `shift` pixels in both directions, with black coming in; every second one is mirrored."""
-    pictures, channels, height, width = x_BCHW.shape
+    """Each image by up to `shift` pixels in both directions, padded with black; every second is mirrored."""
+    images, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
     if shift:
-        by_2B = torch.randint(0, 2 * shift + 1, (2, pictures), generator=generator, device=device)
+        by_2B = torch.randint(0, 2 * shift + 1, (2, images), generator=generator, device=device)
         row_BH = by_2B[0][:, None] + torch.arange(height, device=device)
         column_BW = by_2B[1][:, None] + torch.arange(width, device=device)
-        place_B = torch.arange(pictures, device=device)[:, None, None, None]
+        place_B = torch.arange(images, device=device)[:, None, None, None]
         channel_C = torch.arange(channels, device=device)[:, None, None]
         x_BCHW = pad(x_BCHW, (shift,) * 4)[place_B, channel_C, row_BH[:, None, :, None], column_BW[:, None, None]]
     if flip:
-        mirrored_B = torch.rand(pictures, generator=generator, device=device) < 0.5
+        mirrored_B = torch.rand(images, generator=generator, device=device) < 0.5
         x_BCHW = torch.where(mirrored_B[:, None, None, None], x_BCHW.flip(3), x_BCHW)
     return x_BCHW
 
 
 @torch.no_grad()
-def logits(model: ResNet18, batches: Iterator[PictureBatch]) -> Tensor:
-    """Of all pictures, (N, K), on the CPU, without any noise."""
+def logits(model: ResNet18, batches: Iterator[ImageBatch]) -> Tensor:
+    """Of all images, (N, K), on the CPU, without any noise."""
     return torch.cat([model(batch.x_BCHW).logit_BK.cpu() for batch in batches])
 
 
 @torch.no_grad()
-def routings(model: ResNet18, batches: Iterator[PictureBatch]) -> Iterator[tuple[Routing, Tensor]]:
+def routings(model: ResNet18, batches: Iterator[ImageBatch]) -> Iterator[tuple[Routing, Tensor]]:
     """The noise-free routing of each minibatch of a sparse network, with the label of each token, (N,)."""
     for batch in batches:
         routing = model(batch.x_BCHW).routing
@@ -101,13 +101,11 @@ def routings(model: ResNet18, batches: Iterator[PictureBatch]) -> Iterator[tuple
 
 
 @torch.no_grad()
-def averaged(
-    model: ResNet18, batches: Iterator[PictureBatch], samples: list[int], generator: torch.Generator
-) -> Tensor:
+def averaged(model: ResNet18, batches: Iterator[ImageBatch], samples: list[int], generator: torch.Generator) -> Tensor:
     """Logarithm of probabilities averaged over the first S samples of routes, for each S of `samples`: (len, N, K).
 
     The mixture over routes of a Bayesian prediction, by Monte Carlo; log p = logsumexp_s(log p_s) − log S. Samples of
-    one picture share what lies before the gate.
+    one image share what lies before the gate.
     """
     parts = []
     for batch in batches:

@@ -1,17 +1,17 @@
-"""How well calibrated a classifier is after each epoch: no mean over minibatches, so no part of the loss."""
+"""The calibration error after each epoch. It is no mean over minibatches, and so no part of the objective."""
 
 from collections.abc import Callable
 
 import numpy as np
 from torch import nn
 
-from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.metrics.calibration import expected_calibration_error
 from pipeline.bayes_moe.model.classifier import ClassifierObjective, logits
 
 
-def epoch_calibration(validation: ResidentPictures) -> Callable[[nn.Module], dict[str, float]]:
-    """What `fit` asks after an epoch: the expected calibration error on the validation pictures."""
+def epoch_calibration(validation: ResidentImages) -> Callable[[nn.Module], dict[str, float]]:
+    """What `fit` calls after an epoch: the expected calibration error on the validation images."""
 
     def judge(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, ClassifierObjective)

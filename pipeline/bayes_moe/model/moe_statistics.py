@@ -1,4 +1,4 @@
-"""What a routing says of its experts, for logs and figures: detached tensors, and nothing waits for the device.
+"""Statistics of a routing for logs and figures: detached tensors, computed without waiting for the device.
 
 N: tokens, E: experts, K: experts per token, C: classes.
 """
@@ -35,7 +35,7 @@ def utilisation(routing: Routing) -> Tensor:
 
 
 def mean_entropy(routing: Routing) -> Tensor:
-    """Mean over tokens of the normalised entropy of the gate: 0, all sure of one expert; 1, none prefers any."""
+    """Mean over tokens of the normalised entropy of the gate: 0, certain of one expert; 1, uniform."""
     return normalised_entropy(routing.probability_NE.detach()).mean()
 
 
@@ -53,7 +53,7 @@ def expert_counts(routing: Routing) -> Tensor:
 def counts(value_NK: Tensor, kept_NK: Tensor, values: int) -> Tensor:
     """How often each of 0, ..., values - 1 is among the kept, (values,) int64.
 
-    Added up into a result of known length: `bincount` and a mask as an index both ask the device how long theirs is.
+    Added into a result of known length: `bincount` and boolean indexing wait for the device to learn theirs.
     """
     return kept_NK.new_zeros(values, dtype=torch.int64).scatter_add_(
         0, value_NK.reshape(-1), kept_NK.reshape(-1).long()

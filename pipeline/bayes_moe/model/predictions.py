@@ -1,6 +1,6 @@
-"""All that a trained classifier says of pictures it has not learned from: the one look at the test set.
+"""Predictions of a trained classifier on held-out images: validation, test, corrupted and out-of-distribution ones.
 
-R: seeds, V: validation pictures, N: test pictures, M: pictures of another kind, Q: test pictures that are corrupted,
+R: seeds, V: validation images, N: test images, M: out-of-distribution images, Q: test images that are corrupted,
 T: corruptions, L: severities, S: numbers of sampled routes, K: classes, E: experts.
 """
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from pipeline.bayes_moe.data.pictures import Pictures, fitted
-from pipeline.bayes_moe.data.resident import PictureBatch, ResidentPictures
+from pipeline.bayes_moe.data.images import Images, fitted
+from pipeline.bayes_moe.data.resident import ImageBatch, ResidentImages
 from pipeline.bayes_moe.model.classifier import averaged, logits, routings
 from pipeline.bayes_moe.model.moe_statistics import expert_by_label
 from pipeline.bayes_moe.model.resnet import ResNet18
@@ -22,27 +22,27 @@ from pipeline.training.determinism import Purpose, entropy, torch_generator
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-class Questions:
-    """The pictures that every point of a sweep is asked about, the same for all."""
+class EvaluationImages:
+    """The images that every point of a sweep is evaluated on, the same for all."""
 
     def __init__(
         self,
-        validation: Pictures,
-        test: Pictures,
-        other: Pictures,
+        validation: Images,
+        test: Images,
+        other: Images,
         *,
         corrupted: int,
         seed: int,
         batch_size: int,
         device: torch.device,
     ) -> None:
-        """`corrupted`: so many test pictures, at random, are asked about again in every corruption."""
+        """corrupted: how many test images, chosen at random, are evaluated under every corruption too."""
         self.batch_size, self.device, self.seed = batch_size, device, seed
         random = np.random.default_rng(entropy(seed, Purpose.PREDICTION))
         rows = np.sort(random.permutation(len(test.label_N))[:corrupted])
         self.chosen = test.select(rows)
-        known = fitted(other.picture_NHWC, test.picture_NHWC.shape[1:])
-        self.splits = {"validation": validation, "test": test, "other": Pictures(known, other.label_N)}
+        known = fitted(other.image_NHWC, test.image_NHWC.shape[1:])
+        self.splits = {"validation": validation, "test": test, "other": Images(known, other.label_N)}
 
     def labels(self) -> Arrays:
         """validation_label (V,), test_label (N,), corrupted_label (Q,)."""
@@ -52,21 +52,21 @@ class Questions:
             "corrupted_label": self.chosen.label_N,
         }
 
-    def corrupted(self) -> list[Pictures]:
-        """The chosen pictures, T x L times, kind by kind, severity by severity, as bytes again."""
+    def corrupted(self) -> list[Images]:
+        """The chosen images, T x L times, kind by kind, severity by severity, as bytes again."""
         found = []
-        whole = self.chosen.picture_NHWC.astype(np.float32) / np.float32(255)
+        whole = self.chosen.image_NHWC.astype(np.float32) / np.float32(255)
         for name in CORRUPTIONS:
             for severity in SEVERITIES:
                 worse = corrupt(whole, name, severity, self.seed)
-                found.append(Pictures(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
+                found.append(Images(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
         return found
 
-    def answers(self, model: ResNet18, corrupted: list[Pictures], samples: list[int], seed: int) -> Arrays:
+    def predictions(self, model: ResNet18, corrupted: list[Images], samples: list[int], seed: int) -> Arrays:
         """Logits: validation (V, K), test (N, K), other (M, K), corrupted (T, L, Q, K).
 
         Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test
-        pictures; and of one whose gate is stochastic, sampled (S, N, K): log probabilities averaged over S routes.
+        images; and of one whose gate is stochastic, sampled (S, N, K): log probabilities averaged over S routes.
         """
         model.eval()
         found: Arrays = {name: logits(model, self._batches(part)).numpy() for name, part in self.splits.items()}
@@ -88,5 +88,5 @@ class Questions:
         found: npt.NDArray[np.int64] = total_EK.numpy()
         return found
 
-    def _batches(self, pictures: Pictures) -> Iterator[PictureBatch]:
-        return ResidentPictures(pictures, self.batch_size, self.device).epoch(0)
+    def _batches(self, images: Images) -> Iterator[ImageBatch]:
+        return ResidentImages(images, self.batch_size, self.device).epoch(0)

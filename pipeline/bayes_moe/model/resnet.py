@@ -1,32 +1,30 @@
-"""ResNet-18 for small pictures (He et al., 2016; the stem of its CIFAR variants), and its sparse twin.
+"""ResNet-18 for small images (He et al., 2016; the stem of its CIFAR variants), and its sparse twin.
 
-B: pictures, C: channels, H, W: pixels, D: features, K: classes, N: tokens.
+B: images, C: channels, H, W: pixels, D: features, K: classes, N: tokens.
 
 The stem is a 3x3 convolution of stride 1 without pooling, so that 32x32 pixels stay 32x32 in the first stage. `width`
 is that of the first stage; 64 is ResNet-18 itself. The twins differ in one feed-forward network only, beside a residual
 connection: dense, or a mixture of experts of as many parameters. Its place is the `head`, between the pooled features
-and the classifier, where a token is a picture; or a `block` before the last stage, where each position is a token.
+and the classifier, where a token is an image; or a `block` before the last stage, where each position is a token.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
 
 STAGES = (1, 2, 4, 8)  # widths in units of the first
 BLOCKS = 2  # of each stage
 
-Network = Literal["none", "dense", "experts"]
-Place = Literal["head", "block"]
-
 
 class Classified(NamedTuple):
-    """Logits and, of a sparse network, how its pictures were routed."""
+    """Logits and, of a sparse network, how its images were routed."""
 
     logit_BK: Tensor
     routing: Routing | None
@@ -59,41 +57,39 @@ class BasicBlock(nn.Module):
         return relu(self.second_norm(self.second(inner_BCHW)) + shortcut_BCHW)
 
 
+class ResNetConfig(ModelConfig):
+    """`network`: none, dense, or experts, a mixture. `mean`, `deviation`: of the training images' channels, in
+    [0, 1]. The other fields are parameters of a point and of the recipe of `bayes_moe.sweep`, and sizes of the data;
+    those from `experts` on are the mixture's (see `MixtureOfExperts`)."""
+
+    channels: int
+    classes: int
+    width: int
+    network: Literal["none", "dense", "experts"] = "none"
+    place: Literal["head", "block"] = "head"
+    hidden: int = 0
+    mean: list[float] = Field(default_factory=list)
+    deviation: list[float] = Field(default_factory=list)
+    experts: int | None = None
+    top_k: int = 1
+    gate: str = "top_k"
+    temperature: float = 1.0
+    capacity_factor: float | None = None
+    adaptive_entropy: float = 0.0
+    hidden_per_expert: int | None = None
+
+
 class ResNet18(nn.Module):
-    """Stem, four stages of two blocks, a feed-forward network of `hidden` units, and a linear classifier.
+    """Stem, four stages of two blocks, a feed-forward network of `hidden` units, and a linear classifier."""
 
-    network: `none`; `dense`; `experts`, a mixture with the options of `MixtureOfExperts` in `mixture`.
-    mean, deviation: of the training pictures' channels, in [0, 1].
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        classes: int,
-        width: int,
-        network: Network = "none",
-        place: Place = "head",
-        hidden: int = 0,
-        mean: Sequence[float] = (),
-        deviation: Sequence[float] = (),
-        mixture: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = {
-            "channels": channels,
-            "classes": classes,
-            "width": width,
-            "network": network,
-            "place": place,
-            "hidden": hidden,
-            "mean": list(mean),
-            "deviation": list(deviation),
-            "mixture": mixture,
-        }
+        self.config = config
+        channels, width, hidden, network = config.channels, config.width, config.hidden, config.network
         self.mean_C11: Tensor
         self.deviation_C11: Tensor
-        self.register_buffer("mean_C11", torch.tensor(list(mean) or [0.0] * channels)[:, None, None])
-        self.register_buffer("deviation_C11", torch.tensor(list(deviation) or [1.0] * channels)[:, None, None])
+        self.register_buffer("mean_C11", torch.tensor(config.mean or [0.0] * channels)[:, None, None])
+        self.register_buffer("deviation_C11", torch.tensor(config.deviation or [1.0] * channels)[:, None, None])
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(width)
         self.stages = nn.ModuleList()
@@ -102,16 +98,27 @@ class ResNet18(nn.Module):
             first = BasicBlock(inputs, width * factor, 2 if stage > 0 else 1)
             inputs = width * factor
             self.stages.append(nn.Sequential(first, *(BasicBlock(inputs, inputs, 1) for _ in range(BLOCKS - 1))))
-        self.place = place
-        dimensions = width * STAGES[-1 if place == "head" else -2]
+        self.place = config.place
+        dimensions = width * STAGES[-1 if config.place == "head" else -2]
         self.dense = self.mixture = None
         if network != "none":
             self.network_norm = nn.LayerNorm(dimensions)
         if network == "dense":
             self.dense = nn.Sequential(nn.Linear(dimensions, hidden), nn.GELU(), nn.Linear(hidden, dimensions))
         elif network == "experts":
-            self.mixture = MixtureOfExperts(dimensions, hidden, **(mixture or {}))
-        self.classifier = nn.Linear(inputs, classes)
+            assert config.experts is not None
+            self.mixture = MixtureOfExperts(
+                dimensions,
+                hidden,
+                config.experts,
+                config.top_k,
+                gate=config.gate,
+                temperature=config.temperature,
+                capacity_factor=config.capacity_factor,
+                adaptive_entropy=config.adaptive_entropy,
+                hidden_per_expert=config.hidden_per_expert,
+            )
+        self.classifier = nn.Linear(inputs, config.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -119,7 +126,7 @@ class ResNet18(nn.Module):
     def forward(
         self, x_BCHW: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits of pictures in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
+        """Logits of images in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
         return self.classify(self.trunk(x_BCHW), generator, sample)
 
     def trunk(self, x_BCHW: Tensor) -> Tensor:
@@ -133,7 +140,7 @@ class ResNet18(nn.Module):
     def classify(
         self, trunk: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits from what `trunk` made: many routes of one picture share it."""
+        """Logits from what `trunk` made: many routes of one image share it."""
         if self.place == "head":
             feature_BD, routing = self._fed_forward(trunk, generator, sample)
             return Classified(self.classifier(feature_BD), routing)
@@ -143,7 +150,7 @@ class ResNet18(nn.Module):
         return Classified(self.classifier(self._last_stage(mapped_BDHW)), routing)
 
     def tokens(self, height: int, width: int) -> int:
-        """Of one picture of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
+        """Of one image of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
         if self.place == "head":
             return 1
         stride = STAGES[-2]

@@ -1,7 +1,7 @@
-"""What a picture costs a classifier: parameters and arithmetic, all there is and what is activated.
+"""What an image costs a classifier: parameters and FLOPs, in total and active.
 
 A multiply-add counts as two operations; products and convolutions only, as `torch.utils.flop_counter` has it. That
-counter takes grouped products for free, so the mixture's part is counted on paper.
+counter does not count grouped products, so the mixture's part is a formula.
 """
 
 import torch
@@ -12,8 +12,8 @@ from pipeline.nn.moe import cost
 
 
 def classifier_cost(model: ResNet18, channels: int, height: int, width: int) -> dict[str, int]:
-    """Of one picture: parameters and activated_parameters; flops, were all experts asked, and activated_flops; and
-    trunk_flops, those before the feed-forward network, which many routes of one picture share."""
+    """Per image: parameters and activated_parameters; flops, if all experts were evaluated, and activated_flops; and
+    trunk_flops, those before the feed-forward network, which many routes of one image share."""
     rest, trunk = _counted(model, channels, height, width)
     parameters = sum(weight.numel() for weight in model.parameters())
     found = {"parameters": parameters, "activated_parameters": parameters, "flops": rest, "activated_flops": rest}
@@ -27,13 +27,13 @@ def classifier_cost(model: ResNet18, channels: int, height: int, width: int) -> 
 
 def _counted(model: ResNet18, channels: int, height: int, width: int) -> tuple[int, int]:
     """Operations of all but a mixture, and of the trunk alone."""
-    arguments = model.arguments | ({"network": "none"} if model.mixture is not None else {})
+    without = model.config.model_copy(update={"network": "none"})
     with torch.device("meta"):
-        twin = ResNet18(**arguments).eval()
-        picture = torch.empty(1, channels, height, width)
+        twin = ResNet18(model.config if model.mixture is None else without).eval()
+        image = torch.empty(1, channels, height, width)
     found = []
     for part in (twin, twin.trunk):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            part(picture)
+            part(image)
         found.append(int(counter.get_total_flops()))
     return found[0], found[1]

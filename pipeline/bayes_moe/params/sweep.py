@@ -83,3 +83,13 @@ class Sweep(Section):
             sparse = [name for name, p in self.points.items() if p.experts is not None and p.place == place]
             check_twin(f"dense point in the {place}", dense.count(place), sparse)
         return self
+
+    @property
+    def sparse(self) -> list[str]:
+        """The points with experts."""
+        return [name for name, point in self.points.items() if point.experts is not None]
+
+    def twin_of(self, name: str) -> str:
+        """The dense point in the same place; of a dense point, itself or the first one there."""
+        place = self.points[name].place
+        return next(other for other, p in self.points.items() if p.experts is None and p.place == place)

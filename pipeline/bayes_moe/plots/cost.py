@@ -12,7 +12,7 @@ from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortene
 
 @dataclass(frozen=True)
 class Cost:
-    """One classifier: operations per picture, and mean and standard deviation of a score over seeds."""
+    """One classifier: operations per image, and mean and standard deviation of a score over seeds."""
 
     label: str
     role: str  # model, baseline or other
@@ -63,12 +63,12 @@ def draw_tradeoff(title: str, axis: str, points: Sequence[Cost]) -> Picture:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
         ordered = sorted(points, key=lambda point: point.role == "other")  # the chosen and the dense are named first
-        place_labels(
-            axes, theme, [(point.flops, point.mean) for point in ordered], [shortened(p.label, 18) for p in ordered]
-        )
+        bars = [(p.flops, p.mean - p.deviation, p.mean + p.deviation) for p in points if p.deviation is not None]
+        spots, names = [(p.flops, p.mean) for p in ordered], [shortened(p.label, 18) for p in ordered]
+        place_labels(axes, theme, spots, names, bars=bars)
 
     said = "; ".join(f"{point.label}: {point.mean:.3g} at {point.flops:.3g}" for point in points)
-    return picture(draw, f"{title} against activated FLOPs per picture. {said}.", height=320)
+    return picture(draw, f"{title} against active FLOPs per image. {said}.", height=320)
 
 
 def draw_sampling(title: str, axis: str, samplings: Sequence[Sampling], dense: Cost) -> Picture:
@@ -128,12 +128,12 @@ def draw_sampling(title: str, axis: str, samplings: Sequence[Sampling], dense: C
 def _arithmetic_axis(axes: Axes, flops: Sequence[float]) -> None:
     low, high = min(flops), max(flops)
     axes.set_xscale("log")
-    margin = max(high / low, 1.02) ** 0.12
+    margin = max(high / low, 1.02) ** 0.25
     axes.set_xlim(low / margin, high * margin)
     axes.xaxis.set_major_locator(MaxNLocator(4) if high < 4 * low else LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))
-    axes.set_xlabel("activated FLOPs per picture")
+    axes.set_xlabel("active FLOPs per image")
 
 
 def _colour(theme: Theme, role: str) -> str:

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often answers are right, by how sure they were given."""
+"""Reliability diagrams: accuracy by confidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortened
 
-_JOINED = 0.01  # share of the answers that a bin needs for the line to pass through it
+_JOINED = 0.01  # share of the predictions that a bin needs for the line to pass through it
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Reliability:
 
 def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
     """Accuracy against confidence: on the diagonal where perfectly calibrated. The area of a dot is its bin's size, and
-    the line leaves out bins with next to no answers, whose accuracy is chance."""
+    the line leaves out bins with next to no predictions, whose accuracy is noise."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
@@ -45,14 +45,14 @@ def draw_reliability(title: str, classifiers: Sequence[Reliability]) -> Picture:
                 x, y, s=area, color=colour, alpha=0.85, edgecolors=theme.surface, linewidths=1, zorder=3 + rank
             )
             axes.scatter([], [], s=60, color=colour, label=f"{shortened(one.label, 20)}, {one.text}")
-        axes.text(0.04, 0.98, "less sure than right", color=theme.muted, fontsize=11, va="top")
-        axes.text(1.0, 0.03, "more sure than right", color=theme.muted, fontsize=11, ha="right")
-        axes.set_xlabel("confidence (probability of the answer)")
-        axes.set_ylabel("share of right answers")
+        axes.text(0.04, 0.92, "underconfident", color=theme.muted, fontsize=11, va="top")
+        axes.text(1.0, 0.03, "overconfident", color=theme.muted, fontsize=11, ha="right")
+        axes.set_xlabel("confidence (probability of the predicted class)")
+        axes.set_ylabel("accuracy")
         legend_above(axes, 1)
 
     said = "; ".join(f"{one.label}, {one.text}: {_fullest(one)}" for one in classifiers)
-    return picture(draw, f"{title}: share of right answers by confidence. {said}.", height=380)
+    return picture(draw, f"{title}: accuracy by confidence. {said}.", height=380)
 
 
 def _fullest(one: Reliability) -> str:
@@ -60,6 +60,6 @@ def _fullest(one: Reliability) -> str:
     place = int(np.argmax(one.count))
     share = one.count[place] / max(one.count.sum(), 1)
     return (
-        f"{share:.0%} of the answers have a confidence near {one.confidence[place]:.2f}, and {one.accuracy[place]:.0%} "
-        "of those are right"
+        f"{share:.0%} of the predictions have a confidence near {one.confidence[place]:.2f}, and "
+        f"{one.accuracy[place]:.0%} of those are right"
     )

@@ -1,18 +1,21 @@
-"""Reading what the sweep of picture classifiers and its evaluation wrote, checked point by point."""
+"""Reading what the sweep of image classifiers and its evaluation wrote, checked point by point."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import pandas as pd
 
+from pipeline.bayes_moe.decisive import against_twin, decisive
+from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED
 from pipeline.bayes_moe.paths import PATHS
+from pipeline.core.errors import ExpectedError
+from pipeline.metrics.glossary import Method
+from pipeline.metrics.results import read_results
+from pipeline.metrics.scoreboard import Estimate, Scoreboard, scoreboard
+from pipeline.metrics.verdict import Comparison
 from pipeline.report.frames import read_csv, read_parquet
-from pipeline.report.reading import malformed, read_json, stage
-from pipeline.report.spreads import Spread, spread
-
-RAW, SCALED = "raw", "scaled"  # as trained, and with logits divided by the temperature
+from pipeline.report.reading import Maker, malformed, read_json, stage
 
 _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_ece")
 _SOURCES = {
@@ -21,20 +24,9 @@ _SOURCES = {
 }
 _COLUMNS = {
     "points": [
-        "point",
-        "twin",
-        "place",
-        "experts",
-        "top_k",
-        "gate",
-        "balance",
-        "balance_weight",
-        "parameters",
-        "activated_parameters",
-        "flops",
-        "activated_flops",
+        *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
+        *("parameters", "activated_parameters", "flops", "activated_flops"),
     ],
-    "differences": ["point", "twin", "kind", "metric", "value", "low", "high", "p"],
     "reliability": ["point", "kind", "bin", "count", "confidence", "accuracy"],
     "corruption": ["point", "seed", "corruption", "severity", "accuracy", "nll", "ece"],
     "experts": ["point", "seed", "expert", "label", "tokens"],
@@ -43,33 +35,22 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Sparse minus dense, the mean over seeds, with its 95 % interval, and p of no difference."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-
-@dataclass(frozen=True)
 class Moe:
     """The sweep. Frames have the columns of `_COLUMNS`; `curves` those of `_CURVE` and, of sparse points, more."""
 
-    chosen: str  # the sparse point with the best validation NLL
     points: pd.DataFrame  # by name, one row each
-    scores: Mapping[tuple[str, str, str], tuple[float, ...]]  # by point, kind and metric; one per seed
-    differences: Mapping[tuple[str, str, str], Difference]  # likewise
+    board: Scoreboard  # of all points; sparse ones are models, the chosen one first, and dense ones baselines
     reliability: pd.DataFrame
     corruption: pd.DataFrame
     experts: pd.DataFrame
     sampled: pd.DataFrame  # no rows where no gate is stochastic
     curves: Mapping[str, pd.DataFrame]
-    notes: Sequence[str]  # on the pictures: what ingest made of them
+    notes: Sequence[str]  # on the images: what ingest made of them
 
     @property
-    def sparse(self) -> list[str]:
-        return [name for name in self.points.index if not math.isnan(self.number(name, "experts"))]
+    def chosen(self) -> str:
+        """The sparse point with the best validation NLL."""
+        return self.board.models[0].name
 
     @property
     def twin(self) -> str:
@@ -77,12 +58,16 @@ class Moe:
         return self.twin_of(self.chosen)
 
     @property
-    def seeds(self) -> int:
-        return len(self.scores[self.chosen, RAW, "accuracy"])
+    def sparse(self) -> list[str]:
+        return [method.name for method in self.board.models]
 
     @property
-    def pictures(self) -> int:
-        """Test pictures: each is asked once per seed."""
+    def seeds(self) -> int:
+        return len(self.board.seeds)
+
+    @property
+    def images(self) -> int:
+        """Test images: each is classified once per seed."""
         rows = self.reliability
         count = rows.loc[(rows["point"] == self.chosen) & (rows["kind"] == RAW), "count"].sum()
         return int(count) // self.seeds
@@ -91,8 +76,26 @@ class Moe:
     def bins(self) -> int:
         return int(self.reliability["bin"].max()) + 1
 
+    @property
+    def groups(self) -> list[Scoreboard]:
+        """The points in each place of the network, which share a dense twin."""
+        twins = dict.fromkeys(self.points["twin"])
+        members = {twin: tuple(m for m in self.board.methods if self.twin_of(m.name) == twin) for twin in twins}
+        return [replace(self.board, methods=methods) for methods in members.values()]
+
     def twin_of(self, point: str) -> str:
         return str(self.points.at[point, "twin"])
+
+    def label(self, point: str) -> str:
+        return self.board.method(point).label
+
+    def quoted(self, point: str) -> str:
+        """The label within a sentence, where "dense" or "top 1" alone would read as words."""
+        return f"“{self.label(point)}”"
+
+    def role(self, point: str) -> Literal["model", "baseline", "other"]:
+        """How a point is drawn: the chosen one as the model, dense ones as baselines."""
+        return "model" if point == self.chosen else "other" if point in self.sparse else "baseline"
 
     def number_of_experts(self, point: str) -> int:
         return int(self.number(point, "experts"))
@@ -101,56 +104,73 @@ class Moe:
         """What `points` says of a point in a column of numbers."""
         return float(cast(float, self.points.at[point, column]))
 
-    def spread(self, point: str, metric: str, kind: str = RAW) -> Spread:
-        return spread(self.scores.get((point, kind, metric), ()))
+    def score(self, point: str, metric: str, unit: str = RAW) -> Estimate:
+        """The mean over seeds with its deviation."""
+        return self.board.estimate(self.board.method(point), GLOSSARY.metric(metric), unit)
+
+    def against_twin(self, point: str, metric: str, unit: str = RAW) -> Comparison:
+        return against_twin(self.board, metric, unit, point, self.twin_of(point))
+
+    @property
+    def decisive(self) -> list[Comparison]:
+        """Those of the chosen point."""
+        return list(decisive(self.board, self.chosen, self.twin).values())
 
 
 def read_moe() -> Moe:
-    """All inputs of the chapters on the mixture of experts, from the working directory."""
-    folder, maker = PATHS.details, stage("evaluate@bayes_moe")
-    table = read_csv(PATHS.reports / "table.csv", maker, ["point", "seed", "kind", "metric", "value"])
-    about = PATHS.reports / "metrics.json"
-    chosen = str(read_json(about, maker, ["chosen"])["chosen"])
+    """All inputs of the chapter, from the working directory."""
+    maker = stage("evaluate@bayes_moe")
+    files = {name: PATHS.details / f"{name}.parquet" for name in _COLUMNS}
     frames = {
-        name: read_parquet(folder / f"{name}.parquet", maker, columns, may_be_empty=name == "sampled")
+        name: read_parquet(files[name], maker, columns, may_be_empty=name == "sampled")
         for name, columns in _COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
-    sparse = points.index[points["experts"].notna()]
-    if chosen not in sparse:
-        raise malformed(about, maker, f"the chosen {chosen} is no sparse point of the evaluation")
-    expected = dict.fromkeys(("reliability", "corruption"), points.index) | dict.fromkeys(
-        ("differences", "experts"), sparse
-    )
-    for name, needed in expected.items():
-        for point in needed.difference(list(frames[name]["point"].unique())):
-            raise malformed(folder / f"{name}.parquet", maker, f"nothing about {point}")
-    scores = {
-        (str(point), str(kind), str(metric)): tuple(values)
-        for (point, kind, metric), values in table.sort_values("seed", kind="stable").groupby(
-            ["point", "kind", "metric"], sort=False
-        )["value"]
-    }
-    for point in points.index:
-        for kind in (RAW, SCALED):
-            for metric in ("accuracy", "nll", "ece"):
-                if (point, kind, metric) not in scores:
-                    raise malformed(PATHS.reports / "table.csv", maker, f"no {metric} ({kind}) of {point}")
-    differences = {
-        (str(row["point"]), str(row["kind"]), str(row["metric"])): Difference(
-            *(float(row[name]) for name in ("value", "low", "high", "p"))
-        )
-        for row in frames.pop("differences").to_dict("records")
-    }
-    for kind in (RAW, SCALED):
-        for metric in ("accuracy", "nll", "ece"):
-            for point in sparse:
-                if (point, kind, metric) not in differences:
-                    raise malformed(folder / "differences.parquet", maker, f"no {metric} ({kind}) of {point}")
+    board = _board(points, maker)
+    sparse = {method.name for method in board.models}
+    if list(points.index[points["chosen"]]) != [board.models[0].name]:
+        raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
+    for name, needed in (("reliability", set(points.index)), ("corruption", set(points.index)), ("experts", sparse)):
+        for point in sorted(needed - set(frames[name]["point"])):
+            raise malformed(files[name], maker, f"nothing about {point}")
     curves = {str(point): _curve(str(point), point in sparse) for point in points.index}
     sources = {what: read_json(path, stage(maker), ["notes"]) for what, (path, maker) in _SOURCES.items()}
     notes = [f"{what}: {note}" for what, source in sources.items() for note in source["notes"]]
-    return Moe(chosen, points, scores, differences, curves=curves, notes=notes, **frames)
+    return Moe(points, board, curves=curves, notes=notes, **frames)
+
+
+def _board(points: pd.DataFrame, maker: Maker) -> Scoreboard:
+    """The scores, the chosen point first. ExpectedError where a point lacks a score or its difference to its twin."""
+    rows = read_results(PATHS.results, maker.command, maker.again)
+    try:
+        board = scoreboard(rows, GLOSSARY)
+    except ExpectedError as error:
+        raise malformed(PATHS.results, maker, str(error)) from error
+    for method in board.methods:
+        if method.name not in points.index:
+            raise malformed(PATHS.details / "points.parquet", maker, f"nothing about {method.name}")
+    if absent := sorted(set(points.index) - {method.name for method in board.methods}):
+        raise malformed(PATHS.results, maker, f"nothing about {absent[0]}")
+    for metric in (GLOSSARY.metric(name) for name in ("accuracy", "nll", "ece")):
+        for unit in (RAW, SCALED):
+            for method in board.methods:
+                twin = board.method(str(points.at[method.name, "twin"]))
+                if board.estimate(method, metric, unit).value is None:
+                    raise malformed(PATHS.results, maker, f"no {metric.name} ({unit}) of {method.name}")
+                if method.role == "model" and board.difference(method, twin, metric, unit) is None:
+                    raise malformed(PATHS.results, maker, f"no {metric.name} ({unit}) of {method.name} - {twin.name}")
+    ordered = sorted(board.methods, key=lambda method: not points.at[method.name, "chosen"])
+    return replace(board, methods=tuple(replace(one, definition=_definition(one, points)) for one in ordered))
+
+
+def _definition(method: Method, points: pd.DataFrame) -> str:
+    of = points.loc[method.name]
+    if method.role == "baseline":
+        return f"Dense, in the {of['place']}: one feed-forward network that every image goes through."
+    return (
+        f"Sparse, in the {of['place']}: {of['experts']:.0f} experts, {of['top_k']} active; gate: {of['gate']}; "
+        f"balance: {of['balance']}, weight {of['balance_weight']:g}."
+    )
 
 
 def _curve(point: str, sparse: bool) -> pd.DataFrame:

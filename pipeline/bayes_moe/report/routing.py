@@ -1,13 +1,13 @@
-"""The chapter on the gate: how much each expert is used and for what, how that came about, and sampled routes."""
+"""The section on the gate: how much each expert is used, for which classes, during training, and sampled routes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from pipeline.bayes_moe.glossary import GLOSSARY
 from pipeline.bayes_moe.plots.cost import Cost, Sampling, draw_sampling
-from pipeline.bayes_moe.report.chapter import role_of
-from pipeline.bayes_moe.report.names import ECE, NLL, label_of, quoted
+from pipeline.bayes_moe.report.chapter import title_of
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import sampled_table
 from pipeline.plots.experts import LIMIT, draw_classes, draw_usage, draw_usage_by_epoch
@@ -17,7 +17,6 @@ from pipeline.plots.theme import Picture
 from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
-from pipeline.report.spreads import Measure, spread
 
 _SAME = ("place", "experts", "top_k", "gate", "balance")  # what a point shares with its unbalanced sibling
 
@@ -28,26 +27,23 @@ def routing(moe: Moe) -> Section:
     blocks: list[Block] = [
         Figures(
             [*(_usage(moe, point) for point in pair), *(_classes(moe, point) for point in pair)],
-            "Bars: share of the test pictures' tokens that each expert is given, ranked within each seed, with the "
+            "Bars: share of the test images' tokens that each expert is given, ranked within each seed, with the "
             "standard deviation over seeds and a dot per seed; an expert below the limit, a quarter of the fair share, "
-            "is hardly used. Fields: of the tokens of each class, how many per cent each expert is given (the more "
-            "colour, the more), in the first seed; the numbers of experts mean nothing across seeds.",
+            "is hardly used. Heatmaps: percentage of the tokens of each class that each expert is given, in the first "
+            "seed; the numbering of experts differs between seeds.",
         ),
-        Heading("While training"),
+        Heading("During training"),
         Figures(
             [*(_usage_by_epoch(moe, point) for point in pair), _entropy(moe, pair)],
-            "Share of the validation pictures' tokens of each expert after each epoch, in the seed whose least used "
-            "expert (orange) ended with least; and how undecided the gate is: 0 where it is certain of one expert, 1 "
-            "where all are alike.",
+            "Share of the validation images' tokens that each expert is given, after each epoch, in the seed with the "
+            "least used expert (orange); and the normalised entropy of the gate: 0 where it is certain of one expert, "
+            "1 where it is uniform.",
             small=True,
         ),
         Figures(
-            [
-                _learning(moe, column, title)
-                for column, title in (("accuracy", "Accuracy"), ("nll", "NLL"), ("ece", "ECE"))
-            ],
-            "Scores on validation pictures after each epoch. Thick: means over seeds; thin: each seed. Kept are the "
-            "weights of the epoch with the lowest validation loss. Errors that span orders of magnitude have a "
+            [_learning(moe, metric) for metric in ("accuracy", "nll", "ece")],
+            "Scores on the validation images after each epoch. Thick: means over seeds; thin: each seed. The weights "
+            "of the epoch with the lowest validation loss are kept. Scores that span orders of magnitude have a "
             "logarithmic axis.",
             small=True,
         ),
@@ -85,12 +81,12 @@ def usage_in_words(moe: Moe) -> str:
     if free and collapsed:
         sentences.append(
             "Without balancing, the least used expert fell below a quarter of its fair share, on average over "
-            f"seeds, in {joined([quoted(point) for point in collapsed])}."
+            f"seeds, in {joined([moe.quoted(point) for point in collapsed])}."
         )
     elif free:
         sentences.append(
-            f"Without balancing ({counted(len(free), 'point')}) no expert fell below a quarter of its fair share, "
-            "on average over seeds: on these pictures the gate keeps its balance by itself."
+            f"Without balancing ({counted(len(free), 'point')}), no expert fell below a quarter of its fair share, "
+            "on average over seeds: on these images the gate stays balanced by itself."
         )
     return " ".join(sentences)
 
@@ -102,17 +98,17 @@ def _only_balance(moe: Moe, free: str, other: str) -> bool:
 
 
 def _least(moe: Moe, point: str) -> float:
-    mean = moe.spread(point, "least_used").mean
+    mean = moe.score(point, "least_used").value
     return float("nan") if mean is None else mean
 
 
 def _least_used(moe: Moe, point: str, free: bool) -> str:
-    found = moe.spread(point, "least_used")
+    found = moe.score(point, "least_used")
     deviation = "" if found.deviation is None else f" ± {shown(100 * found.deviation, 0)}"
     how = "without balancing" if free else f"with a balance weight of {moe.number(point, 'balance_weight'):g}"
-    mean = None if found.mean is None else 100 * found.mean
+    mean = None if found.value is None else 100 * found.value
     return (
-        f"{quoted(point)}, {how}: the least used of its {moe.number_of_experts(point)} experts gets "
+        f"{moe.quoted(point)}, {how}: the least used of its {moe.number_of_experts(point)} experts gets "
         f"{shown(mean, 0)}{deviation} % of its fair share."
     )
 
@@ -131,12 +127,12 @@ def _tokens(moe: Moe, point: str) -> tuple[list[np.ndarray[tuple[int, int], np.d
 def _usage(moe: Moe, point: str) -> Picture:
     grids, _ = _tokens(moe, point)
     share_RE = np.stack([tokens_EK.sum(1) / max(tokens_EK.sum(), 1) for tokens_EK in grids])
-    return draw_usage(f"Tokens per expert: {label_of(point)}", share_RE)
+    return draw_usage(f"Tokens per expert: {moe.label(point)}", share_RE)
 
 
 def _classes(moe: Moe, point: str) -> Picture:
     grids, classes = _tokens(moe, point)
-    return draw_classes(f"Experts and classes: {label_of(point)}", grids[0], classes)
+    return draw_classes(f"Experts and classes: {moe.label(point)}", grids[0], classes)
 
 
 def _usage_by_epoch(moe: Moe, point: str) -> Picture:
@@ -146,26 +142,22 @@ def _usage_by_epoch(moe: Moe, point: str) -> Picture:
     seed = last.min(axis=1).idxmin()
     one = curve[curve["seed"] == seed].sort_values("epoch")
     return draw_usage_by_epoch(
-        f"Usage: {label_of(point)}, seed {int(seed)}",
+        f"Usage: {moe.label(point)}, seed {int(seed)}",
         one["epoch"].to_numpy(np.float64),
         one[loads].to_numpy(np.float64),
     )
 
 
 def _entropy(moe: Moe, points: Sequence[str]) -> Picture:
-    lines = [
-        Line(label_of(point), "model" if point == moe.chosen else "other", _by_seed(moe.curves[point], "entropy"))
-        for point in points
-    ]
+    lines = [Line(moe.label(point), moe.role(point), _by_seed(moe.curves[point], "entropy")) for point in points]
     return draw_lines("Entropy of the gate", "epoch", lines)
 
 
-def _learning(moe: Moe, column: str, title: str) -> Picture:
+def _learning(moe: Moe, metric: str) -> Picture:
     lines = [
-        Line(label_of(moe.twin), "baseline", _by_seed(moe.curves[moe.twin], column)),
-        Line(label_of(moe.chosen), "model", _by_seed(moe.curves[moe.chosen], column)),
+        Line(moe.label(point), moe.role(point), _by_seed(moe.curves[point], metric)) for point in (moe.twin, moe.chosen)
     ]
-    return draw_lines(title, "epoch", lines, logarithmic=column != "accuracy")
+    return draw_lines(title_of(metric), "epoch", lines, logarithmic=metric != "accuracy")
 
 
 def _by_seed(curve: pd.DataFrame, column: str) -> list[tuple[Floats, Floats]]:
@@ -181,38 +173,38 @@ def _sampled(moe: Moe) -> list[Block]:
         return []
     points = [point for point in moe.points.index if point in set(moe.sampled["point"])]
     return [
-        Heading("Asking sampled routes, and averaging"),
+        Heading("Averages over sampled routes"),
         Figures(
-            [_sampling(moe, points, measure) for measure in (NLL, ECE)],
-            "A gate with noise can be asked several times. Numbers: how many sampled routes the probabilities are "
-            "averaged over; hollow: the one route without noise, and lines: standard deviation over seeds of the "
-            "difference to it; dashed: the dense twin. What comes before the experts is computed once per picture.",
+            [_sampling(moe, points, metric) for metric in ("nll", "ece")],
+            "A stochastic gate can be sampled several times. Numbers: routes that the probabilities are averaged over; "
+            "hollow: the one route without noise; vertical lines: standard deviation over seeds of the difference to "
+            "it; dashed: the dense twin. The layers before the experts are computed once per image.",
         ),
         sampled_table(moe),
     ]
 
 
-def _sampling(moe: Moe, points: Sequence[str], measure: Measure) -> Picture:
+def _sampling(moe: Moe, points: Sequence[str], metric: str) -> Picture:
     samplings = []
     for point in points:
         rows = moe.sampled[moe.sampled["point"] == point]
         single, routes = rows[rows["samples"] == 0], rows[rows["samples"] > 0]
-        by_number = routes.pivot(index="seed", columns="samples", values=measure.name)
-        change = by_number.sub(single.set_index("seed")[measure.name], axis=0)
+        by_number = routes.pivot(index="seed", columns="samples", values=metric)
+        change = by_number.sub(single.set_index("seed")[metric], axis=0)
         flops = routes.groupby("samples")["flops"].first()
         samplings.append(
             Sampling(
-                label_of(point),
-                role_of(moe, point),
+                moe.label(point),
+                moe.role(point),
                 [int(number) for number in by_number.columns],
                 flops.astype(float).tolist(),
                 by_number.mean().tolist(),
-                [spread(tuple(change[number])).deviation for number in by_number.columns],
+                change.std().tolist(),
                 float(single["flops"].iloc[0]),
-                float(single[measure.name].mean()),
+                float(single[metric].mean()),
             )
         )
-    twin = moe.twin_of(points[0])
-    dense = moe.spread(twin, measure.name)
-    cost = Cost(label_of(twin), "baseline", moe.number(twin, "flops"), dense.mean or 0.0, dense.deviation)
-    return draw_sampling(f"{measure.label} of averaged routes", f"{measure.label}, lower is better", samplings, cost)
+    twin, about = moe.twin_of(points[0]), GLOSSARY.metric(metric)
+    dense = moe.score(twin, metric)
+    cost = Cost(moe.label(twin), "baseline", moe.number(twin, "flops"), dense.value or 0.0, dense.deviation)
+    return draw_sampling(f"{about.label} of averaged routes", f"{about.label}, {about.direction}", samplings, cost)

@@ -1,19 +1,19 @@
-"""Train one classifier of the sweep, once for each seed, and write what it says of pictures it has not learned from.
+"""Train one classifier of the sweep, once for each seed, and write its predictions on held-out images.
 
-Nothing is judged here: `evaluate@bayes_moe` compares the points. The test pictures are looked at once, with the weights
-that the validation pictures chose.
+Nothing is scored here: `evaluate@bayes_moe` compares the points. The test images are used once, with the weights chosen
+on the validation images.
 """
 
 import numpy as np
 import torch
 from safetensors.numpy import save
 
-from pipeline.bayes_moe.data.pictures import Pictures, read_pictures, training_and_validation
-from pipeline.bayes_moe.data.resident import ResidentPictures
+from pipeline.bayes_moe.data.images import Images, read_images, training_and_validation
+from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
-from pipeline.bayes_moe.model.predictions import Questions
-from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.bayes_moe.model.predictions import EvaluationImages
+from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.params.sweep import Point, Recipe, Sweep
 from pipeline.bayes_moe.paths import OOD_RAW, PATHS
@@ -38,17 +38,17 @@ def run(settings: Sweep, name: str) -> None:
     device = prepare_device(recipe.device, recipe.threads)
     train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
     classes = read_json(IMAGES / "source.json")["classes"]
-    questions = Questions(
+    evaluated = EvaluationImages(
         validation,
-        read_pictures(IMAGES / "test"),
-        read_pictures(OTHER / "test"),
+        read_images(IMAGES / "test"),
+        read_images(OTHER / "test"),
         corrupted=recipe.corrupted_pictures,
         seed=recipe.seed,
         batch_size=recipe.batch_size,
         device=device,
     )
-    corrupted = questions.corrupted()
-    held, answers = ResidentPictures(validation, recipe.batch_size, device), []
+    corrupted = evaluated.corrupted()
+    held, predictions = ResidentImages(validation, recipe.batch_size, device), []
     trainings = PointTraining(PATHS, "moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
     with atomic_folder(PATHS.models / name) as folder:
         for seed in recipe.seeds:
@@ -63,44 +63,34 @@ def run(settings: Sweep, name: str) -> None:
                 z_weight=point.z_weight,
                 divergence_weight=point.divergence_weight,
             )
-            batches = ResidentPictures(train, recipe.batch_size, device, seed)
+            batches = ResidentImages(train, recipe.batch_size, device, seed)
             trainings.fit(key, training, objective, batches, held, epoch_calibration(held))
             save_model(folder / key, model, {"classes": classes, **training.model_dump()})
-            answers.append(questions.answers(model, corrupted, recipe.samples, seed))
-        stacked = {key: np.stack([part[key] for part in answers]) for key in answers[0]}
-        (folder / "answers.safetensors").write_bytes(save(stacked | questions.labels()))
-        height, width, channels = train.picture_NHWC.shape[1:]
+            predictions.append(evaluated.predictions(model, corrupted, recipe.samples, seed))
+        stacked = {key: np.stack([part[key] for part in predictions]) for key in predictions[0]}
+        (folder / "answers.safetensors").write_bytes(save(stacked | evaluated.labels()))
+        height, width, channels = train.image_NHWC.shape[1:]
         about = {"point": point.model_dump(), "seeds": recipe.seeds, "samples": recipe.samples, "classes": classes}
         about["cost"] = classifier_cost(model, channels, height, width)
         write_sealed(folder / "about.json", about, "answers.safetensors")
     trainings.write()
 
 
-def untrained(train: Pictures, classes: int, training: Training) -> ResNet18:
+def untrained(train: Images, classes: int, training: Training) -> ResNet18:
     """The classifier of a point, with the initial weights of its seed."""
     recipe, point = training.recipe, training.point
-    picture_NHWC = train.picture_NHWC.astype(np.float64) / 255
-    mixture = {
-        "experts": point.experts,
-        "k": point.top_k,
-        "gate": point.gate,
-        "temperature": point.temperature,
-        "capacity_factor": point.capacity_factor,
-        "adaptive_entropy": point.adaptive_entropy,
-        "hidden_per_expert": point.hidden_per_expert,
-    }
+    image_NHWC = train.image_NHWC.astype(np.float64) / 255
+    config = ResNetConfig.of(
+        recipe,
+        point,
+        channels=image_NHWC.shape[3],
+        classes=classes,
+        network="dense" if point.experts is None else "experts",
+        mean=image_NHWC.mean((0, 1, 2)).tolist(),
+        deviation=np.maximum(image_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
+    )
     with initial_weights(recipe.seed):
-        model = ResNet18(
-            channels=picture_NHWC.shape[3],
-            classes=classes,
-            width=recipe.width,
-            network="dense" if point.experts is None else "experts",
-            place=point.place,
-            hidden=recipe.hidden,
-            mean=picture_NHWC.mean((0, 1, 2)).tolist(),
-            deviation=np.maximum(picture_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
-            mixture=None if point.experts is None else mixture,
-        )
+        model = ResNet18(config)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster
 
 

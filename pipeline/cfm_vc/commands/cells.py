@@ -1,4 +1,4 @@
-"""Options and habits that `predict`, `latent` and `decode` share."""
+"""Options shared by `predict`, `latent` and `decode`."""
 
 import argparse
 from pathlib import Path
@@ -10,13 +10,13 @@ from pipeline.data.obs_annotations import ObsAnnotations
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which model, on what, and where to write."""
+    """Options for the model, the device and the output file."""
     add_output_arguments(parser)
     parser.add_argument("--models", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which cells, and what is known of them."""
+    """Options for the input cells and their annotations."""
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="cells with raw counts (.h5ad)")
     parser.add_argument(
         "--counts", default="X", metavar="PLACE", help="X, raw/X or layers/<name> (default: %(default)s)"
@@ -26,14 +26,16 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
         option = "--" + covariate.replace(" ", "-")
         given.add_argument(option, metavar="LABEL", help=f"{covariate} of all cells (default: unknown)")
         given.add_argument(f"{option}-column", metavar="NAME", help=f"obs column with the {covariate} of each cell")
-    parser.add_argument("--perturbation-column", metavar="NAME", help="obs column that tells controls from others")
+    parser.add_argument("--perturbation-column", metavar="NAME", help="obs column that marks control cells")
     parser.add_argument(
-        "--control-label", metavar="LABEL", help="use only cells with this label in it (default: the model's control)"
+        "--control-label",
+        metavar="LABEL",
+        help="use only cells with this label in that column (default: the model's control)",
     )
 
 
 def annotations_of(arguments: argparse.Namespace) -> ObsAnnotations:
-    """What the arguments of `add_cell_arguments` say of the cells."""
+    """User-supplied annotations from the options of `add_cell_arguments`."""
     return ObsAnnotations(
         arguments.cell_type,
         arguments.cell_type_column,
@@ -46,6 +48,6 @@ def annotations_of(arguments: argparse.Namespace) -> ObsAnnotations:
 
 
 def load(arguments: argparse.Namespace, *inputs: Path) -> CfmVc:
-    """The model that the arguments name. ExpectedError before any work where the result has no place to go."""
+    """Load the model. ExpectedError, before any work, if the output cannot be written."""
     device = prepare_output(arguments, *inputs)
     return CfmVc.load(arguments.models, device)

@@ -1,4 +1,4 @@
-"""`python -m pipeline decode`: latents as cells."""
+"""`python -m pipeline decode`: decode latents to expression."""
 
 import argparse
 from pathlib import Path
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Decode, write, and say what was done."""
+    """Decode, write the file and print a summary."""
     check_options(arguments, {"library_size": LibrarySize, "seed": Seed})
     model = load(arguments, arguments.latents)
     with latents_of_file(arguments.latents, model.latent_dimensions) as latents:

@@ -1,4 +1,4 @@
-"""`python -m pipeline latent`: where new cells lie in the latent space."""
+"""`python -m pipeline latent`: embed new cells in the latent space."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Embed, write, and say what was done."""
+    """Embed, write the file and print a summary."""
     model = load(arguments, arguments.data)
     dimensions = " and ".join(map(str, model.latent_dimensions))
     with cells_of_file(arguments.data, arguments.counts) as new:

@@ -1,9 +1,9 @@
-"""`python -m pipeline predict`: what new cells would look like under a perturbation."""
+"""`python -m pipeline predict`: predict how new cells respond to a perturbation."""
 
 import argparse
 
 from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
-from pipeline.cfm_vc.data.dose_request import Asked
+from pipeline.cfm_vc.data.dose_request import DoseRequest
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Solution
 from pipeline.commands.output import check_options, deliver
@@ -24,21 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[TREATMENT=]NUMBER",
-        help="in the unit of the training data (default: as in training); once per treatment of a combination",
+        help="in the unit of the training data (default: as in training); for a combination, repeat it per treatment",
     )
     parser.add_argument("--output", choices=("counts", "means"), default="counts", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="of the solver (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="solver steps (default: %(default)s)")
     parser.add_argument("--method", choices=tuple(METHODS), default="euler", help="solver (default: %(default)s)")
     parser.add_argument(
-        "--guidance", type=float, default=1.0, help="factor on the perturbation's effect on the flow (default: none, 1)"
+        "--guidance",
+        type=float,
+        default=1.0,
+        help="guidance strength: scales the perturbation's effect on the velocity field (default: %(default)s)",
     )
-    parser.add_argument("--spatial", metavar="KEY", help="obsm array with coordinates, for a model trained with some")
+    parser.add_argument(
+        "--spatial", metavar="KEY", help="obsm key of spatial coordinates, for a model trained with them"
+    )
     add_model_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Predict, write, and say what was done."""
+    """Predict, write the file and print a summary."""
     check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
     doses = dose_of(arguments.dose)
     model = load(arguments, arguments.data)
@@ -51,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
 
 
-def dose_of(given: list[str]) -> Asked:
+def dose_of(given: list[str]) -> DoseRequest:
     """One number, or {treatment: number}; ExpectedError where it is neither, or a treatment is named twice."""
     named: dict[str, float] = {}
     for text in given:

@@ -1,4 +1,4 @@
-"""Which treatments and doses a user asks for, in words that training settled (pipeline.data.doses)."""
+"""Resolve a requested perturbation to doses of the treatments seen in training (see `pipeline.data.doses`)."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,16 @@ from pipeline.data.source import close_to, listed
 from pipeline.params.allowed import check
 from pipeline.params.section import Dose
 
-Asked = float | Mapping[str, float] | None  # one dose, or one for each treatment by name
+DoseRequest = float | Mapping[str, float] | None  # one dose, or {treatment: dose}
 
 
-def doses_asked(known: Doses, perturbation: str, dose: Asked = None) -> dict[str, float]:
+def doses_asked(known: Doses, perturbation: str, dose: DoseRequest = None) -> dict[str, float]:
     """{treatment: dose} of a perturbation; {} for the control.
 
-    A label of the training data stands for the doses it had there. Anything else is a treatment, or several joined by
-    "+": those that training saw together at one set of doses at these, others each at its largest dose, unless `dose`
-    says otherwise. ExpectedError: a name that training
-    never saw, a dose for a treatment that is not asked for, one dose for several treatments, a dose that is negative or
-    not finite.
+    A label of the training data has its training doses. Any other name is a treatment, or several joined by "+": a
+    combination seen at a single set of doses has those, otherwise each treatment has its largest training dose. `dose`
+    overrides these defaults. ExpectedError for an unknown name, a dose of a treatment that was not requested, a single
+    dose for several treatments, and a dose that is negative or not finite.
     """
     doses = _at_training_doses(known, perturbation)
     if dose is None:
@@ -43,13 +42,13 @@ def doses_asked(known: Doses, perturbation: str, dose: Asked = None) -> dict[str
 
 
 def outside_training(known: Doses, doses: Mapping[str, float]) -> list[str]:
-    """A line for every dose outside the range of the training data, where predictions are extrapolations."""
+    """A warning for every dose outside the training range, where predictions are extrapolations."""
     lines = []
     for treatment, dose in doses.items():
         smallest, largest = known.range_of(treatment)
         if not smallest <= dose <= largest:
             seen = f"{smallest:g}" if smallest == largest else f"{smallest:g} to {largest:g}"
-            lines.append(f"dose {dose:g} of {treatment} lies outside those of the training data ({seen})")
+            lines.append(f"dose {dose:g} of {treatment} is outside the training range ({seen})")
     return lines
 
 
@@ -68,6 +67,6 @@ def _at_training_doses(known: Doses, perturbation: str) -> dict[str, float]:
     if len(set(treatments)) < len(treatments):
         raise ExpectedError(f"perturbation {perturbation!r} names a treatment twice")
     together = [doses for doses in known.of_label.values() if set(doses) == set(treatments)]
-    if len(together) == 1:  # a combination that training saw at one set of doses, its parts named in another order
+    if len(together) == 1:  # seen in training at a single set of doses; the order of the names does not matter
         return dict(together[0])
     return {treatment: known.range_of(treatment)[1] for treatment in treatments}

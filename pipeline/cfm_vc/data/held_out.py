@@ -1,6 +1,6 @@
-"""What judging predictions takes from the store: the held-out truth, and all that may be known beforehand.
+"""Inputs of the evaluation: the held-out cells, and the training data that predictions may use.
 
-Everything is gathered by streaming, in memory that grows with the number of cells by their labels only.
+Cells are streamed; only their labels are kept in memory for all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ KNOWN: tuple[Split, ...] = ("train", "validation")
 
 @dataclass(frozen=True)
 class HeldOutGroup:
-    """A (cell type, perturbation) pair that no model has seen: its truth, and controls to predict it from.
+    """A held-out (cell type, perturbation) pair: its measured cells, and the controls that predictions start from.
 
-    `truth` is of all its cells and `halves` of a random half of them and of the rest (None where one has fewer than two
-    cells); `truth_cells`, `control_cells` and `perturbed_cells` are samples. The controls are training cells, and the
-    perturbed cells training cells of the groups that `sources` names, of each the same number or all it has (None where
-    there is no such group).
+    `truth` holds the moments of all its cells, `halves` those of a random half and of the rest (None if either has
+    fewer than two cells); `truth_cells`, `control_cells` and `perturbed_cells` are samples. The controls are training
+    cells. The perturbed cells are training cells of the groups listed by `sources`, the same number from each or all it
+    has (None if there is no such group).
     """
 
     cell_type: int
@@ -54,17 +54,16 @@ class HeldOut:
 
 
 def blocks(store: Store, splits: tuple[Split, ...]) -> Iterator[Cells]:
-    """All cells of the splits in stored order, one row group at a time."""
+    """Cells of these splits in stored order, one row group at a time."""
     for split in splits:
         for row_group in store.row_groups(split):
             yield store.read_row_group(row_group)
 
 
 def read_held_out(store: Store, most: int, seed: int) -> HeldOut:
-    """Gather the held-out groups, with samples of at most `most` cells.
+    """Read the held-out groups, with samples of at most `most` cells.
 
-    ExpectedError where a held-out group has fewer than two cells, or its cell type fewer than two training controls:
-    then there is no population to compare, or to start from.
+    ExpectedError if a held-out group has fewer than two cells, or its cell type fewer than two training controls.
     """
     control = store.categories["perturbation"].index(store.control)
     labels = _Labels.of(blocks(store, KNOWN))
@@ -149,7 +148,7 @@ def _equal_parts(parts: list[Cells], most: int, seed: int) -> Cells | None:
 
 
 def _half(store: Store, seed: int, chosen: bool) -> Iterator[Cells]:
-    """The test cells that a coin chose, or the others."""
+    """A random half of the test cells, or the other half."""
     random = np.random.default_rng(seed)
     for block in blocks(store, ("test",)):
         yield block.select(np.flatnonzero((random.random(len(block)) < 0.5) == chosen))
@@ -168,6 +167,6 @@ def _two_or_more(moments: Moments | None, owner: str, what: str) -> None:
     found = moments.cells if moments else 0
     if found < 2:
         raise ExpectedError(
-            f"{owner} has {found} {what}, at least two are needed to judge a prediction: "
+            f"{owner} has {found} {what}; evaluation needs at least two: "
             "hold out another pair (cfm_vc.preprocess.held_out), or filter fewer cells"
         )

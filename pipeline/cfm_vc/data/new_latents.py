@@ -1,4 +1,4 @@
-"""Latents that `latent` or `predict` wrote, or anyone else, to be decoded in blocks.
+"""Latents from a file or an AnnData, read in blocks for decoding.
 
 N: cells, B: cells of a block, I: dimensions of z_int, T: of z_tech.
 """
@@ -32,14 +32,14 @@ class NewLatents:
 
     origin: dict[str, str]
     obs: "DataFrame"
-    blocks: Callable[[int], Iterator[Pair]]  # so many cells at a time
+    blocks: Callable[[int], Iterator[Pair]]  # argument: cells per block
 
 
 @contextmanager
 def latents_of_file(path: Path, dimensions: tuple[int, int]) -> Iterator[NewLatents]:
-    """Latents in obsm of a file, open until the context ends.
+    """Context manager: latents in obsm of an .h5ad file.
 
-    dimensions: I and T of the model; ExpectedError where the file's differ.
+    dimensions: I and T of the model; ExpectedError if those of the file differ.
     """
     with open_anndata(path) as file:
         findings = Findings()

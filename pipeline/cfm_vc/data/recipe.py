@@ -1,4 +1,4 @@
-"""What simulated perturbation cells are made by: a small YAML file, validated."""
+"""The recipe of simulated perturbation data: a small, validated YAML file."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -21,7 +21,7 @@ from pipeline.params.section import (
     Text,
 )
 
-SEPARATOR = "+"  # of the treatments in the label of a combination
+SEPARATOR = "+"  # between the treatments in the label of a combination
 
 
 class Effect(Section):
@@ -30,29 +30,30 @@ class Effect(Section):
     share: Annotated[float, Field(gt=0, le=1)]
     log_fold_change: LogFoldChange
     cell_type_specific: Share
-    # None: one dose, at which the effect is the full one.
+    # None: a single dose, with the full effect.
     doses: list[Positive] = Field(default_factory=list, max_length=MOST_POINTS)
-    half_effect: Positive = 1.0  # dose with half of the full effect
+    half_effect: Positive = 1.0  # dose at half of the full effect (EC50)
 
     def reached(self, dose: float) -> float:
-        """Share of the full effect at a dose."""
+        """Fraction of the full effect at a dose."""
         return dose / (dose + self.half_effect) if self.doses else 1.0
 
 
 class Space(Section):
-    """Places of the cells, spread evenly over a square or cube, and what expression owes to them."""
+    """Spatial coordinates, uniform over a square or cube, and their effect on expression."""
 
     dimensions: Annotated[int, Field(ge=2, le=3)] = 2
-    share: Annotated[float, Field(gt=0, le=1)]  # of genes that follow the first axis
-    log_fold_change: LogFoldChange  # of these genes, from the centre to an edge
-    response: Share = 0.0  # how much stronger a perturbation acts at one edge than in the centre
+    share: Annotated[float, Field(gt=0, le=1)]  # of genes with a gradient along the first axis
+    log_fold_change: LogFoldChange  # of these genes, from the centre to the edge
+    response: Share = 0.0  # relative increase of a perturbation effect from the centre to the edge
 
 
 class Recipe(Section):
-    """data/embedded/perturbation.yaml, where each key of the default is explained.
+    """A recipe such as data/embedded/perturbation.yaml, which explains the common keys.
 
-    Beside those: combinations of perturbations, the standard deviation of the log fold change of their interaction (on
-    genes that one of them changes), and places of the cells.
+    Further keys: combinations of
+    perturbations, the standard deviation of the log fold change of their interaction (on genes that either changes),
+    and spatial coordinates.
     """
 
     cells: Count
@@ -85,7 +86,7 @@ class Recipe(Section):
 
     @property
     def dosed(self) -> bool:
-        """Whether labels name a dose; a perturbation without doses then has a dose of 1."""
+        """Whether labels contain a dose; a perturbation without doses then has dose 1."""
         return any(effect.doses for effect in self.perturbations.values())
 
     def labels(self) -> dict[str, dict[str, float]]:

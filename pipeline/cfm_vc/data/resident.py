@@ -1,4 +1,4 @@
-"""Counts of a whole split on the training device, as CSR, and sparse minibatches indexed from there.
+"""A whole split of counts on the training device (CSR), and sparse minibatches indexed from it.
 
 N: cells, B: cells of a minibatch, K: non-zero counts of a minibatch. A million cells of 200 expressed genes take about
 two gigabytes.
@@ -18,10 +18,10 @@ from pipeline.data.cells import Cells
 class CountBatch:
     """Counts and covariates of B cells; everything but `rows` is on the training device."""
 
-    rows: Tensor  # (B,) int64, on the CPU: which cells of the split these are
-    x_K: Tensor  # the counts that are not zero, float32
-    cell_K: Tensor  # int64: the cell of each, 0 to B − 1, ascending
-    gene_K: Tensor  # int64: and its gene
+    rows: Tensor  # (B,) int64, on the CPU: indices of these cells in the split
+    x_K: Tensor  # non-zero counts, float32
+    cell_K: Tensor  # int64: index of their cells, 0 to B − 1, ascending
+    gene_K: Tensor  # int64: index of their genes
     library_B: Tensor  # library sizes, float32
     cell_type_B: Tensor  # int64 codes
     batch_B: Tensor  # int64 codes
@@ -68,7 +68,7 @@ class ResidentCounts:
         return [str(self.cell_names[row]) for row in batch.rows.tolist()]
 
     def take(self, rows: Tensor) -> CountBatch:
-        """The cells of these rows, (B,) int64 on the CPU, in the order asked for."""
+        """The cells at `rows`, (B,) int64 on the CPU, in that order."""
         on_device = rows.to(self.device)
         start_B = self._indptr[on_device]
         length_B = self._indptr[on_device + 1] - start_B

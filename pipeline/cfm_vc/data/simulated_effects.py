@@ -1,4 +1,4 @@
-"""The effects that simulated cells were made with, beside the store of those cells."""
+"""True effects of simulated cells, stored beside them."""
 
 from collections.abc import Mapping
 

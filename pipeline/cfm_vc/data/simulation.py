@@ -1,13 +1,13 @@
-"""The embedded perturbation data: real PBMC profiles that scanpy ships, grown and perturbed with a known truth.
+"""Simulated perturbation data: real PBMC profiles shipped with scanpy, resampled and perturbed with known effects.
 
 A simulated cell has the library size of a real cell of its type and negative-binomial counts around
 
     mean(c, g) = library_size(c) x proportion(type, g) x exp(batch_effect(batch, g) + effect(perturbation, type, g))
 
-Means are not rescaled afterwards, so a gene's expected count changes by exactly its effect, the log fold change. The
-effect of a treatment at a dose is its full effect times dose / (dose + half_effect), the Emax model; that of a
-combination is the sum over its treatments and, where asked for, an interaction. A cell at x in space (-1 <= x <= 1
-along the first axis) has its effect times 1 + response x, and gains x times the gene's spatial effect.
+Means are not renormalised, so the effect is exactly the log fold change of the expected count. The effect of a
+treatment at a dose is its full effect times dose / (dose + half_effect), the Emax model; that of a combination is the
+sum over its treatments plus an optional interaction. A cell at x in space (-1 <= x <= 1 along the first axis) has its
+effect times 1 + response x, and gains x times the gene's spatial effect.
 """
 
 import math
@@ -25,16 +25,16 @@ from pipeline.data.h5ad import Column
 
 Floats = npt.NDArray[np.float64]
 
-CELLS_PER_BLOCK = 4096  # fixed, since the random stream is drawn block by block
-EFFECT_SHAPE = 4.0  # of the gamma distribution of effect sizes around the typical one: half of it is their spread
+CELLS_PER_BLOCK = 4096  # fixed: random numbers are drawn block by block
+EFFECT_SHAPE = 4.0  # shape of the gamma distribution of effect sizes: a coefficient of variation of one half
 SMALLEST_GROUP = 2  # cells of a (cell type, perturbation) pair
-HALF_WIDTH = 500.0  # of the square or cube that cells lie in, in the unit of coordinates
-SMOOTHING = 0.5  # count added to every gene of a cell type, so that none is impossible
+HALF_WIDTH = 500.0  # half the side of the square or cube of coordinates
+SMOOTHING = 0.5  # pseudocount per gene and cell type, so that no proportion is zero
 
 
 @dataclass(frozen=True)
 class Templates:
-    """Real cells as integer counts, cell types with enough cells only."""
+    """Real cells as integer counts, of cell types with enough cells."""
 
     genes: list[str]
     cell_types: list[str]  # sorted
@@ -52,7 +52,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Simulated cells: covariates and truth here, counts drawn by `blocks`."""
+    """Simulated cells: covariates and true effects; counts are drawn by `blocks`."""
 
     recipe: Recipe
     templates: Templates
@@ -65,12 +65,12 @@ class Simulation:
 
     @property
     def doses(self) -> dict[str, dict[str, float]] | None:
-        """What each label stands for; None where each is a treatment of its own."""
+        """Doses by label; None if every label is a single treatment."""
         return self.recipe.labels() if self.recipe.dosed or self.recipe.combinations else None
 
     @property
     def places_NS(self) -> Floats | None:
-        """Coordinates of the cells, (N, S), as a lab would bring them."""
+        """Spatial coordinates in the unit of a lab file, (N, S)."""
         return None if self.position_NS is None else HALF_WIDTH * (1 + self.position_NS)
 
     def blocks(self) -> Iterator[CsrBlock]:
@@ -91,7 +91,7 @@ class Simulation:
             yield CsrBlock(start, indptr, genes, counts_NG[counts_NG > 0])
 
     def _at_places(self, change_NG: Floats, rows: slice) -> Floats:
-        """The effects of these cells' perturbations at their places, with the effects of the places."""
+        """Perturbation effects at the cells' positions, plus the spatial effects."""
         if self.recipe.spatial is None or self.position_NS is None or self.log_spatial_effect_G is None:
             return change_NG
         along_N1 = self.position_NS[rows, :1]
@@ -110,9 +110,9 @@ class Simulation:
 
 
 def simulate(recipe: Recipe, templates: Templates | None = None) -> Simulation:
-    """Cells by this recipe, grown from the templates (the real ones by default); the same recipe gives the same cells.
+    """Simulate cells from the templates (default: real cells); the same recipe gives the same cells.
 
-    ExpectedError where the cells are too few.
+    ExpectedError if there are too few cells.
     """
     templates = templates or real_templates(recipe.min_template_cells)
     rng = np.random.default_rng([recipe.seed, 0])
@@ -132,7 +132,7 @@ def real_templates(min_cells: int) -> Templates:
     """700 PBMC of 10x Genomics (Zheng 2017, as scanpy ships them), cell types with at least `min_cells` cells.
 
     scanpy ships log(1 + normalised count); dividing its inverse by each cell's smallest non-zero value restores the
-    integers, since every cell holds a gene counted once. They come out within 0.12 of whole numbers.
+    integers, since every cell has a gene with a count of one. The result is within 0.12 of whole numbers.
     """
     import scanpy  # 2.5 s, and only a simulation needs it
 
@@ -155,8 +155,8 @@ def real_templates(min_cells: int) -> Templates:
 
 def _draw_truth(recipe: Recipe, templates: Templates, rng: np.random.Generator) -> Truth:
     genes, types = len(templates.genes), len(templates.cell_types)
-    # How strongly a cell type lets a gene answer, mean 1: shared by all perturbations, as a cell type's chromatin is,
-    # so that a held-out pair can in part be predicted from the others.
+    # Responsiveness of each gene in each cell type, mean 1: shared by all perturbations, as chromatin state is, so that
+    # a held-out pair is partly predictable from the others.
     response_TG = rng.gamma(1.0, 1.0, (types, genes))
     full_TG: dict[str, Floats] = {}
     for name in sorted(recipe.perturbations):
@@ -179,7 +179,7 @@ def _draw_truth(recipe: Recipe, templates: Templates, rng: np.random.Generator) 
 
 
 def _draw_interactions(recipe: Recipe, full_TG: dict[str, Floats]) -> dict[tuple[str, ...], Floats]:
-    """Log fold change (G,) that each combination has beside the sum over its treatments."""
+    """Interaction, as a log fold change (G,), of each combination."""
     rng = np.random.default_rng([recipe.seed, 2])
     found = {}
     for treatments in sorted(tuple(sorted(each)) for each in recipe.combinations):

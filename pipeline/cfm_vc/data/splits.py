@@ -1,7 +1,7 @@
-"""Splitting cells: whole (cell type, perturbation) groups are held out as the test set, the rest is trained on.
+"""Data splits: whole (cell type, perturbation) groups are held out as the test set.
 
-Random cells of a held-out group are never seen in training: that is what makes the test one of prediction. Axes: N
-cells, C cell types, P perturbations; a group is a pair of codes.
+No cell of a held-out group is seen in training, so the test measures generalisation. Axes: N cells, C cell types, P
+perturbations; a group is a pair of codes.
 """
 
 import difflib
@@ -49,12 +49,12 @@ class Groups:
         return belongs_N
 
     def named(self, group: Group) -> str:
-        """A group as messages name it."""
+        """The name of a group in messages."""
         return f"({self.cell_types[group[0]]}, {self.perturbations[group[1]]})"
 
 
 def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Group]:
-    """Codes of the (cell type, perturbation) pairs to hold out; one ExpectedError names all that cannot be."""
+    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be."""
     problems, found = [], []
     sizes_CP = groups.sizes()
     for number, (cell_type, perturbation) in enumerate(pairs):
@@ -72,7 +72,9 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
             continue
         group = (groups.cell_types.index(cell_type), groups.perturbations.index(perturbation))
         if perturbation == groups.control:
-            problems.append(f"{where}: {perturbation!r} is the control, which predictions start from; hold out another")
+            problems.append(
+                f"{where}: {perturbation!r} is the control, from which predictions start; hold out another perturbation"
+            )
         elif sizes_CP[group] == 0:
             problems.append(f"{where}: no cell of this type has this perturbation; hold out a pair that occurs")
         elif group in found:
@@ -84,10 +86,11 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
 
 
 def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:
-    """Every group that occurs must have enough kept cells, and every held-out one what its prediction starts from.
+    """Check that every group keeps enough cells and that every held-out group can be predicted.
 
-    That is control cells of its cell type, and each treatment of its perturbation in some group that is trained on: at
-    another dose or in another combination will do. One ExpectedError lists all that is wrong.
+    A prediction needs
+    control cells of its cell type, and each of its treatments in some training group, at any dose or in any
+    combination. ExpectedError lists all problems.
     """
     before_CP, after_CP = groups.sizes(), groups.sizes(kept_N)
     small = [(int(c), int(p)) for c, p in np.argwhere((before_CP > 0) & (after_CP < min_cells))]
@@ -112,16 +115,16 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
     for group in held_out:
         if trained_CP[group[0], control] == 0:
             problems.append(
-                f"{groups.named(group)}: its cell type has no {groups.control!r} cells, which its prediction starts "
-                "from; hold out a pair of another cell type"
+                f"{groups.named(group)}: its cell type has no {groups.control!r} cells to predict from; hold out a "
+                "pair of another cell type"
             )
         unlearned = [
             treatment for treatment in groups.doses[groups.perturbations[group[1]]] if treatment not in learned
         ]
         if unlearned:
             problems.append(
-                f"{groups.named(group)}: no cell type is left to learn {' and '.join(map(repr, unlearned))} from; hold "
-                "it out in fewer cell types"
+                f"{groups.named(group)}: no training group contains {' or '.join(map(repr, unlearned))}; hold it out "
+                "in fewer cell types"
             )
     if problems:
         raise ExpectedError(_listed(f"{KEY}.held_out cannot be predicted", problems))
@@ -132,7 +135,7 @@ def assign(
 ) -> npt.NDArray[np.int8]:
     """Split of each cell, (N,): an index into SPLITS, or DROPPED.
 
-    validation_share: of the cells of every training group, rounded, but at least one cell and never all.
+    validation_share: fraction of every training group, rounded; at least one cell, never all.
     """
     test_N = groups.among(held_out)
     split_N = np.where(kept_N, np.where(test_N, TEST, TRAIN), DROPPED).astype(np.int8)
@@ -163,8 +166,8 @@ def _advice_for_small_groups(before_CP: Sizes, after_CP: Sizes, small: list[Grou
     if fewest >= 2:
         advice.append(f"lower {KEY}.min_cells_per_group to {fewest}")
     if any(before_CP[group] >= min_cells for group in small):
-        advice.append(f"lower {KEY}.min_counts_per_cell or min_genes_per_cell, which dropped the others")
-    advice.append("leave these cells out of the input, or merge their cell types")
+        advice.append(f"lower {KEY}.min_counts_per_cell or min_genes_per_cell, which removed the others")
+    advice.append("remove these cells from the input, or merge their cell types")
     return f"In params.yaml or before it: {'; or '.join(advice)}."
 
 

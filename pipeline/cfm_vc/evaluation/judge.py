@@ -1,6 +1,6 @@
-"""Every held-out group put to every method, and the answers scored beside the truth, on the same cells.
+"""Predict every held-out group with every method, and score all predictions on the same cells.
 
-R: rows of resamples of the cells, the first the populations themselves (see `pipeline.metrics.bootstrap`).
+R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.metrics.bootstrap`).
 """
 
 from collections.abc import Mapping
@@ -31,17 +31,19 @@ from pipeline.metrics.glossary import Role
 from pipeline.metrics.perturbation import pearson
 
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
-PICTURED = {MODEL: "generated", "additive_shift": "additive_shift"}  # methods whose cells are drawn, and as what
+PICTURED = {
+    MODEL: "generated",
+    "additive_shift": "additive_shift",
+}  # cells in the report
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass
 class Findings:
-    """What judging found: of every held-out group and method the scores (R,) by metric, NaN where not defined, and the
-    tables behind the figures.
+    """Scores (R,) by held-out group, method and metric, NaN where undefined, and the tables behind the figures.
 
-    The resamples of one group are the same for all methods, row by row, so differences between methods are paired.
+    All methods share the resamples of a group, so differences between methods are paired.
     """
 
     scores: list[tuple[HeldOutGroup, str, Mapping[str, Array]]] = field(default_factory=list)
@@ -50,10 +52,11 @@ class Findings:
 
 
 def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settings: Evaluate) -> Findings:
-    """Put every held-out group to every method, and score the answers; then the controls and the ceiling.
+    """Score every method on every held-out group, then the controls and the split-half ceiling.
 
-    ExpectedError where the positive control, the truth against itself, misses a perfect score, or where a method
-    predicts a value that is not finite.
+    ExpectedError if the
+    positive control (the truth as its own prediction) does not score perfectly, or a method predicts a value that is
+    not finite.
     """
     findings = Findings()
     simulated = simulated_effects(store)
@@ -85,7 +88,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
         for name, method in {**methods, NEGATIVE: shuffled_labels(held_out.shuffled)}.items():
             answer = method(question)
             _check_finite(answer, name, names)
-            # The same stream for every method: populations of one size are resampled alike.
+            # The same random stream for every method: populations of equal size are resampled identically.
             times_RB = draws(len(answer.population_BG), replicates, _random(settings, group, 1))
             predicted = Response((answer.mean_G - control.mean_G)[None], answer.population_BG, times_RB)
             scores = scores_of(predicted, true, by)
@@ -108,7 +111,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
 
 
 def role_of(method: str) -> Role:
-    """What a method is there for; one that is neither a baseline nor of the stage's own is a model."""
+    """The role of a method: a model unless it is a baseline, ceiling or control."""
     if method in BASELINES:
         return "baseline"
     if method in (NEGATIVE, POSITIVE):
@@ -117,7 +120,7 @@ def role_of(method: str) -> Role:
 
 
 def other_changes(held_out: HeldOut, group: HeldOutGroup) -> Array:
-    """True changes of all other perturbations known in the group's cell type, held out or trained on, (Q, G)."""
+    """True changes of all other perturbations of the group's cell type, held out or not, (Q, G)."""
     control_G = held_out.known[group.cell_type, held_out.control].mean_G
     truths = {other.perturbation: other.truth for other in held_out.groups if other.cell_type == group.cell_type}
     known = {label: moments for (code, label), moments in held_out.known.items() if code == group.cell_type}
@@ -130,24 +133,24 @@ def other_changes(held_out: HeldOut, group: HeldOutGroup) -> Array:
 
 
 def _beside_simulated(scores: dict[str, Array], change_RG: Array, effect_G: Array | None) -> dict[str, Array]:
-    """The scores, and for simulated cells the correlation with the effects that they were made with."""
+    """The scores and, for simulated cells, the correlation with the true effects."""
     return scores if effect_G is None else {**scores, "truth_pearson_change": pearson(change_RG, effect_G)}
 
 
 def _check_finite(answer: Prediction, method: str, names: tuple[str, str]) -> None:
     if not (np.isfinite(answer.mean_G).all() and np.isfinite(answer.population_BG).all()):
         raise ExpectedError(
-            f"{method} predicts values for {' under '.join(names)} that are not finite: train its model again, with a "
-            "smaller learning_rate if it was a model that diverged"
+            f"{method} predicts values for {' under '.join(names)} that are not finite: retrain its model, with a "
+            "smaller learning_rate if training diverged"
         )
 
 
 def _check_control(misses: list[str], names: tuple[str, str]) -> None:
     if misses:
         raise ExpectedError(
-            f"the truth of {' under '.join(names)}, against itself, misses a perfect score: {', '.join(misses)}. No "
-            "score of this run can be trusted: check the store (dvc repro --force preprocess@cfm_vc), and "
-            "report it as a fault of pipeline/metrics if it stays"
+            f"the positive control of {' under '.join(names)} does not score perfectly: {', '.join(misses)}. No score "
+            "of this run can be trusted: rebuild the store (dvc repro --force preprocess@cfm_vc), and report a bug in "
+            "pipeline/metrics if this persists"
         )
 
 

@@ -1,6 +1,6 @@
-"""The findings on held-out groups as rows of results: scores, their means over groups, and differences to baselines.
+"""Result rows of the held-out groups: scores, means over groups, and differences to the baselines.
 
-R: rows of resamples of the cells, the first the populations themselves (see `pipeline.metrics.bootstrap`).
+R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.metrics.bootstrap`).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ Array = npt.NDArray[np.float64]
 def result_rows(store: Store, findings: Findings) -> list[Row]:
     """A row per group, method and metric, then the means over groups, then every model minus every baseline.
 
-    The intervals are of the bootstrap. Differences are taken resample by resample, in which both methods meet the same
-    cells. Each group is resampled by itself, and a resample of the mean is the mean of one resample of each group. So
-    an interval says how far other cells of the same groups would move a score, not other groups or another training.
-    A group where a score is not defined is left out of its mean; so is one where either side of a difference is not.
+    Intervals are from the bootstrap. Differences are paired: both methods are scored on the same resample. Groups are
+    resampled independently, and a resample of the mean averages one resample of each group. So an interval covers the
+    sampling of cells within these groups, not the choice of groups or the training run. Groups with an undefined score
+    are left out of its mean; groups where either side of a difference is undefined are left out of that.
     """
     found: dict[tuple[str, str], dict[str, Array]] = {}  # by method and metric, then by unit
     for group, method, scores in findings.scores:
@@ -56,7 +56,7 @@ def _mean(by_unit: Mapping[str, Array]) -> Array:
     defined = [values_R for values_R in by_unit.values() if not np.isnan(values_R[0])]
     if not defined:
         return np.full(1, np.nan)
-    # Contiguous over the groups, so that the score itself is summed as a list of them would be.
+    # Contiguous over the groups, so that the sum has the same rounding as that of a list.
     values_RU = np.ascontiguousarray(np.stack(np.broadcast_arrays(*defined), axis=1))
     return np.asarray(values_RU.mean(axis=1))
 

@@ -1,4 +1,4 @@
-"""The tables behind the report's figures of held-out groups.
+"""Tables behind the report's figures of held-out groups.
 
 B: cells; G: genes; I: dimensions of z_int.
 """
@@ -33,7 +33,7 @@ def expression_of(cells: Cells, target: float) -> Expression:
 def change_table(
     store: Store, group: HeldOutGroup, method: str, true_G: Array, predicted_G: Array, rank_G: npt.NDArray[np.int64]
 ) -> pa.Table:
-    """True and predicted change of every gene, and the gene's rank by differential expression."""
+    """True and predicted change of every gene, and its rank by differential expression."""
     genes = {"gene": store.genes, "method": [method] * len(store.genes)}
     changes = {"change_true": true_G, "change_predicted": predicted_G, "de_rank": rank_G}
     return _of_group(store, group, {**genes, **changes})
@@ -42,14 +42,14 @@ def change_table(
 def population_table(
     store: Store, group: HeldOutGroup, components: Components, origins: Mapping[str, Expression]
 ) -> pa.Table:
-    """Each population in the first two of the components, which are of true and control cells."""
+    """Each population in the first two principal components of the true and control cells."""
     xy = np.concatenate([_xy(components.project(expression_BG)) for expression_BG in origins.values()])
     origin = [name for name, expression_BG in origins.items() for _ in range(len(expression_BG))]
     return _of_group(store, group, {"origin": origin, "x": xy[:, 0], "y": xy[:, 1]})
 
 
 def latent_table(store: Store, cells: Cells, expression_BG: Expression, int_BI: Expression) -> pa.Table:
-    """The cells in two components of their expression and two of z_int: before the model and after."""
+    """The cells in two principal components of expression (before) and of z_int (after encoding)."""
     tables = []
     for space, x_BD in {"expression": expression_BG, "z_int": int_BI}.items():
         xy = _xy(principal_components(x_BD, 2).project(x_BD))
@@ -63,7 +63,7 @@ def latent_table(store: Store, cells: Cells, expression_BG: Expression, int_BI: 
 
 
 def _xy(projected_BK: Array) -> Array:
-    """The first two columns, the second zero where there is one only."""
+    """The first two columns; the second is zero if there is only one."""
     return np.pad(projected_BK[:, :2], ((0, 0), (0, 2 - min(2, projected_BK.shape[1]))))
 
 

@@ -1,4 +1,4 @@
-"""Principal components, with signs fixed so that the same data always gives the same picture."""
+"""Principal components with fixed signs, so that the same data give the same picture."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Components:
 def principal_components(x_ND: npt.NDArray[np.floating], count: int) -> Components:
     """The first `count` principal axes of the rows (fewer where N − 1 or D is smaller), by SVD of the centred data.
 
-    The sign of an axis is free; here its entry of largest magnitude (the first of equals) is positive.
+    Sign convention: the entry of largest magnitude (the first of equals) is positive.
     """
     centre_D = x_ND.mean(axis=0, dtype=np.float64)
     axes_KD = np.linalg.svd(x_ND - centre_D, full_matrices=False)[2]

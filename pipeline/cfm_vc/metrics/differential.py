@@ -1,4 +1,4 @@
-"""Differentially expressed (DE) genes of a response, and how many of them a prediction finds.
+"""Differentially expressed (DE) genes of a response, and how well a prediction recovers them.
 
 G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
 broadcast the others. A change is a mean minus the mean of the cell type's controls.
@@ -20,7 +20,7 @@ FALSE_DISCOVERY_RATE = 0.05
 def welch_t(treated: Moments, control: Moments) -> Array:
     """Welch's t per gene, (mean_1 − mean_2) / sqrt(s²_1 / n_1 + s²_2 / n_2).
 
-    Without any variance: 0 where the means agree too, else infinite with the sign of the difference.
+    With zero variance: 0 if the means agree, otherwise infinite with the sign of the difference.
     Source: Welch (1947, Biometrika 34); the test behind scanpy's `rank_genes_groups(method="t-test")`.
     """
     difference_RG = treated.mean_G - control.mean_G
@@ -32,7 +32,7 @@ def welch_t(treated: Moments, control: Moments) -> Array:
 def welch_p(treated: Moments, control: Moments) -> Array:
     """Two-sided p-value per gene of Welch's t, with the degrees of freedom of Welch and Satterthwaite.
 
-    A gene that never varies has p = 1 where the means agree, else 0. Both sides need two cells or more.
+    With zero variance: 1 if the means agree, otherwise 0. Both sides need at least two cells.
     """
     t_RG = welch_t(treated, control)
     part_1, part_2 = treated.variance_G / treated.cells, control.variance_G / control.cells
@@ -42,7 +42,7 @@ def welch_p(treated: Moments, control: Moments) -> Array:
 
 
 def de_genes(treated: Moments, control: Moments) -> npt.NDArray[np.bool_]:
-    """Genes with a change at a false discovery rate of 5 %: Welch's test, corrected over the genes.
+    """DE genes at a false discovery rate of 5 %: Welch's test, corrected for multiple testing.
 
     Correction: Benjamini and Hochberg (1995, J. R. Stat. Soc. B 57).
     """
@@ -59,18 +59,18 @@ def rank_of(score_RG: Array) -> Ranks:
 
 
 def de_rank(treated: Moments, control: Moments) -> Ranks:
-    """Rank per gene by |Welch's t|, up and down alike: 1 is the most differentially expressed."""
+    """Rank per gene by |Welch's t|, regardless of sign: 1 is the most differentially expressed."""
     return rank_of(welch_t(treated, control))
 
 
 def de_overlap(predicted_RG: Array, true_RG: Array, top_genes: list[int]) -> dict[int, Array]:
-    """Share of the n genes that truly change most found among the n that are predicted to, for every n, (R,).
+    """Share of the n genes with the largest true change among the n with the largest predicted change, for every n,
+    (R,).
 
-    Both changes are ranked by their size, |change|, the same for all methods. Not by a test: a prediction is of a mean,
-    and of as many cells as one likes, so it has no significance of its own; and with the standard errors of the true
-    cells, which are 0 for a gene that none of them shows, the smallest prediction for such genes would come first. A
-    change of exactly 0 is never among the top, so "no effect" scores 0; chance is n / G. NaN where nothing truly
-    changes.
+    Both are ranked by |change|, for all methods. A test statistic would not do: a predicted mean has no sample size,
+    hence no significance; and the standard errors of the true cells are 0 for genes not detected in them, which would
+    rank the smallest prediction for such a gene first. A change of exactly 0 is never in the top, so "no effect" scores
+    0; chance is n / G. NaN if nothing truly changes.
     """
     predicted_rank_RG, true_rank_RG = rank_of(predicted_RG), rank_of(true_RG)
     found = {}
@@ -84,9 +84,8 @@ def de_overlap(predicted_RG: Array, true_RG: Array, top_genes: list[int]) -> dic
 def de_direction(predicted_RG: Array, true_RG: Array, de_RG: npt.NDArray[np.bool_]) -> Array:
     """Share of the true DE genes, `de_RG`, whose predicted change has the sign of the true one, (R,).
 
-    The DE genes are those of `de_genes`, not a fixed number: where few genes respond, a fixed number would ask for the
-    sign of noise. A predicted change of exactly 0 has no sign and counts as missed; a coin scores 0.5. NaN without any
-    DE gene.
+    The DE genes come from `de_genes` rather than a fixed number, which would include noise where few genes respond. A
+    predicted change of exactly 0 counts as wrong; chance is 0.5. NaN without DE genes.
     """
     return _share(de_RG & (predicted_RG * true_RG > 0), de_RG & np.ones_like(predicted_RG, dtype=np.bool_))
 

@@ -1,13 +1,13 @@
 """Distances between two populations of cells: energy distance and maximum mean discrepancy.
 
-N, M: cells of the first and second population; D: dimensions; R: rows of resamples (see `pipeline.metrics.bootstrap`).
-Both estimators are unbiased U-statistics: the pairs of a cell with itself are left out, so two samples of one
-population score 0 on average and a value may be slightly negative. Distances are computed a block at a time, so memory
-grows with N or M, never with their product.
+N, M: cells of the first and second population; D: dimensions; R: bootstrap resamples (see
+`pipeline.metrics.bootstrap`). Both estimators are unbiased U-statistics: pairs of a cell with itself are excluded, so
+two samples of one population score 0 on average and values can be slightly negative. Distances are computed in blocks,
+so memory grows with N or M, not with their product.
 
-`times_RN` and `times_RM` say how often each cell is drawn in each resample; without them there is one row, the
-populations themselves. A mean over pairs weighs a pair of cells by the product of their times. A cell drawn twice is
-not paired with its copy: that pair is of one cell with itself.
+`times_RN` and `times_RM` count how often each cell is drawn in each resample; without them there is one row, the
+original cells. In means over pairs, a pair of cells is weighted by the product of these counts. A cell drawn twice is
+not paired with its copy, since that is a pair of a cell with itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ KERNEL_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # kernel widths, in units of the ban
 
 
 def e_distance(x_ND: Array, y_MD: Array, times_RN: Array | None = None, times_RM: Array | None = None) -> Array:
-    """Energy distance, 2 E|X − Y| − E|X − X'| − E|Y − Y'|, with plain Euclidean |.| and the diagonal left out, (R,).
+    """Energy distance, 2 E|X − Y| − E|X − X'| − E|Y − Y'|, with Euclidean |.| and without the diagonal, (R,).
 
     This is the squared energy distance of Székely and Rizzo (2013, J. Stat. Plan. Inference 143, eq. 5), estimated by
     U-statistics: E|X − X'| is the mean over the N (N − 1) pairs of different cells. It is 0 in expectation only for
     equal distributions. scPerturb (Peidli et al. 2024, Nat. Methods) has the same form on *squared* distances, which
-    collapses to twice the squared difference of means: its values do not compare with these.
+    reduces to twice the squared difference of means: its values are not comparable with these.
 
-    Unit: that of the coordinates. NaN in rows where one cell is drawn all the time. ValueError if either population
+    Unit: that of the coordinates. NaN in rows where a single cell is drawn every time. ValueError if either population
     has fewer than two cells.
     """
     return _energy(x_ND, y_MD, times_RN, times_RM, _identity)
@@ -64,7 +64,7 @@ def mmd(
 def median_distance(x_ND: Array, most: int = 1000) -> float:
     """Median of the non-zero distances between different cells: the bandwidth of the "median heuristic".
 
-    Of more than `most` cells, `most` evenly spaced rows are used. 1 where all cells coincide.
+    Uses at most `most` evenly spaced rows. 1 if all cells coincide.
     """
     rows = np.unique(np.linspace(0, len(x_ND) - 1, min(len(x_ND), most)).astype(np.int64))
     chosen = x_ND[rows]
@@ -107,7 +107,7 @@ def _sum(x_ND: Array, y_MD: Array, times_RN: Array, times_RM: Array, function: C
 
 
 def _mean_within(x_ND: Array, times_RN: Array, function: Callable[[Array], Array]) -> Array:
-    """Mean of function(distance) over pairs of different cells; each cell is at distance 0 of itself, exactly."""
+    """Mean of function(distance) over pairs of different cells; the distance of a cell to itself is exactly 0."""
     itself_R = np.sum(times_RN**2, axis=1)
     total_R = _sum(x_ND, x_ND, times_RN, times_RN, function) - itself_R * float(function(np.zeros(1))[0])
     pairs_R = times_RN.sum(axis=1) ** 2 - itself_R

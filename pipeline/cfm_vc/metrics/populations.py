@@ -1,8 +1,8 @@
 """The space in which a predicted population of cells is compared with the true one.
 
-B: cells; G: genes; K: components. Distances over thousands of noisy genes are dominated by noise, so they are taken in
-the first K components of log-normalised expression. The space and the kernel's bandwidth come from the true and the
-control cells only: they are the same for every method compared.
+B: cells; G: genes; K: components. Distances over thousands of genes are dominated by noise, so they are computed in the
+first K principal components of log-normalised expression. The space and the kernel bandwidth come from the true and the
+control cells only, and are the same for all methods.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Expression = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Space:
-    """The components, and the bandwidth of the kernel in the units of expression."""
+    """Principal components, and the kernel bandwidth in units of expression."""
 
     components: Components
     bandwidth: float

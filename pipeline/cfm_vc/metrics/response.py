@@ -1,12 +1,12 @@
-"""All scores of a predicted response to a perturbation, against the true one, in one place.
+"""All scores of a predicted perturbation response against the true one.
 
-G: genes; B, N: true and predicted cells; Q: other perturbations; R: rows of resamples of the cells, the first the
-populations themselves (see `pipeline.metrics.bootstrap`).
+G: genes; B, N: true and predicted cells; Q: other perturbations; R: bootstrap resamples of the cells, the first row
+being the original cells (see `pipeline.metrics.bootstrap`).
 
-Resampled are the true cells and, for the scores that compare populations, the predicted cells. Everything that depends
-on the true cells follows them: their mean, the ranks of genes, the DE genes. Held fixed are what was there before: the
-mean of the controls, the predicted mean, the true changes of other perturbations, and the space of the distances. So an
-interval says how far a score would move with other cells of the held-out group, not with other training data.
+The true cells are resampled and, for population distances, the predicted cells. What depends on the true cells is
+recomputed: their mean, gene ranks and DE genes. Held fixed are the mean of the controls, the predicted mean, the true
+changes of other perturbations, and the space of the distances. So an interval covers the sampling of cells of the
+held-out group, not that of the training data.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ Expression = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Response:
-    """A response to a perturbation: what is predicted, or what is true.
+    """A perturbation response, predicted or true.
 
-    change_RG: change of the mean, one row if it is held fixed; population_BG: cells, and how often each is drawn.
+    change_RG: change of the mean, a single row if held fixed; population_BG: cells, and how often each is drawn.
     """
 
     change_RG: Array
@@ -41,10 +41,10 @@ class Response:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What the true response is measured with, beside itself.
+    """What scoring needs besides the true response.
 
-    rank_RG: of each gene by |Welch's t|; de_RG: the DE genes; others_QG:
-    true changes of the other perturbations known in the cell type; top_genes: the numbers n of most DE genes.
+    rank_RG: rank of each gene by |Welch's t|; de_RG: the DE genes; others_QG: true changes of the other perturbations
+    of the cell type; top_genes: the numbers n of most DE genes.
     """
 
     rank_RG: npt.NDArray[np.int64]
@@ -57,14 +57,14 @@ class Yardstick:
 def response_of(
     moments: Moments, control_mean_G: Array, sample_BG: Expression, replicates: int, random: np.random.Generator
 ) -> tuple[Response, Moments]:
-    """The response of real cells, with resamples; `moments` are of all of them, the sample of all or some."""
+    """The response of real cells, with resamples; `moments` are over all cells, the sample holds all or some."""
     times_RB = draws(len(sample_BG), replicates, random)
     resampled = resampled_moments(moments, sample_BG, times_RB)
     return Response(resampled.mean_G - control_mean_G, sample_BG, times_RB), resampled
 
 
 def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space, top_genes: list[int]) -> Yardstick:
-    """From the (resampled) moments of the true cells and those of the controls."""
+    """Computed from the (resampled) moments of the true cells and those of the controls."""
     return Yardstick(
         de_rank(treated, control),
         de_genes(treated, control),
@@ -75,12 +75,12 @@ def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space
 
 
 def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:
-    """Every score, by name, (R,); NaN where it is not defined. The definitions are those of the functions called.
+    """Every score by name, (R,); NaN where undefined. See the functions called for definitions.
 
-    pearson_change: over all genes; pearson_change_top<n>: over the n most DE genes of the truth; mse, mae,
-    discrimination, de_overlap_top<n>, de_direction; e_distance, mmd: in principal components; wasserstein: mean over
-    all genes, and wasserstein_top<n> over the n most DE genes, for the largest n. Distances of populations are not
-    defined where either has fewer than two cells.
+    pearson_change: over all genes; pearson_change_top<n>: over the n most DE genes; mse, mae, discrimination,
+    de_overlap_top<n>, de_direction; e_distance, mmd: in principal components; wasserstein: mean over all genes, and
+    wasserstein_top<n> over the n most DE genes, for the largest n. Population distances are undefined if either has
+    fewer than two cells.
     """
     change = (predicted.change_RG, true.change_RG)
     scores = {"pearson_change": pearson(*change)}
@@ -105,10 +105,10 @@ def split_half_scores(
 ) -> dict[str, Array]:
     """The split-half ceiling: the first half of the true cells as the prediction, the second as the truth.
 
-    A prediction that beats it says more about the truth's mean than so many cells of the truth do. Each half has half
-    of the cells, so for small groups the noise of their means keeps the ceiling low. The means are those of `halves`;
-    the populations are every second cell of `sample_BG`, a sample of the truth, and the cells between. Ranks, DE
-    genes and the space are those of the whole truth, held fixed; both halves are resampled, means included.
+    A prediction that beats it estimates the true mean better than half of the true cells do. For small groups the noise
+    of the half means keeps the ceiling low. The means are those of `halves`; the populations are every second cell of
+    `sample_BG`, a sample of the truth, and the others. Ranks, DE genes and the space are those of all true cells, held
+    fixed; both halves are resampled, means included.
     """
     first, second = (
         response_of(half, control_mean_G, sample_BG[start::2], replicates, random)[0]
@@ -119,11 +119,11 @@ def split_half_scores(
 
 
 def control_misses(scores: Mapping[str, Array], true: Response) -> list[str]:
-    """The scores of the truth against itself that are not where they must be: a fault of the metrics or their input.
+    """Scores of the positive control that are not perfect: a bug in the metrics or a fault of their input.
 
-    Correlations, overlaps, directions and discrimination are 1, errors and Wasserstein distances 0; E-distance and MMD,
-    which leave a cell's distance to itself out within populations only, are at most 0. A correlation is also right at 0
-    where the true change is the same for all genes, and a score that is not defined is never wrong.
+    Correlations, overlaps, directions and discrimination must be 1, errors and Wasserstein distances 0; E-distance and
+    MMD, which exclude a cell's distance to itself within populations only, at most 0. A correlation may also be 0 if
+    the true change is the same for all genes, and undefined scores are accepted.
     """
     constant = bool(np.ptp(true.change_RG[0]) == 0)
     misses = []

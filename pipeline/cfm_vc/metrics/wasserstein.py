@@ -1,6 +1,6 @@
 """Wasserstein-1 distance between two populations of cells, gene by gene.
 
-N, M: cells of the first and second population; G: genes; R: rows of resamples (see `pipeline.metrics.bootstrap`).
+N, M: cells of the first and second population; G: genes; R: bootstrap resamples (see `pipeline.metrics.bootstrap`).
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ def wasserstein(
 ) -> Array:
     """Wasserstein-1 distance of each gene's two distributions over cells, ∫ |F(v) − G(v)| dv, (R, G).
 
-    F and G are the cumulative distributions of the gene's values in the two populations, where a cell weighs as often
-    as it is drawn (without `times`: one row, each cell once). For as many cells on both sides this is the mean
+    F and G are the cumulative distributions of the gene's values in the two populations, where a cell is weighted by
+    how often it is drawn (without `times`: one row, each cell once). For populations of equal size this is the mean
     |difference| of sorted values. It is the one-dimensional optimal-transport cost, in the unit of the values. Source:
     Ramdas, García Trillos and Cuturi (2017, Entropy 19, eq. 5 and 6). ValueError if either population is empty.
     """
@@ -31,7 +31,7 @@ def wasserstein(
     values_GT = np.ascontiguousarray(np.concatenate([x_NG, y_MG]).T, dtype=np.float64)
     found_GR = np.zeros((len(values_GT), len(times_RN)))
     for gene, values_T in enumerate(values_GT):
-        # From the top, F − G needs the cells above the smallest value only, and most cells are at that: at zero.
+        # Summed from the top, F − G needs only the cells above the smallest value, and most cells are at zero.
         smallest = values_T.min()
         above = np.flatnonzero(values_T > smallest)
         if not len(above):

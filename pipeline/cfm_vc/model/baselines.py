@@ -1,7 +1,7 @@
-"""Predictions without a model: what any model has to beat, on the same cells and the same scores.
+"""Baselines: closed-form predictions that a model has to beat, on the same cells and scores.
 
-B: cells; G: genes; P: treatments; C: perturbation labels; R: training groups; K: components. A method is a function
-from a question to a prediction, and a new one is an entry of `BASELINES`. A context is a cell type.
+B: cells; G: genes; P: treatments; C: perturbation labels; R: training groups; K: components. A method maps a question
+to a prediction; register a new one in `BASELINES`. A context is a cell type.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from pipeline.nn.ridge import Linear, choose_penalty, fit_ridge
 
 Array = npt.NDArray[np.float64]
 
-CONTEXT_COMPONENTS = 3  # of the control means, as features of the ridge regression
+CONTEXT_COMPONENTS = 3  # principal components of the control means, features of the ridge regression
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Question:
     """What would these control cells of one cell type look like under this perturbation?
 
     cell_type, perturbation, control: codes; p_P: the vector of the perturbation's doses, and doses_CP those of all
-    codes (see `pipeline.data.doses`; a perturbation without a code is one past the last); start: control cells to start
-    from; expression_BG: their log-normalised expression; target: library size it was scaled to; known: moments of
-    log-normalised expression of every group of the training data, the cell type's own controls included, the group
-    asked for not; perturbed_BG: log-normalised expression of training cells of the groups that `sources` names, the
-    same number of each or all it has (None: there are none, or none were gathered).
+    codes (see `pipeline.data.doses`; the code of an unseen perturbation is one past the last); start: control cells to
+    start from; expression_BG: their log-normalised expression; target: the library size it was scaled to; known:
+    moments of log-normalised expression of every training group, including the controls of this cell type but not the
+    group in question; perturbed_BG: log-normalised expression of training cells of the groups listed by `sources`, the
+    same number from each or all it has (None if there are none, or none were read).
     """
 
     cell_type: int
@@ -49,7 +49,7 @@ class Question:
 
     @property
     def group(self) -> Group:
-        """The group asked for."""
+        """The group to predict."""
         return self.cell_type, self.perturbation
 
 
@@ -57,7 +57,7 @@ class Question:
 class Prediction:
     """Log-normalised expression of a predicted population, and the mean that the method predicts for it.
 
-    The two are separate since a method that knows its mean exactly should not be scored on a sample of it.
+    They are separate because a method with an exact mean should not be scored on a sample of it.
     """
 
     mean_G: Array
@@ -73,11 +73,11 @@ def control_mean(question: Question) -> Prediction:
 
 
 def perturbation_mean(question: Question) -> Prediction:
-    """The mean of the perturbed cells of the other cell types, each counted once: the context plays no part.
+    """The mean of the perturbed cells of the other cell types, each type weighted equally, regardless of context.
 
-    The population is a sample of those very cells, the same number of each cell type, so it is of real cells, of the
-    wrong types. For a perturbation never seen the groups are others (see `sources`); without any perturbed cell it is
-    the control mean. ValueError where the question brings no perturbed cells although there are some.
+    The population is a sample of these cells, the same number from each cell type: real cells of the wrong types. For
+    an unseen perturbation other groups are used (see `sources`); without any perturbed cells it is the control mean.
+    ValueError if the question lacks the perturbed cells although there are some.
     """
     groups = sources(question.known, question.group, question.control)
     if not groups:
@@ -88,7 +88,7 @@ def perturbation_mean(question: Question) -> Prediction:
 
 
 def additive_shift(question: Question) -> Prediction:
-    """The perturbation's mean change elsewhere, `additive_change`, added to this cell type's controls.
+    """The perturbation's mean change in other contexts, `additive_change`, added to this cell type's controls.
 
     Both the mean and the shifted cells are clipped at 0, since expression is not negative.
     """
@@ -96,9 +96,9 @@ def additive_shift(question: Question) -> Prediction:
 
 
 def shuffled_labels(shuffled: Mapping[Group, Moments]) -> Method:
-    """The negative control: the additive shift, learned from `shuffled`, groups whose perturbation labels are permuted.
+    """The negative control: the additive shift fitted to `shuffled`, groups with permuted perturbation labels.
 
-    It starts from the true controls. The method is sound and its data say nothing, so it must not beat no effect.
+    It starts from the true controls. The labels carry no information, so it must not beat "no effect".
     """
 
     def answer(question: Question) -> Prediction:
@@ -110,10 +110,10 @@ def shuffled_labels(shuffled: Mapping[Group, Moments]) -> Method:
 class Ridge:
     """Ridge regression of a training group's mean change on its doses and its context, `features`.
 
-    Controls are groups too, of change 0 at doses 0; without them the intercept would count twice in a combination of
-    treatments that were only seen alone. The penalty is chosen by leaving out one context at a time, among the training
-    groups only; with a single context, one perturbation at a time. Mean and shifted cells are clipped at 0. The last
-    fit is kept, since all questions of one evaluation share their training groups.
+    Controls are included with change 0 at dose 0; without them the intercept would count twice in a combination of
+    treatments seen only alone. The penalty is chosen by leave-one-context-out cross-validation on the training groups;
+    with a single context, by leave-one-perturbation-out. Mean and shifted cells are clipped at 0. The last fit is
+    cached, since all questions of an evaluation share their training groups.
     """
 
     def __init__(self) -> None:
@@ -142,14 +142,15 @@ BASELINES: dict[str, Method] = {
 
 
 def additive_change(question: Question, known: Mapping[Group, Moments] | None = None) -> Array:
-    """The change (G,) to expect if effects are the same in every context, and add up; `known`: the question's own.
+    """The expected change (G,) if effects are additive and the same in every context; `known` defaults to the
+    question's.
 
-    A change is a group's mean minus the mean of its cell type's controls. The first of these that there is:
+    A change is a group's mean minus the mean of its cell type's controls. The first available of:
 
-    1. the mean over the other cell types of the perturbation's change, each counted once;
-    2. the sum over its treatments of the change of each by itself: in this cell type where that is known, else the mean
-       over the others; at a dose between two known ones (or 0, where the change is 0) on the line between them, beyond
-       the largest the change of the largest. A treatment never seen by itself adds nothing;
+    1. the perturbation's mean change over the other cell types, weighted equally;
+    2. the sum over its treatments of their single-treatment changes: in this cell type if known, otherwise the mean
+       over the others; linearly interpolated between known doses (0 has no change), constant beyond the largest. A
+       treatment never seen alone adds nothing;
     3. the mean change of the groups that `sources` names;
     4. no change.
     """
@@ -181,7 +182,7 @@ def features(p_P: npt.NDArray[np.float32], context_K: Array) -> Array:
 def contexts(known: Mapping[Group, Moments], control: int) -> dict[int, Array]:
     """Cell types in at most `CONTEXT_COMPONENTS` principal components of their control means, by code.
 
-    In units of the first component's standard deviation, so that coordinates and doses are of one size.
+    Scaled by the standard deviation of the first component, so that coordinates and doses are comparable.
     """
     codes = [cell_type for cell_type, label in known if label == control]
     mean_CG = np.stack([known[code, control].mean_G for code in codes])
@@ -217,7 +218,7 @@ def _changes(known: Mapping[Group, Moments], control: int) -> dict[Group, Array]
 
 
 def _by_dose(question: Question, changes: Mapping[Group, Array], treatment: int) -> Array | None:
-    """The change (G,) at the question's dose of one treatment, from the groups that had it alone; None without any."""
+    """The change (G,) at the question's dose of one treatment, from single-treatment groups; None without any."""
     doses_CP = question.doses_CP
     alone = {label for _, label in changes if np.flatnonzero(doses_CP[label]).tolist() == [treatment]}
     if not alone:

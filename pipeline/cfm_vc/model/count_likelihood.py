@@ -1,17 +1,17 @@
-"""The likelihood that counts are trained with: negative binomials whose means are shares of a cell's library size.
+"""The training likelihood of counts: negative binomial, with means that are shares of the library size.
 
 B: cells, G: genes, K: non-zero counts, M: the large ones among them, X: small counts.
 
 Most counts are zero, most of the others are small, and lgamma is costly. So with r = μ/θ the sum over genes is split:
 
-    log p(0) = −θ log(1+r)                               at all entries, where a logarithm is all that is left
+    log p(0) = −θ log(1+r)                               at all entries: one logarithm each
     log p(x) − log p(0) = c(x, θ) − x log(1+1/r)         at the non-zero ones
     c(x, θ) = lgamma(x+θ) − lgamma(θ) − lgamma(x+1)      = log θ + log(θ+1) + ... + log(θ+x−1) − log x!
 
-and c, which depends on gene and count alone, is looked up in a table (X, G) where the count is small.
+and c, which depends only on gene and count, is looked up in a table (X, G) for small counts.
 
-The gradient is written by hand, since autograd would keep and pass over ten (B, G) matrices; here it is two.
-`pipeline.nn.distributions.negative_binomial_log_likelihood` is the same in plain terms; the tests compare the two.
+The gradient is hand-written: autograd would store ten (B, G) matrices, this stores two.
+`pipeline.nn.distributions.negative_binomial_log_likelihood` is the plain version; the tests compare the two.
 """
 
 from typing import Any
@@ -23,8 +23,8 @@ from torch.nn.functional import softplus
 
 from pipeline.nn.distributions import digamma_error, log_rising_ratio
 
-_SMALL_COUNTS = 16  # one logarithm per gene for each; at a tenth of non-zeros, two in a thousand entries are larger
-_LARGEST_INVERSE = 1e25  # of θ, in r: beyond it θ log(1+r) is zero to a float32, and r would overflow
+_SMALL_COUNTS = 16  # size of the table; at 10 % non-zeros, 0.2 % of the entries are larger
+_LARGEST_INVERSE = 1e25  # cap on 1/θ in r: beyond it θ log(1+r) is zero in float32 and r would overflow
 
 
 def log_likelihood_of_shares(
@@ -32,7 +32,7 @@ def log_likelihood_of_shares(
 ) -> Tensor:
     """log p(x) of each cell, summed over genes, (B,): x ~ NB(mean = library · softmax(logit), θ).
 
-    x_K: the counts that are not zero, with the cell and the gene of each. Differentiable, once, in logit and log θ.
+    x_K: non-zero counts, with the cell and gene of each. Once differentiable in logit and log θ.
     """
     value_B: Tensor = _LogLikelihood.apply(logit_BG, library_B, log_theta_G, x_K, cell_K, gene_K)  # type: ignore[no-untyped-call]
     return value_B
@@ -46,7 +46,7 @@ class _LogLikelihood(torch.autograd.Function):
         theta_G = log_theta_G.exp()
         place_K = torch.add(gene_K, cell_K, alpha=logit_BG.shape[1])
         ratio_BG = torch.softmax(logit_BG, dim=1)
-        # log μ = logit + this. A share can underflow to zero, its logarithm can't; the largest share is at least 1/G.
+        # log μ = logit + this. A share can underflow to zero, its logarithm cannot; the largest share is at least 1/G.
         log_scale_B = library_B.log() - logit_BG.amax(1) + ratio_BG.amax(1).log()
         ratio_BG.mul_(library_B[:, None]).mul_(theta_G.reciprocal().clamp(max=_LARGEST_INVERSE))
         log1p_BG = ratio_BG.log1p()
@@ -87,7 +87,7 @@ class _LogLikelihood(torch.autograd.Function):
     def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
         ratio_BG, log1p_BG, library_B, theta_G, x_K, cell_K, gene_K, place_K, log_ratio_K, *of_c = ctx.saved_tensors
         rising_XG, entry_K, large_M, x_M, theta_M = of_c
-        # Of the non-zero counts: d/dlog μ is x θ/(θ+μ); d/dlog θ is the same taken away from that of c.
+        # Of the non-zero counts: d/dlog μ is x θ/(θ+μ); d/dlog θ is that of c minus the same.
         by_mean_K = x_K * torch.sigmoid(-log_ratio_K)
         by_theta_K = (theta_G / rising_XG).cumsum(0).view(-1).index_select(0, entry_K)
         if len(large_M):
@@ -107,5 +107,5 @@ class _LogLikelihood(torch.autograd.Function):
 
 
 def _rising_ratio_by_log_theta(x: Tensor, theta: Tensor) -> Tensor:
-    """θ (ψ(x+θ) − ψ(θ)), elementwise: the derivative of c. The logarithms of the two ψ are subtracted on paper."""
+    """θ (ψ(x+θ) − ψ(θ)), elementwise: the derivative of c. The logarithms of the two ψ are subtracted analytically."""
     return theta * (torch.log1p(x / theta) + digamma_error(x + theta) - digamma_error(theta))

@@ -1,6 +1,6 @@
-"""Which source latent is carried to which target latent, inside one group of cells.
+"""Coupling of source and target latents within one group of cells.
 
-N: cells of the group, D: latent dimensions. A group has one perturbation and one context, so no pair crosses either.
+N: cells of the group, D: latent dimensions. A group has one perturbation and one context, so pairs never cross either.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 Coupling = Literal["ot", "independent"]
 Latents = npt.NDArray[np.float32]
 
-OT_BLOCK = 128  # an exact assignment costs the cube of its size; blocks of cells this large cost about 10 us a cell
+OT_BLOCK = 128  # exact assignment is cubic in the block size; at this size it takes about 10 us per cell
 
 
 def couple(source_ND: Latents, target_ND: Latents, coupling: Coupling) -> npt.NDArray[np.int64]:
@@ -34,7 +34,7 @@ def couple(source_ND: Latents, target_ND: Latents, coupling: Coupling) -> npt.ND
 
 
 def draw(pool: npt.NDArray[np.int64], cells: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """So many elements of the pool in random order, each used equally often, to within one."""
+    """`cells` elements of the pool in random order, each used equally often, to within one."""
     whole, rest = divmod(cells, len(pool))
     drawn = np.concatenate([np.tile(pool, whole), random.permutation(pool)[:rest]])
     return random.permutation(drawn)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_FEW = 128  # samples, whose matrix costs less than stacking them
+_FEW = 128  # up to this many samples, the full matrix costs less than stacking
 
 
 def grouped_energy_distance(x_BD: Tensor, y_BD: Tensor, group_B: Tensor) -> Tensor:
     """Energy distance between x and y inside each group, averaged over the groups with two or more samples; a scalar.
 
     2 E|x_i−y_j| − E|x_i−x_j| − E|y_i−y_j| with plain (not squared) Euclidean norms. All three means are over i ≠ j (the
-    U-statistic): x_i and y_i, both of group_i, may depend on each other, as an estimate and its target do. Then the
-    expectation is zero when the two distributions agree, the gradient is unbiased, x = y gives exactly zero, and the
-    value may be slightly negative. Without a group of two: zero. Székely and Rizzo, "Energy statistics" (2013).
-    Differentiable, once.
+    U-statistic): x_i and y_i, both of group_i, may depend on each other, as an estimate and its target do. The
+    expectation is zero when the two distributions agree, the gradient is unbiased, x = y gives exactly zero, and values
+    can be slightly negative. Zero without a group of at least two. Székely and Rizzo, "Energy statistics" (2013).
+    Once differentiable.
     """
     row_RM, together_RMM = _stacked(group_B)
     size_RM = together_RMM.sum(dim=2)
@@ -38,14 +38,14 @@ def energy_distance_between(z_BD: Tensor, group_B: Tensor, part_B: Tensor) -> Te
     """Energy distance between the parts of one group, averaged over all pairs of parts inside a group; a scalar.
 
     group_B, part_B: int64 codes >= 0. For parts a and b of a group, 2 E|z_a−z_b| − E|z_a−z_a'| − E|z_b−z_b'|, without
-    the pairs of a sample with itself (the U-statistic, as above): zero in expectation where the parts of a group have
-    one distribution. Parts with one sample in the batch are left out; without a pair of parts: zero.
+    pairs of a sample with itself (the U-statistic, as above): zero in expectation if the parts of a group have the same
+    distribution. Parts with a single sample in the batch are left out; zero without a pair of parts.
     """
     row_RM, together_RMM = _stacked(group_B)
     part_RM = part_B[row_RM]
     same_RMM = together_RMM & (part_RM[:, :, None] == part_RM[:, None, :])
     n_RM = same_RMM.sum(dim=2).clamp(min=1).to(z_BD.dtype)
-    # Every sample of a part stands for 1/n of it: these sums count the parts of its group with two samples or more.
+    # Each sample of a part of n counts 1/n: these sums count the parts with at least two samples per group.
     share_RM = (n_RM >= 2) / n_RM
     parts_RM = (together_RMM * share_RM[:, None, :]).sum(dim=2)
     within_RM = share_RM * (parts_RM - 1) / (n_RM - 1).clamp(min=1)
@@ -57,11 +57,11 @@ def energy_distance_between(z_BD: Tensor, group_B: Tensor, part_B: Tensor) -> Te
 
 
 def _stacked(group_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the samples, one group above the other, (R, M) int64, and which are of one group, (R, M, M) bool.
+    """Samples stacked by group: their indices, (R, M) int64, and which pairs share a group, (R, M, M) bool.
 
-    What lies between groups would be most of a (B, B) matrix, and does not count. Groups of one are left out. Places
-    beyond a group's size repeat a sample and are of no group. Where that saves nothing all samples are in one row: few
-    samples, or one group so much larger than the others that filling them up costs more than the matrix.
+    Pairs across groups would be most of a (B, B) matrix and are not needed. Groups of one are left out. Padding repeats
+    a sample and belongs to no group. If stacking saves nothing (few samples, or one group so large that padding the
+    others costs more than the matrix), all samples are in one row.
     """
     if len(group_B) <= _FEW:
         return _in_one_row(group_B)
@@ -92,13 +92,13 @@ def _weighted_distances(x_RMD: Tensor, y_RMD: Tensor, weight_RMM: Tensor) -> Ten
 
 
 class _WeightedDistances(torch.autograd.Function):
-    """Σ_rij w_rij |x_ri−y_rj|. Autograd would visit every difference again; by hand it is products of matrices:
+    """Σ_rij w_rij |x_ri−y_rj|. Autograd would revisit every difference; by hand the gradient is a matrix product:
     Σ_j w_ij (x_i−y_j) / |x_i−y_j| = x_i Σ_j u_ij − Σ_j u_ij y_j with u = w / |x−y|.
     """
 
     @staticmethod
     def forward(ctx: Any, x_RMD: Tensor, y_RMD: Tensor, weight_RMM: Tensor) -> Tensor:
-        # From differences: expanding the square loses small distances.
+        # From differences: expanding the square would lose precision for small distances.
         distance_RMM = torch.cdist(x_RMD, y_RMD, compute_mode="donot_use_mm_for_euclid_dist")
         ctx.save_for_backward(x_RMD, y_RMD, weight_RMM, distance_RMM)
         return (weight_RMM * distance_RMM).sum()
@@ -107,7 +107,7 @@ class _WeightedDistances(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x_RMD, y_RMD, weight_RMM, distance_RMM = ctx.saved_tensors
-        # Where two samples coincide, the difference is zero and so is its subgradient.
+        # If two samples coincide, the subgradient is zero.
         u_RMM = (weight_RMM / distance_RMM).masked_fill_(distance_RMM == 0, 0.0).mul_(grad)
         by_x_RMD = u_RMM.sum(2)[:, :, None] * x_RMD - u_RMM @ y_RMD if ctx.needs_input_grad[0] else None
         by_y_RMD = u_RMM.sum(1)[:, :, None] * y_RMD - u_RMM.mT @ x_RMD if ctx.needs_input_grad[1] else None

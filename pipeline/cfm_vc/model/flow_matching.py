@@ -16,13 +16,13 @@ from pipeline.cfm_vc.model.flow import FlowField
 class FlowBatch:
     """Pairs of latents with their covariates; everything but `rows` is on the training device."""
 
-    rows: Tensor  # (B,) int64, on the CPU: which cells of the split the targets are
+    rows: Tensor  # (B,) int64, on the CPU: indices of the target cells in the split
     source_BD: Tensor
     target_BD: Tensor
     p_BP: Tensor  # doses
     cell_type_B: Tensor  # int64 codes
     batch_B: Tensor  # int64 codes
-    group_B: Tensor  # int64: the same for cells that are a sample of one perturbation and context
+    group_B: Tensor  # int64: cells of one sample share a perturbation and context
     place_BS: Tensor | None = None  # of the target cells
 
     def __len__(self) -> int:
@@ -32,13 +32,13 @@ class FlowBatch:
 class FlowObjective(nn.Module):
     """Flow matching (Lipman et al., 2023; Tong et al., 2023) plus a distance between populations.
 
-    z_t = (1−t) z_0 + t z_1 with t uniform per cell; `flow_matching` is the mean over cells of
-    |v(z_t, t) − (z_1 − z_0)|². `distribution` is the energy distance between ẑ_1 = z_t + (1−t) v(z_t, t), where the
-    field would take each cell in one step, and the encoded z_1, per sample of one perturbation and context.
+    z_t = (1−t) z_0 + t z_1 with t uniform per cell; `flow_matching` is the mean over cells of |v(z_t, t) − (z_1 −
+    z_0)|². `distribution` is the energy distance between ẑ_1 = z_t + (1−t) v(z_t, t), the one-step prediction of the
+    field, and the encoded z_1, per sample of one perturbation and context.
 
-    While training, a cell's perturbation is not shown with probability `perturbation_dropout`. At 0 the base field is
-    that of controls; above, it is the unconditional field of classifier-free guidance; at 1 the perturbation is never
-    learned, which shows what it is worth.
+    In training, a cell's perturbation is dropped with probability `perturbation_dropout`. At 0 the base field is that
+    of controls; above 0 it is the unconditional field of classifier-free guidance; at 1 the perturbation is never
+    learned, an ablation.
     """
 
     def __init__(self, model: FlowField, distribution_weight: float, perturbation_dropout: float = 0.0) -> None:

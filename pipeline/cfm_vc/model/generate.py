@@ -1,4 +1,4 @@
-"""Predicted cells: control cells carried along the flow and decoded.
+"""Predicted cells: control cells transported by the flow and decoded.
 
 B: cells, G: genes, I: dimensions of z_int, T: of z_tech, P: treatments, S: spatial coordinates.
 """
@@ -18,9 +18,9 @@ Source = Literal["control", "noise"]
 
 
 class Generated(NamedTuple):
-    """Latents of the generated cells and logarithms of their mean; with `vae.log_theta_G` they give counts."""
+    """Latents and log means of generated cells; `vae.log_theta_G` completes the count distribution."""
 
-    own_BI: Tensor  # z_int of the control cells: what the flow started from, unless from noise
+    own_BI: Tensor  # z_int of the control cells: the start of the flow, unless that is noise
     int_BI: Tensor
     tech_BT: Tensor
     log_mean_BG: Tensor
@@ -44,13 +44,13 @@ def generate(
     place_BS: Tensor | None = None,
     names: Sequence[str] | None = None,
 ) -> Generated:
-    """What these control cells, given as counts, would look like under p (see `pipeline.data.doses`).
+    """Predict control cells, given as counts, under the doses p (see `pipeline.data.doses`).
 
-    Both models in eval mode. From `control` each cell's own z_int is carried: a sample of it given the cell's counts,
-    or, not `sampled`, its posterior mean (which is for single cells: as a population, means are narrower than the cells
-    are, and respond all alike). From `noise` a sample of N(0, I) takes its place. Either way the cell keeps its z_tech
-    (posterior mean) and its library size. `guidance`: see `Condition.guided`; `place_BS`: where they are, if known.
-    An ODE value that is not finite is an ExpectedError.
+    Both models in eval mode. With source `control` the flow starts from the cell's own z_int: a posterior sample or,
+    unless `sampled`, the posterior mean (meant for single cells: a population of means is too narrow). With `noise` it
+    starts from N(0, I). Either way the cell keeps its z_tech (posterior mean) and library size. `guidance`: see
+    `Condition.guided`; `place_BS`: spatial positions, if known. ExpectedError if the ODE yields a value that is not
+    finite.
     """
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
     own_BI = posterior.int_mean_BI
@@ -69,8 +69,8 @@ def generate(
 def sample_counts(
     vae: Vae, generated: Generated, x_BG: Tensor, source: Source, generator: torch.Generator, draws: int = 1
 ) -> Iterator[Tensor]:
-    """Counts of the generated cells, (B, G), `draws` times. From `control` they are the control cell's own counts x,
-    changed by what its mean has changed; from `noise` the cell is a new one.
+    """Counts of the generated cells, (B, G), `draws` times. With source `control` the control cell's counts x are
+    adjusted by the change of its mean; with `noise` the cell is new.
     """
     log_theta_G = vae.log_theta_G.detach()
     if source == "noise":

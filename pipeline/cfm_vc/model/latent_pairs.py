@@ -1,15 +1,14 @@
-"""Minibatches for the flow: each cell's latent as a target, with the latent it is reached from.
+"""Minibatches for the flow: pairs of a source latent and a target latent.
 
 N: cells, D: dimensions of z_int, P: treatments, C: perturbation codes, S: spatial coordinates.
 
-Sources. `noise`: a sample of N(0, I) for every cell. `control`: a control cell of the same context, which is the cell
-type and batch, or the cell type where that batch has no control of it. A control cell itself is paired with itself: the
-optimal transport of a population to itself is to stay. So the base field learns to stand still on control cells, in
-every context, and what a perturbation does is left to the basis fields.
+Sources. `noise`: a sample of N(0, I) for every cell. `control`: a control cell of the same context, i.e. cell type and
+batch, or only the cell type if that batch has no such control. A control cell is paired with itself, the optimal
+transport of a population to itself. So the base field learns zero velocity on control cells in every context, and
+perturbation effects are left to the basis fields.
 
-Pairs are drawn anew for every epoch, and cut into chunks of one group, which stay together in a minibatch: the samples
-that the distance between populations is estimated from. (All of a group that a large minibatch has would be a sample of
-hundreds, and the distance grows with the square of it.)
+Pairs are redrawn every epoch and cut into chunks of one group, which stay together in a minibatch: the samples for the
+population distance. (Larger samples would be costly, since the distance is quadratic in their size.)
 """
 
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ class EncodedCells:
 
 @dataclass(frozen=True)
 class Pairing:
-    """How sources are found, and what the codes mean."""
+    """How sources are chosen, and the meaning of the codes."""
 
     source: Literal["control", "noise"]
     coupling: Coupling
@@ -55,7 +54,7 @@ class Pairing:
 
 
 class _Epoch(NamedTuple):
-    """A source for every cell, and the order of the cells with the chunk each is in."""
+    """A source for every cell, and the order and chunk of the cells."""
 
     source_ND: Latents
     row_N: Codes
@@ -63,7 +62,7 @@ class _Epoch(NamedTuple):
 
 
 class LatentPairs:
-    """Minibatches of pairs. With `fixed` every epoch is epoch 0, as validation needs."""
+    """Minibatches of pairs. With `fixed`, for validation, every epoch is epoch 0."""
 
     def __init__(
         self,
@@ -79,7 +78,7 @@ class LatentPairs:
         """`controls`: the cells whose controls sources are drawn from. `doses_CP`: the dose vector of each perturbation
         code, zero for the control.
 
-        ExpectedError where a cell type has no control to start from.
+        ExpectedError if a cell type has no control cells.
         """
         self._cells, self._controls, self._pairing = cells, controls, pairing
         self._batch_size, self._device, self._seed, self._fixed = batch_size, device, seed, fixed
@@ -88,7 +87,7 @@ class LatentPairs:
         self._members = [np.flatnonzero(group == key) for key in range(len(self._keys))]
         self._pools = [self._pool(*key) for key in self._keys] if pairing.source == "control" else []
         self._maker = ThreadPoolExecutor(1)
-        self._paired: dict[int, Future[_Epoch]] = {}  # by epoch: done, or being done
+        self._paired: dict[int, Future[_Epoch]] = {}  # by epoch, finished or in progress
         self._target_ND = torch.from_numpy(cells.latent_ND).to(device)
         self._place_NS = (
             None if cells.place is None else torch.from_numpy(np.require(cells.place, requirements="W")).to(device)
@@ -107,7 +106,7 @@ class LatentPairs:
         """Minibatches `start`, `start` + 1, ... of this epoch; pairs and order depend on seed and epoch alone."""
         number = 0 if self._fixed else number
         pairs = self._paired.pop(number, None) or self._maker.submit(self._pair, number)
-        # The next epoch is paired in another thread while the model trains; a fixed one is paired once.
+        # The next epoch is paired in a background thread during training; a fixed one is paired once.
         self._paired = {0: pairs} if self._fixed else {number + 1: self._maker.submit(self._pair, number + 1)}
         paired = pairs.result()
         on_device = torch.from_numpy(paired.source_ND).to(self._device)
@@ -145,7 +144,7 @@ class LatentPairs:
         return _Epoch(source_ND, np.concatenate(shuffled), np.repeat(np.arange(len(sizes)), sizes))
 
     def _sources(self, group: int, target_ND: Latents, random: np.random.Generator) -> Latents:
-        """Where each of these cells of one group, which come in random order, is reached from: (N, D)."""
+        """Source latents for these cells of one group, given in random order, (N, D)."""
         pairing = self._pairing
         if pairing.source == "control" and self._keys[group, 0] == pairing.control:
             return target_ND
@@ -162,7 +161,7 @@ class LatentPairs:
         pool = same_batch if len(same_batch) else np.flatnonzero(of_type)
         if not len(pool):
             raise ExpectedError(
-                f"cell type {self._pairing.cell_types[cell_type]!r} has no control cell in the training split, so the "
-                "flow has nothing to start from; in params.yaml set cfm_vc.flow.source: noise, or leave out the cells"
+                f"cell type {self._pairing.cell_types[cell_type]!r} has no control cells in the training split for "
+                "the flow to start from; in params.yaml set cfm_vc.flow.source: noise, or remove these cells"
             )
         return pool

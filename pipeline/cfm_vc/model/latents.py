@@ -1,4 +1,4 @@
-"""Cells to latents, in blocks, so that only a block of counts is dense at a time.
+"""Encode cells in blocks, so that only one block of counts is dense at a time.
 
 B: cells, I: dimensions of z_int.
 """
@@ -20,7 +20,7 @@ BLOCK = 1024  # cells encoded at a time
 def intrinsic_latents(vae: Vae, cells: Cells, device: torch.device) -> npt.NDArray[np.float32]:
     """Posterior means of z_int, (B, I); the model in eval mode, on `device`."""
     parts = [vae.encode(*dense_tensors(block, device)).int_mean_BI.cpu().numpy() for block in blocks(cells)]
-    return np.concatenate(parts) if parts else np.zeros((0, vae.arguments["latent_intrinsic"]), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, vae.config.latent_intrinsic), np.float32)
 
 
 def blocks(cells: Cells) -> Iterator[Cells]:

@@ -1,4 +1,4 @@
-"""log log(1 + e^u), far into both tails."""
+"""log log(1 + e^u), accurate in both tails."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-_FLOOR = -80.0  # below, e^u leaves the normal numbers of a float32; a share of e^-80 is none
+_FLOOR = -80.0  # below, e^u is subnormal in float32; a share of e^-80 is negligible
 
 
 def log_softplus(u: Tensor) -> Tensor:
-    """log log(1 + e^u), elementwise, of the shape of u: about u where u is small, about log u where it is large.
+    """log log(1 + e^u), elementwise: about u for small u, about log u for large u.
 
-    Finite for all finite u, where softplus itself underflows to zero: it ends at −80. Differentiable, once: the
-    derivative is sigmoid(u) / softplus(u), between 0 and 1, and below −80 the 1 that it tends to, so that a gene that
-    went there can come back.
+    Finite for all finite u, also where softplus itself underflows to zero: the smallest value is −80. Once
+    differentiable: the derivative is sigmoid(u) / softplus(u), between 0 and 1; below −80 it is set to its limit, 1, so
+    that such genes still have a gradient.
     """
     value: Tensor = _LogSoftplus.apply(u)  # type: ignore[no-untyped-call]
     return value

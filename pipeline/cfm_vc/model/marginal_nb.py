@@ -1,4 +1,4 @@
-"""The simplest model of counts: every cell alike but for its depth. A baseline, and where the VAE starts from.
+"""Marginal negative binomial: all cells alike but for depth. Initialises the VAE.
 
 G: genes.
 """
@@ -8,20 +8,20 @@ import numpy.typing as npt
 
 from pipeline.data.cells import Cells
 
-_LARGEST_THETA = 1e3  # hardly told from Poisson; a moment estimate beyond it is noise
+_LARGEST_THETA = 1e3  # practically Poisson; moment estimates beyond it are noise
 _SMALLEST_THETA = 1e-2
 _BLOCK = 65_536  # cells
 
 
 def marginal_negative_binomial(cells: Cells) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Logarithms of each gene's share of the counts and of its θ, both (G,).
+    """Log share of the counts and log θ of each gene, both (G,).
 
-    The model is x ~ NB(mean = library_size · share, θ). θ by moments: Σμ² / (Σ(x−μ)² − Σμ), held in [0.01, 1000]. Half
-    a count is added to every gene, so that one never seen has a share too.
+    The model is x ~ NB(mean = library_size · share, θ). θ by moments: Σμ² / (Σ(x−μ)² − Σμ), clipped to [0.01, 1000]. A
+    pseudocount of one half keeps the share of undetected genes positive.
     """
     library = cells.library_size.astype(np.float64)
     total_G, square_G, by_depth_G = np.zeros((3, cells.genes))
-    # In blocks: numpy would make three copies of all counts, as float64.
+    # In blocks: numpy would otherwise make three float64 copies of all counts.
     for start in range(0, len(cells), _BLOCK):
         bounds = cells.indptr[start : start + _BLOCK + 1]
         entries = slice(bounds[0], bounds[-1])

@@ -38,20 +38,20 @@ def integrate(
 ) -> Tensor:
     """z at t = 1, (B, D), from z0 at t = 0.
 
-    `names` are the cells', for messages. A value that is not finite is an ExpectedError which names the step, the cells
-    and the likely cause; nothing is replaced.
+    names: names of the cells, for messages. ExpectedError, with step, cells and likely cause, if a value is not finite;
+    nothing is replaced.
     """
     velocity = METHODS[method]
     z_BD, h = z0_BD, 1 / steps
-    _check(z_BD, "the starting latents", "the control cells or their latents hold such values already", names)
+    _check(z_BD, "the starting latents", "the control cells or their latents are not finite", names)
     for step in range(steps):
         t_B = torch.full((len(z_BD),), step * h, device=z_BD.device, dtype=z_BD.dtype)
         z_BD = z_BD + h * velocity(field, z_BD, t_B, h)
         _check(
             z_BD,
             f"step {step + 1} of {steps} of the {method} solver",
-            "the weights are not finite, or the field is steeper than the step: train with a lower learning rate or a "
-            "smaller gradient_clip, or integrate with more steps",
+            "the weights are not finite, or the field is too steep for the step size: train with a lower learning "
+            "rate or a smaller gradient_clip, or integrate with more steps",
             names,
         )
     return z_BD

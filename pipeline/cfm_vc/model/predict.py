@@ -1,4 +1,4 @@
-"""CFM-VC put to use: as a method among others (questions in, predicted populations out), and on cells block by block.
+"""Prediction with CFM-VC: as a method of the evaluation, and on blocks of new cells.
 
 B: cells; G: genes; I: dimensions of z_int; T: of z_tech; P: treatments.
 """
@@ -20,7 +20,7 @@ from pipeline.data.cells import Cells
 from pipeline.data.expression import log_normalise
 from pipeline.nn.distributions import sample_negative_binomial
 
-MEAN_DRAWS = 8  # samples of counts per decoded cell that the predicted mean is taken over
+MEAN_DRAWS = 8  # count samples per decoded cell, averaged for the predicted mean
 LARGEST_COUNT = np.iinfo(np.int32).max
 
 Output = Literal["counts", "means"]
@@ -29,7 +29,7 @@ Names = npt.NDArray[np.object_]
 
 
 class Solution(NamedTuple):
-    """How the flow is followed."""
+    """How the flow is integrated."""
 
     source: Source  # as the flow was trained
     steps: int = 20
@@ -45,20 +45,20 @@ class Latents(NamedTuple):
 
 
 class PredictedCells(NamedTuple):
-    """Cells under a perturbation: their counts or means, and where they are in the latent space."""
+    """Predicted cells: their counts or means, and their latents."""
 
     x_BG: Array
     int_BI: Array
-    control: Latents  # of the cells that were started from; z_tech is the predicted cells' too
+    control: Latents  # of the control cells; predicted cells have the same z_tech
 
 
 def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
-    """The method that carries the question's control cells along the flow, decodes them and samples counts.
+    """The method that transports the question's control cells along the flow, decodes them and samples counts.
 
     Both models in eval mode, on `device`. The population is one sample of counts per control cell (see
-    `sample_counts`), log-normalised by its own sum as real cells are. The mean is over `MEAN_DRAWS` samples per cell,
-    to be little affected by the noise of sampling. A question has the same answer whatever was asked before it: its
-    generator is seeded by the seed, the cell type and the perturbation.
+    `sample_counts`), log-normalised by its own sum as for real cells. The mean is over `MEAN_DRAWS` samples per cell,
+    to reduce sampling noise. Predictions do not depend on the order of questions: the generator is seeded by seed, cell
+    type and perturbation.
     """
 
     def answer(question: Question) -> Prediction:
@@ -90,10 +90,10 @@ def predict_cells(
     output: Output,
     generator: torch.Generator,
 ) -> PredictedCells:
-    """What these control cells would look like under p; both models in eval mode, on the generator's device.
+    """Predict control cells under the doses p; both models in eval mode, on the generator's device.
 
-    As counts they are a sample, z_int included; as means they are what is expected from each cell's posterior mean.
-    ExpectedError where a value is not finite, or a count exceeds 32 bits.
+    Counts are sampled, including z_int; means are predicted from each cell's posterior mean. ExpectedError if a value
+    is not finite, or a count exceeds 32 bits.
     """
     x_BG, generated = _carried(vae, field, cells, p_P, solution, generator, sampled=output == "counts")
     _check_finite(generated.log_mean_BG, cells.names)
@@ -107,7 +107,7 @@ def predict_cells(
 
 @torch.no_grad()
 def encode_cells(vae: Vae, cells: Cells) -> Latents:
-    """Posterior means; the model in eval mode. ExpectedError where one is not finite."""
+    """Posterior means; the model in eval mode. ExpectedError if one is not finite."""
     return _encoded(vae, dense_tensors(cells, vae.log_theta_G.device)[0], cells)
 
 
@@ -115,10 +115,9 @@ def encode_cells(vae: Vae, cells: Cells) -> Latents:
 def decode_latents(
     vae: Vae, latents: Latents, library_size: float, output: Output, generator: torch.Generator, names: Names
 ) -> Array:
-    """Means (B, G) of cells of this library size, or counts drawn from the negative binomial with them.
+    """Means (B, G) at this library size, or counts sampled from the negative binomial with these means.
 
-    The model in eval mode, on the generator's device. ExpectedError where a value is not finite.
-    """
+    The model in eval mode, on the generator's device. ExpectedError if a value is not finite."""
     int_BI, tech_BT = (torch.from_numpy(latent).to(generator.device) for latent in latents)
     log_mean_BG = vae.decode(int_BI, tech_BT, torch.full((len(int_BI),), library_size, device=generator.device))
     _check_finite(log_mean_BG, names)
@@ -168,8 +167,8 @@ def _check_finite(values_B: Tensor, names: Names) -> None:
     if not bool(finite_B.all()):
         rows = torch.nonzero(~finite_B).flatten().tolist()
         raise ExpectedError(
-            f"the model's answer is not finite in {len(rows)} of {len(names)} cells, such as {names[rows[0]]}; likely "
-            "cause: weights that are not finite, or latents far outside what the model was trained on"
+            f"the prediction is not finite in {len(rows)} of {len(names)} cells, such as {names[rows[0]]}; likely "
+            "cause: weights that are not finite, or latents far outside the training data"
         )
 
 

@@ -2,29 +2,31 @@
 
 B: cells, G: genes, I: dimensions of z_int, T: dimensions of z_tech, H: hidden width.
 
-What makes the two differ, since a decoder alone has no reason to tell them apart:
-- z_tech has a prior of its own for each batch, N(m(batch), I), so to know the batch is free in z_tech, and costs KL in
-  z_int, whose prior is N(0, I). (As in DIVA: Ilse et al., 2020.) With one prior for all batches z_tech stayed empty on
-  the embedded data, and the ELBO was two nats per cell worse.
-- while training, a cell is decoded with the z_tech of *another cell of its batch*, drawn at random. What is particular
-  to one cell (its type, its response) is then of no use in z_tech; what all cells of the batch share is as good from
-  any of them. (Grouped latents: Bouchacourt et al., "Multi-level VAE", 2018.)
-- the batch is shown to z_tech only, the cell type to z_int only. (Showing the batch to z_int as well, for it to be
-  subtracted there, left more of the batch in z_int, at the same ELBO.)
-The decoder is linear in the latents up to its link, as in LDVAE (Svensson et al., 2020), plus a perceptron where
-`decoder_hidden` has widths. So a shift of a latent is the same step for a gene from wherever it starts, and effects add
-up in cells whose combination was never seen, which is what is asked of it. The link, by what u of a gene its share
-grows as, says what a step is:
-- `exponential`, e^u: a log fold change. A gene that one cell type makes ten times as much of is then expected to
+What separates the two, since a decoder alone has no reason to:
+
+- z_tech has a prior per batch, N(m(batch), I), so encoding the batch is free in z_tech but costs KL in z_int, whose
+  prior is N(0, I) (as in DIVA: Ilse et al., 2020). With a single prior z_tech stayed empty on the embedded data, and
+  the ELBO was two nats per cell worse.
+- In training, a cell is decoded with the z_tech of *another random cell of its batch*. So z_tech cannot carry what is
+  specific to a cell (its type, its response), only what the batch shares (grouped latents: Bouchacourt et al.,
+  "Multi-level VAE", 2018).
+- Only z_tech is conditioned on the batch, and only z_int on the cell type. (Conditioning z_int on the batch as well
+  left more of the batch in z_int, at the same ELBO.)
+
+The decoder is linear in the latents up to its link, as in LDVAE (Svensson et al., 2020), plus an MLP if
+`decoder_hidden` has widths. So a latent shift changes a gene's linear predictor u equally in all cells, and effects add
+up in unseen combinations, as the task requires. The link maps u to expression:
+
+- `exponential`, e^u: shifts are log fold changes. A gene with ten times the expression in one cell type is expected to
   respond ten times as much.
-- `softplus`, s log(1 + e^u) with a scale s for each gene: fold changes of what is hardly there, and beyond that so much
-  more of it. Interferon-induced genes respond like that in the monocytes that make some of them beforehand.
-Sequencing depth enters neither: the encoder sees proportions, and the decoder's mean is a share of the library size.
-z_tech is inferred from counts as well as from the batch, so that a batch never seen ("unknown") still has one.
+- `softplus`, s log(1 + e^u) with a scale s per gene: multiplicative at low expression, additive at high expression.
+  Interferon-induced genes respond like this in monocytes, which express some of them before treatment.
+
+Sequencing depth enters neither latent: the encoder sees proportions, and the decoder's mean is a share of the library
+size. z_tech is inferred from counts and batch, so that an unseen batch ("unknown") has one too.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +37,10 @@ from pipeline.cfm_vc.model.energy_distance import energy_distance_between
 from pipeline.cfm_vc.model.log_softplus import log_softplus
 from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
+from pipeline.nn.model_config import ModelConfig
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
-SOFTPLUS_START = -2.0  # where every gene's u starts: near the bend, on the exponential's side
-
-Link = Literal["exponential", "softplus"]
+SOFTPLUS_START = -2.0  # initial u of every gene: near the bend, on the exponential side
 
 
 class Posterior(NamedTuple):
@@ -52,56 +53,50 @@ class Posterior(NamedTuple):
     tech_prior_BT: Tensor  # m(batch)
 
 
+class VaeConfig(ModelConfig):
+    """`normalised_total`: library size (counts) to which cells are scaled before log1p, such as the median of the
+    training cells. The other fields are parameters of the section `cfm_vc.vae` and sizes of the data."""
+
+    genes: int
+    cell_types: int
+    batches: int
+    latent_intrinsic: int
+    latent_technical: int
+    hidden: list[int]
+    decoder_hidden: list[int]
+    decoder_link: Literal["exponential", "softplus"]
+    covariate_embedding: int
+    covariate_dropout: float
+    normalised_total: float
+
+
 class Vae(nn.Module):
     """Encoder of counts and decoder to the mean of a negative binomial, with one inverse dispersion per gene.
 
-    `normalised_total`: the library size that counts are brought to before log1p, typically the training cells' median.
     A cell type or batch code at or above the number of categories means "unknown".
     """
 
-    def __init__(
-        self,
-        genes: int,
-        cell_types: int,
-        batches: int,
-        latent_intrinsic: int,
-        latent_technical: int,
-        hidden: Sequence[int],
-        decoder_hidden: Sequence[int],
-        decoder_link: Link,
-        covariate_embedding: int,
-        covariate_dropout: float,
-        normalised_total: float,
-    ) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = {
-            "genes": genes,
-            "cell_types": cell_types,
-            "batches": batches,
-            "latent_intrinsic": latent_intrinsic,
-            "latent_technical": latent_technical,
-            "hidden": list(hidden),
-            "decoder_hidden": list(decoder_hidden),
-            "decoder_link": decoder_link,
-            "covariate_embedding": covariate_embedding,
-            "covariate_dropout": covariate_dropout,
-            "normalised_total": normalised_total,
-        }
-        self.normalised_total = normalised_total
-        self.cell_type = CovariateEmbedding(cell_types, covariate_embedding, covariate_dropout)
-        self.batch = CovariateEmbedding(batches, covariate_embedding, covariate_dropout)
+        self.config = config
+        genes, hidden, decoder_hidden = config.genes, config.hidden, config.decoder_hidden
+        latents = config.latent_intrinsic + config.latent_technical
+        embedding, dropout = config.covariate_embedding, config.covariate_dropout
+        self.cell_type = CovariateEmbedding(config.cell_types, embedding, dropout)
+        self.batch = CovariateEmbedding(config.batches, embedding, dropout)
         self.encoder = Perceptron(genes, hidden)
-        self.int_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_intrinsic)
-        self.tech_head = nn.Linear(hidden[-1] + covariate_embedding, 2 * latent_technical)
-        self.tech_prior = nn.Linear(covariate_embedding, latent_technical)
-        self.linear_decoder = nn.Linear(latent_intrinsic + latent_technical, genes)
-        self.decoder = Perceptron(latent_intrinsic + latent_technical, decoder_hidden)
+        self.int_head = nn.Linear(hidden[-1] + embedding, 2 * config.latent_intrinsic)
+        self.tech_head = nn.Linear(hidden[-1] + embedding, 2 * config.latent_technical)
+        self.tech_prior = nn.Linear(embedding, config.latent_technical)
+        self.linear_decoder = nn.Linear(latents, genes)
+        self.decoder = Perceptron(latents, decoder_hidden)
         self.decoder_head = nn.Linear(decoder_hidden[-1], genes, bias=False) if decoder_hidden else None
-        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if decoder_link == "softplus" else None
+        self.log_scale_G = nn.Parameter(torch.zeros(genes)) if config.decoder_link == "softplus" else None
         self.log_theta_G = nn.Parameter(torch.zeros(genes))
 
     def start_from(self, log_share_G: Tensor, log_theta_G: Tensor) -> None:
-        """Start at the marginal model of the counts, so that training is about what sets cells apart."""
+        """Initialise with the marginal model of the counts, so that training only has to learn differences between
+        cells."""
         with torch.no_grad():
             if self.log_scale_G is None:
                 self.linear_decoder.bias.copy_(log_share_G)
@@ -114,18 +109,18 @@ class Vae(nn.Module):
     def encode(
         self, x_BG: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
     ) -> Posterior:
-        """Posterior of both latents from counts. The generator is needed in training mode only (covariate dropout).
+        """Posterior of both latents from counts. The generator is only needed in training mode (covariate dropout).
 
-        A cell without counts is encoded as one whose every gene is zero.
+        A cell without counts is encoded as all zeros.
         """
         library_B1 = x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
-        normalised_BG = torch.log1p(x_BG * (self.normalised_total / library_B1))
+        normalised_BG = torch.log1p(x_BG * (self.config.normalised_total / library_B1))
         return self.encode_normalised(normalised_BG, cell_type_B, batch_B, generator)
 
     def encode_normalised(
         self, normalised_BG: Tensor, cell_type_B: Tensor, batch_B: Tensor, generator: torch.Generator | None = None
     ) -> Posterior:
-        """The same from log-normalised counts, as `normalised` makes them."""
+        """As `encode`, from log-normalised counts, the output of `normalised`."""
         hidden_BH = self.encoder(normalised_BG)
         batch_BE = self.batch(batch_B, generator)
         int_B = self.int_head(torch.cat([hidden_BH, self.cell_type(cell_type_B, generator)], dim=1))
@@ -142,11 +137,11 @@ class Vae(nn.Module):
         )
 
     def normalised(self, batch: CountBatch) -> Tensor:
-        """Counts at `normalised_total` per cell, in log1p, (B, G). Only the non-zero ones cost a logarithm."""
+        """log1p of counts scaled to `normalised_total` per cell, (B, G). Only non-zero counts cost a logarithm."""
         library_K = batch.library_B.clamp(min=1.0).index_select(0, batch.cell_K)
         genes = self.log_theta_G.shape[0]
         place_K = torch.add(batch.gene_K, batch.cell_K, alpha=genes)
-        values_K = torch.log1p(batch.x_K / library_K * self.normalised_total)
+        values_K = torch.log1p(batch.x_K / library_K * self.config.normalised_total)
         flat = torch.zeros(len(batch) * genes, device=values_K.device)
         return flat.index_copy_(0, place_K, values_K).view(-1, genes)
 
@@ -155,7 +150,7 @@ class Vae(nn.Module):
         return torch.log_softmax(self.logits(int_BI, tech_BT), dim=1) + library_B.clamp(min=1.0).log()[:, None]
 
     def logits(self, int_BI: Tensor, tech_BT: Tensor) -> Tensor:
-        """What the softmax over genes turns into shares of the library size, (B, G)."""
+        """Logits of the shares of the library size (softmax over genes), (B, G)."""
         latent_BL = torch.cat([int_BI, tech_BT], dim=1)
         u_BG: Tensor = self.linear_decoder(latent_BL)
         if self.decoder_head is not None:
@@ -202,7 +197,7 @@ class VaeObjective(nn.Module):
 
 
 def shuffle_within(group_B: Tensor, generator: torch.Generator) -> Tensor:
-    """A random permutation, (B,) int64, that moves every element to a place of its own group."""
+    """A random permutation, (B,) int64, that permutes elements within groups."""
     chance_B = torch.rand(group_B.shape, generator=generator, device=group_B.device)
     from_B = torch.argsort(group_B, stable=True)
     by_chance_B = torch.argsort(chance_B)

@@ -1,4 +1,4 @@
-"""Section `cfm_vc.evaluate`: how predictions are judged."""
+"""Section `cfm_vc.evaluate`: how predictions are evaluated."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Section `cfm_vc.ingest`: where the data are and what they are called."""
+"""Section `cfm_vc.ingest`: the input file and the names of its columns."""
 
 from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn

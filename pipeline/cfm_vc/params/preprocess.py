@@ -1,4 +1,4 @@
-"""Section `cfm_vc.preprocess`: filters, what is held out, layout of the store."""
+"""Section `cfm_vc.preprocess`: filters, held-out groups, layout of the store."""
 
 from typing import Annotated
 

@@ -13,9 +13,9 @@ from pipeline.plots.theme import Picture, Theme, halo, picture, shortened
 
 
 def slope_of(true: Floats, predicted: Floats) -> float | None:
-    """Least-squares slope of predicted on true change through the origin, Σ xy / Σ x²; None where nothing changed.
+    """Least-squares slope of predicted on true change through the origin, Σ xy / Σ x²; None if nothing changed.
 
-    Below 1 a prediction is too timid, above too bold.
+    Below 1 a prediction underestimates the effect, above 1 it overestimates it.
     """
     square = float(true @ true)
     return float(true @ predicted) / square if square > 0 else None
@@ -32,11 +32,11 @@ def draw_change(
     limits: tuple[float, float],
     by_model: bool,
 ) -> Picture:
-    """Predicted against true change of each gene (all of length G): the genes of `top` stand out, those at the indices
-    `named` have their names.
+    """Predicted against true change of each gene (all of length G): genes of `top` are highlighted, those at the
+    indices `named` are labelled.
 
-    `note` stands in the corner: the method and its score on this group. A perfect prediction lies on the grey line; the
-    other line is the slope over `top`. Both axes cover `limits`, so that a timid prediction looks timid.
+    `note`, in the corner, gives the method and its score on this group. A perfect prediction lies on the grey diagonal;
+    the other line is the slope over `top`. Both axes cover `limits`, so that effect sizes are comparable by eye.
     """
     slope = slope_of(true[top], predicted[top])
 

@@ -1,4 +1,4 @@
-"""Cells on two axes of an embedding: by label, and predicted populations over true ones."""
+"""Cells in two dimensions of an embedding: by label, and predicted over true populations."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,10 +15,10 @@ Limits = tuple[tuple[float, float], tuple[float, float]]  # of x and of y
 def draw_embedding(title: str, x: Floats, y: Floats, labels: Sequence[str], axis: str, named_in_place: bool) -> Picture:
     """Scatter of cells (`x`, `y`: one entry per cell) coloured by label.
 
-    `named_in_place` writes each label where its cells are densest; where groups overlap, a legend reads better. A ninth
-    label and further ones share the colours of the first.
+    `named_in_place` writes each label where its cells are densest, otherwise there is a legend, which suits overlapping
+    groups. Colours repeat from the ninth label on.
     """
-    names = sorted(set(labels))  # by name, so that a label has the same colour in every picture
+    names = sorted(set(labels))  # by name, so that a label has the same colour in every figure
     label_array = np.asarray(labels, dtype=object)
     members = [label_array == name for name in names]
     centres = [_densest(x[chosen], y[chosen]) for chosen in members]
@@ -26,7 +26,7 @@ def draw_embedding(title: str, x: Floats, y: Floats, labels: Sequence[str], axis
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
         colours = {name: theme.categories[rank % len(theme.categories)] for rank, name in enumerate(names)}
-        # All cells in one scatter, in the order of the file: drawn label by label, the last would hide the others.
+        # One scatter of all cells in file order: drawn label by label, the last would hide the others.
         dense(axes, x, y, point_area(len(x)), [colours[name] for name in labels], 0.7)
         bare(axes, axis)
         axes.margins(0.04)
@@ -49,8 +49,8 @@ def draw_population(
 ) -> Picture:
     """Control, true and predicted cells of one held-out group, in that order in `cells`, as x and y of each.
 
-    `method` made the predicted ones. Lines lead from the mean control cell to the mean true and the mean predicted
-    one: the closer the two ends, the better. `limits` are the same for all methods that are to be compared.
+    `method` names the source of the predicted cells. Lines lead from the mean control cell to the mean true and the
+    mean predicted cell: the closer their ends, the better. `limits` are shared by the methods compared.
     """
     control, true, predicted = cells.values()
 
@@ -68,7 +68,7 @@ def draw_population(
             dense(axes, x, y, size, colour, alpha)
             axes.scatter([], [], s=40, color=colour, label=f"{shortened(name, 16)} ({len(x):,})")
         start = _mean(control)
-        # The truth's line is the broader one, so that it shows where the predicted one lies on top of it.
+        # The line of the truth is wider, so that it stays visible below that of the prediction.
         for colour, width, end in (
             (theme.surface, 9, true),
             (theme.truth, 6.5, true),
@@ -90,10 +90,11 @@ def _mean(cells: tuple[Floats, Floats]) -> tuple[float, float]:
 
 
 def _densest(x: Floats, y: Floats) -> tuple[float, float]:
-    """Median of the cells in the fullest of 8 x 8 squares: inside a cluster, where a median may lie between two."""
+    """Median of the cells in the densest of 8 x 8 bins: inside a cluster, whereas an overall median may lie between
+    two."""
     cells, x_edges, y_edges = np.histogram2d(x, y, bins=8)
     column, row = np.unravel_index(int(cells.argmax()), cells.shape)
-    # searchsorted as histogram2d bins: half-open squares, the last one closed.
+    # searchsorted bins like histogram2d: half-open bins, the last one closed.
     columns = np.clip(np.searchsorted(x_edges, x, side="right") - 1, 0, 7)
     rows = np.clip(np.searchsorted(y_edges, y, side="right") - 1, 0, 7)
     chosen = (columns == column) & (rows == row)

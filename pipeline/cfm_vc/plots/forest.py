@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, halo, picture, shortened
 
 _ROW = 19  # CSS pixels
-_BETWEEN = 1.7  # rows that a group's name takes
+_BETWEEN = 1.7  # height of a group's name, in rows
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ForestRow:
     value: float | None
     low: float | None
     high: float | None
-    text: str  # the value as it is to be read
+    text: str  # the formatted value
 
 
 def draw_forest(title: str, axis: str, groups: Mapping[str, Sequence[ForestRow]]) -> Picture:

@@ -1,4 +1,4 @@
-"""Quality control: what filtering changed."""
+"""Quality control: distributions before and after filtering."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def draw_histogram(
     """Histogram before (outline) and after (filled) filtering: `edges` (n+1), from 1, on a logarithmic axis; cells
     `before` and `after` (n).
 
-    `threshold`, in the unit of the edges, is the smallest value kept.
+    `threshold` is the smallest value kept, in the unit of the edges.
     """
 
     def draw(axes: Axes, theme: Theme) -> None:

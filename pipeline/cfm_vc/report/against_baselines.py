@@ -1,4 +1,4 @@
-"""The chapter with all scores: the ranking, means, and each held-out group with its intervals."""
+"""The section with all scores: ranking, means, and each held-out group with intervals."""
 
 from pipeline.cfm_vc.decisive import key_metrics
 from pipeline.cfm_vc.paths import PATHS
@@ -23,44 +23,42 @@ def against_baselines(results: PerturbationResults) -> Section:
     selection = select(board)
     metrics = _pictured(board)
     dots = (
-        "Methods in order of their means (large dots) over the held-out groups (small dots), cell types under a "
-        "perturbation that they were never shown with. Blue: the split-half ceiling, how well one half of the truth "
-        "predicts the other, and its range over the groups. Hollow: controls; the truth has to win, the negative "
-        "control to lose."
+        "Methods ranked by their mean (large dots) over the held-out groups (small dots): cell types under a "
+        "perturbation not seen together in training. Blue: split-half ceiling, how well one half of the true cells "
+        "predicts the other, with its range over groups. Hollow: positive and negative controls."
     )
     means = (
-        "Means over the held-out groups with their 95 % intervals. ↑ higher is better, ↓ lower is better; ▸ and bold "
-        "mark the best of each row. The ceiling and the controls do not compete. “Undefined”: too few cells or "
-        "perturbations for a score."
+        "Means over the held-out groups with 95 % intervals. ↑ higher is better, ↓ lower is better; ▸ and bold mark "
+        "the best of each row, ceiling and controls aside. “Undefined”: too few cells or perturbations for a score."
     )
     each = (
-        "Scores with their 95 % intervals; ▸ and bold mark the best of each group. A bootstrap resamples the true and "
-        "the predicted cells: it shows the noise of few cells, not that of another training run."
+        "Scores with 95 % intervals; ▸ and bold mark the best of each group. The bootstrap resamples true and "
+        "predicted cells: it covers sampling noise, not variation between training runs."
     )
-    more = f" Those of the groups that are not drawn are in {PATHS.results}." if len(board.units) > MOST else ""
+    more = f"  Groups not shown are in {PATHS.results}." if len(board.units) > MOST else ""
     folded = "" if len(board.units) <= 2 else f"All {len(board.units)} held-out groups as a table"
     notes = results.dataset["notes"]
     blocks: list[Block] = [
         *([Notes(notes)] if notes else []),
         rankings(board, key_metrics(board), dots),
         metric_table(board, means),
-        Heading("Held-out groups, with their uncertainty"),
+        Heading("Held-out groups with uncertainty"),
         Figures(
             [_forest(board, selection, metric) for metric in metrics],
-            "Dots: scores; lines: 95 % bootstrap intervals over the cells. Orange: the model, grey: baselines, blue: "
-            f"the split-half ceiling. {selection.note}".rstrip(),
+            "Dots: scores; lines: 95 % bootstrap intervals over cells. Orange: model; grey: baselines; blue: "
+            f"split-half ceiling. {selection.note}".rstrip(),
         ),
         method_table(board, metrics, each, board.units, folded=folded),
         *(
-            metric_table(board, f"Scores with their 95 % intervals.{more}", unit, folded=f"All metrics of {unit}")
+            metric_table(board, f"Scores with 95 % intervals.{more}", unit, folded=f"All metrics of {unit}")
             for unit in selection.titles
         ),
     ]
-    return Section("The model against the baselines", ANCHOR, lead(results), blocks, answer_of(results))
+    return Section("Model and baselines", ANCHOR, lead(results), blocks, answer_of(results))
 
 
 def _pictured(board: Scoreboard) -> list[Metric]:
-    """The key metrics, and with them the overlap of DE genes: an even number, for two stand beside each other."""
+    """The key metrics and the overlap of DE genes: an even number, since figures stand in pairs."""
     overlaps = [metric for metric in board.metrics if metric.title == "DE overlap top n" and board.defined(metric)]
     chosen = [*key_metrics(board), *overlaps[-1:]]
     return chosen[: len(chosen) // 2 * 2] or chosen

@@ -1,4 +1,4 @@
-"""The chapter on genes: predicted against true change in the held-out groups."""
+"""The section on genes: predicted against true change in the held-out groups."""
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,11 @@ from pipeline.report.page import Figures, Section
 from pipeline.report.scores import shown
 
 _NAMED_GENES = 8
-_TOP_GENES = 100  # where no metric says how many
+_TOP_GENES = 100  # if no metric has a number of top genes
 
 
 def change(results: PerturbationResults) -> Section:
-    """Change against change: the model beside the best baseline, on the same axes."""
+    """Predicted against true change: the model beside the best baseline, on the same axes."""
     board = results.board
     selection = select(board)
     metric = decisive(board)[0]
@@ -29,17 +29,17 @@ def change(results: PerturbationResults) -> Section:
     ]
     caption = (
         "Predicted against true change of mean log-normalised expression against control, one dot per gene: the model "
-        f"beside {rival.label}, the best baseline by {metric.label}. Large dots: the {top} genes most differentially "
-        "expressed in the truth, the most changed ones named; small grey dots: all others. A perfect prediction lies "
-        "on the grey diagonal; the coloured line is the slope over the large dots, below 1 where a prediction is too "
-        f"timid. {selection.note}"
+        f"beside {rival.label}, the best baseline by {metric.label}. Large dots: the {top} most differentially "
+        "expressed genes, those with the largest changes labelled; small grey dots: all others. A perfect prediction "
+        "lies on the grey diagonal; the coloured line is the slope over the large dots, below 1 if the effect is "
+        f"underestimated. {selection.note}"
     )
-    lead = "Which genes respond, which way, and how far: what was predicted, and what happened."
+    lead = "Which genes respond, in which direction and how strongly: prediction and measurement."
     return Section("Change by gene", "change", lead, [Figures(pictures, caption.rstrip())])
 
 
 def _pair(results: PerturbationResults, unit: str, title: str, rival: Method, top: int) -> list[Picture]:
-    """A picture per method, all on the same axes so that they can be compared."""
+    """A figure per method, on shared axes."""
     board = results.board
     rows = results.change
     in_group = rows[rows["unit"] == unit]
@@ -58,7 +58,7 @@ def _pair(results: PerturbationResults, unit: str, title: str, rival: Method, to
     for method, genes in by_method.items():
         true, predicted = (genes[name].to_numpy(np.float64) for name in ("change_true", "change_predicted"))
         chosen = genes["de_rank"].to_numpy() <= top
-        # Up or down, the most changed ones lie at the ends of the diagonal, where a prediction is tested hardest.
+        # The largest changes, up or down, lie at the ends of the diagonal, where errors matter most.
         named = np.argsort(-np.abs(np.where(chosen, true, 0)), kind="stable")[: min(_NAMED_GENES, int(chosen.sum()))]
         score = board.estimate(method, metric, unit).value
         slope = shown(slope_of(true[chosen], predicted[chosen]), 2)

@@ -1,4 +1,4 @@
-"""The chapter on the latent space: cells before the model and in it."""
+"""The section on the latent space: cells before and after encoding."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from pipeline.report.page import Figures, Section
 
 
 def latent(cells: pd.DataFrame) -> Section:
-    """Cells (cell_type, batch, space, x, y) before the model and in its latent space, by cell type and by batch."""
+    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and by batch."""
     spaces = {"expression": "Before: expression", "z_int": "After: latent space"}
     pictures = []
     for column, called, in_place in (("cell_type", "cell type", True), ("batch", "batch", False)):
@@ -24,9 +24,9 @@ def latent(cells: pd.DataFrame) -> Section:
                     in_place,
                 )
             )
-    lead = "A good latent space keeps cell types apart and mixes batches."
+    lead = "A good latent space separates cell types and mixes batches."
     caption = (
-        "Two principal components of log-normalised expression (before) and of the encoder's posterior means of z_int, "
-        "the intrinsic part of the latent space (after)."
+        "First two principal components of log-normalised expression (before) and of the posterior means of z_int, "
+        "the intrinsic latent (after)."
     )
     return Section("Latent space", "latent", lead, [Figures(pictures, caption)])

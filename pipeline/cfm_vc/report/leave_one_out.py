@@ -1,4 +1,4 @@
-"""The chapter on measured cells: each cell type held out in turn, and what each part of the model adds."""
+"""The section on measured cells: each cell type held out in turn, and an ablation."""
 
 import pandas as pd
 
@@ -16,35 +16,35 @@ from pipeline.report.ranking import rankings
 from pipeline.report.scores import decimals_for, joined, shown, verdict
 
 _INTERVAL = (
-    "The 95 % intervals are by Student's t: in a group over seeds, on average over groups, each by its mean over seeds."
+    "95 % intervals by Student's t: within a group over seeds; for the average over groups, from their means over "
+    "seeds."
 )
 
 
 def leave_one_out(found: LeaveOneOut) -> Section:
-    """The ranking, each group's scores, the ablation, and where all of it comes from."""
+    """The ranking, the scores of each group, the ablation, and its provenance."""
     board = found.board
-    which = "the cells of this run too" if found.of_this_run else "not the cells of this run"
+    which = "the same cells as in this run" if found.of_this_run else "other cells than in this run"
     lead = f"{found.title}, {which}. {_average(found)} {_by_group(found)} {_INTERVAL}"
-    dots = "Small dots: one held-out group and seed each; large dots: means over both. Blue: the split-half ceiling."
+    dots = "Small dots: one held-out group and seed each; large dots: means. Blue: split-half ceiling."
     blocks: list[Block] = [
         rankings(board, key_metrics(board), f"{dots} Hollow: controls."),
         *(
             unit_table(
                 board,
                 metric,
-                f"{metric.label}: mean ± standard deviation over seeds (none: every seed gives the same); "
-                f"{metric.direction}.",
+                f"{metric.label}: mean ± standard deviation over seeds (none if all seeds agree); {metric.direction}.",
             )
             for metric in decisive(board)
         ),
-        Heading("What each part adds"),
+        Heading("Ablation: what each component adds"),
         Figures(
             [_ladder(found, metric) for metric in _ablated(found)[:2]],
-            "Variants of the model in the order of its parts, and in grey the best baseline. Small dots: single "
-            "predictions; large dots: their means.",
+            "Ablation, adding one component at a time; grey: the best baseline. Small dots: single predictions; large "
+            "dots: means.",
         ),
         _steps(found),
-        Heading("How this was made"),
+        Heading("Provenance"),
         Facts(
             [
                 ("Command", found.about["command"]),
@@ -88,7 +88,7 @@ def _ablated(found: LeaveOneOut) -> list[Metric]:
 
 
 def _ladder(found: LeaveOneOut, metric: Metric) -> Picture:
-    """A row per variant in the order of the file, and the best of the baselines among them."""
+    """A row per variant in file order, and the best baseline among them."""
     rows = found.ablation[found.ablation["metric"] == metric.name]
     values = {str(v): rows.loc[rows["variant"] == v, "value"].dropna().tolist() for v in rows["variant"].unique()}
     means = {variant: sum(points) / len(points) if points else None for variant, points in values.items()}
@@ -132,9 +132,8 @@ def _steps(found: LeaveOneOut) -> Table:
     chosen = "; ".join(f"{variant} for {cell_type}" for cell_type, variant in found.about["chosen"].items())
     by = GLOSSARY.metric(found.about["chosen_by"]).label
     caption = (
-        f"Means over cell types, each held out together with another one{_over_seeds(found.ablation)}. Which variant "
-        f"predicts a cell type above was chosen by the {by} of the other type in its pairs, so that its own held-out "
-        f"cells had no say: {chosen}."
+        f"Means over cell types, held out in pairs{_over_seeds(found.ablation)}. The variant used for a cell type "
+        f"above was selected by the {by} of the other type in its pairs, never on its own held-out cells: {chosen}."
     )
     return Table(header, rows, caption)
 

@@ -1,4 +1,4 @@
-"""The chapter on quality control: what filtering changed, and how many cells each group has."""
+"""The section on quality control: effects of filtering, and cells per group."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.cfm_vc.plots.quality import draw_histogram
 from pipeline.report.page import Block, Cell, Figures, Section, Table
 
-# histogram in the quality file -> title, unit, the threshold that belongs to it
+# histogram in the quality file -> title, unit, parameter of its threshold
 _HISTOGRAMS = {
     "counts_per_cell": ("Counts per cell", "counts", "min_counts_per_cell"),
     "genes_per_cell": ("Genes per cell", "genes", "min_genes_per_cell"),
@@ -43,10 +43,7 @@ def _group_table(content: Mapping[str, Any], control: str) -> Table:
         ]
         for cell_type in cell_types
     ]
-    caption = (
-        "Cells per group after filtering, with the number before where it differs. Held-out groups took no part in "
-        "training."
-    )
+    caption = "Cells per group after filtering, and before if different. Held-out groups were excluded from training."
     return Table(["cell type", *perturbations], rows, caption)
 
 

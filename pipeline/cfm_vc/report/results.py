@@ -1,4 +1,4 @@
-"""Reading what the other stages wrote: a missing, empty or malformed input is an error, never a gap in the report."""
+"""Reading the outputs of other stages: a missing, empty or malformed input is an error, never a gap in the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Training:
 
 @dataclass(frozen=True)
 class PerturbationResults:
-    """What preprocess, vae_pretrain, flow_train and evaluate found out about perturbations."""
+    """Outputs of preprocess, vae_pretrain, flow_train and evaluate."""
 
     dataset: Mapping[str, Any]  # dataset.json
     quality: Mapping[str, Any]
@@ -41,27 +41,27 @@ class PerturbationResults:
 
     @property
     def cells(self) -> int:
-        """Of all held-out groups, after filtering."""
+        """Cells of all held-out groups, after filtering."""
         return sum(group["after"] for group in self.quality["groups"] if group["split"] == "test")
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """What `benchmarks/leave_one_out.py` found on measured cells, each cell type held out in turn."""
+    """Results of `benchmarks/leave_one_out.py` on measured cells, each cell type held out in turn."""
 
     board: Scoreboard
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
-    about: Mapping[str, Any]  # where it comes from, and which variant was chosen for each cell type by what
-    of_this_run: bool  # whether the run is on the same cells
+    about: Mapping[str, Any]  # provenance, and the variant selected for each cell type
+    of_this_run: bool  # whether this run uses the same cells
 
     @property
     def title(self) -> str:
-        """Which cells these are."""
+        """Name of the data set."""
         return str(self.about["title"]).rstrip(".")
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """The decisive ones, of the means over all groups and seeds."""
+        """Decisive comparisons of the means over all groups and seeds."""
         return [compare(self.board, metric) for metric in decisive(self.board)]
 
 
@@ -74,7 +74,7 @@ _CHANGE = ("cell_type", "perturbation", "gene", "method", "change_true", "change
 
 
 def read_perturbation() -> PerturbationResults:
-    """All inputs of the perturbation chapters, from the working directory."""
+    """All inputs of the chapter, from the working directory."""
     evaluate, preprocess = stage("evaluate@cfm_vc"), stage("preprocess@cfm_vc")
     details = PATHS.details
     return PerturbationResults(
@@ -92,9 +92,9 @@ def read_perturbation() -> PerturbationResults:
 
 
 def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
-    """The results on measured cells, which are in git, for a run on simulated cells or on the very same file.
+    """Committed results on measured cells, for a run on simulated cells or on the same file.
 
-    None for a run on other measured cells: nobody should read the scores of these as those of their own.
+    None for a run on other measured cells, whose users could mistake these scores for their own.
     """
     folder, maker = PATHS.measured, _LEAVE_ONE_OUT
     about = read_json(folder / "about.json", maker, _ABOUT)
@@ -108,7 +108,7 @@ def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
 
 
 def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:
-    """With the name that the results give to each row's held-out group."""
+    """Adds the name of each row's held-out group, as in the results."""
     pairs = zip(frame["cell_type"], frame["perturbation"], strict=True)
     return frame.assign(unit=[unit_of(*pair) for pair in pairs])
 
@@ -130,10 +130,10 @@ def _board(path: Path, maker: Maker) -> Scoreboard:
     except ExpectedError as error:
         raise malformed(path, maker, str(error)) from error
     if len(decisive(board)) < 2:
-        raise malformed(path, maker, "lacks the metrics that decide: a Pearson of change and e_distance")
+        raise malformed(path, maker, "lacks the decisive metrics: a Pearson correlation of change, and e_distance")
     return board
 
 
 def incomplete(file: str, what: str, group: str) -> ExpectedError:
-    """The error of an evaluation whose `file` lacks something of a held-out group."""
+    """The error for a `file` of the evaluation that lacks something of a held-out group."""
     return malformed(PATHS.details / file, stage("evaluate@cfm_vc"), f"no {what} for {group}")

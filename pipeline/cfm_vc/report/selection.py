@@ -1,4 +1,4 @@
-"""Which held-out groups are drawn, where there are too many to draw them all."""
+"""Selection of held-out groups for figures, if there are too many to show all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """The groups to draw, each with its title, and the sentence that says what is left out (empty: nothing)."""
+    """The groups to show with their titles, and a sentence on what is left out (empty if nothing is)."""
 
     titles: Mapping[str, str]
     note: str = ""
 
 
 def select(board: Scoreboard) -> Selection:
-    """All groups up to `MOST`; of more, the model's worst, median and best, so that neither side is favoured."""
+    """All groups up to `MOST`; of more, the model's worst, median and best, to be unbiased."""
     if len(board.units) <= MOST:
         return Selection({unit: unit for unit in board.units})
     metric = decisive(board)[0]
@@ -32,6 +32,6 @@ def select(board: Scoreboard) -> Selection:
     chosen = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
     return Selection(
         {unit: f"{place}: {unit}" for place, unit in chosen.items()},
-        f"Drawn are the model's worst, median and best of {len(ordered)} held-out groups by {metric.label}; the other "
-        f"{len(ordered) - len(chosen)} are in the tables only.",
+        f"Shown: the model's worst, median and best of {len(ordered)} held-out groups by {metric.label}; for the "
+        f"other {len(ordered) - len(chosen)} see the tables.",
     )

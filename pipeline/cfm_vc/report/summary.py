@@ -1,4 +1,4 @@
-"""Perturbations in short: their card on the first screen, and their part of RESULTS.md."""
+"""Summary: the card on the first screen, and the section in RESULTS.md."""
 
 from pipeline.cfm_vc.decisive import key_metrics
 from pipeline.cfm_vc.report import against_baselines
@@ -11,7 +11,7 @@ from pipeline.report.page import System
 
 
 def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
-    """What the first screen says."""
+    """The card on the first screen."""
     found = comparisons(results.board)
     return System(
         name="CFM-VC",
@@ -28,9 +28,9 @@ def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
 
 
 def results(found: PerturbationResults) -> list[str]:
-    """What RESULTS.md says, below the heading of the system."""
+    """The section in RESULTS.md, below its heading."""
     board = found.board
-    caption = f"Means over {len(board.units)} held-out groups; the model stands first."
+    caption = f"Means over {len(board.units)} held-out groups; the first row is the model."
     return [f"**{answer_of(found)}** {lead(found)}", markdown(method_table(board, key_metrics(board), caption))]
 
 

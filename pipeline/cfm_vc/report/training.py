@@ -1,4 +1,4 @@
-"""The chapter on training: learning curves and final numbers of each model."""
+"""The section on training: learning curves and final losses of each model."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from pipeline.report.page import Block, Cell, Facts, Figures, Section, Table
 
 
 def training(models: Mapping[str, Training]) -> Section:
-    """`models` maps a title, such as "VAE", to the curve and final numbers of that model."""
+    """`models` maps a title, such as "VAE", to the curve and final losses of that model."""
     pictures = [
         draw_learning_curve(
             title,
@@ -19,7 +19,7 @@ def training(models: Mapping[str, Training]) -> Section:
         for title, model in models.items()
     ]
     sizes = [
-        (title, f"{n['parameters']:,} parameters; epoch {n['best_epoch']} of {n['epochs']} was the best")
+        (title, f"{n['parameters']:,} parameters; best epoch {n['best_epoch']} of {n['epochs']}")
         for title, n in ((title, model.numbers) for title, model in models.items())
     ]
     rows = [
@@ -34,10 +34,10 @@ def training(models: Mapping[str, Training]) -> Section:
     blocks: list[Block] = [
         Figures(
             pictures,
-            "Loss by epoch. The weights of the epoch with the lowest validation loss are the ones kept; the validation "
-            "cells come from the training groups, never from the held-out ones.",
+            "Loss by epoch. The weights with the lowest validation loss are kept; validation cells come from training "
+            "groups, never from held-out ones.",
         ),
         Facts(sizes),
-        Table(("loss", "training", "validation"), rows, "With the weights kept.", folded="The parts of each loss"),
+        Table(("loss", "training", "validation"), rows, "At the weights kept.", folded="Terms of each loss"),
     ]
     return Section("Training", "training", "", blocks)

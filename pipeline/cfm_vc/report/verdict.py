@@ -1,4 +1,4 @@
-"""Did the model predict what perturbations do? In words that never say more than the numbers."""
+"""The verdict in words, no stronger than the numbers."""
 
 from pipeline.cfm_vc.decisive import decisive
 from pipeline.cfm_vc.report.results import PerturbationResults
@@ -7,29 +7,29 @@ from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.scores import answer, verdict
 
 INTERVAL = (
-    "The interval is of a bootstrap over the cells of each held-out group, the same for both methods: it covers other "
-    "cells of the same groups, not other groups, nor another training run."
+    "Intervals are from a paired bootstrap over the cells of each held-out group: they cover the sampling of cells, "
+    "not the choice of groups or the training run."
 )
 
 
 def comparisons(board: Scoreboard) -> list[Comparison]:
-    """The decisive ones, of the means over the held-out groups."""
+    """Decisive comparisons of the means over held-out groups."""
     return [compare(board, metric) for metric in decisive(board)]
 
 
 def answer_of(results: PerturbationResults) -> str:
-    """Did it work, in a few words: no stronger than the weakest decisive comparison."""
+    """Did it work? No stronger than the weakest decisive comparison."""
     return answer(comparisons(results.board))
 
 
 def data_of(results: PerturbationResults) -> str:
-    """Which data it is, and whether it is simulated, as a sentence."""
+    """A sentence on the data: its description, and whether it is simulated."""
     kind = "Simulated" if results.dataset["simulated"] else "Measured"
     return f"{kind} cells: {str(results.dataset['description']).removeprefix('Simulated: ').rstrip('.')}."
 
 
 def lead(results: PerturbationResults) -> str:
-    """The data, how the model stands, and how broad that is."""
+    """The data, the verdict, and its breadth."""
     board = results.board
     groups = len(board.units)
     where = "On the held-out group" if groups == 1 else f"On the {groups} held-out groups"
@@ -38,7 +38,7 @@ def lead(results: PerturbationResults) -> str:
 
 
 def breadth(board: Scoreboard, cells: int) -> str:
-    """How broad the verdict is: over all metrics, and over the groups."""
+    """Breadth of the verdict: over all metrics, and over the groups."""
     standings = [compare(board, metric).standing for metric in board.metrics if board.defined(metric)]
     level = standings.count("level")
     parts = [
@@ -46,7 +46,7 @@ def breadth(board: Scoreboard, cells: int) -> str:
         f"{standings.count('ahead')}, level in {level} and behind in {standings.count('behind')}."
     ]
     if len(board.units) == 1:
-        parts.append(f"One held-out group of {cells:,} cells is an example, not a statistic.")
+        parts.append(f"A single held-out group ({cells:,} cells) is an example, not a statistic.")
     else:
         metric = decisive(board)[0]
         won = [compare(board, metric, unit).standing for unit in board.units].count("ahead")

@@ -1,4 +1,4 @@
-"""Draw the chapter on perturbations: what training and evaluation found, and measured cells."""
+"""The chapter on perturbation responses: training, evaluation, and measured cells."""
 
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.against_baselines import against_baselines
@@ -17,14 +17,14 @@ from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
 
 _SCORES = (
-    "Expression is log-normalised; its mean is over cells. A change is a mean minus the mean of the control cells of "
-    "the same cell type. Genes are ranked as differentially expressed (DE) by |Welch's t| of the held-out truth "
-    "against control. The docstrings in pipeline/cfm_vc/metrics/ have the formulas and their sources."
+    "Expression is log-normalised and averaged over cells. A change is a mean minus that of the control cells of the "
+    "same cell type. Genes are ranked by differential expression (DE), |Welch's t| of the held-out cells against "
+    "control. For formulas and sources see the docstrings in pipeline/cfm_vc/metrics/."
 )
 
 
 def run() -> None:
-    """Read the results on perturbations, write reports/chapters/cfm_vc.json."""
+    """Read the results and write reports/chapters/cfm_vc.json."""
     found = read_perturbation()
     measured = read_leave_one_out(found.dataset)
     sections = [

@@ -1,4 +1,4 @@
-"""Held-out perturbation responses: the model and the baselines beside the truth, on the same cells and scores."""
+"""Evaluate the model and the baselines on held-out perturbation responses, with the same cells and metrics."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,13 +30,14 @@ from pipeline.training.determinism import prepare_device
 from pipeline.training.weights import load_model
 
 SECTION = "cfm_vc.evaluate"
-LATENT_CELLS = 2000  # in the picture of the latent space
+LATENT_CELLS = 2000  # in the figure of the latent space
 
 
 def run(settings: Evaluate) -> None:
-    """Score every method on every held-out group; write the results, the headlines and what the figures show."""
+    """Score every method on every held-out group; write the results, the headlines and the tables behind the
+    figures."""
     device = prepare_device(settings.device, settings.threads)
-    with threadpool_limits(settings.threads):  # torch's threads are not numpy's
+    with threadpool_limits(settings.threads):  # torch's thread limit does not apply to numpy
         store = open_store(PATHS.store)
         vae, model = load_models(settings, device)
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)

@@ -1,8 +1,8 @@
-"""Train the flow between latents of the frozen VAE. Every cell is encoded once, and the latents are kept."""
+"""Train the flow between latents of the frozen VAE. Every cell is encoded once, and latents are cached."""
 
 import torch
 
-from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
 from pipeline.cfm_vc.model.latents import intrinsic_latents
@@ -33,25 +33,21 @@ def run(settings: FlowSettings) -> None:
     store = open_store(STORE)
     vae, description = load_model(VAE, Vae, device)
     if description["genes"] != store.genes or description["categories"] != store.categories:
-        raise ExpectedError(f"{VAE} was trained on other data than {STORE}; train it again: dvc repro vae_pretrain")
+        raise ExpectedError(f"{VAE} was trained on different data than {STORE}; retrain it: dvc repro vae_pretrain")
     control = store.categories["perturbation"].index(store.control)
     train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
     doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
+    config = FlowConfig.of(
+        settings,
+        dimensions=vae.config.latent_intrinsic,
+        treatments=len(store.doses.treatments),
+        cell_types=len(store.categories["cell_type"]),
+        batches=len(store.categories["batch"]),
+        spatial=store.dimensions,
+    )
     with initial_weights(settings.seed):
-        model = FlowField(
-            dimensions=vae.arguments["latent_intrinsic"],
-            treatments=len(store.doses.treatments),
-            cell_types=len(store.categories["cell_type"]),
-            batches=len(store.categories["batch"]),
-            hidden=settings.hidden,
-            time_embedding=settings.time_embedding,
-            covariate_embedding=settings.covariate_embedding,
-            covariate_dropout=settings.covariate_dropout,
-            perturbation_embedding=settings.perturbation_embedding,
-            basis=settings.basis,
-            spatial=store.dimensions,
-        )
+        model = FlowField(config)
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
 
@@ -74,7 +70,7 @@ def run(settings: FlowSettings) -> None:
             "control": store.control,
             "categories": store.categories,
             "doses": store.doses.of_label,
-            "spatial": store.dataset.get("spatial"),  # the frame of coordinates, for those of new cells
+            "spatial": store.dataset.get("spatial"),  # the coordinate frame, applied to new cells
             "provenance": {
                 "dataset_sha256": sha256(STORE / DATASET),
                 "vae_sha256": sha256(VAE / WEIGHTS),

@@ -1,4 +1,4 @@
-"""Perturbation cells, a lab's file or simulated ones, validated and written in one form to data/raw/cfm_vc."""
+"""Validate perturbation data, from a lab or simulated, and write it in one format to data/raw/cfm_vc."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ SECTION = "cfm_vc.ingest"
 
 
 def run(settings: Ingest) -> None:
-    """Write data/raw/cfm_vc, all of it or, on a problem, nothing."""
+    """Write data/raw/cfm_vc; nothing on error."""
     path = Path(settings.path)
-    file_kind(path)  # before a recipe is read: a pipe would be waited for
+    file_kind(path)  # before the recipe is read: reading a pipe would block
     simulated = is_recipe(path)
     with atomic_folder(PATHS.raw) as folder:
         if simulated:
@@ -68,14 +68,14 @@ def _simulate(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str
     recipe = read_recipe(path)
     if recipe.control != settings.control:
         raise ExpectedError(
-            f"{path} calls the unperturbed cells {recipe.control!r}, but {SECTION}.control is {settings.control!r}: "
-            "give both the same label"
+            f"{path} labels unperturbed cells {recipe.control!r}, but {SECTION}.control is {settings.control!r}: use "
+            "the same label"
         )
     given = [key for key in ("dose", "combination", "spatial") if getattr(settings, key) is not None]
     if given:
         raise ExpectedError(
-            f"{' and '.join(f'{SECTION}.{key}' for key in given)} can be given for a lab's file only, the recipe "
-            f"{path} says itself what its cells have: set to null"
+            f"{' and '.join(f'{SECTION}.{key}' for key in given)} apply only to a lab's file; the recipe {path} "
+            "defines these itself: set to null"
         )
     simulation = simulate(recipe)
     write_simulation(simulation, folder)
@@ -119,7 +119,7 @@ def truth_table(simulation: Simulation) -> pa.Table:
 
 
 def _summary(description: str, accepted: Accepted) -> str:
-    """What a person wants to see after ingest: sizes, cells per group, notes."""
+    """Summary for the terminal: sizes, cells per group, notes."""
     rows: Column = accepted.columns["cell_type"]
     heads: Column = accepted.columns["perturbation"]
     table = contingency(rows.codes, heads.codes, (len(rows.labels), len(heads.labels)))

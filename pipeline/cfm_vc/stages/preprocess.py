@@ -1,7 +1,7 @@
 """data/raw/cfm_vc to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
 
-Three passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). What
-is held out is held out of the gene selection too.
+Three passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess).
+Held-out groups are excluded from gene selection too.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ COVARIATES = ("perturbation", "cell_type", "batch")
 
 
 def run(settings: Preprocess) -> None:
-    """Write data/processed/cfm_vc and reports/cfm_vc/quality.json, all of it or, on a problem, nothing."""
+    """Write data/processed/cfm_vc and reports/cfm_vc/quality.json, nothing on error."""
     raw = PATHS.raw
     source = read_source(raw / "source.json")
     with open_standard_h5ad(raw / "cells.h5ad") as reader:

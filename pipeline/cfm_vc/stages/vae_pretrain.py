@@ -5,7 +5,7 @@ import torch
 
 from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
-from pipeline.cfm_vc.model.vae import Vae, VaeObjective
+from pipeline.cfm_vc.model.vae import Vae, VaeConfig, VaeObjective
 from pipeline.cfm_vc.params.vae import Vae as VaeSettings
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.entry import run_stage
@@ -30,20 +30,15 @@ def run(settings: VaeSettings) -> None:
     store = open_store(STORE)
     train, validation = store.read("train"), store.read("validation")
 
+    config = VaeConfig.of(
+        settings,
+        genes=train.genes,
+        cell_types=len(store.categories["cell_type"]),
+        batches=len(store.categories["batch"]),
+        normalised_total=max(1.0, float(np.median(train.library_size))),
+    )
     with initial_weights(settings.seed):
-        model = Vae(
-            genes=train.genes,
-            cell_types=len(store.categories["cell_type"]),
-            batches=len(store.categories["batch"]),
-            latent_intrinsic=settings.latent_intrinsic,
-            latent_technical=settings.latent_technical,
-            hidden=settings.hidden,
-            decoder_hidden=settings.decoder_hidden,
-            decoder_link=settings.decoder_link,
-            covariate_embedding=settings.covariate_embedding,
-            covariate_dropout=settings.covariate_dropout,
-            normalised_total=max(1.0, float(np.median(train.library_size))),
-        )
+        model = Vae(config)
     log_share_G, log_theta_G = marginal_negative_binomial(train)
     model.start_from(torch.from_numpy(log_share_G), torch.from_numpy(log_theta_G))
 

@@ -11,7 +11,7 @@ from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.points import ForecastPoint
 
 if TYPE_CHECKING:
-    from pipeline.mole.stages.evaluate import Horizon
+    from pipeline.mole.evaluation.judge import Horizon
 
 
 @torch.no_grad()

@@ -9,11 +9,10 @@ def forecast_cost(model: Mole) -> dict[str, int]:
 
     The decomposition counts as what it needs at best, a running sum; the mixture is a product of weights and heads.
     """
-    given = model.arguments
     channels, lookback, horizon, experts = model.channels, model.lookback, model.horizon, model.experts
     flops = 2 * channels * lookback * experts * horizon * (2 if model.decomposes else 1)
     if model.mlp is not None:
-        flops += 2 * channels * 2 * lookback * given["hidden"]
+        flops += 2 * channels * 2 * lookback * model.config.hidden
     if model.router is not None:
-        flops += 2 * given["router_hidden"] * (len(FEATURES) + channels * experts) + 2 * channels * experts * horizon
+        flops += 2 * model.config.router_width * (len(FEATURES) + channels * experts) + 2 * channels * experts * horizon
     return {"parameters": sum(weight.numel() for weight in model.parameters()), "flops": flops}

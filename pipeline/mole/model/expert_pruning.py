@@ -16,8 +16,10 @@ def pruned(model: Mole, kept: list[int]) -> Mole:
     """
     if not kept or not set(kept) <= set(range(model.experts)) or len(set(kept)) < len(kept):
         raise ValueError(f"kept = {kept}: expected distinct experts from 0 to {model.experts - 1}, and at least one")
-    top_k = None if model.top_k is None else min(model.top_k, len(kept))
-    smaller = Mole(**{**model.arguments, "experts": len(kept), "top_k": top_k})
+    config = model.config
+    top_k = None if config.top_k is None else min(config.top_k, len(kept))
+    changes = {"experts": len(kept), "top_k": top_k, "router_hidden": config.router_width}
+    smaller = Mole(config.model_copy(update=changes))
     state = smaller.state_dict()
     source = model.state_dict()
     for name, tensor in state.items():

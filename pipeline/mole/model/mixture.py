@@ -10,7 +10,7 @@ Sources: Ni et al., "Mixture-of-linear-experts for long-term time series forecas
 """
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,7 @@ from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
 from pipeline.mole.model.instance_norm import LastOffset, Level, ReversibleNorm
-
-Backbone = Literal["dlinear", "rlinear", "rmlp"]
-Offset = Literal["none", "last"]
+from pipeline.nn.model_config import ModelConfig
 
 
 class Heads(NamedTuple):
@@ -32,49 +30,42 @@ class Heads(NamedTuple):
     level: Level | None  # what was taken out of the window, if anything
 
 
+class MoleConfig(ModelConfig):
+    """`offset`: what DLinear takes out of a window first: `none`, as published, or its `last` value; the other
+    backbones normalise each window anyway. `router_hidden` is experts x channels by default. The other fields are
+    parameters of a point and of the recipe of `mole.sweep`, and sizes of the data."""
+
+    backbone: Literal["dlinear", "rlinear", "rmlp"]
+    lookback: int
+    horizon: int
+    channels: int
+    experts: int = 1
+    top_k: int | None = None
+    head_dropout: float = 0.0
+    kernel: int = 25
+    offset: Literal["none", "last"] = "none"
+    hidden: int = 256
+    router_hidden: int | None = None
+
+    @property
+    def router_width(self) -> int:
+        """Hidden units of the router."""
+        return self.experts * self.channels if self.router_hidden is None else self.router_hidden
+
+
 class Mole(nn.Module):
-    """Forecasts the next H rows from the last L; with one expert, the backbone alone.
+    """Forecasts the next H rows from the last L; with one expert, the backbone alone."""
 
-    offset: what DLinear takes out of a window first: `none`, as published, or its `last` value. The other backbones
-    normalise each window anyway.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        lookback: int,
-        horizon: int,
-        channels: int,
-        experts: int = 1,
-        top_k: int | None = None,
-        head_dropout: float = 0.0,
-        kernel: int = 25,
-        offset: Offset = "none",
-        hidden: int = 256,
-        router_hidden: int | None = None,
-    ) -> None:
+    def __init__(self, config: MoleConfig) -> None:
         super().__init__()
-        router_hidden = experts * channels if router_hidden is None else router_hidden
-        self.arguments: dict[str, Any] = {
-            "backbone": backbone,
-            "lookback": lookback,
-            "horizon": horizon,
-            "channels": channels,
-            "experts": experts,
-            "top_k": top_k,
-            "head_dropout": head_dropout,
-            "kernel": kernel,
-            "offset": offset,
-            "hidden": hidden,
-            "router_hidden": router_hidden,
-        }
+        self.config = config
+        lookback, horizon, channels, experts = config.lookback, config.horizon, config.channels, config.experts
         self.lookback, self.horizon, self.channels, self.experts = lookback, horizon, channels, experts
-        self.top_k, self.head_dropout, self.kernel = top_k, head_dropout, kernel
-        self.decomposes = backbone == "dlinear"
+        self.decomposes = config.backbone == "dlinear"
         self.norm: ReversibleNorm | LastOffset | None = None
         if not self.decomposes:
             self.norm = ReversibleNorm(channels)
-        elif offset == "last":
+        elif config.offset == "last":
             self.norm = LastOffset()
         if self.decomposes:
             self.seasonal = nn.Linear(lookback, experts * horizon)
@@ -83,17 +74,16 @@ class Mole(nn.Module):
         else:
             self.linear = nn.Linear(lookback, experts * horizon)
         self.mlp = (
-            nn.Sequential(nn.Linear(lookback, hidden), nn.ReLU(), nn.Linear(hidden, lookback))
-            if backbone == "rmlp"
+            nn.Sequential(nn.Linear(lookback, config.hidden), nn.ReLU(), nn.Linear(config.hidden, lookback))
+            if config.backbone == "rmlp"
             else None
         )
-        self.router = (
-            nn.Sequential(
-                nn.Linear(len(FEATURES), router_hidden), nn.ReLU(), nn.Linear(router_hidden, channels * experts)
+        self.router: nn.Sequential | None = None
+        if experts > 1:
+            width = config.router_width
+            self.router = nn.Sequential(
+                nn.Linear(len(FEATURES), width), nn.ReLU(), nn.Linear(width, channels * experts)
             )
-            if experts > 1
-            else None
-        )
 
     def forward(self, x_BCL: Tensor, mark_BF: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, C, H), in the scale of x. The generator decides which heads are dropped while the module trains."""
@@ -129,15 +119,15 @@ class Mole(nn.Module):
 
     def weights_of(self, logit_BCE: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The second half of `router_weights`. An expert whose logit is -inf has no weight."""
-        if self.training and self.head_dropout > 0 and self.experts > 1:
+        if self.training and self.config.head_dropout > 0 and self.experts > 1:
             if generator is None:
                 raise TypeError("head dropout needs a generator while the module trains")
             chance_BCE = torch.rand(logit_BCE.shape, generator=generator, device=logit_BCE.device)
-            dropped_BCE = chance_BCE < self.head_dropout
+            dropped_BCE = chance_BCE < self.config.head_dropout
             dropped_BCE &= ~dropped_BCE.all(2, keepdim=True)
             logit_BCE = logit_BCE.masked_fill(dropped_BCE, -math.inf)
-        if self.top_k is not None and self.top_k < self.experts:
-            logit_BCE = largest_only(logit_BCE, self.top_k)
+        if self.config.top_k is not None and self.config.top_k < self.experts:
+            logit_BCE = largest_only(logit_BCE, self.config.top_k)
         return logit_BCE.softmax(2)
 
     def mixed(self, heads: Heads, weight_BCE: Tensor) -> Tensor:
@@ -161,7 +151,7 @@ class Mole(nn.Module):
         """The constant matrix, made once and where the data is: it is no weight, and is not saved with any."""
         made = self._average_LL
         if made is None or (made.dtype, made.device) != (x_RL.dtype, x_RL.device):
-            made = self._average_LL = moving_average_matrix(self.lookback, self.kernel).to(x_RL)
+            made = self._average_LL = moving_average_matrix(self.lookback, self.config.kernel).to(x_RL)
         return made
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipeline.plots.heatmap import draw_fields
+from pipeline.plots.heatmap import draw_heatmap
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture, Theme, picture, shortened
 
@@ -23,7 +23,7 @@ def draw_weights(title: str, axis: str, weight_EV: Floats, names: Sequence[str])
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
-        draw_fields(axes, theme, weight_EV / highest, 0.5)
+        draw_heatmap(axes, theme, weight_EV / highest, 0.5)
         if weight_EV.size <= _MOST_WRITTEN:
             for (expert, value), weight in np.ndenumerate(weight_EV):
                 ink = theme.surface if weight > 0.55 * highest else theme.ink

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.mole.glossary import ahead, label_of
 from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
-from pipeline.mole.report.board import MSE, Board
-from pipeline.mole.report.names import DEFINITIONS, ahead, label_of
-from pipeline.mole.report.results import Forecasting
+from pipeline.mole.report.board import Board
+from pipeline.mole.report.results import Forecasting, MeasuredSeries
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, size_table
 from pipeline.mole.report.verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
@@ -41,16 +41,15 @@ def forecasting(found: Forecasting) -> Section:
         Heading("One window"),
         _example(found, board.horizons[0]),
         size_table(found),
-        Heading("What the words mean"),
-        Facts(DEFINITIONS),
     ]
     return Section("Forecasts against the baselines", ANCHOR, verdict(found), blocks, answer_of(board))
 
 
-def measured(found: Forecasting) -> Section:
+def measured(found: MeasuredSeries) -> Section:
     """The same table of a measured series, and where it comes from."""
-    about, board = found.measured.about, found.measured.board
-    lead = f"{about['title'].rstrip('.')}. {about['description'].rstrip('.')}. {sentences(board)}"
+    about, board = found.about, found.board
+    whose = "" if found.of_this_run else "Not the series of this run. "
+    lead = f"{whose}{about['title'].rstrip('.')}. {about['description'].rstrip('.')}. {sentences(board)}"
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
@@ -141,8 +140,8 @@ def _by_step(found: Forecasting, horizon: int) -> Picture:
 def _ranking(board: Board, horizon: int, width: int) -> Picture:
     chosen, decimals = board.choices[horizon].chosen, error_decimals(board, horizon)
     rows = []
-    for name in sorted(board.roles, key=lambda name: board.mean(horizon, name)):
-        points = list(board.scores[horizon, name, MSE.name]) if board.seeds > 1 else []
+    for name in sorted([*board.models, *board.baselines], key=lambda name: board.mean(horizon, name)):
+        points = board.points(horizon, name) if board.seeds > 1 else []
         mean = board.mean(horizon, name)
         role = "model" if name == chosen else "baseline"
         rows.append(RankingRow(label_of(name), role, points, mean, shown(mean, decimals)))

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.errors import ExpectedError
+from pipeline.metrics.results import read_results
 from pipeline.mole.data.step import Step
 from pipeline.mole.paths import PATHS
-from pipeline.mole.report.board import COLUMNS, Board, Choice, board_of
-from pipeline.report.frames import read_csv, read_parquet
+from pipeline.mole.report.board import Board, Choice, board_of
+from pipeline.report.frames import read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
 COMMAND = "python -m benchmarks.forecasting benchmarks/etth1.yaml"
@@ -29,6 +31,7 @@ _UNDEFINED = {("points", "top_k")}  # columns of numbers that may be empty
 _OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
 _CHOICE = ("horizons", "windows")
 _ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
+_SOURCE = ("simulated", "description", "channels", "rows", "input_sha256")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class MeasuredSeries:
 
     about: Mapping[str, Any]  # has the keys of `_ABOUT`
     board: Board
+    of_this_run: bool  # whether the run is on the same series
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Forecasting:
     usage: pd.DataFrame
     reduced: pd.DataFrame
     example: pd.DataFrame
-    measured: MeasuredSeries
+    measured: MeasuredSeries | None  # None: the run is on another measured series
 
     def of_chosen(self, frame: pd.DataFrame, horizon: int) -> pd.DataFrame:
         """The rows of a frame about the chosen point at a horizon."""
@@ -84,25 +88,31 @@ def read_forecasting() -> Forecasting:
                 if method not in set(rows["method"]):
                     raise malformed(folder / f"{name}.parquet", maker, f"nothing about {method} at {horizon}")
     path, ingest = PATHS.raw / "source.json", stage("ingest@mole")
-    source = read_json(path, ingest, ["simulated", "description", "channels", "rows"])
+    source = read_json(path, ingest, _SOURCE)
     try:
         step = Step.restored(source)
     except KeyError as error:
         raise malformed(path, ingest, f"lacks {error.args[0]}") from error
-    return Forecasting(source, step, board, measured=_measured(), **frames)
+    return Forecasting(source, step, board, measured=_measured(source), **frames)
 
 
 def _board(maker: Maker) -> Board:
-    table, about = PATHS.reports / "table.csv", PATHS.reports / "metrics.json"
-    return _checked(table, about, maker, read_json(about, maker, _CHOICE))
+    choices = PATHS.details / "choices.json"
+    return _checked(PATHS.results, choices, maker, read_json(choices, maker, _CHOICE))
 
 
-def _measured() -> MeasuredSeries:
-    """The benchmark that is in git: the command that makes it is not part of the DAG."""
+def _measured(source: Mapping[str, Any]) -> MeasuredSeries | None:
+    """The benchmark on a measured series that is in git, for a run on a simulated series or on the very same file.
+
+    None for a run on another measured series: nobody should read the scores of this one as those of their own.
+    """
     maker, table = Maker(COMMAND, COMMAND), PATHS.measured / "etth1.csv"
     path = table.with_suffix(".json")
     about = read_json(path, maker, _ABOUT)
-    return MeasuredSeries(about, _checked(table, path, maker, about))
+    of_this_run = source["input_sha256"] == about["data_sha256"]
+    if not (source["simulated"] or of_this_run):
+        return None
+    return MeasuredSeries(about, _checked(table, path, maker, about), of_this_run)
 
 
 def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) -> Board:
@@ -115,9 +125,10 @@ def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) ->
         ) from error
     if not choices or set(choices) - set(windows):
         raise malformed(path, maker, "no horizon, or one without its number of windows")
+    rows = read_results(table, maker.command, maker.again)
     try:
-        return board_of(read_csv(table, maker, COLUMNS), choices, windows)
-    except ValueError as error:
+        return board_of(rows, choices, windows)
+    except ExpectedError as error:
         raise malformed(table, maker, str(error)) from error
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.mole.glossary import MSE, ahead, label_of
 from pipeline.mole.plots.specialisation import draw_weights
-from pipeline.mole.report.board import MSE
-from pipeline.mole.report.names import ahead, label_of
 from pipeline.mole.report.results import Forecasting
 from pipeline.mole.report.tables import reduced_table
 from pipeline.plots.experts import draw_usage
@@ -111,7 +110,7 @@ def _reduced(found: Forecasting, horizon: int) -> Picture:
     lines = [Line("pruned", "model", of_way["prune"])] if of_way["prune"] else []
     lines += [Line("top k", "other", of_way["top_k"])] if of_way["top_k"] else []
     kept = np.array(sorted(rows["experts"].unique()), np.float64)
-    fit = found.board.mean(horizon, "least_squares", MSE) if "least_squares" in found.board.roles else None
+    fit = found.board.mean(horizon, "least_squares", MSE) if "least_squares" in found.board.baselines else None
     lines += [] if fit is None else [Line("least squares", "baseline", [(kept, np.full(len(kept), fit))])]
     return draw_lines(f"MSE, {ahead(horizon)} ahead", "experts kept", lines, PANEL_WIDTH, dots=True)
 

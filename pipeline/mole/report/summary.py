@@ -1,8 +1,7 @@
 """Forecasting in short: its card on the first screen, and its part of RESULTS.md."""
 
+from pipeline.mole.glossary import MSE, label_of
 from pipeline.mole.report import chapter as forecasting
-from pipeline.mole.report.board import MSE, Standing
-from pipeline.mole.report.names import label_of
 from pipeline.mole.report.results import Forecasting
 from pipeline.mole.report.specialisation import in_words
 from pipeline.mole.report.tables import main_table
@@ -16,7 +15,7 @@ from pipeline.mole.report.verdict import (
     verdict,
     with_spread,
 )
-from pipeline.report.headline import MOST
+from pipeline.report.headline import MOST, overall
 from pipeline.report.markdown import markdown
 from pipeline.report.page import Number, System
 from pipeline.report.scores import joined, shown
@@ -28,19 +27,16 @@ def card(found: Forecasting) -> System:
     horizons = board.horizons if len(board.horizons) <= MOST else [*board.horizons[: MOST - 1], board.horizons[-1]]
     numbers = []
     for horizon in horizons:
-        rival, decimals = board.rival(horizon), error_decimals(board, horizon)
+        one, decimals = board.comparison(horizon), error_decimals(board, horizon)
         ours = with_spread(board.spread(horizon, board.choices[horizon].chosen), decimals)
-        theirs = f"{shown(board.mean(horizon, rival), decimals)} {label_of(rival)}"
-        numbers.append(
-            Number(f"{MSE.label}, {horizon} steps {MSE.arrow}", ours, theirs, board.standing(horizon, rival))
-        )
+        theirs = f"{shown(one.baseline_score, decimals)} {one.baseline.label}"
+        numbers.append(Number(f"{MSE.label}, {horizon} steps {MSE.arrow}", ours, theirs, one.standing))
     chosen = dict.fromkeys(label_of(board.choices[horizon].chosen) for horizon in horizons)
-    stands: set[Standing] = {board.standing(horizon, board.rival(horizon)) for horizon in board.horizons}
     return System(
         name="MoLE",
         question="Does a mixture of linear experts forecast better than least squares?",
         answer=answer_of(board),
-        standing="ahead" if stands == {"ahead"} else "behind" if stands <= {"behind"} else "level",
+        standing=overall([board.comparison(horizon) for horizon in board.horizons]),
         model=joined(list(chosen)),
         rival="best baseline",
         numbers=numbers,
@@ -57,11 +53,12 @@ def results(series: Forecasting, times: Inference) -> list[str]:
 
 def _series(series: Forecasting) -> list[str]:
     """The simulated series, what the experts are for, and the measured one."""
+    said = [f"**{answer_of(series.board)}** {verdict(series)}", markdown(main_table(series.board)), in_words(series)]
+    if series.measured is None:
+        return said
     about, board = series.measured.about, series.measured.board
     return [
-        f"**{answer_of(series.board)}** {verdict(series)}",
-        markdown(main_table(series.board)),
-        in_words(series),
+        *said,
         f"### {about['title'].rstrip('.')}",
         f"**{answer_of(board)}** {about['description'].rstrip('.')}. {sentences(board)}",
         f"Made by `{about['command']}`.",

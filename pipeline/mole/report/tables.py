@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from statistics import geometric_mean
 
-from pipeline.mole.report.board import MAE, MSE, VALIDATION, Board
-from pipeline.mole.report.names import ahead, label_of
+from pipeline.metrics.glossary import Metric
+from pipeline.mole.glossary import MAE, MSE, VALIDATION, ahead, label_of
+from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import amount, counted
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
-from pipeline.report.spreads import Measure, spread, spread_cell
+from pipeline.report.spreads import spread, spread_cell
 
 _CHOSEN = "chosen"
 
@@ -142,7 +143,7 @@ def _whole(found: Forecasting, horizon: int) -> float:
     return found.board.mean(horizon, found.board.choices[horizon].chosen)
 
 
-def _score(board: Board, name: str, horizon: int, measure: Measure) -> Cell:
+def _score(board: Board, name: str, horizon: int, measure: Metric) -> Cell:
     competing = [board.spread(horizon, other, measure).mean for other in (*board.models, *board.baselines)]
     decimals = min(4, decimals_for([measure.best(competing)]) + 1)
     cell = spread_cell(board.spread(horizon, name, measure), decimals, measure.best(competing))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.mole.glossary import label_of
 from pipeline.mole.plots.latency import Timing, draw_timings
-from pipeline.mole.report.names import label_of
 from pipeline.mole.report.ttnn_results import NOT_MEASURED, Inference, is_number
 from pipeline.plots.theme import Picture
 from pipeline.report.numbers import amount

@@ -1,10 +1,13 @@
 """Did a mixture of linear experts forecast better? In words that never say more than the seeds carry."""
 
-from pipeline.mole.report.board import Board, Standing
-from pipeline.mole.report.names import ahead, label_of, listed_horizons
+from collections.abc import Mapping
+
+from pipeline.metrics.verdict import Comparison, Standing
+from pipeline.mole.glossary import ahead, label_of, listed_horizons
+from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import counted
-from pipeline.report.scores import decimals_for, joined, shown
+from pipeline.report.scores import answer, decimals_for, interval_text, joined, shown
 from pipeline.report.spreads import Spread
 
 _WORDS: dict[Standing, str] = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
@@ -13,12 +16,7 @@ _TWIN: dict[Standing, str] = {"ahead": "better than", "level": "level with", "be
 
 def answer_of(board: Board) -> str:
     """Did it work, in a few words: no stronger than the weakest horizon beside its best baseline."""
-    found = {board.standing(horizon, board.rival(horizon)) for horizon in board.horizons}
-    if found == {"ahead"}:
-        return "It worked."
-    if "ahead" in found:
-        return "It worked in part."
-    return "It did not work." if "behind" in found else "No gain."
+    return answer([board.comparison(horizon) for horizon in board.horizons])
 
 
 def sentences(board: Board) -> str:
@@ -43,19 +41,22 @@ def data_of(found: Forecasting) -> str:
 
 
 def on_measured(found: Forecasting) -> str:
-    """One sentence on the measured series, for the first screen."""
+    """One sentence on the measured series, for the first screen; empty where it is not shown."""
+    if found.measured is None:
+        return ""
     board = found.measured.board
-    standings = [board.standing(horizon, board.rival(horizon)) for horizon in board.horizons]
+    standings = [board.comparison(horizon).standing for horizon in board.horizons]
     counts = [(word, standings.count(word)) for word in _WORDS if word in standings]
     said = joined([f"{_WORDS[word]} the best baseline at {number}" for word, number in counts])
     return f"On measured {found.measured.about['title'].rstrip('.')}: {said} of {len(standings)} horizons."
 
 
-def numbers(board: Board, horizon: int, other: str) -> str:
-    """Both errors, as "0.312 ± 0.002 against 0.318 for least squares"."""
-    ours, theirs = (board.spread(horizon, name) for name in (board.choices[horizon].chosen, other))
+def numbers(board: Board, horizon: int, one: Comparison) -> str:
+    """Both errors and their difference: "0.312 ± 0.002 against 0.318 (difference −0.006, 95 % interval ...)"."""
+    ours, theirs = (board.spread(horizon, name) for name in (board.choices[horizon].chosen, one.baseline.name))
     decimals = error_decimals(board, horizon)
-    return f"{with_spread(ours, decimals)} against {with_spread(theirs, decimals)}"
+    said = interval_text(one, decimals).removeprefix("; ")
+    return f"{with_spread(ours, decimals)} against {with_spread(theirs, decimals)}" + (f" ({said})" if said else "")
 
 
 def with_spread(found: Spread, decimals: int) -> str:
@@ -64,7 +65,7 @@ def with_spread(found: Spread, decimals: int) -> str:
 
 
 def error_decimals(board: Board, horizon: int) -> int:
-    """One more than three digits: half a per cent has to show."""
+    """One more than three digits."""
     names = (board.choices[horizon].chosen, board.rival(horizon))
     return min(5, decimals_for([board.mean(horizon, name) for name in names]) + 1)
 
@@ -82,22 +83,22 @@ def _choice(board: Board) -> str:
 
 
 def _beside_baselines(board: Board) -> str:
-    parts = []
-    for word in _WORDS:
-        horizons = [h for h in board.horizons if board.standing(h, board.rival(h)) == word]
-        if horizons:
-            said = [
-                f"{numbers(board, h, board.rival(h))} for {label_of(board.rival(h))} {ahead(h)} ahead" for h in horizons
-            ]
-            parts.append(f"{_WORDS[word]} the best baseline ({'; '.join(said)})")
-    return ", but ".join(parts)
+    found = {horizon: board.comparison(horizon) for horizon in board.horizons}
+    end = {horizon: f" for {one.baseline.label}, {ahead(horizon)} ahead" for horizon, one in found.items()}
+    return _by_standing(board, found, _WORDS, "the best baseline", end)
 
 
 def _beside_twins(board: Board) -> str:
+    found = {horizon: board.comparison(horizon, board.choices[horizon].twin) for horizon in board.horizons}
+    return _by_standing(board, found, _TWIN, "it", {horizon: f" at {ahead(horizon)}" for horizon in found})
+
+
+def _by_standing(
+    board: Board, found: Mapping[int, Comparison], words: Mapping[Standing, str], other: str, end: Mapping[int, str]
+) -> str:
     parts = []
-    for word in _TWIN:
-        horizons = [h for h in board.horizons if board.standing(h, board.choices[h].twin) == word]
-        if horizons:
-            said = [f"{numbers(board, h, board.choices[h].twin)} at {ahead(h)}" for h in horizons]
-            parts.append(f"{_TWIN[word]} it ({'; '.join(said)})")
+    for standing, word in words.items():
+        said = [f"{numbers(board, h, one)}{end[h]}" for h, one in found.items() if one.standing == standing]
+        if said:
+            parts.append(f"{word} {other} ({'; '.join(said)})")
     return ", but ".join(parts)

@@ -19,7 +19,7 @@ from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.model.baselines import least_squares
-from pipeline.mole.model.mixture import ForecastObjective, Mole, start_from
+from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import score
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
 from pipeline.mole.paths import PATHS
@@ -123,19 +123,9 @@ def _origin(series: Series, data: Data, loss: float) -> dict[str, Any]:
 def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:
     """The forecaster of a point, with the initial weights of its seed or those of the closed form."""
     recipe, point = training.recipe, training.point
+    config = MoleConfig.of(recipe, point, horizon=training.horizon, channels=channels)
     with initial_weights(recipe.seed):
-        model = Mole(
-            point.backbone,
-            recipe.lookback,
-            training.horizon,
-            channels,
-            experts=point.experts,
-            top_k=point.top_k,
-            head_dropout=recipe.head_dropout,
-            kernel=recipe.kernel,
-            offset=recipe.offset,
-            hidden=recipe.hidden,
-        )
+        model = Mole(config)
     if start_HL is not None:
         start_from(model, start_HL)
     return model

@@ -25,7 +25,7 @@ from pipeline.core.files import write_json
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.data.windows import windows_of
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture import Mole, MoleConfig
 from pipeline.mole.params.ttnn import Ttnn
 from pipeline.mole.paths import PATHS
 from pipeline.mole.points import read_point
@@ -57,8 +57,8 @@ class Case(NamedTuple):
         return f"{self.point}_{self.model.experts}"
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        return self.model.arguments
+    def config(self) -> MoleConfig:
+        return self.model.config
 
     @property
     def told(self) -> tuple[str, int, bool]:
@@ -91,7 +91,7 @@ def run(settings: Ttnn) -> None:
     points = {
         name: {
             "experts": own.model.experts,
-            "top_k": own.model.top_k,
+            "top_k": own.config.top_k,
             "mse": references[name].mse,
             "golden": _agreements(settings, own, references[name], golden),
             "device": _agreements(settings, own, references[name], device),
@@ -99,7 +99,7 @@ def run(settings: Ttnn) -> None:
         for name, (own, *_) in cases.items()
     }
     estimates = rooflines(
-        {name: (own.arguments, job.constants[own.name]) for name, (own, *_) in cases.items()},
+        {name: (own.config, job.constants[own.name]) for name, (own, *_) in cases.items()},
         settings.batch_sizes,
         sorted({settings.batch_sizes[0], settings.batch_sizes[-1]}),
         settings.data_types,
@@ -134,14 +134,15 @@ def _cases(settings: Ttnn, name: str) -> list[Case]:
         )
     model, _ = point.load(settings.horizon, point.best_seed(settings.horizon))
     if settings.top_k is not None:
-        model.top_k = model.arguments["top_k"] = settings.top_k
-    plan_of(model.arguments, 1)  # is there such a program?
+        model.config = model.config.model_copy(update={"top_k": settings.top_k})
+    plan_of(model.config, 1)  # is there such a program?
     cases = [Case(name, True, model)]
     for experts in settings.experts:
         if experts != model.experts:
-            kept = None if model.top_k is None else min(model.top_k, experts)
+            kept = None if model.config.top_k is None else min(model.config.top_k, experts)
+            changes = {"experts": experts, "top_k": kept, "router_hidden": None}
             with initial_weights(0):
-                other = Mole(**(model.arguments | {"experts": experts, "top_k": kept, "router_hidden": None}))
+                other = Mole(model.config.model_copy(update=changes))
             cases.append(Case(name, False, other.eval()))
     return cases
 
@@ -172,8 +173,8 @@ def _job(settings: Ttnn, cases: dict[str, list[Case]], windows: Windows) -> Job:
     """What TTNN is asked: each point compared, and timed in all its numbers of experts."""
     every = [case for of_point in cases.values() for case in of_point]
     return Job(
-        {case.name: plan_of(case.arguments, 1) for case in every},
-        {case.name: constants_of(case.arguments, case.model.state_dict()) for case in every},
+        {case.name: plan_of(case.config, 1) for case in every},
+        {case.name: constants_of(case.config, case.model.state_dict()) for case in every},
         windows.x_NCL,
         windows.mark_NF,
         [own.name for own, *_ in cases.values()],

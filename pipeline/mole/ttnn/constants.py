@@ -4,24 +4,24 @@ Letters as in pipeline/mole/ttnn/programs.py.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.model.decomposition import moving_average_matrix
+from pipeline.mole.model.mixture import MoleConfig
 from pipeline.mole.ttnn.programs import Plan
 
 BACKBONES = ("dlinear", "rlinear")
 
 
-def plan_of(arguments: Mapping[str, Any], batch: int) -> Plan:
-    """The program of a model with these constructor's arguments, for minibatches of this size.
+def plan_of(config: MoleConfig, batch: int) -> Plan:
+    """The program of a model of this configuration, for minibatches of this size.
 
     ExpectedError where the backbone has no program, or where more experts are to be kept than there are.
     """
-    backbone, experts, top_k = arguments["backbone"], arguments["experts"], arguments["top_k"]
+    backbone, experts, top_k = config.backbone, config.experts, config.top_k
     if backbone not in BACKBONES:
         raise ExpectedError(
             f"there is no TTNN program of the backbone {backbone!r}: mole.ttnn.points takes points of "
@@ -29,23 +29,31 @@ def plan_of(arguments: Mapping[str, Any], batch: int) -> Plan:
         )
     if top_k is not None and top_k > experts:
         raise ExpectedError(f"top_k = {top_k} of {experts} experts: at most as many can be kept as there are")
-    offset = backbone == "dlinear" and arguments["offset"] == "last"
-    sizes = {name: arguments[name] for name in ("channels", "lookback", "horizon")}
-    return Plan(backbone, batch, experts=experts, top_k=top_k, offset=offset, **sizes)
+    offset = backbone == "dlinear" and config.offset == "last"
+    return Plan(
+        backbone,
+        batch,
+        config.channels,
+        config.lookback,
+        config.horizon,
+        experts=experts,
+        top_k=top_k,
+        offset=offset,
+    )
 
 
-def constants_of(arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The constants of `forecast` from the state dictionary of a model with these constructor's arguments; float32."""
-    experts, horizon = arguments["experts"], arguments["horizon"]
-    if arguments["backbone"] == "dlinear":
+def constants_of(config: MoleConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The constants of `forecast` from the state dictionary of a model of this configuration; float32."""
+    experts, horizon = config.experts, config.horizon
+    if config.backbone == "dlinear":
         constants = {
-            "average_LL": moving_average_matrix(arguments["lookback"], arguments["kernel"]).T,
+            "average_LL": moving_average_matrix(config.lookback, config.kernel).T,
             "seasonal_LP": tensors["seasonal.weight"].T,
             "trend_LP": tensors["trend.weight"].T,
             "bias_1P": (tensors["seasonal.bias"] + tensors["trend.bias"])[None],
         }
-        if arguments["offset"] == "last":
-            constants["last_L1"] = torch.eye(arguments["lookback"])[:, -1:]
+        if config.offset == "last":
+            constants["last_L1"] = torch.eye(config.lookback)[:, -1:]
     else:
         constants = {
             "linear_LP": tensors["linear.weight"].T,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pipeline.mole.data.time_features import FEATURES
+from pipeline.mole.model.mixture import MoleConfig
 from pipeline.mole.ttnn.constants import plan_of
 from pipeline.mole.ttnn.count_ops import CountOps
 from pipeline.mole.ttnn.goals import GOALS, meets
@@ -77,25 +78,25 @@ def estimate(card: Card, plan: Plan, constants: Mapping[str, torch.Tensor], data
 
 
 def rooflines(
-    points: Mapping[str, tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]],
+    points: Mapping[str, tuple[MoleConfig, Mapping[str, torch.Tensor]]],
     batch_sizes: Sequence[int],
     shown: Sequence[int],
     data_types: Sequence[str],
 ) -> dict[str, Any]:
-    """Estimates of these points (constructor's arguments and constants, by name) by card, and the goals they meet.
+    """Estimates of these points (configuration and constants, by name) by card, and the goals they meet.
 
     Both are nested by point, card and data type. Estimates are told of the batch sizes in `shown` only, goals sought at
     all of them; the figures used stand beside them, for a reader to check.
     """
     estimates: dict[str, Any] = {}
     goals: dict[str, Any] = {goal: {} for goal in GOALS}
-    for name, (arguments, constants) in points.items():
+    for name, (config, constants) in points.items():
         estimates[name] = {card: {} for card in CARDS}
         for goal in GOALS:
             goals[goal][name] = {card: {} for card in CARDS}
         for card, figures in CARDS.items():
             for data_type in data_types:
-                found = {n: estimate(figures, plan_of(arguments, n), constants, data_type) for n in batch_sizes}
+                found = {n: estimate(figures, plan_of(config, n), constants, data_type) for n in batch_sizes}
                 estimates[name][card][data_type] = {str(n): found[n]._asdict() for n in shown}
                 rates = [(value.sequences_per_second, value.latency_ms) for value in found.values()]
                 for goal, needed in GOALS.items():

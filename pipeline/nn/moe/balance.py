@@ -1,4 +1,4 @@
-"""How evenly tokens are spread over experts, as losses and as figures. All are pure functions of a routing.
+"""How evenly tokens are spread over experts, as losses and as statistics. All are pure functions of a routing.
 
 Coefficients compare, whatever the number of experts or of choices: the losses named after a paper are scaled such that
 uniform routing scores 1 (`switch`) or 0 (the squared coefficients of variation), and that all tokens at one expert
@@ -29,7 +29,7 @@ def importance(routing: Routing) -> Tensor:
 
 
 def squared_variation(amount_E: Tensor) -> Tensor:
-    """Variance over experts divided by the squared mean: 0 for equal amounts, E − 1 where one has all."""
+    """Variance over experts divided by the squared mean: 0 for equal amounts, E − 1 where one has everything."""
     mean = amount_E.mean()
     return (amount_E - mean).square().mean() / mean.square().clamp(min=torch.finfo(amount_E.dtype).tiny)
 

@@ -1,4 +1,4 @@
-"""What a mixture of experts costs: parameters and arithmetic, all of it and what one token activates.
+"""The cost of a mixture of experts: parameters and arithmetic, in total and per token.
 
 Only products of matrices count as arithmetic, a multiply-add as two, as `torch.utils.flop_counter` has it; that counter
 takes `grouped_mm` for free, so these are counted on paper, and the tests compare the two.
@@ -8,12 +8,12 @@ from pipeline.nn.moe.layer import MixtureOfExperts
 
 
 def parameters(layer: MixtureOfExperts) -> int:
-    """All of them, the gate's included."""
+    """All parameters, including the gate's."""
     return sum(weight.numel() for weight in layer.parameters())
 
 
 def activated_parameters(layer: MixtureOfExperts) -> int:
-    """Those that one token meets: the gate's and K experts'."""
+    """Parameters that one token uses: the gate's and K experts'."""
     of_one = sum(weight[0].numel() for weight in layer.experts.parameters())
     return sum(weight.numel() for weight in layer.gate.parameters()) + layer.gate.k * of_one
 

@@ -1,4 +1,4 @@
-"""Experts, a feed-forward network each, and the ways to carry every token to its own.
+"""Experts, a feed-forward network each, and the ways to dispatch tokens to them.
 
 All give the same result:
 - `loop`: expert by expert, with its tokens: the reference, and what any device and any precision can do.
@@ -23,10 +23,10 @@ from pipeline.nn.moe.routing import Routing
 
 Dispatch = Literal["auto", "sorted", "padded", "grouped", "loop"]
 
-_ALIGNMENT = 16  # bytes: what grouped_mm asks of a row
-_COUNTED = 16  # experts: a table of as many rows per slot is filled faster than slots are sorted
-# Rows are padded while that wastes so little: rows without a slot times the square root of a row's multiply-adds, per
-# expert. A row's work makes waste dear, and larger products hide more of what an expert's own calls cost. Read off
+_ALIGNMENT = 16  # bytes: the row alignment that grouped_mm needs
+_COUNTED = 16  # experts: up to here, counting in a table (experts x slots) is faster than sorting the slots
+# Rows are padded up to this waste: empty rows times the square root of a row's multiply-adds, per expert. Costly rows
+# make waste expensive, while batching saves the overhead of a call per expert. Fitted to
 # `python -m benchmarks.mixture --crossing --apart`, 64 to 4,096 slots, D by H from 32 by 64 to 256 by 1,024, 8 experts,
 # 2 threads: of its 84 cells the rule loses more than 5 % in one, 8 %.
 _WASTE = 10_000
@@ -97,7 +97,7 @@ def slots_of(routing: Routing) -> Slots:
     ranks = routing.expert_NK.shape[1]
     expert = expert_of_slots(routing)
     load_E = torch.bincount(expert, minlength=routing.experts + 1)[: routing.experts]
-    carried = len(expert) if routing.complete else int(load_E.sum())  # the sum waits for the device
+    carried = len(expert) if routing.complete else int(load_E.sum())  # int() waits for the device
     order = torch.argsort(expert, stable=True)[:carried]
     return Slots(order // ranks, expert[order], routing.weight_NK.reshape(-1)[order], load_E)
 

@@ -1,9 +1,9 @@
-"""The experts' networks on rows sorted by expert, forward and backward by hand.
+"""The experts' networks on rows sorted by expert, with hand-written forward and backward passes.
 
-Through autograd, what surrounds the products costs nearly as much as they do: biases and their gradients row by row,
-slots weighted, added to tokens and gathered back, gradients in memory that is touched for the first time. Here a bias
-is part of its product and its gradient one sum, a token gathers its K rows in one weighted sum, and gradients overwrite
-what is no longer needed.
+Under autograd, the operations around the matrix products cost nearly as much as the products: adding biases and summing
+their gradients, weighting, scattering and gathering slots, and gradients in newly allocated memory. Here each bias is
+fused into its product and its gradient is one sum, a token gathers its K rows in one weighted sum, and gradients
+overwrite buffers that are no longer needed.
 
 N: tokens, K: experts per token, E: experts, R: rows, of all experts, D: dimensions, H: hidden, C: rows of one expert.
 """
@@ -16,12 +16,12 @@ from torch.nn.functional import embedding_bag
 
 
 class Rows(NamedTuple):
-    """Where slots lie: all rows of the first expert, then those of the second, and so on.
+    """The layout of slots: all rows of the first expert, then those of the second, and so on.
 
-    A row without a slot computes something for token 0, which nobody gathers and whose gradient is zero.
+    A row without a slot computes an output for token 0 that is never gathered and has zero gradient.
     """
 
-    token_R: Tensor  # int64: whose each row is
+    token_R: Tensor  # int64: the token of each row
     place_NK: Tensor  # int64: the row of each slot; R of one that carries no token
     per_expert: list[int]  # how many rows each expert has
 
@@ -40,7 +40,7 @@ class FusedExperts(torch.autograd.Function):
         down_bias_ED: Tensor,
         rows: Rows,
     ) -> Tensor:
-        """All tensors of one type; a slot that carries no token has the weight 0."""
+        """All tensors of one dtype; a slot that carries no token has weight 0."""
         token_R, place_NK, per_expert = rows
         x_RD = x_ND.index_select(0, token_R)
         inner_RH = x_ND.new_empty(len(token_R), up_EDH.shape[2])
@@ -54,8 +54,8 @@ class FusedExperts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the six tensors. RuntimeError where they are to be differentiated again."""
-        # `once_differentiable` is silent where the gradient from above is a constant, and then the second is wrong.
+        """Gradients of the six tensors. RuntimeError on a second derivative."""
+        # `once_differentiable` does not raise where the incoming gradient is constant: a wrong second derivative.
         if torch.is_grad_enabled():
             raise RuntimeError('no second derivative of these gradients by hand; dispatch="loop" has one')
         x_RD, inner_RH, hidden_RH, y_RD, weight_NK, up_EDH, down_EHD, token_R, place_NK = ctx.saved_tensors
@@ -63,7 +63,7 @@ class FusedExperts(torch.autograd.Function):
         grad_RD = grad_ND.index_select(0, token_R)
         grad_weight_R = grad_ND.new_zeros(len(token_R) + 1)
         torch.sum(grad_RD * y_RD, 1, out=grad_weight_R[:-1])
-        # Slots without a token all write their weight, 0, in the last place, which nothing reads.
+        # Slots without a token all write their weight, 0, to the last position, which is never read.
         weight_R = grad_ND.new_zeros(len(token_R) + 1).scatter_(0, place, weight_NK.reshape(-1))[:-1]
         grad_RD *= weight_R[:, None]
         grad_down_EHD = weight_products(hidden_RH, grad_RD, per_expert)
@@ -81,7 +81,7 @@ class FusedExperts(torch.autograd.Function):
 
 
 def with_a_zero_row(rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Uninitialised (rows, width), and the same memory with one row more, of zeros: for slots without a token."""
+    """Uninitialised (rows, width), and the same memory with an extra row of zeros, for slots without a token."""
     longer = like.new_empty(rows + 1, width)
     longer[rows] = 0
     return longer[:rows], longer
@@ -90,7 +90,7 @@ def with_a_zero_row(rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor
 def products(
     a_RI: Tensor, weight_EIO: Tensor, per_expert: list[int], out_RO: Tensor, bias_EO: Tensor | None = None
 ) -> None:
-    """Each expert's rows times its weights, plus its bias: one batched product where all have as many rows."""
+    """Each expert's rows times its weights, plus its bias: one batched product where all have equally many rows."""
     if uniform(per_expert):
         batch = (len(per_expert), per_expert[0], -1)
         if bias_EO is None:
@@ -127,5 +127,5 @@ def sums(grad_RO: Tensor, per_expert: list[int]) -> Tensor:
 
 
 def uniform(per_expert: list[int]) -> bool:
-    """Whether all experts have as many rows, at least one."""
+    """Whether all experts have equally many rows, at least one."""
     return min(per_expert) == max(per_expert) > 0

@@ -1,7 +1,7 @@
 """Gates: which experts a token goes to, and with what weight.
 
-All are one linear map to a logit per expert, a temperature, and a noise of their own on the logits; both the choice and
-the combine weights come from the same logits, noise included. Without noise (`sample` false, the default in evaluation)
+Each is a linear map to one logit per expert, a temperature, and its own noise on the logits; the choice and the combine
+weights come from the same noisy logits. Without noise (`sample` false, the default in evaluation)
 a gate is a pure function of its input and draws no random number.
 
 N: tokens, D: dimensions, E: experts, K: experts per token.

@@ -15,7 +15,7 @@ from pipeline.nn.moe.routing import Routing, within_capacity
 
 
 class Mixed(NamedTuple):
-    """Outputs (N, D_out) and how they came about."""
+    """Outputs (N, D_out) and the routing behind them."""
 
     y_ND: Tensor
     routing: Routing

@@ -1,4 +1,4 @@
-"""Where each token goes: what a gate decides and a dispatch carries out.
+"""Routing of tokens to experts: decided by a gate, carried out by a dispatch.
 
 N: tokens, E: experts, K: experts per token.
 """
@@ -23,7 +23,7 @@ class Routing(NamedTuple):
     probability_NE: Tensor  # softmax of the logits the choice was made by
     logit_NE: Tensor  # those logits, noise included
     divergence: Tensor  # KL of a stochastic gate from its prior, mean over tokens, in nats; 0 for others
-    spared_NK: Tensor | None = None  # bool: slots their token did not ask for; None: every token asked for K
+    spared_NK: Tensor | None = None  # bool: slots that their token did not use; None: every token used K
     complete: bool = False  # whether every slot is known to carry a token, without looking at `kept_NK`
 
     @property
@@ -36,11 +36,11 @@ class Routing(NamedTuple):
         return torch.bincount(self.expert_NK[self.kept_NK], minlength=self.experts)
 
     def dropped(self) -> Tensor:
-        """How many slots carry no token for want of capacity."""
+        """How many slots carry no token because capacity ran out."""
         return (~self.kept_NK).sum() - self.spared()
 
     def spared(self) -> Tensor:
-        """How many slots their tokens did not ask for, being sure of fewer experts than K."""
+        """How many slots were unused by tokens that were certain enough to take fewer than K experts."""
         if self.spared_NK is None:
             return torch.zeros((), dtype=torch.int64, device=self.kept_NK.device)
         return self.spared_NK.sum()
@@ -59,15 +59,15 @@ def combine_weights(logit_NE: Tensor, expert_NK: Tensor) -> Tensor:
 
 
 def probabilities(logit_NE: Tensor) -> Tensor:
-    """Softmax of each row, computed down the columns of the transpose: a tenth of the time where rows are short."""
+    """Softmax of each row, computed over columns of the transpose, ten times faster for short rows."""
     return torch.softmax(logit_NE.T.contiguous(), dim=0).T
 
 
 def within_capacity(routing: Routing, capacity: int) -> Routing:
     """At most `capacity` slots for each expert; the rest are dropped and contribute exactly zero.
 
-    Places are given in order of rank first (every token's first choice before any second choice), then of position, as
-    in GShard (Lepikhin et al., 2021). Weights of the kept are not rescaled.
+    Slots are assigned by rank first (every token's first choice before any second choice), then by position, as in
+    GShard (Lepikhin et al., 2021). Weights of the kept are not rescaled.
     """
     tokens, ranks = routing.expert_NK.shape
     by_rank = routing.expert_NK.T.reshape(-1)  # (K N)

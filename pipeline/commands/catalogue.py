@@ -1,0 +1,61 @@
+"""Public data sets that can be downloaded: data/catalogue.yaml gives the address and hash of each."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.core.errors import ExpectedError
+from pipeline.params.reading import read_yaml, validated
+from pipeline.params.section import LONGEST_LIST, Section, Text
+
+
+class Entry(Section):
+    """One file."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$", max_length=2_000)]
+    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$", max_length=71)]
+    description: Text
+    licence: Text
+    citation: Text
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.url.rpartition("/")[2]
+
+
+class Catalogue(Section):
+    entries: Annotated[dict[Text, Entry], Field(max_length=LONGEST_LIST)]
+
+
+def read_catalogue(path: Path) -> dict[str, Entry]:
+    """The entries by name. ExpectedError if the file is not a catalogue."""
+    return validated(Catalogue, {"entries": read_yaml(path)}, str(path)).entries
+
+
+def select(entries: dict[str, Entry], name: str) -> Entry:
+    """The entry of this name. ExpectedError, with the closest name, if there is none."""
+    if name not in entries:
+        close = difflib.get_close_matches(name, entries, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"entries are {', '.join(entries)}"
+        raise ExpectedError(f"the catalogue has no {name!r}; {advice}")
+    return entries[name]
+
+
+def fetch(entry: Entry, folder: Path) -> Path:
+    """Download the file into `folder`, unless it exists, and return its path.
+
+    ExpectedError if it cannot be downloaded or its hash differs; nothing is left on disk then.
+    """
+    import pooch  # here, since it imports requests
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        return Path(pooch.retrieve(entry.url, entry.hash, entry.file, folder, progressbar=False))
+    except ValueError as error:  # pooch's error for a wrong hash
+        raise ExpectedError(f"{entry.url} does not have the expected content: {error}") from error
+    except RequestException as error:
+        raise ExpectedError(f"{entry.url} cannot be downloaded: {error}; is there a network connection?") from error

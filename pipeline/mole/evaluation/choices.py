@@ -1,0 +1,46 @@
+"""Which mixture validation chose at each horizon, and by what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.params.sweep import Sweep
+from pipeline.mole.points import ForecastPoint, chosen_mixture, twin_of
+
+
+def choices_of(points: Sequence[ForecastPoint], windows: Mapping[int, int]) -> dict[str, Any]:
+    """What choices.json holds: of each horizon the test windows, the chosen mixture, its dense twin, and the origins.
+
+    origins: of each mixture its validation loss over that of least squares, by where validation starts.
+    """
+    horizons = {}
+    for horizon in windows:
+        chosen = chosen_mixture(points, horizon)
+        origins = {
+            point.name: {origin.start: float(f"{origin.relative_loss:.6g}") for origin in point.origins[horizon]}
+            for point in points
+            if point.experts > 1
+        }
+        horizons[str(horizon)] = {"chosen": chosen.name, "twin": twin_of(chosen, points).name, "origins": origins}
+    return {"windows": {str(horizon): count for horizon, count in windows.items()}, "horizons": horizons}
+
+
+def refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
+    """ExpectedError where a point was trained by other parameters than those it is now to be judged by."""
+    recipe = sweep.recipe
+    for point in points:
+        told = sweep.points[point.name]
+        missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
+        if missing:
+            raise ExpectedError(
+                f"{point.folder} has no horizon {missing[0]}: `dvc repro mole_train@{point.name}` adds it"
+            )
+        if (
+            (point.backbone, point.experts, point.top_k, point.lookback)
+            != (told.backbone, told.experts, told.top_k, recipe.lookback)
+            or any(set(point.validation[horizon]) != set(recipe.seeds) for horizon in recipe.horizons)
+        ):  # fmt: skip
+            raise ExpectedError(
+                f"{point.folder} was trained by other parameters than mole.sweep.recipe and "
+                f"mole.sweep.points.{point.name} have by now: `dvc repro mole_train@{point.name}` trains anew"
+            )

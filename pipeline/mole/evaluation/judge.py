@@ -1,0 +1,155 @@
+"""Every method on the test windows of one horizon, and the tables behind the figures.
+
+Every test window counts. S: seeds, N: windows, C: channels, E: experts.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.errors import ExpectedError
+from pipeline.metrics.results import Row
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.scaler import Scaler
+from pipeline.mole.data.series import Series
+from pipeline.mole.data.windows import windows_of
+from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
+from pipeline.mole.glossary import unit_of
+from pipeline.mole.metrics.forecasting import ForecastErrors
+from pipeline.mole.model.baselines import last_value, least_squares, seasonal_naive
+from pipeline.mole.model.cost import forecast_cost
+from pipeline.mole.model.expert_pruning import by_service
+from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
+from pipeline.mole.points import ForecastPoint, twin_of
+
+BATCH_SIZE = 256  # windows forecast together; no score depends on it
+BASELINES = ("least_squares", "seasonal_naive", "last_value")
+Fields = dict[str, Any]
+
+
+class Horizon(NamedTuple):
+    """The windows of one horizon, and what needs no training on them."""
+
+    rows: int
+    validation: ResidentWindows
+    test: ResidentWindows
+    least_squares_HL: Tensor
+
+
+class Found(NamedTuple):
+    """What a method did on the test windows."""
+
+    method: str
+    role: str
+    seed: int | None
+    test: ForecastErrors
+    validation_mse: float
+
+
+class Tables(NamedTuple):
+    """Rows of what the figures show, beside the scores."""
+
+    points: list[Fields]
+    channels: list[Fields]
+    steps: list[Fields]
+    expert_weights: list[Fields]
+    usage: list[Fields]
+    reduced: list[Fields]
+    example: list[Fields]
+
+
+def horizon_of_series(series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device) -> Horizon:
+    """The windows of a horizon of so many rows."""
+    train, validation, test = (
+        ResidentWindows(windows_of(series, scaler, split, lookback, rows), BATCH_SIZE, device)
+        for split in ("train", "validation", "test")
+    )
+    return Horizon(rows, validation, test, least_squares(train.epoch(0)).float())
+
+
+def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
+    """What needs no training; season: rows after which the seasonal-naive forecast repeats itself."""
+    rows = horizon.rows
+    forecasts = {
+        "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
+        "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, season),
+        "last_value": lambda batch: last_value(batch.x_BCL, rows),
+    }
+    return [
+        Found(
+            name,
+            "baseline",
+            None,
+            score(forecasts[name], horizon.test.epoch(0)),
+            score(forecasts[name], horizon.validation.epoch(0)).mse,
+        )
+        for name in BASELINES
+    ]
+
+
+def judge_point(
+    point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, channels: tuple[str, ...], tables: Tables
+) -> list[Found]:
+    """Every seed of a point, and rows about its experts where it has several."""
+    found = []
+    for seed in point.validation[horizon.rows]:
+        model, config = point.load(horizon.rows, seed, horizon.test.device)
+        if tuple(config["channels"]) != channels:
+            raise ExpectedError(f"{point.folder} is of other channels: `dvc repro mole_train@{point.name}` trains anew")
+        place = {"point": point.name, "horizon": horizon.rows, "seed": seed}
+        variants = {}
+        if point.experts > 1:
+            weight_E = all_router_weights(model, horizon.validation.epoch(0)).mean((0, 1))
+            variants = variants_of(point.experts, by_service(weight_E))
+        test, reduced = scores(model, horizon.test.epoch(0), variants)
+        validation, reduced_validation = scores(model, horizon.validation.epoch(0), variants)
+        found.append(Found(point.name, "model", seed, test, validation.mse))
+        if point.experts > 1:
+            for way in ("prune", "top_k"):
+                tables.reduced.append(place | _reduced(way, point.experts, test, validation))
+            tables.reduced.extend(
+                place | _reduced(variant.way, variant.experts, errors, reduced_validation[variant])
+                for variant, errors in reduced.items()
+            )
+            weight_NCE = all_router_weights(model, horizon.test.epoch(0)).double().numpy()
+            stamp_N = np.concatenate([batch.stamp_B.cpu().numpy() for batch in horizon.test.epoch(0)])
+            tables.expert_weights.extend(weight_rows(weight_NCE, stamp_N, channels, place))
+            tables.usage.extend(usage_rows(weight_NCE, place))
+    about = {"backbone": point.backbone, "experts": point.experts, "top_k": point.top_k}
+    twin = twin_of(point, points).name
+    tables.points.append({"horizon": horizon.rows, "point": point.name, **about, "twin": twin, **forecast_cost(model)})
+    return found
+
+
+def _reduced(way: str, experts: int, test: ForecastErrors, validation: ForecastErrors) -> Fields:
+    return {
+        "way": way,
+        "experts": experts,
+        "mse": test.mse,
+        "mae": test.mae,
+        "validation_mse": validation.mse,
+    }
+
+
+def add_means(tables: Tables, found: list[Found], rows: int, channels: tuple[str, ...], shown: set[str]) -> None:
+    """Means over seeds: by channel of every method, by step of those that are compared first."""
+    for method in dict.fromkeys(one.method for one in found):
+        errors = [one.test for one in found if one.method == method]
+        place = {"horizon": rows, "method": method}
+        mse_C, mae_C = (np.mean([getattr(one, name) for one in errors], axis=0) for name in ("mse_C", "mae_C"))
+        tables.channels.extend(
+            {**place, "channel": channel, "mse": float(mse), "mae": float(mae)}
+            for channel, mse, mae in zip(channels, mse_C, mae_C, strict=True)
+        )
+        if method in shown:
+            mse_H = np.mean([one.mse_H for one in errors], axis=0)
+            tables.steps.extend({**place, "step": step, "mse": float(mse)} for step, mse in enumerate(mse_H, start=1))
+
+
+def rows_of(found: Found, horizon: int) -> list[Row]:
+    """A method's scores at a horizon."""
+    values = {"mse": found.test.mse, "mae": found.test.mae, "validation_mse": found.validation_mse}
+    unit = unit_of(horizon)
+    return [Row(unit, found.method, found.role, metric, value, seed=found.seed) for metric, value in values.items()]
