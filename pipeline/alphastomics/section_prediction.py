@@ -1,4 +1,4 @@
-"""Sections of new cells put to a trained AlphaSTomics, one after the other, and its answers as an AnnData holds them.
+"""Predictions of a trained AlphaSTomics for new sections, one after the other, in the layout of an AnnData.
 
 N: cells, G: genes, S: spatial dimensions, R: draws.
 """
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Brought:
-    """New cells in the model's terms."""
+    """New cells, encoded for the model."""
 
     sections: list[NewSection]
     cell_type_N: Codes
-    cells: Cells | None = None  # over the model's genes; None where expression is to be sampled
-    found_G: npt.NDArray[np.bool_] | None = None  # which of these were brought
-    place_NS: Places | None = None  # each section in its frame; None where positions are to be sampled
+    cells: Cells | None = None  # over the model's genes; None where expression is sampled
+    found_G: npt.NDArray[np.bool_] | None = None  # which of these the input has
+    place_NS: Places | None = None  # each section in its frame; None where positions are sampled
 
 
 class SectionAnswers:
-    """What the model says of the sections, one section after the other."""
+    """The model's predictions, one section after the other."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class SectionAnswers:
         if sampling.mode != "pos_to_expr":
             self.frames, self.notes = training_frames(brought.sections, frames)
             if not trained.model.shared_frame:
-                self.notes.append("the model knows no direction, so a tissue may come out turned or mirrored")
+                self.notes.append("the model has no shared frame, so a tissue may be rotated or reflected")
 
     def placed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
-        """Positions; they are computed here, and small."""
+        """Positions; computed eagerly, since they are small."""
         dimensions = self.trained.model.config.space
         estimate_NS = np.empty((len(obs), dimensions), np.float32)
         draws_NRS = np.empty((len(obs), self.draws, dimensions), np.float32)
@@ -107,7 +107,7 @@ class SectionAnswers:
             position_NS = np.empty((cells, self.trained.model.config.space), np.float32)
             expression_NG = np.empty((cells, len(standard.mean_G)), np.float32)
             for number, (section, frame) in enumerate(zip(self.brought.sections, self.frames, strict=True)):
-                # Nothing is known of a section but its size: another number, or all would come out alike.
+                # Sections differ in nothing but their size here, so each needs a seed of its own.
                 generator = self._generator(draw, number)
                 found = sample(self.trained.model, self.trained.noising, self._given(section), self.sampling, generator)
                 position_NS[section.rows] = frame.restored(_centred(found.position_NS))
@@ -129,7 +129,7 @@ class SectionAnswers:
         )
 
     def _generators(self) -> list[torch.Generator]:
-        """One for each draw, for every section anew: what a section comes out as does not depend on the others."""
+        """One for each draw, the same ones for every section: its prediction does not depend on the others."""
         return [self._generator(draw) for draw in range(self.draws)]
 
     def _generator(self, *place: int) -> torch.Generator:

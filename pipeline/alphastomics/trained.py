@@ -1,4 +1,4 @@
-"""A trained AlphaSTomics in use: place cells in a tissue, tell the expression at places, draw both.
+"""Inference with a trained AlphaSTomics: positions from expression, expression from positions, or both sampled.
 
     tissue = Tissue.load("models/alphastomics")
     placed = tissue.sample(adata, "expr_to_pos", section_column="section")
@@ -60,7 +60,7 @@ class Request:
 
 
 class Tissue:
-    """A network of section diffusion with what it was trained on; made by `load`."""
+    """A trained network and the description of its training data; made by `load`."""
 
     def __init__(self, trained: TrainedTissue, config: dict[str, Any], provenance: dict[str, Any]) -> None:
         self.trained, self.provenance = trained, provenance
@@ -71,7 +71,7 @@ class Tissue:
 
     @classmethod
     def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
-        """The model in `folder`, of the DAG or of a training of one's own (outputs/<name>/model).
+        """The model in `folder`: that of the DAG, or of a `train` run (outputs/<name>/model).
 
         ExpectedError where there is none, or a file is damaged.
         """
@@ -87,7 +87,7 @@ class Tissue:
             return cls(TrainedTissue.of(model, config), config, provenance)
         except KeyError as error:
             raise ExpectedError(
-                f"the model in {folder} does not say its {error.args[0]}, so it was trained by an older version; train "
+                f"the model in {folder} has no {error.args[0]}, so it was trained by an older version; train "
                 "it again: dvc repro --force diffusion_train"
             ) from error
 
@@ -108,22 +108,22 @@ class Tissue:
         neighbourhood: int | None = None,
         seed: int = 0,
     ) -> "AnnData":
-        """Sample each section of the cells by itself.
+        """Sample each section independently.
 
         mode: expr_to_pos, from raw counts at `counts` (X, raw/X or layers/<name>) to positions; pos_to_expr, from
         positions in obsm[spatial], in any unit, to expression; joint, both for as many cells as there are.
         section_column: of obs; without it all cells are one section. cell_type: one label for all cells, or the column
-        of obs that holds them: a label that training never saw, and no label, is "unknown". draws: 8 by default, 1 in
-        `joint`, where each is a tissue of its own; steps: 10 to those of training; guidance: weight of what is known, 1
-        for none; neighbourhood: cells sampled together at most, of larger sections several are stitched together.
+        of obs that holds them; labels not seen in training, and missing ones, are "unknown". draws: 8 by default, 1 in
+        `joint`, where each is a tissue of its own; steps: 10 to those of training; guidance: weight of the condition, 1
+        for none; neighbourhood: the most cells sampled together; larger sections are stitched from several.
 
-        The result has obs, what follows, and uns["celldag"]: where it comes from and what the model had not seen.
+        The result has obs, the fields below, and uns["celldag"]: provenance, and what the model had not seen.
         expr_to_pos: obsm["spatial"], the estimate, and obsm["spatial_draws"] (N, R S), the draws side by side, both in
         the unit of the training sections; obs["spatial_spread"], the root mean square distance of the draws from their
-        mean in the same unit, absent of a single draw. pos_to_expr, over the model's genes, log(1 + counts / library
+        mean in the same unit, absent for a single draw. pos_to_expr, over the model's genes, log(1 + counts / library
         size · the median library size of training): layers["expression"], the estimate, layers["expression_draw"], one
-        draw, layers["expression_spread"], the standard deviation over draws, absent of a single one. joint:
-        obsm["spatial"] and layers["expression"]; of several draws one after the other, numbered by obs["draw"].
+        draw, layers["expression_spread"], the standard deviation over draws, absent for a single one. joint:
+        obsm["spatial"] and layers["expression"]; several draws are concatenated, numbered by obs["draw"].
 
         Genes are matched by name; a missing one is taken at its training mean, and the cell's library size as if it had
         its usual share there. The result depends on the cells, their order and the seed alone, and that of a known
@@ -135,7 +135,7 @@ class Tissue:
         return self.sample_blocks(new, request).in_memory()
 
     def sample_blocks(self, new: NewCells, request: Request) -> AnnDataBlocks:
-        """`sample` for cells of a file; only where positions are asked for, counts are looked at."""
+        """`sample` for cells of a file; counts are read only to predict positions."""
         draws = self._draws(request)
         neighbourhood = request.neighbourhood or max(NEIGHBOURHOOD, self.neighbourhood)
         sampling = Sampling(request.mode, request.steps, request.sampler, request.guidance, neighbourhood)
@@ -152,8 +152,8 @@ class Tissue:
             obs, blocks = answers.drawn(new.obs)
 
         def origin() -> dict[str, Any]:
-            asked = asdict(request) | {"draws": draws, "neighbourhood": neighbourhood}
-            stated = {name: value for name, value in asked.items() if value is not None}
+            options = asdict(request) | {"draws": draws, "neighbourhood": neighbourhood}
+            stated = {name: value for name, value in options.items() if value is not None}
             genes = len(self.genes) if request.mode == "expr_to_pos" else None
             lines = [*unseen.lines(genes), *answers.notes]
             return origin_in_uns("sample", self.provenance, new.origin, stated, unseen.described(), lines)
@@ -178,7 +178,7 @@ class Tissue:
         return Brought(sections, cell_type_N, cells, ~np.isin(self.genes, match.missing))
 
     def _draws(self, request: Request) -> int:
-        """How many draws are asked for; ExpectedError where something cannot be."""
+        """The number of draws requested; ExpectedError for an invalid option."""
         if request.mode not in MODES:
             raise ExpectedError(f"no mode {request.mode!r}: expected one of {', '.join(MODES)}")
         draws = DRAWS[request.mode] if request.draws is None else request.draws
@@ -192,5 +192,5 @@ class Tissue:
         if not min(LEAST_STEPS, most) <= request.steps <= most:
             raise ExpectedError(f"{request.steps:,} steps: the model was trained with {most:,}; expected 10 to as many")
         if request.guidance != 1 and request.mode == "joint":
-            raise ExpectedError("guidance says nothing in mode joint, where nothing is known that could guide")
+            raise ExpectedError("guidance has no effect in mode joint, which has no condition")
         return draws

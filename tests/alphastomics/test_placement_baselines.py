@@ -211,14 +211,14 @@ def test_what_a_method_needs_and_does_not_get_is_named():
     known, _ = tissue()
     blind = Query(None, None, np.zeros(5, np.int64), 0)
     for name in ("ridge", "pca_2", "knn"):
-        with pytest.raises(ValueError, match="brings no expression"):
+        with pytest.raises(ValueError, match="has no expression"):
             PLACEMENT[name](known, blind)
-    with pytest.raises(ValueError, match="brings no positions"):
+    with pytest.raises(ValueError, match="has no positions"):
         knn_in_space(known, blind)
     nameless = Query(np.zeros((5, 40)), np.zeros((5, 2)), None, 0)
     for name, method in {**PLACEMENT, **EXPRESSION}.items():
         if name in NEEDS_CELL_TYPES:
-            with pytest.raises(ValueError, match="brings no cell types"):
+            with pytest.raises(ValueError, match="has no cell types"):
                 method(known, nameless)
         else:
             assert len(method(known, nameless)) == 5

@@ -109,9 +109,9 @@ def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys
         (["--neighbourhood", "1"], "--neighbourhood 1: expected a whole number from 2 to 65,536"),
         (["--seed", "-1"], "--seed -1: expected a whole number from 0 to 4,294,967,295"),
         (["--threads", "0"], "--threads 0: expected a whole number from 1 to 1,024"),
-        (["--spatial", "xy"], "--spatial says nothing in mode expr_to_pos"),
-        (["--mode", "joint", "--counts", "raw/X"], "--counts says nothing in mode joint"),
-        (["--mode", "joint", "--guidance", "2"], "--guidance says nothing in mode joint"),
+        (["--spatial", "xy"], "--spatial has no effect in mode expr_to_pos"),
+        (["--mode", "joint", "--counts", "raw/X"], "--counts has no effect in mode joint"),
+        (["--mode", "joint", "--guidance", "2"], "--guidance has no effect in mode joint"),
         (["--out", "cells.h5ad"], "cells.h5ad is the input"),
         (["--out", "there.h5ad"], "there.h5ad exists: name another file, or add --overwrite"),
         (["--sampler", "ddim2"], "invalid choice: 'ddim2'"),
@@ -156,7 +156,7 @@ def test_a_model_that_the_train_command_made(work, tissue_project):
     shutil.copy(tissue_project / "params.yaml", "params.yaml")
     network = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "spatial", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
+        cli.main(["train", "alphastomics", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
     assert not ended.value.code
     assert call("--mode", "expr_to_pos", *ASKED, "--model", "outputs/full/model", "--out", "out.h5ad") == 0
     parameters = anndata.read_h5ad("out.h5ad").uns["celldag"]["parameters"]

@@ -59,7 +59,7 @@ def test_the_frame_holds_what_was_measured_and_all_but_the_outermost_of_what_was
     assert frame.right < 5000
     drawn = draw_tissue("", predicted, LABELS, colour_names(LABELS), frame)
     assert "1 cell outside" in texts(drawn.light)
-    assert "1 lie outside" in drawn.alt
+    assert "1 lie outside the frame" in drawn.alt
     assert not any("outside" in text for text in texts(FIGURES["tissue"]().light))
 
 
@@ -70,6 +70,8 @@ def test_the_bar_has_a_round_length_that_fits(factor):
     length = next(float(text) for text in texts(drawn.light) if re.fullmatch(r"[\de.+-]+", text))
     assert 0.08 < length / (frame.right - frame.left) <= 0.2
     assert f"{length:e}"[0] in "125"
+    with_unit = draw_tissue("", factor * PLACES, LABELS, colour_names(LABELS), frame, "µm")
+    assert f"{length:g} µm" in texts(with_unit.light)
 
 
 def test_a_unit_is_as_long_on_both_axes_whatever_the_shape():

@@ -237,7 +237,7 @@ def put(places, cell, value):
         ("expr_to_pos", some, {"steps": 2000}, "steps 2000: expected a whole number from 1 to 1,000"),
         ("expr_to_pos", some, {"steps": 5}, "5 steps: the model was trained with 1,000; expected 10 to as many"),
         ("expr_to_pos", some, {"guidance": -1}, "guidance -1: expected a number from 0 to 1,000"),
-        ("joint", some, {"guidance": 2}, "guidance says nothing in mode joint"),
+        ("joint", some, {"guidance": 2}, "guidance has no effect in mode joint"),
         ("joint", some, {"neighbourhood": 1}, "neighbourhood 1: expected a whole number from 2 to 65,536"),
         ("backwards", some, {}, "no mode 'backwards': expected one of joint, expr_to_pos, pos_to_expr"),
     ],
@@ -271,7 +271,7 @@ def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp
         model = SpatialDiffusion(free)
     save_model(tmp_path / "free", model, {k: v for k, v in config.items() if k not in ("schema_version", "model")})
     placed = Tissue.load(tmp_path / "free").sample(some(every), "expr_to_pos", **QUICK)
-    assert placed.uns["celldag"]["notes"][-1].startswith("the model knows no direction")
+    assert placed.uns["celldag"]["notes"][-1].startswith("the model has no shared frame")
 
 
 def test_a_model_that_is_missing_or_of_an_older_version_is_one_message(tissue_project, tmp_path):
@@ -281,7 +281,7 @@ def test_a_model_that_is_missing_or_of_an_older_version_is_one_message(tissue_pr
     config = read_sealed(tmp_path / "old/config.json")
     del config["frames"]
     write_sealed(tmp_path / "old/config.json", config, "weights.safetensors")
-    with pytest.raises(ExpectedError, match="does not say its frames, so it was trained by an older version"):
+    with pytest.raises(ExpectedError, match="has no frames, so it was trained by an older version"):
         Tissue.load(tmp_path / "old")
 
 

@@ -67,8 +67,7 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "A title No commit: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. "
-        "Measured data: bayes-moe."
+        "A title No commit: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. Measured data: bayes-moe."
     )
     assert text.index("It worked.") < text.index("Model and baselines")
     assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text

@@ -1,4 +1,4 @@
-"""`python -m pipeline compare`: how many parameters spatial networks have, and how many of them one cell activates.
+"""`python -m pipeline compare`: parameters of spatial networks, in all and activated per cell.
 
 The reference is sized so that the relations published for such networks, of a structure that was not published, hold as
 nearly as this one allows. Its dense network has 0.69 M parameters. A mixture of 4 experts, 2 per cell, activates 50.7 %
@@ -37,13 +37,13 @@ REFERENCE: dict[str, dict[str, Any]] = {
     "gated_moe_4_choose_2": {"gate": "headwise", "ffn": "moe", "experts": 4, "top_k": 2},
 }
 COLUMNS = {
-    "parameters": "all of them",
-    "activated": "those that one cell meets",
+    "parameters": "total",
+    "activated": "activated per cell",
     "ffn": "all of the feed-forward networks",
-    "ffn_activated": "those of them that one cell meets",
+    "ffn_activated": "those of them activated per cell",
     "ffn_rate": "ffn_activated / ffn",
     "activated_share": "activated / parameters",
-    "against_dense": "parameters / those of the same network, dense and without a gate, - 1",
+    "against_dense": "parameters / those of its dense twin without a gate, - 1",
 }
 SECTION = "alphastomics.diffusion"
 _SPEC = re.compile(r"([A-Za-z0-9_-]+):(.*)")
@@ -93,8 +93,8 @@ def _network_of(spec: str, plain: dict[str, Any]) -> tuple[str, Network]:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ExpectedError(f"{spec}: expected NAME:KEY=VALUE,... such as wide:ffn=moe,experts=16,top_k=2")
-    name, told = match.groups()
-    changes = told.split(",") if told else []
+    name, values = match.groups()
+    changes = values.split(",") if values else []
     network = overridden(Network, name, {name: plain}, changes, "the reference")
     refuse_idle(network, parsed(changes, name), SWITCHES[:1])
     return name, network

@@ -1,4 +1,4 @@
-"""`python -m pipeline sample`: place cells in a tissue, tell the expression at places, or draw both."""
+"""`python -m pipeline sample`: predict positions from expression, expression from positions, or sample both."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ OPTIONS = {
 
 MODES = {
     "expr_to_pos": "positions of cells of known expression",
-    "pos_to_expr": "expression of cells at known places",
+    "pos_to_expr": "expression of cells at known positions",
     "joint": "both, for as many cells as the file has",
 }
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--counts", metavar="PLACE", help="X, raw/X or layers/<name>, raw counts, for expr_to_pos (default: X)"
     )
     parser.add_argument(
-        "--spatial", metavar="KEY", help="obsm array with the places, for pos_to_expr (default: spatial)"
+        "--spatial", metavar="KEY", help="obsm array with the positions, for pos_to_expr (default: spatial)"
     )
     parser.add_argument("--section-column", metavar="NAME", help="obs column with each cell's section (default: one)")
     given = parser.add_mutually_exclusive_group()
@@ -46,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="10 to 1,000 (default: %(default)s)")
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="default: %(default)s")
     parser.add_argument(
-        "--guidance", type=float, default=1.0, metavar="X", help="weight of what is known (default: none, 1)"
+        "--guidance", type=float, default=1.0, metavar="X", help="weight of the condition (default: 1, no guidance)"
     )
     parser.add_argument(
         "--neighbourhood",
         type=int,
         metavar="N",
-        help="cells sampled together at most; of a larger section several are stitched together "
+        help="the most cells sampled together; larger sections are stitched from several "
         f"(default: {NEIGHBOURHOOD:,}, or more if trained on more)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Sample, write, and say what was done."""
+    """Sample, write the result, and print a summary."""
     _check(arguments)
     device = prepare_output(arguments, arguments.data)
     tissue = Tissue.load(arguments.model, device)
@@ -89,8 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     check_options(arguments, OPTIONS)
     if arguments.guidance != 1 and arguments.mode == "joint":
-        raise ExpectedError("--guidance says nothing in mode joint: nothing is known that could guide")
+        raise ExpectedError("--guidance has no effect in mode joint, which has no condition")
     if arguments.counts is not None and arguments.mode != "expr_to_pos":
-        raise ExpectedError(f"--counts says nothing in mode {arguments.mode}, which looks at no counts")
+        raise ExpectedError(f"--counts has no effect in mode {arguments.mode}, which reads no counts")
     if arguments.spatial is not None and arguments.mode != "pos_to_expr":
-        raise ExpectedError(f"--spatial says nothing in mode {arguments.mode}, which finds the places itself")
+        raise ExpectedError(f"--spatial has no effect in mode {arguments.mode}, which predicts positions")

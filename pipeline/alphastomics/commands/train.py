@@ -1,7 +1,7 @@
-"""`python -m pipeline train`: one training outside the DAG, with values of its own, kept under outputs/<name>.
+"""`python -m pipeline train`: one training outside the DAG, with its own parameters, kept under outputs/<name>.
 
-outputs/<name>/ holds config.yaml (what the training was started with), curve.csv, metrics.json and, once it is over,
-model/. Checkpoints lie where those of stages do, and `--resume` goes on from the last one.
+outputs/<name>/ holds config.yaml (the parameters), curve.csv, metrics.json and, when training has finished, model/.
+Checkpoints are kept beside those of stages, and `--resume` continues from the last one.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _DATASET = "dataset.json"  # of a store
 
 @dataclass(frozen=True)
 class System:
-    """What can be trained. `stage` has train_model(settings, store, checkpoints) -> (Fitted, model, description)."""
+    """A trainable system. `stage` has train_model(settings, store, checkpoints) -> (Fitted, model, description)."""
 
     section: str
     schema: type[Optimisation]
@@ -56,7 +56,7 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class Started:
-    """What a training was, or is to be, started with."""
+    """The inputs of a training run."""
 
     settings: Optimisation
     data: Path

@@ -1,4 +1,4 @@
-"""Accepted files as one standard file: the genes that all have, in the order of the first, and the cells of each.
+"""Several accepted files joined into one standard h5ad: their common genes, in the order of the first, and all cells.
 
 Axes: N cells, G genes, S spatial dimensions.
 """
@@ -30,15 +30,15 @@ NAMES_PER_BLOCK = 65_536
 
 @dataclass(frozen=True)
 class Part:
-    """A file that keeps its contract, and its standard copy."""
+    """A file that fulfils the contract, and its standard copy."""
 
-    stem: str  # of the file's name; no two parts have the same
+    stem: str  # of the file's name; unique among parts
     accepted: Accepted
     copy: Path
 
 
 def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> list[Part]:
-    """The standard copy of every file, in `folder`; ExpectedError with the problems of all files that have some."""
+    """The standard copy of every file, in `folder`; ExpectedError with the problems of all files."""
     parts, problems = [], []
     for number, source in enumerate(sources):
         target = folder / f"{number}.h5ad"
@@ -54,8 +54,8 @@ def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> 
 def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_of_place: bool = False) -> Accepted:
     """Write the cells of these parts, which have sections and coordinates, to `target`, file after file.
 
-    first_of_place: of cells in one place of a section of a file, the first alone. Where a cell's name is in more than
-    one file, every name gets its file's stem in front, `stem/name`; so do sections. ExpectedError: no gene is in all
+    first_of_place: of cells at one position in a section of a file, keep the first. Cell names that occur in more than
+    one file are prefixed with the file's stem, `stem/name`; so are section names. ExpectedError: no gene is in all
     files, or their coordinates have different dimensions. Memory: a block of cells, the coordinates and about 30 bytes
     per cell.
     """

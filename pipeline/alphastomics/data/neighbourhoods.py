@@ -2,7 +2,7 @@
 
 A neighbourhood is a random choice of cells from a window of its section. Windows are of all sizes: from one that holds
 no other cells, so that the neighbourhood is a whole patch of tissue, to the section, of which it is a thin sample. A
-network that is to place a section from expression alone, whose patches are not known beforehand, has to have seen both.
+network that predicts the positions of a section from expression alone, where patches are unknown, needs both.
 
 B: neighbourhoods, N: cells of the largest of them, G: genes, S: spatial dimensions.
 """
@@ -20,7 +20,7 @@ from pipeline.alphastomics.data.sections import Section
 from pipeline.alphastomics.data.standardised import Standard
 from pipeline.data.cells import Cells
 
-_WHOLE = 0.5  # a window of more than this share of a section is the section: no search for what is nearest
+_WHOLE = 0.5  # a window of more than this share of a section is the whole section, without a nearest-neighbour search
 
 Rows = npt.NDArray[np.int64]
 
@@ -41,7 +41,7 @@ class NeighbourhoodBatch:
 
 
 class SampledNeighbourhoods:
-    """A source of training minibatches: so many neighbourhoods of exactly `cells` cells for each epoch."""
+    """Training minibatches: `per_epoch` neighbourhoods of exactly `cells` cells."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class SampledNeighbourhoods:
         thinning: float = 0.0,
     ) -> None:
         """scattered: the chance that a neighbourhood is drawn from its whole section. thinning: each cell keeps a
-        random share of its counts, at least 1 - thinning, as if sequenced less deeply; a network does not see the
-        same counts twice. ValueError where a section has fewer cells than a neighbourhood."""
+        random share of its counts, at least 1 - thinning, as if sequenced less deeply: augmentation by
+        downsampling. ValueError where a section has fewer cells than a neighbourhood."""
         small = [section.name for section in sections if len(section.cells) < cells]
         if small or not sections:
             raise ValueError(f"sections with fewer than {cells} cells: {', '.join(small) or 'there are none at all'}")
@@ -99,7 +99,7 @@ class SampledNeighbourhoods:
 
 class AllNeighbourhoods:
     """Every cell of the sections `times` times, in neighbourhoods of at most `cells` that are spread over their
-    section: what validation looks at, under other noise each time. The choice depends on the seed alone."""
+    section, for validation with several draws of noise. The choice depends on the seed alone."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""New cells as sections of tissue: which cells belong together, where they lie, and in what frame a model sees them.
+"""New cells as sections of tissue: their sections, positions, and the frames of their coordinates.
 
-N: cells brought, S: spatial dimensions.
+N: new cells, S: spatial dimensions.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from pipeline.data.source import cell_numbers, counted, listed
 
 @dataclass(frozen=True)
 class NewSection:
-    """The cells of one section among those brought."""
+    """The new cells of one section."""
 
-    name: str | None  # None where it was not told: then all cells are one section
+    name: str | None  # None where not given: then all cells are one section
     rows: npt.NDArray[np.int64]  # ascending
 
 
 def new_sections(new: NewCells, column: str | None) -> list[NewSection]:
-    """The sections, by name, that a column of obs tells apart; None: one.
+    """The sections by a column of obs, ordered by name; None: one.
 
     ExpectedError: no such column, a cell without a label in it, or a section of one cell.
     """
@@ -51,10 +51,10 @@ def new_sections(new: NewCells, column: str | None) -> list[NewSection]:
 
 
 def framed_places(new: NewCells, key: str, dimensions: int, sections: list[NewSection]) -> Places:
-    """The places (N, S) in obsm, each section in a frame of its own, as sections are trained on.
+    """The positions (N, S) in obsm, each section in its own frame, as in training.
 
     ExpectedError: no such array, other dimensions than the model's, a coordinate that is not finite, or two cells of a
-    section in one place.
+    section at one position.
     """
     places_NS = places_in(new, key, dimensions)
     section_N = np.empty(len(places_NS), np.int64)
@@ -64,8 +64,8 @@ def framed_places(new: NewCells, key: str, dimensions: int, sections: list[NewSe
     if len(repeated):
         raise ExpectedError(
             f"{new.where}: {counted(len(repeated), 'cell')} in the place of another cell of the same section in obsm "
-            f"{key!r}, such as {cell_numbers(repeated)}: leave out cells that are held twice, or tell sections apart "
-            "by an obs column"
+            f"{key!r}, such as {cell_numbers(repeated)}: remove duplicated cells, or name an obs column "
+            "with the sections"
         )
     framed_NS = np.empty(places_NS.shape, np.float32)
     for section in sections:
@@ -75,10 +75,10 @@ def framed_places(new: NewCells, key: str, dimensions: int, sections: list[NewSe
 
 
 def training_frames(sections: list[NewSection], trained: Mapping[str, Frame]) -> tuple[list[Frame], list[str]]:
-    """The frame to put each section into that is to be placed, and notes on it.
+    """The frame for the predicted positions of each section, and notes on it.
 
-    A section that the model was trained on gets its own. Any other gets the mean scale of those, around 0: what the
-    model knows of a tissue is how large it is, not where on the slide it lies.
+    A section that the model was trained on gets its own. Any other gets their mean scale, around 0: the model learns
+    the size of a tissue, not its position on the slide.
     """
     scales = [frame.scale for frame in trained.values()]
     dimensions = next(iter(trained.values())).dimensions

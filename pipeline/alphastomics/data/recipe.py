@@ -1,4 +1,4 @@
-"""What simulated sections of tissue are made by: a small YAML file, validated."""
+"""The recipe of simulated sections of tissue: a small YAML file, validated."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -76,7 +76,7 @@ class TissueRecipe(Section):
 
     @property
     def structured_genes(self) -> int:
-        """Genes that follow a cell type or a place; the others are the same everywhere."""
+        """Genes that depend on cell type or position; the others do not vary in the tissue."""
         gradients = self.depth.genes + self.lateral.genes + self.patches.genes
         return self.markers_per_type * len(self.cell_types) + gradients
 

@@ -1,6 +1,6 @@
 """Splitting sections of tissue: whole sections are held out, or whole blocks of each, with a margin between them.
 
-Cells next to each other are alike, so a split by cells would have the answer to a test cell in its neighbour. Blocks
+Adjacent cells are alike, so a split by cells would leak test cells through their neighbours. Blocks
 are the squares or cubes of a grid over a section. Cells of training within the margin of a validation or test cell, and
 those of validation within the margin of a test cell, are left out. Axes: N cells, S dimensions, B blocks.
 """
@@ -39,7 +39,7 @@ class SectionSplit:
     seed: int
 
     def described(self) -> Mapping[str, object]:
-        """What dataset.json says of how the cells were split."""
+        """The description of the split in dataset.json."""
         ways: dict[str, object] = {}
         for name, sections, share in (
             ("test", self.test_sections, self.test_share),
@@ -93,7 +93,7 @@ def assign_cells(
     split_N = np.full(len(section_N), DROPPED, np.int8)
     for code, section in enumerate(sections):
         rows = np.flatnonzero((section_N == code) & kept_N)
-        # A generator of its own for each section: what is drawn for one does not move the blocks of the next.
+        # Each section has its own generator: the blocks of one do not depend on the others.
         rng = np.random.default_rng([split.seed, code])
         split_N[rows] = _split_section(split, places_NS[rows], section, rng)
     _check_not_empty(split_N)
@@ -159,7 +159,7 @@ def _split_section(split: SectionSplit, places_NS: Coordinates, section: str, rn
 
 
 def _blocks_of_about(cells: float, blocks: Sequence[int], size_B: Whole, most: int) -> list[int]:
-    """The first of these blocks, as many as come nearest to this number of cells: at least 1 and not more than most."""
+    """The first blocks, as many as come nearest to this number of cells: at least 1 and not more than `most`."""
     totals = np.cumsum(size_B[list(blocks)])[:most]
     return list(blocks[: int(np.abs(totals - cells).argmin()) + 1])
 

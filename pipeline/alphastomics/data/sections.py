@@ -11,12 +11,12 @@ from pipeline.data.cells import Cells, Places
 from pipeline.data.coordinates import Frame
 from pipeline.data.store import Split, Store
 
-FRAME = ("dimensions", "centre", "scale")  # what dataset.json says of a section's frame, beside its numbers of cells
+FRAME = ("dimensions", "centre", "scale")  # of a section's entry in dataset.json
 
 
 @dataclass(frozen=True)
 class Section:
-    """The cells of one section that are in one split; split by blocks, they have gaps between them."""
+    """The cells of one section in one split; a split by blocks leaves gaps."""
 
     name: str
     code: int  # into the store's categories of `section`

@@ -1,14 +1,14 @@
 """The embedded spatial data: sections of a layered tissue, simulated with a known geometry.
 
-Every place of the tissue has a depth u and lateral coordinates v (-1 to 1 each). The layers are bent: along the first
-lateral axis the tissue sinks by `curvature` x v^2. A cell's type depends on the layer it lies in, and its counts are
-negative binomial around
+Every position has a depth u and lateral coordinates v (-1 to 1 each). The layers are bent: along the first lateral axis
+the depth is shifted by `curvature` x v^2. A cell's type depends on its layer, and its counts are negative binomial with
+mean
 
     mean(c, g) = library_size(c) x softmax_g(base(g) + marker(type, g) + sum_f effect(f, g) x field(f, place)
                                              + batch_effect(section, g))
 
-with the fields u, each v, and a product of cosines, the patches. So expression holds the place of a cell, up to what is
-lost in counting. Every section has an uneven outline of its own, an offset, a magnification and, where asked for, an
+with the fields u, each v, and a product of cosines, the patches. So expression determines the position of a cell, up to
+counting noise. Every section has its own uneven outline, an offset, a magnification and, where asked for, an
 orientation. Axes: N cells, G genes, S dimensions, T cell types, F fields, P sections (pieces of tissue).
 """
 

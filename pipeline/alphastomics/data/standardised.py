@@ -1,8 +1,8 @@
-"""The scale on which models of tissue see expression, and on which their error is measured.
+"""The scale of expression for models of tissue: their input, and that of their error.
 
 log(1 + counts / library size · target), less each gene's mean over the training cells and divided by its standard
-deviation there. The logarithm fits counts, whose spread grows with their mean; the division lets every gene weigh the
-same in a squared error. G: genes, B: cells.
+deviation there. The logarithm stabilises the variance of counts; the division gives genes equal weight in a squared
+error. G: genes, B: cells.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipeline.data.cells import Cells
 from pipeline.data.expression import log_normalise, median_library_size
 
 _BLOCK = 16_384  # cells made dense at once
-_LEAST_DEVIATION = 1e-3  # of a gene that hardly varies in training: its noise is not blown up to unit variance
+_LEAST_DEVIATION = 1e-3  # so that the noise of a nearly constant gene is not scaled to unit variance
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""The rigid motion that brings one set of points closest to another: predicted positions onto true ones.
+"""Rigid alignment of one set of points to another: predicted positions to true ones.
 
 N: points, S: dimensions (2 or 3, or any other number).
 """
@@ -23,11 +23,11 @@ class Alignment:
 
     @property
     def reflected(self) -> bool:
-        """Whether R turns the points over: det R = −1."""
+        """Whether R is a reflection: det R = −1."""
         return bool(np.linalg.det(self.rotation_SS) < 0)
 
     def apply(self, place_NS: npt.NDArray[np.floating]) -> Array:
-        """The points (N, S), moved; in the unit of the points aligned to."""
+        """The aligned points (N, S), in the unit of the points aligned to."""
         moved_NS: Array = self.scale * np.asarray(place_NS, np.float64) @ self.rotation_SS.T + self.translation_S
         return moved_NS
 
@@ -37,9 +37,9 @@ def kabsch(
 ) -> Alignment:
     """The least-squares alignment of `from_NS` to `to_NS`: it minimises Σ_n |scale · R from_n + translation − to_n|².
 
-    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1); it has no default, since
-    a score after alignment has no meaning until this is said. scale: whether the scale is fitted too, or stays 1.
-    Points that all coincide have no direction and no size: R is then as good as any other, and the scale 1.
+    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1); no default, since scores
+    after alignment depend on it. scale: whether the scale is fitted too, or stays 1.
+    For points that all coincide R is arbitrary and the scale 1.
 
     Source: `best_rotation`; the scale is Umeyama's (1991). ValueError where the shapes differ, there are no points, or
     a coordinate is not finite.

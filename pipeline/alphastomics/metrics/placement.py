@@ -1,12 +1,11 @@
 """How well predicted positions match the true ones: alignment-free by distances and neighbours, and after alignment.
 
-N: cells of a section, M: those of a sample of them, P: their pairs, S: spatial dimensions. What depends on distances or
-neighbours alone does not change when the prediction is moved, turned or turned over, nor, but for the RMSDs, with its
-scale.
+N: cells of a section, M: those of a sample of them, P: their pairs, S: spatial dimensions. Scores of
+distances and neighbours are invariant under translation, rotation, reflection and scaling of the prediction.
 
-The scores are `SCORES`. A prediction that puts all cells in one place has finite scores too: correlations 0, a
-neighbour overlap of chance, k / (N − 1), and an RMSD of 1; it calls every pair a contact, which has a recall of 1 and a
-precision of the share of contacts.
+The scores are `SCORES`. A prediction that puts all cells at one position has finite scores too: correlations 0, a
+neighbour overlap of chance, k / (N − 1), and an RMSD of 1; every pair is a predicted contact, so recall is 1 and
+precision the share of contacts.
 """
 
 import numpy as np
@@ -34,8 +33,8 @@ SCORES = (
 )
 MAX_CELLS = 3000
 
-_ROUNDING = 1e-9  # distances that differ by this share are equal: a turned lattice has the neighbours it had
-_BLOCK_ENTRIES = 500_000  # of a block of distances: 4 MB, near the processor
+_ROUNDING = 1e-9  # relative difference of distances that count as equal, so that a rotated lattice keeps its neighbours
+_BLOCK_ENTRIES = 500_000  # of a block of distances: 4 MB, within the cache
 
 
 def placement_scores(
@@ -54,14 +53,14 @@ def placement_scores(
     knn_overlap: see `knn_overlap`, of all cells; contact_*: see `contact_scores`.
     rmsd_over_gyration: root-mean-square distance of prediction and truth after the best rotation, reflection and
     translation (`kabsch`, no scaling), over the radius of gyration of the truth, sqrt(mean |x − mean x|²); the same
-    without reflection; and `in_frame`, without any alignment, both as they stand.
+    without reflection; and `in_frame`, without any alignment.
 
     In sections of more than `max_cells` cells the scores of distances are those of the pairs among `max_cells` cells
     drawn at random with `seed`, and the neighbours are those of the drawn cells among all. RMSDs are of all cells.
     scored_M: the indices of the cells to take in place of those.
 
-    Unit: the two sides have the same, any; scores have none. ValueError where the shapes differ, a coordinate is not
-    finite, there are too few cells to have that many neighbours and one more, or all true positions are one.
+    Unit: both sides in the same, any; scores are dimensionless. ValueError where the shapes differ, a coordinate is not
+    finite, there are fewer than `neighbours` + 2 cells, or all true positions coincide.
     """
     true_NS, predicted_NS = _checked(true_NS, predicted_NS, neighbours)
     chosen_M = drawn_cells(len(true_NS), max_cells, seed) if scored_M is None else scored_M
@@ -96,10 +95,10 @@ def drawn_cells(cells: int, most: int, seed: int) -> npt.NDArray[np.int64]:
 def knn_overlap(true_NS: Array, predicted_NS: Array, neighbours: int, cell_M: npt.NDArray[np.int64]) -> float:
     """Share of the k true nearest neighbours of a cell that are among its k predicted ones, mean over `cell_M`.
 
-    Where several cells are equally far at the k-th place (on a lattice, or where a baseline puts a cell type in one
-    place), each is a neighbour by the same share, so that all have k together, and what both sides share is the sum
-    over cells of the smaller of the two shares. So the order of the cells in the file has no say: the truth itself has
-    1, and one place for all k / (N − 1), as has chance.
+    Cells tied for the k-th place (on a lattice, or where a baseline puts a whole cell type at one position) are
+    fractional neighbours with equal weights, which sum to k over all cells; the overlap is the sum over cells of the
+    smaller weight. So it does not depend on the order of the cells: the truth scores 1, and one position for all cells
+    scores k / (N − 1), as chance does.
     """
     step = max(1, _BLOCK_ENTRIES // len(true_NS))
     shared = 0.0
@@ -115,11 +114,10 @@ def contact_scores(true_P: Array, predicted_P: Array, quantile: float) -> dict[s
 
     A pair is in contact whose true distance is at most the threshold, the `quantile` of all true distances. It is
     predicted to be whose predicted distance, times the factor that brings predicted distances closest to the true ones
-    (least squares: Σ d·p / Σ p²), is at most the same threshold. So the number of predicted contacts is the
-    prediction's own: one that crowds its cells calls too many and loses precision, one that scatters them loses
-    recall. (Called by the quantile of the predicted distances instead, as many pairs would be called as there are
-    contacts, and precision, recall and F1 would be one number.) Chance has a precision of `quantile`. 0 where no pair
-    is called.
+    (least squares: Σ d·p / Σ p²), is at most the same threshold. So the number of predicted contacts is not
+    fixed: a prediction that crowds its cells predicts too many and loses precision, one that scatters them loses
+    recall. (With the quantile of predicted distances as the threshold, precision, recall and F1 would be one number.)
+    The precision of chance is `quantile`. 0 where no contact is predicted.
     """
     squares = float(predicted_P @ predicted_P)
     factor = float(true_P @ predicted_P) / squares if squares > 0 else 1.0
@@ -135,7 +133,7 @@ def contact_scores(true_P: Array, predicted_P: Array, quantile: float) -> dict[s
 def _checked(
     true_NS: npt.NDArray[np.floating], predicted_NS: npt.NDArray[np.floating], neighbours: int
 ) -> tuple[Array, Array]:
-    """Both sides centred on the true mean, in float64; a prediction that is one place up to rounding is made one."""
+    """Both sides centred on the true mean, in float64; predictions that coincide up to rounding are made equal."""
     true_NS, predicted_NS = np.asarray(true_NS, np.float64), np.asarray(predicted_NS, np.float64)
     if true_NS.shape != predicted_NS.shape or true_NS.ndim != 2:
         raise ValueError(f"positions of the same cells are needed, got {true_NS.shape} and {predicted_NS.shape}")
@@ -171,16 +169,16 @@ def _per_cell(true_MM: Array, predicted_MM: Array) -> tuple[float, float]:
 
 
 def _ranks(distance: Array) -> Array:
-    """Ranks along the last axis, equals sharing theirs; equal is what differs by rounding, as on a turned lattice."""
+    """Ranks along the last axis, ties averaged; values that differ by rounding alone (a rotated lattice) are ties."""
     largest = float(distance.max()) or 1.0
     ranks: Array = rankdata(np.round(distance * (0.1 / _ROUNDING / largest)), axis=-1)
     return ranks
 
 
 def _neighbourhood(place_NS: Array, cell_B: npt.NDArray[np.int64], neighbours: int) -> Array:
-    """By what share each cell is one of the nearest neighbours of the cells `cell_B`, (B, N); rows sum to their number.
+    """The weight of each cell as a nearest neighbour of the cells `cell_B`, (B, N); rows sum to `neighbours`.
 
-    1 for nearer cells than the last of them, and an equal share of what is left for those as far as it is.
+    1 for cells nearer than the k-th, and the rest shared equally by those tied with it.
     """
     distance_BN = cdist(place_NS[cell_B], place_NS)
     distance_BN[np.arange(len(cell_B)), cell_B] = np.inf

@@ -1,7 +1,7 @@
 """How well expression predicted at given positions matches the measured one: per gene, per cell, and in its pattern.
 
 N: cells of a section, G: genes, S: spatial dimensions, K: neighbours. Expression is log-normalised
-(`pipeline.data.expression.log_normalise`) and so not negative; predictions below 0 are read as 0, for all scores.
+(`pipeline.data.expression.log_normalise`) and so not negative; negative predictions are set to 0 for all scores.
 
 The scores of genes are those by which Li et al. (2022, Nature Methods 19, 662, "Benchmarking spatial and single-cell
 transcriptomics integration methods") rank methods, following their code where the text gives no detail: PCC, SSIM and
@@ -31,7 +31,7 @@ class ExpressionScores:
 
     genes: dict[str, Array]
     cells: dict[str, Array]
-    varies_G: npt.NDArray[np.bool_]  # genes that vary in the truth: the others say nothing and are in no mean
+    varies_G: npt.NDArray[np.bool_]  # genes that vary in the truth: only these are in the means
 
     def means(self) -> dict[str, float]:
         """Every score's mean, and `moran_difference`, the mean of |Moran's I of prediction − that of truth|."""
@@ -43,15 +43,14 @@ class ExpressionScores:
 def expression_scores(
     true_NG: npt.NDArray[np.floating], predicted_NG: npt.NDArray[np.floating], position_NS: npt.NDArray[np.floating]
 ) -> ExpressionScores:
-    """All scores of one section: genes `pcc`, `ssim`, `js`, `moran_true`, `moran_predicted`; cells
-    `pcc_per_cell`.
+    """All scores of one section: genes `pcc`, `ssim`, `js`, `moran_true`, `moran_predicted`; cells `pcc_per_cell`.
 
     pcc: Pearson's correlation over cells; 0 where either side is constant. pcc_per_cell: the same over genes; it
-    rewards knowing which genes are high everywhere, so a prediction of the mean scores well and is what to compare
-    with. ssim, js, moran_*: see the functions. position_NS: true positions, in any unit.
+    rewards the mean level of each gene, so predicting the mean scores well and is the baseline to compare with. ssim,
+    js, moran_*: see the functions. position_NS: true positions, in any unit.
 
     ValueError where shapes do not fit, a value is not finite, measured expression is negative (standardised expression
-    has to be put back first), no gene varies, or there are not more cells than the neighbours of Moran's I.
+    has to be transformed back first), no gene varies, or there are not more cells than the neighbours of Moran's I.
     """
     true_NG, predicted_NG = np.asarray(true_NG), np.asarray(predicted_NG)
     if true_NG.shape != predicted_NG.shape or true_NG.ndim != 2 or len(position_NS) != len(true_NG):

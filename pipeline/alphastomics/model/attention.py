@@ -1,6 +1,6 @@
-"""Attention among the cells of a neighbourhood, in which positions take part without breaking E(n) equivariance.
+"""E(n)-equivariant attention among the cells of a neighbourhood.
 
-Each head weighs cells by what they are and by where they are, and gathers features (invariant) and vectors
+Each head weights cells by their features and their distances, and gathers features (invariant) and vectors
 (equivariant) with the same weights. Positions come centred, so that a weighted mean of them moves with a rotation or
 reflection of the neighbourhood and does not see a translation. No N x N matrix is kept, whatever the kind.
 
@@ -143,7 +143,7 @@ def _polynomial(position_BNS: Tensor) -> Tensor:
 
 
 class Nearness(nn.Module):
-    """How much each head cares for distance, (B, C) -> (B, H), not negative: a function of the diffusion times."""
+    """The weight of distance in each head, (B, C) -> (B, H), not negative: a function of the diffusion times."""
 
     def __init__(self, condition: int, heads: int) -> None:
         super().__init__()

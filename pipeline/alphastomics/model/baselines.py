@@ -1,8 +1,8 @@
-"""Placing cells, and telling the expression at a place, without a network: what a model of tissue has to beat.
+"""Position and expression baselines for models of tissue, and the controls.
 
-N: training cells; M: cells asked about; G: genes; S: spatial dimensions; K: components. A method is a function from the
-training cells and a question to an answer, and a new one is an entry of `PLACEMENT` or of `EXPRESSION`. `CONTROLS` are
-no methods: they know the answer, and bound what a score can be.
+N: training cells; M: query cells; G: genes; S: spatial dimensions; K: components. A method maps the training cells and
+a query to a prediction; a new one is an entry of `PLACEMENT` or of `EXPRESSION`. `CONTROLS` are not methods: they use
+the measurements, and bound the scores.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _BLOCK_ENTRIES = 4_000_000  # of a block of distances: 32 MB
 
 @dataclass(frozen=True)
 class Reference:
-    """Training cells. Positions are in the frames of their sections (centred, one scale), which the answers share.
+    """Training cells. Positions, and predictions of them, are in the frames of sections (centred, one scale).
 
     Expression is log-normalised and standardised per gene, over the training cells.
     """
@@ -37,10 +37,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Query:
-    """Cells of one section: their expression, to be placed, or their positions, to be given expression.
+    """Query cells of one section: their expression, to predict positions, or their positions, to predict expression.
 
     Expression is standardised as that of the training cells is. cell_type_M: None where cell types are not known; a
-    code that no training cell has is an unknown type. seed: of whatever a method draws.
+    code that no training cell has is an unknown type. seed: of the methods' random draws.
     """
 
     expression_MG: npt.NDArray[np.floating] | None
@@ -67,7 +67,7 @@ def pca_2(reference: Reference, query: Query) -> Array:
     """The first S principal components of expression, as positions: is the tissue the main axis of variation?
 
     Components are those of the training cells, scaled by one factor so that their root-mean-square radius is that of
-    the training positions. Which way they point has no meaning.
+    the training positions. Their signs are arbitrary.
     """
     position_NS = _positions(reference)
     places = position_NS.shape[1]
@@ -107,7 +107,7 @@ def knn(reference: Reference, query: Query) -> Array:
 
 
 def mean(reference: Reference, query: Query) -> Array:
-    """The mean expression of all training cells, wherever the cell is."""
+    """The mean expression of all training cells, at every position."""
     mean_G = np.asarray(reference.expression_NG, np.float64).mean(axis=0)
     return np.tile(mean_G, (_number(query), 1))
 
@@ -118,7 +118,7 @@ def cell_type_mean(reference: Reference, query: Query) -> Array:
 
 
 def knn_in_space(reference: Reference, query: Query) -> Array:
-    """The mean expression of the 10 training cells nearest in space, sections laid upon each other in their frames."""
+    """The mean expression of the 10 training cells nearest in space, across sections, in their frames."""
     return _nearby_mean(reference, _place(query), NEIGHBOURS)
 
 
@@ -151,13 +151,13 @@ NEEDS_CELL_TYPES = frozenset({"cell_type_centroid", "cell_type_mean", "knn_in_sp
 
 
 def truth(true_MX: npt.NDArray[np.floating], seed: int) -> Array:
-    """The positive control, the answer itself: what a perfect method scores. `seed` is not used."""
+    """The positive control, the measurements themselves: a perfect prediction. `seed` is not used."""
     del seed
     return np.array(true_MX, np.float64)
 
 
 def shuffled(true_MX: npt.NDArray[np.floating], seed: int) -> Array:
-    """The negative control: the answers, given to the wrong cells of the section."""
+    """The negative control: the measurements, permuted among the cells of the section."""
     return np.random.default_rng(seed).permutation(np.asarray(true_MX, np.float64), axis=0)
 
 
@@ -170,32 +170,32 @@ def _positions(reference: Reference) -> Array:
 
 def _expression(query: Query) -> Array:
     if query.expression_MG is None:
-        raise ValueError("the question brings no expression to place the cells by")
+        raise ValueError("the query has no expression")
     return np.asarray(query.expression_MG, np.float64)
 
 
 def _place(query: Query) -> Array:
     if query.position_MS is None:
-        raise ValueError("the question brings no positions")
+        raise ValueError("the query has no positions")
     return np.asarray(query.position_MS, np.float64)
 
 
 def _cell_types(query: Query) -> Codes:
     if query.cell_type_M is None:
-        raise ValueError("the question brings no cell types")
+        raise ValueError("the query has no cell types")
     return query.cell_type_M
 
 
 def _number(query: Query) -> int:
-    """How many cells are asked about."""
+    """The number of query cells."""
     for given in (query.expression_MG, query.position_MS, query.cell_type_M):
         if given is not None:
             return len(given)
-    raise ValueError("the question brings neither expression, positions nor cell types")
+    raise ValueError("the query has neither expression, positions nor cell types")
 
 
 def _type_means(value_NX: Array, cell_type_N: Codes, cell_type_M: Codes) -> Array:
-    """Mean over training cells of each asked type, (M, X); over all of them for a type that none has."""
+    """Mean over the training cells of each query cell's type, (M, X); over all for a type that none has."""
     known, code_N = np.unique(cell_type_N, return_inverse=True)
     sums = np.zeros((len(known), value_NX.shape[1]))
     np.add.at(sums, code_N, value_NX)

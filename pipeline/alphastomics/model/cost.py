@@ -1,4 +1,4 @@
-"""What a spatial network costs in parameters: all there are, and those that one cell activates."""
+"""Parameters of a spatial network: in total, and activated per cell."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from pipeline.nn.moe.layer import MixtureOfExperts
 
 def parameter_counts(config: SpatialConfig) -> dict[str, int]:
     """Of the network of this configuration: total and activated; ffn_total and ffn_activated, the parts of the
-    feed-forward networks in both. No weight is made, so the size of the network does not matter."""
+    feed-forward networks in both. No weight is allocated, so networks of any size can be counted."""
     with torch.device("meta"):
         network = SpatialDiffusion(config)
     ffn = [layer.ffn for layer in network.layers if isinstance(layer, Layer)]

@@ -34,7 +34,7 @@ _CONDITION = 32  # width of what norms and gates are told of the times
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """What the network is shown of B neighbourhoods of at most N cells."""
+    """The input: B neighbourhoods of at most N cells."""
 
     x_BNG: Tensor  # standardised expression, noised
     position_BNS: Tensor  # centred over the cells of the neighbourhood, noised; 0 where there is no cell
@@ -55,7 +55,7 @@ class Neighbourhoods:
 
 
 class Denoised(NamedTuple):
-    """The network's estimate of what is asked for (x0 or v), of both modalities."""
+    """The network's estimate of its target (x0 or v) in both modalities."""
 
     x_BNG: Tensor
     position_BNS: Tensor  # centred; 0 where there is no cell

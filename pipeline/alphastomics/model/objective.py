@@ -1,4 +1,4 @@
-"""What AlphaSTomics is trained on: neighbourhoods noised in one or both modalities, with parts of them hidden.
+"""The training objective: neighbourhoods noised in one or both modalities, with parts of them masked.
 
 B: neighbourhoods, N: cells, G: genes, S: spatial dimensions, M: cells drawn for the loss on pairs.
 """

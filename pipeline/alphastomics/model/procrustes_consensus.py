@@ -1,4 +1,4 @@
-"""One placement out of several draws of the same cells, and how far the draws disagree.
+"""The consensus placement of several draws of the same cells, and the spread of the draws.
 
 D: draws, N: cells, S: spatial dimensions.
 """
@@ -25,12 +25,12 @@ class Consensus(NamedTuple):
 
 
 def consensus(draws_DNS: npt.NDArray[np.floating], free: bool) -> Consensus:
-    """The mean placement, of draws whose place, and where `free` also rotation and reflection, has no meaning.
+    """The mean placement of draws, up to translation, and where `free` also up to rotation and reflection.
 
-    free: a network without a frame draws the tissue at any angle and either way up, so draws are first turned onto
-    their mean: generalised Procrustes analysis (Gower, Psychometrika 40, 33, 1975) without scaling, from the draw that
-    agrees best with the others. The result then lies as that draw does. A mean of draws that disagree is smaller than
-    any of them: the spread says by how much, |draw|² = |mean|² + spread² on average over draws.
+    free: a network without a frame draws the tissue in any orientation, so draws are first aligned to their mean:
+    generalised Procrustes analysis (Gower, Psychometrika 40, 33, 1975) without scaling, starting from the draw that
+    agrees best with the others, whose orientation the result has. A mean of draws that disagree is smaller than any of
+    them: |draw|² = |mean|² + spread² on average over draws.
 
     ValueError: no draw, or a coordinate is not finite.
     """

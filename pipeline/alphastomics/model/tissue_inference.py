@@ -1,4 +1,4 @@
-"""A trained AlphaSTomics put to use: estimates, draws and their spread, for the cells of one section.
+"""Inference with a trained AlphaSTomics on the cells of one section: estimates, draws and their spread.
 
 N: cells, G: genes, S: spatial dimensions, R: draws.
 """
@@ -38,7 +38,7 @@ class Expressed(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainedTissue:
-    """A model with what its configuration says of it."""
+    """A model with its noise schedules, standardisation and categories."""
 
     model: SpatialDiffusion
     noising: Noising
@@ -59,7 +59,7 @@ class TrainedTissue:
         cell_type_N: npt.NDArray[np.int64] | None = None,
         section: int | None = None,
     ) -> Given:
-        """What is known of so many cells, None what is not: standardised expression; positions in the frame of a
+        """The conditions for so many cells, None where unknown: standardised expression; positions in the frame of a
         section; codes of the model's own categories."""
         config, device = self.model.config, next(self.model.parameters()).device
         types, sections = len(self.categories["cell_type"]), len(self.categories["section"])

@@ -21,7 +21,7 @@ from pipeline.params.section import (
 
 
 class Modes(Section):
-    """How often training asks for each: the chances sum to 1."""
+    """Probabilities of the training tasks; they sum to 1."""
 
     joint: Share
     expr_to_pos: Share
@@ -36,7 +36,7 @@ class Modes(Section):
 
 
 class Network(Section):
-    """What the network is made of: all that decides how many parameters it has, but the data."""
+    """The architecture: everything that determines the number of parameters, apart from the data."""
 
     dimensions: Width
     layers: Layers
@@ -91,7 +91,7 @@ class Diffusion(Network, Optimisation):
         return self
 
 
-# (a switch, the value that turns it off, the fields that then say nothing)
+# (a switch, the value that turns it off, the fields that then have no effect)
 SWITCHES = (
     ("ffn", "dense", ("experts", "top_k", "capacity_factor", "balance_weight")),
     ("masking", "none", ("masked_genes", "masked_dimensions", "masked_weight")),

@@ -1,4 +1,4 @@
-"""Section `alphastomics.evaluate`: how placements and predicted expression are sampled and judged."""
+"""Section `alphastomics.evaluate`: how positions and expression are sampled."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Section `alphastomics.ingest`: where the sections of tissue are and what is called how in their files."""
+"""Section `alphastomics.ingest`: the files with sections of tissue, and the names of their fields."""
 
 from typing import Annotated, Literal
 

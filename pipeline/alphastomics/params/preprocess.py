@@ -1,4 +1,4 @@
-"""Section `alphastomics.preprocess`: filters, what is held out, layout of the store."""
+"""Section `alphastomics.preprocess`: filters, held-out sections, layout of the store."""
 
 from typing import Annotated
 

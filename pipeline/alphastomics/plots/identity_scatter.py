@@ -1,4 +1,4 @@
-"""One quantity against another that it should equal: dots, the line of equality, and where the bulk lies."""
+"""A scatter plot of two quantities that should be equal, with the line of equality and running quartiles."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,7 +1,7 @@
-"""Cells where they lie in a tissue: measured and predicted places by cell type, and the expression of a gene.
+"""Maps of a tissue: measured and predicted positions by cell type, and the expression of a gene.
 
-Places are kept in proportion: one unit is as long on both axes. Pictures that belong together share one `Frame`, so
-that what lies where can be compared.
+The aspect ratio is kept: one unit is as long on both axes. Pictures that belong together share one `Frame`, so that
+positions can be compared.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _HIGHEST = 460  # CSS pixels of the tissue itself
 
 @dataclass(frozen=True)
 class Frame:
-    """What part of the plane is shown."""
+    """The part of the plane that is shown."""
 
     left: float
     right: float
@@ -64,15 +64,14 @@ def colour_names(labels: Sequence[str]) -> list[str]:
 
 
 def draw_tissue(
-    title: str, place_NS: Floats, labels: Sequence[str], names: Sequence[str], frame: Frame, unit: bool = True
+    title: str, place_NS: Floats, labels: Sequence[str], names: Sequence[str], frame: Frame, unit: str = ""
 ) -> Picture:
-    """Cells coloured by label. `names` (see `colour_names`) are the same for all pictures of a tissue, and so are their
-    colours; `unit`: a bar shows a length in the unit of the places."""
+    """Cells coloured by label, with a scale bar. `names` (see `colour_names`), and so colours, are the same for all
+    pictures of a tissue. unit: of the positions, where it is known."""
     colour_of = [name if name in set(names) else OTHER for name in labels]
     entries = len(names) + (OTHER not in names and OTHER in colour_of)
     columns = _columns([*names, *([OTHER] if entries > len(names) else [])])
-    if unit:
-        frame = replace(frame, bottom=frame.bottom - 0.06 * (frame.top - frame.bottom))
+    frame = replace(frame, bottom=frame.bottom - 0.06 * (frame.top - frame.bottom))
     outside = frame.outside(place_NS)
 
     def draw(axes: Axes, theme: Theme) -> None:
@@ -82,16 +81,15 @@ def draw_tissue(
         for name in [*names, *([OTHER] if entries > len(names) else [])]:
             axes.scatter([], [], s=36, color=colours[name], label=shortened(name, 16))
         legend_above(axes, columns)
-        if unit:
-            _scale_bar(axes, theme, frame)
+        _scale_bar(axes, theme, frame, unit)
         if outside:
             words = f"{outside} cell{'s' * (outside > 1)} outside"
             halo(axes.text(0.99, 0.01, words, transform=axes.transAxes, ha="right", color=theme.muted, fontsize=11))
 
     present = [name for name in names if name in colour_of]
     alt = (
-        f"{title}: {len(place_NS):,} cells at their places in the tissue, coloured by cell type, of which there are "
-        f"{len(set(labels))}: {listed(present)}." + (f" {outside} lie outside of what is shown." if outside else "")
+        f"{title}: {len(place_NS):,} cells at their positions in the tissue, coloured by cell type, of which there are "
+        f"{len(set(labels))}: {listed(present)}." + (f" {outside} lie outside the frame." if outside else "")
     )
     rows = -(-entries // columns)
     return picture(draw, alt, height=round(48 + 19 * rows + frame.height(PANEL_WIDTH - 16)))
@@ -102,7 +100,8 @@ def draw_expression(
 ) -> Picture:
     """One gene: measured above, predicted below, at the measured places, on one scale.
 
-    The scale goes from the 1st to the 99th percentile of the measured values. `note` stands beside "predicted".
+    The scale goes from the 1st to the 99th percentile of the measured values; it is of standardised log expression.
+    `note` stands beside "predicted".
     """
     low, high = (float(value) for value in np.quantile(true_N, [0.01, 0.99]))
     if not high > low:
@@ -124,18 +123,19 @@ def draw_expression(
         bar = figure.colorbar(scale, ax=both, location="bottom", fraction=0.03, pad=0.02, aspect=34)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0, labelsize=11)
+        bar.set_label("standardised log expression", fontsize=11)
         bar.locator = MaxNLocator(4)
         bar.update_ticks()
 
     alt = (
-        f"{title}: expression of {len(place_NS):,} cells at their places, measured (from {true_N.min():.3g} to "
+        f"{title}: expression of {len(place_NS):,} cells at their positions, measured (from {true_N.min():.3g} to "
         f"{true_N.max():.3g}) and predicted (from {predicted_N.min():.3g} to {predicted_N.max():.3g}), {note}."
     )
-    return picture(draw, alt, SMALL_WIDTH, round(122 + 2 * frame.height(SMALL_WIDTH - 12)))
+    return picture(draw, alt, SMALL_WIDTH, round(140 + 2 * frame.height(SMALL_WIDTH - 12)))
 
 
 def _columns(names: Sequence[str]) -> int:
-    """How many columns of a legend fit beside each other; its columns are as wide as their longest names."""
+    """How many columns of a legend fit; each is as wide as its longest name."""
     for columns in range(6, 2, -1):
         parts = np.array_split(np.array([len(shortened(name, 16)) for name in names]), columns)
         if sum(34 + 6.6 * int(part.max()) for part in parts if len(part)) <= PANEL_WIDTH:
@@ -154,7 +154,7 @@ def _cells(
     axes.spines[:].set_visible(False)
 
 
-def _scale_bar(axes: Axes, theme: Theme, frame: Frame) -> None:
+def _scale_bar(axes: Axes, theme: Theme, frame: Frame, unit: str) -> None:
     """A bar of a round length, about a fifth of the picture's width."""
     wanted = 0.2 * (frame.right - frame.left)
     power = 10.0 ** np.floor(np.log10(wanted))
@@ -162,7 +162,12 @@ def _scale_bar(axes: Axes, theme: Theme, frame: Frame) -> None:
     x, y = frame.left + 0.01 * (frame.right - frame.left), frame.bottom
     axes.plot([x, x + length], [y, y], color=theme.ink, linewidth=2.5, clip_on=False, solid_capstyle="butt")
     words = axes.annotate(
-        f"{length:g}", (x + length / 2, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=11
+        f"{length:g} {unit}".rstrip(),
+        (x + length / 2, y),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        fontsize=11,
     )
     halo(words)
 

@@ -31,10 +31,10 @@ def tissue(spatial: Spatial) -> Section:
         rankings(position, EXPR_TO_POS, _ranking_caption(position)),
         Figures(
             [_distances(spatial), _trust(spatial)],
-            "Left: distances of pairs of cells, of which a correct placement keeps all. Right: how far a cell lies "
-            "from where it was measured, after alignment, against how much the model's own draws differ; on the dashed "
-            "line the model is as unsure as it is wrong, above it surer than it should be. Lines: medians in twelve "
-            "parts of equal count; bands: quartiles.",
+            "Left: distances of pairs of cells; a correct placement keeps all of them. Right: distance of a cell from "
+            "its measured position, after alignment, against the spread of the model's samples; on the dashed line the "
+            "spread equals the error, above it the model is overconfident. Lines: medians in twelve bins of equal "
+            "count; bands: quartiles.",
         ),
         *_tables(position, EXPR_TO_POS),
         Heading("From position to expression"),
@@ -50,7 +50,7 @@ def tissue(spatial: Spatial) -> Section:
 
 def _ranking_caption(board: Scoreboard) -> str:
     dots = "" if len(board.units) == 1 else " (small dots: single sections)"
-    return f"Methods in order of their scores{dots}. Hollow: the negative control, measurements of shuffled cells."
+    return f"Methods in order of their scores{dots}. Hollow: the negative control, measurements permuted among cells."
 
 
 def drawn_sections(board: Scoreboard, most: int = _MOST_DRAWN) -> list[str]:
@@ -69,12 +69,14 @@ def _tissues(spatial: Spatial) -> list[Block]:
     board, cells = spatial.boards[EXPR_TO_POS], spatial.cells
     names = colour_names(cells["cell_type"].astype(str).tolist())
     drawn = drawn_sections(board)
-    notes = ["Cells by type: measured, and placed by the model from their expression alone, aligned to the measured."]
+    notes = [
+        "Cells by type: at their measured positions, and as predicted from expression and cell type, after alignment."
+    ]
     if OTHER in names:
         notes.append(f"Grey: the types beyond the {len(names) - 1} commonest.")
     if spatial.dimensions == 3:
         notes.append("Of the three axes, the first two are shown; scores are of all three.")
-    notes.append("Bars: lengths in the unit of the data's coordinates.")
+    notes.append("" if spatial.unit else "Scale bars: in the unit of the data's coordinates.")
     if len(drawn) < len(board.units):
         notes.append(f"Drawn are, in this order, the model's worst, median and best of {len(board.units)} sections.")
     blocks: list[Block] = []
@@ -85,10 +87,10 @@ def _tissues(spatial: Spatial) -> list[Block]:
         score = board.estimate(board.method(MODEL), board.metric("spearman_distances"), section).value
         said = f"Predicted, Spearman {shown(score, 2)}"
         pair = [
-            draw_tissue(f"{section}, measured", true_NS, labels, names, frame),
-            draw_tissue(said, predicted_NS, labels, names, frame),
+            draw_tissue(f"{section}, measured", true_NS, labels, names, frame, spatial.unit),
+            draw_tissue(said, predicted_NS, labels, names, frame, spatial.unit),
         ]
-        blocks.append(Figures(pair, " ".join(notes) if section == drawn[-1] else ""))
+        blocks.append(Figures(pair, " ".join(filter(None, notes)) if section == drawn[-1] else ""))
     return blocks
 
 
@@ -97,18 +99,24 @@ def _distances(spatial: Spatial) -> Picture:
     board = spatial.boards[EXPR_TO_POS]
     note = f"Spearman {shown(board.estimate(board.method(MODEL), board.metric('spearman_distances')).value, 2)}"
     true, predicted = (pairs[side].to_numpy(np.float64) for side in ("true", "predicted"))
-    return draw_against("Distances between cells", ("measured", "predicted"), true, predicted, note)
+    return draw_against("Distances between cells", _with_unit(spatial, "measured", "predicted"), true, predicted, note)
+
+
+def _with_unit(spatial: Spatial, *names: str) -> tuple[str, str]:
+    """Names of two axes that are lengths."""
+    first, second = (f"{name} ({spatial.unit})" if spatial.unit else name for name in names)
+    return first, second
 
 
 def _trust(spatial: Spatial) -> Picture:
-    """Error of each cell against the spread of its draws."""
+    """Error of each cell against the spread of its samples."""
     spread = spatial.cells["spread"].to_numpy(np.float64)
     error = np.linalg.norm(places(spatial.cells, "predicted") - places(spatial.cells, "true"), axis=1)
     varies = np.ptp(spread) > 0 and np.ptp(error) > 0
     ranks = pd.DataFrame({"spread": spread, "error": error}).rank()
     note = f"Spearman {shown(float(np.corrcoef(ranks.T)[0, 1]) if varies else None, 2)}"
-    names = ("spread of the draws", "error")
-    return draw_against("Where the model is unsure", names, spread, error, note, equal=False)
+    names = _with_unit(spatial, "spread of samples", "error")
+    return draw_against("Error and the model's uncertainty", names, spread, error, note, equal=False)
 
 
 def _maps(spatial: Spatial, section: str) -> Figures:
@@ -126,9 +134,9 @@ def _maps(spatial: Spatial, section: str) -> Figures:
         pictures.append(draw_expression(f"{role.capitalize()}: {gene}", note, place_NS, true_N, predicted_N, frame))
     where = f" of {section}" if len(spatial.sections) > 1 else ""
     caption = (
-        f"The genes{where} that the model predicts best, middling and worst by PCC, at the measured places: log "
-        "expression, standardised over the training cells. Both maps of a gene share their scale, which ends at the "
-        "1st and 99th percentile of what was measured."
+        f"The genes{where} with the model's best, median and worst PCC, at the measured positions: log expression, "
+        "standardised over the training cells. Both maps of a gene share a scale, from the 1st to the 99th percentile "
+        "of the measurements."
     )
     return Figures(pictures, caption, small=True)
 
@@ -147,17 +155,24 @@ def _genes(spatial: Spatial) -> Figures:
     pair = by_method[[MODEL, rival.name]].dropna()
     ours, theirs = (pair[name].to_numpy(np.float64) for name in (MODEL, rival.name))
     won = f"better in {int((ours > theirs).sum())} of {len(pair)}"
-    names = (rival.label, model.label)
+    names = (f"PCC of {rival.label}", f"PCC of {model.label}")
     of_model = spatial.genes[spatial.genes["method"] == MODEL]
     true, predicted = (of_model[side].to_numpy(np.float64) for side in ("moran_true", "moran_predicted"))
     return Figures(
         [
             draw_against("PCC of each gene", names, theirs, ours, won, trend=False),
-            draw_against("Moran's I of each gene", ("measured", "predicted"), true, predicted, "", trend=False),
+            draw_against(
+                "Moran's I of each gene",
+                ("measured Moran's I", "predicted Moran's I"),
+                true,
+                predicted,
+                "",
+                trend=False,
+            ),
         ],
         f"One dot per gene and section. Left: above the dashed line the model predicts a gene better than "
-        f"{rival.label}, its best baseline. Right: how much of a gene's pattern in space the prediction has; above the "
-        "line it is smoother than measured.",
+        f"{rival.label}, its best baseline. Right: spatial autocorrelation of each gene; above the line the prediction "
+        "is smoother than the measurement.",
     )
 
 
@@ -174,6 +189,6 @@ def _training(spatial: Spatial) -> Figures:
     picture = draw_learning_curve("Diffusion", [int(epoch) for epoch in curve["epoch"]], *losses)
     return Figures(
         [picture],
-        "Loss by epoch. The weights of the epoch with the lowest validation loss are the ones kept; no cell of a "
-        "held-out section is among the validation cells.",
+        "Loss by epoch. The weights of the epoch with the lowest validation loss are kept; no cell of a held-out "
+        "section is among the validation cells.",
     )

@@ -4,7 +4,7 @@ import math
 
 from pipeline.alphastomics.decisive import DECISIVE, metrics_named
 from pipeline.alphastomics.report.results import LeftOut, Spatial
-from pipeline.alphastomics.report.tables import rankings, section_table
+from pipeline.alphastomics.report.tables import main_table, rankings, section_table
 from pipeline.alphastomics.report.verdict import counts, sentences
 from pipeline.metrics.glossary import Metric
 from pipeline.metrics.mean_interval import mean_interval
@@ -63,44 +63,38 @@ def gains(found: LeftOut, metric: Metric) -> dict[str, Gain]:
 
 
 def ablation_table(found: LeftOut) -> Table:
-    """A row per part of the model, a column per score: with it minus without it."""
-    columns = _ablated(found)
-    by_column = [gains(found, metric) for metric in columns]
+    """A row per score, a column per part of the model: with it minus without it."""
     variants = [str(v) for v in found.ablation["variant"].unique() if v != _REFERENCE]
-    rows = []
-    for variant in variants:
-        cells = []
-        for metric, of in zip(columns, by_column, strict=True):
-            decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
-            cells.append(_gain_cell(metric, of.get(variant), decimals))
-        rows.append([Cell(_part(variant)), *cells])
-    header = [WITH_WITHOUT, *(metric.heading for metric in columns)]
-    pairs = max((one[3] for of in by_column for one in of.values()), default=0)
+    rows, pairs = [], 0
+    for metric in _ablated(found):
+        of = gains(found, metric)
+        decimals = min(4, 1 + decimals_for([one[0] for one in of.values()]))
+        rows.append([Cell(metric.heading), *(_gain_cell(metric, of.get(variant), decimals) for variant in variants)])
+        pairs = max([pairs, *(one[3] for one in of.values())])
     caption = (
         f"Mean difference of {pairs} pairs, each of one held-out section and one seed, with its 95 % interval "
         "(Student's t); ▸ and bold mark where the part helps and the interval excludes 0. Pairs share sections and "
         "seeds, so the intervals are rather too narrow."
     )
-    return Table(header, rows, caption)
+    return Table([WITH_WITHOUT, *map(_part, variants)], rows, caption)
 
 
 def in_words(found: LeftOut) -> str:
-    """Which parts help, harm or show no difference, in the scores of the ablation."""
-    said = []
+    """Which parts help, harm or show no difference, in the scores of the ablation; those alike in one sentence."""
+    alike: dict[str, list[str]] = {}
     for metric in _ablated(found):
         by_word: dict[str, list[str]] = {}
         for variant, (_, low, high, _) in gains(found, metric).items():
             by_word.setdefault(_effect(metric, low, high), []).append(_part(variant))
         parts = [f"{joined(names)} {word if len(names) == 1 else _PLURAL[word]}" for word, names in by_word.items()]
         if parts:
-            said.append(f"In {metric.label}, {'; '.join(parts)}.")
-    return " ".join(said)
+            alike.setdefault("; ".join(parts), []).append(metric.label)
+    return " ".join(f"In {joined(metrics)}, {parts}." for parts, metrics in alike.items())
 
 
 def _data_set(found: LeftOut) -> list[Block]:
     about = found.about
-    sections = about["sections"]
-    number = len(sections) if isinstance(sections, list) else sections
+    number = len(about["sections"])
     blocks: list[Block] = [
         Heading(found.name),
         Facts(
@@ -108,15 +102,16 @@ def _data_set(found: LeftOut) -> list[Block]:
                 (
                     "Data",
                     f"{about['description'].rstrip('.')}. {about['cells']:,} cells, {about['genes']:,} genes, "
-                    f"{number} sections.",
+                    f"{number} section{'s' * (number > 1)}.",
                 ),
                 ("On average", sentences(found.boards)),
             ]
         ),
     ]
     for task, board in found.boards.items():
-        blocks.append(rankings(board, task, _DOTS))
-        blocks += [section_table(board, metric) for metric in metrics_named(board, DECISIVE[task])]
+        blocks += [rankings(board, task, _DOTS), main_table(board, task)]
+        decisive = metrics_named(board, DECISIVE[task]) if len(board.units) > 1 else []
+        blocks += [section_table(board, metric, folded=True) for metric in decisive]
     blocks += _ablation(found)
     commands = [("Command", command) for command in about["commands"]]
     return [*blocks, Facts(commands, small=True)]

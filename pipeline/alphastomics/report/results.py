@@ -44,7 +44,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Spatial:
-    """What is known of tissue. Frames have the columns of `_COLUMNS`; `cells` those of `_CELLS`, and a third axis."""
+    """What evaluation found on the run's own tissue.
+
+    Frames have the columns of `_COLUMNS`; `cells` those of `_CELLS`, and a third axis.
+    """
 
     dataset: Mapping[str, Any]
     boards: Boards
@@ -58,6 +61,11 @@ class Spatial:
     @property
     def sections(self) -> tuple[str, ...]:
         return self.boards[EXPR_TO_POS].units
+
+    @property
+    def unit(self) -> str:
+        """Of positions: recipes are in micrometres; of a lab's files it is not known."""
+        return "µm" if self.dataset["simulated"] else ""
 
     @property
     def dimensions(self) -> int:

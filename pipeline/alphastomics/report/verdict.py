@@ -4,11 +4,15 @@ from pipeline.alphastomics.decisive import DECISIVE, MODEL, Boards, comparisons,
 from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.report.results import LeftOut, Spatial
 from pipeline.metrics.verdict import Comparison, compare
+from pipeline.report.headline import tally
 from pipeline.report.scores import answer, verdict
 
 ONE_SECTION = (
     "The interval is of a jackknife over 10 blocks of adjacent cells of the section, the same for both methods: it "
     "covers other cells of the same section, not other sections, nor another training run."
+)
+MEASURED = (
+    " On measured tissue it is by Student's t: within a section over seeds, over several sections over their means."
 )
 SEVERAL_SECTIONS = (
     "Over several sections the interval is by Student's t over the sections' differences: it covers other sections, "
@@ -61,16 +65,19 @@ def lead(spatial: Spatial) -> str:
 
 
 def counts(found: LeftOut) -> str:
-    """On how many held-out sections the model is ahead of its best baseline, per decisive score."""
+    """On how many held-out sections the model is ahead of its best baseline, per decisive score; of a single section,
+    how it stands."""
     sections, seeds = len(found.sections), len(found.boards[EXPR_TO_POS].seeds)
+    model, repeated = found.boards[EXPR_TO_POS].method(MODEL).label, f"{seeds} seed{'s' * (seeds > 1)}"
+    if sections == 1:
+        said = tally(decisive_of(found.boards))
+        return f"with blocks of its one section held out and {repeated}, {model} is {said}."
     parts = []
     for task, board in found.boards.items():
         for metric in metrics_named(board, DECISIVE[task]):
             standings = [compare(board, metric, section, board.method(MODEL)).standing for section in board.units]
             parts.append(f"on {standings.count('ahead') or 'none'} of {sections} in {metric.label}")
-    model = found.boards[EXPR_TO_POS].method(MODEL).label
-    held_out = f"each of {sections} sections held out in turn" if sections > 1 else "blocks of its one section held out"
     return (
-        f"with {held_out} and {seeds} seed{'s' * (seeds > 1)}, {model} is ahead of every baseline "
+        f"with each of {sections} sections held out in turn and {repeated}, {model} is ahead of every baseline "
         f"{', '.join(parts[:-1])} and {parts[-1]}."
     )

@@ -5,7 +5,7 @@ from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
 from pipeline.alphastomics.report.results import read_spatial
 from pipeline.alphastomics.report.summary import card, results
-from pipeline.alphastomics.report.verdict import ONE_SECTION, SEVERAL_SECTIONS
+from pipeline.alphastomics.report.verdict import MEASURED, ONE_SECTION, SEVERAL_SECTIONS
 from pipeline.core.entry import run_stage
 from pipeline.report.chapter import write_chapter
 from pipeline.report.definitions import definitions
@@ -19,7 +19,7 @@ def run() -> None:
     found = read_spatial()
     metrics = [metric for board in found.boards.values() for metric in board.metrics]
     methods = dict.fromkeys(method for board in found.boards.values() for method in board.methods)
-    interval = ONE_SECTION if len(found.sections) == 1 else SEVERAL_SECTIONS
+    interval = (ONE_SECTION if len(found.sections) == 1 else SEVERAL_SECTIONS) + MEASURED * bool(found.measured)
     sections = [
         tissue(found),
         *([left_out(found)] if found.measured else []),

@@ -27,7 +27,7 @@ SECTION = "alphastomics.diffusion"
 
 STORE = PATHS.store
 MODEL = PATHS.models
-VALIDATION_TIMES = 8  # a neighbourhood has one mode, time and noise at once: a few say little
+VALIDATION_TIMES = 8  # passes over the cells, each with new tasks, times and noise, for a less noisy loss
 
 
 def run(settings: Diffusion) -> None:
