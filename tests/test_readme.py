@@ -1,5 +1,6 @@
 """Every command of the README runs, in a fresh clone in another folder, in the order in which a reader meets them."""
 
+import json
 import os
 import re
 import shlex
@@ -50,6 +51,7 @@ INLINE = [
 INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
 MADE_BY_THIS_TEST = {"make test"}  # the command that is running
 SERVERS = {"make ui"}
+MINUS = "\N{MINUS SIGN}"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,29 @@ def run(command: str, folder: Path) -> str:
 @pytest.mark.parametrize("path", sorted(set(LINKS)))
 def test_every_file_linked_exists(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_results_of_the_readme_are_the_committed_headlines() -> None:
+    """Committed, since a run on another processor changes digits of the files in the working tree."""
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "HEAD", "reports"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    headlines = []
+    for name in listed:
+        if Path(name).parent.name == "headlines":
+            show = ["git", "show", f"HEAD:{name}"]
+            headlines.append(json.loads(subprocess.run(show, cwd=ROOT, capture_output=True, check=True).stdout))
+    (table,) = re.findall(r"<!-- headlines -->\n((?:\|.*\n)+)", README)
+    rows = [
+        re.findall(rf"[{MINUS}+]?\d+\.\d+", row.partition("|")[2].partition("|")[2].partition("|")[2])
+        for row in table.splitlines()[2:]
+    ]
+    assert len(rows) == len(headlines)
+    for row in rows:
+        decimals = len(row[0].partition(".")[2])
+        found = [float(number.replace(MINUS, "-")) for number in row]
+        keys = ("score", "baseline", "gain", "gain_low", "gain_high")
+        assert found in [[round(one[key], decimals) for key in keys] for one in headlines], row
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ def spatial(attention: str, gate: str, ffn: str, orientation: str, prediction: s
 
 def classifier(width: int, size: int = 8, channels: int = 1, **point: Any) -> Network:
     """A point of the sweep as its stage makes it, memory layout and all."""
-    recipe = load_params().moe.recipe.model_copy(update={"width": width, "hidden": 14})
+    recipe = load_params().bayes_moe.sweep.recipe.model_copy(update={"width": width, "hidden": 14})
     training = moe_sweep.Training.of(recipe, moe.Point(**point), seed=0)
     image_NHWC = np.random.default_rng(0).integers(0, 256, (26, size, size, channels)).astype(np.uint8)
     images = Images(image_NHWC, np.arange(26) % 3)

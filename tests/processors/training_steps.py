@@ -72,7 +72,7 @@ def compare(build: Callable[[], Network]) -> None:
     torch.manual_seed(0)
     objective, batch = build()
     exact, exact_batch = copy.deepcopy(objective).double(), doubled(batch)
-    optimisation = load_params().moe.recipe
+    optimisation = load_params().bayes_moe.sweep.recipe
     optimizers = [
         Optimizer(objective.parameters(), optimisation.model_copy(update={"optimizer": name}))
         for name in ("sgd", "adamw")

@@ -52,8 +52,8 @@ INPUTS = {
     },
     "mole": {
         "data/raw/mole/source.json": "dvc repro ingest@mole",
-        "reports/mole/table.csv": "dvc repro evaluate@mole",
-        "reports/mole/metrics.json": "dvc repro evaluate@mole",
+        "reports/mole/results.csv": "dvc repro evaluate@mole",
+        "reports/mole/details/choices.json": "dvc repro evaluate@mole",
         "reports/mole/details/points.parquet": "dvc repro evaluate@mole",
         "reports/mole/details/channels.parquet": "dvc repro evaluate@mole",
         "reports/mole/details/steps.parquet": "dvc repro evaluate@mole",

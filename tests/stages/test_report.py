@@ -67,7 +67,7 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "A title No commit is named: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. "
+        "A title No commit: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. "
         "Measured data: bayes-moe."
     )
     assert text.index("It worked.") < text.index("Model and baselines")
