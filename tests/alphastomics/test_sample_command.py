@@ -156,7 +156,7 @@ def test_a_model_that_the_train_command_made(work, tissue_project):
     shutil.copy(tissue_project / "params.yaml", "params.yaml")
     network = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "alphastomics", *network, "--epochs", "2", "--neighbourhoods-per-epoch", "2"])
+        cli.main(["train", "alphastomics", *network, "-S", "epochs=2", "-S", "neighbourhoods_per_epoch=2"])
     assert not ended.value.code
     assert call("--mode", "expr_to_pos", *ASKED, "--model", "outputs/full/model", "--out", "out.h5ad") == 0
     parameters = anndata.read_h5ad("out.h5ad").uns["celldag"]["parameters"]
