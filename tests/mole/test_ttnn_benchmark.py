@@ -20,7 +20,7 @@ from pipeline.mole.data.step import Step
 from pipeline.mole.model.mixture import Mole, MoleConfig
 from pipeline.mole.params.ttnn import Ttnn
 from pipeline.mole.stages import ttnn_benchmark
-from pipeline.mole.ttnn import environment
+from pipeline.mole.ttnn import benchmark, environment
 from pipeline.mole.ttnn.cpu import compiled_times
 from pipeline.mole.ttnn.environment import Done
 from pipeline.training.weights import save_model
@@ -133,8 +133,8 @@ def test_metrics_hold_nothing_that_does_not_repeat(project) -> None:
 
 def test_the_best_seed_is_compared_on_evenly_spaced_test_windows(project) -> None:
     ttnn_benchmark.run(settings())
-    cases = ttnn_benchmark._cases(settings(), "mole_dlinear")
-    windows = ttnn_benchmark._windows(settings(), {"mole_dlinear": cases})
+    cases = benchmark.cases_of(settings(), "mole_dlinear")
+    windows = benchmark.compared_windows(settings(), {"mole_dlinear": cases})
     with torch.inference_mode():
         error = (cases[0].model(windows.x_NCL, windows.mark_NF) - windows.y_NCH).square().mean()
     assert read_json(METRICS)["points"]["mole_dlinear"]["mse"] == pytest.approx(float(error), rel=1e-5)
@@ -253,7 +253,7 @@ def test_what_the_environment_answers_fills_in(project, monkeypatch) -> None:
         asked.append(mode)
         return answers(job, mode)
 
-    monkeypatch.setattr(ttnn_benchmark, "do", do)
+    monkeypatch.setattr(benchmark, "do", do)
     monkeypatch.setenv(environment.SIMULATOR, "simulator")
     ttnn_benchmark.run(settings(top_k=1))
     assert asked == ["golden", "device"]
@@ -290,7 +290,7 @@ def test_a_device_that_does_not_open_is_not_measured(project, monkeypatch) -> No
     def do(job, python, mode):
         return answers(job, mode) if mode == "golden" else Done({"ttnn": "9", "unavailable": "no compiler"}, {})
 
-    monkeypatch.setattr(ttnn_benchmark, "do", do)
+    monkeypatch.setattr(benchmark, "do", do)
     ttnn_benchmark.run(settings())
     said = "not measured: no device could be opened: no compiler"
     assert read_json(METRICS)["points"]["mole_dlinear"]["device"] == {"bfloat16": said, "bfloat8_b": said}
