@@ -104,7 +104,7 @@ def test_a_recipe_becomes_a_series_of_the_same_bytes() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_layout_is_for_files() -> None:
-    with pytest.raises(ExpectedError, match=r"ingest\.series\.layout = 'etth' can be given for a CSV file only"):
+    with pytest.raises(ExpectedError, match=r"mole\.ingest\.layout = 'etth' can be given for a CSV file only"):
         run(path=str(RECIPE), layout="etth")
 
 
@@ -159,7 +159,7 @@ def test_a_bad_file_is_refused_and_nothing_is_written(
     with pytest.raises(ExpectedError, match=r"^load\.csv cannot be used") as caught:
         run()
     assert words in str(caught.value)
-    assert [path.name for path in (project / "data/raw").rglob("*")] == ["series", "source.json"]
+    assert [path.name for path in (project / "data/raw").rglob("*")] == ["mole", "source.json"]
     assert (project / OUT / "source.json").read_text() == "previous"
 
 

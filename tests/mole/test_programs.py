@@ -13,7 +13,7 @@ from tests.mole.mixtures import KINDS, mixture, windows
 from tests.mole.torch_ops import TorchOps
 
 BACKENDS = Path(__file__).parents[2] / "pipeline" / "mole" / "ttnn"
-IN_OTHER_PYTHON = ("__init__", "child", "device_forecast", "device_ops", "golden_ops", "ops", "programs", "stopwatch")
+IN_OTHER_PYTHON = ("__init__", "device_forecast", "device_ops", "golden_ops", "ops", "programs", "stopwatch", "worker")
 
 
 def run(model, x_BCL, mark_BF):

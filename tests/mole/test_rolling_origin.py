@@ -58,5 +58,5 @@ def test_no_origin_is_no_series() -> None:
 
 @pytest.mark.parametrize(("count", "lookback", "horizon"), [(3, 27, 4), (3, 8, 11), (31, 2, 2)])
 def test_too_few_rows_are_refused_with_what_to_lower(count: int, lookback: int, horizon: int) -> None:
-    with pytest.raises(ExpectedError, match=r"mole\.recipe\.earlier_origins \(\d+\) leaves 30 rows to train on"):
+    with pytest.raises(ExpectedError, match=r"mole\.sweep\.recipe\.earlier_origins \(\d+\) leaves 30 rows to train on"):
         earlier_origins(series(), count, lookback, horizon)
