@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.registry import Params
 from workflow.closure import is_code, module_closure, stage_module, stage_name
 from workflow.dag import Stage, read_stages, without_gates
 from workflow.declared import declared_outs
 from workflow.manifests import FOLDER, MAKER, manifest_path, name_of, stage_names
 
 ROOT = Path(__file__).parents[2]
-SYSTEMS = ("cfm_vc", "alphastomics", "bayes_moe", "mole")
+SYSTEMS = tuple(name for name in Params.model_fields if name not in ("report", "track"))
 SHARED = ("code", "report", "track")  # stages of no system
 
 

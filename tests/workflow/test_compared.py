@@ -6,8 +6,10 @@ import pytest
 from dvc.output import Output
 from dvc.repo import Repo
 
+from pipeline.registry import Params
+
 ROOT = Path(__file__).parents[2]
-SYSTEMS = ("cfm_vc", "alphastomics", "bayes_moe", "mole")
+SYSTEMS = tuple(name for name in Params.model_fields if name not in ("report", "track"))
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,0 @@
-"""Simulated and shipped data sets, so that the default run needs no network."""
