@@ -50,8 +50,8 @@ def test_what_cannot_be_is_refused(perturbation, dose, message):
 def test_doses_beyond_training_are_allowed_and_told():
     assert outside_training(KNOWN, {"A": 10.0, "B": 2.0}) == []
     assert outside_training(KNOWN, {"A": 20.0, "B": 1.0}) == [
-        "dose 20 of A lies outside those of the training data (1 to 10)",
-        "dose 1 of B lies outside those of the training data (2)",
+        "dose 20 of A is outside the training range (1 to 10)",
+        "dose 1 of B is outside the training range (2)",
     ]
 
 

@@ -212,7 +212,7 @@ def test_the_controls_land_where_they_must(project):
 def test_a_positive_control_that_misses_stops_the_stage(project, monkeypatch):
     project()
     monkeypatch.setattr("pipeline.cfm_vc.metrics.response.mse", lambda *_: np.array([0.5]))
-    with pytest.raises(ExpectedError, match=r"truth of T under drug, against itself, misses .*: mse is 0\.5"):
+    with pytest.raises(ExpectedError, match=r"positive control of T under drug does not score perfectly: mse is 0\.5"):
         run(SETTINGS)
     assert not Path("reports").exists()
 

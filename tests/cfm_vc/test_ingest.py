@@ -114,7 +114,7 @@ def test_doses_combinations_and_places_become_the_standard_file(project, lab_ada
 
 def test_a_recipe_says_itself_what_its_cells_have(project):
     configure(project, path=str(ROOT / "tests/recipes/doses.yaml"), control="control", dose="dose", spatial="xy")
-    words = "cfm_vc.ingest.dose and cfm_vc.ingest.spatial can be given for a lab's file only"
+    words = "cfm_vc.ingest.dose and cfm_vc.ingest.spatial apply only to a lab's file"
     assert_refused(project, ingest(project), words)
 
 

@@ -253,7 +253,7 @@ def test_the_answer_says_where_it_comes_from(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda config: config.pop("doses"), "do not say their doses"),
+        (lambda config: config.pop("doses"), "lack doses"),
         (lambda config: config["provenance"].update(vae_sha256="0"), "trained on another VAE"),
     ],
 )

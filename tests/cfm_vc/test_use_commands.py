@@ -110,7 +110,7 @@ def test_a_combination_has_a_dose_for_each_treatment(work, capsys):
     doses = ["--dose", "A=20", "--dose", "B=0.5"]
     assert call("predict", "--data", "cells.h5ad", "--perturbation", "A+B", *doses, "--out", "out.h5ad") == 0
     assert list(anndata.read_h5ad("out.h5ad").uns["celldag"]["arguments"]["doses"]) == ["A=20", "B=0.5"]
-    assert "dose 20 of A lies outside those of the training data (0.1 to 10)" in capsys.readouterr().out
+    assert "dose 20 of A is outside the training range (0.1 to 10)" in capsys.readouterr().out
 
 
 def test_a_few_lines_say_what_was_done(work, capsys):
@@ -149,7 +149,7 @@ def test_a_few_lines_say_what_was_done(work, capsys):
         (["--perturbation", "A", "--dose", "-1"], "--dose -1: expected a number from 0 to 1,000,000,000"),
         (["--perturbation", "A", "--dose", "A=1e30"], "--dose 1e+30: expected a number from 0 to 1,000,000,000"),
         (["--perturbation", "A", "--out", "pipe", "--overwrite"], "pipe is no regular file (a device, named pipe"),
-        (["--perturbation", "A", "--out", "link", "--overwrite"], "link is a symbolic link to exists.h5ad: name that"),
+        (["--perturbation", "A", "--out", "link", "--overwrite"], "link is a symbolic link to exists.h5ad: name its target"),
         (["--perturbation", "A", "--out", "nowhere", "--overwrite"], "nowhere is a symbolic link to nowhere: name"),
         (["--perturbation", "A", "--cell-type-column", "kin"], "no column 'kin', perhaps 'kind'; it has kind, depth"),
         (["--perturbation", "A", "--data", "text.h5ad"], "text.h5ad is not an HDF5 file"),

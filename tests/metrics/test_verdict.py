@@ -91,7 +91,7 @@ def test_near_zero_the_ceiling_is_the_floor_of_unbiased_distances_only():
 
 def test_a_table_without_the_difference_is_an_error_of_the_system():
     board = scoreboard(single_rows({}), GLOSSARY)
-    with pytest.raises(ValueError, match="no difference of net and ridge in pearson, group 0"):
+    with pytest.raises(ValueError, match="no difference between net and ridge in pearson, group 0"):
         compare(board, PEARSON, "group 0")
 
 

@@ -104,7 +104,7 @@ def test_every_picture_has_a_version_for_each_scheme_and_a_text():
         ("<svg", "not well-formed"),
         ("<html/>", "not an SVG"),
         ('<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>', "script"),
-        ('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', "could run"),
+        ('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', "could execute"),
         ('<svg xmlns="http://www.w3.org/2000/svg"><image href="http://example.org/x.png"/></svg>', "image"),
     ],
 )

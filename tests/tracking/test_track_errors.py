@@ -47,14 +47,14 @@ def test_a_revision_is_never_an_option_of_git(track_here: Track) -> None:
 
 def test_no_results_in_the_working_tree(track_here: Track) -> None:
     Path("dvc.lock").unlink()
-    assert "dvc.lock is not in the working tree" in (message := refused(track_here()))
+    assert "the working tree has no dvc.lock" in (message := refused(track_here()))
     assert "dvc repro" in message
 
 
 def test_no_results_in_the_revision(track_here: Track) -> None:
     subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], check=True)
     subprocess.run(["git", "commit", "-q", "-m", "Forget"], check=True)
-    assert "dvc.lock is not in HEAD" in refused(track_here("--rev", "HEAD"))
+    assert "has no dvc.lock, hence no results to mirror" in refused(track_here("--rev", "HEAD"))
 
 
 @pytest.mark.parametrize("content", ["<<<<<<< HEAD\n", "[]", "stages: {vae_pretrain: {outs: [{path: a}]}}"])
