@@ -265,7 +265,7 @@ def test_a_copied_checkout_mirrors_into_its_own_folder(
     project.results(0.2)
     project.commit("In the copy")
     mirror("celldag")
-    assert f"note: mlflow.db was made in {original}" in capsys.readouterr().err
+    assert f"note: mlflow.db was created in {original}" in capsys.readouterr().err
     assert {**files_below(original / "mlartifacts"), "mlflow.db": (original / "mlflow.db").read_bytes()} == before
     assert len(runs(stage="report")) == 2
     for run in runs():

@@ -181,7 +181,7 @@ def test_a_lost_model_is_named_and_registered_once_it_is_back(trained: Any) -> N
     Path("models").rename("away")
     Path(".dvc/cache").rename("cache")
     [flow] = [run for run in mirror("celldag").runs if run.address == "flow_train"]
-    assert flow.missing == [f"the registered model {NAME}, of which models/cfm_vc/vae is lost"]
+    assert flow.missing == [f"the registered model {NAME}, whose models/cfm_vc/vae is missing"]
     assert versions() == []
     Path("away").rename("models")
     mirror("celldag")
