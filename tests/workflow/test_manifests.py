@@ -124,7 +124,7 @@ def test_a_stage_whose_code_has_changed_is_refused(name: str, text: str | None, 
 
 def test_without_a_manifest_it_is_refused() -> None:
     manifest_path("fit").unlink()
-    with pytest.raises(ExpectedError, match=r"fit: data/code/fit.json is missing.*dvc repro code"):
+    with pytest.raises(ExpectedError, match=r"fit: its code manifest data/code/fit.json is missing.*dvc repro code"):
         verified("fit")
 
 
