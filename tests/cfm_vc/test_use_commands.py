@@ -149,7 +149,10 @@ def test_a_few_lines_say_what_was_done(work, capsys):
         (["--perturbation", "A", "--dose", "-1"], "--dose -1: expected a number from 0 to 1,000,000,000"),
         (["--perturbation", "A", "--dose", "A=1e30"], "--dose 1e+30: expected a number from 0 to 1,000,000,000"),
         (["--perturbation", "A", "--out", "pipe", "--overwrite"], "pipe is no regular file (a device, named pipe"),
-        (["--perturbation", "A", "--out", "link", "--overwrite"], "link is a symbolic link to exists.h5ad: name its target"),
+        (
+            ["--perturbation", "A", "--out", "link", "--overwrite"],
+            "link is a symbolic link to exists.h5ad: name its target",
+        ),
         (["--perturbation", "A", "--out", "nowhere", "--overwrite"], "nowhere is a symbolic link to nowhere: name"),
         (["--perturbation", "A", "--cell-type-column", "kin"], "no column 'kin', perhaps 'kind'; it has kind, depth"),
         (["--perturbation", "A", "--data", "text.h5ad"], "text.h5ad is not an HDF5 file"),

@@ -154,7 +154,7 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
     assert not list((whole / ".checkpoints").glob("*/*/*"))
 
 
-def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> None:
+def test_the_choice_is_by_validation(whole: Path) -> None:
     numbers = read_json(whole / "reports/mole/details/choices.json")
     assert numbers["windows"] == {"4": 80 - 3, "8": 80 - 7}
     twins = {"mole_dlinear": "dlinear", "two_of_four": "rlinear"}
@@ -175,11 +175,6 @@ def test_the_choice_is_by_validation_and_means_are_over_seeds(whole: Path) -> No
         assert set(found["origins"]) == set(twins)
         assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
-        for method in (*POINTS, *BASELINES):
-            values = scores(whole).query("horizon == @horizon and method == @method and metric == 'mse'")["value"]
-            told = found["methods"][method]["mse"]
-            assert told["mean"] == pytest.approx(values.mean(), rel=1e-5)
-            assert told["sd"] == pytest.approx(values.std(ddof=1) if len(values) > 1 else 0.0, rel=1e-3, abs=1e-6)
         losses = read_json(whole / f"models/mole/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
         assert np.mean(list(losses.values())) == pytest.approx(validation[found["chosen"]], rel=1e-4)
 
@@ -364,7 +359,7 @@ def test_a_mixture_is_better_where_the_calendar_tells_the_regime_and_only_there(
         ({"points": POINTS | {"m": {"backbone": "rlinear", "experts": 2, "top_k": 3}}}, "top_k (3) must not exceed"),
         ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
         ({"horizons": [4, 4]}, "horizons holds a value twice"),
-        ({"lookback": 12}, "evaluation.season (24) must not exceed recipe.lookback (12)"),
+        ({"lookback": 12}, "mole.evaluate.season (24) must not exceed mole.sweep.recipe.lookback (12)"),
         ({"horizons": [4, 300]}, "the train rows of the series are 280 rows, but one window needs 324: 24 of lookback"),
         ({"horizons": [4, 60]}, "the validation rows of the series and the lookback before them are 64 rows, but one"),
     ],

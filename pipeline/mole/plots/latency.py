@@ -46,7 +46,7 @@ def draw_timings(title: str, axis: str, timings: Sequence[Timing], limit: float 
         axes.set(xscale="log", yscale="log")
         sizes = sorted({size for timing in timings for size in timing.batch})
         axes.set_xticks(sizes[:: -(-len(sizes) // 8)], [str(size) for size in sizes[:: -(-len(sizes) // 8)]])
-        axes.yaxis.set_major_locator(LogLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         for side in (axes.xaxis, axes.yaxis):
             side.set_minor_locator(NullLocator())
