@@ -81,7 +81,7 @@ STAGES = {
 OWN = (
     *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair"),
     *(f"core/{name}" for name in ("__init__", "entry", "errors", "files", "git", "machine", "manifest_imports")),
-    *(f"core/{name}" for name in ("parent_watchdog", "paths", "signals")),
+    *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "signals")),
     *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )
 
