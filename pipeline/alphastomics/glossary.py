@@ -5,7 +5,6 @@ from math import inf, log
 from pipeline.metrics.glossary import Glossary, Metric
 
 EXPR_TO_POS, POS_TO_EXPR = "expr_to_pos", "pos_to_expr"
-TASKS = (EXPR_TO_POS, POS_TO_EXPR)
 
 _CORRELATION, _SHARE, _POSITIVE = (-1.0, 1.0), (0.0, 1.0), (0.0, inf)
 

@@ -22,7 +22,7 @@ from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.core.provenance import commit_around, origin_in_uns
+from pipeline.core.provenance import commit_around, in_uns, origin_in_json
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.cells import concatenate
 from pipeline.data.coordinates import Frame
@@ -156,7 +156,7 @@ class Tissue:
             stated = {name: value for name, value in options.items() if value is not None}
             genes = len(self.genes) if request.mode == "expr_to_pos" else None
             lines = [*unseen.lines(genes), *answers.notes]
-            return origin_in_uns("sample", self.provenance, new.origin, stated, unseen.described(), lines)
+            return in_uns(origin_in_json("sample", self.provenance, new.origin, stated, unseen.described(), lines))
 
         return AnnDataBlocks(obs, [] if request.mode == "expr_to_pos" else self.genes, blocks, origin)
 

@@ -25,7 +25,7 @@ from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
-from pipeline.core.provenance import commit_around, origin_in_uns
+from pipeline.core.provenance import commit_around, in_uns, origin_in_json
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
 from pipeline.data.cells import Cells
 from pipeline.data.coordinates import Frame
@@ -236,7 +236,7 @@ class CfmVc:
             latents.obs,
             self.genes,
             blocks(),
-            lambda: origin_in_uns("decode", self.provenance, latents.origin, arguments, {}, []),
+            lambda: in_uns(origin_in_json("decode", self.provenance, latents.origin, arguments, {}, [])),
         )
 
     def _answer(
@@ -275,7 +275,7 @@ class CfmVc:
             lines = [*unseen.lines(len(self.genes)), *notes]
             stated = {name: value for name, value in asdict(annotations).items() if value is not None}
             asked = arguments | stated
-            return origin_in_uns(command, self.provenance, new.origin, asked, unseen.described(), lines)
+            return in_uns(origin_in_json(command, self.provenance, new.origin, asked, unseen.described(), lines))
 
         blocks = (made(number, block) for number, block in enumerate(cells))
         return AnnDataBlocks(obs, genes, blocks, origin)

@@ -58,16 +58,9 @@ def origin_in_json(
     }
 
 
-def origin_in_uns(
-    command: str,
-    provenance: dict[str, Any],
-    origin: dict[str, str],
-    arguments: dict[str, Any],
-    report: dict[str, Any],
-    notes: list[str],
-) -> dict[str, Any]:
-    """The same for an AnnData's uns."""
-    return {"celldag": _plain(origin_in_json(command, provenance, origin, arguments, report, notes))}
+def in_uns(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What `origin_in_json` gives, for an AnnData's uns."""
+    return {"celldag": _plain(origin)}
 
 
 def _plain(content: Any) -> Any:

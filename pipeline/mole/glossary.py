@@ -59,11 +59,6 @@ def unit_of(horizon: int) -> str:
     return f"horizon {horizon}"
 
 
-def horizon_of(unit: str) -> int:
-    """The other way round. ValueError where the unit is no horizon."""
-    return int(unit.removeprefix("horizon "))
-
-
 def label_of(method: str) -> str:
     """A method as the reader meets it; one not known here goes by its own name."""
     return GLOSSARY.method(method, "model").label

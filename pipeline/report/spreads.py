@@ -1,34 +1,10 @@
 """Scores over seeds: measure, mean and standard deviation, and their table cell."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from pipeline.report.page import Cell
 from pipeline.report.scores import shown
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A score of a classifier."""
-
-    name: str
-    label: str
-    higher_is_better: bool
-
-    @property
-    def arrow(self) -> str:
-        return "↑" if self.higher_is_better else "↓"
-
-    @property
-    def heading(self) -> str:
-        return f"{self.label}\N{NO-BREAK SPACE}{self.arrow}"
-
-    def best(self, values: Sequence[float | None]) -> float | None:
-        """None where nothing is defined."""
-        defined = [value for value in values if value is not None and math.isfinite(value)]
-        return (max if self.higher_is_better else min)(defined, default=None)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from pipeline.core.files import read_json, write_json
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
 from pipeline.mole.evaluation import judge
-from pipeline.mole.glossary import horizon_of
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train
 from pipeline.mole.trained import Forecaster
@@ -117,7 +116,9 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 def scores(folder: Path) -> pd.DataFrame:
     rows = read_results(folder / "reports/mole/results.csv", "dvc repro evaluate@mole")
     columns = ["horizon", "method", "role", "seed", "metric", "value"]
-    found = [(horizon_of(row.unit), row.method, row.role, row.seed, row.metric, row.value) for row in rows]
+    found = [
+        (int(row.unit.removeprefix("horizon ")), row.method, row.role, row.seed, row.metric, row.value) for row in rows
+    ]
     return pd.DataFrame([fields for fields in found if fields[2] != "difference"], columns=columns)
 
 

@@ -80,7 +80,7 @@ class Project:
         evaluation = self.folder("reports/cfm_vc/details")
         stages = {
             "vae_pretrain": {
-                "cmd": "python -m pipeline.cfm_vc.stages.vae_pretrain",
+                "cmd": "python -m pipeline.stage cfm_vc.vae_pretrain",
                 "deps": [store, manifest],
                 "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
                 "outs": [
@@ -90,7 +90,7 @@ class Project:
                 ],
             },
             "evaluate@cfm_vc": {
-                "cmd": "python -m pipeline.stages.evaluate perturbation",
+                "cmd": "python -m pipeline.stage cfm_vc.evaluate",
                 "deps": [vae],
                 "outs": [
                     evaluation,

@@ -14,7 +14,6 @@ from pipeline.report.scores import decimals_for, joined, signed
 
 ANCHOR = "leave-section-out"
 WITH_WITHOUT = "with \N{MINUS SIGN} without"
-_TITLE = "Leave one section out"
 _DOTS = "Small dots: one held-out section and seed each; large dots: means. Hollow: the negative control."
 _REFERENCE = "reference"
 _MOST_DRAWN = 3  # scores of the ablation

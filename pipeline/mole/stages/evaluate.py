@@ -61,14 +61,15 @@ def run(sweep: Sweep, evaluation: Evaluate) -> None:
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
     rows = with_differences(rows, twins)
     board = scoreboard(rows, GLOSSARY)
-    chosen_at = {length: board.method(chosen_mixture(points, length).name) for length in windows}
-    headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in chosen_at.items()}
+    choices = choices_of(points, windows)
+    chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
+    headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
     write_results(PATHS.results, PATHS.name, rows, DIGITS)
-    write_headlines(PATHS.headlines, dict(list(headlines.items())[:MOST]))
+    write_headlines(PATHS.headlines, headlines)
     with atomic_folder(PATHS.details) as folder:
         for name, fields in tables._asdict().items():
             pd.DataFrame(fields).to_parquet(folder / f"{name}.parquet", index=False)
-        write_json(folder / "choices.json", choices_of(points, windows))
+        write_json(folder / "choices.json", choices)
     for length, method in chosen_at.items():
         print(f"horizon {length} ({windows[length]:,} test windows; validation chose {method.name})")
         print(table(board, unit_of(length)))
