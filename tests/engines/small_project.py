@@ -41,8 +41,9 @@ def log(event, name):
 
 def work(name, *inputs):
     value = yaml.safe_load(Path("params.yaml").read_text())[name]
+    hangs = (beside / f"hang_{name}").exists()  # before it says that it has started: a test then takes the file away
     log("start", name)
-    if (beside / f"hang_{name}").exists():  # until it is killed
+    if hangs:  # until it is killed
         time.sleep(600)
     while (beside / f"wait_{name}").exists():
         time.sleep(0.05)
