@@ -31,10 +31,7 @@ from pipeline.metrics.glossary import Role
 from pipeline.metrics.perturbation import pearson
 
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
-PICTURED = {
-    MODEL: "generated",
-    "additive_shift": "additive_shift",
-}  # cells in the report
+PICTURED = {MODEL: "generated", "additive_shift": "additive_shift"}  # methods whose cells the report draws, and as what
 
 Array = npt.NDArray[np.float64]
 
@@ -54,9 +51,8 @@ class Findings:
 def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settings: Evaluate) -> Findings:
     """Score every method on every held-out group, then the controls and the split-half ceiling.
 
-    ExpectedError if the
-    positive control (the truth as its own prediction) does not score perfectly, or a method predicts a value that is
-    not finite.
+    ExpectedError if the positive control (the truth as its own prediction) does not score perfectly, or a method
+    predicts a value that is not finite.
     """
     findings = Findings()
     simulated = simulated_effects(store)
