@@ -2,7 +2,7 @@
 import sys
 
 from pipeline.core.errors import ExpectedError
-from pipeline.registry import load_params
+from pipeline.plan import make_plan
 from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
 from workflow.repair import repair
 from workflow.run_stage import open_gates
@@ -10,7 +10,7 @@ from workflow.stamps import reconcile, show_failures, stamp_path
 
 try:
     if workflow.is_main_process:
-        load_params()
+        make_plan()
         project = repair()
         for line in project.done:
             print(line, file=sys.stderr)

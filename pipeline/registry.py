@@ -16,12 +16,12 @@ from pipeline.params.track import Track
 class Params(Section):
     """All of params.yaml."""
 
-    cfm_vc: CfmVc
-    alphastomics: Alphastomics
-    bayes_moe: BayesMoe
-    mole: Mole
-    report: Report
-    track: Track
+    cfm_vc: CfmVc = CfmVc()
+    alphastomics: Alphastomics = Alphastomics()
+    bayes_moe: BayesMoe = BayesMoe()
+    mole: Mole = Mole()
+    report: Report = Report()
+    track: Track = Track()
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

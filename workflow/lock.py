@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
-from workflow.declared import declared_stages, is_declared, outs_of
+from workflow.declared import declared_stages, instances, is_declared, outs_of, template_values
 
 DVC_LOCK = Path("dvc.lock")
 DVC_FOLDER = Path(".dvc/tmp")  # DVC's own temporary files
@@ -129,13 +129,14 @@ def parse_entries(text: str) -> Entries | None:
 def lacking(entries: Entries, kept: str | None) -> list[str]:
     """Declared stages of which the copy of dvc.lock holds more than `entries`."""
     before = (kept and parse_entries(kept)) or {}
-    declared = declared_stages()
+    declared, context = declared_stages(), template_values()
     lost = []
     for address, whole in before.items():
+        if not is_declared(address, declared, context):
+            continue
         name, _, key = address.partition("@")
-        if is_declared(address, declared) and (
-            address not in entries or _is_cut(entries[address], whole, outs_of(declared[name], key))
-        ):
+        outs = outs_of(declared[name], key, instances(declared[name], context)[key])
+        if address not in entries or _is_cut(entries[address], whole, outs):
             lost.append(address)
     return lost
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipeline.alphastomics.glossary import EXPR_TO_POS, GLOSSARIES, POS_TO_EXPR
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.glossary import Metric
-from pipeline.metrics.results import DEFAULT, Row
+from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 
@@ -14,18 +14,19 @@ Boards = Mapping[str, Scoreboard]  # by task
 MODEL = "model"
 DECISIVE = {EXPR_TO_POS: ("spearman_distances", "knn_overlap", "contact_f1"), POS_TO_EXPR: ("pcc",)}
 # Contact F1 asks for neighbours as the kNN overlap does.
+DIGITS = 6  # of a score, as it is written
 HEADLINES = ("spearman_distances", "knn_overlap", "pcc")
 DRAWN = {EXPR_TO_POS: DECISIVE[EXPR_TO_POS], POS_TO_EXPR: ("pcc", "ssim", "js")}
 
 
-def boards(rows: Iterable[Row], study: str = DEFAULT) -> Boards:
+def boards(rows: Iterable[Row]) -> Boards:
     """The scoreboard of each task: no metric is in both. ExpectedError where a task lacks a model, a baseline or a
     decisive score."""
     rows = list(rows)
     found = {}
     for task, glossary in GLOSSARIES.items():
         try:
-            found[task] = scoreboard([row for row in rows if row.metric in glossary], glossary, study)
+            found[task] = scoreboard([row for row in rows if row.metric in glossary], glossary)
         except ExpectedError as error:
             raise ExpectedError(f"{task}: {error}") from error
         model = found[task].models[0]

@@ -18,10 +18,10 @@ from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import MODES
 from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
-from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.section_prediction import Brought, SectionAnswers
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
+from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, in_uns, origin_in_json
 from pipeline.data.anndata_blocks import AnnDataBlocks
 from pipeline.data.cells import concatenate
@@ -70,12 +70,12 @@ class Tissue:
         self.device = next(trained.model.parameters()).device
 
     @classmethod
-    def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
-        """The model in `folder`: that of the DAG, or of a `train` run (outputs/<name>/model).
+    def load(cls, folder: str | Path | None = None, device: str = "cpu") -> Self:
+        """The model in `folder`: by default that of the DAG's only run; or of a `train` run (outputs/<name>/model).
 
         ExpectedError where there is none, or a file is damaged.
         """
-        folder = Path(folder)
+        folder = model_folder("alphastomics", folder)
         model, config = load_model(folder, SpatialDiffusion, torch.device(device), "diffusion_train")
         try:
             provenance = {

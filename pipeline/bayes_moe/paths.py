@@ -1,8 +1,10 @@
-"""Where the files of this system lie."""
+"""Where the files lie that only this system has."""
 
 from pathlib import Path
 
-from pipeline.core.paths import SystemPaths
+from pipeline.core.paths import StudyPaths
 
-PATHS = SystemPaths("bayes_moe")
-OOD_RAW = Path("data/raw/bayes_moe_ood")  # out-of-distribution images
+
+def ood_raw(at: StudyPaths) -> Path:
+    """A study's out-of-distribution images."""
+    return Path("data/raw/bayes_moe_ood") / at.study

@@ -1,6 +1,6 @@
 """A trained CFM-VC: predict perturbation responses, embed cells, decode latents.
 
-    model = CfmVc.load("models/cfm_vc")
+    model = CfmVc.load("models/cfm_vc/pbmc/held_out/seed_0")
     predicted = model.predict(adata, "stim", cell_type="B cells")
 
 The commands `predict`, `latent` and `decode` do the same from file to file.
@@ -22,9 +22,9 @@ from pipeline.cfm_vc.model.generate import Source
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
+from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, in_uns, origin_in_json
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
 from pipeline.data.cells import Cells
@@ -61,12 +61,12 @@ class CfmVc:
         self.provenance = provenance
 
     @classmethod
-    def load(cls, folder: str | Path = PATHS.models, device: str = "cpu") -> Self:
-        """The models in the folders `vae` and `flow` of `folder`.
+    def load(cls, folder: str | Path | None = None, device: str = "cpu") -> Self:
+        """The models in the folders `vae` and `flow` of `folder`, by default that of the only run of the DAG.
 
         ExpectedError if they are missing or damaged, or the flow was trained on another VAE.
         """
-        folder = Path(folder)
+        folder = model_folder("cfm_vc", folder)
         vae, vae_config = load_model(folder / "vae", Vae, torch.device(device))
         field, flow_config = load_model(folder / "flow", FlowField, torch.device(device))
         vae_sha256 = sha256(folder / "vae" / WEIGHTS)

@@ -1,14 +1,17 @@
 """How a stage starts: validated parameters in, one clear message and exit code 2 on an expected problem."""
 
+import difflib
 import importlib
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError, expected_error
+from pipeline.core.files import read_json
+from pipeline.core.paths import StudyPaths
 from pipeline.params.reading import read_yaml, select_section, validated
 
 
@@ -45,55 +48,83 @@ def _fail(error: ExpectedError, debug: bool, cause: BaseException) -> NoReturn:
     sys.exit(2)
 
 
-def run_stage(sections: str | Sequence[str] | None, run: Callable[..., None]) -> NoReturn:
-    """Entry of a stage module: validate all of params.yaml, hand `run` its own sections only, exit.
+def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
+    """Entry of a stage of no study: hand `run` its section of params.yaml once the whole file is valid, and exit.
 
-    A stage sees no other sections than its own, so what dvc.yaml lists under `params` is what the stage can read. One
-    without parameters has no section: `run` takes nothing, and params.yaml is not read.
+    One without a section takes nothing, and params.yaml is not read.
     """
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    unknown = [argument for argument in arguments if argument != "--debug"]
+    debug, given = _arguments()
 
     def action() -> None:
-        if unknown:
-            raise ExpectedError(f"unexpected argument {unknown[0]!r}: a stage takes none but --debug")
-        run(*_settings(sections))
+        if given:
+            raise ExpectedError(f"unexpected argument {given[0]!r}: a stage takes none but --debug")
+        if section is None:
+            run()
+            return
+        # By name: an import would make every stage depend on the sections of all.
+        registry = importlib.import_module("pipeline.registry")
+        params = validated(registry.Params, read_yaml(paths.PARAMS), str(paths.PARAMS))
+        run(select_section(params, section))
 
     guarded(action, debug)
 
 
-def run_point_stage(section: str, run: Callable[[Any, str], None]) -> NoReturn:
-    """Entry of a stage that exists once per point of a sweep, whose points are the keys of `section`'s `points`.
+def run_study_stage(sections: str | Sequence[str], run: Callable[..., None]) -> NoReturn:
+    """Entry of a stage that exists for each study, fold, run or point: hand `run` the settings of its instance and
+    where its files lie, and exit.
 
-    The point is the one argument, or, where DVC started the stage, what follows @ in the stage's name. DVC would put it
+    sections: dotted keys such as `cfm_vc.flow`, or a system's name alone for a stage without settings. A stage sees no
+    other settings than these, so what dvc.yaml lists under `params` is what it can read. The instance is the one
+    argument, `kang-b_cells-0`, or, where DVC started the stage, what follows @ in the stage's name. DVC would put it
     into a command unquoted, and it comes from params.yaml.
     """
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    given = [argument for argument in arguments if argument != "--debug"]
+    debug, given = _arguments()
+    listed = [sections] if isinstance(sections, str) else list(sections)
+    system = listed[0].partition(".")[0]
 
     def action() -> None:
-        (settings,) = _settings(section)
-        names = given or [os.environ.get("DVC_STAGE", "").partition("@")[2]]
-        if len(names) != 1 or names[0] not in settings.points:
-            raise ExpectedError(
-                f"this stage takes one point of {section}.points: {', '.join(settings.points)}; got "
-                f"{' '.join(names) or 'nothing'}"
-            )
-        run(settings, names[0])
+        named = given or [os.environ.get("DVC_STAGE", "").partition("@")[2]]
+        if len(named) > 1:
+            raise ExpectedError(f"unexpected argument {named[1]!r}: a stage takes its instance and --debug")
+        at = instance(system, named[0])
+        run(*read_settings(at, listed, run), at)
 
     guarded(action, debug)
 
 
-def _settings(sections: str | Sequence[str] | None) -> list[Any]:
-    """A stage's sections of params.yaml, once the whole file has been checked.
+def instance(system: str, name: str) -> StudyPaths:
+    """The stage instance of this name, with or without the system before it. ExpectedError where plan.yaml has none."""
+    plan = (read_yaml(paths.PLAN) if paths.PLAN.is_file() else {}).get("plan", {})
+    listed: dict[str, dict[str, Any]] = {}
+    for group in (*plan.get(system, {}).values(), plan.get("studies", {}), plan.get("folds", {})):
+        for key, entry in group.items():
+            if entry.get("system", system) == system:
+                listed[key.removeprefix(f"{system}-")] = entry
+    entry = listed.get(name.removeprefix(f"{system}-"))
+    if entry is None:
+        close = difflib.get_close_matches(name, listed, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"plan.yaml has {', '.join(listed) or 'none'}"
+        raise ExpectedError(f"no instance {name!r} of a stage of {system}: {advice}")
+    return StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"))
 
-    All sections are loaded by name and not by an import, which would make every stage depend on the sections of all: no
-    result of a stage depends on more than its own, which it imports for its type.
-    """
-    if sections is None:
+
+def read_settings(at: StudyPaths, sections: Sequence[str], run: Callable[..., None]) -> list[Any]:
+    """The settings of an instance, each as the type that `run` names; of preprocessing, those of its fold."""
+    keys = [section.partition(".")[2] for section in sections]
+    if keys == [""]:
         return []
-    registry = importlib.import_module("pipeline.registry")
-    params = validated(registry.Params, read_yaml(paths.PARAMS), str(paths.PARAMS))
-    return [select_section(params, section) for section in ([sections] if isinstance(sections, str) else sections)]
+    content = read_json(at.settings)
+    kinds = list(get_type_hints(run).values())
+    found = []
+    for key, kind in zip(keys, kinds, strict=False):
+        inside = content[key]
+        if key == "preprocess":
+            inside = inside[at.fold]
+        found.append(validated(kind, inside, f"{at.settings}, {key}"))
+    return found
+
+
+def _arguments() -> tuple[bool, list[str]]:
+    """Whether --debug is among the arguments, and the others."""
+    arguments = sys.argv[1:]
+    return "--debug" in arguments, [argument for argument in arguments if argument != "--debug"]

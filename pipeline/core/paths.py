@@ -6,6 +6,8 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
+PLAN = Path("plan.yaml")  # the stage instances that params.yaml comes to
+SETTINGS = Path("data/settings")  # the settings of each study
 
 CATALOGUE = Path("data/catalogue.yaml")  # public data sets
 FETCHED = Path("data/catalogue")  # ... those that were downloaded, under DVC
@@ -13,6 +15,7 @@ CHECKPOINTS = Path(".checkpoints")  # one folder per training stage; gone once t
 
 REPORTS = Path("reports")
 CHAPTERS = REPORTS / "chapters"  # what the page says of each system, drawn, one JSON file each
+PAGES = REPORTS / "pages"  # a report of each study alone
 REPORT = REPORTS / "report.html"
 RESULTS = REPORTS / "RESULTS.md"  # its tables and verdicts as text, in git
 TRACKED = REPORTS / "tracked.json"  # which results were mirrored into MLflow
@@ -22,30 +25,73 @@ SCHEMA = Path("schema/params.schema.json")  # for editors, made by `python -m pi
 
 
 @dataclass(frozen=True)
-class SystemPaths:
-    """Where the data, models and results of one system lie."""
+class StudyPaths:
+    """Where the files of one study lie and, with a fold, a seed or a point, those of one stage instance.
 
-    name: str  # as its folder below pipeline/ and its section of params.yaml
+    A study is a data set of a system with its own split, seeds and settings; a fold is one of its splits.
+    """
+
+    system: str  # as its folder below pipeline/ and its section of params.yaml
+    study: str
+    fold: str | None = None
+    seed: int | None = None
+    point: str | None = None  # of a sweep
+
+    @property
+    def key(self) -> str:
+        """The key of its section in params.yaml."""
+        return f"{self.system}.studies.{self.study}"
+
+    @property
+    def instance(self) -> str:
+        """What tells this instance from others of its system: `kang-b_cells-0`."""
+        parts = (self.study, self.fold, self.seed, self.point)
+        return "-".join(str(part) for part in parts if part is not None)
+
+    @property
+    def run(self) -> str:
+        """A fold and a seed, as in the names of files."""
+        return f"{self.fold}-{self.seed}"
 
     @property
     def raw(self) -> Path:
         """What ingest writes."""
-        return Path("data/raw") / self.name
+        return Path("data/raw") / self.system / self.study
 
     @property
     def store(self) -> Path:
-        """The parquet store that preprocess writes."""
-        return Path("data/processed") / self.name
+        """The parquet store of a fold, that preprocess writes."""
+        return Path("data/processed") / self.system / self.study / str(self.fold)
 
     @property
     def models(self) -> Path:
-        """A folder per model, or the model itself: weights.safetensors and config.json."""
-        return Path("models") / self.name
+        """A folder per fold and seed, or per point."""
+        return Path("models") / self.system / self.study
+
+    @property
+    def model(self) -> Path:
+        """Of one run, or of one point: weights.safetensors and config.json, or a folder per model."""
+        return self.models / (self.point or f"{self.fold}/seed_{self.seed}")
 
     @property
     def reports(self) -> Path:
-        """All results, from which the system's chapter of the report is drawn."""
-        return REPORTS / self.name
+        """All results, from which the study's chapter of the report is drawn."""
+        return REPORTS / self.system / self.study
+
+    @property
+    def quality(self) -> Path:
+        """JSON: what preprocessing found and left out of a fold, in git."""
+        return self.reports / "quality" / f"{self.fold}.json"
+
+    @property
+    def scored(self) -> Path:
+        """What one run scored: its rows of results, and the tables behind the figures."""
+        return self.scores / self.run
+
+    @property
+    def scores(self) -> Path:
+        """What each run scored: a folder per fold and seed."""
+        return self.reports / "scores"
 
     @property
     def results(self) -> Path:
@@ -73,11 +119,21 @@ class SystemPaths:
         return self.reports / "details"
 
     @property
-    def measured(self) -> Path:
-        """Results on measured data, in git, made by a script of benchmarks/."""
-        return self.reports / "measured"
+    def chapter(self) -> Path:
+        """What the report says of the study, drawn."""
+        return CHAPTERS / self.system / f"{self.study}.json"
 
     @property
-    def chapter(self) -> Path:
-        """What the report says of the system, drawn."""
-        return CHAPTERS / f"{self.name}.json"
+    def page(self) -> Path:
+        """HTML: a report of this study alone."""
+        return PAGES / f"{self.system}-{self.study}.html"
+
+    @property
+    def settings(self) -> Path:
+        """JSON: what params.yaml comes to for this study, section by section; written by the stage `code`."""
+        return SETTINGS / self.system / f"{self.study}.json"
+
+
+def measured(system: str) -> Path:
+    """Results of studies of measured data that the default run has not, in git: a table and its origin each."""
+    return REPORTS / "measured" / system

@@ -21,11 +21,12 @@ from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_file
+from pipeline.core.paths import StudyPaths
 
 COLUMNS = ("system", "study", "unit", "method", "role", "seed", "metric", "value", "low", "high")
 ROLES = ("model", "baseline", "ceiling", "control", "difference")
 ALL = "all"
-DEFAULT = "default"
+DEFAULT = "default"  # the study of the file that the rows are written to
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _fits(row: Row) -> bool:
     return row.value is not None and row.low <= row.value <= row.high
 
 
-def write_results(path: Path, system: str, rows: Sequence[Row], digits: int | None = None) -> None:
+def write_results(path: Path, at: StudyPaths, rows: Sequence[Row], digits: int | None = None) -> None:
     """Write the table atomically. digits: significant digits of every number; None: as many as it needs.
 
     ExpectedError, and nothing written, for rows that `check` rejects.
@@ -102,7 +103,8 @@ def write_results(path: Path, system: str, rows: Sequence[Row], digits: int | No
         for row in rows:
             seed = "" if row.seed is None else row.seed
             numbers = [text(number) for number in (row.value, row.low, row.high)]
-            writer.writerow([system, row.study, row.unit, row.method, row.role, seed, row.metric, *numbers])
+            study = at.study if row.study == DEFAULT else row.study
+            writer.writerow([at.system, study, row.unit, row.method, row.role, seed, row.metric, *numbers])
 
 
 def read_results(path: Path, maker: str, again: str = "") -> list[Row]:

@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.glossary import Glossary, Method, Metric, Role
-from pipeline.metrics.results import ALL, DEFAULT, Row, difference_name
+from pipeline.metrics.results import ALL, Row, difference_name
 
 _ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -93,12 +93,12 @@ class Scoreboard:
         return Estimate(fmean(values) if values else None, deviation=deviation)
 
 
-def scoreboard(rows: Iterable[Row], glossary: Glossary, study: str = DEFAULT) -> Scoreboard:
+def scoreboard(rows: Iterable[Row], glossary: Glossary) -> Scoreboard:
     """The scoreboard of one study, from rows that pass `pipeline.metrics.results.check`.
 
     ExpectedError if there is no model or no baseline.
     """
-    rows = [row for row in rows if row.study == study]
+    rows = list(rows)
     roles = {row.method: cast("Role", row.role) for row in rows if row.role != "difference"}
     methods = sorted((glossary.method(*entry) for entry in roles.items()), key=lambda m: _ROLES.index(m.role))
     models, baselines = (sum(method.role == role for method in methods) for role in ("model", "baseline"))

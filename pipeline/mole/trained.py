@@ -1,6 +1,6 @@
 """A trained forecaster in use: the rows that follow the last ones of a series.
 
-    forecaster = Forecaster.load("models/mole")
+    forecaster = Forecaster.load("models/mole/series")
     forecast = forecaster.forecast(pandas.read_csv("new.csv"))
 
 The command `forecast` does the same from file to file. C: channels, L: rows of the lookback, H: rows of the horizon,
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
+from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, origin_in_json
 from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
@@ -24,7 +25,6 @@ from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.step import Step, told
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.model.mixture import Mole
-from pipeline.mole.paths import PATHS
 from pipeline.mole.points import ForecastPoint, chosen_mixture, read_point, read_points
 from pipeline.params.allowed import check
 from pipeline.params.section import Seed, Window
@@ -47,13 +47,13 @@ class Forecaster:
     @classmethod
     def load(
         cls,
-        folder: str | Path = PATHS.models,
+        folder: str | Path | None = None,
         horizon: int | None = None,
         point: str | None = None,
         seed: int | None = None,
         device: str = "cpu",
     ) -> Self:
-        """A network of those in `folder`, all points of the sweep.
+        """A network of those in `folder`, all points of a study's sweep; by default those of the only study.
 
         horizon: the longest by default; point: the mixture of experts with the lowest validation loss at this horizon;
         seed: the one of that point with the lowest. ExpectedError where there is no such network, or a file is damaged.
@@ -61,7 +61,7 @@ class Forecaster:
         for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
             if value is not None:
                 check(kind, name, value)
-        chosen, horizon = _chosen(Path(folder), point, horizon)
+        chosen, horizon = _chosen(model_folder("mole", folder), point, horizon)
         if seed is None:
             seed = chosen.best_seed(horizon)
         elif seed not in chosen.validation[horizon]:

@@ -21,9 +21,9 @@ class Optimisation(Section):
     epochs: Count
     patience: Count
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: Seed
-    threads: Threads
-    device: Device
+    seed: Seed = 0
+    threads: Threads = 1
+    device: Device = "cpu"
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

@@ -1,7 +1,12 @@
 """Section `report`."""
 
-from pipeline.params.section import Section, Text
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.params.section import MOST_POINTS, PointName, Section, Text
 
 
 class Report(Section):
-    title: Text
+    title: Text = "Celldag report"
+    studies: Annotated[list[PointName], Field(min_length=1, max_length=MOST_POINTS)] | None = None  # None: all

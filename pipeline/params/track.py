@@ -4,4 +4,4 @@ from pipeline.params.section import Section, Text
 
 
 class Track(Section):
-    experiment: Text
+    experiment: Text = "celldag"

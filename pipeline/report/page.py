@@ -132,6 +132,7 @@ class System:
     simulated: bool
     elsewhere: str  # a sentence on other data, or ""
     anchor: str  # anchor of its first section
+    study: str = ""  # its title
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ class Headline:
     @property
     def simulated(self) -> str:
         """A sentence on which systems ran on simulated and which on measured data."""
-        made, real = ([system.name for system in self.systems if system.simulated == is_so] for is_so in (True, False))
+        named = [(f"{system.name} · {system.study}", system.simulated) for system in self.systems]
+        made, real = ([name for name, simulated in named if simulated == is_so] for is_so in (True, False))
         parts = [
             f"Simulated data: {', '.join(made)}." if made else "",
             f"Measured data: {', '.join(real)}." if real else "",

@@ -1,7 +1,7 @@
 """Provenance of the run: data, code, parameters, software."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.core.git import GitError, git, head
 from pipeline.core.machine import describe_machine
+from pipeline.report.chapter import Chapter
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 
@@ -48,21 +49,10 @@ def made_by() -> str:
     return f"Commit {commit} of {day}" + (", with uncommitted changes" if changed else "")
 
 
-def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: Markup) -> Section:
-    """The section on the run: `dataset` is dataset.json, `parameters` all of params.yaml as nested mappings."""
-    splits = ", ".join(f"{name} {split['cells']:,} cells" for name, split in dataset["splits"].items())
-    held_out = "; ".join(f"{pair['perturbation']} in {pair['cell_type']}" for pair in dataset["held_out"])
-    categories = dataset["categories"]
+def provenance(chapters: Sequence[Chapter], parameters: Mapping[str, Any], dag: Markup) -> Section:
+    """The section on the run: the data of each chapter, the code, and all of params.yaml as nested mappings."""
     facts = [
-        ("Data", dataset["description"]),
-        ("Input's SHA-256", dataset["input_sha256"]),
-        (
-            "Size",
-            f"{dataset['genes']:,} genes, {len(categories['cell_type'])} cell types, "
-            f"{len(categories['batch'])} batches, "
-            f"{len(categories['perturbation']) - 1} perturbations beside {dataset['control']}",
-        ),
-        ("Split", f"{splits}; held out: {held_out}"),
+        *((f"Data of {chapter.study}", _data(chapter)) for chapter in chapters),
         ("Code", describe_code()),
         ("Machine", describe_machine()),
         ("Software", f"Python {python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)),
@@ -74,3 +64,7 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
         Table(("parameter", "value"), rows, "", numeric=False, folded=f"All {len(rows)} parameters"),
     ]
     return Section("What was run", "run", "", blocks)
+
+
+def _data(chapter: Chapter) -> str:
+    return chapter.data if chapter.input_sha256 is None else f"{chapter.data}; SHA-256 {chapter.input_sha256}"

@@ -1,17 +1,26 @@
-"""Write the code manifest of every stage, and validate params.yaml.
+"""Validate params.yaml, and write what other stages depend on: plan.yaml, data/settings/ and the code manifests.
 
-All other stages depend on this one, so parameters are checked, and manifests current, before DVC removes the outputs of
-a changed stage.
+All other stages depend on this one, so parameters are checked, and settings and manifests current, before DVC removes
+the outputs of a changed stage.
 """
 
 from pipeline.core.entry import run_stage
+from pipeline.core.errors import ExpectedError
+from pipeline.plan import folds_of_studies, refresh_plan, write_settings
 from pipeline.registry import load_params
 from workflow.manifests import write_manifests
 
 
 def run() -> None:
-    """Validate params.yaml, then write data/code/."""
-    load_params()
+    """Write data/code and data/settings. ExpectedError where DVC has started with a plan that no longer fits."""
+    params = load_params()
+    folds = folds_of_studies(params)
+    if refresh_plan(params, folds):
+        raise ExpectedError(
+            "params.yaml comes to other studies, folds, seeds, points or data than plan.yaml, which DVC has read "
+            "already: plan.yaml is rewritten now, so run the same command again"
+        )
+    write_settings(params, folds)
     write_manifests()
 
 

@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.nested import leaves
 from pipeline.params.reading import parse_yaml
-from workflow.declared import outs_of
+from workflow.declared import instances, outs_of
 
 TRACK = "track"  # the mirror's own stage, which is not mirrored: DVC writes its entry after it has run
 MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which puts back what a kill has cut"
@@ -30,23 +31,29 @@ class StageRecord:
     sweep: str | None = None  # stage name without key, if the keys are points of a sweep in params.yaml
 
 
-def read_lock(lock: str, dvc_yaml: str, params: str, revision: str) -> list[StageRecord]:
+def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str) -> list[StageRecord]:
     """The stages upstream of `track`, by address; all stages if dvc.yaml declares no `track`.
 
-    `lock`, `dvc_yaml` and `params` are the texts of the three files at `revision`. Left out are stages that are no
+    `lock`, `dvc_yaml`, `params` and `plan` are the texts of the four files at `revision`; the last is empty where an
+    older commit has no plan.yaml. Left out are stages that are no
     longer declared, whose entries DVC keeps, and gates, which have no result. ExpectedError if one of the texts is not
     in DVC's format, or the lock file lacks a stage upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
     entries = _stages(parse_yaml(lock, source))
-    parameters = parse_yaml(params, f"{paths.PARAMS} of {revision}")
+    context = {
+        **(parse_yaml(params, f"{paths.PARAMS} of {revision}") or {}),
+        **(parse_yaml(plan, f"{paths.PLAN} of {revision}") or {}),
+    }
     if declared is None or entries is None:
         raise ExpectedError(f"{source} {MALFORMED}")
     try:
-        outs = _declared_outs(declared, parameters)
+        outs = _declared_outs(declared, context)
         records = [
-            replace(_record(address, entry), sweep=_sweep(address, declared), metrics=_metrics(address, declared))
+            replace(
+                _record(address, entry), sweep=_sweep(address, declared), metrics=_metrics(address, declared, context)
+            )
             for address, entry in sorted(entries.items())
             if address in outs
         ]
@@ -84,38 +91,32 @@ def _stages(content: Any) -> dict[str, Any] | None:
     return stages if isinstance(stages, dict) else None
 
 
-def _declared_outs(declared: Mapping[str, Any], parameters: Any) -> dict[str, list[str]]:
+def _declared_outs(declared: Mapping[str, Any], context: Any) -> dict[str, list[str]]:
     """The outputs of each declared stage, gates aside, by address."""
     outs: dict[str, list[str]] = {}
     for name, stage in declared.items():
         if name == TRACK or (stage.get("meta") or {}).get("gate"):
             continue
-        if "foreach" not in stage:
-            outs[name] = outs_of(stage)
-            continue
-        keys = stage["foreach"]
-        if _sweep(name, declared):
-            template, keys = keys, parameters
-            for part in template.strip("${}").split("."):
-                keys = keys.get(part, {}) if isinstance(keys, dict) else {}
-        outs |= {f"{name}@{key}": outs_of(stage, str(key)) for key in keys}
+        for key, item in instances(stage, context).items():
+            outs[f"{name}@{key}" if key else name] = outs_of(stage, key, item)
     return outs
 
 
 def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
     stage, _, _ = address.partition("@")
-    return stage if re.fullmatch(r"\$\{[\w.]+\}", str(declared[stage].get("foreach"))) else None
+    return stage if re.fullmatch(r"\$\{[\w.]+\.points\}", str(declared[stage].get("foreach"))) else None
 
 
-def _metrics(address: str, declared: Mapping[str, Any]) -> frozenset[str]:
+def _metrics(address: str, declared: Mapping[str, Any], context: Any) -> frozenset[str]:
     name, _, key = address.partition("@")
-    return frozenset(outs_of(declared[name], key, ("metrics",)))
+    return frozenset(outs_of(declared[name], key, instances(declared[name], context)[key], ("metrics",)))
 
 
 def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:
     params: dict[str, str] = {}
     for file, values in (entry.get("params") or {}).items():
-        prefix = "" if file == str(paths.PARAMS) else f"{file}:"
+        of_study = Path(file).is_relative_to(paths.SETTINGS)  # its path, cfm_vc/kang.json, is that of the run
+        prefix = "" if of_study or file == str(paths.PARAMS) else f"{file}:"
         params.update((mlflow_name(name), _text(value)) for name, value in leaves(values, prefix))
     return StageRecord(
         address=address,

@@ -35,15 +35,16 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         state = "the working tree"
         with held():  # another stage may finish meanwhile, and DVC write its entry
             lock = _working_file(paths.DVC_LOCK)
-        declared, params = map(_working_file, (paths.DVC_YAML, paths.PARAMS))
+        declared, params, plan = map(_working_file, (paths.DVC_YAML, paths.PARAMS, paths.PLAN))
     else:
         state = f"{revision} ({commit.hash[:8]})"
-        lock, declared, params = (_past_file(commit, path) for path in (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS))
+        files = (paths.DVC_LOCK, paths.DVC_YAML, paths.PARAMS, paths.PLAN)
+        lock, declared, params, plan = (_past_file(commit, path) for path in files)
     if lock is None or declared is None:
         absent = paths.DVC_YAML if declared is None else paths.DVC_LOCK
         advice = "run `dvc repro` first" if revision is None else "name a commit whose results were committed with it"
         raise ExpectedError(f"{state} has no {absent}, hence no results to mirror: {advice}")
-    records = read_lock(lock, declared, params or "", state)
+    records = read_lock(lock, declared, params or "", plan or "", state)
     committed = entry_hashes(_past_file(commit, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
     with open_store() as client:
         to = Mirror(client, experiment_id(client, experiment), commit)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import re
 import shutil
 import tempfile
 import warnings
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pipeline
-from pipeline.cfm_vc.paths import PATHS as CFM_VC
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
 from pipeline.tracking.contents import link_folder
@@ -29,7 +29,7 @@ class Served:
     """How the model of one stage is served."""
 
     name: str
-    folders: Mapping[str, str]  # its inputs: name -> path of an output or a dep of the stage
+    parts: Mapping[str, str]  # its inputs: name -> what the path of an output or a dep of the stage holds
     # From a folder with those folders and the state of the commit (`commit`, `dirty`) to arguments of `save_model`.
     pack: Callable[[Path, Mapping[str, Any]], dict[str, Any]]
 
@@ -74,11 +74,7 @@ def _pack_cfm_vc(folder: Path, commit: Mapping[str, Any]) -> dict[str, Any]:
 SERVED = {
     "flow_train": Served(
         name="cfm_vc",
-        folders={
-            "vae": str(CFM_VC.models / "vae"),
-            "flow": str(CFM_VC.models / "flow"),
-            "store": str(CFM_VC.store),
-        },
+        parts={"vae": r"models/.*/vae", "flow": r"models/.*/flow", "store": r"data/processed/.*"},
         pack=_pack_cfm_vc,
     )
 }
@@ -92,18 +88,22 @@ def register(
     dirty: whether the result is uncommitted. A model is identified by its content, so the same weights in a later
     commit are the same version.
     """
-    served = SERVED.get(record.address)
+    stage, _, instance = record.address.partition("@")
+    served = SERVED.get(stage)
     known = {**record.deps, **record.outs}
-    if served is None or not set(served.folders.values()) <= set(known):
+    if served is None:
         return None
-    name = f"{experiment}-{served.name}".replace("/", "_").replace(":", "_")
-    contents = [f"{part}={known[path]}" for part, path in sorted(served.folders.items())]
+    folders = {part: path for part, form in served.parts.items() for path in known if re.fullmatch(form, path)}
+    if set(folders) != set(served.parts):
+        return None
+    name = f"{experiment}-{served.name}-{instance}".replace("/", "_").replace(":", "_")
+    contents = [f"{part}={known[path]}" for part, path in sorted(folders.items())]
     model_hash = hashlib.sha256("\n".join(contents).encode()).hexdigest()
     if _version(client, name, model_hash):
         return None
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for part, path in served.folders.items():
+        for part, path in folders.items():
             if not link_folder(path, known[path], commit, folder / part):
                 return f"the registered model {name}, whose {path} is missing"
         try:

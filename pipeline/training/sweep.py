@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline.core.files import write_json
-from pipeline.core.paths import SystemPaths
+from pipeline.core.paths import StudyPaths
 from pipeline.params.sweep import Training
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 from pipeline.training.curves import Curve, write_curve
@@ -19,12 +19,10 @@ from pipeline.training.metrics import training_metrics
 
 @dataclass(frozen=True)
 class PointTraining:
-    """The trainings of the point `name` so far, by `stage`; a checkpoint depends on the files `inputs`."""
+    """The trainings of a point so far, by `stage`; a checkpoint depends on the files `inputs`."""
 
-    paths: SystemPaths
-
+    at: StudyPaths
     stage: str
-    name: str
     inputs: Sequence[Path]
     device: torch.device
     _curves: Curve = field(default_factory=list)
@@ -42,7 +40,7 @@ class PointTraining:
     ) -> Fitted:
         """Train once with `fit`; `key` names the training in the file of final losses."""
         place = {**training.model_dump(exclude={"recipe", "point"}), "seed": training.recipe.seed}
-        title = ", ".join([self.name, *(f"{axis} {value}" for axis, value in place.items())])
+        title = ", ".join([self.at.instance, *(f"{axis} {value}" for axis, value in place.items())])
         self._progress.append(checkpoints(self.stage, training, self.inputs))
         found = fit(title, objective, train, validation, training.recipe, self.device, self._progress[-1], judge)
         self._curves.extend({**place, **row} for row in found.curve)
@@ -51,7 +49,7 @@ class PointTraining:
 
     def write(self) -> None:
         """Write curves and final losses; remove the checkpoints, by which a killed stage skips finished trainings."""
-        write_curve(self.paths.curves / f"{self.name}.csv", self._curves)
-        write_json(self.paths.training / f"{self.name}.json", self._numbers)
+        write_curve(self.at.curves / f"{self.at.point}.csv", self._curves)
+        write_json(self.at.training / f"{self.at.point}.json", self._numbers)
         for kept in self._progress:
             kept.remove()

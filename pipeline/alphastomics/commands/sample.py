@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.trained import DRAWS, NEIGHBOURHOOD, Request, Tissue
 from pipeline.commands.output import add_output_arguments, check_options, deliver, prepare_output
 from pipeline.core.errors import ExpectedError
@@ -56,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {NEIGHBOURHOOD:,}, or more if trained on more)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
-    parser.add_argument("--model", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: that of the only run")
     add_output_arguments(parser)
 
 

@@ -18,10 +18,10 @@ import yaml
 
 from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, parsed, refuse_idle
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
-from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
+from pipeline.core.only_run import only_run
 from pipeline.core.provenance import commit_around
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.reading import read_yaml
@@ -39,7 +39,6 @@ class System:
     section: str
     schema: type[Optimisation]
     stage: str
-    store: Path
     switches: tuple[Switch, ...] = ()
 
 
@@ -48,7 +47,6 @@ SYSTEMS = {
         "alphastomics.diffusion",
         Diffusion,
         "pipeline.alphastomics.stages.diffusion_train",
-        PATHS.store,
         SWITCHES,
     )
 }
@@ -72,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the file to take parameters from (default: {paths.PARAMS})"
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a store (default: the DAG's)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a store (default: that of the only run)")
     add_option(parser, " or ".join(system.section for system in SYSTEMS.values()))
 
 
@@ -99,7 +97,7 @@ def _new(system: System, folder: Path, arguments: argparse.Namespace) -> Started
         raise ExpectedError(f"{folder} exists: choose another --exp-name, or go on with that training: add --resume")
     file = arguments.config or paths.PARAMS
     settings = _settings(system, file, read_yaml(_existing(file)), arguments.changes)
-    data = arguments.data or system.store
+    data = arguments.data or only_run(arguments.system, "--data").store
     return Started(settings, data, _hash_of(data), str(commit_around(Path())["commit"]))
 
 

@@ -11,11 +11,13 @@ from pipeline.params.section import (
     Count,
     Experts,
     Layers,
+    LearningRate,
     Neighbourhood,
     NotNegative,
     Positive,
     Section,
     Share,
+    Whole,
     Width,
 )
 
@@ -23,9 +25,9 @@ from pipeline.params.section import (
 class Modes(Section):
     """Probabilities of the training tasks; they sum to 1."""
 
-    joint: Share
-    expr_to_pos: Share
-    pos_to_expr: Share
+    joint: Share = 0.1
+    expr_to_pos: Share = 0.5
+    pos_to_expr: Share = 0.4
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
@@ -38,15 +40,15 @@ class Modes(Section):
 class Network(Section):
     """The architecture: everything that determines the number of parameters, apart from the data."""
 
-    dimensions: Width
-    layers: Layers
-    heads: Width
-    hidden: Width
-    attention: Literal["softmax", "linear"]
-    gate: Literal["none", "headwise", "elementwise"]
-    ffn: Literal["dense", "moe"]
-    experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)]
-    top_k: Experts
+    dimensions: Width = 64
+    layers: Layers = 3
+    heads: Width = 4
+    hidden: Width = 128
+    attention: Literal["softmax", "linear"] = "softmax"
+    gate: Literal["none", "headwise", "elementwise"] = "headwise"
+    ffn: Literal["dense", "moe"] = "moe"
+    experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] = 4
+    top_k: Experts = 2
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
@@ -58,28 +60,37 @@ class Network(Section):
 
 
 class Diffusion(Network, Optimisation):
-    modes: Modes
-    neighbourhood: Neighbourhood
-    neighbourhoods_per_epoch: Count
-    scattered: Share
-    thinning: Annotated[float, Field(ge=0, lt=1)]
-    capacity_factor: Positive | None
-    balance_weight: NotNegative
-    prediction: Literal["x0", "v"]
-    steps: Annotated[int, Field(ge=1, le=10_000)]
-    expression_exponent: Positive
-    position_exponent: Positive
-    noise_share: Share
-    position_weight: NotNegative
-    neighbour_weight: NotNegative
-    masking: Literal["none", "random", "block", "structured"]
-    masked_genes: Share
-    masked_dimensions: Share
-    masked_weight: NotNegative
-    covariate_dropout: Share
-    condition_dropout: Share
-    orientation: Literal["shared", "free"]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    modes: Modes = Modes()
+    neighbourhood: Neighbourhood = 256
+    neighbourhoods_per_epoch: Count = 32
+    scattered: Share = 1.0
+    thinning: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    capacity_factor: Positive | None = None
+    balance_weight: NotNegative = 0.01
+    prediction: Literal["x0", "v"] = "x0"
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    expression_exponent: Positive = 1.0
+    position_exponent: Positive = 1.0
+    noise_share: Share = 0.5
+    position_weight: NotNegative = 1.0
+    neighbour_weight: NotNegative = 2.0
+    masking: Literal["none", "random", "block", "structured"] = "random"
+    masked_genes: Share = 0.3
+    masked_dimensions: Share = 0.33
+    masked_weight: NotNegative = 1.0
+    covariate_dropout: Share = 0.3
+    condition_dropout: Share = 0.1
+    orientation: Literal["shared", "free"] = "shared"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    learning_rate: LearningRate = 0.003
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_epochs: Whole = 1
+    weight_decay: NotNegative = 0.3
+    gradient_clip: Positive = 1.0
+    batch_size: Count = 2
+    epochs: Count = 20
+    patience: Count = 20
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
 
     @model_validator(mode="after")
     def _masking_hides(self) -> Self:

@@ -6,11 +6,11 @@ from pipeline.params.section import Device, Draws, Guidance, Neighbourhood, Samp
 
 
 class Evaluate(Section):
-    draws: Draws
-    steps: SamplerSteps
-    sampler: Literal["ddim", "ddpm"]
-    guidance: Guidance
-    neighbourhood: Neighbourhood
-    seed: Seed
-    threads: Threads
-    device: Device
+    draws: Draws = 4
+    steps: SamplerSteps = 20
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    guidance: Guidance = 1.0
+    neighbourhood: Neighbourhood = 1024
+    seed: Seed = 0
+    threads: Threads = 1
+    device: Device = "cpu"

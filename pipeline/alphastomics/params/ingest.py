@@ -10,11 +10,11 @@ from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 class Ingest(Section):
     path: FilePath
-    counts: CountsPlace
+    counts: CountsPlace = "X"
     section: ObsColumn | None = None
     cell_type: ObsColumn | None = None
     same_place: Literal["refuse", "first"] = "refuse"
-    spatial: Name | Annotated[list[Text], Field(min_length=2, max_length=3)]
+    spatial: Name | Annotated[list[Text], Field(min_length=2, max_length=3)] = "spatial"
 
     @field_validator("spatial")
     @classmethod

@@ -10,14 +10,14 @@ import pandas as pd
 
 from pipeline.alphastomics.decisive import Boards, boards
 from pipeline.alphastomics.glossary import EXPR_TO_POS
-from pipeline.alphastomics.paths import PATHS
 from pipeline.core.errors import ExpectedError
-from pipeline.metrics.results import DEFAULT, read_results
+from pipeline.core.paths import StudyPaths, measured
+from pipeline.metrics.results import read_results
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
-COMMAND = "python -m benchmarks.leave_section_out"
+COMMAND = "git checkout reports/measured"
 
 _COLUMNS = {
     "distances": ["section", "true", "predicted"],
@@ -79,11 +79,12 @@ def places(cells: pd.DataFrame, side: str) -> Floats:
     return found
 
 
-def read_spatial() -> Spatial:
-    """All inputs of the chapters on tissue, from the working directory."""
-    folder, maker, preprocess = PATHS.details, stage("evaluate@alphastomics"), stage("preprocess@alphastomics")
-    dataset = read_json(PATHS.store / "dataset.json", preprocess, ["simulated", "description", "input_sha256"])
-    found = _boards(PATHS.results, maker)
+def read_spatial(at: StudyPaths) -> Spatial:
+    """All inputs of the chapter. at: of the run whose training is shown."""
+    folder, maker = at.details, stage(f"evaluate@alphastomics-{at.study}")
+    preprocess = stage(f"preprocess@alphastomics-{at.study}-{at.fold}")
+    dataset = read_json(at.store / "dataset.json", preprocess, ["simulated", "description", "input_sha256"])
+    found = _boards(at.results, maker)
     cells = read_parquet(folder / "cells.parquet", maker, _CELLS, others=True)
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _COLUMNS.items()}
     for name, frame in {"cells": cells, **frames}.items():
@@ -103,7 +104,9 @@ def read_spatial() -> Spatial:
         boards=found,
         cells=cells,
         curve=read_csv(
-            PATHS.curves / "diffusion.csv", stage("diffusion_train"), ["epoch", "train_loss", "validation_loss"]
+            at.curves / f"{at.run}.csv",
+            stage(f"diffusion_train@{at.instance}"),
+            ["epoch", "train_loss", "validation_loss"],
         ),
         measured=_measured(dataset),
         **frames,
@@ -111,14 +114,14 @@ def read_spatial() -> Spatial:
 
 
 def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
-    """The data sets in `PATHS.measured`, which are in git, by name; there need not be any.
+    """The measured data sets whose results are in git, by name; there need not be any.
 
     All for a run on simulated tissue. For one on measured tissue none but that very file's: nobody should read the
     scores of other tissue as those of their own.
     """
     maker = Maker(COMMAND, COMMAND)
     found = []
-    for path in sorted(PATHS.measured.glob("*.csv")):
+    for path in sorted(measured("alphastomics").glob("*.csv")):
         if path.stem.endswith("_ablation"):
             continue
         about = read_json(path.with_suffix(".json"), maker, _ABOUT)
@@ -128,13 +131,13 @@ def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
         ablation = read_csv(parts, maker, columns) if parts.exists() else pd.DataFrame(columns=columns)
         if len(ablation) and "reference" not in set(ablation["variant"]):
             raise malformed(parts, maker, "lacks the variant reference, which the others are compared with")
-        found.append(LeftOut(path.stem, about, _boards(path, maker, path.stem), ablation))
+        found.append(LeftOut(path.stem, about, _boards(path, maker), ablation))
     return found
 
 
-def _boards(path: Path, maker: Maker, study: str = DEFAULT) -> Boards:
+def _boards(path: Path, maker: Maker) -> Boards:
     rows = read_results(path, maker.command, maker.again)
     try:
-        return boards(rows, study)
+        return boards(rows)
     except ExpectedError as error:
         raise malformed(path, maker, str(error)) from error

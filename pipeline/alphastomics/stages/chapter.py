@@ -1,22 +1,24 @@
 """Draw the chapter on tissue: what training and evaluation found, and measured sections."""
 
-from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.report.chapter import tissue
 from pipeline.alphastomics.report.left_out import left_out
 from pipeline.alphastomics.report.results import read_spatial
 from pipeline.alphastomics.report.summary import card, results
 from pipeline.alphastomics.report.verdict import MEASURED, ONE_SECTION, SEVERAL_SECTIONS
-from pipeline.core.entry import run_stage
-from pipeline.report.chapter import write_chapter
+from pipeline.core.entry import run_study_stage
+from pipeline.core.paths import StudyPaths
+from pipeline.metrics.runs import first_run
+from pipeline.params.chapter import Chapter
 from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+from pipeline.report.study_page import write_chapter
 
 _SCORES = "The docstrings in pipeline/alphastomics/metrics/ have the formulas and their sources."
 
 
-def run() -> None:
-    """Read the results on tissue, write reports/chapters/alphastomics.json."""
-    found = read_spatial()
+def run(settings: Chapter, at: StudyPaths) -> None:
+    """Read the results on tissue and write the chapter."""
+    found = read_spatial(first_run(at, settings.folds))
     metrics = [metric for board in found.boards.values() for metric in board.metrics]
     methods = dict.fromkeys(method for board in found.boards.values() for method in board.methods)
     interval = (ONE_SECTION if len(found.sections) == 1 else SEVERAL_SECTIONS) + MEASURED * bool(found.measured)
@@ -26,8 +28,8 @@ def run() -> None:
         definitions(_SCORES, metrics, list(methods), interval, "spatial-definitions"),
     ]
     part = Part("AlphaSTomics: expression and position in tissue", sections)
-    write_chapter(PATHS, part, card(found), results(found))
+    write_chapter(at, settings.title, part, card(found), results(found), found.dataset)
 
 
 if __name__ == "__main__":
-    run_stage(None, run)
+    run_study_stage("alphastomics.chapter", run)

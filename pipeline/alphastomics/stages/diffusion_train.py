@@ -11,10 +11,10 @@ from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 from pipeline.alphastomics.params.diffusion import Diffusion
-from pipeline.alphastomics.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import DATASET, Store, open_store
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 from pipeline.training.curves import write_curve
@@ -25,18 +25,17 @@ from pipeline.training.weights import save_model
 
 SECTION = "alphastomics.diffusion"
 
-STORE = PATHS.store
-MODEL = PATHS.models
 VALIDATION_TIMES = 8  # passes over the cells, each with new tasks, times and noise, for a less noisy loss
 
 
-def run(settings: Diffusion) -> None:
+def run(settings: Diffusion, at: StudyPaths) -> None:
     """Read the store; write the model, its learning curve and its final losses."""
-    kept = checkpoints("diffusion_train", settings, [STORE / DATASET])
-    fitted, model, description = train_model(settings, STORE, kept)
-    save_model(MODEL, model, description)
-    write_curve(PATHS.curves / "diffusion.csv", fitted.curve)
-    write_json(PATHS.training / "diffusion.json", training_metrics(fitted, model))
+    settings = settings.model_copy(update={"seed": at.seed})
+    kept = checkpoints("diffusion_train", settings, [at.store / DATASET])
+    fitted, model, description = train_model(settings, at.store, kept)
+    save_model(at.model, model, description)
+    write_curve(at.curves / f"{at.run}.csv", fitted.curve)
+    write_json(at.training / f"{at.run}.json", training_metrics(fitted, model))
     kept.remove()
 
 
@@ -130,4 +129,4 @@ def _check_sizes(train: list[Section], settings: Diffusion) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -1,68 +1,36 @@
-"""Positions from expression and expression from positions, on held-out sections or blocks of them, beside baselines and
-controls."""
+"""Gather what the runs of a study scored: one table of results, the headlines, and what the figures show."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
-from pipeline.alphastomics.data.sections import read_sections
-from pipeline.alphastomics.decisive import HEADLINES, boards, comparisons
-from pipeline.alphastomics.evaluation.judge import Judged, judge
-from pipeline.alphastomics.evaluation.result_rows import difference_intervals, result_rows, score_rows
-from pipeline.alphastomics.evaluation.tables import section_tables
-from pipeline.alphastomics.model.baselines import Reference
-from pipeline.alphastomics.model.network import SpatialDiffusion
-from pipeline.alphastomics.model.tissue_inference import TrainedTissue
-from pipeline.alphastomics.params.evaluate import Evaluate
-from pipeline.alphastomics.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.alphastomics.decisive import DIGITS, HEADLINES, boards, comparisons
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder
-from pipeline.data.store import Store, open_store
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.headlines import write_headlines
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
-from pipeline.training.determinism import prepare_device
-from pipeline.training.weights import load_model
+from pipeline.metrics.runs import Runs, gathered, parts, read_runs, shown_runs
 
-SECTION = "alphastomics.evaluate"
-DIGITS = 6  # of a score
-
-
-def run(settings: Evaluate) -> None:
-    """Score every method on every held-out section; write the results, the headlines and what the figures show."""
-    with threadpool_limits(settings.threads):  # part of the result, since sums depend on their order
-        store = open_store(PATHS.store, "spatial")
-        judged = judge_sections(store, PATHS.models, settings)
-        tables = [section_tables(one, store, settings.seed) for one in judged]
-    rows = result_rows(score_rows(judged), difference_intervals(judged))
-    found = boards(rows)
-    decisive = [one for of_task in comparisons(found).values() for one in of_task]
-    write_results(PATHS.results, PATHS.name, rows, DIGITS)
-    write_headlines(PATHS.headlines, {one.metric.name: one for one in decisive if one.metric.name in HEADLINES})
-    with atomic_folder(PATHS.details) as folder:
-        for name in tables[0]:
-            frame = pd.concat([part[name] for part in tables], ignore_index=True)
-            frame.to_parquet(folder / f"{name}.parquet", index=False)
-    for task, board in found.items():
-        print(f"{task}, mean over {len(judged)} held-out sections (* best; controls do not compete)\n{table(board)}")
+SECTION = "alphastomics.runs"
+DETAILS = ("cells", "distances", "genes", "expression")
 
 
-def judge_sections(store: Store, model_folder: Path, settings: Evaluate, jackknife: bool = True) -> list[Judged]:
-    """Every test section put to the trained model, the baselines and the controls."""
-    device = prepare_device(settings.device, settings.threads)
-    model, config = load_model(model_folder, SpatialDiffusion, device)
-    trained = TrainedTissue.of(model, config)
-    learned = [*read_sections(store, "train"), *read_sections(store, "validation")]  # baselines may learn from both
-    reference = Reference(
-        np.concatenate([expression_of(part.cells, slice(None), trained.standard) for part in learned]),
-        np.concatenate([part.position_NS for part in learned]),
-        np.concatenate([part.cells.cell_type for part in learned]),
-    )
-    return [judge(section, trained, reference, settings, jackknife) for section in read_sections(store, "test")]
+def run(runs: Runs, at: StudyPaths) -> None:
+    """Write the results, the headlines and the details of a study."""
+    found = read_runs(at, runs)
+    rows = gathered(found)
+    of_task = boards(rows)
+    decisive = [one for of in comparisons(of_task).values() for one in of]
+    write_results(at.results, at, rows, DIGITS)
+    write_headlines(at.headlines, {one.metric.name: one for one in decisive if one.metric.name in HEADLINES})
+    with atomic_folder(at.details) as folder:
+        for name in DETAILS:
+            tables = [pd.read_parquet(path) for path in parts(shown_runs(found), f"{name}.parquet").values()]
+            pd.concat(tables, ignore_index=True).to_parquet(folder / f"{name}.parquet", index=False)
+    for task, board in of_task.items():
+        print(f"{task}, mean over {len(board.units)} held-out sections (* best; controls do not compete)")
+        print(table(board))
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -1,4 +1,4 @@
-"""Sections of tissue, a lab's files or simulated ones, validated and written in one form to data/raw/alphastomics."""
+"""Sections of tissue, a lab's files or simulated ones, validated and written in one form to data/raw/."""
 
 import hashlib
 import shutil
@@ -10,10 +10,10 @@ from pipeline.alphastomics.data.joined_files import accept_each, join
 from pipeline.alphastomics.data.recipe import read_recipe
 from pipeline.alphastomics.data.simulation import Tissue, simulate
 from pipeline.alphastomics.params.ingest import Ingest
-from pipeline.alphastomics.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import Source, counted, listed
@@ -24,16 +24,16 @@ COVARIATES = ("section", "cell_type")
 UNKNOWN = "unknown"  # the cell type of every cell where the file says none
 
 
-def run(settings: Ingest) -> None:
-    """Write data/raw/alphastomics, all of it or, on a problem, nothing."""
+def run(settings: Ingest, at: StudyPaths) -> None:
+    """Write data/raw/alphastomics/<study>, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     file_kind(path)  # before a recipe is read: a pipe would be waited for
     simulated = is_recipe(path)
-    with atomic_folder(PATHS.raw) as folder:
+    with atomic_folder(at.raw) as folder:
         if simulated:
             accepted, description = _simulate(path, folder)
         else:
-            accepted, description = _accept(path, folder, settings)
+            accepted, description = _accept(path, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "spatial",
@@ -67,12 +67,12 @@ def _simulate(path: Path, folder: Path) -> tuple[Accepted, str]:
     return Accepted(cells, genes, tissue.columns, []), description
 
 
-def _source(path: Path, settings: Ingest) -> Source:
+def _source(path: Path, settings: Ingest, at: StudyPaths) -> Source:
     given = {"section": settings.section, "cell_type": settings.cell_type}
     absent = {"section": path.stem, "cell_type": UNKNOWN}
     return Source(
         path,
-        SECTION,
+        f"{at.key}.ingest",
         settings.counts,
         {name: column for name, column in given.items() if column is not None},
         spatial=settings.spatial if isinstance(settings.spatial, str) else tuple(settings.spatial),
@@ -81,14 +81,14 @@ def _source(path: Path, settings: Ingest) -> Source:
     )
 
 
-def _accept(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
+def _accept(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
     collection = _is_collection(path)
     files = _files(path) if collection else [path]
     if not files:
         raise ExpectedError(
             f"{path} holds no .h5ad file and no zarr store: expected one or more, each with one or more sections"
         )
-    sources = [_source(file, settings) for file in files]
+    sources = [_source(file, settings, at) for file in files]
     if not collection and settings.same_place == "refuse":  # all of it is taken as it is
         accepted = accept(CONTRACTS["spatial"], sources[0], folder / "cells.h5ad")
     else:
@@ -151,4 +151,4 @@ def _summary(description: str, accepted: Accepted) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

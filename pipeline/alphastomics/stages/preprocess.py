@@ -1,4 +1,4 @@
-"""data/raw/alphastomics to a sharded parquet store: cells and genes filtered, sections framed, cells split and
+"""The sections of a study to a sharded parquet store: cells and genes filtered, sections framed, cells split and
 shuffled.
 
 Four passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). Cells
@@ -19,11 +19,11 @@ from pipeline.alphastomics.data.section_splits import (
     assign_cells,
     check_sections,
 )
-from pipeline.alphastomics.params.preprocess import Preprocess
-from pipeline.alphastomics.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.alphastomics.params.preprocess import FoldPreprocess
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.cells import Places
 from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.h5ad import Column
@@ -35,9 +35,9 @@ SECTION = "alphastomics.preprocess"
 COVARIATES = ("section", "cell_type")
 
 
-def run(settings: Preprocess) -> None:
-    """Write data/processed/alphastomics and reports/alphastomics/quality.json, all of it or, on a problem, nothing."""
-    raw = PATHS.raw
+def run(settings: FoldPreprocess, at: StudyPaths) -> None:
+    """Write the store of a fold and its quality control, all of it or, on a problem, nothing."""
+    raw = at.raw
     source = read_source(raw / "source.json")
     split = SectionSplit(**{name: getattr(settings, name) for name in SectionSplit.__dataclass_fields__})
     with open_standard_h5ad(raw / "cells.h5ad") as reader:
@@ -45,7 +45,7 @@ def run(settings: Preprocess) -> None:
         sections, places_NS = covariates["section"], reader.spatial()
         if places_NS is None:
             raise ExpectedError(
-                f"{raw} has cells without positions: write it again with dvc repro -f ingest@alphastomics"
+                f"{raw} has cells without positions: write it again with dvc repro -f ingest@alphastomics-{at.study}"
             )
         check_sections(split, sections.labels)  # before the passes, which take time
         passes = Passes(reader, settings, SECTION, number=4)
@@ -65,9 +65,9 @@ def run(settings: Preprocess) -> None:
             "notes": source["notes"] + selection.notes,
         }
         spatial_NS = _in_frames(places_NS, sections, frames)
-        with atomic_folder(PATHS.store) as folder:
+        with atomic_folder(at.store) as folder:
             dataset = passes.write_store(folder, selection, covariates, spatial_NS, split_N, description)
-    write_json(PATHS.reports / "quality.json", _quality_report(quality, sections, settings, dataset))
+    write_json(at.quality, _quality_report(quality, sections, settings, dataset))
     print(_summary(dataset))
 
 
@@ -103,7 +103,7 @@ def _cells(sections: Column, split_N: npt.NDArray[np.int8]) -> dict[str, dict[st
 
 
 def _quality_report(
-    quality: Quality, sections: Column, settings: Preprocess, dataset: dict[str, Any]
+    quality: Quality, sections: Column, settings: FoldPreprocess, dataset: dict[str, Any]
 ) -> dict[str, Any]:
     before, after = (
         np.bincount(codes, minlength=len(sections.labels)).tolist()
@@ -140,4 +140,4 @@ def _summary(dataset: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

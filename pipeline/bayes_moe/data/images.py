@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.bayes_moe.paths import OOD_RAW
 from pipeline.core.errors import ExpectedError
 
 
@@ -88,7 +87,8 @@ def write_images(folder: Path, images: Images) -> None:
 
 def read_images(folder: Path) -> Images:
     """What `write_images` wrote. ExpectedError where it is not there or damaged."""
-    stage = "ingest_ood" if folder.parent.name == OOD_RAW.name else "ingest@bayes_moe"
+    study = folder.parent.name
+    stage = f"ingest_ood@{study}" if folder.parent.parent.name == "bayes_moe_ood" else f"ingest@bayes_moe-{study}"
     try:
         return Images(*(np.load(folder / name, allow_pickle=False) for name in ("pictures.npy", "labels.npy")))
     except FileNotFoundError as error:

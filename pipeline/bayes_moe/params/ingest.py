@@ -9,6 +9,6 @@ from pipeline.params.section import FilePath, Md5, Section
 
 class Ingest(Section):
     path: FilePath
-    size: Annotated[int, Field(ge=4, le=512)]
+    size: Annotated[int, Field(ge=4, le=512)] = 32
     white_level: Annotated[float, Field(gt=0, le=2**32 - 1)] | None = None
     md5: Md5 | None = None

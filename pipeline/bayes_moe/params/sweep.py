@@ -13,12 +13,14 @@ from pipeline.params.section import (
     Count,
     Counts,
     Experts,
+    LearningRate,
     NotNegative,
     PointName,
     Positive,
     Section,
     Seeds,
     Share,
+    Whole,
     Width,
 )
 from pipeline.params.sweep import check_mixtures, check_twin
@@ -27,21 +29,23 @@ from pipeline.params.sweep import check_mixtures, check_twin
 class Recipe(Optimisation):
     """What all points share, so that nothing but the point itself can make a difference."""
 
-    batch_size: Annotated[int, Field(ge=2, le=MOST)]  # batch norm needs two
-    width: Width
-    hidden: Width
-    shift: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)]
-    flip: bool
-    validation_share: Annotated[float, Field(gt=0, le=0.5)]
-    corrupted_pictures: Count
-    samples: Counts
-    seeds: Seeds
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a seed is given twice in seeds")
-        return self
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 64  # batch norm needs two
+    width: Width = 4
+    hidden: Width = 256
+    shift: Annotated[int, Field(ge=0, le=MOST_AT_ONCE)] = 1
+    flip: bool = False
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    corrupted_pictures: Count = 50
+    samples: Counts = [1, 2, 4, 8, 16]
+    seeds: Seeds = [0]  # of the study
+    optimizer: Literal["adamw", "sgd"] = "sgd"
+    learning_rate: LearningRate = 0.1
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_epochs: Whole = 1
+    weight_decay: NotNegative = 0.0005
+    gradient_clip: Positive = 5.0
+    epochs: Count = 8
+    patience: Count = 8
 
 
 class Point(Section):
@@ -63,7 +67,8 @@ class Point(Section):
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
         if self.experts is None:
-            idle = sorted(self.model_fields_set - {"place", "experts"})
+            fields = type(self).model_fields
+            idle = sorted(name for name, value in self if name != "place" and value != fields[name].default)
             if idle:
                 raise ValueError(f"{idle[0]} says nothing about a dense point: give experts, or leave it out")
         elif self.top_k > self.experts:
@@ -71,9 +76,18 @@ class Point(Section):
         return self
 
 
+POINTS = {
+    "dense": Point(),
+    "top_1": Point(experts=8, top_k=1, temperature=0.25),
+    "top_2": Point(experts=8, top_k=2),
+    "gumbel_top_2": Point(experts=8, top_k=2, gate="gumbel_top_k"),
+    "unbalanced": Point(experts=8, top_k=1, temperature=0.25, balance_weight=0.0),
+}
+
+
 class Sweep(Section):
-    recipe: Recipe
-    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
+    recipe: Recipe = Recipe()
+    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)] = POINTS
 
     @model_validator(mode="after")
     def _twins(self) -> Self:

@@ -1,13 +1,19 @@
-"""Section `bayes_moe` of params.yaml: two data sets, the sweep of classifiers, and how they are compared."""
+"""Section `bayes_moe` of params.yaml: the sweep of classifiers, how they are compared, and the studies."""
+
+from typing import Annotated
+
+from pydantic import Field
 
 from pipeline.bayes_moe.params.evaluate import Evaluate
-from pipeline.bayes_moe.params.ingest import Ingest
+from pipeline.bayes_moe.params.study import Study
 from pipeline.bayes_moe.params.sweep import Sweep
-from pipeline.params.section import Section
+from pipeline.params.section import MOST_POINTS, PointName
+from pipeline.params.study import WithStudies
 
 
-class BayesMoe(Section):
-    ingest: Ingest
-    ingest_ood: Ingest
-    sweep: Sweep
-    evaluate: Evaluate
+class BayesMoe(WithStudies):
+    seeded = ("sweep.recipe.seeds",)
+
+    studies: Annotated[dict[PointName, Study], Field(max_length=MOST_POINTS)] = {}
+    sweep: Sweep = Sweep()
+    evaluate: Evaluate = Evaluate()

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 
 from pipeline.bayes_moe.decisive import against_twin, decisive
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED
-from pipeline.bayes_moe.paths import PATHS
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.glossary import Method
 from pipeline.metrics.results import read_results
 from pipeline.metrics.scoreboard import Estimate, Scoreboard, scoreboard
@@ -18,10 +18,6 @@ from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
 _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_ece")
-_SOURCES = {
-    "Images": (PATHS.raw / "source.json", "ingest@bayes_moe"),
-    "Out-of-distribution images": (PATHS.reports / "ood.json", "ingest_ood"),
-}
 _COLUMNS = {
     "points": [
         *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
@@ -45,6 +41,7 @@ class Moe:
     experts: pd.DataFrame
     sampled: pd.DataFrame  # no rows where no gate is stochastic
     curves: Mapping[str, pd.DataFrame]
+    source: Mapping[str, Any]  # source.json of the images
     notes: Sequence[str]  # on the images: what ingest made of them
 
     @property
@@ -117,48 +114,50 @@ class Moe:
         return list(decisive(self.board, self.chosen, self.twin).values())
 
 
-def read_moe() -> Moe:
-    """All inputs of the chapter, from the working directory."""
-    maker = stage("evaluate@bayes_moe")
-    files = {name: PATHS.details / f"{name}.parquet" for name in _COLUMNS}
+def read_moe(at: StudyPaths) -> Moe:
+    """All inputs of the chapter of a study."""
+    maker = stage(f"evaluate@bayes_moe-{at.study}")
+    files = {name: at.details / f"{name}.parquet" for name in _COLUMNS}
     frames = {
         name: read_parquet(files[name], maker, columns, may_be_empty=name == "sampled")
         for name, columns in _COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
-    board = _board(points, maker)
+    board = _board(at, points, maker)
     sparse = {method.name for method in board.models}
     if list(points.index[points["chosen"]]) != [board.models[0].name]:
         raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
     for name, needed in (("reliability", set(points.index)), ("corruption", set(points.index)), ("experts", sparse)):
         for point in sorted(needed - set(frames[name]["point"])):
             raise malformed(files[name], maker, f"nothing about {point}")
-    curves = {str(point): _curve(str(point), point in sparse) for point in points.index}
-    sources = {what: read_json(path, stage(maker), ["notes"]) for what, (path, maker) in _SOURCES.items()}
-    notes = [f"{what}: {note}" for what, source in sources.items() for note in source["notes"]]
-    return Moe(points, board, curves=curves, notes=notes, **frames)
+    curves = {str(point): _curve(at, str(point), point in sparse) for point in points.index}
+    source = read_json(at.raw / "source.json", stage(f"ingest@bayes_moe-{at.study}"), ["notes", "description"])
+    ood = read_json(at.reports / "ood.json", stage(f"ingest_ood@{at.study}"), ["notes"])
+    notes = [f"Images: {note}" for note in source["notes"]]
+    notes += [f"Out-of-distribution images: {note}" for note in ood["notes"]]
+    return Moe(points, board, curves=curves, source=source, notes=notes, **frames)
 
 
-def _board(points: pd.DataFrame, maker: Maker) -> Scoreboard:
+def _board(at: StudyPaths, points: pd.DataFrame, maker: Maker) -> Scoreboard:
     """The scores, the chosen point first. ExpectedError where a point lacks a score or its difference to its twin."""
-    rows = read_results(PATHS.results, maker.command, maker.again)
+    rows = read_results(at.results, maker.command, maker.again)
     try:
         board = scoreboard(rows, GLOSSARY)
     except ExpectedError as error:
-        raise malformed(PATHS.results, maker, str(error)) from error
+        raise malformed(at.results, maker, str(error)) from error
     for method in board.methods:
         if method.name not in points.index:
-            raise malformed(PATHS.details / "points.parquet", maker, f"nothing about {method.name}")
+            raise malformed(at.details / "points.parquet", maker, f"nothing about {method.name}")
     if absent := sorted(set(points.index) - {method.name for method in board.methods}):
-        raise malformed(PATHS.results, maker, f"nothing about {absent[0]}")
+        raise malformed(at.results, maker, f"nothing about {absent[0]}")
     for metric in (GLOSSARY.metric(name) for name in ("accuracy", "nll", "ece")):
         for unit in (RAW, SCALED):
             for method in board.methods:
                 twin = board.method(str(points.at[method.name, "twin"]))
                 if board.estimate(method, metric, unit).value is None:
-                    raise malformed(PATHS.results, maker, f"no {metric.name} ({unit}) of {method.name}")
+                    raise malformed(at.results, maker, f"no {metric.name} ({unit}) of {method.name}")
                 if method.role == "model" and board.difference(method, twin, metric, unit) is None:
-                    raise malformed(PATHS.results, maker, f"no {metric.name} ({unit}) of {method.name} - {twin.name}")
+                    raise malformed(at.results, maker, f"no {metric.name} ({unit}) of {method.name} - {twin.name}")
     ordered = sorted(board.methods, key=lambda method: not points.at[method.name, "chosen"])
     return replace(board, methods=tuple(replace(one, definition=_definition(one, points)) for one in ordered))
 
@@ -173,7 +172,7 @@ def _definition(method: Method, points: pd.DataFrame) -> str:
     )
 
 
-def _curve(point: str, sparse: bool) -> pd.DataFrame:
+def _curve(at: StudyPaths, point: str, sparse: bool) -> pd.DataFrame:
     """The learning curve of a point: of a sparse one also `validation_entropy` and `validation_load_<expert>`."""
     columns = [*_CURVE, *(["validation_entropy", "validation_load_0"] if sparse else [])]
-    return read_csv(PATHS.curves / f"{point}.csv", stage(f"moe_sweep@{point}"), columns, others=True)
+    return read_csv(at.curves / f"{point}.csv", stage(f"moe_sweep@{at.study}-{point}"), columns, others=True)

@@ -1,16 +1,17 @@
 """Draw the chapter on the mixture of experts: what the evaluation of the sweep found."""
 
-from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.results import read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import routing
 from pipeline.bayes_moe.report.summary import card, results
 from pipeline.bayes_moe.report.verdict import INTERVAL
-from pipeline.core.entry import run_stage
-from pipeline.report.chapter import write_chapter
+from pipeline.core.entry import run_study_stage
+from pipeline.core.paths import StudyPaths
+from pipeline.params.chapter import Chapter
 from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+from pipeline.report.study_page import write_chapter
 
 _SCORES = (
     "A sparse classifier has several feed-forward networks, the experts, of which a gate picks a few for each token; "
@@ -20,13 +21,14 @@ _SCORES = (
 )
 
 
-def run() -> None:
-    """Read the results of the sweep, write reports/chapters/bayes_moe.json."""
-    found = read_moe()
+def run(settings: Chapter, at: StudyPaths) -> None:
+    """Read the results of the sweep and write the chapter."""
+    found = read_moe(at)
     words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL, "moe-definitions")
     sections = [mixture(found), routing(found), robustness(found), words]
-    write_chapter(PATHS, Part("bayes-moe: sparse experts and calibration", sections), card(found), results(found))
+    part = Part("bayes-moe: sparse experts and calibration", sections)
+    write_chapter(at, settings.title, part, card(found), results(found), found.source)
 
 
 if __name__ == "__main__":
-    run_stage(None, run)
+    run_study_stage("bayes_moe.chapter", run)

@@ -9,9 +9,9 @@ from pipeline.bayes_moe.evaluation.result_rows import result_rows
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW
 from pipeline.bayes_moe.params.evaluate import Evaluate
 from pipeline.bayes_moe.params.sweep import Sweep
-from pipeline.bayes_moe.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.headlines import write_headlines
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
@@ -21,9 +21,9 @@ SECTIONS = ("bayes_moe.sweep", "bayes_moe.evaluate")
 DIGITS = 6
 
 
-def run(sweep: Sweep, evaluation: Evaluate) -> None:
+def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     """Score every point; write the results, the headlines and what the figures show."""
-    points = {name: PointPredictions(PATHS.models / name) for name in sweep.points}
+    points = {name: PointPredictions(at.models / name) for name in sweep.points}
     bins = evaluation.bins
     with threadpool_limits(sweep.recipe.threads):  # part of the result, since sums depend on their order
         corruption = details.corruption_table(points.values(), bins)
@@ -37,9 +37,9 @@ def run(sweep: Sweep, evaluation: Evaluate) -> None:
             "experts": details.expert_table(points.values()),
             "sampled": details.sampled_table(points.values(), bins),
         }
-    write_results(PATHS.results, PATHS.name, rows, DIGITS)
-    write_headlines(PATHS.headlines, decisive(board, chosen, sweep.twin_of(chosen)))
-    with atomic_folder(PATHS.details) as folder:
+    write_results(at.results, at, rows, DIGITS)
+    write_headlines(at.headlines, decisive(board, chosen, sweep.twin_of(chosen)))
+    with atomic_folder(at.details) as folder:
         for name, frame in frames.items():
             frame.to_parquet(folder / f"{name}.parquet", index=False)
     print(f"mean over {len(board.seeds)} seeds, before temperature scaling (* best); validation chose {chosen}")
@@ -47,4 +47,4 @@ def run(sweep: Sweep, evaluation: Evaluate) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(SECTIONS, run)
+    run_study_stage(SECTIONS, run)

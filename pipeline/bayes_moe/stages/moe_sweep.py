@@ -16,9 +16,10 @@ from pipeline.bayes_moe.model.predictions import EvaluationImages
 from pipeline.bayes_moe.model.resnet import ResNet18, ResNetConfig
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
 from pipeline.bayes_moe.params.sweep import Point, Recipe, Sweep
-from pipeline.bayes_moe.paths import OOD_RAW, PATHS
-from pipeline.core.entry import run_point_stage
+from pipeline.bayes_moe.paths import ood_raw
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, read_json
+from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
@@ -27,21 +28,19 @@ from pipeline.training.weights import save_model
 
 SECTION = "bayes_moe.sweep"
 
-IMAGES, OTHER = PATHS.raw, OOD_RAW
-
 Training = SweepTraining[Recipe, Point]
 
 
-def run(settings: Sweep, name: str) -> None:
-    """Write models/bayes_moe/<point>, its learning curves and its final losses."""
-    recipe, point = settings.recipe, settings.points[name]
+def run(settings: Sweep, at: StudyPaths) -> None:
+    """Write the classifiers of a point, their learning curves and its final losses."""
+    recipe, point, images = settings.recipe, settings.points[str(at.point)], at.raw
     device = prepare_device(recipe.device, recipe.threads)
-    train, validation = training_and_validation(IMAGES, recipe.validation_share, recipe.seed)
-    classes = read_json(IMAGES / "source.json")["classes"]
+    train, validation = training_and_validation(images, recipe.validation_share, recipe.seed)
+    classes = read_json(images / "source.json")["classes"]
     evaluated = EvaluationImages(
         validation,
-        read_images(IMAGES / "test"),
-        read_images(OTHER / "test"),
+        read_images(images / "test"),
+        read_images(ood_raw(at) / "test"),
         corrupted=recipe.corrupted_pictures,
         seed=recipe.seed,
         batch_size=recipe.batch_size,
@@ -49,8 +48,8 @@ def run(settings: Sweep, name: str) -> None:
     )
     corrupted = evaluated.corrupted()
     held, predictions = ResidentImages(validation, recipe.batch_size, device), []
-    trainings = PointTraining(PATHS, "moe_sweep", name, sorted(IMAGES.glob("*/*.npy")), device)
-    with atomic_folder(PATHS.models / name) as folder:
+    trainings = PointTraining(at, "moe_sweep", sorted(images.glob("*/*.npy")), device)
+    with atomic_folder(at.model) as folder:
         for seed in recipe.seeds:
             training, key = Training.of(recipe, point, seed), f"seed_{seed}"
             model = untrained(train, len(classes), training)
@@ -95,4 +94,4 @@ def untrained(train: Images, classes: int, training: Training) -> ResNet18:
 
 
 if __name__ == "__main__":
-    run_point_stage(SECTION, run)
+    run_study_stage(SECTION, run)

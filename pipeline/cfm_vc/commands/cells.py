@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.commands.output import add_output_arguments, prepare_output
 from pipeline.data.obs_annotations import ObsAnnotations
@@ -12,7 +11,7 @@ from pipeline.data.obs_annotations import ObsAnnotations
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Options for the model, the device and the output file."""
     add_output_arguments(parser)
-    parser.add_argument("--models", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: that of the only run")
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,4 +49,4 @@ def annotations_of(arguments: argparse.Namespace) -> ObsAnnotations:
 def load(arguments: argparse.Namespace, *inputs: Path) -> CfmVc:
     """Load the model. ExpectedError, before any work, if the output cannot be written."""
     device = prepare_output(arguments, *inputs)
-    return CfmVc.load(arguments.models, device)
+    return CfmVc.load(arguments.model, device)

@@ -8,13 +8,13 @@ from pipeline.params.section import MOST, Counts, Device, Guidance, Resamples, S
 
 
 class Evaluate(Section):
-    solver: Literal["euler", "midpoint", "rk4"]
-    steps: Steps
-    guidance: Guidance
-    cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
-    top_genes: Counts
-    principal_components: Width
-    bootstrap_replicates: Resamples
-    seed: Seed
-    threads: Threads
-    device: Device
+    solver: Literal["euler", "midpoint", "rk4"] = "euler"
+    steps: Steps = 20
+    guidance: Guidance = 1.0
+    cells_per_group: Annotated[int, Field(ge=2, le=MOST)] = 500
+    top_genes: Counts = [20, 50, 100]
+    principal_components: Width = 20
+    bootstrap_replicates: Resamples = 200
+    seed: Seed = 0
+    threads: Threads = 1
+    device: Device = "cpu"

@@ -6,16 +6,16 @@ from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
 
 
 class PerturbationColumns(Section):
-    perturbation: ObsColumn
-    cell_type: ObsColumn
-    batch: ObsColumn
+    perturbation: ObsColumn = ObsColumn(column="perturbation")
+    cell_type: ObsColumn = ObsColumn(column="cell_type")
+    batch: ObsColumn = ObsColumn(column="batch")
 
 
 class Ingest(Section):
     path: FilePath
-    counts: CountsPlace
-    columns: PerturbationColumns
-    control: Label
+    counts: CountsPlace = "X"
+    columns: PerturbationColumns = PerturbationColumns()
+    control: Label = "control"
     dose: ObsColumn | None = None
     combination: Name | None = None
     spatial: Text | None = None

@@ -1,4 +1,4 @@
-"""Section `cfm_vc.preprocess`: filters, held-out groups, layout of the store."""
+"""Section `cfm_vc.preprocess`: filters and the layout of the store; and what a fold of a study holds out."""
 
 from typing import Annotated
 
@@ -15,6 +15,14 @@ class HeldOutPair(Section):
 
 
 class Preprocess(StoredCells):
-    min_cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
-    held_out: Annotated[list[HeldOutPair], Field(min_length=1, max_length=LONGEST_LIST)]
-    validation_share: Annotated[float, Field(gt=0, le=0.5)]
+    min_cells_per_group: Annotated[int, Field(ge=2, le=MOST)] = 5
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+
+
+HeldOut = Annotated[list[HeldOutPair], Field(max_length=LONGEST_LIST)]
+
+
+class FoldPreprocess(Preprocess):
+    """The settings of one fold."""
+
+    held_out: HeldOut

@@ -1,7 +1,6 @@
 """The section with all scores: ranking, means, and each held-out group with intervals."""
 
 from pipeline.cfm_vc.decisive import key_metrics
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.plots.forest import ForestRow, draw_forest
 from pipeline.cfm_vc.report.results import PerturbationResults
 from pipeline.cfm_vc.report.selection import MOST, Selection, select
@@ -35,7 +34,7 @@ def against_baselines(results: PerturbationResults) -> Section:
         "Scores with 95 % intervals; ▸ and bold mark the best of each group. The bootstrap resamples true and "
         "predicted cells: it covers sampling noise, not variation between training runs."
     )
-    more = f"  Groups not shown are in {PATHS.results}." if len(board.units) > MOST else ""
+    more = "  The results file holds the other groups." if len(board.units) > MOST else ""
     folded = "" if len(board.units) <= 2 else f"All {len(board.units)} held-out groups as a table"
     notes = results.dataset["notes"]
     blocks: list[Block] = [

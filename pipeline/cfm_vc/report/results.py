@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline.cfm_vc.decisive import decisive, unit_of
 from pipeline.cfm_vc.glossary import GLOSSARY
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
@@ -47,7 +47,7 @@ class PerturbationResults:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Results of `benchmarks/leave_one_out.py` on measured cells, each cell type held out in turn."""
+    """Results on measured cells in git, each cell type held out in turn."""
 
     board: Scoreboard
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
@@ -65,7 +65,7 @@ class LeaveOneOut:
         return [compare(self.board, metric) for metric in decisive(self.board)]
 
 
-_LEAVE_ONE_OUT = Maker("python -m benchmarks.leave_one_out", "python -m benchmarks.leave_one_out")
+_LEAVE_ONE_OUT = Maker("git checkout reports/measured", "git checkout reports/measured")
 _ABOUT = ("title", "data_sha256", "command", "commit", "parameters", "chosen", "chosen_by")
 _DATASET = (
     *("simulated", "description", "input_sha256", "control", "genes", "categories", "held_out", "splits", "notes"),
@@ -73,16 +73,16 @@ _DATASET = (
 _CHANGE = ("cell_type", "perturbation", "gene", "method", "change_true", "change_predicted", "de_rank")
 
 
-def read_perturbation() -> PerturbationResults:
-    """All inputs of the chapter, from the working directory."""
-    evaluate, preprocess = stage("evaluate@cfm_vc"), stage("preprocess@cfm_vc")
-    details = PATHS.details
+def read_perturbation(at: StudyPaths) -> PerturbationResults:
+    """All inputs of the chapter. at: of the run whose training and quality control are shown."""
+    evaluate, preprocess = stage(f"evaluate@cfm_vc-{at.study}"), stage(f"preprocess@cfm_vc-{at.study}-{at.fold}")
+    details = at.details
     return PerturbationResults(
-        dataset=read_json(PATHS.store / "dataset.json", preprocess, _DATASET),
-        quality=read_json(PATHS.reports / "quality.json", preprocess, ["histograms", "groups"]),
-        vae=_training("vae", stage("vae_pretrain")),
-        flow=_training("flow", stage("flow_train")),
-        board=_board(PATHS.results, evaluate),
+        dataset=read_json(at.store / "dataset.json", preprocess, _DATASET),
+        quality=read_json(at.quality, preprocess, ["histograms", "groups"]),
+        vae=_training(at, "vae", stage(f"vae_pretrain@{at.instance}")),
+        flow=_training(at, "flow", stage(f"flow_train@{at.instance}")),
+        board=_board(at.results, evaluate),
         change=_with_unit(read_parquet(details / "change.parquet", evaluate, _CHANGE)),
         latent=read_parquet(details / "expression_latent.parquet", evaluate, ["cell_type", "batch", "space", "x", "y"]),
         population=_with_unit(
@@ -96,7 +96,7 @@ def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
 
     None for a run on other measured cells, whose users could mistake these scores for their own.
     """
-    folder, maker = PATHS.measured, _LEAVE_ONE_OUT
+    folder, maker = measured("cfm_vc"), _LEAVE_ONE_OUT
     about = read_json(folder / "about.json", maker, _ABOUT)
     of_this_run = dataset["input_sha256"] == about["data_sha256"]
     if not (dataset["simulated"] or of_this_run):
@@ -113,12 +113,12 @@ def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(unit=[unit_of(*pair) for pair in pairs])
 
 
-def _training(name: str, maker: Maker) -> Training:
-    curve = read_csv(PATHS.curves / f"{name}.csv", maker, ["epoch", "train_loss", "validation_loss"])
+def _training(at: StudyPaths, name: str, maker: Maker) -> Training:
+    curve = read_csv(at.curves / f"{at.run}-{name}.csv", maker, ["epoch", "train_loss", "validation_loss"])
     return Training(
         curve,
         read_json(
-            PATHS.training / f"{name}.json", maker, ["parameters", "epochs", "best_epoch", "train", "validation"]
+            at.training / f"{at.run}-{name}.json", maker, ["parameters", "epochs", "best_epoch", "train", "validation"]
         ),
     )
 
@@ -136,4 +136,4 @@ def _board(path: Path, maker: Maker) -> Scoreboard:
 
 def incomplete(file: str, what: str, group: str) -> ExpectedError:
     """The error for a `file` of the evaluation that lacks something of a held-out group."""
-    return malformed(PATHS.details / file, stage("evaluate@cfm_vc"), f"no {what} for {group}")
+    return malformed(Path("details") / file, stage("evaluate"), f"no {what} for {group}")

@@ -1,6 +1,5 @@
 """The chapter on perturbation responses: training, evaluation, and measured cells."""
 
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.against_baselines import against_baselines
 from pipeline.cfm_vc.report.change import change
 from pipeline.cfm_vc.report.latent import latent
@@ -11,10 +10,13 @@ from pipeline.cfm_vc.report.results import read_leave_one_out, read_perturbation
 from pipeline.cfm_vc.report.summary import card, results
 from pipeline.cfm_vc.report.training import training
 from pipeline.cfm_vc.report.verdict import INTERVAL
-from pipeline.core.entry import run_stage
-from pipeline.report.chapter import write_chapter
+from pipeline.core.entry import run_study_stage
+from pipeline.core.paths import StudyPaths
+from pipeline.metrics.runs import first_run
+from pipeline.params.chapter import Chapter
 from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+from pipeline.report.study_page import write_chapter
 
 _SCORES = (
     "Expression is log-normalised and averaged over cells. A change is a mean minus that of the control cells of the "
@@ -23,9 +25,9 @@ _SCORES = (
 )
 
 
-def run() -> None:
-    """Read the results and write reports/chapters/cfm_vc.json."""
-    found = read_perturbation()
+def run(settings: Chapter, at: StudyPaths) -> None:
+    """Read the results and write the chapter."""
+    found = read_perturbation(first_run(at, settings.folds))
     measured = read_leave_one_out(found.dataset)
     sections = [
         against_baselines(found),
@@ -37,8 +39,15 @@ def run() -> None:
         training({"VAE": found.vae, "Flow": found.flow}),
         quality(found.quality, found.dataset["control"]),
     ]
-    write_chapter(PATHS, Part("CFM-VC: perturbation responses", sections), card(found, measured), results(found))
+    write_chapter(
+        at,
+        settings.title,
+        Part("CFM-VC: perturbation responses", sections),
+        card(found, measured),
+        results(found),
+        found.dataset,
+    )
 
 
 if __name__ == "__main__":
-    run_stage(None, run)
+    run_study_stage("cfm_vc.chapter", run)

@@ -8,10 +8,10 @@ from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairin
 from pipeline.cfm_vc.model.latents import intrinsic_latents
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.flow import Flow as FlowSettings
-from pipeline.cfm_vc.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import DATASET, Split, Store, open_store
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
@@ -22,18 +22,19 @@ from pipeline.training.weights import WEIGHTS, load_model, save_model
 
 SECTION = "cfm_vc.flow"
 
-STORE = PATHS.store
-VAE = PATHS.models / "vae"
-MODEL = PATHS.models / "flow"
 
-
-def run(settings: FlowSettings) -> None:
+def run(settings: FlowSettings, at: StudyPaths) -> None:
     """Read the store and the VAE; write the flow, its learning curve and its final losses."""
+    settings = settings.model_copy(update={"seed": at.seed})
+    vae_folder = at.model / "vae"
     device = prepare_device(settings.device, settings.threads)
-    store = open_store(STORE)
-    vae, description = load_model(VAE, Vae, device)
+    store = open_store(at.store)
+    vae, description = load_model(vae_folder, Vae, device)
     if description["genes"] != store.genes or description["categories"] != store.categories:
-        raise ExpectedError(f"{VAE} was trained on different data than {STORE}; retrain it: dvc repro vae_pretrain")
+        raise ExpectedError(
+            f"{vae_folder} was trained on different data than {at.store}; retrain it: dvc repro "
+            f"vae_pretrain@{at.instance}"
+        )
     control = store.categories["perturbation"].index(store.control)
     train, validation = (_encoded(store, split, vae, device) for split in ("train", "validation"))
 
@@ -51,7 +52,7 @@ def run(settings: FlowSettings) -> None:
     pairing = Pairing(settings.source, settings.coupling, control, store.categories["cell_type"])
     model.remember(doses_CP[train.perturbation], torch.from_numpy(train.cell_type))
 
-    progress = checkpoints("flow_train", settings, [STORE / DATASET, VAE / WEIGHTS])
+    progress = checkpoints("flow_train", settings, [at.store / DATASET, vae_folder / WEIGHTS])
     fitted = fit(
         "flow",
         FlowObjective(model, settings.distribution_weight, settings.perturbation_dropout),
@@ -63,7 +64,7 @@ def run(settings: FlowSettings) -> None:
     )
 
     save_model(
-        MODEL,
+        at.model / "flow",
         model,
         {
             "source": settings.source,
@@ -72,14 +73,14 @@ def run(settings: FlowSettings) -> None:
             "doses": store.doses.of_label,
             "spatial": store.dataset.get("spatial"),  # the coordinate frame, applied to new cells
             "provenance": {
-                "dataset_sha256": sha256(STORE / DATASET),
-                "vae_sha256": sha256(VAE / WEIGHTS),
+                "dataset_sha256": sha256(at.store / DATASET),
+                "vae_sha256": sha256(vae_folder / WEIGHTS),
                 "parameters": settings.model_dump(),
             },
         },
     )
-    write_curve(PATHS.curves / "flow.csv", fitted.curve)
-    write_json(PATHS.training / "flow.json", training_metrics(fitted, model))
+    write_curve(at.curves / f"{at.run}-flow.csv", fitted.curve)
+    write_json(at.training / f"{at.run}-flow.json", training_metrics(fitted, model))
     progress.remove()
 
 
@@ -97,4 +98,4 @@ def _encoded(store: Store, split: Split, vae: Vae, device: torch.device) -> Enco
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

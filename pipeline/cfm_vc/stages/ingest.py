@@ -1,4 +1,4 @@
-"""Validate perturbation data, from a lab or simulated, and write it in one format to data/raw/cfm_vc."""
+"""Validate perturbation data, from a lab or simulated, and write it in one format to data/raw/."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from pipeline.cfm_vc.data.recipe import SEPARATOR, read_recipe
 from pipeline.cfm_vc.data.simulation import Simulation, simulate
 from pipeline.cfm_vc.params.ingest import Ingest
-from pipeline.cfm_vc.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.confounding import contingency
 from pipeline.data.contract import CONTRACTS, Accepted, accept
 from pipeline.data.file_kind import file_kind, is_recipe
@@ -23,16 +23,16 @@ from pipeline.data.standard_h5ad import standard_h5ad_file
 SECTION = "cfm_vc.ingest"
 
 
-def run(settings: Ingest) -> None:
-    """Write data/raw/cfm_vc; nothing on error."""
+def run(settings: Ingest, at: StudyPaths) -> None:
+    """Write data/raw/cfm_vc/<study>; nothing on error."""
     path = Path(settings.path)
     file_kind(path)  # before the recipe is read: reading a pipe would block
     simulated = is_recipe(path)
-    with atomic_folder(PATHS.raw) as folder:
+    with atomic_folder(at.raw) as folder:
         if simulated:
-            accepted, description = _simulate(path, folder, settings)
+            accepted, description = _simulate(path, folder, settings, at)
         else:
-            accepted, description = _accept(path, folder, settings)
+            accepted, description = _accept(path, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "perturbation",
@@ -48,11 +48,11 @@ def run(settings: Ingest) -> None:
     print(_summary(description, accepted))
 
 
-def _accept(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
+def _accept(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
     columns = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
     source = Source(
         path,
-        SECTION,
+        f"{at.key}.ingest",
         settings.counts,
         columns,
         settings.control,
@@ -64,17 +64,17 @@ def _accept(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
     return accepted, f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
 
 
-def _simulate(path: Path, folder: Path, settings: Ingest) -> tuple[Accepted, str]:
+def _simulate(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
     recipe = read_recipe(path)
     if recipe.control != settings.control:
         raise ExpectedError(
-            f"{path} labels unperturbed cells {recipe.control!r}, but {SECTION}.control is {settings.control!r}: use "
-            "the same label"
+            f"{path} labels unperturbed cells {recipe.control!r}, but {at.key}.ingest.control is "
+            f"{settings.control!r}: use the same label"
         )
     given = [key for key in ("dose", "combination", "spatial") if getattr(settings, key) is not None]
     if given:
         raise ExpectedError(
-            f"{' and '.join(f'{SECTION}.{key}' for key in given)} apply only to a lab's file; the recipe {path} "
+            f"{' and '.join(f'{at.key}.ingest.{key}' for key in given)} apply only to a lab's file; the recipe {path} "
             "defines these itself: set to null"
         )
     simulation = simulate(recipe)
@@ -136,4 +136,4 @@ def _summary(description: str, accepted: Accepted) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -1,4 +1,4 @@
-"""data/raw/cfm_vc to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
+"""The cells of a study to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
 
 Three passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess).
 Held-out groups are excluded from gene selection too.
@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.cfm_vc.data.splits import TEST, TRAIN, VALIDATION, Group, Groups, assign, check_groups, find_held_out
-from pipeline.cfm_vc.params.preprocess import Preprocess
-from pipeline.cfm_vc.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.cfm_vc.params.preprocess import FoldPreprocess
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.arrow import strings
 from pipeline.data.coordinates import Frame
 from pipeline.data.doses import one_treatment_each
@@ -27,9 +27,9 @@ SECTION = "cfm_vc.preprocess"
 COVARIATES = ("perturbation", "cell_type", "batch")
 
 
-def run(settings: Preprocess) -> None:
-    """Write data/processed/cfm_vc and reports/cfm_vc/quality.json, nothing on error."""
-    raw = PATHS.raw
+def run(settings: FoldPreprocess, at: StudyPaths) -> None:
+    """Write the store of a fold and its quality control; nothing on error."""
+    raw = at.raw
     source = read_source(raw / "source.json")
     with open_standard_h5ad(raw / "cells.h5ad") as reader:
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
@@ -62,15 +62,13 @@ def run(settings: Preprocess) -> None:
             **{name: value for name, value in of_some_inputs.items() if value is not None},
         }
         spatial_NS = None if frame is None or places_NS is None else frame.scaled(places_NS)
-        with atomic_folder(PATHS.store) as folder:
+        with atomic_folder(at.store) as folder:
             dataset = passes.write_store(folder, selection, covariates, spatial_NS, split_N, description)
             if source["simulated"]:
                 _write_truth(
                     raw / "truth.parquet", folder / "truth.parquet", [reader.genes[g] for g in selection.genes]
                 )
-    write_json(
-        PATHS.reports / "quality.json", _quality_report(quality, groups, held_out, settings, dataset["filtered"])
-    )
+    write_json(at.quality, _quality_report(quality, groups, held_out, settings, dataset["filtered"]))
     print(_summary(dataset))
 
 
@@ -81,7 +79,7 @@ def _write_truth(source: Path, target: Path, genes: list[str]) -> None:
 
 
 def _quality_report(
-    quality: Quality, groups: Groups, held_out: list[Group], settings: Preprocess, filtered: dict[str, int]
+    quality: Quality, groups: Groups, held_out: list[Group], settings: FoldPreprocess, filtered: dict[str, int]
 ) -> dict[str, Any]:
     before_CP, after_CP = groups.sizes(), groups.sizes(quality.kept_N)
     thresholds = ("min_counts_per_cell", "min_genes_per_cell", "min_cells_per_gene", "min_cells_per_group")
@@ -112,4 +110,4 @@ def _summary(dataset: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

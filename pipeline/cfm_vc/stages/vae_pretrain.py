@@ -7,9 +7,9 @@ from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
 from pipeline.cfm_vc.model.vae import Vae, VaeConfig, VaeObjective
 from pipeline.cfm_vc.params.vae import Vae as VaeSettings
-from pipeline.cfm_vc.paths import PATHS
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import DATASET, open_store
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
@@ -20,14 +20,12 @@ from pipeline.training.weights import save_model
 
 SECTION = "cfm_vc.vae"
 
-STORE = PATHS.store
-MODEL = PATHS.models / "vae"
 
-
-def run(settings: VaeSettings) -> None:
+def run(settings: VaeSettings, at: StudyPaths) -> None:
     """Read the store; write the model, its learning curve and its final losses."""
+    settings = settings.model_copy(update={"seed": at.seed})
     device = prepare_device(settings.device, settings.threads)
-    store = open_store(STORE)
+    store = open_store(at.store)
     train, validation = store.read("train"), store.read("validation")
 
     config = VaeConfig.of(
@@ -42,7 +40,7 @@ def run(settings: VaeSettings) -> None:
     log_share_G, log_theta_G = marginal_negative_binomial(train)
     model.start_from(torch.from_numpy(log_share_G), torch.from_numpy(log_theta_G))
 
-    progress = checkpoints("vae_pretrain", settings, [STORE / DATASET])
+    progress = checkpoints("vae_pretrain", settings, [at.store / DATASET])
     fitted = fit(
         "vae",
         VaeObjective(model, settings.kl_weight, settings.batch_weight),
@@ -54,19 +52,19 @@ def run(settings: VaeSettings) -> None:
     )
 
     save_model(
-        MODEL,
+        at.model / "vae",
         model,
         {
             "control": store.control,
             "categories": store.categories,
             "genes": store.genes,
-            "provenance": {"dataset_sha256": sha256(STORE / DATASET), "parameters": settings.model_dump()},
+            "provenance": {"dataset_sha256": sha256(at.store / DATASET), "parameters": settings.model_dump()},
         },
     )
-    write_curve(PATHS.curves / "vae.csv", fitted.curve)
-    write_json(PATHS.training / "vae.json", training_metrics(fitted, model))
+    write_curve(at.curves / f"{at.run}-vae.csv", fitted.curve)
+    write_json(at.training / f"{at.run}-vae.json", training_metrics(fitted, model))
     progress.remove()
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -8,7 +8,6 @@ from pipeline.core.files import write_json, write_text
 from pipeline.data.source import counted
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.new_series import recent_of_file
-from pipeline.mole.paths import PATHS
 from pipeline.mole.trained import Forecaster
 from pipeline.params.section import Seed, Window
 
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
     parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")
     parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
-    parser.add_argument("--model", type=Path, default=PATHS.models, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: those of the only study")
     add_output_arguments(parser, ".csv")
 
 

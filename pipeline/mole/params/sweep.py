@@ -1,6 +1,6 @@
 """Section `mole.sweep`: how forecasters are trained, alone and as mixtures, and which ones."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,10 +8,12 @@ from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import (
     MOST_AT_ONCE,
     MOST_POINTS,
+    Count,
     Experts,
     LearningRate,
     NotNegative,
     PointName,
+    Positive,
     Section,
     Seed,
     Seeds,
@@ -26,29 +28,27 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Recipe(Optimisation):
     """What all points share, so that nothing but the point itself can make a difference."""
 
-    lookback: Annotated[int, Field(ge=2, le=MOST_AT_ONCE)]
-    horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)]
-    kernel: Window
-    offset: Literal["none", "last"]
-    hidden: Width
-    start: Literal["random", "least_squares"]
-    earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)]
-    head_dropout: Dropout
-    seeds: Seeds
-    seed: Seed = 0  # of one training: set from `seeds`
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_seed(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "seed" in given:
-            raise ValueError("seed says nothing here: every point is trained once with each of seeds")
-        return given
+    lookback: Annotated[int, Field(ge=2, le=MOST_AT_ONCE)] = 96
+    horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)] = [24, 96]
+    kernel: Window = 25
+    offset: Literal["none", "last"] = "last"
+    hidden: Width = 64
+    start: Literal["random", "least_squares"] = "least_squares"
+    earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 1
+    head_dropout: Dropout = 0.0
+    seeds: Seeds = [0]  # of the study
+    seed: Seed = 0  # of one training: one of `seeds`
+    learning_rate: LearningRate = 0.01
+    weight_decay: NotNegative = 0.0
+    gradient_clip: Positive = 5.0
+    batch_size: Count = 128
+    epochs: Count = 6
+    patience: Count = 5
 
     @model_validator(mode="after")
     def _lists_and_kernel(self) -> Self:
-        for name, given in (("seeds", self.seeds), ("horizons", self.horizons)):
-            if len(set(given)) < len(given):
-                raise ValueError(f"{name} holds a value twice")
+        if len(set(self.horizons)) < len(self.horizons):
+            raise ValueError("horizons holds a value twice")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel ({self.kernel}) must be odd: a moving average is centred on a row")
         return self
@@ -73,9 +73,19 @@ class Point(Section):
         return self
 
 
+POINTS = {
+    "dlinear": Point(backbone="dlinear"),
+    "rlinear": Point(backbone="rlinear"),
+    "rmlp": Point(backbone="rmlp"),
+    "mole_dlinear": Point(backbone="dlinear", experts=4),
+    "mole_rlinear": Point(backbone="rlinear", experts=4),
+    "mole_rmlp": Point(backbone="rmlp", experts=4),
+}
+
+
 class Sweep(Section):
-    recipe: Recipe
-    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)]
+    recipe: Recipe = Recipe()
+    points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)] = POINTS
 
     @model_validator(mode="after")
     def _twins(self) -> Self:

@@ -1,28 +1,21 @@
-"""Section `mole` of params.yaml: the series, the sweep of forecasters, and how they are judged."""
+"""Section `mole` of params.yaml: the sweep of forecasters, how they are judged, and the studies."""
 
-from typing import Self
+from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import Field
 
 from pipeline.mole.params.evaluate import Evaluate
-from pipeline.mole.params.ingest import Ingest
+from pipeline.mole.params.study import Study
 from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.params.ttnn import Ttnn
-from pipeline.params.section import Section
+from pipeline.params.section import MOST_POINTS, PointName
+from pipeline.params.study import WithStudies
 
 
-class Mole(Section):
-    ingest: Ingest
-    sweep: Sweep
-    evaluate: Evaluate
-    ttnn: Ttnn
+class Mole(WithStudies):
+    seeded = ("sweep.recipe.seeds", "sweep.recipe.seed")
 
-    @model_validator(mode="after")
-    def _season_is_seen(self) -> Self:
-        season, lookback = self.evaluate.season, self.sweep.recipe.lookback
-        if season > lookback:
-            raise ValueError(
-                f"mole.evaluate.season ({season}) must not exceed mole.sweep.recipe.lookback ({lookback}): the "
-                "seasonal-naive baseline repeats a season that it has seen"
-            )
-        return self
+    studies: Annotated[dict[PointName, Study], Field(max_length=MOST_POINTS)] = {}
+    sweep: Sweep = Sweep()
+    evaluate: Evaluate = Evaluate()
+    ttnn: Ttnn = Ttnn()

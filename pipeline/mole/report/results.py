@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.step import Step
-from pipeline.mole.paths import PATHS
 from pipeline.mole.report.board import Board, Choice, board_of
 from pipeline.report.frames import read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
 
-COMMAND = "python -m benchmarks.forecasting benchmarks/etth1.yaml"
+COMMAND = "git checkout reports/measured"
 
 _FRAMES = {
     "points": ["horizon", "point", "backbone", "experts", "top_k", "twin", "parameters", "flops"],
@@ -68,15 +68,15 @@ class Forecasting:
         return int(self.points.loc[self.points["point"] == point, "experts"].iloc[0])
 
 
-def read_forecasting() -> Forecasting:
-    """All inputs of the chapters on forecasting, from the working directory."""
-    folder, maker = PATHS.details, stage("evaluate@mole")
+def read_forecasting(at: StudyPaths) -> Forecasting:
+    """All inputs of the chapter of a study."""
+    folder, maker = at.details, stage(f"evaluate@mole-{at.study}")
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _FRAMES.items()}
     for name, frame in frames.items():
         for column in frame.select_dtypes("number"):
             if (name, column) not in _UNDEFINED and not np.isfinite(frame[column]).all():
                 raise malformed(folder / f"{name}.parquet", maker, f"a value of {column} is not finite")
-    board = _board(maker)
+    board = _board(at, maker)
     for horizon, choice in board.choices.items():
         for name in _OF_THE_CHOSEN:
             rows = frames[name]
@@ -87,7 +87,7 @@ def read_forecasting() -> Forecasting:
             for method in (choice.chosen, choice.twin, *board.baselines):
                 if method not in set(rows["method"]):
                     raise malformed(folder / f"{name}.parquet", maker, f"nothing about {method} at {horizon}")
-    path, ingest = PATHS.raw / "source.json", stage("ingest@mole")
+    path, ingest = at.raw / "source.json", stage(f"ingest@mole-{at.study}")
     source = read_json(path, ingest, _SOURCE)
     try:
         step = Step.restored(source)
@@ -96,9 +96,9 @@ def read_forecasting() -> Forecasting:
     return Forecasting(source, step, board, measured=_measured(source), **frames)
 
 
-def _board(maker: Maker) -> Board:
-    choices = PATHS.details / "choices.json"
-    return _checked(PATHS.results, choices, maker, read_json(choices, maker, _CHOICE))
+def _board(at: StudyPaths, maker: Maker) -> Board:
+    choices = at.details / "choices.json"
+    return _checked(at.results, choices, maker, read_json(choices, maker, _CHOICE))
 
 
 def _measured(source: Mapping[str, Any]) -> MeasuredSeries | None:
@@ -106,7 +106,7 @@ def _measured(source: Mapping[str, Any]) -> MeasuredSeries | None:
 
     None for a run on another measured series: nobody should read the scores of this one as those of their own.
     """
-    maker, table = Maker(COMMAND, COMMAND), PATHS.measured / "etth1.csv"
+    maker, table = Maker(COMMAND, COMMAND), measured("mole") / "etth1.csv"
     path = table.with_suffix(".json")
     about = read_json(path, maker, _ABOUT)
     of_this_run = source["input_sha256"] == about["data_sha256"]

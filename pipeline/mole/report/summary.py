@@ -46,9 +46,9 @@ def card(found: Forecasting) -> System:
     )
 
 
-def results(series: Forecasting, times: Inference) -> list[str]:
+def results(series: Forecasting, times: Inference | None) -> list[str]:
     """What RESULTS.md says, below the heading of the system."""
-    return [*_series(series), *_inference(times)]
+    return [*_series(series), *([] if times is None else _inference(times))]
 
 
 def _series(series: Forecasting) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.mole.paths import PATHS
+from pipeline.core.paths import StudyPaths
 from pipeline.report.reading import malformed, read_json, stage
 
 NOT_MEASURED = "not measured: "
@@ -39,10 +39,10 @@ class Inference:
         return list(dict.fromkeys(row["backend"] for row in self.times["rows"]))
 
 
-def read_inference() -> Inference:
-    """Both files, from the working directory."""
-    maker = stage("ttnn_benchmark")
-    agreement_path, times_path = (PATHS.reports / name for name in ("ttnn.json", "latency.json"))
+def read_inference(at: StudyPaths) -> Inference:
+    """Both files of a study."""
+    maker = stage(f"ttnn_benchmark@{at.study}")
+    agreement_path, times_path = (at.reports / name for name in ("ttnn.json", "latency.json"))
     agreement = read_json(agreement_path, maker, _AGREEMENT)
     if absent := [key for key in _ROOFLINE if key not in agreement["roofline"]]:
         raise malformed(agreement_path, maker, f"its roofline lacks {', '.join(absent)}")

@@ -1,16 +1,17 @@
 """Draw the chapter on forecasting: what evaluation found, a measured series, and inference."""
 
-from pipeline.core.entry import run_stage
-from pipeline.mole.paths import PATHS
+from pipeline.core.entry import run_study_stage
+from pipeline.core.paths import StudyPaths
 from pipeline.mole.report.chapter import forecasting, measured
 from pipeline.mole.report.results import read_forecasting
 from pipeline.mole.report.specialisation import specialisation
 from pipeline.mole.report.summary import card, results
-from pipeline.mole.report.ttnn import inference
+from pipeline.mole.report.ttnn import inference as timed
 from pipeline.mole.report.ttnn_results import read_inference
-from pipeline.report.chapter import write_chapter
+from pipeline.params.chapter import Chapter
 from pipeline.report.definitions import definitions
 from pipeline.report.page import Part
+from pipeline.report.study_page import write_chapter
 
 DEFINED = "Errors are measured on test windows that neither training nor any choice has seen."
 INTERVAL = (
@@ -19,16 +20,17 @@ INTERVAL = (
 )
 
 
-def run() -> None:
-    """Read the results on forecasts and on inference, write reports/chapters/mole.json."""
-    series, times = read_forecasting(), read_inference()
+def run(settings: Chapter, at: StudyPaths) -> None:
+    """Read the results on forecasts and on inference and write the chapter."""
+    series, times = read_forecasting(at), read_inference(at) if settings.inference else None
     aside = [] if series.measured is None else [measured(series.measured)]
     words = definitions(
         DEFINED, series.board.scores.metrics, series.board.scores.methods, INTERVAL, "forecasting-definitions"
     )
-    sections = [forecasting(series), specialisation(series), *aside, words, inference(times)]
-    write_chapter(PATHS, Part("MoLE: forecasting", sections), card(series), results(series, times))
+    sections = [forecasting(series), specialisation(series), *aside, words, *([] if times is None else [timed(times)])]
+    part = Part("MoLE: forecasting", sections)
+    write_chapter(at, settings.title, part, card(series), results(series, times), series.source)
 
 
 if __name__ == "__main__":
-    run_stage(None, run)
+    run_study_stage("mole.chapter", run)

@@ -5,8 +5,9 @@ What is chosen is chosen by validation rows, of all origins.
 
 import pandas as pd
 
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.headlines import MOST, write_headlines
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import Row, write_results
@@ -29,7 +30,6 @@ from pipeline.mole.evaluation.result_rows import with_differences
 from pipeline.mole.glossary import GLOSSARY, MSE, unit_of
 from pipeline.mole.params.evaluate import Evaluate
 from pipeline.mole.params.sweep import Sweep
-from pipeline.mole.paths import PATHS
 from pipeline.mole.points import chosen_mixture, read_point, twin_of
 from pipeline.training.determinism import prepare_device
 
@@ -37,12 +37,12 @@ SECTIONS = ("mole.sweep", "mole.evaluate")
 DIGITS = 6  # significant ones in the results
 
 
-def run(sweep: Sweep, evaluation: Evaluate) -> None:
+def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     """Write the results of all methods, the headlines, what the figures show, and which mixture validation chose."""
     device = prepare_device(sweep.recipe.device, sweep.recipe.threads)
-    series = read_series(PATHS.raw)
+    series = read_series(at.raw)
     scaler = fit_scaler(series)
-    points = [read_point(PATHS.models / name) for name in sweep.points]
+    points = [read_point(at.models / name) for name in sweep.points]
     refuse_stale(points, sweep)
     rows: list[Row] = []
     tables = Tables([], [], [], [], [], [], [])
@@ -64,9 +64,9 @@ def run(sweep: Sweep, evaluation: Evaluate) -> None:
     choices = choices_of(points, windows)
     chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
     headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
-    write_results(PATHS.results, PATHS.name, rows, DIGITS)
-    write_headlines(PATHS.headlines, headlines)
-    with atomic_folder(PATHS.details) as folder:
+    write_results(at.results, at, rows, DIGITS)
+    write_headlines(at.headlines, headlines)
+    with atomic_folder(at.details) as folder:
         for name, fields in tables._asdict().items():
             pd.DataFrame(fields).to_parquet(folder / f"{name}.parquet", index=False)
         write_json(folder / "choices.json", choices)
@@ -76,4 +76,4 @@ def run(sweep: Sweep, evaluation: Evaluate) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(SECTIONS, run)
+    run_study_stage(SECTIONS, run)

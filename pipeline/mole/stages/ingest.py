@@ -1,10 +1,11 @@
-"""A time series, a lab's CSV file or a simulated one, validated, split and in one form in data/raw/mole."""
+"""A time series, a lab's CSV file or a simulated one, validated, split and in one form in data/raw/."""
 
 from pathlib import Path
 
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.file_kind import is_recipe
 from pipeline.data.source import counted
 from pipeline.mole.data.csv_form import CsvOptions
@@ -15,24 +16,25 @@ from pipeline.mole.data.simulation import simulate
 from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step, told
 from pipeline.mole.params.ingest import Ingest
-from pipeline.mole.paths import PATHS
 
 SECTION = "mole.ingest"
 
 
-def run(settings: Ingest) -> None:
-    """Write data/raw/mole, all of it or, on a problem, nothing."""
+def run(settings: Ingest, at: StudyPaths) -> None:
+    """Write data/raw/mole/<study>, all of it or, on a problem, nothing."""
     path = Path(settings.path)
     truth = None
     if is_recipe(path):
-        accepted, truth = _simulate(path, settings)
+        accepted, truth = _simulate(path, settings, at)
         description = f"Simulated: {_size(accepted.series)}, with known changes of regime and trend"
     else:
-        options = CsvOptions(settings.date, settings.separator, settings.decimal, settings.date_format, SECTION)
+        options = CsvOptions(
+            settings.date, settings.separator, settings.decimal, settings.date_format, f"{at.key}.ingest"
+        )
         accepted = accept_series(path, options, settings.layout)
         description = f"{path.name}: {_size(accepted.series)}"
     series = accepted.series
-    with atomic_folder(PATHS.raw) as folder:
+    with atomic_folder(at.raw) as folder:
         write_series(folder / "series.parquet", series)
         source = {
             "schema_version": 1,
@@ -53,11 +55,11 @@ def run(settings: Ingest) -> None:
     print(_summary(description, accepted))
 
 
-def _simulate(path: Path, settings: Ingest) -> tuple[AcceptedSeries, dict[str, object]]:
+def _simulate(path: Path, settings: Ingest, at: StudyPaths) -> tuple[AcceptedSeries, dict[str, object]]:
     if settings.layout is not None:
         raise ExpectedError(
-            f"{SECTION}.layout = {settings.layout!r} can be given for a CSV file only: a recipe's series is split by "
-            "shares; set it to null"
+            f"{at.key}.ingest.layout = {settings.layout!r} can be given for a CSV file only: a recipe's "
+            "series is split by shares; set it to null"
         )
     recipe = read_recipe(path)
     simulated = simulate(recipe)
@@ -88,4 +90,4 @@ def _summary(description: str, accepted: AcceptedSeries) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pipeline.core.entry import run_point_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, sha256
+from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.rolling_origin import earlier_origins
@@ -22,7 +23,6 @@ from pipeline.mole.model.baselines import least_squares
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import score
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
-from pipeline.mole.paths import PATHS
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
@@ -30,8 +30,6 @@ from pipeline.training.weights import save_model
 
 SECTION = "mole.sweep"
 
-RAW = PATHS.raw
-INPUTS = [RAW / "series.parquet", RAW / "source.json"]
 AT_ONCE = 256  # windows forecast together where the order is no matter
 
 
@@ -51,17 +49,17 @@ class Data(NamedTuple):
     least_squares_loss: float
 
 
-def run(settings: Sweep, name: str) -> None:
-    """Write models/mole/<point>, its learning curves and its final losses."""
-    recipe, point = settings.recipe, settings.points[name]
-    series = read_series(RAW)
+def run(settings: Sweep, at: StudyPaths) -> None:
+    """Write the forecasters of a point, their learning curves and its final losses."""
+    recipe, point = settings.recipe, settings.points[str(at.point)]
+    series = read_series(at.raw)
     channels = len(series.channels)
-    dataset_sha256 = sha256(RAW / "series.parquet")
+    dataset_sha256 = sha256(at.raw / "series.parquet")
     device = prepare_device(recipe.device, recipe.threads)
     losses: dict[str, dict[str, float]] = {}
     origins: dict[str, list[dict[str, Any]]] = {}
-    trainings = PointTraining(PATHS, "mole_train", name, INPUTS, device)
-    with atomic_folder(PATHS.models / name) as folder:
+    trainings = PointTraining(at, "mole_train", [at.raw / "series.parquet", at.raw / "source.json"], device)
+    with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
             data = _data(series, recipe, horizon, device)
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
@@ -132,4 +130,4 @@ def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) 
 
 
 if __name__ == "__main__":
-    run_point_stage(SECTION, run)
+    run_study_stage(SECTION, run)

@@ -4,19 +4,19 @@ Always: PyTorch on the CPU, eager and compiled, and a roofline estimate of two c
 (`make ttnn`): its golden functions on real test windows. Where a card is, or its simulator: the device. Anything else
 is written as "not measured: <reason>", in the place of the number.
 
-reports/mole/ttnn.json holds what repeats: `points` (by name: experts, top_k, `mse` of PyTorch; `golden`
+ttnn.json holds what repeats: `points` (by name: experts, top_k, `mse` of PyTorch; `golden`
 and `device`, by data type: pcc_outputs, pcc_router, mse, mse_change, target_pcc, met) and `roofline` (label, cards,
-points, goals). reports/mole/latency.json holds times: `machine`, `rows` (point, experts, trained, backend,
+points, goals). latency.json holds times: `machine`, `rows` (point, experts, trained, backend,
 dtype, batch, p50_ms, p95_ms, sequences_per_second), `cost_of_experts` (by point and backend: median time over that of
 one expert), `goals` (by point and backend). A sequence is one window of all channels.
 """
 
 import torch
 
-from pipeline.core.entry import run_stage
+from pipeline.core.entry import run_study_stage
 from pipeline.core.files import write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.mole.params.ttnn import Ttnn
-from pipeline.mole.paths import PATHS
 from pipeline.mole.ttnn.benchmark import (
     SECTION,
     agreements,
@@ -36,11 +36,11 @@ from pipeline.training.determinism import prepare_device
 NOTE = "numbers of experts other than the trained one have untrained weights: only their times are told"
 
 
-def run(settings: Ttnn) -> None:
-    """Write what agrees and what is estimated to reports/mole/ttnn.json, the times to reports/mole/latency.json."""
+def run(settings: Ttnn, at: StudyPaths) -> None:
+    """Write what agrees and what is estimated to ttnn.json, the times to latency.json."""
     prepare_device("cpu", settings.threads)
-    cases = {name: cases_of(settings, name) for name in settings.points}
-    windows = compared_windows(settings, cases)
+    cases = {name: cases_of(settings, at.models / name) for name in settings.points}
+    windows = compared_windows(settings, cases, at.raw)
     shapes = {"horizon": settings.horizon, "lookback": windows.x_NCL.shape[2], "channels": windows.x_NCL.shape[1]}
     references = {name: reference_of(of_point[0], windows) for name, of_point in cases.items()}
     job = job_of(settings, cases, windows)
@@ -77,9 +77,9 @@ def run(settings: Ttnn) -> None:
         "cost_of_experts": cost_of_experts(rows, settings.experts_batch_size),
         "goals": goals_met(rows),
     }
-    write_json(PATHS.reports / "ttnn.json", metrics)
-    write_json(PATHS.reports / "latency.json", latency)
+    write_json(at.reports / "ttnn.json", metrics)
+    write_json(at.reports / "latency.json", latency)
 
 
 if __name__ == "__main__":
-    run_stage(SECTION, run)
+    run_study_stage(SECTION, run)

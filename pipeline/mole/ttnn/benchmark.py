@@ -15,7 +15,6 @@ from pipeline.mole.data.series import read_series
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.model.mixture import Mole, MoleConfig
 from pipeline.mole.params.ttnn import Ttnn
-from pipeline.mole.paths import PATHS
 from pipeline.mole.points import read_point
 from pipeline.mole.ttnn.agreement import Reference, agreement
 from pipeline.mole.ttnn.constants import constants_of, plan_of
@@ -25,7 +24,7 @@ from pipeline.mole.ttnn.stopwatch import Times
 from pipeline.mole.ttnn.time_rows import Rows, row_of
 from pipeline.training.determinism import initial_weights
 
-SECTION = "mole.ttnn"
+SECTION = "mole.ttnn"  # of params.yaml
 NOT_SET_UP = "not measured: TTNN's environment is not set up (make ttnn)"
 
 
@@ -63,9 +62,9 @@ class Windows(NamedTuple):
         return self.x_NCL[order_B], self.mark_NF[order_B]
 
 
-def cases_of(settings: Ttnn, name: str) -> list[Case]:
+def cases_of(settings: Ttnn, folder: Path) -> list[Case]:
     """The point as its best seed on validation left it, then the same with other numbers of experts."""
-    point = read_point(PATHS.models / name)
+    point, name = read_point(folder), folder.name
     if settings.horizon not in point.validation:
         known = ", ".join(map(str, point.validation))
         raise ExpectedError(
@@ -86,16 +85,16 @@ def cases_of(settings: Ttnn, name: str) -> list[Case]:
     return cases
 
 
-def compared_windows(settings: Ttnn, cases: dict[str, list[Case]]) -> Windows:
+def compared_windows(settings: Ttnn, cases: dict[str, list[Case]], raw: Path) -> Windows:
     """Evenly spaced test windows. ExpectedError where the points differ in lookback, or have other channels."""
-    series = read_series(PATHS.raw)
+    series = read_series(raw)
     lookbacks = {own.model.lookback for own, *_ in cases.values()}
     if len(lookbacks) > 1:
         raise ExpectedError(
             f"{SECTION}.points were trained with different lookbacks: {sorted(lookbacks)}; train them anew"
         )
     if any(own.model.channels != len(series.channels) for own, *_ in cases.values()):
-        raise ExpectedError("models/mole was trained on other channels than data/raw/mole has: run dvc repro")
+        raise ExpectedError(f"the forecasters were trained on other channels than {raw} has: run dvc repro")
     windows = windows_of(series, fit_scaler(series), "test", lookbacks.pop(), settings.horizon)
     rows_N = np.unique(np.linspace(0, len(windows) - 1, min(settings.windows, len(windows))).astype(np.int64))
     return Windows(*(torch.from_numpy(take(rows_N).copy()) for take in (windows.x, windows.y, windows.mark)))

@@ -1,22 +1,11 @@
-"""Inputs of the last section, on the run itself."""
+"""The picture of the DAG, for the last section."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from pipeline.core.errors import ExpectedError
-from pipeline.core.paths import SystemPaths
 from pipeline.report.page import inline_svg
-from pipeline.report.reading import read_json, stage
-
-_DATASET = ("description", "input_sha256", "control", "genes", "categories", "held_out", "splits")
-
-
-def read_dataset() -> Mapping[str, Any]:
-    """dataset.json of the perturbation data."""
-    return read_json(SystemPaths("cfm_vc").store / "dataset.json", stage("preprocess@cfm_vc"), _DATASET)
 
 
 def read_drawing(path: Path) -> Markup:

@@ -1,0 +1,27 @@
+"""A study of `cfm_vc.studies`: perturbed cells, and the groups of them that are held out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.cfm_vc.params.evaluate import Evaluate
+from pipeline.cfm_vc.params.flow import Flow
+from pipeline.cfm_vc.params.ingest import Ingest
+from pipeline.cfm_vc.params.preprocess import HeldOut, Preprocess
+from pipeline.cfm_vc.params.vae import Vae
+from pipeline.params.section import MOST_POINTS, PointName
+from pipeline.params.study import Study as AnyStudy
+
+EACH = "each cell_type"
+
+
+class Study(AnyStudy):
+    """held_out: groups that are held out together; several such lists by name, a fold each; or every cell type in turn,
+    under all perturbations. An empty list: train on all cells and evaluate nothing."""
+
+    ingest: Ingest
+    held_out: HeldOut | Literal["each cell_type"] | Annotated[dict[PointName, HeldOut], Field(max_length=MOST_POINTS)]
+    preprocess: Preprocess = Preprocess()
+    vae: Vae = Vae()
+    flow: Flow = Flow()
+    evaluate: Evaluate = Evaluate()

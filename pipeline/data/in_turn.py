@@ -1,0 +1,52 @@
+"""The labels of an obs column, each of which a study holds out in turn, and names of folds made of them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.file_kind import is_recipe
+from pipeline.data.h5ad import open_anndata
+from pipeline.data.source import listed
+from pipeline.params.obs_column import ObsColumn
+
+UNKNOWN = "unknown"
+
+
+def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[str]:
+    """All labels of the column in these files, sorted, without "unknown". key: the study's, for messages.
+
+    ExpectedError where a file is a recipe or cannot be read, or there are fewer than two labels.
+    """
+    found: set[str] = set()
+    for path in files:
+        if is_recipe(path):
+            raise ExpectedError(
+                f"{key}: the labels of a recipe are known only once it is simulated: list them in held_out"
+            )
+        with open_anndata(path) as file:
+            found |= set(file.column(column.column, column.pattern).labels)
+    labels = sorted(found - {UNKNOWN})
+    if len(labels) < 2:
+        raise ExpectedError(
+            f"{key}: column {column.column!r} has the labels {listed(labels) or 'none'}: to hold out each in turn "
+            "takes two or more"
+        )
+    return labels
+
+
+def fold_names(labels: Iterable[str]) -> dict[str, str]:
+    """A fold's name, as stages and folders can have it, by label; a number tells apart those that would be the same."""
+    names: dict[str, str] = {}
+    for label in labels:
+        name = plain = _plain(label)
+        number = 2
+        while name in names.values():
+            name, number = f"{plain}_{number}", number + 1
+        names[label] = name
+    return names
+
+
+def _plain(label: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")[:60]
+    return name if name[:1].isalpha() else f"label_{name}".rstrip("_")

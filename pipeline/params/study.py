@@ -1,0 +1,76 @@
+"""What the studies of all systems share, and how a study's settings are laid over those of its system."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
+
+from pipeline.params.section import Section, Seeds, Text
+
+REPLACED = "points"  # a study that lists points trains only these; every other mapping is merged key by key
+
+
+class Study(Section):
+    """A data set of a system, how it is split, its seeds, and the settings that differ from the system's.
+
+    In params.yaml a study's own sections, such as `vae`, hold only what differs; once read they are complete.
+    """
+
+    title: Text | None = None  # in the report; None: the name of the study
+    seeds: Seeds = [0]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed is given twice in seeds")
+        return self
+
+
+class WithStudies(Section):
+    """A system: settings by stage, and studies, each of which is validated with the system's settings below its own."""
+
+    seeded: ClassVar[tuple[str, ...]]  # dotted keys of settings that a study's `seeds` set
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_studies(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        shared = {name: section for name, section in given.items() if name != "studies"}
+        cls._refuse_seeds(shared, "")
+        studies = given.get("studies")
+        if not isinstance(studies, dict):
+            return given
+        complete = {}
+        for name, study in studies.items():
+            complete[name] = study
+            if isinstance(study, dict):
+                cls._refuse_seeds(study, f"studies.{name}.")
+                complete[name] = laid_over(laid_over(shared, study), cls._of_seeds(study))
+        return {**given, "studies": complete}
+
+    @classmethod
+    def _refuse_seeds(cls, given: Mapping[str, Any], where: str) -> None:
+        for key in cls.seeded:
+            inside: Any = given
+            for part in key.split("."):
+                inside = inside.get(part) if isinstance(inside, dict) else None
+            if inside is not None:
+                raise ValueError(f"{where}{key} has no effect: give `seeds` to a study")
+
+    @classmethod
+    def _of_seeds(cls, study: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that repeat the study's seeds: a sweep trains all of them in one stage."""
+        listed = "seeds" in study and "sweep.recipe.seeds" in cls.seeded
+        return {"sweep": {"recipe": {"seeds": study["seeds"]}}} if listed else {}
+
+
+def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested mappings with changes merged in, key by key; `points` are replaced as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and key != REPLACED:
+            value = laid_over(below, value)
+        merged[key] = value
+    return merged

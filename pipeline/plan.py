@@ -1,0 +1,152 @@
+"""What params.yaml comes to: plan.yaml, the stage instances of every study, and data/settings/, what they read.
+
+dvc.yaml makes a stage of each entry of plan.yaml, which DVC reads before it starts anything: so the plan is in git, and
+the stage `code` rewrites it where it no longer fits.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.alphastomics.data.folds import folds as folds_of_tissue
+from pipeline.cfm_vc.data.folds import folds as folds_of_cells
+from pipeline.core import paths
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_json, write_text
+from pipeline.core.paths import StudyPaths
+from pipeline.params.chapter import Chapter
+from pipeline.params.folds import Fold
+from pipeline.params.reading import read_yaml
+from pipeline.registry import Params, load_params
+
+HEADER = "# Which stages params.yaml comes to. Written by the stage `code`: not to be edited.\n"
+SYSTEMS = ("cfm_vc", "alphastomics", "bayes_moe", "mole")
+# Systems whose studies have folds; the others train the points of a sweep.
+FOLDS: dict[str, Callable[[Any, str], dict[str, Fold]]] = {"cfm_vc": folds_of_cells, "alphastomics": folds_of_tissue}
+
+
+Plan = dict[str, Any]
+Folds = Mapping[tuple[str, str], Mapping[str, Fold]]  # by system and study
+
+
+def make_plan() -> None:
+    """Validate params.yaml and have plan.yaml fit it. ExpectedError where something is wrong in it."""
+    params = load_params()
+    refresh_plan(params, folds_of_studies(params))
+
+
+def folds_of_studies(params: Params) -> Folds:
+    """The folds of every study of cells. ExpectedError where they depend on data that cannot be read."""
+    return {
+        (system, name): find(study, f"{system}.studies.{name}.held_out")
+        for system, find in FOLDS.items()
+        for name, study in getattr(params, system).studies.items()
+    }
+
+
+def plan_of(params: Params, folds: Folds) -> Plan:
+    """The entries of plan.yaml: by the key of a stage instance, what dvc.yaml fills in."""
+    plan: Plan = {name: {} for name in ("studies", "folds", "runs", "evaluated", "ood", "inference")}
+    for system in SYSTEMS:
+        of_system: dict[str, dict[str, Any]] = {"runs": {}, "points": {}}
+        for name, study in getattr(params, system).studies.items():
+            where = {"system": system, "study": name}
+            found = folds.get((system, name), {})
+            described = StudyPaths(system, name).raw / "source.json"
+            if found:
+                described = StudyPaths(system, name, next(iter(found))).store / "dataset.json"
+            plan["studies"][f"{system}-{name}"] = {
+                **where,
+                "source": study.ingest.path,
+                "described": described.as_posix(),
+            }
+            if _evaluated(study):
+                plan["evaluated"][f"{system}-{name}"] = {
+                    **where,
+                    "reads": f"reports/{system}/{name}/scores" if system in FOLDS else f"models/{system}/{name}",
+                    "settings": "runs" if system in FOLDS else "sweep",
+                    "threads": study.evaluate.threads if system in FOLDS else study.sweep.recipe.threads,
+                }
+            for fold, split in found.items():
+                plan["folds"][f"{system}-{name}-{fold}"] = {**where, "fold": fold}
+                for seed in split.seeds:
+                    run = {"study": name, "fold": fold, "seed": seed, "threads": _threads(study)}
+                    of_system["runs"][f"{name}-{fold}-{seed}"] = run
+                    if _evaluated(study):
+                        scored = {**where, "fold": fold, "seed": seed, "threads": study.evaluate.threads}
+                        plan["runs"][f"{system}-{name}-{fold}-{seed}"] = scored
+            if system not in FOLDS:
+                for point in study.sweep.points:
+                    of_point = {"study": name, "point": point, "threads": study.sweep.recipe.threads}
+                    of_system["points"][f"{name}-{point}"] = of_point
+        plan[system] = {kind: entries for kind, entries in of_system.items() if (kind == "runs") == (system in FOLDS)}
+    for name, images in params.bayes_moe.studies.items():
+        plan["ood"][name] = {"study": name, "source": images.ingest_ood.path}
+    for name, series in params.mole.studies.items():
+        if series.inference:
+            plan["inference"][name] = {"study": name, "threads": series.ttnn.threads}
+    return plan
+
+
+def _threads(study: Any) -> int:
+    """Of the trainings of one run."""
+    sections = [getattr(study, name, None) for name in ("vae", "flow", "diffusion")]
+    return max(int(section.threads) for section in sections if section is not None)
+
+
+def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
+    """What the stages of a study read: its sections, complete; preprocessing by fold; and what is to be gathered."""
+    settings = study.model_dump(mode="json", exclude={"held_out", "title", "seeds", "inference"})
+    of_folds = {name: list(fold.seeds) for name, fold in folds.items()}
+    if folds:
+        settings["preprocess"] = {name: fold.preprocess.model_dump(mode="json") for name, fold in folds.items()}
+        settings["runs"] = {"folds": of_folds}
+    chapter = Chapter(
+        title=study.title, folds=of_folds, evaluated=_evaluated(study), inference=getattr(study, "inference", False)
+    )
+    return {**settings, "chapter": chapter.model_dump(mode="json")}
+
+
+def _evaluated(study: Any) -> bool:
+    """Whether a study has something to score its models on."""
+    return getattr(study, "held_out", None) != []
+
+
+def write_settings(params: Params, folds: Folds) -> None:
+    """One JSON file per study; files of studies that are no more are removed."""
+    kept = set()
+    for system in SYSTEMS:
+        for name, study in getattr(params, system).studies.items():
+            path = StudyPaths(system, name).settings
+            write_json(path, settings_of(study, folds.get((system, name), {})))
+            kept.add(path)
+    for path in paths.SETTINGS.glob("*/*.json"):
+        if path not in kept:
+            path.unlink()
+
+
+def refresh_plan(params: Params, folds: Folds) -> bool:
+    """Write plan.yaml where it no longer fits params.yaml; returns whether it names other stages than before."""
+    plan, before = plan_of(params, folds), read_plan()
+    if plan != before:
+        text = yaml.safe_dump({"plan": plan}, sort_keys=False, default_flow_style=None, width=120)
+        write_text(paths.PLAN, HEADER + text)
+    return bool(_without_threads(plan) != _without_threads(before))
+
+
+def read_plan(path: Path = paths.PLAN) -> Plan:
+    """What plan.yaml holds; nothing where it is missing or cut."""
+    try:
+        content = read_yaml(path)
+    except ExpectedError:
+        return {}
+    return dict(content.get("plan") or {}) if isinstance(content, dict) else {}
+
+
+def _without_threads(plan: Any) -> Any:
+    """A plan without what only Snakemake looks at."""
+    if not isinstance(plan, dict):
+        return plan
+    return {key: _without_threads(value) for key, value in plan.items() if key != "threads"}
