@@ -31,10 +31,18 @@ Plan = dict[str, Any]
 Folds = Mapping[tuple[str, str], Mapping[str, Fold]]  # by system and study
 
 
-def make_plan() -> None:
-    """Validate params.yaml and have plan.yaml fit it. ExpectedError where something is wrong in it."""
+def make_plan(with_settings: bool = False) -> bool:
+    """Validate params.yaml and make plan.yaml fit it; returns whether it names other stages than before.
+
+    with_settings: write data/settings/ too, unless it does. ExpectedError where something is wrong in params.yaml, or
+    folds depend on data that cannot be read.
+    """
     params = load_params()
-    refresh_plan(params, folds_of_studies(params))
+    folds = folds_of_studies(params)
+    changed = _refresh(params, folds)
+    if with_settings and not changed:
+        _write_settings(params, folds)
+    return changed
 
 
 def folds_of_studies(params: Params) -> Folds:
@@ -114,7 +122,7 @@ def _evaluated(study: Any) -> bool:
     return getattr(study, "held_out", None) != []
 
 
-def write_settings(params: Params, folds: Folds) -> None:
+def _write_settings(params: Params, folds: Folds) -> None:
     """One JSON file per study; files of studies that are no more are removed."""
     kept = set()
     for system in SYSTEMS:
@@ -127,7 +135,7 @@ def write_settings(params: Params, folds: Folds) -> None:
             path.unlink()
 
 
-def refresh_plan(params: Params, folds: Folds) -> bool:
+def _refresh(params: Params, folds: Folds) -> bool:
     """Write plan.yaml where it no longer fits params.yaml; returns whether it names other stages than before."""
     plan, before = plan_of(params, folds), read_plan()
     if plan != before:

@@ -5,7 +5,7 @@ perturbations; a group is a pair of codes.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +53,14 @@ class Groups:
         return f"({self.cell_types[group[0]]}, {self.perturbations[group[1]]})"
 
 
-def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Group]:
-    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be."""
+def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> list[Group]:
+    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be.
+
+    Without a perturbation a pair stands for all that occur in its cell type.
+    """
     problems, found = [], []
     sizes_CP = groups.sizes()
-    for number, (cell_type, perturbation) in enumerate(pairs):
+    for number, (cell_type, perturbation) in enumerate(_written_out(groups, pairs)):
         where = f"held_out[{number}] = ({cell_type}, {perturbation})"
         unknown = [
             f"{where}: no cell has {kind} {label!r}; {_suggestion(label, known)}"
@@ -83,6 +86,19 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
     if problems:
         raise ExpectedError(_listed(f"{KEY}.held_out cannot be used", problems))
     return found
+
+
+def _written_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
+    sizes_CP = groups.sizes()
+    for cell_type, perturbation in pairs:
+        if perturbation is not None:
+            yield cell_type, perturbation
+        elif cell_type not in groups.cell_types:
+            yield cell_type, groups.control  # reported as an unknown cell type
+        else:
+            sizes_P = sizes_CP[groups.cell_types.index(cell_type)]
+            others = [label for label in groups.perturbations if label != groups.control]
+            yield from ((cell_type, label) for label in others if sizes_P[groups.perturbations.index(label)])
 
 
 def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:
