@@ -51,8 +51,9 @@ LibrarySize = Annotated[float, Field(ge=1, le=LARGEST_NUMBER)]  # counts, which 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 FilePath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]
+FilePaths = FilePath | Annotated[list[FilePath], Field(min_length=1, max_length=LONGEST_LIST)]
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # of a sweep; also of a stage and files
-CountsPlace = Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
+CountsPlace = Annotated[str, Field(pattern=r"^(auto|X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", max_length=32)]
 Device = Literal["cpu", "cuda", "auto"]
 

@@ -2,18 +2,18 @@
 
 from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
+from pipeline.params.section import CountsPlace, FilePaths, Name, Section, Text
 
 
 class PerturbationColumns(Section):
     perturbation: ObsColumn
     cell_type: ObsColumn
-    batch: ObsColumn
+    batch: ObsColumn | None = None
 
 
 class Ingest(Section):
-    path: FilePath
-    counts: CountsPlace
+    path: FilePaths
+    counts: CountsPlace = "auto"
     columns: PerturbationColumns
     control: Label
     dose: ObsColumn | None = None

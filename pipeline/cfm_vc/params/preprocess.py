@@ -16,5 +16,5 @@ class HeldOutPair(Section):
 
 class Preprocess(StoredCells):
     min_cells_per_group: Annotated[int, Field(ge=2, le=MOST)]
-    held_out: Annotated[list[HeldOutPair], Field(min_length=1, max_length=LONGEST_LIST)]
+    held_out: Annotated[list[HeldOutPair], Field(max_length=LONGEST_LIST)]
     validation_share: Annotated[float, Field(gt=0, le=0.5)]
