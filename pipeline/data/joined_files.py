@@ -56,7 +56,7 @@ def accept_files(contract: Contract, sources: Sequence[Source], target: Path) ->
     for rule, needed in contract.rules:
         if set(needed) <= set(covariates):
             rule(first, accepted.columns, findings)
-    findings.raise_problems(" and ".join(str(source.path) for source in sources))
+    findings.raise_problems(listed([source.path for source in sources], 3))
     return accepted
 
 

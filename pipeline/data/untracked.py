@@ -1,27 +1,29 @@
 """Is an input file under version control? What is not cannot be restored, or follow into a run in another folder."""
 
+import os.path
 import shlex
 from pathlib import Path
 
-from pipeline.core.git import GitError, git
+from pipeline.core.git import GitError, git, head
 
 
 def untracked_advice(path: Path) -> str | None:
-    """How to put an input of this project under version control; None where it is tracked, or outside the project.
-
-    Tracked by git, or by DVC: beside it, or beside a folder around it, lies a file of its name and `.dvc`.
-    """
+    """How to version an input of this project; None where it is tracked, outside the project, or there is no commit."""
+    place = Path(os.path.relpath(path))
     try:
-        project = Path(git("rev-parse", "--show-toplevel").decode().rstrip("\n"))
-        inside = path.absolute().is_relative_to(project)
-        if not inside or git("ls-files", "--", str(path)):
-            return None
-    except GitError:  # no repository, so nothing that a run could be without
+        head()
+    except GitError:
         return None
-    around = [path.absolute(), *path.absolute().parents]
-    if any(folder.with_name(f"{folder.name}.dvc").is_file() for folder in around if folder.is_relative_to(project)):
+    if place.is_relative_to("..") or is_tracked(place):
         return None
     return (
-        f"{path} is not tracked; `dvc add {shlex.quote(str(path))}` versions it, and `dvc exp run --temp` or `--queue` "
-        "needs that"
+        f"{place} is not tracked; `dvc add {shlex.quote(str(place))}` versions it, and `dvc exp run --temp` or "
+        "`--queue` needs that"
     )
+
+
+def is_tracked(place: Path) -> bool:
+    """Whether git tracks a path, relative to the working folder, or DVC does: it, or a folder around it, has a .dvc."""
+    if any(Path(f"{part}.dvc").is_file() for part in (place, *place.parents[:-1])):
+        return True
+    return place.parts[:1] != ("..",) and git("ls-files", "--", str(place)) != b""
