@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.core.git import GitError, git, head
 from pipeline.core.machine import describe_machine
+from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Cell, Drawing, Facts, Section, Table
 from pipeline.report.parameters import flattened
 
@@ -53,16 +54,17 @@ def provenance(dataset: Mapping[str, Any], parameters: Mapping[str, Any], dag: M
     splits = ", ".join(f"{name} {split['cells']:,} cells" for name, split in dataset["splits"].items())
     held_out = "; ".join(f"{pair['perturbation']} in {pair['cell_type']}" for pair in dataset["held_out"])
     categories = dataset["categories"]
+    batches = len(categories["batch"])
     facts = [
         ("Data", dataset["description"]),
         ("Input's SHA-256", dataset["input_sha256"]),
         (
             "Size",
-            f"{dataset['genes']:,} genes, {len(categories['cell_type'])} cell types, "
-            f"{len(categories['batch'])} batches, "
-            f"{len(categories['perturbation']) - 1} perturbations beside {dataset['control']}",
+            f"{counted(dataset['genes'], 'gene')}, {counted(len(categories['cell_type']), 'cell type')}, "
+            f"{batches} batch{'es' * (batches != 1)}, "
+            f"{counted(len(categories['perturbation']) - 1, 'perturbation')} beside {dataset['control']}",
         ),
-        ("Split", f"{splits}; held out: {held_out}"),
+        ("Split", f"{splits}; held out: {held_out or 'nothing'}"),
         ("Code", describe_code()),
         ("Machine", describe_machine()),
         ("Software", f"Python {python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)),

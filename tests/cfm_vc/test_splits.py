@@ -206,8 +206,8 @@ def test_in_one_cell_type_a_perturbation_cannot_be_held_out() -> None:
         "cfm_vc.preprocess.held_out cannot be predicted:\n"
         "  (K562, drug): no training group contains 'drug'\n"
         "Perturbations are one-hot here: a treatment is known by its own cells alone, so a whole perturbation cannot "
-        "be predicted. There is one cell type, 'K562'. In params.yaml: set cfm_vc.preprocess.held_out to [], which trains "
-        "on all cells and makes no test set."
+        "be predicted. There is one cell type, 'K562'. In params.yaml: set cfm_vc.preprocess.held_out to [], which "
+        "trains on all cells and makes no test set."
     )
     check_groups(groups, all_of(groups), [], 5)
 
