@@ -134,6 +134,35 @@ def test_several_files_become_one_and_each_is_a_batch(project, lab_adata):
     assert list(anndata.read_h5ad(project / OUT / "cells.h5ad").obs["batch"].unique()) == ["d2", "d1"]
 
 
+def test_a_folder_may_hold_zarr_stores(project, lab_adata):
+    split_up(lab_adata, project / "donors", "donor")
+    anndata.read_h5ad(project / "donors/d2.h5ad").write_zarr(project / "donors/d2.zarr")
+    (project / "donors/d2.h5ad").unlink()
+    configure(project, path="donors")
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert "batches: 2 (d1, d2)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"path": []}, "cfm_vc.ingest.path"),
+        ({"path": ["a.h5ad", 3]}, "cfm_vc.ingest.path"),
+        ({"counts": "raw"}, "cfm_vc.ingest.counts"),
+        (
+            {"path": ["a.h5ad", "b/a.h5ad"]},
+            "cfm_vc.ingest.path names a.h5ad and b/a.h5ad: give one of them another name",
+        ),
+        ({"path": ["recipe.yaml", "a.h5ad"]}, "recipe.yaml is not an HDF5 file"),
+    ],
+)
+def test_paths_and_places_that_cannot_be(project, changes, words):
+    (project / "recipe.yaml").write_text("cells: 3")
+    configure(project, **changes)
+    assert_refused(project, ingest(project), words)
+
+
 def test_controls_may_be_in_another_file(project, lab_adata):
     files = split_up(lab_adata, project / "conditions", "condition")
     configure(project, path=files)

@@ -8,7 +8,7 @@ from pipeline.report.page import Figures, Section
 
 
 def latent(cells: pd.DataFrame) -> Section:
-    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and, if there are several, batch."""
+    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and, of several, by batch."""
     spaces = {"expression": "Before: expression", "z_int": "After: latent space"}
     pictures = []
     batches = cells["batch"].nunique() > 1  # one batch would be one colour
