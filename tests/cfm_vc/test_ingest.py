@@ -147,8 +147,9 @@ def test_a_folder_may_hold_zarr_stores(project, lab_adata):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"path": []}, "cfm_vc.ingest.path"),
-        ({"path": ["a.h5ad", 3]}, "cfm_vc.ingest.path"),
+        ({"path": []}, "1 problem(s):\n  cfm_vc.ingest.path.list = []: List should have at least 1 item"),
+        ({"path": ["a.h5ad", 3]}, "1 problem(s):\n  cfm_vc.ingest.path.list.1 = 3: Input should be a valid string"),
+        ({"path": 3}, "1 problem(s):\n  cfm_vc.ingest.path.one = 3: Input should be a valid string"),
         ({"counts": "raw"}, "cfm_vc.ingest.counts"),
         (
             {"path": ["a.h5ad", "b/a.h5ad"]},
