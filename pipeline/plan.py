@@ -56,7 +56,7 @@ def folds_of_studies(params: Params) -> Folds:
 
 def plan_of(params: Params, folds: Folds) -> Plan:
     """The entries of plan.yaml: by the key of a stage instance, what dvc.yaml fills in."""
-    plan: Plan = {name: {} for name in ("studies", "folds", "runs", "evaluated", "ood", "inference")}
+    plan: Plan = {name: {} for name in ("studies", "files", "folds", "runs", "evaluated", "ood", "inference")}
     for system in SYSTEMS:
         of_system: dict[str, dict[str, Any]] = {"runs": {}, "points": {}}
         for name, study in getattr(params, system).studies.items():
@@ -67,9 +67,12 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                 described = StudyPaths(system, name, next(iter(found))).store / "dataset.json"
             plan["studies"][f"{system}-{name}"] = {
                 **where,
-                "source": study.ingest.path,
+                "source": _source(study.ingest.path, system, name),
                 "described": described.as_posix(),
             }
+            if isinstance(study.ingest.path, list):
+                for number, path in enumerate(study.ingest.path):
+                    plan["files"][f"{system}-{name}-{number}"] = {**where, "number": number, "source": path}
             if _evaluated(study):
                 plan["evaluated"][f"{system}-{name}"] = {
                     **where,
@@ -102,6 +105,11 @@ def _threads(study: Any) -> int:
     """Of the trainings of one run."""
     sections = [getattr(study, name, None) for name in ("vae", "flow", "diffusion")]
     return max(int(section.threads) for section in sections if section is not None)
+
+
+def _source(path: str | list[str], system: str, study: str) -> str:
+    """What ingest depends on: DVC takes no list, so of several files what `input_file` writes of each."""
+    return path if isinstance(path, str) else f"data/inputs/{system}/{study}"
 
 
 def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
