@@ -24,6 +24,7 @@ from pipeline.mole.stages import ttnn_benchmark
 from pipeline.mole.ttnn import benchmark, environment
 from pipeline.mole.ttnn.cpu import compiled_times
 from pipeline.mole.ttnn.environment import Done
+from pipeline.plan import read_plan
 from pipeline.training.weights import save_model
 from tests.mole.ttnn_environment import ttnn_python
 from tests.settled import settled
@@ -84,13 +85,22 @@ def settings(**changes: object) -> Ttnn:
     return Ttnn(**SETTINGS | changes)
 
 
-def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[str]":
+def configure(project: Path, **changes: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["mole"]["studies"]["series"]["sweep"] = {"recipe": {"horizons": [8]}}
     params["mole"]["ttnn"] = SETTINGS | changes
     (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[str]":
+    """Of a study whose settings are changed where the stage reads them."""
+    configure(project)
+    settled(project)
+    given = read_json(AT.settings)
+    write_json(AT.settings, given | {"ttnn": given["ttnn"] | changes})
     variables = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.mole.stages.ttnn_benchmark"],
+        [sys.executable, "-m", "pipeline.mole.stages.ttnn_benchmark", "series"],
         cwd=project,
         env=variables | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -185,8 +195,33 @@ def test_what_does_not_fit_the_forecasters_is_refused(project, changes, message)
 def test_bad_parameters_end_in_one_message_and_exit_code_2(project, changes, message) -> None:
     done = process(project, **changes)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert message.removeprefix("ttnn.") in done.stderr
+    assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
+    if "top_k" not in changes:  # which only the trained forecasters contradict
+        configure(project, **changes)
+        with pytest.raises(ExpectedError) as caught:
+            settled(project)
+        assert message in str(caught.value)
+        assert "mole.ttnn" in str(caught.value)
+
+
+def test_only_forecasters_that_are_trained_are_measured(project) -> None:
+    """What `inference` asks for fits the sweep before anything runs; without it nothing is measured, and nothing asked."""
+    for changes, message in (
+        ({"points": ["mole_arima"]}, "mole.studies.series: ttnn.points names mole_arima, which is not among"),
+        ({"horizon": 9}, "mole.studies.series: ttnn.horizon (9) is not among sweep.recipe.horizons"),
+    ):
+        configure(project, **changes)
+        with pytest.raises(ExpectedError) as caught:
+            settled(project)
+        assert message in str(caught.value)
+    configure(project, points=["mole_arima"], horizon=9)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["mole"]["studies"]["series"]["inference"] = False
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    settled(project)
+    assert read_plan()["inference"] == {}
 
 
 def stand_in(project: Path, script: str) -> None:
