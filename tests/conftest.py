@@ -296,26 +296,22 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project's folder with params.yaml, 600 rows of the embedded series as ingest makes them, and small forecasters
-    trained on them (models/mole): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds 0 and 3. Not to
-    be written to."""
+    """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and small
+    forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds
+    0 and 3. Not to be written to."""
     import yaml
 
+    from pipeline.core.paths import StudyPaths
     from pipeline.mole.stages import ingest, mole_train
-    from pipeline.params.reading import validated
-    from pipeline.registry import Params
+    from tests.settled import settled
 
     root = Path(__file__).parents[1]
     recipe = yaml.safe_load((root / "data/embedded/series.yaml").read_text(encoding="utf-8"))
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    content["mole"]["ingest"] = {"path": "series.yaml", "date": "date", "layout": None}
-    content["mole"]["sweep"]["recipe"] |= {
-        "lookback": 24,
-        "horizons": [6, 12],
-        "seeds": [0, 3],
-        "kernel": 5,
-        "epochs": 2,
+    content["mole"]["studies"] = {
+        "series": {"ingest": {"path": "series.yaml", "date": "date", "layout": None}, "seeds": [0, 3]}
     }
+    content["mole"]["sweep"]["recipe"] |= {"lookback": 24, "horizons": [6, 12], "kernel": 5, "epochs": 2}
     content["mole"]["sweep"]["points"] = {
         "dlinear": {"backbone": "dlinear"},
         "rlinear": {"backbone": "rlinear"},
@@ -326,9 +322,9 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
         (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        params = validated(Params, content, "params.yaml")
-        ingest.run(params.mole.ingest)
-        for name in params.mole.sweep.points:
-            mole_train.run(params.mole.sweep, name)
+        study = settled(folder).mole.studies["series"]
+        ingest.run(study.ingest, StudyPaths("mole", "series"))
+        for name in study.sweep.points:
+            mole_train.run(study.sweep, StudyPaths("mole", "series", point=name))
 
     return made_once(tmp_path_factory, "series-project", make)

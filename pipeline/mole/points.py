@@ -46,6 +46,11 @@ class ForecastPoint:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def stage(self) -> str:
+        """That trains it."""
+        return _stage(self.folder)
+
     def relative_loss(self, horizon: int) -> float:
         """Its geometric mean over the origins: Davydenko and Fildes, "Measuring forecasting accuracy" (2013)."""
         return geometric_mean(origin.relative_loss for origin in self.origins[horizon])
@@ -60,7 +65,7 @@ class ForecastPoint:
 
     def load(self, horizon: int, seed: int, device: torch.device | None = None) -> tuple[Mole, dict[str, Any]]:
         """The model in eval mode, and its config.json. ExpectedError where it is missing or damaged."""
-        return load_model(self.network(horizon, seed), Mole, device, f"mole_train@{self.name}")
+        return load_model(self.network(horizon, seed), Mole, device, self.stage)
 
 
 def read_point(folder: Path) -> ForecastPoint:
@@ -77,10 +82,14 @@ def read_point(folder: Path) -> ForecastPoint:
             folder, point["backbone"], point["experts"], point["top_k"], about["lookback"], validation, origins
         )
     except FileNotFoundError as error:
-        raise ExpectedError(f"{error.filename} not found: `dvc repro mole_train@{folder.name}` makes it") from error
+        raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        again = f"dvc repro --force mole_train@{folder.name}"
+        again = f"dvc repro --force {_stage(folder)}"
         raise ExpectedError(f"{folder / ABOUT} is damaged: `{again}` makes it anew") from error
+
+
+def _stage(folder: Path) -> str:
+    return f"mole_train@{folder.parent.name}-{folder.name}"
 
 
 def read_points(folder: Path) -> list[ForecastPoint]:

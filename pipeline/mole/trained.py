@@ -78,7 +78,7 @@ class Forecaster:
         except KeyError as error:
             raise ExpectedError(
                 f"the model in {chosen.network(horizon, seed)} does not say its {error.args[0]}, so it was trained by "
-                f"an older version; train it again: dvc repro --force mole_train@{chosen.name}"
+                f"an older version; train it again: dvc repro --force {chosen.stage}"
             ) from error
 
     def forecast(self, frame: "pd.DataFrame", date: str = "date", experts: bool = False) -> "pd.DataFrame":

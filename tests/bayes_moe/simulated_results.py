@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import Row, difference_name, write_results
 
+AT = StudyPaths("bayes_moe", "digits")
 POINTS: dict[str, dict[str, object]] = {
     "dense": {},
     "top_1": {"experts": 4},
@@ -39,9 +41,10 @@ class Sweep:
 def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     """All inputs of the chapters on the mixture of experts."""
     sweep = sweep or Sweep()
-    for path, notes in (("data/raw/bayes_moe/source.json", sweep.notes), ("reports/bayes_moe/ood.json", [])):
+    for path, notes in ((AT.raw / "source.json", sweep.notes), (AT.reports / "ood.json", [])):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(json.dumps({"notes": notes}), encoding="utf-8")
+        source = {"description": "Handwritten digits", "input_sha256": "2" * 64, "notes": notes}
+        (root / path).write_text(json.dumps(source), encoding="utf-8")
     rng = np.random.default_rng(0)
     names = list(sweep.points)
     sparse = [name for name in names if "experts" in sweep.points[name]]
@@ -51,7 +54,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         name: [] for name in ("points", "reliability", "corruption", "experts", "sampled")
     }
     table: list[Row] = []
-    (root / "reports/bayes_moe/curves").mkdir(parents=True, exist_ok=True)
+    (root / AT.curves).mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
         point |= {"place": "head"} | sweep.points[name]
@@ -71,13 +74,13 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         frames["corruption"] += _corruption(name, sweep, rng)
         table += _scores(name, name in sparse, sweep, rng)
         experts = int(point["experts"]) if name in sparse else 0
-        _curve(name, experts, sweep, rng).to_csv(root / f"reports/bayes_moe/curves/{name}.csv", index=False)
-    folder = root / "reports/bayes_moe/details"
+        _curve(name, experts, sweep, rng).to_csv(root / AT.curves / f"{name}.csv", index=False)
+    folder = root / AT.details
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in frames.items():
         columns = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"] if name == "sampled" else None
         pd.DataFrame(rows, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
-    write_results(root / "reports/bayes_moe/results.csv", "bayes_moe", table)
+    write_results(root / AT.results, AT, table)
 
 
 def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> list[Row]:

@@ -23,9 +23,9 @@ from pipeline.core.errors import ExpectedError
 from pipeline.report.numbers import amount
 from pipeline.report.page import Figures, Notes
 from pipeline.report.scores import answer, signed
-from tests.bayes_moe.simulated_results import POINTS, Sweep, write_moe
+from tests.bayes_moe.simulated_results import AT, POINTS, Sweep, write_moe
 
-RESULTS = "reports/bayes_moe/results.csv"
+RESULTS = AT.results.as_posix()
 BETTER, WORSE, UNCLEAR = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (-0.02, -0.05, 0.01)
 BETTER_ACCURACY, LEVEL = (0.02, 0.01, 0.03), (0.0, -0.01, 0.01)
 
@@ -36,7 +36,7 @@ def found(tmp_path, monkeypatch):
 
     def write(**how) -> Moe:
         write_moe(tmp_path, Sweep(**how))
-        return read_moe()
+        return read_moe(AT)
 
     return write
 
@@ -115,7 +115,7 @@ ODD = {
 def test_the_chapters_of_a_sweep_of_any_shape_are_drawn(tmp_path, monkeypatch, shape):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD[shape])
-    moe = read_moe()
+    moe = read_moe(AT)
     sections = [mixture(moe), routing(moe), robustness(moe)]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
     assert len(pictures) == {"least": 16, "most": 21}[shape]  # of one point; of two, and with sampled routes
@@ -126,7 +126,7 @@ def test_the_chapters_of_a_sweep_of_any_shape_are_drawn(tmp_path, monkeypatch, s
 def test_one_seed_has_no_deviation_and_says_what_it_cannot(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["least"])
-    moe = read_moe()
+    moe = read_moe(AT)
     assert "The one sparse point is “only” (2 experts, 2 active)." in lead(moe)
     assert "One seed says nothing about how much another training run would differ." in lead(moe)
     assert not any(cell.remark.startswith("±") for row in main_table(moe).rows for cell in row)
@@ -136,7 +136,7 @@ def test_one_seed_has_no_deviation_and_says_what_it_cannot(tmp_path, monkeypatch
 def test_each_place_has_its_own_best_beside_its_dense_twin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["most"])
-    moe = read_moe()
+    moe = read_moe(AT)
     rows = main_table(moe).rows
     assert [row[0].text for row in rows] == [
         "Network in the head",
@@ -192,7 +192,7 @@ def test_a_lost_expert_is_said_to_be_and_a_kept_one_too(found):
     table = table_of_results()
     table.loc[table["metric"] == "least_used", "value"] = 0.8
     table.to_csv(RESULTS, index=False)
-    said = usage_in_words(read_moe())
+    said = usage_in_words(read_moe(AT))
     assert "the least used expert fell below" not in said
     assert "no expert fell below a quarter of its fair share" in said
 
@@ -216,26 +216,26 @@ def test_without_a_stochastic_gate_nothing_is_said_of_sampled_routes(found):
 @pytest.mark.parametrize(
     ("path", "command"),
     [
-        (RESULTS, "dvc repro evaluate@bayes_moe"),
-        ("reports/bayes_moe/details/sampled.parquet", "dvc repro evaluate@bayes_moe"),
-        ("reports/bayes_moe/curves/unbalanced.csv", "dvc repro moe_sweep@unbalanced"),
+        (RESULTS, "dvc repro evaluate@bayes_moe-digits"),
+        ("reports/bayes_moe/digits/details/sampled.parquet", "dvc repro evaluate@bayes_moe-digits"),
+        ("reports/bayes_moe/digits/curves/unbalanced.csv", "dvc repro moe_sweep@digits-unbalanced"),
     ],
 )
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, path, command):
     found()
     Path(path).unlink()
     with pytest.raises(ExpectedError, match=f"{path} not found: `{command}` makes it"):
-        read_moe()
+        read_moe(AT)
 
 
 @pytest.mark.parametrize("name", ["reliability", "corruption", "experts"])
 def test_a_point_that_the_evaluation_left_out_is_named(found, name):
     found()
-    path = f"reports/bayes_moe/details/{name}.parquet"
+    path = f"reports/bayes_moe/digits/details/{name}.parquet"
     frame = pd.read_parquet(path)
     frame[frame["point"] != "unbalanced"].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about unbalanced: `dvc repro --force"):
-        read_moe()
+        read_moe(AT)
 
 
 @pytest.mark.parametrize("missing", ["top_1", "top_1 - dense"])
@@ -244,29 +244,29 @@ def test_an_absent_score_or_difference_is_named(found, missing):
     table = table_of_results()
     table[~((table["method"] == missing) & (table["metric"] == "nll"))].to_csv(RESULTS, index=False)
     with pytest.raises(ExpectedError, match=rf"results.csv: no nll \(raw\) of {missing}: `dvc repro --force"):
-        read_moe()
+        read_moe(AT)
 
 
 @pytest.mark.parametrize("chosen", [[], ["dense"], ["top_1", "unbalanced"]])
 def test_one_sparse_point_is_chosen(found, chosen):
     found()
-    path = "reports/bayes_moe/details/points.parquet"
+    path = "reports/bayes_moe/digits/details/points.parquet"
     points = pd.read_parquet(path)
     points.assign(chosen=points["point"].isin(chosen)).to_parquet(path)
     with pytest.raises(ExpectedError, match=r"points.parquet: does not say which one sparse point was chosen"):
-        read_moe()
+        read_moe(AT)
 
 
 def test_points_and_results_name_the_same_points(found):
     found()
-    path = "reports/bayes_moe/details/points.parquet"
+    path = "reports/bayes_moe/digits/details/points.parquet"
     points = pd.read_parquet(path)
     points[points["point"] != "unbalanced"].to_parquet(path)
     with pytest.raises(ExpectedError, match=r"points.parquet: nothing about unbalanced"):
-        read_moe()
+        read_moe(AT)
     pd.concat([points, points.iloc[1:2].assign(point="new", chosen=False)]).to_parquet(path)
     with pytest.raises(ExpectedError, match=r"results.csv: nothing about new"):
-        read_moe()
+        read_moe(AT)
 
 
 def test_numbers_for_reading():

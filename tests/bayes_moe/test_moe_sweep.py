@@ -1,4 +1,4 @@
-"""ingest@bayes_moe, moe_sweep@<point> and evaluate@bayes_moe in a project folder, on the real digits: as processes
+"""ingest, moe_sweep and evaluate of a study of bayes_moe in a project folder, on the real digits: as processes
 where they are killed or refused, and in this one otherwise."""
 
 import io
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.bayes_moe.params.ingest import Ingest
-from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import read_results
-from pipeline.registry import Params, load_params
+from pipeline.bayes_moe.params.study import Study
+from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
+AT = StudyPaths("bayes_moe", "digits")
 POINTS = {
     "dense": {},
     "top_1": {"experts": 3, "top_k": 1},
@@ -38,25 +41,25 @@ SMALL = {
     "epochs": 3,
     "warmup_epochs": 1,
     "batch_size": 128,
-    "seeds": [0, 3],
     "corrupted_pictures": 20,
 }
 
 
 def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["bayes_moe"]["sweep"]["recipe"].update({**SMALL, "samples": [1, 3], **recipe})
-    params["bayes_moe"]["sweep"]["points"] = points
-    params["bayes_moe"]["evaluate"]["replicates"] = 200
+    study = params["bayes_moe"]["studies"]["digits"]
+    study["sweep"] = {"recipe": {**SMALL, "samples": [1, 3], **recipe}, "points": points}
+    study["evaluate"] = {"replicates": 200}
+    study["seeds"] = [0, 3]
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def sweep(folder: Path, point: str, code: int = 0) -> str:
-    return run(folder, "pipeline.bayes_moe.stages.moe_sweep", point, code=code)
+    return run(folder, "pipeline.bayes_moe.stages.moe_sweep", f"digits-{point}", code=code)
 
 
-def parameters() -> Params:
-    return load_params(Path("params.yaml"))
+def parameters(folder: Path) -> Study:
+    return settled(folder).bayes_moe.studies["digits"]
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +68,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     configure(folder)
     shutil.copytree(ROOT / "data/embedded", folder / "data/embedded")
+    study = parameters(folder)
     assert "1,347 training and 450 test images of 8 x 8 pixels in grey" in run(
-        folder, "pipeline.bayes_moe.stages.ingest"
+        folder, "pipeline.bayes_moe.stages.ingest", "digits"
     )
     with chdir(folder):
-        ingest_ood.run(parameters().bayes_moe.ingest_ood)
+        ingest_ood.run(study.ingest_ood, AT)
     return folder
 
 
@@ -79,12 +83,12 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(images, folder)
     with chdir(folder):
         for point in POINTS:
-            moe_sweep.run(parameters().bayes_moe.sweep, point)
+            moe_sweep.run(parameters(folder).sweep, replace(AT, point=point))
     return folder
 
 
 def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained: Path) -> None:
-    answers = load_file(trained / "models/bayes_moe/sampled/answers.safetensors")
+    answers = load_file(trained / "models/bayes_moe/digits/sampled/answers.safetensors")
     shapes = {name: part.shape for name, part in answers.items()}
     assert shapes == {
         "validation": (2, 201, 10),
@@ -102,24 +106,25 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
     # Capacity 1 drops some of the 2 x 450 slots, and no expert has more than its share.
     assert (answers["expert_label"].sum(2) <= 4 * np.ceil(2 * 113 / 3)).all()
     assert (answers["expert_label"].sum((1, 2)) < 900).all()
-    whole = load_file(trained / "models/bayes_moe/top_1/answers.safetensors")
+    whole = load_file(trained / "models/bayes_moe/digits/top_1/answers.safetensors")
     np.testing.assert_array_equal(whole["expert_label"].sum(1), np.bincount(whole["test_label"]) * np.ones((2, 1)))
     assert "sampled" not in whole
-    assert "expert_label" not in load_file(trained / "models/bayes_moe/dense/answers.safetensors")
-    curve = pd.read_csv(trained / "reports/bayes_moe/curves/top_1.csv")
+    assert "expert_label" not in load_file(trained / "models/bayes_moe/digits/dense/answers.safetensors")
+    curve = pd.read_csv(trained / "reports/bayes_moe/digits/curves/top_1.csv")
     assert curve["seed"].tolist() == [0, 0, 0, 3, 3, 3]
     assert {"validation_ece", "train_nll", "train_balance", "validation_entropy", "train_load_2"} <= set(curve.columns)
     np.testing.assert_allclose(curve[[f"train_load_{e}" for e in range(3)]].sum(axis=1), 1, rtol=1e-5)
-    assert list(read_json(trained / "reports/bayes_moe/training/top_1.json")) == ["seed_0", "seed_3"]
+    assert list(read_json(trained / "reports/bayes_moe/digits/training/top_1.json")) == ["seed_0", "seed_3"]
     assert not list((trained / ".checkpoints").glob("*/*/*"))
 
 
 def test_the_points_are_compared(trained: Path) -> None:
     with chdir(trained):
-        evaluate.run(parameters().bayes_moe.sweep, parameters().bayes_moe.evaluate)
-        rows = read_results(PATHS.results, "dvc repro evaluate@bayes_moe")
-        points = pd.read_parquet(PATHS.details / "points.parquet").set_index("point")
-        headlines = {path.stem: read_json(path) for path in PATHS.headlines.iterdir()}
+        study = parameters(trained)
+        evaluate.run(study.sweep, study.evaluate, AT)
+        rows = read_results(AT.results, "dvc repro evaluate@bayes_moe-digits")
+        points = pd.read_parquet(AT.details / "points.parquet").set_index("point")
+        headlines = {path.stem: read_json(path) for path in AT.headlines.iterdir()}
     roles = {row.method: row.role for row in rows}
     assert roles == {"dense": "baseline", "top_1": "model", "sampled": "model"} | dict.fromkeys(
         ("top_1 - dense", "sampled - dense"), "difference"
@@ -131,7 +136,7 @@ def test_the_points_are_compared(trained: Path) -> None:
         found = [row.value for row in rows if (row.method, row.metric, row.unit) == (method, metric, unit)]
         return [value for value in found if value is not None]
 
-    answers = load_file(trained / "models/bayes_moe/dense/answers.safetensors")
+    answers = load_file(trained / "models/bayes_moe/digits/dense/answers.safetensors")
     right = (answers["test"].argmax(2) == answers["test_label"]).mean(1)
     np.testing.assert_allclose(of("dense", "accuracy"), right, rtol=1e-5)
     np.testing.assert_allclose(of("dense", "accuracy", "scaled"), right, rtol=1e-5)
@@ -147,7 +152,7 @@ def test_the_points_are_compared(trained: Path) -> None:
         assert [found["score"], found["baseline"]] == pytest.approx([ours, theirs], rel=1e-5)
         assert found["gain"] == pytest.approx(sign * difference, abs=1e-6)
         assert found["gain_low"] <= found["gain"] <= found["gain_high"]
-    folder = trained / "reports/bayes_moe/details"
+    folder = trained / "reports/bayes_moe/digits/details"
     corruption = pd.read_parquet(folder / "corruption.parquet")
     assert len(corruption) == 3 * 2 * 10 * 5
     sampled = pd.read_parquet(folder / "sampled.parquet")
@@ -158,7 +163,7 @@ def test_the_points_are_compared(trained: Path) -> None:
         450,
     ]
     before = written(trained)
-    run(trained, "pipeline.bayes_moe.stages.evaluate")
+    run(trained, "pipeline.bayes_moe.stages.evaluate", "digits")
     assert written(trained) == before
 
 
@@ -166,13 +171,13 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(trained: Pat
     wanted = {path: content for path, content in written(trained).items() if "top_1" in path}
     shutil.rmtree(images / "models", ignore_errors=True)
     for line_of in ("seed 0: epoch 2/", "seed 3: epoch 2/"):
-        kill_after(images, "pipeline.bayes_moe.stages.moe_sweep", "top_1", said=line_of)
+        kill_after(images, "pipeline.bayes_moe.stages.moe_sweep", "digits-top_1", said=line_of)
     assert "seed 3: continues at epoch" in sweep(images, "top_1")
     assert {path: content for path, content in written(images).items() if "top_1" in path} == wanted
 
 
 def test_dvc_names_the_point_in_the_stages_name(images: Path) -> None:
-    for name in ("moe_sweep@gone", "moe_sweep"):
+    for name in ("moe_sweep@digits-gone", "moe_sweep"):
         process = subprocess.run(
             [sys.executable, "-m", "pipeline.bayes_moe.stages.moe_sweep"],
             cwd=images,
@@ -182,13 +187,16 @@ def test_dvc_names_the_point_in_the_stages_name(images: Path) -> None:
             check=False,
         )
         assert process.returncode == 2
-        assert "this stage takes one point of bayes_moe.sweep.points: dense, sampled, top_1; got" in process.stderr
+        assert f"error: no instance {name.partition('@')[2]!r} of a stage of bayes_moe: " in process.stderr
+        assert "digits" in process.stderr
 
 
 def test_without_images_or_answers_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
-    assert "`dvc repro ingest@bayes_moe` makes it" in sweep(tmp_path, "dense", code=2)
-    assert "`dvc repro moe_sweep@dense` makes it" in run(tmp_path, "pipeline.bayes_moe.stages.evaluate", code=2)
+    settled(tmp_path)
+    assert "`dvc repro ingest@bayes_moe-digits` makes it" in sweep(tmp_path, "dense", code=2)
+    output = run(tmp_path, "pipeline.bayes_moe.stages.evaluate", "digits", code=2)
+    assert "`dvc repro moe_sweep@digits-dense` makes it" in output
 
 
 def record(label: int) -> bytes:
@@ -232,21 +240,22 @@ def test_bad_archives_end_in_one_message(
     else:
         archive(Path("images.tar.gz"), {**GOOD, **changes})
     with pytest.raises(ExpectedError) as caught:
-        ingest.run(settings)
+        ingest.run(settings, AT)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not Path("data/raw").exists()
     archive(Path("images.tar.gz"), {**GOOD})
-    ingest.run(settings)
-    assert read_json(Path("data/raw/bayes_moe/source.json"))["classes"] == ["cat", "dog"]
+    ingest.run(settings, AT)
+    assert read_json(AT.raw / "source.json")["classes"] == ["cat", "dog"]
 
 
 def test_a_bad_archive_is_exit_code_2(tmp_path: Path) -> None:
     configure(tmp_path)
     params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["bayes_moe"]["ingest"]["path"] = "images.tar.gz"
+    params["bayes_moe"]["studies"]["digits"]["ingest"]["path"] = "images.tar.gz"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     archive(tmp_path / "images.tar.gz", {**GOOD, "/etc/evil.bin": b""})
-    output = run(tmp_path, "pipeline.bayes_moe.stages.ingest", code=2)
+    settled(tmp_path)
+    output = run(tmp_path, "pipeline.bayes_moe.stages.ingest", "digits", code=2)
     assert output.startswith("error: images.tar.gz holds the path '/etc/evil.bin', which leaves its folder")
     assert output.count("\n") == 1

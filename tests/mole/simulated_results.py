@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import Row, write_results
 from pipeline.mole.evaluation.result_rows import with_differences
 from pipeline.mole.glossary import unit_of
 
+AT = StudyPaths("mole", "series")
 BACKBONES = ("dlinear", "rlinear", "rmlp")
 BASELINES = {"least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
 REASON = "not measured: the TTNN environment is not set up (make ttnn)"
@@ -40,15 +42,15 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
     series = series or Series()
     rng = np.random.default_rng(0)
     rows = _scores(series, rng)
-    _results(root / "reports/mole/results.csv", rows)
-    _json(root / "reports/mole/details/choices.json", _chosen(series))
-    folder = root / "reports/mole/details"
+    _results(root / AT.results, rows)
+    _json(root / AT.details / "choices.json", _chosen(series))
+    folder = root / AT.details
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in _frames(series, rows, rng).items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     source = {"simulated": series.simulated, "description": "Simulated: four channels of a plant over four months"}
     source |= {"channels": list(series.channels), "step_seconds": 3600, "rows": 2900, "input_sha256": "1" * 64}
-    _json(root / "data/raw/mole/source.json", source)
+    _json(root / AT.raw / "source.json", source)
     write_measured(root, series)
     write_inference(root, series)
 
@@ -56,7 +58,7 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
 def write_measured(root: Path, series: Series) -> None:
     """What the benchmark on a measured series writes."""
     rows = _scores(series, np.random.default_rng(1))
-    _results(root / "reports/mole/measured/etth1.csv", rows)
+    _results(root / "reports/measured/mole/etth1.csv", rows)
     about = {
         "title": "ETTh1, seven channels of a transformer's oil temperature and loads (a fixture of the tests)",
         "command": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
@@ -66,7 +68,7 @@ def write_measured(root: Path, series: Series) -> None:
         "description": "Split by months as in the field's protocol",
         **_chosen(series),
     }
-    _json(root / "reports/mole/measured/etth1.json", about)
+    _json(root / "reports/measured/mole/etth1.json", about)
 
 
 def write_inference(root: Path, series: Series) -> None:
@@ -100,7 +102,7 @@ def write_inference(root: Path, series: Series) -> None:
         "goals": dict.fromkeys(goals, reached),
     }
     agreed = {**shape, "windows": 128, "points": dict.fromkeys(points, of_point), "roofline": roofline}
-    _json(root / "reports/mole/ttnn.json", agreed)
+    _json(root / AT.reports / "ttnn.json", agreed)
     backends = {"pytorch_eager": 1.0, "pytorch_compiled": 0.5, "ttnn_device": 0.2 if series.device else None}
     rows = []
     for point in points:
@@ -123,7 +125,7 @@ def write_inference(root: Path, series: Series) -> None:
         "cost_of_experts": dict.fromkeys(points, cost),
         "goals": dict.fromkeys(points, met),
     }
-    _json(root / "reports/mole/latency.json", times)
+    _json(root / AT.reports / "latency.json", times)
 
 
 def _scores(series: Series, rng: np.random.Generator) -> list[dict[str, object]]:
@@ -233,7 +235,7 @@ def _results(path: Path, rows: list[dict[str, object]]) -> None:
     ]
     mixtures = [row["method"] for row in rows if str(row["method"]).startswith("mole_")]
     twins = {str(name): str(name).removeprefix("mole_") for name in mixtures}
-    write_results(path, "mole", with_differences(scores, twins), 10)
+    write_results(path, AT, with_differences(scores, twins), 10)
 
 
 def _json(path: Path, content: object) -> None:

@@ -17,10 +17,10 @@ from pipeline.mole.report.tables import channel_table, choice_table, main_table,
 from pipeline.mole.report.ttnn_results import read_inference
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
-from tests.mole.simulated_results import BASELINES, Series, write_forecasting
+from tests.mole.simulated_results import AT, BASELINES, Series, write_forecasting
 
-TABLE = "reports/mole/results.csv"
-FOLDER = "reports/mole/details"
+TABLE = AT.results.as_posix()
+FOLDER = AT.details.as_posix()
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def found(tmp_path, monkeypatch):
 
     def write(**how) -> Forecasting:
         write_forecasting(tmp_path, Series(**how))
-        return read_forecasting()
+        return read_forecasting(AT)
 
     return write
 
@@ -96,16 +96,16 @@ def test_a_run_on_another_measured_series_does_not_show_this_one(found):
     assert series.measured is None
     assert on_measured(series) == ""
     assert card(series).elsewhere == ""
-    assert "ETTh1" not in "".join(results(series, read_inference()))
+    assert "ETTh1" not in "".join(results(series, read_inference(AT)))
 
 
 def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
     found()
-    path = Path("reports/mole/details/choices.json")
+    path = AT.details / "choices.json"
     about = json.loads(path.read_text())
     about["horizons"]["96"] |= {"chosen": "mole_rmlp", "twin": "rmlp"}
     path.write_text(json.dumps(about))
-    series = read_forecasting()
+    series = read_forecasting(AT)
     assert "chose MoLE-DLinear for 24 steps and MoLE-RMLP for 96 steps." in verdict(series)
     table = main_table(series.board)
     row = {row[0].text: row for row in table.rows}
@@ -116,12 +116,12 @@ def test_the_choice_is_that_of_validation_not_of_the_test_windows(found):
 
 def test_the_measured_series_has_a_choice_of_its_own(found):
     found()
-    path = Path("reports/mole/measured/etth1.json")
+    path = Path("reports/measured/mole/etth1.json")
     about = json.loads(path.read_text())
     for of in about["horizons"].values():
         of |= {"chosen": "mole_rlinear", "twin": "rlinear"}
     path.write_text(json.dumps(about))
-    series = read_forecasting()
+    series = read_forecasting(AT)
     assert series.measured.board.choices[24].chosen == "mole_rlinear"
     assert series.measured.board.choices[24].twin == "rlinear"
     assert series.board.choices[24].chosen == "mole_dlinear"
@@ -162,12 +162,12 @@ def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(fou
 
 def test_a_mixture_without_one_of_the_origins_is_named(found):
     found()
-    path = Path("reports/mole/details/choices.json")
+    path = AT.details / "choices.json"
     about = json.loads(path.read_text())
     del about["horizons"]["96"]["origins"]["mole_rmlp"]["2021-05-03T00:00:00"]
     path.write_text(json.dumps(about))
     with pytest.raises(ExpectedError, match="at horizon 96 does not hold every origin of every mixture"):
-        read_forecasting()
+        read_forecasting(AT)
 
 
 def test_every_channel_has_its_row_and_its_best(found):
@@ -252,19 +252,19 @@ def test_the_data_is_said_to_be_simulated_or_measured(found):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda t: pd.concat([t, t.iloc[:1]]), "duplicate score: default, horizon 24, dlinear, 0, mse"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "duplicate score: series, horizon 24, dlinear, 0, mse"),
         (lambda t: t[t["role"] != "baseline"], "holds 6 models and 0 baselines"),
         (lambda t: t.assign(role=t["role"].replace("baseline", "rival")), "role 'rival'"),
         (lambda t: t[~((t["method"] == "last_value") & (t["metric"] == "mae"))], "no mae of last_value at horizon 24"),
         (lambda t: t[t["method"] != "mole_dlinear"], "mole_dlinear, named as chosen or as its twin at horizon 24"),
-        (lambda t: t.assign(value=t["value"].where(t.index != 3, float("inf"))), "not finite: default, horizon 24"),
+        (lambda t: t.assign(value=t["value"].where(t.index != 3, float("inf"))), "not finite: series, horizon 24"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_named(found, change, problem):
     found()
     change(pd.read_csv(TABLE, dtype={"seed": "Int64"})).to_csv(TABLE, index=False)
     with pytest.raises(ExpectedError, match=re.escape(f"{TABLE}: ") + ".*" + re.escape(problem)):
-        read_forecasting()
+        read_forecasting(AT)
 
 
 @pytest.mark.parametrize("name", ["expert_weights", "usage", "reduced", "example", "channels", "steps"])
@@ -275,7 +275,7 @@ def test_what_a_file_leaves_out_is_named(found, name):
     column = "method" if "method" in frame else "point"
     frame[~((frame[column] == "mole_dlinear") & (frame["horizon"] == 96))].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about mole_dlinear at 96: `dvc repro --force"):
-        read_forecasting()
+        read_forecasting(AT)
 
 
 def test_a_value_that_is_not_finite_is_named(found):
@@ -283,19 +283,19 @@ def test_a_value_that_is_not_finite_is_named(found):
     path = f"{FOLDER}/steps.parquet"
     pd.read_parquet(path).assign(mse=float("nan")).to_parquet(path)
     with pytest.raises(ExpectedError, match=r"steps.parquet: a value of mse is not finite"):
-        read_forecasting()
+        read_forecasting(AT)
 
 
 def test_a_choice_without_its_twin_or_windows_is_named(found):
     found()
-    path = Path("reports/mole/details/choices.json")
+    path = AT.details / "choices.json"
     about = json.loads(path.read_text())
     path.write_text(json.dumps({**about, "horizons": {"24": {"chosen": "mole_dlinear"}}}))
     with pytest.raises(ExpectedError, match=r"choices.json: not the chosen point, its twin, the origins"):
-        read_forecasting()
+        read_forecasting(AT)
     path.write_text(json.dumps({**about, "windows": {"24": 500}}))
     with pytest.raises(ExpectedError, match="without its number of windows"):
-        read_forecasting()
+        read_forecasting(AT)
 
 
 def test_names_and_horizons_for_reading():

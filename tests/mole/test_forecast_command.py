@@ -24,7 +24,8 @@ def work(series_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A folder with small trained forecasters and the last 30 rows of their series."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(series_project / "models", "models")
-    series = read_series(series_project / "data/raw/mole")
+    shutil.copy(series_project / "plan.yaml", "plan.yaml")
+    series = read_series(series_project / "data/raw/mole/series")
     frame = pd.DataFrame(series.value_TC[-30:], columns=list(series.channels))
     frame.insert(2, "date", series.date_T[-30:].astype("datetime64[s]"))
     frame.to_csv("new.csv", index=False)
@@ -50,7 +51,7 @@ def edit(change: Edit, file: str = "new.csv") -> None:
         ([], {}),
         (["--horizon", "6"], {"horizon": 6}),
         (["--point", "rlinear", "--seed", "3"], {"point": "rlinear", "seed": 3}),
-        (["--model", "models/mole", "--point", "mole_rlinear"], {"point": "mole_rlinear"}),
+        (["--model", "models/mole/series", "--point", "mole_rlinear"], {"point": "mole_rlinear"}),
     ],
 )
 def test_the_file_holds_what_the_python_api_returns(options: list[str], asked: dict[str, Any]) -> None:
@@ -213,8 +214,8 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(
         (["--out", "there.csv"], "there.csv exists: name another file, or add --overwrite"),
         (["--out", "half.csv"], "half.csv.json exists: name another file, or add --overwrite"),
         (["--out", "models"], "models is a folder: name the file to write"),
-        (["--horizon", "7"], "no point in models/mole has horizon 7: there are 6, 12"),
-        (["--point", "mole"], "no point 'mole' in models/mole"),
+        (["--horizon", "7"], "no point in models/mole/series has horizon 7: there are 6, 12"),
+        (["--point", "mole"], "no point 'mole' in models/mole/series"),
         (["--seed", "1"], "was trained with seeds 0, 3, not with 1"),
         (["--horizon", "many"], "invalid int value: 'many'"),
         (["--model", "nowhere"], "no forecaster in nowhere: `dvc repro mole_train`"),

@@ -13,16 +13,19 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
+from pipeline.core.paths import StudyPaths
 from pipeline.mole.data.series import read_series
 from pipeline.mole.data.step import Step
 from pipeline.mole.params.ingest import Ingest
 from pipeline.mole.stages import ingest as stage
+from tests.settled import settled
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
 
 ETTH1 = ROOT.parent / "shared/data/ETTh1.csv"
 RECIPE = ROOT / "data/embedded/series.yaml"
-OUT = Path("data/raw/mole")
+AT = StudyPaths("mole", "series")
+OUT = Path("data/raw/mole/series")
 
 ingest = partial(stage_process.ingest, system="mole")
 assert_refused = partial(stage_process.assert_ingest_refused, system="mole")
@@ -45,12 +48,14 @@ def lines() -> list[str]:
 
 def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["mole"]["ingest"] = {"path": "load.csv", "date": "date", "layout": None} | changes
+    ingest = {"path": "load.csv", "date": "date", "layout": None} | changes
+    params["mole"]["studies"] = {"series": {"ingest": ingest}}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
+    settled(project)
 
 
 def run(**changes: Any) -> None:
-    stage.run(Ingest.model_validate({"path": "load.csv"} | changes))
+    stage.run(Ingest.model_validate({"path": "load.csv"} | changes), AT)
 
 
 def source() -> dict[str, Any]:
@@ -104,7 +109,7 @@ def test_a_recipe_becomes_a_series_of_the_same_bytes() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_layout_is_for_files() -> None:
-    with pytest.raises(ExpectedError, match=r"mole\.ingest\.layout = 'etth' can be given for a CSV file only"):
+    with pytest.raises(ExpectedError, match=r"mole\.studies\.series\.ingest\.layout = 'etth' can be given for a CSV file only"):
         run(path=str(RECIPE), layout="etth")
 
 
@@ -159,7 +164,7 @@ def test_a_bad_file_is_refused_and_nothing_is_written(
     with pytest.raises(ExpectedError, match=r"^load\.csv cannot be used") as caught:
         run()
     assert words in str(caught.value)
-    assert [path.name for path in (project / "data/raw").rglob("*")] == ["mole", "source.json"]
+    assert [path.name for path in (project / "data/raw").rglob("*")] == ["mole", "series", "source.json"]
     assert (project / OUT / "source.json").read_text() == "previous"
 
 

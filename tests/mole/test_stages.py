@@ -1,7 +1,8 @@
-"""ingest@mole, mole_train@<point> and evaluate@mole on a small simulated series: as processes where they are
+"""ingest, mole_train and evaluate of a study of mole on a small simulated series: as processes where they are
 killed or refused, and in this one where numbers are held against numpy."""
 
 import shutil
+from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
 from pipeline.mole.evaluation import judge
@@ -21,17 +23,18 @@ from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train
 from pipeline.mole.trained import Forecaster
 from pipeline.registry import load_params
+from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, written
 
 pytestmark = pytest.mark.slow
 
+AT = StudyPaths("mole", "series")
 LOOKBACK, HORIZONS, SEEDS = 24, [4, 8], [0, 3]
 SMALL = {
     "lookback": LOOKBACK,
     "horizons": HORIZONS,
     "kernel": 5,
     "hidden": 8,
-    "seeds": SEEDS,
     "epochs": 3,
     "earlier_origins": 2,
 }
@@ -53,31 +56,44 @@ COLUMNS = {
 }
 
 
-def configure(folder: Path, points: Any = POINTS, rows: int = 400, channels: Any = None, **recipe: object) -> None:
+def configure(
+    folder: Path,
+    points: Any = POINTS,
+    rows: int = 400,
+    channels: Any = None,
+    seeds: Sequence[int] = SEEDS,
+    **recipe: object,
+) -> None:
     series = yaml.safe_load((ROOT / "data/embedded/series.yaml").read_text())
     series |= {"rows": rows} | ({"channels": channels, "trend": 0.0} if channels else {})
     (folder / "series.yaml").write_text(yaml.safe_dump(series, sort_keys=False))
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["mole"]["ingest"] = {"path": "series.yaml", "date": "date", "layout": None}
-    params["mole"]["sweep"]["recipe"] |= SMALL | recipe
-    params["mole"]["sweep"]["points"] = points
+    study = {"ingest": {"path": "series.yaml", "date": "date", "layout": None}, "seeds": list(seeds)}
+    study["sweep"] = {"recipe": SMALL | recipe, "points": points}
+    params["mole"]["studies"] = {"series": study}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def train(folder: Path, point: str, code: int = 0) -> str:
-    return run(folder, "pipeline.mole.stages.mole_train", point, code=code)
+    settled(folder)
+    return run(folder, "pipeline.mole.stages.mole_train", f"series-{point}", code=code)
+
+
+def evaluate(folder: Path, code: int = 0) -> str:
+    settled(folder)
+    return run(folder, "pipeline.mole.stages.evaluate", "mole-series", code=code)
 
 
 def here(folder: Path, *points: str, first: bool = False, last: bool = False) -> None:
     """In this process, which is quicker: ingest, if it is asked for, the training of points, the evaluation."""
     with chdir(folder):
-        params = load_params(Path("params.yaml"))
+        study = load_params(Path("params.yaml")).mole.studies["series"]
         if first:
-            ingest.run(params.mole.ingest)
+            ingest.run(study.ingest, AT)
         for name in points:
-            mole_train.run(params.mole.sweep, name)
+            mole_train.run(study.sweep, replace(AT, point=name))
         if last:
-            forecasting.run(params.mole.sweep, params.mole.evaluate)
+            forecasting.run(study.sweep, study.evaluate, AT)
 
 
 def refusal(folder: Path, *points: str, last: bool = False) -> str:
@@ -106,15 +122,15 @@ def project(whole: Path, tmp_path: Path) -> Path:
 
 
 def series_of(folder: Path) -> Series:
-    return read_series(folder / "data/raw/mole")
+    return read_series(folder / "data/raw/mole/series")
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / f"reports/mole/details/{name}.parquet")
+    return pd.read_parquet(folder / f"reports/mole/series/details/{name}.parquet")
 
 
 def scores(folder: Path) -> pd.DataFrame:
-    rows = read_results(folder / "reports/mole/results.csv", "dvc repro evaluate@mole")
+    rows = read_results(folder / "reports/mole/series/results.csv", "dvc repro evaluate@mole-series")
     columns = ["horizon", "method", "role", "seed", "metric", "value"]
     found = [
         (int(row.unit.removeprefix("horizon ")), row.method, row.role, row.seed, row.metric, row.value) for row in rows
@@ -146,17 +162,17 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
     assert points["twin"].loc[4].to_dict() == {
         "dlinear": "dlinear", "rlinear": "rlinear", "mole_dlinear": "dlinear", "two_of_four": "rlinear"
     }  # fmt: skip
-    curve = pd.read_csv(whole / "reports/mole/curves/mole_dlinear.csv")
+    curve = pd.read_csv(whole / "reports/mole/series/curves/mole_dlinear.csv")
     assert curve.groupby(["horizon", "origin", "seed"]).size().to_dict() == {
         (horizon, origin, seed): 3 for horizon in HORIZONS for origin, seed in [(0, 0), (0, 3), (1, 0), (2, 0)]
     }
-    curve = pd.read_csv(whole / "reports/mole/curves/dlinear.csv")
+    curve = pd.read_csv(whole / "reports/mole/series/curves/dlinear.csv")
     assert set(curve["origin"]) == {0}  # what is alone is not chosen
     assert not list((whole / ".checkpoints").glob("*/*/*"))
 
 
 def test_the_choice_is_by_validation(whole: Path) -> None:
-    numbers = read_json(whole / "reports/mole/details/choices.json")
+    numbers = read_json(whole / "reports/mole/series/details/choices.json")
     assert numbers["windows"] == {"4": 80 - 3, "8": 80 - 7}
     twins = {"mole_dlinear": "dlinear", "two_of_four": "rlinear"}
     for horizon in HORIZONS:
@@ -164,7 +180,7 @@ def test_the_choice_is_by_validation(whole: Path) -> None:
         validation = {name: score_of(whole, horizon, name, "validation_mse") for name in twins}
         relative = {}
         for name in twins:
-            about = read_json(whole / f"models/mole/{name}/about.json")
+            about = read_json(whole / f"models/mole/series/{name}/about.json")
             origins = about["origins"][str(horizon)]
             assert len(origins) == 3
             assert origins[-1]["loss"] == pytest.approx(validation[name], rel=1e-4)
@@ -176,7 +192,7 @@ def test_the_choice_is_by_validation(whole: Path) -> None:
         assert set(found["origins"]) == set(twins)
         assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
-        losses = read_json(whole / f"models/mole/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
+        losses = read_json(whole / f"models/mole/series/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
         assert np.mean(list(losses.values())) == pytest.approx(validation[found["chosen"]], rel=1e-4)
 
 
@@ -186,14 +202,14 @@ def test_an_earlier_origin_is_a_training_on_a_series_that_ends_there(whole: Path
     rows = series.splits["train"][1]
     first, second = rows // 2, rows // 2 + (rows - rows // 2) // 2
     ended = replace(series, splits={"train": (0, first), "validation": (first, second), "test": (second, rows)})
-    write_series(project / "data/raw/mole/series.parquet", ended)
-    source = read_json(project / "data/raw/mole/source.json")
-    write_json(project / "data/raw/mole/source.json", source | {"splits": ended.splits})
+    write_series(project / "data/raw/mole/series/series.parquet", ended)
+    source = read_json(project / "data/raw/mole/series/source.json")
+    write_json(project / "data/raw/mole/series/source.json", source | {"splits": ended.splits})
     configure(project, earlier_origins=0, seeds=[0])
     here(project, "mole_dlinear")
     for horizon in map(str, HORIZONS):
-        (alone,) = read_json(project / "models/mole/mole_dlinear/about.json")["origins"][horizon]
-        assert alone == read_json(whole / "models/mole/mole_dlinear/about.json")["origins"][horizon][0]
+        (alone,) = read_json(project / "models/mole/series/mole_dlinear/about.json")["origins"][horizon]
+        assert alone == read_json(whole / "models/mole/series/mole_dlinear/about.json")["origins"][horizon][0]
         assert alone["start"] == str(series.date_T[first].astype("datetime64[s]"))
         assert alone["loss"] != alone["least_squares"]
 
@@ -232,12 +248,12 @@ def test_scores_do_not_depend_on_how_many_windows_are_forecast_at_once(
 ) -> None:
     """77 and 73 windows: none of these numbers divides both, and the last minibatch of 9 has few."""
     monkeypatch.chdir(project)
-    settings = load_params(Path("params.yaml")).mole
+    settings = load_params(Path("params.yaml")).mole.studies["series"]
     names = ("channels", "steps", "usage", "reduced", "expert_weights")
     expected = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
     for at_once in (1, 9, 76):
         monkeypatch.setattr(judge, "BATCH_SIZE", at_once)
-        forecasting.run(settings.sweep, settings.evaluate)
+        forecasting.run(settings.sweep, settings.evaluate, AT)
         found = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4)
@@ -248,13 +264,13 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     configure(tmp_path)
     here(tmp_path, *list(POINTS)[:-1], first=True)
     train(tmp_path, list(POINTS)[-1])
-    assert "horizon 8 (73 test windows; validation chose " in run(tmp_path, "pipeline.mole.stages.evaluate")
+    assert "horizon 8 (73 test windows; validation chose " in evaluate(tmp_path)
     assert written(tmp_path) == written(whole)
     assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 3 + len(COLUMNS) + 1
 
 
 def test_another_seed_gives_other_weights(whole: Path) -> None:
-    weights = [whole / f"models/mole/two_of_four/h4_seed{seed}/weights.safetensors" for seed in SEEDS]
+    weights = [whole / f"models/mole/series/two_of_four/h4_seed{seed}/weights.safetensors" for seed in SEEDS]
     assert weights[0].read_bytes() != weights[1].read_bytes()
 
 
@@ -262,10 +278,11 @@ def test_a_point_that_was_killed_goes_on_and_ends_in_the_same_bytes(project: Pat
     configure(project, epochs=30, patience=30)
     here(project, "two_of_four")
     wanted = written(project)
-    shutil.rmtree(project / "models/mole/two_of_four")
+    shutil.rmtree(project / "models/mole/series/two_of_four")
+    settled(project)
     for title in ("horizon 4, origin 0, seed 0: epoch 2/", "horizon 4, origin 0, seed 3: epoch 3/"):
-        kill_after(project, "pipeline.mole.stages.mole_train", "two_of_four", said=title)
-        assert not (project / "models/mole/two_of_four").exists()
+        kill_after(project, "pipeline.mole.stages.mole_train", "series-two_of_four", said=title)
+        assert not (project / "models/mole/series/two_of_four").exists()
     assert "horizon 4, origin 0, seed 3: continues at epoch" in train(project, "two_of_four")
     assert written(project) == wanted
     assert not list((project / ".checkpoints").glob("*/*/*"))
@@ -322,7 +339,7 @@ def test_the_example_is_in_the_units_of_the_file_and_as_the_forecaster_has_it(wh
         np.testing.assert_allclose(shown["truth"], truth, rtol=1e-5)
         frame = pd.DataFrame(series.value_TC, columns=list(series.channels))
         frame["date"] = series.date_T.astype("datetime64[s]")
-        forecaster = Forecaster.load(whole / "models/mole", horizon)
+        forecaster = Forecaster.load(whole / "models/mole/series", horizon)
         assert set(rows["point"]) == {forecaster.point.name}
         forecast = forecaster.forecast(frame.iloc[: start + LOOKBACK], experts=True)
         np.testing.assert_allclose(shown["mixture"], forecast[channel], rtol=1e-5)
@@ -360,7 +377,7 @@ def test_a_mixture_is_better_where_the_calendar_tells_the_regime_and_only_there(
         ({"points": POINTS | {"m": {"backbone": "rlinear", "experts": 2, "top_k": 3}}}, "top_k (3) must not exceed"),
         ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
         ({"horizons": [4, 4]}, "horizons holds a value twice"),
-        ({"lookback": 12}, "mole.evaluate.season (24) must not exceed mole.sweep.recipe.lookback (12)"),
+        ({"lookback": 12}, "mole.studies.series: evaluate.season (24) must not exceed sweep.recipe.lookback (12)"),
         ({"horizons": [4, 300]}, "the train rows of the series are 280 rows, but one window needs 324: 24 of lookback"),
         ({"horizons": [4, 60]}, "the validation rows of the series and the lookback before them are 64 rows, but one"),
     ],
@@ -375,9 +392,9 @@ def test_a_refusal_is_exit_code_2(project: Path) -> None:
     configure(project, fewer, horizons=[4, 8, 300])
     outputs = [
         train(project, "two_of_four", code=2),
-        run(project, "pipeline.mole.stages.evaluate", code=2),
+        evaluate(project, code=2),
     ]
-    for output, words in zip(outputs, ("one point of mole.sweep.points: ", "has no horizon 300"), strict=True):
+    for output, words in zip(outputs, ("no instance 'series-two_of_four' of a stage of mole: ", "has no horizon 300"), strict=True):
         assert words in output
         assert output.count("error: ") == 1
 
@@ -385,23 +402,23 @@ def test_a_refusal_is_exit_code_2(project: Path) -> None:
 def test_points_removed_and_points_to_come(project: Path) -> None:
     fewer = {name: point for name, point in POINTS.items() if name != "two_of_four"}
     configure(project, fewer)
-    here(project, last=True)  # what is left is judged: what lies in models/mole of a point removed is not looked at
+    here(project, last=True)  # what is left is judged: what lies in models/mole/series of a point removed is not looked at
     assert set(scores(project)["method"]) == {*fewer, *BASELINES}
     configure(project, POINTS | {"more": {"backbone": "rlinear", "experts": 2}})
-    words = "models/mole/more/about.json not found: `dvc repro mole_train@more` makes it"
+    words = "models/mole/series/more/about.json not found: `dvc repro mole_train@series-more` makes it"
     assert words in refusal(project, last=True)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"horizons": [4, 8, 12]}, "has no horizon 12: `dvc repro mole_train@dlinear` adds it"),
+        ({"horizons": [4, 8, 12]}, "has no horizon 12: `dvc repro mole_train@series-dlinear` adds it"),
         (
             {"lookback": 25},
-            "models/mole/dlinear was trained by other parameters than mole.sweep.recipe and mole.sweep.points.dlin",
+            "models/mole/series/dlinear was trained by other parameters than mole.sweep.recipe and mole.sweep.points.dlin",
         ),
-        ({"seeds": [0, 1]}, "`dvc repro mole_train@dlinear` trains anew"),
-        ({"points": POINTS | {"mole_dlinear": {"backbone": "rlinear", "experts": 3}}}, "repro mole_train@mole_dlinear"),
+        ({"seeds": [0, 1]}, "`dvc repro mole_train@series-dlinear` trains anew"),
+        ({"points": POINTS | {"mole_dlinear": {"backbone": "rlinear", "experts": 3}}}, "repro mole_train@series-mole_dlinear"),
     ],
 )
 def test_what_was_trained_by_other_parameters_is_not_judged(project: Path, changes: dict[str, Any], words: str) -> None:
@@ -412,11 +429,11 @@ def test_what_was_trained_by_other_parameters_is_not_judged(project: Path, chang
 def test_what_was_trained_on_other_channels_is_not_judged(project: Path) -> None:
     configure(project, channels=dict.fromkeys("abcde", ALIKE))
     here(project, first=True)
-    assert "models/mole/dlinear is of other channels: `dvc repro mole_train@dlinear`" in refusal(project, last=True)
+    assert "models/mole/series/dlinear is of other channels: `dvc repro mole_train@series-dlinear`" in refusal(project, last=True)
 
 
 def test_without_a_series_or_points_the_stage_that_makes_them_is_named(tmp_path: Path) -> None:
     configure(tmp_path)
-    assert "`dvc repro ingest@mole` makes it" in refusal(tmp_path, "dlinear")
+    assert "`dvc repro ingest@mole-series` makes it" in refusal(tmp_path, "dlinear")
     here(tmp_path, first=True)
-    assert "`dvc repro mole_train@dlinear` makes it" in refusal(tmp_path, last=True)
+    assert "`dvc repro mole_train@series-dlinear` makes it" in refusal(tmp_path, last=True)

@@ -27,12 +27,12 @@ ORIGIN = "celldag"
 
 @pytest.fixture(scope="module")
 def models(series_project):
-    return series_project / "models/mole"
+    return series_project / "models/mole/series"
 
 
 @pytest.fixture(scope="module")
 def series(series_project):
-    return read_series(series_project / "data/raw/mole")
+    return read_series(series_project / "data/raw/mole/series")
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_it_says_where_it_comes_from(models, frame, series_project):
     origin = Forecaster.load(models, 6, "mole_rlinear", 3).forecast(frame).attrs[ORIGIN]
     assert json.loads(json.dumps(origin)) == origin
     assert origin["command"] == "forecast"
-    assert origin["dataset_sha256"] == sha256(series_project / "data/raw/mole/series.parquet")
+    assert origin["dataset_sha256"] == sha256(series_project / "data/raw/mole/series/series.parquet")
     assert origin["model_sha256"] == sha256(models / "mole_rlinear/h6_seed3/weights.safetensors")
     assert origin["parameters"]["recipe"]["lookback"] == 24
     assert origin["parameters"]["recipe"]["seed"] == 3
@@ -206,23 +206,23 @@ def test_a_backbone_alone_has_no_experts(models, frame):
 def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_path):
     with pytest.raises(ExpectedError, match=r"no forecaster in .*nowhere: `dvc repro mole_train`"):
         Forecaster.load(tmp_path / "nowhere")
-    folder = tmp_path / "mole"
+    folder = tmp_path / "mole/series"
     for name in ("dlinear", "mole_dlinear"):
         shutil.copytree(models / name, folder / name)
     config = folder / "dlinear/h6_seed0/config.json"
     content = {key: value for key, value in read_sealed(config).items() if key != "provenance"}
     write_sealed(config, content, "weights.safetensors")
-    with pytest.raises(ExpectedError, match=r"does not say its provenance.*repro --force mole_train@dlinear"):
+    with pytest.raises(ExpectedError, match=r"does not say its provenance.*repro --force mole_train@series-dlinear"):
         Forecaster.load(folder, 6, "dlinear", 0)
     (folder / "dlinear/h6_seed3/weights.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ExpectedError, match=r"weights.safetensors is damaged.*repro --force mole_train@dlinear"):
+    with pytest.raises(ExpectedError, match=r"weights.safetensors is damaged.*repro --force mole_train@series-dlinear"):
         Forecaster.load(folder, 6, "dlinear", 3)
     shutil.rmtree(folder / "mole_dlinear")
     with pytest.raises(ExpectedError, match=r"no mixture of experts in .* name a point of dlinear"):
         Forecaster.load(folder)
     for damage in ("{", "[]", "{}", '{"point": {}}'):
         (folder / "dlinear/about.json").write_text(damage)
-        with pytest.raises(ExpectedError, match=r"about.json is damaged: `dvc repro --force mole_train@dlinear`"):
+        with pytest.raises(ExpectedError, match=r"about.json is damaged: `dvc repro --force mole_train@series-dlinear`"):
             Forecaster.load(folder)
 
 

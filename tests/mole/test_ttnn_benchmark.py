@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.series import Series, write_series
 from pipeline.mole.data.step import Step
@@ -23,16 +24,19 @@ from pipeline.mole.stages import ttnn_benchmark
 from pipeline.mole.ttnn import benchmark, environment
 from pipeline.mole.ttnn.cpu import compiled_times
 from pipeline.mole.ttnn.environment import Done
+from pipeline.plan import read_plan
 from pipeline.training.weights import save_model
 from tests.mole.ttnn_environment import ttnn_python
+from tests.settled import settled
 
 __all__ = ["ttnn_python"]  # a fixture
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+AT = StudyPaths("mole", "series")
 SIZES = {"lookback": 16, "horizon": 8, "channels": 3, "experts": 2}
-METRICS, LATENCY = Path("reports/mole/ttnn.json"), Path("reports/mole/latency.json")
+METRICS, LATENCY = AT.reports / "ttnn.json", AT.reports / "latency.json"
 SMALL = {
     "points": ["mole_dlinear", "mole_rlinear"],
     "horizon": 8,
@@ -58,7 +62,7 @@ def project(tmp_path, monkeypatch) -> Path:
     value_TC = np.sin(np.arange(rows)[:, None] / 24 + np.arange(3)) + 0.1 * random.normal(size=(rows, 3))
     date_T = 3600 * np.arange(rows, dtype=np.int64)
     channels = ("a", "b", "c")
-    raw = Path("data/raw/mole")
+    raw = AT.raw
     raw.mkdir(parents=True)
     write_series(
         raw / "series.parquet",
@@ -66,7 +70,7 @@ def project(tmp_path, monkeypatch) -> Path:
     )
     write_json(raw / "source.json", {"splits": splits, "channels": channels, "step_seconds": 3600})
     for backbone in ("dlinear", "rlinear", "rmlp"):
-        folder = Path("models/mole") / f"mole_{backbone}"
+        folder = AT.models / f"mole_{backbone}"
         folder.mkdir(parents=True)
         for seed in (0, 1):
             torch.manual_seed(seed)
@@ -81,13 +85,22 @@ def settings(**changes: object) -> Ttnn:
     return Ttnn(**SETTINGS | changes)
 
 
-def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[str]":
+def configure(project: Path, **changes: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["mole"]["studies"]["series"]["sweep"] = {"recipe": {"horizons": [8]}}
     params["mole"]["ttnn"] = SETTINGS | changes
     (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def process(project: Path, **changes: object) -> "subprocess.CompletedProcess[str]":
+    """Of a study whose settings are changed where the stage reads them."""
+    configure(project)
+    settled(project)
+    given = read_json(AT.settings)
+    write_json(AT.settings, given | {"ttnn": given["ttnn"] | changes})
     variables = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.mole.stages.ttnn_benchmark"],
+        [sys.executable, "-m", "pipeline.mole.stages.ttnn_benchmark", "series"],
         cwd=project,
         env=variables | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -126,15 +139,15 @@ def test_without_the_environment_the_cpu_is_measured_and_the_rest_said_not_to_be
 def test_metrics_hold_nothing_that_does_not_repeat(project) -> None:
     found = []
     for batch_sizes in (1, 2):
-        ttnn_benchmark.run(settings(repeats=4 + batch_sizes))
+        ttnn_benchmark.run(settings(repeats=4 + batch_sizes), AT)
         found.append(METRICS.read_bytes())
     assert found[0] == found[1]
 
 
 def test_the_best_seed_is_compared_on_evenly_spaced_test_windows(project) -> None:
-    ttnn_benchmark.run(settings())
-    cases = benchmark.cases_of(settings(), "mole_dlinear")
-    windows = benchmark.compared_windows(settings(), {"mole_dlinear": cases})
+    ttnn_benchmark.run(settings(), AT)
+    cases = benchmark.cases_of(settings(), AT.models / "mole_dlinear")
+    windows = benchmark.compared_windows(settings(), {"mole_dlinear": cases}, AT.raw)
     with torch.inference_mode():
         error = (cases[0].model(windows.x_NCL, windows.mark_NF) - windows.y_NCH).square().mean()
     assert read_json(METRICS)["points"]["mole_dlinear"]["mse"] == pytest.approx(float(error), rel=1e-5)
@@ -160,12 +173,12 @@ def test_what_is_compiled_is_timed_or_says_why_not(project, monkeypatch, tmp_pat
         ({"horizon": 9}, "ttnn.horizon = 9: mole_dlinear was trained for 8"),
         ({"top_k": 3}, "top_k = 3 of 2 experts"),
         ({"points": ["mole_rmlp"]}, "no TTNN program of the backbone 'rmlp'"),
-        ({"points": ["nothing"]}, "models/mole/nothing"),
+        ({"points": ["nothing"]}, "models/mole/series/nothing"),
     ],
 )
 def test_what_does_not_fit_the_forecasters_is_refused(project, changes, message) -> None:
     with pytest.raises(ExpectedError, match=message):
-        ttnn_benchmark.run(settings(**changes))
+        ttnn_benchmark.run(settings(**changes), AT)
     assert not METRICS.exists()
 
 
@@ -182,8 +195,33 @@ def test_what_does_not_fit_the_forecasters_is_refused(project, changes, message)
 def test_bad_parameters_end_in_one_message_and_exit_code_2(project, changes, message) -> None:
     done = process(project, **changes)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert message.removeprefix("ttnn.") in done.stderr
+    assert done.stderr.count("error: ") == 1
     assert "Traceback" not in done.stderr
+    if "top_k" not in changes:  # which only the trained forecasters contradict
+        configure(project, **changes)
+        with pytest.raises(ExpectedError) as caught:
+            settled(project)
+        assert message in str(caught.value)
+        assert "mole.ttnn" in str(caught.value)
+
+
+def test_only_forecasters_that_are_trained_are_measured(project) -> None:
+    """What `inference` asks for fits the sweep before anything runs; without it nothing is measured, and nothing asked."""
+    for changes, message in (
+        ({"points": ["mole_arima"]}, "mole.studies.series: ttnn.points names mole_arima, which is not among"),
+        ({"horizon": 9}, "mole.studies.series: ttnn.horizon (9) is not among sweep.recipe.horizons"),
+    ):
+        configure(project, **changes)
+        with pytest.raises(ExpectedError) as caught:
+            settled(project)
+        assert message in str(caught.value)
+    configure(project, points=["mole_arima"], horizon=9)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["mole"]["studies"]["series"]["inference"] = False
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    settled(project)
+    assert read_plan()["inference"] == {}
 
 
 def stand_in(project: Path, script: str) -> None:
@@ -208,7 +246,7 @@ def test_a_damaged_record_of_the_environment_is_refused(project, installed, mess
     record.parent.mkdir(parents=True)
     record.write_text(installed)
     with pytest.raises(ExpectedError, match=message):
-        ttnn_benchmark.run(settings())
+        ttnn_benchmark.run(settings(), AT)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +261,7 @@ def test_a_damaged_record_of_the_environment_is_refused(project, installed, mess
 def test_an_environment_that_fails_ends_in_one_message(project, script, message) -> None:
     stand_in(project, script)
     with pytest.raises(ExpectedError, match=message):
-        ttnn_benchmark.run(settings())
+        ttnn_benchmark.run(settings(), AT)
     assert not METRICS.exists()
 
 
@@ -255,7 +293,7 @@ def test_what_the_environment_answers_fills_in(project, monkeypatch) -> None:
 
     monkeypatch.setattr(benchmark, "do", do)
     monkeypatch.setenv(environment.SIMULATOR, "simulator")
-    ttnn_benchmark.run(settings(top_k=1))
+    ttnn_benchmark.run(settings(top_k=1), AT)
     assert asked == ["golden", "device"]
     metrics, latency = read_json(METRICS), read_json(LATENCY)
     for point in metrics["points"].values():
@@ -275,7 +313,7 @@ def test_golden_columns_fill_in_where_the_environment_is(ttnn_python, project) -
     Path("envs/ttnn").mkdir(parents=True)
     shutil.copy(ROOT / environment.CLUSTER, environment.CLUSTER)
     write_json(environment.INSTALLED, {"python": str(ttnn_python)})
-    ttnn_benchmark.run(settings())
+    ttnn_benchmark.run(settings(), AT)
     for point in read_json(METRICS)["points"].values():
         for found in point["golden"].values():
             assert found["met"]
@@ -291,7 +329,7 @@ def test_a_device_that_does_not_open_is_not_measured(project, monkeypatch) -> No
         return answers(job, mode) if mode == "golden" else Done({"ttnn": "9", "unavailable": "no compiler"}, {})
 
     monkeypatch.setattr(benchmark, "do", do)
-    ttnn_benchmark.run(settings())
+    ttnn_benchmark.run(settings(), AT)
     said = "not measured: no device could be opened: no compiler"
     assert read_json(METRICS)["points"]["mole_dlinear"]["device"] == {"bfloat16": said, "bfloat8_b": said}
     assert json.dumps(read_json(LATENCY)).count(said) > 10

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+STUDIES = {"cfm_vc": "pbmc", "alphastomics": "tissue", "bayes_moe": "digits", "mole": "series"}  # of params.yaml
 FORKSERVER = multiprocessing.get_context("forkserver")
 # Of other projects alone: each process imports this project's modules itself.
 FORKSERVER.set_forkserver_preload(
@@ -130,9 +131,9 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def ingest(project: Path, *, system: str) -> "subprocess.CompletedProcess[str]":
-    """ingest@<system>, its outputs apart."""
+    """ingest@<system>-<study>, of the study of params.yaml, its outputs apart."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", f"pipeline.{system}.stages.ingest"]
+    command = [sys.executable, "-m", f"pipeline.{system}.stages.ingest", STUDIES[system]]
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -145,6 +146,6 @@ def assert_ingest_refused(project: Path, *words: str, system: str) -> None:
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
-    raw = project / "data/raw"
-    assert [str(path.relative_to(raw)) for path in raw.rglob("*")] == [system, f"{system}/source.json"]
-    assert (raw / system / "source.json").read_text() == "previous"
+    raw, study = project / "data/raw", f"{system}/{STUDIES[system]}"
+    assert [str(path.relative_to(raw)) for path in raw.rglob("*")] == [system, study, f"{study}/source.json"]
+    assert (raw / study / "source.json").read_text() == "previous"

@@ -23,14 +23,14 @@ class PointPredictions:
     def __init__(self, folder: Path) -> None:
         """ExpectedError where the folder of the point lacks a file, or holds a damaged one."""
         self.name = folder.name
+        stage = f"moe_sweep@{folder.parent.name}-{self.name}"
         try:
             self.about = read_sealed(folder / "about.json", "answers.safetensors")
             self.arrays = load_file(folder / "answers.safetensors")
         except FileNotFoundError as error:
-            raise ExpectedError(f"{error.filename} not found: `dvc repro moe_sweep@{self.name}` makes it") from error
+            raise ExpectedError(f"{error.filename} not found: `dvc repro {stage}` makes it") from error
         except ValueError as error:
-            again = f"dvc repro --force moe_sweep@{self.name}"
-            raise ExpectedError(f"{folder}: {error}; `{again}` makes it anew") from error
+            raise ExpectedError(f"{folder}: {error}; `dvc repro --force {stage}` makes it anew") from error
         self.seeds: list[int] = self.about["seeds"]
 
     def logits(self, part: str) -> npt.NDArray[np.float64]:

@@ -56,7 +56,7 @@ def read_series(folder: Path) -> Series:
         splits = {name: (int(first), int(after)) for name, (first, after) in source["splits"].items()}
         return Series(date_T, value_TC, tuple(source["channels"]), Step.restored(source), splits, offset_T)
     except FileNotFoundError as error:
-        raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@mole` makes it") from error
+        raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@mole-{folder.name}` makes it") from error
     except (ValueError, KeyError) as error:
-        again = "dvc repro --force ingest@mole"
+        again = f"dvc repro --force ingest@mole-{folder.name}"
         raise ExpectedError(f"{folder} holds a damaged file: {error}: `{again}` makes it anew") from error

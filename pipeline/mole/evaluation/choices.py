@@ -33,7 +33,7 @@ def refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
         missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
         if missing:
             raise ExpectedError(
-                f"{point.folder} has no horizon {missing[0]}: `dvc repro mole_train@{point.name}` adds it"
+                f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it"
             )
         if (
             (point.backbone, point.experts, point.top_k, point.lookback)
@@ -42,5 +42,5 @@ def refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
         ):  # fmt: skip
             raise ExpectedError(
                 f"{point.folder} was trained by other parameters than mole.sweep.recipe and "
-                f"mole.sweep.points.{point.name} have by now: `dvc repro mole_train@{point.name}` trains anew"
+                f"mole.sweep.points.{point.name} have by now: `dvc repro {point.stage}` trains anew"
             )

@@ -97,7 +97,7 @@ def judge_point(
     for seed in point.validation[horizon.rows]:
         model, config = point.load(horizon.rows, seed, horizon.test.device)
         if tuple(config["channels"]) != channels:
-            raise ExpectedError(f"{point.folder} is of other channels: `dvc repro mole_train@{point.name}` trains anew")
+            raise ExpectedError(f"{point.folder} is of other channels: `dvc repro {point.stage}` trains anew")
         place = {"point": point.name, "horizon": horizon.rows, "seed": seed}
         variants = {}
         if point.experts > 1:
