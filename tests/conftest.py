@@ -128,10 +128,11 @@ def simulated_store(tmp_path: Path):
     """
     from pipeline.cfm_vc.data.recipe import read_recipe
     from pipeline.cfm_vc.data.simulation import Templates, simulate
-    from pipeline.cfm_vc.params.preprocess import Preprocess
+    from pipeline.cfm_vc.params.preprocess import FoldPreprocess
     from pipeline.cfm_vc.stages import preprocess
     from pipeline.cfm_vc.stages.ingest import write_simulation
     from pipeline.core.files import write_json
+    from pipeline.core.paths import StudyPaths
     from pipeline.data.store import open_store
 
     random = np.random.default_rng(0)
@@ -149,11 +150,11 @@ def simulated_store(tmp_path: Path):
         recipe = read_recipe(Path(__file__).parent / "recipes" / f"{name}.yaml")
         recipe = type(recipe).model_validate(recipe.model_dump() | changes)
         simulation = simulate(recipe, templates)
-        raw = folder / "data/raw/cfm_vc"
+        raw = folder / "data/raw/cfm_vc/pbmc"
         raw.mkdir(parents=True)
         write_simulation(simulation, raw)
         write_json(raw / "source.json", SOURCE | {"combination": "+" if recipe.combinations else None})
-        settings = Preprocess(
+        settings = FoldPreprocess(
             min_counts_per_cell=0,
             min_genes_per_cell=0,
             min_cells_per_gene=0,
@@ -166,8 +167,8 @@ def simulated_store(tmp_path: Path):
             cells_per_row_group=512,
         )
         with chdir(folder):
-            preprocess.run(settings)
-        return open_store(folder / "data/processed/cfm_vc")
+            preprocess.run(settings, StudyPaths("cfm_vc", "pbmc", "held_out", 0))
+        return open_store(folder / "data/processed/cfm_vc/pbmc/held_out")
 
     return make
 
@@ -269,16 +270,17 @@ def saved_cfm_vc():
 @pytest.fixture(scope="session")
 def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with params.yaml, the embedded sections of tissue as ingest and preprocess make them, and a
-    small network trained on them for two epochs (models/alphastomics). Not to be written to."""
+    small network trained on them for two epochs. Not to be written to."""
     import yaml
 
+    from pipeline.alphastomics.data.folds import folds
     from pipeline.alphastomics.stages import diffusion_train, ingest, preprocess
-    from pipeline.params.reading import validated
-    from pipeline.registry import Params
+    from pipeline.core.paths import StudyPaths
+    from tests.settled import settled
 
     root = Path(__file__).parents[1]
     content = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    content["alphastomics"]["ingest"]["path"] = str(root / "data/embedded/tissue.yaml")
+    content["alphastomics"]["studies"]["tissue"]["ingest"]["path"] = str(root / "data/embedded/tissue.yaml")
     content["alphastomics"]["diffusion"] |= {
         "epochs": 2, "neighbourhoods_per_epoch": 8, "neighbourhood": 128,
         "dimensions": 16, "layers": 2, "heads": 2, "hidden": 16,
@@ -286,19 +288,20 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        params = validated(Params, content, "params.yaml")
-        ingest.run(params.alphastomics.ingest)
-        preprocess.run(params.alphastomics.preprocess)
-        diffusion_train.run(params.alphastomics.diffusion)
+        study = settled(folder).alphastomics.studies["tissue"]
+        at = StudyPaths("alphastomics", "tissue", "held_out", 0)
+        ingest.run(study.ingest, at)
+        preprocess.run(folds(study, at.key)["held_out"].preprocess, at)
+        diffusion_train.run(study.diffusion, at)
 
     return made_once(tmp_path_factory, "tissue-project", make)
 
 
 @pytest.fixture(scope="session")
 def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and small
-    forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds
-    0 and 3. Not to be written to."""
+    """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and
+    small forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and
+    12, seeds 0 and 3. Not to be written to."""
     import yaml
 
     from pipeline.core.paths import StudyPaths

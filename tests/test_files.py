@@ -226,7 +226,7 @@ def test_without_locks_leftovers_stay_and_writing_works(tmp_path: Path, monkeypa
 
 
 def test_git_and_dvc_ignore_what_a_killed_process_leaves() -> None:
-    leftover = "reports/cfm_vc/.vae.json.abcdefgh.partial/vae.json"
+    leftover = "reports/cfm_vc/pbmc/.vae.json.abcdefgh.partial/vae.json"
     for command in (["git", "check-ignore"], [sys.executable, "-m", "dvc", "check-ignore"]):
         found = subprocess.run([*command, leftover], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         assert found.stdout.strip() == leftover

@@ -137,14 +137,14 @@ def test_the_readmes_snippets_run_outside_the_checkout(
     installed: Path, tmp_path: Path, saved_cfm_vc: Any, tissue_project: Path, series_project: Path
 ) -> None:
     """With small models; `stim` is called B there."""
-    saved_cfm_vc(tmp_path / "models/cfm_vc")
+    saved_cfm_vc(tmp_path / "models/cfm_vc/pbmc/held_out/seed_0")
     for project, system in ((tissue_project, "alphastomics"), (series_project, "mole")):
         shutil.copytree(project / "models" / system, tmp_path / "models" / system)
     write_series(series_project, tmp_path / "new.csv")
     call(installed, tmp_path, "python", "-c", shown("forecast-python"))
     write_cells(tmp_path / "cells.h5ad", [f"gene{g}" for g in range(12)])
     call(installed, tmp_path, "python", "-c", shown("predict-python").replace("stim", "B"))
-    genes = pd.read_parquet(tissue_project / "data/processed/alphastomics/genes.parquet").iloc[:, 0]
+    genes = pd.read_parquet(tissue_project / "data/processed/alphastomics/tissue/held_out/genes.parquet").iloc[:, 0]
     write_cells(tmp_path / "cells.h5ad", genes.astype(str).tolist())
     call(installed, tmp_path, "python", "-c", shown("sample-python"))
 

@@ -181,7 +181,7 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     lab_file(params["cfm_vc"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
     run("dvc repro", made)
-    table = pd.read_csv(made / "reports/cfm_vc/results.csv")
+    table = pd.read_csv(made / "reports/cfm_vc/pbmc/results.csv")
     assert set(table["unit"]) == {"stim in B cells", "all"}
     for command in shown("predict").splitlines():
         run(command, made)
@@ -217,7 +217,8 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     ingest.run(whole.alphastomics.ingest)
     preprocess.run(whole.alphastomics.preprocess)
     assert {
-        section.name for section in read_sections(open_store(Path("data/processed/alphastomics"), "spatial"), "test")
+        section.name
+        for section in read_sections(open_store(Path("data/processed/alphastomics/tissue/held_out"), "spatial"), "test")
     } == {"section_3"}
 
 
@@ -276,7 +277,7 @@ def test_the_ways_to_predict_run_as_they_are_shown(
 ) -> None:
     """With a small model whose treatments are A and B, in place of stim."""
     monkeypatch.chdir(tmp_path)
-    saved_cfm_vc(Path("models/cfm_vc"))
+    saved_cfm_vc(Path("models/cfm_vc/pbmc/held_out/seed_0"))
     counts = np.random.default_rng(0).poisson(3.0, (20, 12)).astype(np.float32)
     anndata.AnnData(counts, var=pd.DataFrame(index=[f"gene{g}" for g in range(12)])).write_h5ad("cells.h5ad")
     for command in shown("predict").replace("stim", "B").splitlines():
@@ -303,7 +304,7 @@ def test_the_ways_to_place_cells_run_as_they_are_shown(
     """With a small model."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tissue_project / "models", "models")
-    every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/cells.h5ad")
+    every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/tissue/cells.h5ad")
     every[np.arange(0, 2000, 20)].copy().write_h5ad("cells.h5ad")
     for command in shown("sample").splitlines():
         with pytest.raises(SystemExit) as ended:

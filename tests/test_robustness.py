@@ -75,7 +75,7 @@ def run(tmp_path, monkeypatch):
             stage.run(settings)
         for path in Path("reports").rglob("*.json"):
             assert all(math.isfinite(number) for number in numbers(json.loads(path.read_text()))), path
-        for path in Path("reports/cfm_vc/details").rglob("*.parquet"):
+        for path in Path("reports/cfm_vc/pbmc/details").rglob("*.parquet"):
             table = pq.read_table(path).to_pandas().select_dtypes("number")
             assert np.isfinite(table.to_numpy(float)).all(), path
         return CfmVc.load()

@@ -27,7 +27,7 @@ class DagError(Exception):
 class Stage:
     """One stage of dvc.yaml, resolved: no templates left. Paths are relative to the project's root."""
 
-    address: str  # as `dvc repro` takes it: `vae_pretrain`, `ingest@cfm_vc`, or `data/cells.h5ad.dvc`
+    address: str  # as `dvc repro` takes it: `report`, `ingest@cfm_vc-pbmc`, or `data/cells.h5ad.dvc`
     command: str  # empty for a file tracked by `dvc add`
     deps: tuple[str, ...]  # without parameter files
     outs: tuple[str, ...]

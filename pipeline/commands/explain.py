@@ -11,7 +11,7 @@ from workflow.untracked import untracked_inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", nargs="?", metavar="STAGE", help="such as vae_pretrain or ingest@cfm_vc")
+    parser.add_argument("stage", nargs="?", metavar="STAGE", help="such as report or ingest@cfm_vc-pbmc")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -32,7 +32,6 @@ __all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
 SCHEMA_VERSION = 1
 DATASET = "dataset.json"
 GENES = "genes.parquet"
-_WRITTEN_BY = {"perturbation": "preprocess@cfm_vc", "spatial": "preprocess@alphastomics"}  # a store of each kind
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -169,33 +168,41 @@ def open_store(folder: Path, kind: str = "perturbation") -> Store:
     try:
         dataset = read_json(path)
     except FileNotFoundError as error:
-        raise _broken(kind, f"no store in {folder}: {path} is missing") from error
+        raise _broken(folder, f"no store in {folder}: {path} is missing") from error
     except ValueError as error:
-        raise _broken(kind, f"{path} is damaged: {error}") from error
+        raise _broken(folder, f"{path} is damaged: {error}") from error
     version = dataset.get("schema_version") if isinstance(dataset, dict) else None
     if version != SCHEMA_VERSION:
-        raise _broken(kind, f"the store in {folder} has schema version {version}, this program reads {SCHEMA_VERSION}")
+        raise _broken(
+            folder, f"the store in {folder} has schema version {version}, this program reads {SCHEMA_VERSION}"
+        )
     if dataset.get("kind", kind) != kind:
         raise ExpectedError(
             f"the store in {folder} holds data of the kind {dataset['kind']!r}, expected {kind!r}: write one of that "
-            f"kind with dvc repro --force {_WRITTEN_BY[kind]}"
+            f"kind with dvc repro --force {_maker(folder)}"
         )
     needed = {"categories", "splits", "genes"} | ({"control"} if kind == "perturbation" else set())
     absent = needed - set(dataset)
     if absent:
-        raise _broken(kind, f"{path} is damaged: it lacks {', '.join(sorted(absent))}")
+        raise _broken(folder, f"{path} is damaged: it lacks {', '.join(sorted(absent))}")
     try:
         # Not read_table, which imports pandas: 0.3 s that no training has use for.
         genes = pq.ParquetFile(folder / GENES).read(["gene"]).column("gene").to_pylist()
     except (pa.ArrowException, FileNotFoundError) as error:
-        raise _broken(kind, f"{folder / GENES} cannot be read: {error}") from error
+        raise _broken(folder, f"{folder / GENES} cannot be read: {error}") from error
     if len(genes) != dataset["genes"]:
-        raise _broken(kind, f"{folder / GENES} holds {len(genes)} genes, expected {dataset['genes']}")
+        raise _broken(folder, f"{folder / GENES} holds {len(genes)} genes, expected {dataset['genes']}")
     return Store(folder, dataset, genes, dataset["categories"])
 
 
-def _broken(kind: str, problem: str) -> ExpectedError:
-    return ExpectedError(f"{problem}; write the store again with: dvc repro --force {_WRITTEN_BY[kind]}")
+def _broken(folder: Path, problem: str) -> ExpectedError:
+    return ExpectedError(f"{problem}; write the store again with: dvc repro --force {_maker(folder)}")
+
+
+def _maker(folder: Path) -> str:
+    """The stage that writes this store; of a folder outside the DAG, those that write any."""
+    *_, system, study, fold = ("", "", *folder.parts)
+    return f"preprocess@{system}-{study}-{fold}" if folder.parts[-5:-3] == ("data", "processed") else "preprocess"
 
 
 def _only_chunk(table: pa.Table, name: str) -> Any:

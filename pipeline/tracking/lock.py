@@ -22,7 +22,7 @@ MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repai
 class StageRecord:
     """One stage's entry in dvc.lock."""
 
-    address: str  # as DVC prints it: `flow_train`, `evaluate@cfm_vc`
+    address: str  # as DVC prints it: `report`, `evaluate@cfm_vc-kang`
     hash: str  # SHA-256 of the whole entry: command, data, code, parameters and results
     params: Mapping[str, str]  # flattened, by dotted name
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)

@@ -23,7 +23,7 @@ from pipeline.metrics.verdict import compare
 from pipeline.report.page import Facts, Figures, Section, Table
 from tests.alphastomics.simulated_results import RESULTS, SHA256, Tissue, write_scores, write_spatial
 
-ABLATION = "reports/alphastomics/measured/starmap_mpfc_ablation.csv"
+ABLATION = "reports/measured/alphastomics/starmap_mpfc_ablation.csv"
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_section_may_be_called_anything(found):
 
 def test_without_measured_sections_nothing_is_said_of_any(found):
     assert card(found(measured=())).elsewhere == ""
-    Path("reports/alphastomics/measured").rmdir()
+    Path("reports/measured/alphastomics").rmdir()
     assert read_spatial().measured == []
 
 
@@ -203,7 +203,7 @@ def test_a_model_that_wins_nowhere_is_said_to(found):
 def test_each_section_table_has_mean_and_deviation_over_seeds(found):
     """Checked against numbers computed here from the file."""
     spatial = found()
-    rows = pd.read_csv("reports/alphastomics/measured/starmap_mpfc.csv")
+    rows = pd.read_csv("reports/measured/alphastomics/starmap_mpfc.csv")
     ours = rows[(rows["method"] == "model") & (rows["metric"] == "spearman_distances") & (rows["unit"] != "all")]
     one = next(one for one in spatial.measured if one.name == "starmap_mpfc")
     table = tables_of(one)[0]
@@ -267,7 +267,7 @@ def test_a_data_set_without_ablation_says_so(found):
 
 def test_what_is_missing_or_contradicts_itself_is_named(found):
     found()
-    folder = Path("reports/alphastomics/measured")
+    folder = Path("reports/measured/alphastomics")
     (folder / "starmap_mpfc.json").unlink()
     with pytest.raises(ExpectedError, match=r"starmap_mpfc.json not found: `python -m benchmarks.leave_section_out`"):
         read_spatial()
@@ -277,7 +277,7 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
     with pytest.raises(ExpectedError, match="lacks the variant reference"):
         read_spatial()
     Path(ABLATION).unlink()
-    again = "`dvc repro --force evaluate@alphastomics`"
+    again = "`dvc repro --force evaluate@alphastomics-tissue`"
     with pytest.raises(ExpectedError, match=rf"results.csv: expr_to_pos: .* 0 baselines.*: {again}"):
         rewritten(lambda row: row if row.role != "baseline" else None)
     found()
@@ -288,7 +288,7 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
 @pytest.mark.parametrize("name", ["cells", "distances", "genes", "expression"])
 def test_a_section_that_a_file_leaves_out_and_a_value_that_is_not_finite_are_named(found, name):
     found(sections=("a", "b"))
-    path = Path(f"reports/alphastomics/details/{name}.parquet")
+    path = Path(f"reports/alphastomics/tissue/details/{name}.parquet")
     frame = pd.read_parquet(path)
     frame[frame["section"] == "a"].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about section b"):
@@ -302,7 +302,7 @@ def test_a_section_that_a_file_leaves_out_and_a_value_that_is_not_finite_are_nam
 
 def test_cells_are_known_and_stand_there_once(found):
     found()
-    folder = Path("reports/alphastomics/details")
+    folder = Path("reports/alphastomics/tissue/details")
     cells = pd.read_parquet(folder / "cells.parquet")
     cells.iloc[1:].to_parquet(folder / "cells.parquet")
     with pytest.raises(ExpectedError, match=r"expression.parquet: holds a cell that is not in cells.parquet"):

@@ -1,4 +1,4 @@
-"""ingest@alphastomics as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+"""The stage `ingest` as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
 import os
@@ -15,12 +15,14 @@ from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.alphastomics.stages import ingest as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
+from pipeline.core.paths import StudyPaths
+from tests.settled import settled
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
 
 DATA = ROOT.parent / "shared/data"
 STARMAP, OSMFISH = DATA / "starmap_mpfc_3sections.h5ad", DATA / "osmfish_cortex.h5ad"
-OUT = Path("data/raw/alphastomics")
+OUT = Path("data/raw/alphastomics/tissue")
 
 ingest = partial(stage_process.ingest, system="alphastomics")
 assert_refused = partial(stage_process.assert_ingest_refused, system="alphastomics")
@@ -43,12 +45,13 @@ def section(**changes: Any) -> dict[str, Any]:
 
 def configure(project: Path, **changes: Any) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["alphastomics"]["ingest"] = section(**changes)
+    params["alphastomics"]["studies"]["tissue"]["ingest"] = section(**changes)
     (project / "params.yaml").write_text(yaml.safe_dump(params))
+    settled(project)
 
 
 def run(**changes: Any) -> None:
-    stage.run(Ingest.model_validate(section(**changes)))
+    stage.run(Ingest.model_validate(section(**changes)), StudyPaths("alphastomics", "tissue"))
 
 
 def source() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The stage preprocess@alphastomics, held against the same computation done in memory."""
+"""The stage `preprocess`, held against the same computation done in memory."""
 
 import json
 import shutil
@@ -16,22 +16,24 @@ from scipy.spatial.distance import cdist, pdist
 from pipeline.alphastomics.data.section_splits import block_side
 from pipeline.alphastomics.data.sections import frame_of, read_sections
 from pipeline.alphastomics.params.ingest import Ingest
-from pipeline.alphastomics.params.preprocess import Preprocess
+from pipeline.alphastomics.params.preprocess import FoldPreprocess
 from pipeline.alphastomics.stages import ingest
 from pipeline.alphastomics.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.h5ad import Column
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.store import SPLITS, Split, Store, open_store
 
 CELLS, GENES = 1200, 90
 SECTIONS, CELL_TYPES = ["a", "b", "c"], ["B", "NK", "T"]
-STORE = Path("data/processed/alphastomics")
+AT = StudyPaths("alphastomics", "tissue", "held_out", 0)
+STORE = Path("data/processed/alphastomics/tissue/held_out")
 STARMAP = Path(__file__).parents[3] / "shared/data/starmap_mpfc_3sections.h5ad"
 
 
-def settings(**changed: Any) -> Preprocess:
+def settings(**changed: Any) -> FoldPreprocess:
     values = {
         "min_counts_per_cell": 20,
         "min_genes_per_cell": 12,
@@ -47,7 +49,7 @@ def settings(**changed: Any) -> Preprocess:
         "cells_per_shard": 256,
         "cells_per_row_group": 64,
     }
-    return Preprocess.model_validate(values | changed)
+    return FoldPreprocess.model_validate(values | changed)
 
 
 def counts() -> np.ndarray:
@@ -72,8 +74,8 @@ def places(dimensions: int = 2) -> np.ndarray:
 
 
 def write_raw(x_NG: np.ndarray, labels: dict[str, np.ndarray], places_NS: np.ndarray | None, **source: Any) -> None:
-    """data/raw/alphastomics as ingest leaves it, in the working directory."""
-    folder = Path("data/raw/alphastomics")
+    """data/raw/alphastomics/tissue as ingest leaves it, in the working directory."""
+    folder = Path("data/raw/alphastomics/tissue")
     folder.mkdir(parents=True, exist_ok=True)
     matrix = scipy.sparse.csr_matrix(x_NG)
     columns = {
@@ -118,7 +120,7 @@ def numbers(split: Split) -> np.ndarray:
 
 @pytest.mark.usefixtures("_raw")
 def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     x_NG, label, kept_N = counts(), codes(), kept()
     assert 0.5 < kept_N.mean() < 0.99, "the data must exercise the filter"
     assert list(store().categories) == ["section", "cell_type"]
@@ -145,7 +147,7 @@ def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
 def test_every_section_has_its_frame_which_leads_back(dimensions: int) -> None:
     places_NS, section_N = places(dimensions), codes()["section"]
     write_raw(counts(), codes(), places_NS)
-    stage.run(settings())
+    stage.run(settings(), AT)
     found = {split: read_sections(store(), split) for split in SPLITS}
     assert [section.name for section in found["train"]] == ["a", "b"]
     assert [section.name for section in found["test"]] == ["c"]
@@ -170,7 +172,7 @@ def test_every_section_has_its_frame_which_leads_back(dimensions: int) -> None:
 
 @pytest.mark.usefixtures("_raw")
 def test_the_descriptions_say_what_happened() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     dataset, section_N = store().dataset, codes()["section"]
     assert dataset["kind"] == "spatial"
     assert "control" not in dataset
@@ -182,7 +184,7 @@ def test_the_descriptions_say_what_happened() -> None:
     for split in SPLITS:
         sizes = np.bincount(section_N[numbers(split)], minlength=3).tolist()
         assert [section["cells"][split] for section in dataset["sections"].values()] == sizes
-    quality = json.loads(Path("reports/alphastomics/quality.json").read_text())
+    quality = json.loads(Path("reports/alphastomics/tissue/quality/held_out.json").read_text())
     assert quality["filtered"] == dataset["filtered"]
     assert sum(quality["histograms"]["counts_per_cell"]["after"]) == kept().sum()
     after = np.bincount(section_N[kept()])
@@ -197,7 +199,7 @@ def test_the_descriptions_say_what_happened() -> None:
 
 @pytest.mark.usefixtures("_raw")
 def test_the_margin_reaches_the_store() -> None:
-    stage.run(settings(test_sections=[]))
+    stage.run(settings(test_sections=[]), AT)
     places_NS, section_N = places(), codes()["section"]
     assert {section.name for section in read_sections(store(), "test")} == set(SECTIONS)
     for code in range(3):
@@ -210,7 +212,7 @@ def test_the_margin_reaches_the_store() -> None:
 @pytest.mark.usefixtures("_raw")
 def test_genes_are_chosen_by_training_and_validation_cells() -> None:
     thresholds = {"min_counts_per_cell": 0, "min_genes_per_cell": 0}
-    stage.run(settings(**thresholds))
+    stage.run(settings(**thresholds), AT)
     before = pd.read_parquet(STORE / "genes.parquet")
     learned = np.concatenate([numbers("train"), numbers("validation")])
     columns = [int(gene.removeprefix("gene ")) for gene in before["gene"]]
@@ -221,12 +223,12 @@ def test_genes_are_chosen_by_training_and_validation_cells() -> None:
     x_NG = counts()
     x_NG[other] *= np.random.default_rng(1).integers(1, 50, GENES)  # the same genes detected, other counts
     write_raw(x_NG, codes(), places())
-    stage.run(settings(**thresholds))
+    stage.run(settings(**thresholds), AT)
     pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), before)
     x_NG = counts()
     x_NG[learned] *= np.random.default_rng(1).integers(1, 50, GENES)
     write_raw(x_NG, codes(), places())
-    stage.run(settings(**thresholds))
+    stage.run(settings(**thresholds), AT)
     assert not pd.read_parquet(STORE / "genes.parquet").equals(before)
 
 
@@ -237,15 +239,15 @@ def shards() -> dict[str, str]:
 
 @pytest.mark.usefixtures("_raw")
 def test_same_input_and_parameters_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     first = shards()
     shutil.rmtree(STORE)
-    stage.run(settings())
+    stage.run(settings(), AT)
     assert shards() == first
-    stage.run(settings(seed=1))
+    stage.run(settings(seed=1), AT)
     assert shards() != first
     monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
-    stage.run(settings())
+    stage.run(settings(), AT)
     genes = f"{STORE}/genes.parquet"  # whose sums depend on the blocks, in the last digits
     assert shards() | {genes: ""} == first | {genes: ""}
 
@@ -263,10 +265,10 @@ def test_same_input_and_parameters_give_the_same_bytes(monkeypatch: pytest.Monke
     ],
 )
 def test_parameters_that_cannot_be_used_leave_the_previous_store(changed: dict[str, Any], message: str) -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     before = shards()
     with pytest.raises(ExpectedError, match=message):
-        stage.run(settings(**changed))
+        stage.run(settings(**changed), AT)
     assert shards() == before
 
 
@@ -275,8 +277,8 @@ def test_one_section_where_two_are_needed() -> None:
     label = codes() | {"section": np.zeros(CELLS, np.int64)}
     write_raw(counts(), label, np.random.default_rng(0).normal(size=(CELLS, 2)))
     with pytest.raises(ExpectedError, match="one section where two are needed, 'a': to split it by blocks"):
-        stage.run(settings(test_sections=["a"]))
-    stage.run(settings(test_sections=[]))
+        stage.run(settings(test_sections=["a"]), AT)
+    stage.run(settings(test_sections=[]), AT)
     assert all(len(read_sections(store(), split)) == 1 for split in SPLITS)
 
 
@@ -286,17 +288,17 @@ def test_a_section_that_filtering_empties_is_told() -> None:
     x_NG[codes()["section"] == 1] = 0
     write_raw(x_NG, codes(), places())
     with pytest.raises(ExpectedError, match=r"all cells of section 'b' were dropped: lower alphastomics\.preprocess"):
-        stage.run(settings())
+        stage.run(settings(), AT)
 
 
 @pytest.mark.usefixtures("_raw")
 def test_input_without_places_or_without_a_source_is_one_message() -> None:
     write_raw(counts(), codes(), None)
     with pytest.raises(ExpectedError, match="has cells without positions"):
-        stage.run(settings())
-    Path("data/raw/alphastomics/source.json").unlink()
-    with pytest.raises(ExpectedError, match="run ingest first, with: dvc repro ingest@alphastomics"):
-        stage.run(settings())
+        stage.run(settings(), AT)
+    Path("data/raw/alphastomics/tissue/source.json").unlink()
+    with pytest.raises(ExpectedError, match="run ingest first, with: dvc repro ingest@alphastomics-tissue"):
+        stage.run(settings(), AT)
 
 
 def test_more_cells_than_memory_should_hold_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,9 +311,9 @@ def test_more_cells_than_memory_should_hold_are_streamed(tmp_path: Path, monkeyp
     adata.write_h5ad("cells.h5ad")
     del adata, matrix
     tracemalloc.start()
-    ingest.run(Ingest(path="cells.h5ad", counts="X", spatial="xy"))
+    ingest.run(Ingest(path="cells.h5ad", counts="X", spatial="xy"), AT)
     changes = {"test_sections": [], "min_counts_per_cell": 5, "min_genes_per_cell": 5, "highly_variable_genes": 100}
-    stage.run(settings(**changes, cells_per_shard=65536, cells_per_row_group=4096))
+    stage.run(settings(**changes, cells_per_shard=65536, cells_per_row_group=4096), AT)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(store().cells(split) for split in SPLITS) > 40_000
@@ -322,10 +324,10 @@ def test_more_cells_than_memory_should_hold_are_streamed(tmp_path: Path, monkeyp
 def test_each_real_section_can_be_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     columns = {"section": {"column": "section"}, "cell_type": {"column": "cell_type"}}
-    ingest.run(Ingest.model_validate({"path": str(STARMAP), "counts": "X", "spatial": "spatial", **columns}))
+    ingest.run(Ingest.model_validate({"path": str(STARMAP), "counts": "X", "spatial": "spatial", **columns}), AT)
     real = anndata.read_h5ad(STARMAP)
     for name in real.obs["section"].unique():
-        stage.run(settings(test_sections=[name], highly_variable_genes=200))
+        stage.run(settings(test_sections=[name], highly_variable_genes=200), AT)
         (held_out,) = read_sections(store(), "test")
         assert held_out.name == name
         assert len(held_out.cells) > 1000

@@ -14,13 +14,15 @@ from pipeline.core.files import sha256
 
 ASKED = ["--data", "cells.h5ad", "--steps", "10", "--num-samples", "2"]
 
+MODEL = "models/alphastomics/tissue/held_out/seed_0"
+
 
 @pytest.fixture
 def work(tissue_project, tmp_path, monkeypatch):
     """A folder with a small trained model and 60 cells of each of two sections; section_4 was not trained on."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tissue_project / "models", "models")
-    every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/cells.h5ad")
+    every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/tissue/cells.h5ad")
     rows = np.r_[500:560, 1500:1560]
     every[rows].copy().write_h5ad("cells.h5ad")
     return tmp_path
@@ -62,13 +64,13 @@ def test_the_file_holds_what_the_python_api_returns(work, mode, places):
     assert sorted(f"{part}/{key}" for part in ("obsm", "layers") for key in getattr(written, part)) == sorted(places)
     origin = written.uns["celldag"]
     assert origin["input_sha256"] == sha256(Path("cells.h5ad"))
-    assert origin["model_sha256"] == sha256(Path("models/alphastomics/weights.safetensors"))
+    assert origin["model_sha256"] == sha256(Path("models/alphastomics/tissue/held_out/seed_0/weights.safetensors"))
     assert origin["arguments"]["mode"] == mode
 
 
 def test_options_reach_the_model(work):
     options = ["--sampler", "ddpm", "--guidance", "2", "--neighbourhood", "50", "--cell-type", "microglia"]
-    assert call("--mode", "expr_to_pos", *ASKED, *options, "--model", "models/alphastomics", "--out", "out.h5ad") == 0
+    assert call("--mode", "expr_to_pos", *ASKED, *options, "--model", MODEL, "--out", "out.h5ad") == 0
     cells = anndata.read_h5ad("cells.h5ad")
     expected = Tissue.load().sample(
         cells, "expr_to_pos", draws=2, steps=10, sampler="ddpm", guidance=2.0, neighbourhood=50, cell_type="microglia"

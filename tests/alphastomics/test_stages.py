@@ -1,4 +1,4 @@
-"""diffusion_train as a process: repeated, killed and continued, refused; evaluate@alphastomics: its tables and
+"""diffusion_train as a process: repeated, killed and continued, refused; evaluate@alphastomics-tissue: its tables and
 controls."""
 
 import shutil
@@ -11,24 +11,27 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from pipeline.alphastomics.data.folds import folds
 from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.evaluation.tables import SHOWN_PAIRS
 from pipeline.alphastomics.metrics.placement import SCORES
 from pipeline.alphastomics.model.baselines import EXPRESSION, PLACEMENT
-from pipeline.alphastomics.params.evaluate import Evaluate
-from pipeline.alphastomics.params.ingest import Ingest
-from pipeline.alphastomics.params.preprocess import Preprocess
-from pipeline.alphastomics.stages import evaluate, ingest, preprocess
+from pipeline.alphastomics.stages import evaluate, ingest, preprocess, score
 from pipeline.core.files import read_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import open_store
+from pipeline.metrics.runs import Runs
+from pipeline.registry import load_params
+from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, run_from_start
 
 pytestmark = pytest.mark.slow
 
+AT = StudyPaths("alphastomics", "tissue", "held_out", 0)
 OUTS = [
-    "models/alphastomics",
-    "reports/alphastomics/training/diffusion.json",
-    "reports/alphastomics/curves/diffusion.csv",
+    "models/alphastomics/tissue/held_out/seed_0",
+    "reports/alphastomics/tissue/training/held_out-0.json",
+    "reports/alphastomics/tissue/curves/held_out-0.csv",
 ]
 TISSUE = {
     "sections": 3,
@@ -57,21 +60,22 @@ SMALL = {
 
 def configure(folder: Path, **diffusion: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["alphastomics"]["ingest"]["path"] = "tissue.yaml"
-    params["alphastomics"]["preprocess"].update(
-        test_sections=["section_3"], min_counts_per_cell=0, min_genes_per_cell=0
-    )
+    study = params["alphastomics"]["studies"]["tissue"]
+    study["ingest"]["path"] = "tissue.yaml"
+    study["held_out"] = ["section_3"]
+    params["alphastomics"]["preprocess"].update(min_counts_per_cell=0, min_genes_per_cell=0)
     params["alphastomics"]["diffusion"].update(**SMALL | diffusion)
     # The test section is larger than what is sampled together: it is stitched.
     params["alphastomics"]["evaluate"].update(draws=2, steps=10, neighbourhood=64)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    settled(folder)
 
 
-def section(folder: Path, *names: str) -> dict[str, object]:
-    values = yaml.safe_load((folder / "params.yaml").read_text())
-    for name in names:
-        values = values[name]
-    return values
+def judge_study(folder: Path) -> None:
+    """The stages `score` and `evaluate`, in the working directory."""
+    settings = load_params(folder / "params.yaml").alphastomics.studies["tissue"].evaluate
+    score.run(settings, AT)
+    evaluate.run(Runs(folds={"held_out": [0]}), AT)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +86,9 @@ def tissue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tissue.yaml").write_text(yaml.safe_dump(recipe | TISSUE))
     configure(folder)
     with chdir(folder):
-        ingest.run(Ingest.model_validate(section(folder, "alphastomics", "ingest")))
-        preprocess.run(Preprocess.model_validate(section(folder, "alphastomics", "preprocess")))
+        study = load_params().alphastomics.studies["tissue"]
+        ingest.run(study.ingest, AT)
+        preprocess.run(folds(study, AT.key)["held_out"].preprocess, AT)
     return folder
 
 
@@ -101,7 +106,7 @@ def project(tissue: Path, tmp_path: Path):
 
 
 def train(folder: Path, code: int = 0) -> str:
-    return run(folder, "pipeline.alphastomics.stages.diffusion_train", code=code)
+    return run(folder, "pipeline.alphastomics.stages.diffusion_train", AT.instance, code=code)
 
 
 def outs(folder: Path) -> dict[str, bytes]:
@@ -119,8 +124,8 @@ def trained(tissue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path) -> None:
-    config = read_json(trained / "models/alphastomics/config.json")
-    store = open_store(trained / "data/processed/alphastomics", "spatial")
+    config = read_json(trained / "models/alphastomics/tissue/held_out/seed_0/config.json")
+    store = open_store(trained / "data/processed/alphastomics/tissue/held_out", "spatial")
     assert config["genes"] == store.genes
     assert config["categories"] == store.categories
     assert config["neighbourhood"] == 24
@@ -128,13 +133,13 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained: Path)
     assert sorted(config["frames"]) == ["section_1", "section_2"]  # not that of the test section
     assert config["noising"]["steps"] == 1000
     assert config["provenance"]["parameters"]["epochs"] == 2
-    metrics = read_json(trained / "reports/alphastomics/training/diffusion.json")
+    metrics = read_json(trained / "reports/alphastomics/tissue/training/held_out-0.json")
     assert metrics["epochs"] == 2
     assert {"loss", "expression", "stress", "neighbours", "frame", "hidden", "balance"} <= set(metrics["train"])
-    weights = load_file(trained / "models/alphastomics/weights.safetensors")
+    weights = load_file(trained / "models/alphastomics/tissue/held_out/seed_0/weights.safetensors")
     assert sum(part.size for part in weights.values()) >= metrics["parameters"]
     assert all(np.isfinite(part).all() for part in weights.values())
-    assert len(pd.read_csv(trained / "reports/alphastomics/curves/diffusion.csv")) == 2
+    assert len(pd.read_csv(trained / "reports/alphastomics/tissue/curves/held_out-0.csv")) == 2
 
 
 def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(trained: Path, project) -> None:
@@ -143,7 +148,7 @@ def test_two_runs_from_clean_are_the_same_bytes_and_another_seed_gives_others(tr
     train(other)
     assert len(outs(trained)) == 4  # weights, configuration, metrics, curve
     assert outs(again) == outs(trained)
-    weights = "models/alphastomics/weights.safetensors"
+    weights = "models/alphastomics/tissue/held_out/seed_0/weights.safetensors"
     assert outs(other)[weights] != outs(trained)[weights]
 
 
@@ -157,7 +162,7 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(project, changes: dic
     uninterrupted = outs(folder)
     shutil.rmtree(folder / "models")
     shutil.rmtree(folder / "reports")
-    kill_after(folder, "pipeline.alphastomics.stages.diffusion_train", said=" validation ", times=2)
+    kill_after(folder, "pipeline.alphastomics.stages.diffusion_train", AT.instance, said=" validation ", times=2)
     assert not (folder / "models").exists()
     assert "continues at epoch" in train(folder)
     assert outs(folder) == uninterrupted
@@ -167,7 +172,7 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(project, changes: dic
 
 def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(project) -> None:
     folder = project("project", neighbourhood=140)
-    store = open_store(folder / "data/processed/alphastomics", "spatial")
+    store = open_store(folder / "data/processed/alphastomics/tissue/held_out", "spatial")
     sizes = {part.name: len(part.cells) for part in read_sections(store, "train")}
     assert max(sizes.values()) < 140
     output = train(folder, code=2)
@@ -184,13 +189,13 @@ def test_a_section_smaller_than_a_neighbourhood_is_refused_with_what_to_do(proje
 @pytest.fixture(scope="module")
 def evaluated(trained: Path) -> Path:
     with chdir(trained):
-        evaluate.run(Evaluate.model_validate(section(trained, "alphastomics", "evaluate")))
+        judge_study(trained)
     return trained
 
 
 def scores(folder: Path) -> pd.Series:
     """By task, section, method and metric, without differences."""
-    table = pd.read_csv(folder / "reports/alphastomics/results.csv")
+    table = pd.read_csv(folder / "reports/alphastomics/tissue/results.csv")
     table = table[(table["unit"] != "all") & (table["role"] != "difference")]
     assert np.isfinite(table["value"]).all()
     table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
@@ -209,7 +214,7 @@ def test_every_method_and_control_is_scored_on_the_test_section(evaluated: Path)
 
 
 def test_the_model_is_compared_with_every_baseline_with_an_interval(evaluated: Path) -> None:
-    table = pd.read_csv(evaluated / "reports/alphastomics/results.csv")
+    table = pd.read_csv(evaluated / "reports/alphastomics/tissue/results.csv")
     table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
     single = table.set_index(["task", "unit", "method", "metric"])["value"]
     differences = table[(table["role"] == "difference") & table["method"].str.startswith("model - ")]
@@ -232,7 +237,7 @@ def test_the_model_is_compared_with_every_baseline_with_an_interval(evaluated: P
 
 def test_the_headlines_are_decisive_scores_beside_the_best_baseline(evaluated: Path) -> None:
     found = scores(evaluated)
-    folder = evaluated / "reports/alphastomics/headlines"
+    folder = evaluated / "reports/alphastomics/tissue/headlines"
     assert {path.stem for path in folder.iterdir()} == {"spearman_distances", "knn_overlap", "pcc"}
     for task, metric, baselines in (
         ("expr_to_pos", "spearman_distances", PLACEMENT),
@@ -265,8 +270,8 @@ def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path
 
 
 def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluated: Path) -> None:
-    folder = evaluated / "reports/alphastomics/details"
-    (test,) = read_sections(open_store(evaluated / "data/processed/alphastomics", "spatial"), "test")
+    folder = evaluated / "reports/alphastomics/tissue/details"
+    (test,) = read_sections(open_store(evaluated / "data/processed/alphastomics/tissue/held_out", "spatial"), "test")
     cells = pd.read_parquet(folder / "cells.parquet")
     assert cells["cell"].tolist() == test.cells.names.tolist()
     true_NS = cells[["true_0", "true_1"]].to_numpy()
@@ -292,12 +297,12 @@ def test_the_reports_tables_are_of_the_section_in_the_unit_of_the_input(evaluate
 
 def test_an_evaluation_is_the_same_bytes_again(evaluated: Path) -> None:
     def written() -> dict[str, bytes]:
-        reports = evaluated / "reports/alphastomics"
+        reports = evaluated / "reports/alphastomics/tissue"
         files = [reports / "results.csv", *(reports / "headlines").iterdir(), *(reports / "details").iterdir()]
         return {str(file): file.read_bytes() for file in files}
 
     before = written()
     assert len(before) == 1 + 3 + 4
     with chdir(evaluated):
-        evaluate.run(Evaluate.model_validate(section(evaluated, "alphastomics", "evaluate")))
+        judge_study(evaluated)
     assert written() == before

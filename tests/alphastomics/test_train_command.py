@@ -17,15 +17,16 @@ from torch import nn
 from pipeline import cli
 from pipeline.alphastomics.commands.train import SYSTEMS
 from pipeline.alphastomics.params.diffusion import Diffusion
-from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.nn.model_config import ModelConfig
 from pipeline.training.fit import fit
 from pipeline.training.weights import load_model
+from tests.settled import settled
 
 ROOT = Path(__file__).parents[2]
+STORE = Path("data/processed/alphastomics/tissue/held_out")
 STAGE = SYSTEMS["alphastomics"].stage
 FULL = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
 
@@ -76,7 +77,8 @@ def project(tmp_path, monkeypatch):
     plain = {"ffn": "dense", "gate": "none", "masking": "none"}
     content["alphastomics"]["diffusion"] |= {"epochs": 4, "learning_rate": 0.1, "weight_decay": 0.0, **plain}
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    store = PATHS.store
+    settled(tmp_path)
+    store = STORE
     store.mkdir(parents=True)
     (store / "dataset.json").write_text('{"cells": 3}', encoding="utf-8")
     stage = types.ModuleType(STAGE)
@@ -117,10 +119,10 @@ def test_a_run_keeps_its_configuration_curve_and_model(project, capsys):
     changed = (settings.ffn, settings.experts, settings.top_k, settings.gate, settings.epochs)
     assert changed == ("moe", 8, 2, "elementwise", 3)
     assert settings.modes.model_dump() == {"joint": 0.4, "expr_to_pos": 0.5, "pos_to_expr": 0.1}
-    assert store == PATHS.store
+    assert store == STORE
     kept = yaml.safe_load(Path("outputs/full/config.yaml").read_text())
     assert kept["alphastomics"]["diffusion"] == settings.model_dump()
-    assert kept["data"] == "data/processed/alphastomics"
+    assert kept["data"] == "data/processed/alphastomics/tissue/held_out"
     assert len(Path("outputs/full/curve.csv").read_text().splitlines()) == 1 + 3
     assert read_json(Path("outputs/full/metrics.json"))["epochs"] == 3
     model, description = load_model(Path("outputs/full/model"), Line)
@@ -199,9 +201,9 @@ def test_another_configuration_is_not_resumed(project, capsys):
 
 def test_other_data_are_not_resumed_but_the_same_may_have_moved(project, capsys):
     killed(project)
-    store = PATHS.store
+    store = STORE
     shutil.move(store, "moved")
-    assert "no store in data/processed/alphastomics" in error(capsys, *FULL, "--resume")
+    assert "no store in data/processed/alphastomics/tissue/held_out" in error(capsys, *FULL, "--resume")
     store.mkdir()
     (store / "dataset.json").write_text('{"cells": 4}')
     assert "is not what it was" in error(capsys, *FULL, "--resume")

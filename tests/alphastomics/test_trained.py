@@ -23,17 +23,17 @@ BY_SECTION = {"section_column": "section", "cell_type_column": "cell_type"}
 
 @pytest.fixture(scope="module")
 def tissue(tissue_project):
-    return Tissue.load(tissue_project / "models/alphastomics")
+    return Tissue.load(tissue_project / "models/alphastomics/tissue/held_out/seed_0")
 
 
 @pytest.fixture(scope="module")
 def config(tissue_project):
-    return read_json(tissue_project / "models/alphastomics/config.json")
+    return read_json(tissue_project / "models/alphastomics/tissue/held_out/seed_0/config.json")
 
 
 @pytest.fixture(scope="module")
 def every(tissue_project):
-    return anndata.read_h5ad(tissue_project / "data/raw/alphastomics/cells.h5ad")
+    return anndata.read_h5ad(tissue_project / "data/raw/alphastomics/tissue/cells.h5ad")
 
 
 def some(adata, section="section_4", cells=60):
@@ -265,7 +265,7 @@ def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp
     from pipeline.training.determinism import initial_weights
     from pipeline.training.weights import save_model
 
-    config = read_json(tissue_project / "models/alphastomics/config.json")
+    config = read_json(tissue_project / "models/alphastomics/tissue/held_out/seed_0/config.json")
     free = SpatialConfig(**config.pop("config") | {"orientation": "free"})
     with initial_weights(0):
         model = SpatialDiffusion(free)
@@ -277,7 +277,7 @@ def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp
 def test_a_model_that_is_missing_or_of_an_older_version_is_one_message(tissue_project, tmp_path):
     with pytest.raises(ExpectedError, match=r"no usable model in .*nowhere.*dvc repro --force diffusion_train"):
         Tissue.load(tmp_path / "nowhere")
-    shutil.copytree(tissue_project / "models/alphastomics", tmp_path / "old")
+    shutil.copytree(tissue_project / "models/alphastomics/tissue/held_out/seed_0", tmp_path / "old")
     config = read_sealed(tmp_path / "old/config.json")
     del config["frames"]
     write_sealed(tmp_path / "old/config.json", config, "weights.safetensors")

@@ -16,11 +16,12 @@ from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.params.evaluate import Evaluate
-from pipeline.cfm_vc.paths import PATHS
-from pipeline.cfm_vc.stages.evaluate import run
+from pipeline.cfm_vc.stages import evaluate, score
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
 from pipeline.data.expression import log_normalise
 from pipeline.metrics.results import COLUMNS
+from pipeline.metrics.runs import Runs
 from pipeline.metrics.scoreboard import Estimate, scoreboard
 from pipeline.metrics.verdict import compare
 from pipeline.training.weights import save_model
@@ -67,13 +68,14 @@ METRICS = [
     "truth_pearson_change",
 ]
 UNITS = ["drug in T", "toxin in B", "all"]
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
 OUTS = [
-    "reports/cfm_vc/headlines/pearson_change_top10.json",
-    "reports/cfm_vc/results.csv",
-    "reports/cfm_vc/details/change.parquet",
-    "reports/cfm_vc/details/population.parquet",
-    "reports/cfm_vc/details/expression_latent.parquet",
-    "reports/cfm_vc/headlines/e_distance.json",
+    "reports/cfm_vc/pbmc/headlines/pearson_change_top10.json",
+    "reports/cfm_vc/pbmc/results.csv",
+    "reports/cfm_vc/pbmc/details/change.parquet",
+    "reports/cfm_vc/pbmc/details/population.parquet",
+    "reports/cfm_vc/pbmc/details/expression_latent.parquet",
+    "reports/cfm_vc/pbmc/headlines/e_distance.json",
 ]
 
 
@@ -83,16 +85,22 @@ def project(tmp_path, monkeypatch, perturbation_store):
 
     def make(name: str = "project", source: str = "control", **store_options):
         folder = tmp_path / name
-        store = perturbation_store(folder / PATHS.store, **store_options)
+        store = perturbation_store(folder / AT.store, **store_options)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             vae, flow = small_vae(genes=GENES), small_field()
-        save_model(folder / PATHS.models / "vae", vae, {})
-        save_model(folder / PATHS.models / "flow", flow, {"source": source})
+        save_model(folder / AT.model / "vae", vae, {})
+        save_model(folder / AT.model / "flow", flow, {"source": source})
         monkeypatch.chdir(folder)
         return store
 
     return make
+
+
+def run(settings):
+    """The stages `score` and `evaluate`."""
+    score.run(settings, AT)
+    evaluate.run(Runs(folds={"held_out": [0]}), AT)
 
 
 def rows():
@@ -348,8 +356,8 @@ def test_the_truth_reaches_no_prediction(project):
 
 
 def test_without_models_the_message_says_what_to_run(perturbation_store, tmp_path, monkeypatch):
-    perturbation_store(tmp_path / PATHS.store)
+    perturbation_store(tmp_path / AT.store)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExpectedError, match="no usable model in models/cfm_vc/vae"):
+    with pytest.raises(ExpectedError, match="no usable model in models/cfm_vc/pbmc/held_out/seed_0/vae"):
         run(SETTINGS)
     assert not Path("reports").exists()

@@ -1,4 +1,4 @@
-"""ingest@cfm_vc as the engines run it: a process in a project folder, which writes all of its out or nothing."""
+"""ingest@cfm_vc-pbmc as the engines run it: a process in a project folder, which writes all of its out or nothing."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 KANG = ROOT.parent / "shared/data/kang_ifnb_2donors.h5ad"
-OUT = Path("data/raw/cfm_vc")
+OUT = Path("data/raw/cfm_vc/pbmc")
 STAGE = "pipeline.cfm_vc.stages.ingest"
 
 

@@ -15,12 +15,14 @@ from pipeline.cfm_vc.model.latents import dense_tensors
 from pipeline.cfm_vc.model.predict import Solution, predict_cells
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.stages import flow_train, vae_pretrain
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import open_store
 from pipeline.registry import load_params
 from pipeline.training.weights import load_model
 
 ROOT = Path(__file__).parents[2]
-STORE = Path("data/processed/cfm_vc")
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
+STORE = Path("data/processed/cfm_vc/pbmc/held_out")
 TYPES = ["type_0", "type_1", "type_2"]
 
 
@@ -34,9 +36,9 @@ def trained(simulated_store, tmp_path):
         params = load_params(ROOT / "params.yaml")
         small = {"hidden": [64], "batch_size": 64, "epochs": 60}
         with chdir(folder):
-            vae_pretrain.run(params.cfm_vc.vae.model_copy(update={**small, "latent_intrinsic": 8, **(vae or {})}))
-            flow_train.run(params.cfm_vc.flow.model_copy(update={**small, **(flow or {})}))
-            models = Path("models/cfm_vc")
+            vae_pretrain.run(params.cfm_vc.vae.model_copy(update={**small, "latent_intrinsic": 8, **(vae or {})}), AT)
+            flow_train.run(params.cfm_vc.flow.model_copy(update={**small, **(flow or {})}), AT)
+            models = Path("models/cfm_vc/pbmc/held_out/seed_0")
             return (
                 open_store(folder / STORE),
                 load_model(models / "vae", Vae)[0],

@@ -5,15 +5,17 @@ import json
 import pandas as pd
 import pytest
 
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.report.leave_one_out import leave_one_out
 from pipeline.cfm_vc.report.results import LeaveOneOut, read_leave_one_out
 from pipeline.cfm_vc.stages.chapter import run
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
+from pipeline.params.chapter import Chapter
 from pipeline.report.page import Figures, Table
 from tests.report.simulated_results import CELL_TYPES, write_leave_one_out, write_results
 
-SCORES = "reports/cfm_vc/measured/results.csv"
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
+SCORES = "reports/measured/cfm_vc/results.csv"
 SIMULATED = {"simulated": True, "input_sha256": "0" * 64}
 
 
@@ -78,10 +80,10 @@ def test_a_run_on_other_measured_cells_does_not_show_the_scores_of_these(
     """The embedded, simulated data set shows them, labelled; so does a run on the very file they were measured on."""
     write_results(tmp_path, genes=60, cells=200)
     monkeypatch.chdir(tmp_path)
-    path = PATHS.store / "dataset.json"
+    path = AT.store / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"simulated": simulated, "input_sha256": sha256}))
-    run()
-    chapter = json.loads(PATHS.chapter.read_text())
+    run(Chapter(folds={"held_out": [0]}), AT)
+    chapter = json.loads(AT.chapter.read_text())
     assert ("Leave one cell type out" in str(chapter) or "leave one cell type out" in str(chapter)) == shown
     assert ("Blood cells of two donors" in str(chapter)) == shown
     assert ("other cells than in this run" in str(chapter)) == (shown and simulated)
@@ -150,7 +152,7 @@ def test_of_the_baselines_only_the_best_is_drawn_among_the_variants(found):
 @pytest.mark.parametrize("file", ["results.csv", "ablation.csv", "about.json"])
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, tmp_path, file):
     found()
-    (tmp_path / "reports/cfm_vc/measured" / file).unlink()
+    (tmp_path / "reports/measured/cfm_vc" / file).unlink()
     with pytest.raises(ExpectedError, match=rf"{file} not found: `python -m benchmarks.leave_one_out` makes it"):
         read_leave_one_out(SIMULATED)
 

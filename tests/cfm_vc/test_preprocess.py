@@ -1,4 +1,4 @@
-"""The stage preprocess@cfm_vc, held against the same computation done in memory."""
+"""The stage `preprocess`, held against the same computation done in memory."""
 
 import json
 import os
@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from pipeline.cfm_vc.params.preprocess import Preprocess
+from pipeline.cfm_vc.params.preprocess import FoldPreprocess
 from pipeline.cfm_vc.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
+from pipeline.core.paths import StudyPaths
 from pipeline.data.h5ad import Column
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.store import SPLITS, Store, open_store
@@ -28,11 +29,12 @@ CELL_TYPES = ["B", "NK", "T"]
 PERTURBATIONS = ["control", "drug", "heat"]
 BATCHES = ["a", "b"]
 CELLS, GENES = 1400, 120
-STORE = Path("data/processed/cfm_vc")
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
+STORE = Path("data/processed/cfm_vc/pbmc/held_out")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def settings(**changed: Any) -> Preprocess:
+def settings(**changed: Any) -> FoldPreprocess:
     values = {
         "min_counts_per_cell": 20,
         "min_genes_per_cell": 12,
@@ -45,7 +47,7 @@ def settings(**changed: Any) -> Preprocess:
         "cells_per_shard": 256,
         "cells_per_row_group": 64,
     }
-    return Preprocess.model_validate(values | changed)
+    return FoldPreprocess.model_validate(values | changed)
 
 
 def counts() -> np.ndarray:
@@ -70,8 +72,8 @@ def write_raw(
     spatial: np.ndarray | None = None,
     **source: Any,
 ) -> None:
-    """data/raw/cfm_vc as ingest leaves it, in the working directory."""
-    folder = Path("data/raw/cfm_vc")
+    """data/raw/cfm_vc/pbmc as ingest leaves it, in the working directory."""
+    folder = Path("data/raw/cfm_vc/pbmc")
     folder.mkdir(parents=True, exist_ok=True)
     matrix = scipy.sparse.csr_matrix(x_NG)
     labels = {"perturbation": PERTURBATIONS, "cell_type": CELL_TYPES, "batch": BATCHES}
@@ -128,7 +130,7 @@ def expected_genes(x_NG: np.ndarray, kept_N: np.ndarray, learned_N: np.ndarray) 
 
 @pytest.mark.usefixtures("_raw")
 def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     x_NG, label = counts(), codes()
     kept_N = (x_NG.sum(axis=1) >= 20) & ((x_NG > 0).sum(axis=1) >= 12)
     held_out_N = (label["cell_type"] == 2) & (label["perturbation"] == 1)
@@ -157,7 +159,7 @@ def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
 
 @pytest.mark.usefixtures("_raw")
 def test_the_descriptions_say_what_happened() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     x_NG = counts()
     kept_N = (x_NG.sum(axis=1) >= 20) & ((x_NG > 0).sum(axis=1) >= 12)
     dataset = json.loads((STORE / "dataset.json").read_text())
@@ -175,7 +177,7 @@ def test_the_descriptions_say_what_happened() -> None:
     assert (dataset["control"], dataset["input_sha256"], dataset["simulated"]) == ("control", "abc", False)
     assert sum(split["cells"] for split in dataset["splits"].values()) == kept_N.sum()
 
-    quality = json.loads(Path("reports/cfm_vc/quality.json").read_text())
+    quality = json.loads(Path("reports/cfm_vc/pbmc/quality/held_out.json").read_text())
     assert sum(quality["histograms"]["counts_per_cell"]["before"]) == CELLS - 3
     assert sum(quality["histograms"]["counts_per_cell"]["after"]) == kept_N.sum()
     assert quality["filtered"] == dataset["filtered"]
@@ -190,7 +192,7 @@ def test_the_descriptions_say_what_happened() -> None:
 
 @pytest.mark.usefixtures("_raw")
 def test_without_held_out_pairs_there_is_no_test_set(capsys: pytest.CaptureFixture[str]) -> None:
-    stage.run(settings(held_out=[]))
+    stage.run(settings(held_out=[]), AT)
     store = open_store(STORE)
     assert store.dataset["held_out"] == []
     assert (store.cells("test"), store.row_groups("test"), len(store.read("test"))) == (0, [], 0)
@@ -198,7 +200,7 @@ def test_without_held_out_pairs_there_is_no_test_set(capsys: pytest.CaptureFixtu
     cells = {split: f"{store.cells(split):,}" for split in ("train", "validation")}
     line = f"splits: train {cells['train']}, validation {cells['validation']}, test 0, as nothing is held out"
     assert line in capsys.readouterr().out
-    quality = json.loads(Path("reports/cfm_vc/quality.json").read_text())
+    quality = json.loads(Path("reports/cfm_vc/pbmc/quality/held_out.json").read_text())
     assert {group["split"] for group in quality["groups"]} == {"train"}
     shutil.rmtree(STORE / "test")  # DVC restores no empty folder
     assert len(open_store(STORE).read("test")) == 0
@@ -208,8 +210,8 @@ def test_a_screen_in_one_cell_type_needs_an_empty_held_out(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     write_raw(counts(), codes() | {"cell_type": np.full(CELLS, 1), "batch": np.zeros(CELLS)})
     with pytest.raises(ExpectedError, match=r"one cell type, 'NK'.*set cfm_vc.preprocess.held_out to \[\]"):
-        stage.run(settings(held_out=[{"cell_type": "NK", "perturbation": "drug"}]))
-    stage.run(settings(held_out=[]))
+        stage.run(settings(held_out=[{"cell_type": "NK", "perturbation": "drug"}]), AT)
+    stage.run(settings(held_out=[]), AT)
     categories = open_store(STORE).categories
     assert categories == {"perturbation": PERTURBATIONS, "cell_type": ["NK"], "batch": ["a"]}
 
@@ -221,7 +223,7 @@ def test_every_cell_keeps_its_place_in_the_frame_of_the_training_cells(
     places_NS = np.random.default_rng(3).normal((7000.0, -300.0, 5.0), (50.0, 20.0, 1.0), (CELLS, 3))
     places_NS[2::3] += 1e4  # cell type T, whose held-out cells must not move the centre
     write_raw(counts(), codes(), spatial=places_NS)
-    stage.run(settings())
+    stage.run(settings(), AT)
     store = open_store(STORE)
     parts = {split: store.read(split) for split in SPLITS}
     number = {split: [int(name.removeprefix("cell ")) for name in cells.names] for split, cells in parts.items()}
@@ -238,17 +240,17 @@ def test_every_cell_keeps_its_place_in_the_frame_of_the_training_cells(
 
 @pytest.mark.usefixtures("_raw")
 def test_places_change_nothing_else() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     without = as_table(open_store(STORE))
     places_NS = np.random.default_rng(3).normal(size=(CELLS, 2))
     write_raw(counts(), codes(), spatial=places_NS)
-    stage.run(settings())
+    stage.run(settings(), AT)
     pd.testing.assert_frame_equal(as_table(open_store(STORE)), without)
 
 
 @pytest.mark.usefixtures("_raw")
 def test_what_the_input_does_not_have_is_not_in_the_description() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     assert not {"doses", "combination", "spatial"} & set(open_store(STORE).dataset)
 
 
@@ -257,9 +259,9 @@ def test_doses_reach_the_store_and_let_a_dose_be_held_out_everywhere() -> None:
     doses = {"control": {}, "drug": {"A": 1.0}, "heat": {"A": 10.0}}
     everywhere = [{"cell_type": cell_type, "perturbation": "heat"} for cell_type in CELL_TYPES]
     with pytest.raises(ExpectedError, match="no training group contains 'heat'"):
-        stage.run(settings(held_out=everywhere))
+        stage.run(settings(held_out=everywhere), AT)
     write_raw(counts(), codes(), doses=doses, combination="+")
-    stage.run(settings(held_out=everywhere))
+    stage.run(settings(held_out=everywhere), AT)
     store = open_store(STORE)
     assert store.doses.of_label == store.dataset["doses"] == doses
     assert store.dataset["combination"] == "+"
@@ -268,7 +270,7 @@ def test_doses_reach_the_store_and_let_a_dose_be_held_out_everywhere() -> None:
 @pytest.mark.usefixtures("_raw")
 def test_row_groups_are_mixed_although_the_file_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
-    stage.run(settings())
+    stage.run(settings(), AT)
     store = open_store(STORE)
     for row_group in store.row_groups("train"):
         shares = np.bincount(store.read_row_group(row_group).perturbation, minlength=3) / row_group.cells
@@ -284,44 +286,44 @@ def shards() -> dict[str, str]:
 
 @pytest.mark.usefixtures("_raw")
 def test_same_input_and_parameters_give_the_same_bytes() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     first = shards()
     shutil.rmtree(STORE)
-    stage.run(settings())
+    stage.run(settings(), AT)
     assert shards() == first
-    stage.run(settings(seed=1))
+    stage.run(settings(seed=1), AT)
     assert shards().keys() == first.keys()
     assert shards() != first
 
 
 @pytest.mark.usefixtures("_raw")
 def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     genes = pd.read_parquet(STORE / "genes.parquet")
     monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
-    stage.run(settings())
+    stage.run(settings(), AT)
     pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("_raw")
 def test_held_out_cells_do_not_choose_the_genes() -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     before = pd.read_parquet(STORE / "genes.parquet")
     x_NG, label = counts(), codes()
     held_out_N = (label["cell_type"] == 2) & (label["perturbation"] == 1)
     x_NG[held_out_N] *= np.random.default_rng(1).integers(1, 50, GENES)  # same cells and genes detected, other counts
     write_raw(x_NG, label)
-    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0), AT)
     with_other_truth = pd.read_parquet(STORE / "genes.parquet")
     write_raw(counts(), label)
-    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0), AT)
     pd.testing.assert_frame_equal(with_other_truth, pd.read_parquet(STORE / "genes.parquet"))
     assert len(before) == len(with_other_truth)
 
 
 @pytest.mark.usefixtures("_raw")
 def test_fewer_genes_than_asked_for_are_all_kept_and_noted() -> None:
-    stage.run(settings(highly_variable_genes=500))
+    stage.run(settings(highly_variable_genes=500), AT)
     dataset = json.loads((STORE / "dataset.json").read_text())
     assert dataset["genes"] == dataset["filtered"]["genes_after_filter"] < 500
     assert any("500 were asked for: all of them are kept" in note for note in dataset["notes"])
@@ -331,12 +333,12 @@ def test_fewer_genes_than_asked_for_are_all_kept_and_noted() -> None:
 def test_a_panel_too_small_to_rank_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_raw(counts()[:, :12] + 1, codes())
-    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0))
+    stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0), AT)
     dataset = json.loads((STORE / "dataset.json").read_text())
     assert dataset["genes"] == 12
     assert any("not ranked" in note for note in dataset["notes"])
     with pytest.raises(ExpectedError, match="cannot be ranked"):
-        stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0, highly_variable_genes=5))
+        stage.run(settings(min_counts_per_cell=0, min_genes_per_cell=0, highly_variable_genes=5), AT)
 
 
 @pytest.mark.usefixtures("_raw")
@@ -344,8 +346,8 @@ def test_the_truth_of_simulated_cells_follows_the_kept_genes() -> None:
     genes = [f"gene {g}" for g in range(GENES)]
     truth = pd.DataFrame({"gene": genes, "cell_type": "T", "perturbation": "drug", "log_fold_change": np.arange(GENES)})
     write_raw(counts(), codes(), simulated=True)
-    truth.to_parquet("data/raw/cfm_vc/truth.parquet")
-    stage.run(settings())
+    truth.to_parquet("data/raw/cfm_vc/pbmc/truth.parquet")
+    stage.run(settings(), AT)
     kept = pd.read_parquet(STORE / "truth.parquet")
     assert kept["gene"].tolist() == open_store(STORE).genes
     assert [f"gene {value:.0f}" for value in kept["log_fold_change"]] == kept["gene"].tolist()
@@ -363,17 +365,17 @@ def test_the_truth_of_simulated_cells_follows_the_kept_genes() -> None:
     ],
 )
 def test_parameters_that_cannot_be_used_leave_the_previous_store(changed: dict[str, Any], message: str) -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     before = shards()
     with pytest.raises(ExpectedError, match=message):
-        stage.run(settings(**changed))
+        stage.run(settings(**changed), AT)
     assert shards() == before
 
 
 @pytest.mark.usefixtures("_raw")
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "no source"])
 def test_damaged_input_is_one_message(damage: str) -> None:
-    path = Path("data/raw/cfm_vc/cells.h5ad")
+    path = Path("data/raw/cfm_vc/pbmc/cells.h5ad")
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
@@ -383,16 +385,16 @@ def test_damaged_input_is_one_message(damage: str) -> None:
 
         anndata.AnnData(scipy.sparse.csr_matrix(counts().astype(np.float32))).write_h5ad(path)
     else:
-        Path("data/raw/cfm_vc/source.json").unlink()
-    with pytest.raises(ExpectedError, match=r"data/raw/cfm_vc/(cells\.h5ad|source\.json)"):
-        stage.run(settings())
+        Path("data/raw/cfm_vc/pbmc/source.json").unlink()
+    with pytest.raises(ExpectedError, match=r"data/raw/cfm_vc/pbmc/(cells\.h5ad|source\.json)"):
+        stage.run(settings(), AT)
     assert not STORE.exists()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_raw")
 def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
-    stage.run(settings())
+    stage.run(settings(), AT)
     before = shards()
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     # The child stops where it has written some of the new store, and waits there to be killed.
@@ -402,9 +404,10 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
         "from pipeline.data.store_writer import StoreWriter\n"
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
         "StoreWriter.finish = finish\n"
-        "from pipeline.cfm_vc.params.preprocess import Preprocess\n"
+        "from pipeline.cfm_vc.params.preprocess import FoldPreprocess\n"
         "from pipeline.cfm_vc.stages import preprocess\n"
-        f"preprocess.run(Preprocess.model_validate_json({settings(seed=5).model_dump_json()!r}))\n"
+        "from pipeline.core.paths import StudyPaths\n"
+        f"preprocess.run(FoldPreprocess.model_validate_json({settings(seed=5).model_dump_json()!r}), {AT!r})\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(PROJECT)})
     deadline = time.monotonic() + 60
@@ -415,5 +418,5 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
     child.wait()
     assert Path("reached").exists()
     assert shards() == before
-    stage.run(settings(seed=5))
+    stage.run(settings(seed=5), AT)
     assert shards() != before

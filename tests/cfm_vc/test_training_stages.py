@@ -14,14 +14,22 @@ import yaml
 
 from pipeline.core.files import read_json, write_json
 from pipeline.core.sealed import read_sealed, write_sealed
+from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, run_from_start, start
 
 pytestmark = pytest.mark.slow
 
-STORE = Path("data/processed/cfm_vc")
+INSTANCE = "pbmc-held_out-0"
+STORE = Path("data/processed/cfm_vc/pbmc/held_out")
+REPORTS = "reports/cfm_vc/pbmc"
+MODELS = "models/cfm_vc/pbmc/held_out/seed_0"
 OUTS = {
-    "vae_pretrain": ["models/cfm_vc/vae", "reports/cfm_vc/training/vae.json", "reports/cfm_vc/curves/vae.csv"],
-    "flow_train": ["models/cfm_vc/flow", "reports/cfm_vc/training/flow.json", "reports/cfm_vc/curves/flow.csv"],
+    stage: [
+        f"{MODELS}/{name}",
+        f"{REPORTS}/training/held_out-0-{name}.json",
+        f"{REPORTS}/curves/held_out-0-{name}.csv",
+    ]
+    for stage, name in {"vae_pretrain": "vae", "flow_train": "flow"}.items()
 }
 SMALL = {
     "vae": {"hidden": [32], "latent_intrinsic": 4, "latent_technical": 2, "batch_size": 16, "epochs": 12},
@@ -40,13 +48,14 @@ def project(tmp_path, perturbation_store):
         for section, values in SMALL.items():
             params["cfm_vc"][section].update({**values, **changes.get(section, {})})
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        settled(folder)
         return folder
 
     return make
 
 
 def finish(folder: Path, stage: str, code: int = 0) -> str:
-    return run(folder, f"pipeline.cfm_vc.stages.{stage}", code=code)
+    return run(folder, f"pipeline.cfm_vc.stages.{stage}", INSTANCE, code=code)
 
 
 def outs(folder: Path, stage: str) -> dict[str, bytes]:
@@ -79,7 +88,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
     moments = [duration * (fifth + draw.random()) / 5 for fifth in range(5)]
     draw.shuffle(moments)
     while moments:
-        process = start(folder, f"pipeline.cfm_vc.stages.{stage}")
+        process = start(folder, f"pipeline.cfm_vc.stages.{stage}", INSTANCE)
         try:
             process.communicate(timeout=moments[0])
             moments[0] *= 0.9  # what was left to do took less; from clean again, and no kill counted
@@ -89,7 +98,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
             moments.pop(0)
     finish(folder, stage)
     assert outs(folder, stage) == uninterrupted
-    kill_after(folder, f"pipeline.cfm_vc.stages.{stage}", said=" validation ", times=2)
+    kill_after(folder, f"pipeline.cfm_vc.stages.{stage}", INSTANCE, said=" validation ", times=2)
     assert "continues at epoch" in finish(folder, stage)
     assert outs(folder, stage) == uninterrupted
     assert not list((folder / ".checkpoints" / stage).glob("*/*"))
@@ -100,7 +109,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(project, stage)
 # time that it syncs or renames a file; says how the child ended.
 KILLED_AT_EACH_WRITE = """
 import importlib, os, signal, sys
-from pipeline.params.reading import select_section
+from pipeline.core.paths import StudyPaths
 from pipeline.registry import load_params
 stage = importlib.import_module(sys.argv[1])
 
@@ -119,7 +128,9 @@ for number in map(int, sys.stdin):
         calls_left = number
         os.fsync, os.replace = dies_before(os.fsync), dies_before(os.replace)
         sys.stdout = sys.stderr
-        stage.run(select_section(load_params(), stage.SECTION))
+        section = stage.SECTION.rpartition(".")[2]
+        settings = getattr(load_params().cfm_vc.studies["pbmc"], section)
+        stage.run(settings, StudyPaths("cfm_vc", "pbmc", "held_out", 0))
         os._exit(0)
     _, status = os.waitpid(child, 0)
     print({0: "finished", signal.SIGKILL: "killed"}.get(status, f"ended with {status}"), flush=True)
@@ -176,7 +187,7 @@ def test_two_runs_from_clean_are_the_same_bytes(project):
     first, second = project("first"), project("second")
     for stage in OUTS:
         finish(first, stage)
-        run_from_start(second, f"pipeline.cfm_vc.stages.{stage}")
+        run_from_start(second, f"pipeline.cfm_vc.stages.{stage}", INSTANCE)
         assert outs(first, stage) == outs(second, stage)
 
 
@@ -184,7 +195,7 @@ def test_another_seed_gives_other_weights(project):
     first, second = project("first"), project("second", vae={"seed": 1})
     for folder in (first, second):
         finish(folder, "vae_pretrain")
-    weights = "models/cfm_vc/vae/weights.safetensors"
+    weights = "models/cfm_vc/pbmc/held_out/seed_0/vae/weights.safetensors"
     assert (first / weights).read_bytes() != (second / weights).read_bytes()
 
 
@@ -207,7 +218,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(project):
     folder = project(cells_per_group=200)
     finish(folder, "vae_pretrain")
     uninterrupted = outs(folder, "vae_pretrain")
-    kill_after(folder, "pipeline.cfm_vc.stages.vae_pretrain", said="epoch 4/")
+    kill_after(folder, "pipeline.cfm_vc.stages.vae_pretrain", INSTANCE, said="epoch 4/")
     (latest,) = (folder / ".checkpoints" / "vae_pretrain").glob("*/latest.pt")
     latest.write_bytes(latest.read_bytes()[:1000])
     output = finish(folder, "vae_pretrain")
@@ -220,8 +231,8 @@ def test_a_missing_store_names_the_stage_that_makes_it(project):
     folder = project()
     shutil.rmtree(folder / STORE)
     output = finish(folder, "vae_pretrain", code=2)
-    assert "no store in data/processed/cfm_vc" in output
-    assert "preprocess@cfm_vc" in output
+    assert "no store in data/processed/cfm_vc/pbmc/held_out" in output
+    assert "preprocess@cfm_vc-pbmc-held_out" in output
 
 
 def test_a_store_of_another_schema_is_refused(project):
@@ -234,10 +245,10 @@ def test_a_store_of_another_schema_is_refused(project):
 def test_a_vae_of_other_data_is_refused(project):
     folder = project()
     finish(folder, "vae_pretrain")
-    config = folder / "models/cfm_vc/vae/config.json"
+    config = folder / "models/cfm_vc/pbmc/held_out/seed_0/vae/config.json"
     content = json.dumps(read_sealed(config))
     assert "gene0" in config.read_text()
     write_sealed(config, json.loads(content.replace("gene0", "another")), "weights.safetensors")
     output = finish(folder, "flow_train", code=2)
     assert "was trained on different data" in output
-    assert "dvc repro vae_pretrain" in output
+    assert "dvc repro vae_pretrain@pbmc-held_out-0" in output

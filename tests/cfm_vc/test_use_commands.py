@@ -43,7 +43,7 @@ def lab_file(path: Path, cells: int = 40, layout=csr_matrix) -> anndata.AnnData:
 @pytest.fixture
 def work(saved_cfm_vc, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saved_cfm_vc(Path("models/cfm_vc"))
+    saved_cfm_vc(Path("models/cfm_vc/pbmc/held_out/seed_0"))
     return tmp_path
 
 
@@ -93,7 +93,7 @@ def test_the_files_hold_what_the_python_api_returns(work, layout, output):
         same(written, expected)
         origin = written.uns["celldag"]
         assert origin["dataset_sha256"] == "d" * 64
-        assert origin["flow_sha256"] == sha256(Path("models/cfm_vc/flow/weights.safetensors"))
+        assert origin["flow_sha256"] == sha256(Path("models/cfm_vc/pbmc/held_out/seed_0/flow/weights.safetensors"))
         assert origin["input_sha256"] == sha256(Path("latents.h5ad" if name == "decoded" else "cells.h5ad"))
     assert list(predicted.uns["celldag"]["notes"]) == list(anndata.read_h5ad("predicted.h5ad").uns["celldag"]["notes"])
 

@@ -25,7 +25,7 @@ COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"
 
 
 def ingested(path: Path, control: str = "ctrl", spatial: str | None = None, **columns) -> Accepted:
-    """As the stage ingest@cfm_vc reads it; the standard copy lies beside it."""
+    """As the stage ingest@cfm_vc-pbmc reads it; the standard copy lies beside it."""
     mapped = {name: ObsColumn.model_validate(column) for name, column in (COLUMNS | columns).items()}
     source = Source(path, "cfm_vc.ingest", "X", mapped, control, spatial=spatial)
     return accept(CONTRACTS["perturbation"], source, path.with_name("standard.h5ad"))

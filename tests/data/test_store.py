@@ -188,7 +188,7 @@ def test_a_failure_of_the_encoder_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_a_missing_store_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ExpectedError, match=r"dataset\.json is missing.*dvc repro --force preprocess@cfm_vc"):
+    with pytest.raises(ExpectedError, match=r"dataset\.json is missing.*dvc repro --force preprocess"):
         open_store(tmp_path / "store")
 
 
@@ -201,7 +201,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExpectedError, match=r"kind 'images', expected 'perturbation'.*preprocess@cfm_vc"):
+    with pytest.raises(ExpectedError, match=r"kind 'images', expected 'perturbation'.*preprocess"):
         write(tmp_path / "store", [random_cells(5, 1)], kind="images")
 
 

@@ -27,7 +27,7 @@ COLUMNS = {"perturbation": "condition", "cell_type": "cluster", "batch": "donor"
 
 
 def ingested(path: Path) -> None:
-    """As ingest@cfm_vc reads it."""
+    """As ingest@cfm_vc-pbmc reads it."""
     columns = {name: ObsColumn.model_validate(column) for name, column in COLUMNS.items()}
     source = Source(path, "cfm_vc.ingest", "X", columns, "ctrl")
     accept(CONTRACTS["perturbation"], source, path.with_name("standard.h5ad"))

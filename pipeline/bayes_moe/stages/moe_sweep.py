@@ -1,6 +1,6 @@
 """Train one classifier of the sweep, once for each seed, and write its predictions on held-out images.
 
-Nothing is scored here: `evaluate@bayes_moe` compares the points. The test images are used once, with the weights chosen
+Nothing is scored here: `evaluate` compares the points. The test images are used once, with the weights chosen
 on the validation images.
 """
 

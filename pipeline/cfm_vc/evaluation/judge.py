@@ -145,7 +145,7 @@ def _check_control(misses: list[str], names: tuple[str, str]) -> None:
     if misses:
         raise ExpectedError(
             f"the positive control of {' under '.join(names)} does not score perfectly: {', '.join(misses)}. No score "
-            "of this run can be trusted: rebuild the store (dvc repro --force preprocess@cfm_vc), and report a bug in "
+            "of this run can be trusted: rebuild the store (dvc repro --force preprocess), and report a bug in "
             "pipeline/metrics if this persists"
         )
 

@@ -1,4 +1,4 @@
-"""A time series of several channels with its splits, as ingest@mole keeps it.
+"""A time series of several channels with its splits, as ingest keeps it.
 
 T: rows of the series, C: channels.
 """
@@ -46,7 +46,7 @@ def write_series(path: Path, series: Series) -> None:
 
 
 def read_series(folder: Path) -> Series:
-    """The series that ingest@mole wrote to `folder`. ExpectedError where it is not there or damaged."""
+    """The series that ingest wrote to `folder`. ExpectedError where it is not there or damaged."""
     try:
         source = read_json(folder / "source.json")
         table = pq.read_table(folder / "series.parquet")

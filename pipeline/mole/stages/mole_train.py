@@ -1,6 +1,6 @@
 """Train one forecaster of the sweep, for every horizon and seed.
 
-Nothing is judged here: `evaluate@mole` compares the points. Test rows are never read. A mixture is also trained
+Nothing is judged here: `evaluate` compares the points. Test rows are never read. A mixture is also trained
 at earlier origins, of which only the losses are kept: by them `forecast_points.chosen_mixture` chooses.
 """
 
