@@ -4,18 +4,24 @@ import sys
 from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
 from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
+from workflow.records import forced_stages, shown_files, start_times, write_records
 from workflow.repair import repair
-from workflow.run_stage import open_gates
-from workflow.stamps import reconcile, show_failures, stamp_path
+from workflow.run_stage import job_command, log_path, open_gates
+from workflow.stamps import force, reconcile, show_failures, stamp_path
 
+clean = []  # the stages that DVC calls up to date; a job of a cluster need not know
 try:
     if workflow.is_main_process:
         make_plan()
+        started = start_times()
         project = repair()
         for line in project.done:
             print(line, file=sys.stderr)
         status = read_status() if open_gates(project) else project.status
-        reconcile((stage.address for stage in without_gates(project.stages)), status)
+        stages = without_gates(project.stages)
+        clean = [stage for stage in stages if stage.address not in status]
+        reconcile(clean)
+        write_records(clean, started)
     stages = without_gates(read_stages())
 except (DagError, ExpectedError) as error:
     print(f"error: {error}", file=sys.stderr)
@@ -25,11 +31,15 @@ except (DagError, ExpectedError) as error:
 priority_of = priorities(stages)
 
 
+# The files are here for `--report` alone; no rule makes them.
 rule all:
     input:
         [stamp_path(stage.address) for stage in stages],
+        [report(file, labels={"file": file}) for file in shown_files(clean)],
 
 
+# `snakemake --lint` says of each rule: "Specify a conda environment or container for each rule." There is one
+# environment for all stages, that of requirements.lock, since `dvc repro` runs them in it as well.
 for stage in stages:
 
     rule:
@@ -39,16 +49,22 @@ for stage in stages:
             [stamp_path(address) for address in stage.upstream],
         output:
             stamp_path(stage.address),
+        log:
+            log_path(stage.address),
         priority: priority_of[stage.address]
         threads: stage.threads
         resources:
             mem_mb=stage.mem_mb,
             gpu=stage.gpu,
         params:
-            python=sys.executable,
-            address=stage.address,
+            command=job_command(stage.address),
         shell:
-            "exec {params.python:q} -m workflow.run_stage {params.address:q}"
+            "{params.command}"
+
+
+# The command line's settings are not known before; a job of a cluster has no hooks.
+onstart:
+    force(forced_stages(stages, workflow.dag_settings))
 
 
 onerror:

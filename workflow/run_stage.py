@@ -1,23 +1,25 @@
 """One Snakemake job: `dvc repro` of one stage, then its stamp. Started as `python -m workflow.run_stage ADDRESS`."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
 from workflow.lock import read_lock, repair_lock
-from workflow.stamps import write_failure, write_stamp
+from workflow.stamps import is_forced, write_failure, write_stamp
 
 if TYPE_CHECKING:
     from workflow.repair import Repaired
 
+LOGS = Path(".snakemake/log/stages")  # what each stage printed in its last job
 ENGINE_CHECK_SECONDS = 0.2
 LINES_KEPT = 20  # of a failed stage, repeated when Snakemake ends
 
@@ -34,13 +36,24 @@ DVC_HINTS = (
 )
 
 
+def log_path(address: str) -> str:
+    """Path of the log of a stage's job, relative to the project root."""
+    return str(LOGS / f"{address}.log")
+
+
+def job_command(address: str) -> str:
+    """The shell command of a stage's job, which takes the shell's place."""
+    return f"exec {shlex.join([sys.executable, '-m', 'workflow.run_stage', address])}"
+
+
 def run_stage(address: str) -> int:
     """Run one stage by DVC and write its stamp; DVC's exit code.
 
-    Every line of output is prefixed with the stage's address, since stages run in parallel. Without `--wait-for-lock` a
-    second DVC process gives up after 3 s, and a finished stage can go unrecorded.
+    Every line of output goes to the stage's log, and, since stages run in parallel, to the terminal with its address
+    in front. Without `--wait-for-lock` a second DVC process gives up after 3 s, and a finished stage can go unrecorded.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    command += ["--force"] * is_forced(address)
     environment = os.environ | {
         # Stages call `python`: the one that runs Snakemake, even if its environment is not activated.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -53,8 +66,10 @@ def run_stage(address: str) -> int:
     # Ctrl-C reaches the stage and DVC as well; this process outlives them to report how they ended.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert process.stdout is not None
-    last_lines: deque[str] = deque(maxlen=LINES_KEPT)
-    printer = threading.Thread(target=_print_lines, args=(address, process.stdout, last_lines), daemon=True)
+    log = Path(log_path(address))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    printer = threading.Thread(target=_print_lines, args=(address, process.stdout, log), daemon=True)
     printer.start()
     while process.poll() is None:
         try:
@@ -69,10 +84,8 @@ def run_stage(address: str) -> int:
     if process.returncode < 0:
         message = describe_end(f"the DVC that ran stage {address}", -process.returncode, again=f"dvc repro {address}")
         # Another DVC, running another stage, would treat a damaged file as empty.
-        lines = [message, *filter(None, [repair_lock()])]
-        last_lines.extend(lines)
-        print("\n".join(f"[{address}] {line}" for line in lines), flush=True)
-    write_failure(address, last_lines)
+        _print_lines(address, [message, *filter(None, [repair_lock()])], log)
+    write_failure(address, log.read_text(encoding="utf-8").splitlines()[-LINES_KEPT:])
     return process.returncode
 
 
@@ -89,11 +102,12 @@ def open_gates(project: "Repaired") -> bool:
     return bool(closed)
 
 
-def _print_lines(address: str, stream: IO[str], last_lines: deque[str]) -> None:
-    for line in stream:
-        if line.strip() and not line.startswith(DVC_HINTS):
-            last_lines.append(line.rstrip())
-            print(f"[{address}] {line.rstrip()}", flush=True)
+def _print_lines(address: str, lines: Iterable[str], log: Path) -> None:
+    with log.open("a", encoding="utf-8", buffering=1) as copy:
+        for line in lines:
+            if line.strip() and not line.startswith(DVC_HINTS):
+                print(line.rstrip(), file=copy)
+                print(f"[{address}] {line.rstrip()}", flush=True)
 
 
 if __name__ == "__main__":

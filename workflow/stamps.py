@@ -6,18 +6,19 @@ Snakemake deletes, touches and adds files to its outputs, so DVC's outputs are h
 import json
 import os
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from workflow.finished import list_files
 from workflow.lock import read_lock
+
+if TYPE_CHECKING:
+    from workflow.dag import Stage
 
 FOLDER = Path(".stamps")
 FAILED = FOLDER / ".failed"  # last lines of stages that failed in this Snakemake run
-
-# Time (seconds since 1970) of every stamp that was clean when Snakemake started: the same for all, so that none looks
-# newer than another, and long past, so that the stamp of a stage that has just run does.
-CLEAN_TIME = 1_000_000_000
+FORCED = FOLDER / ".forced"  # an empty file per stage that this Snakemake run is to rerun in any case
 
 
 def stamp_path(address: str) -> str:
@@ -30,18 +31,41 @@ def write_stamp(address: str, locked: dict[str, Any]) -> Path:
     return _write(FOLDER / address, json.dumps(locked.get("outs", []), indent=1))
 
 
-def reconcile(addresses: Iterable[str], changed: Container[str]) -> None:
-    """Create the stamp of every stage that DVC calls clean, and remove all others.
+def reconcile(clean: Iterable["Stage"]) -> None:
+    """Create the stamp of every stage that DVC calls up to date, dated when it finished, and remove all others.
 
-    changed: addresses of the stages that DVC does not call clean, from `read_status`.
+    A stamp may be newer than one that depends on it: its stage ran again and made the same. Snakemake leaves that
+    be, since the checksum is the one in its record of the other (`workflow.records`).
     """
     locked = read_lock()
-    kept = {write_stamp(address, locked.get(address, {})) for address in addresses if address not in changed}
-    for path in kept:
-        os.utime(path, (CLEAN_TIME, CLEAN_TIME))
+    kept = set()
+    for stage in clean:
+        path = write_stamp(stage.address, locked.get(stage.address, {}))
+        os.utime(path, ns=(finished_at(stage), finished_at(stage)))
+        kept.add(path)
     for path in FOLDER.rglob("*"):
         if path.is_file() and path not in kept:
             path.unlink(missing_ok=True)
+
+
+def finished_at(stage: "Stage") -> int:
+    """When the newest file among its outputs was written here (ns since 1970), by the stage, `dvc checkout` or git."""
+    return max((changed for _, changed in list_files(stage.outs).values()), default=0)
+
+
+def force(addresses: Iterable[str]) -> None:
+    """Have the jobs of this Snakemake run rerun these stages even if they are up to date.
+
+    Files tell them: a job of a cluster reads the Snakefile anew, under a `--force` of Snakemake's own, and so could not
+    tell from its settings.
+    """
+    for address in addresses:
+        _write(FORCED / address, "")
+
+
+def is_forced(address: str) -> bool:
+    """Whether the running Snakemake is to rerun the stage even if it is up to date."""
+    return (FORCED / address).is_file()
 
 
 def write_failure(address: str, lines: Iterable[str]) -> None:

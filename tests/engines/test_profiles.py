@@ -45,6 +45,11 @@ def test_stages_are_submitted_to_slurm_and_ask_for_what_meta_says(project: Proje
     assert "gpu" in submitted["side@left"].replace("rule_side", "").split("--wrap")[0]
     assert "gpu" not in submitted["first"].split("--wrap")[0]
 
+    # On a node Snakemake calls itself with --force, which forces nothing; what the user forces reaches the node.
+    done = project.call("snakemake", "--profile", "profiles/slurm", *often, "side@left", "--forcerun", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.ran() == ["first"]
+
     project.environment = on_the_machine
     project.run("snakemake")
     assert project.ran() == ["last"]
