@@ -33,6 +33,12 @@ def versions() -> list[Any]:
         return sorted(client.search_model_versions(f"name = '{NAME}'"), key=lambda version: int(version.version))
 
 
+def newest() -> str:
+    """The version that the alias names."""
+    with open_store() as client:
+        return str(client.get_model_version_by_alias(NAME, "newest").version)
+
+
 def load() -> Any:
     import mlflow
 
@@ -166,6 +172,9 @@ def test_one_version_per_model(trained: Any) -> None:
     trained.commit("Another flow")
     mirror("celldag")
     assert len(versions()) == 2
+    assert newest() == "2"
+    mirror("celldag", "HEAD~2")  # later, but of an older commit
+    assert newest() == "2"
 
 
 def test_a_past_model_is_registered_from_the_cache(trained: Any) -> None:
