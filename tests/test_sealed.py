@@ -8,9 +8,9 @@ import pytest
 import safetensors.numpy
 
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
+from pipeline.cfm_vc.controls import load_controls
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed, write_sealed
-from pipeline.tracking.controls import load_controls
 
 CONTENT = {"loss": 0.1, "names": ["a", "b"], "umlaut": "ä"}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.files import read_json, write_json
 from workflow.declared import DVC_YAML, declared_outs
 from workflow.lock import KEPT
+from workflow.times import Span, note_times
 
 if TYPE_CHECKING:
     from workflow.dag import Stage
@@ -35,9 +36,10 @@ def note_start(address: str) -> None:
 
 
 def note_end(address: str) -> None:
-    """Record that the stage has succeeded, with its output files."""
-    started = _note(address).stat().st_mtime_ns
-    write_json(_note(address), {"started": started, "files": list_files(declared_outs(address))})
+    """Record that the stage has succeeded, with its output files, and for the mirror when it ran."""
+    started, outs = _note(address).stat().st_mtime_ns, declared_outs(address)
+    write_json(_note(address), {"started": started, "files": list_files(outs)})
+    note_times(address, Span(started, _note(address).stat().st_mtime_ns), outs)
 
 
 def read_finished() -> list[Finished]:

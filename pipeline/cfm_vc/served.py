@@ -5,26 +5,44 @@ artifacts. R: rows asked for, G: genes.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from pipeline.cfm_vc.controls import Controls, load_controls, sample_controls, save_controls
 from pipeline.cfm_vc.data.dose_request import doses_asked
 from pipeline.cfm_vc.model.baselines import Question
 from pipeline.cfm_vc.model.predict import Solution, cfm_vc
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
 from pipeline.data.source import close_to
+from pipeline.data.store import open_store
 from pipeline.params.allowed import check
 from pipeline.params.section import Cells, Dose, Seed, Steps, Text
-from pipeline.tracking.controls import Controls, load_controls
+from pipeline.tracking.packed import Packed, refused
 
+REQUIREMENTS = (
+    "anndata",
+    "h5py",
+    "mlflow",
+    "numcodecs",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "pyyaml",
+    "safetensors",
+    "scipy",
+    "torch",
+    "zarr",
+)
 COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
 SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
 MOST_ROWS = 1_000
@@ -35,7 +53,7 @@ class ServedCfmVc(PythonModel):
     """Predicts mean expression under a perturbation from training controls of the cell type."""
 
     def load_context(self, context: Any) -> None:
-        folder = Path(context.artifacts["vae"]).parent
+        folder = Path(context.artifacts["model"])
         self.model = CfmVc.load(folder)
         self.controls = load_controls(folder / "controls")
 
@@ -54,7 +72,7 @@ class ServedCfmVc(PythonModel):
             rows = checked_rows(model_input, settings["steps"])
             answers = [self._answer(row, settings) for row in rows]
         except ExpectedError as error:
-            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
+            raise refused(error) from error
         answer = pd.DataFrame(np.array(answers, dtype=np.float64), columns=self.controls.genes)
         if isinstance(model_input, pd.DataFrame):
             answer.index = model_input.index
@@ -142,6 +160,33 @@ def question(
         target=controls.target,
         known={},
     )
+
+
+def reads(at: StudyPaths) -> list[Path]:
+    """The models of a run, and the store whose controls it starts from."""
+    return [at.model / "vae", at.model / "flow", at.store]
+
+
+def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
+    """Models, and training controls of every cell type. ExpectedError where the models cannot be loaded."""
+    for name in ("vae", "flow"):
+        shutil.copytree(project / at.model / name, folder / name)
+    model, store = CfmVc.load(folder), open_store(project / at.store)
+    save_controls(folder / "controls", sample_controls(store))
+    signature = ModelSignature(  # without inputs: MLflow would drop unknown columns, such as "doses"
+        outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
+        params=ParamSchema(
+            [
+                ParamSpec("cells", DataType.long, 100),
+                ParamSpec("steps", DataType.long, 20),
+                ParamSpec("seed", DataType.long, 0),
+                ParamSpec("provenance", DataType.boolean, False),
+            ]
+        ),
+    )
+    treated = [label for label in store.categories["perturbation"] if label != store.control]
+    example = pd.DataFrame({"perturbation": treated[:1], "cell_type": model.cell_types[:1], "batch": model.batches[:1]})
+    return Packed(at.model / "flow", signature, example, model.provenance)
 
 
 set_model(ServedCfmVc())

@@ -23,7 +23,7 @@ from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import read_json, sha256
+from pipeline.core.files import sha256
 from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, in_uns, origin_in_json
 from pipeline.data.anndata_blocks import AnnDataBlocks, Block
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 CELLS_PER_BLOCK = 1024  # random numbers are drawn per block, so another size gives another sample
-PROVENANCE = "provenance.json"  # beside models outside their project
 
 
 class CfmVc:
@@ -78,9 +77,8 @@ class CfmVc:
                     f"the flow in {folder} was trained on another VAE than the one beside it; retrain it: dvc repro "
                     "flow_train"
                 )
-            packed = folder / PROVENANCE
             provenance = {
-                **(read_json(packed) if packed.is_file() else commit_around(folder)),
+                **commit_around(folder),
                 "dataset_sha256": flow_origin["dataset_sha256"],
                 "vae_sha256": vae_sha256,
                 "flow_sha256": sha256(folder / "flow" / WEIGHTS),

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.files import read_json
 from pipeline.core.git import GitError, git, head
 
 PACKAGES = ("torch", "numpy", "anndata")  # those that decide numbers, or how they are written
+
+PROVENANCE = "provenance.json"  # beside models outside their project
 
 # Written by runs: changes there are no changes of code.
 _RESULTS = (":(exclude,top)dvc.lock", ":(exclude,top)reports")
@@ -21,8 +24,10 @@ _RESULTS = (":(exclude,top)dvc.lock", ":(exclude,top)reports")
 def commit_around(folder: Path) -> dict[str, Any]:
     """`commit`, of the git repository that the folder lies in, and `dirty`: whether files under version control,
     results aside, differ from it. Without a commit, `commit` is "unknown", and `commit_unknown` and a line on stderr
-    give git's own reason.
+    give git's own reason. A model outside its project has a file of the name `PROVENANCE` that says the same.
     """
+    if (folder / PROVENANCE).is_file():
+        return dict(read_json(folder / PROVENANCE))
     try:
         commit = head(folder)
         changes = git("status", "--porcelain", "-uno", "--", ":/", *_RESULTS, folder=folder)

@@ -61,7 +61,8 @@ class Forecaster:
         for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
             if value is not None:
                 check(kind, name, value)
-        chosen, horizon = _chosen(model_folder("mole", folder), point, horizon)
+        folder = model_folder("mole", folder)
+        chosen, horizon = _chosen(folder, point, horizon)
         if seed is None:
             seed = chosen.best_seed(horizon)
         elif seed not in chosen.validation[horizon]:
@@ -70,7 +71,7 @@ class Forecaster:
         model, config = chosen.load(horizon, seed, torch.device(device))
         try:
             provenance = {
-                **commit_around(chosen.folder),
+                **commit_around(folder),
                 **config["provenance"],
                 "model_sha256": sha256(chosen.network(horizon, seed) / WEIGHTS),
             }

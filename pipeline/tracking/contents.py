@@ -5,7 +5,6 @@ not make: neither a file edited by hand, nor one of another commit. (`dvc.api.DV
 working tree and in git, and importing DVC costs half a second of CPU, which an idle `track` does not spend.)
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -15,8 +14,7 @@ from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
 from pipeline.tracking.revisions import file_at, files_at
-
-FOLDER = ".dir"  # suffix of the hash of a folder
+from workflow.hashes import FOLDER, files_below, folder_hash, md5_of, md5_of_file
 
 
 def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
@@ -30,7 +28,7 @@ def copy_content(path: str, md5: str, commit: str, target: Path) -> bool:
         shutil.copyfile(source, target)
         return True
     blob = file_at(commit, path)
-    if blob is not None and _md5_of(blob) == md5:
+    if blob is not None and md5_of(blob) == md5:
         target.write_bytes(blob)
         return True
     return False
@@ -60,29 +58,22 @@ def files_of(path: str, md5: str, commit: str) -> dict[str, str] | None:
     """
     if not md5.endswith(FOLDER):
         return {path: md5}
-    here = sorted(file for file in Path(path).rglob("*") if file.is_file())
-    if _list_hash(path, listed := {file.as_posix(): _md5(file) for file in here}) == md5:
+    if folder_hash(path, listed := files_below(path)) == md5:
         return listed
     cached = _cached(md5)
     if cached.is_file():
         return {f"{path}/{entry['relpath']}": entry["md5"] for entry in json.loads(cached.read_text(encoding="utf-8"))}
     blobs = {file: file_at(commit, file) for file in files_at(commit, path)}
-    listed = {file: _md5_of(blob) for file, blob in blobs.items() if blob is not None}
-    return listed if _list_hash(path, listed) == md5 else None
-
-
-def _list_hash(folder: str, md5s: dict[str, str]) -> str:
-    """The hash that DVC gives a folder with these files."""
-    listed = [{"md5": md5, "relpath": Path(file).relative_to(folder).as_posix()} for file, md5 in md5s.items()]
-    return _md5_of(json.dumps(sorted(listed, key=lambda entry: entry["relpath"])).encode()) + FOLDER
+    listed = {file: md5_of(blob) for file, blob in blobs.items() if blob is not None}
+    return listed if folder_hash(path, listed) == md5 else None
 
 
 def _find(path: str, md5: str) -> Path | None:
     """A local file with this content: in the working tree or, which requires starting DVC, in the cache."""
-    if Path(path).is_file() and _md5(Path(path)) == md5:
+    if Path(path).is_file() and md5_of_file(Path(path)) == md5:
         return Path(path)
     cached = _cached(md5)
-    return cached if cached.is_file() and _md5(cached) == md5 else None
+    return cached if cached.is_file() and md5_of_file(cached) == md5 else None
 
 
 def _cached(md5: str) -> Path:
@@ -96,12 +87,3 @@ def _cache_folder() -> Path:
     if asked.returncode != 0:
         raise ExpectedError(f"`dvc cache dir` failed: {asked.stderr.strip() or 'no message'}")
     return Path(asked.stdout.strip())
-
-
-def _md5_of(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -15,6 +15,7 @@ from pipeline.params.reading import parse_yaml
 from workflow.declared import instances, outs_of
 
 TRACK = "track"  # the mirror's own stage, which is not mirrored: DVC writes its entry after it has run
+MOST_TEXT = 6000  # characters of a parameter, MLflow's limit
 MALFORMED = "is not a DVC lock file of schema 2.0: run `python -m pipeline repair`, which puts back what a kill has cut"
 
 
@@ -28,16 +29,16 @@ class StageRecord:
     deps: Mapping[str, str]  # path -> hash of its content ("<md5>.dir" for a folder)
     outs: Mapping[str, str]
     metrics: frozenset[str] = frozenset()  # outputs that dvc.yaml declares as metrics: the headlines
-    sweep: str | None = None  # stage name without key, if the keys are points of a sweep in params.yaml
+    study: str | None = None  # that it belongs to: `cfm_vc/pbmc`
 
 
 def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str) -> list[StageRecord]:
     """The stages upstream of `track`, by address; all stages if dvc.yaml declares no `track`.
 
     `lock`, `dvc_yaml`, `params` and `plan` are the texts of the four files at `revision`; the last is empty where an
-    older commit has no plan.yaml. Left out are stages that are no
-    longer declared, whose entries DVC keeps, and gates, which have no result. ExpectedError if one of the texts is not
-    in DVC's format, or the lock file lacks a stage upstream of `track`.
+    older commit has no plan.yaml. Left out are stages that are no longer declared, whose entries DVC keeps, and gates,
+    which have no result. ExpectedError if one of the texts is not in DVC's format, or the lock file lacks a stage
+    upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
@@ -51,9 +52,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str) -
     try:
         outs = _declared_outs(declared, context)
         records = [
-            replace(
-                _record(address, entry), sweep=_sweep(address, declared), metrics=_metrics(address, declared, context)
-            )
+            replace(_record(address, entry), metrics=_metrics(address, declared, context))
             for address, entry in sorted(entries.items())
             if address in outs
         ]
@@ -81,6 +80,11 @@ def entry_hashes(lock: str, revision: str) -> set[str]:
     return {_entry_hash(entry) for entry in (entries or {}).values()}
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Parameters as MLflow takes them: dotted names, and values as text, lists as JSON."""
+    return {mlflow_name(name): _text(value)[:MOST_TEXT] for name, value in leaves(values, prefix)}
+
+
 def mlflow_name(name: str) -> str:
     """`name` with `_` for characters that MLflow rejects in keys of parameters, metrics and tags."""
     return re.sub(r"[^\w/.\- :]", "_", name)
@@ -102,11 +106,6 @@ def _declared_outs(declared: Mapping[str, Any], context: Any) -> dict[str, list[
     return outs
 
 
-def _sweep(address: str, declared: Mapping[str, Any]) -> str | None:
-    stage, _, _ = address.partition("@")
-    return stage if re.fullmatch(r"\$\{[\w.]+\.points\}", str(declared[stage].get("foreach"))) else None
-
-
 def _metrics(address: str, declared: Mapping[str, Any], context: Any) -> frozenset[str]:
     name, _, key = address.partition("@")
     return frozenset(outs_of(declared[name], key, instances(declared[name], context)[key], ("metrics",)))
@@ -114,16 +113,19 @@ def _metrics(address: str, declared: Mapping[str, Any], context: Any) -> frozens
 
 def _record(address: str, entry: Mapping[str, Any]) -> StageRecord:
     params: dict[str, str] = {}
+    study = None
     for file, values in (entry.get("params") or {}).items():
-        of_study = Path(file).is_relative_to(paths.SETTINGS)  # its path, cfm_vc/kang.json, is that of the run
+        of_study = Path(file).is_relative_to(paths.SETTINGS)  # its path, cfm_vc/pbmc.json, is that of the run
+        study = Path(file).relative_to(paths.SETTINGS).with_suffix("").as_posix() if of_study else study
         prefix = "" if of_study or file == str(paths.PARAMS) else f"{file}:"
-        params.update((mlflow_name(name), _text(value)) for name, value in leaves(values, prefix))
+        params |= flattened(values, prefix)
     return StageRecord(
         address=address,
         hash=_entry_hash(entry),
         params=params,
         deps=_hashes(entry.get("deps") or []),
         outs=_hashes(entry.get("outs") or []),
+        study=study,
     )
 
 

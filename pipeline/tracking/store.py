@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pipeline.core.checkout import main_checkout
 from pipeline.core.errors import ExpectedError
 from pipeline.tracking.relocation import relocate
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 DEFAULT_DATABASE = "mlflow.db"  # in the project's root, where `mlflow ui` looks for it too
-DEFAULT_URI = SQLITE + DEFAULT_DATABASE
 ARTIFACTS = "mlartifacts"  # beside the database
 
 # Environment variables for MLflow; values already set take precedence.
@@ -35,8 +35,8 @@ _ENVIRONMENT = {
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file of this project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    """MLFLOW_TRACKING_URI, or the SQLite file of this project; of an experiment of DVC, that of its main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{main_checkout() / DEFAULT_DATABASE}"
 
 
 def load_mlflow() -> Any:

@@ -81,7 +81,10 @@ STAGES = {
 # What the small project has of this project's own `pipeline/`.
 OWN = (
     *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair"),
-    *(f"core/{name}" for name in ("__init__", "entry", "errors", "files", "git", "machine", "manifest_imports")),
+    *(
+        f"core/{name}"
+        for name in ("__init__", "checkout", "entry", "errors", "files", "git", "machine", "manifest_imports")
+    ),
     *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "signals")),
     *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )

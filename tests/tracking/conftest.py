@@ -21,12 +21,14 @@ from pipeline.tracking.contents import _cache_folder
 
 DVC_YAML = {
     "stages": {
-        "vae_pretrain": {"cmd": "true"},
+        "ingest": {"foreach": "${plan.studies}", "do": {"cmd": "true"}},
+        "preprocess": {"foreach": "${plan.folds}", "do": {"cmd": "true"}},
+        "vae_pretrain": {"foreach": "${plan.cfm_vc.runs}", "do": {"cmd": "true"}},
+        "flow_train": {"foreach": "${plan.cfm_vc.runs}", "do": {"cmd": "true"}},
         "evaluate": {
-            "foreach": {"cfm_vc": {}},
-            "do": {"cmd": "true", "metrics": [{"reports/${key}/headlines": {"cache": False}}]},
+            "foreach": "${plan.evaluated}",
+            "do": {"cmd": "true", "metrics": [{"reports/${item.system}/${item.study}/headlines": {"cache": False}}]},
         },
-        "flow_train": {"cmd": "true"},
         "report": {"cmd": "true"},
         "aside": {"cmd": "true"},
         "track": {
@@ -35,6 +37,20 @@ DVC_YAML = {
         },
     }
 }
+STUDY = {"system": "cfm_vc", "study": "pbmc"}
+PLAN = {
+    "studies": {"cfm_vc-pbmc": {**STUDY, "source": "data/embedded/perturbation.yaml"}},
+    "folds": {"cfm_vc-pbmc-held_out": {**STUDY, "fold": "held_out"}},
+    "evaluated": {"cfm_vc-pbmc": STUDY},
+    "cfm_vc": {
+        "runs": {f"pbmc-held_out-{seed}": {"study": "pbmc", "fold": "held_out", "seed": seed} for seed in (0, 1)}
+    },
+}
+MODELS = "models/cfm_vc/pbmc/held_out/seed_0"
+STORE = "data/processed/cfm_vc/pbmc/held_out"
+RESULTS = "reports/cfm_vc/pbmc"
+SETTINGS = "data/settings/cfm_vc/pbmc.json"
+VAE, FLOW, EVALUATE = "vae_pretrain@pbmc-held_out-0", "flow_train@pbmc-held_out-0", "evaluate@cfm_vc-pbmc"
 
 
 def md5(content: bytes) -> str:
@@ -53,57 +69,63 @@ class Project:
     """Writes what a run with a given learning rate would leave behind."""
 
     def results(self, learning_rate: float) -> None:
-        Path("params.yaml").write_text(yaml.safe_dump({"vae": {"learning_rate": learning_rate}}))
+        Path("params.yaml").write_text(yaml.safe_dump({"cfm_vc": {"vae": {"learning_rate": learning_rate}}}))
         Path("dvc.yaml").write_text(yaml.safe_dump(DVC_YAML))
+        Path("plan.yaml").write_text(yaml.safe_dump({"plan": PLAN}))
         page = f"<h1>{learning_rate}</h1>".encode()
         weights = f"weights {learning_rate}".encode()
         curve = f"epoch,train_loss,validation_loss\n0,{10 * learning_rate},\n1,{5 * learning_rate},2.5\n".encode()
         headline = json.dumps({"score": learning_rate, "baseline": 1.0}).encode()
         written = {
-            "models/cfm_vc/vae/weights.safetensors": weights,
-            "reports/cfm_vc/training/vae.json": b'{"elbo": -1.5}',
-            "reports/cfm_vc/curves/vae.csv": curve,
-            "reports/cfm_vc/headlines/change.json": headline,
-            "reports/cfm_vc/results.csv": b"system,metric,value\ncfm_vc,mse,0.5\n",
-            "reports/cfm_vc/source.json": b'{"cells": 3, "note": "no table of numbers"}',
-            "reports/chapters/cfm_vc.json": b'{"title": "Perturbations"}',
-            "reports/cfm_vc/details/change.parquet": b"rows",
-            "reports/cfm_vc/details/figure.svg": b"<svg/>",
+            f"{MODELS}/vae/weights.safetensors": weights,
+            f"{RESULTS}/training/vae.json": b'{"elbo": -1.5}',
+            f"{RESULTS}/curves/vae.csv": curve,
+            f"{RESULTS}/headlines/change.json": headline,
+            f"{RESULTS}/results.csv": b"system,metric,value\ncfm_vc,mse,0.5\n",
+            f"{RESULTS}/source.json": b'{"cells": 3, "note": "no table of numbers"}',
+            "reports/chapters/cfm_vc/pbmc.json": b'{"title": "Perturbations"}',
+            f"{RESULTS}/details/change.parquet": b"rows",
+            f"{RESULTS}/details/figure.svg": b"<svg/>",
             "reports/report.html": page,
         }
         for path, content in written.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(content)
-        store = {"path": "data/processed/cfm_vc", "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
+        raw = {"path": "data/raw/cfm_vc/pbmc", "hash": "md5", "md5": "2" * 32 + ".dir", "size": 1, "nfiles": 1}
+        store = {"path": STORE, "hash": "md5", "md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
         manifest = {"path": "data/code/cfm_vc.vae_pretrain.json", "hash": "md5", "md5": "1" * 32, "size": 1}
-        vae = self.folder("models/cfm_vc/vae")
-        evaluation = self.folder("reports/cfm_vc/details")
+        vae = self.folder(f"{MODELS}/vae")
+        evaluation = self.folder(f"{RESULTS}/details")
         stages = {
-            "vae_pretrain": {
+            "ingest@cfm_vc-pbmc": {"cmd": "true", "params": {SETTINGS: {"ingest": {"counts": "X"}}}, "outs": [raw]},
+            "preprocess@cfm_vc-pbmc-held_out": {
+                "cmd": "true",
+                "deps": [raw],
+                "params": {SETTINGS: {"preprocess.held_out": {"seed": 0}}},
+                "outs": [store],
+            },
+            VAE: {
                 "cmd": "python -m pipeline.stage cfm_vc.vae_pretrain",
                 "deps": [store, manifest],
-                "params": {"params.yaml": {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
-                "outs": [
-                    vae,
-                    self.file("reports/cfm_vc/curves/vae.csv"),
-                    self.file("reports/cfm_vc/training/vae.json"),
-                ],
+                "params": {SETTINGS: {"vae": {"learning_rate": learning_rate, "hidden": [128, 128]}}},
+                "outs": [vae, self.file(f"{RESULTS}/curves/vae.csv"), self.file(f"{RESULTS}/training/vae.json")],
             },
-            "evaluate@cfm_vc": {
+            EVALUATE: {
                 "cmd": "python -m pipeline.stage cfm_vc.evaluate",
                 "deps": [vae],
+                "params": {SETTINGS: {"evaluate": {"seed": 0}}},
                 "outs": [
                     evaluation,
-                    self.file("reports/chapters/cfm_vc.json"),
-                    self.folder("reports/cfm_vc/headlines", cached=False),
-                    self.file("reports/cfm_vc/results.csv"),
-                    self.file("reports/cfm_vc/source.json"),
+                    self.file("reports/chapters/cfm_vc/pbmc.json"),
+                    self.folder(f"{RESULTS}/headlines", cached=False),
+                    self.file(f"{RESULTS}/results.csv"),
+                    self.file(f"{RESULTS}/source.json"),
                 ],
             },
             "report": {"cmd": "true", "deps": [evaluation], "outs": [self.file("reports/report.html")]},
             # Not upstream of track; no longer declared; the mirror itself.
             "aside": {"cmd": "true", "outs": [self.file("params.yaml")]},
-            "evaluate@gone": {"cmd": "true", "outs": [self.file("reports/cfm_vc/training/vae.json")]},
+            "evaluate@gone": {"cmd": "true", "outs": [self.file(f"{RESULTS}/training/vae.json")]},
             "track": {"cmd": "true", "outs": []},
         }
         Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
@@ -128,7 +150,7 @@ class Project:
         return name
 
     def flow(self, source: str = "control") -> None:
-        """Models trained for no epoch, on the store in data/processed, in the lock file beside the rest."""
+        """Models trained for no epoch, on the store in `STORE`, in the lock file beside the rest."""
         import torch
 
         from pipeline.core.files import sha256
@@ -145,24 +167,27 @@ class Project:
         shared = {"control": "control", "categories": categories}
         origin = {"dataset_sha256": "0" * 64, "parameters": {"seed": 0}}
         genes = [f"gene{g}" for g in range(12)]
-        save_model(Path("models/cfm_vc/vae"), vae, {**shared, "genes": genes, "provenance": origin})
-        origin = {**origin, "vae_sha256": sha256(Path("models/cfm_vc/vae/weights.safetensors"))}
+        save_model(Path(MODELS, "vae"), vae, {**shared, "genes": genes, "provenance": origin})
+        origin = {**origin, "vae_sha256": sha256(Path(MODELS, "vae/weights.safetensors"))}
         save_model(
-            Path("models/cfm_vc/flow"),
+            Path(MODELS, "flow"),
             field,
             {**shared, "source": source, "doses": doses, "spatial": None, "provenance": origin},
         )
         lock = yaml.safe_load(Path("dvc.lock").read_text())
-        lock["stages"]["flow_train"] = {
-            "cmd": "python -m pipeline.cfm_vc.stages.flow_train",
-            "deps": [self.folder("data/processed/cfm_vc"), self.folder("models/cfm_vc/vae")],
-            "outs": [self.folder("models/cfm_vc/flow")],
+        lock["stages"]["preprocess@cfm_vc-pbmc-held_out"]["outs"] = [self.folder(STORE)]
+        lock["stages"][VAE]["outs"][0] = self.folder(f"{MODELS}/vae")
+        lock["stages"][FLOW] = {
+            "cmd": "python -m pipeline.stage cfm_vc.flow_train",
+            "deps": [self.folder(STORE), self.folder(f"{MODELS}/vae")],
+            "params": {SETTINGS: {"flow": {"source": source}}},
+            "outs": [self.folder(f"{MODELS}/flow")],
         }
         Path("dvc.lock").write_text(yaml.safe_dump(lock))
 
     def commit(self, subject: str) -> str:
-        git("add", "-f", "dvc.yaml", "dvc.lock", "params.yaml", "reports/cfm_vc")
-        git("rm", "-rq", "--cached", "reports/cfm_vc/details")
+        git("add", "-f", "dvc.yaml", "dvc.lock", "plan.yaml", "params.yaml", "reports/cfm_vc")
+        git("rm", "-rq", "--cached", f"{RESULTS}/details")
         git("commit", "-q", "-m", subject)
         return git("rev-parse", "HEAD")
 

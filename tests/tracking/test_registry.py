@@ -16,12 +16,13 @@ from mlflow.exceptions import MlflowException
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import open_store
 
-NAME = "celldag-cfm_vc"
+NAME = "celldag-cfm_vc-pbmc"
+STORE = "data/processed/cfm_vc/pbmc/held_out"
 
 
 @pytest.fixture
 def trained(project: Any, perturbation_store: Any) -> Any:
-    perturbation_store(Path("data/processed/cfm_vc"))
+    perturbation_store(Path(STORE))
     project.flow()
     project.commit("Train a flow")
     return project
@@ -30,6 +31,12 @@ def trained(project: Any, perturbation_store: Any) -> Any:
 def versions() -> list[Any]:
     with open_store() as client:
         return sorted(client.search_model_versions(f"name = '{NAME}'"), key=lambda version: int(version.version))
+
+
+def newest() -> str:
+    """The version that the alias names."""
+    with open_store() as client:
+        return str(client.get_model_version_by_alias(NAME, "newest").version)
 
 
 def load() -> Any:
@@ -58,17 +65,17 @@ def test_a_registered_model_predicts_expression_from_rows(trained: Any) -> None:
 
 def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
+    from pipeline.cfm_vc.controls import sample_controls
     from pipeline.cfm_vc.model.predict import Solution, cfm_vc
     from pipeline.cfm_vc.served import question
     from pipeline.cfm_vc.trained import CfmVc
     from pipeline.data.store import open_store as open_cells
-    from pipeline.tracking.controls import sample_controls
 
     mirror("celldag")
     row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
     served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
-    model = CfmVc.load()
-    controls = sample_controls(open_cells(Path("data/processed/cfm_vc")))
+    model = CfmVc.load("models/cfm_vc/pbmc/held_out/seed_0")
+    controls = sample_controls(open_cells(Path(STORE)))
     asked = question(controls, model, "toxin", "B", "b", dose=None, most=10, seed=3)
     assert asked.perturbation == 2
     assert set(asked.start.batch) == {1}
@@ -165,6 +172,9 @@ def test_one_version_per_model(trained: Any) -> None:
     trained.commit("Another flow")
     mirror("celldag")
     assert len(versions()) == 2
+    assert newest() == "2"
+    mirror("celldag", "HEAD~2")  # later, but of an older commit
+    assert newest() == "2"
 
 
 def test_a_past_model_is_registered_from_the_cache(trained: Any) -> None:
@@ -180,8 +190,9 @@ def test_a_past_model_is_registered_from_the_cache(trained: Any) -> None:
 def test_a_lost_model_is_named_and_registered_once_it_is_back(trained: Any) -> None:
     Path("models").rename("away")
     Path(".dvc/cache").rename("cache")
-    [flow] = [run for run in mirror("celldag").runs if run.address == "flow_train"]
-    assert flow.missing == [f"the registered model {NAME}, whose models/cfm_vc/vae is missing"]
+    [vae] = [run for run in mirror("celldag").runs if run.address == "vae_pretrain@pbmc-held_out-0"]
+    lost = "models/cfm_vc/pbmc/held_out/seed_0/vae"
+    assert vae.missing == [f"the registered model {NAME}, whose {lost} is missing"]
     assert versions() == []
     Path("away").rename("models")
     mirror("celldag")

@@ -19,6 +19,8 @@ import pytest
 
 from pipeline.tracking.project import mirror
 
+VAE, FLOW = "vae_pretrain@pbmc-held_out-0", "flow_train@pbmc-held_out-0"
+
 pytestmark = pytest.mark.slow
 
 
@@ -112,7 +114,7 @@ def listeners(port: int) -> set[str]:
 
 
 def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturbation_store: Any) -> None:
-    perturbation_store(Path("data/processed/cfm_vc"))
+    perturbation_store(Path("data/processed/cfm_vc/pbmc/held_out"))
     project.flow()
     project.commit("Train a flow")
     mirror("celldag")
@@ -121,11 +123,14 @@ def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturb
         assert listeners(server.port) == {"0100007F"}  # 127.0.0.1 alone
         assert b"<html" in server.read("/")
         runs = server.runs()
-        assert set(runs) == {"pipeline", "vae_pretrain", "flow_train", "evaluate@cfm_vc", "report"}
-        vae = runs["vae_pretrain"]
+        assert set(runs) == {
+            *("pipeline", "cfm_vc/pbmc", "ingest@cfm_vc-pbmc", "preprocess@cfm_vc-pbmc-held_out", VAE, FLOW),
+            *("evaluate@cfm_vc-pbmc", "report"),
+        }
+        vae = runs[VAE]
         assert vae["params"]["vae.learning_rate"] == "0.1"
         assert vae["metrics"]["elbo"] == -1.5
-        assert vae["tags"]["mlflow.parentRunId"] == runs["pipeline"]["run_id"]
+        assert vae["tags"]["mlflow.parentRunId"] == runs["cfm_vc/pbmc"]["run_id"]
         history = server.get("metrics/get-history", run_id=vae["run_id"], metric_key="curve/train_loss")["metrics"]
         assert sorted((point["step"], point["value"]) for point in history) == [(0, 1.0), (1, 0.5)]
         listed = server.get("artifacts/list", run_id=runs["report"]["run_id"])["files"]
@@ -133,8 +138,8 @@ def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturb
         page = server.read("/get-artifact", run_uuid=runs["report"]["run_id"], path="report.html")
         assert page == b"<h1>0.1</h1>"
         [model] = server.get("registered-models/search")["registered_models"]
-        assert model["name"] == "celldag-cfm_vc"
-        assert model["latest_versions"][0]["run_id"] == runs["flow_train"]["run_id"]
+        assert model["name"] == "celldag-cfm_vc-pbmc"
+        assert model["latest_versions"][0]["run_id"] == runs[FLOW]["run_id"]
         telemetry = json.loads(server.read("/ajax-api/3.0/mlflow/ui-telemetry"))
         assert telemetry["disable_ui_telemetry"] is True
 
@@ -142,7 +147,7 @@ def test_the_ui_shows_runs_metrics_artifacts_and_the_model(project: Any, perturb
 def test_a_tracking_server_is_written_to_as_the_default_store_is(
     project: Any, perturbation_store: Any, monkeypatch: pytest.MonkeyPatch, track: Callable[..., Any]
 ) -> None:
-    perturbation_store(Path("data/processed/cfm_vc"))
+    perturbation_store(Path("data/processed/cfm_vc/pbmc/held_out"))
     project.flow()
     project.commit("Train a flow")
     with started("server", "--backend-store-uri", "sqlite:///served.db", "--artifacts-destination", "served") as server:
@@ -165,7 +170,7 @@ def test_a_tracking_server_is_written_to_as_the_default_store_is(
 
 def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over HTTP as in the process, with the model's origin on request; and a wrong question is answered with why."""
-    perturbation_store(Path("data/processed/cfm_vc"))
+    perturbation_store(Path("data/processed/cfm_vc/pbmc/held_out"))
     project.flow()
     commit = project.commit("Train a flow")
     mirror("celldag")
@@ -177,7 +182,7 @@ def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypa
     ]
     dosed = [{"perturbation": "drug", "cell_type": "T", "batch": "a", "dose": 0.5}]
     params = {"cells": 20, "seed": 1, "provenance": True}
-    with started("models", "serve", "-m", "models:/celldag-cfm_vc/1", "--env-manager", "local") as server:
+    with started("models", "serve", "-m", "models:/celldag-cfm_vc-pbmc@newest", "--env-manager", "local") as server:
 
         def ask(records: list[dict[str, Any]]) -> Any:
             content = json.dumps({"dataframe_records": records, "params": params}).encode()
@@ -203,7 +208,7 @@ def test_mlflow_serves_the_model(project: Any, perturbation_store: Any, monkeypa
     import mlflow
     import pandas as pd
 
-    model = mlflow.pyfunc.load_model("models:/celldag-cfm_vc/1")
+    model = mlflow.pyfunc.load_model("models:/celldag-cfm_vc-pbmc/1")
     for served, asked in ((predicted, rows), (at_dose, dosed)):
         expected = model.predict(pd.DataFrame(asked), params=params)
         assert sorted(expected.columns) == sorted([*(f"gene{g}" for g in range(12)), "provenance"])

