@@ -13,21 +13,20 @@ import pytest
 import yaml
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
 from pipeline.params.report import Report
-from pipeline.stages.report import SHARED, run
-from tests.report.drawn import CHAPTERS
+from pipeline.stages.report import run
+from tests.report.drawn import CHAPTERS, STUDIES
 from tests.report.simulated_results import write_results
 
 REPORT = Path("reports/report.html")
 RESULTS = Path("reports/RESULTS.md")
-CHAPTER = Path("reports/chapters")
 ROOT = Path(__file__).parents[2]
 
 
 OF_THE_PAGE = {
-    "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
     "docs/dag.svg": "python -m pipeline dag --write",
-    **{f"reports/chapters/{name}.json": f"dvc repro chapter@{name}" for name in CHAPTERS},
+    **{str(at.chapter): f"dvc repro chapter@{at.system}-{at.study}" for at in STUDIES.values()},
 }
 
 
@@ -40,7 +39,7 @@ def finished(small_report) -> tuple[str, str]:
 @pytest.fixture
 def drawn(tmp_path, monkeypatch, small_report) -> Path:
     """A working directory with what the report stage reads and nothing else, and a report from before."""
-    for path in [*OF_THE_PAGE, "params.yaml"]:
+    for path in [*OF_THE_PAGE, "params.yaml", "plan.yaml"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(small_report / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)
@@ -48,8 +47,8 @@ def drawn(tmp_path, monkeypatch, small_report) -> Path:
     return tmp_path
 
 
-def join() -> None:
-    run(Report(title="A title"))
+def join(*studies: str) -> None:
+    run(Report(title="A title", studies=list(studies) or None))
 
 
 def page_of_perturbations() -> str:
@@ -75,7 +74,7 @@ def test_the_page_answers_what_its_reader_asks(finished):
         "batch donor_3 has no cells of stress",  # a note of the data set
         "0123456789abcdef" * 4,  # the input's hash
         "not a git repository",
-        "vae.latent_intrinsic",
+        "cfm_vc.vae.latent_intrinsic",
         "torch 2.",
         "perturbation mean",
         "Measured cells: leave one cell type out Blood cells of two donors",  # the title of the measured data
@@ -114,7 +113,7 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
         "It worked in part.",
     ]
     anchors = re.findall(r'<a href="#([^"]+)">Figures and tables</a>', header)
-    assert anchors == ["scores", "spatial", "moe", "forecasting"]
+    assert anchors == ["pbmc-scores", "tissue-spatial", "digits-moe", "series-forecasting"]
     assert all(f'<section id="{anchor}">' in html for anchor in anchors)
 
 
@@ -153,7 +152,7 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
 
 def test_the_numbers_of_the_page_are_those_of_the_table(drawn):
     write_results(drawn, genes=60, cells=200)
-    path = Path("reports/cfm_vc/results.csv")
+    path = Path("reports/cfm_vc/pbmc/results.csv")
     table = pd.read_csv(path)
     mean = (table["unit"] == "all") & (table["metric"] == "pearson_change_top100")
     table.loc[mean & (table["method"] == "cfm_vc"), "value"] = 0.123456
@@ -195,25 +194,32 @@ def test_one_held_out_group_is_called_an_example(drawn):
 
 def test_every_chapter_that_dvc_yaml_declares_has_its_place_in_the_page():
     chapter = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["chapter"]
-    assert chapter["do"]["outs"] == ["reports/chapters/${key}.json"]
+    assert chapter["foreach"] == "${plan.studies}"
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert list(chapter["foreach"]) == list(CHAPTERS) == [section for section in params if section not in SHARED]
+    planned = yaml.safe_load((ROOT / "plan.yaml").read_text())["plan"]["studies"].values()
+    declared = [(system, study) for system, section in params.items() for study in section.get("studies") or ()]
+    assert [(entry["system"], entry["study"]) for entry in planned] == declared
+    assert [(at.system, at.study) for at in STUDIES.values()] == declared
+    for entry in planned:
+        at = StudyPaths(entry["system"], entry["study"])
+        outs = [re.sub(r"\$\{item\.(\w+)\}", lambda found: entry[found[1]], out) for out in chapter["do"]["outs"]]  # noqa: B023
+        assert outs == [str(at.chapter), str(at.page)]
 
 
 def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
     """What each chapter's file holds stands in both texts as it is, and nothing but the run itself after it."""
     join()
     html, text = (path.read_text() for path in (REPORT, RESULTS))
-    chapters = [json.loads((CHAPTER / f"{name}.json").read_text()) for name in CHAPTERS]
+    chapters = [json.loads(at.chapter.read_text()) for at in STUDIES.values()]
     parts = [f'<h2 class="part">{chapter["title"]}</h2>\n{chapter["sections"]}' for chapter in chapters]
     assert "".join(parts) + '<h2 class="part">This run</h2>\n' in html
     written = "\n\n".join(f"## {chapter['title']}\n\n{chapter['results']}" for chapter in chapters)
     assert text.endswith(written.replace("\N{NO-BREAK SPACE}", " ") + "\n")
-    (CHAPTER / "alphastomics.json").write_text(json.dumps(chapters[1] | {"title": "Elsewhere"}))
+    STUDIES["alphastomics"].chapter.write_text(json.dumps(chapters[1] | {"title": "Elsewhere"}))
     join()
     assert REPORT.read_text() == html.replace(
-        ">AlphaSTomics: expression and position in tissue</h2>", ">Elsewhere</h2>"
-    ).replace(">AlphaSTomics</a></h2>", ">Elsewhere</a></h2>")
+        ">AlphaSTomics · tissue: expression and position in tissue</h2>", ">Elsewhere</h2>"
+    ).replace(">AlphaSTomics · tissue</a></h2>", ">Elsewhere</a></h2>")
 
 
 @pytest.mark.parametrize("path", OF_THE_PAGE)
@@ -249,14 +255,14 @@ def test_a_truncated_input_is_named(drawn, path):
     ],
 )
 def test_a_damaged_chapter_is_one_message_with_what_draws_it_anew(drawn, change, problem):
-    path = CHAPTER / "bayes_moe.json"
+    path = STUDIES["bayes_moe"].chapter
     chapter = json.loads(path.read_text())
     change(chapter)
     path.write_text(json.dumps(chapter))
     with pytest.raises(ExpectedError, match=re.escape(problem)) as caught:
         join()
     assert str(caught.value).startswith(f"{path}: not a chapter: ")
-    assert str(caught.value).endswith(": `dvc repro --force chapter@bayes_moe` makes it anew")
+    assert str(caught.value).endswith(": `dvc repro --force chapter@bayes_moe-digits` makes it anew")
     assert REPORT.read_text() == "the previous report"
 
 
