@@ -31,10 +31,18 @@ Plan = dict[str, Any]
 Folds = Mapping[tuple[str, str], Mapping[str, Fold]]  # by system and study
 
 
-def make_plan() -> None:
-    """Validate params.yaml and have plan.yaml fit it. ExpectedError where something is wrong in it."""
+def make_plan(with_settings: bool = False) -> bool:
+    """Validate params.yaml and make plan.yaml fit it; returns whether it names other stages than before.
+
+    with_settings: write data/settings/ too, unless it does. ExpectedError where something is wrong in params.yaml, or
+    folds depend on data that cannot be read.
+    """
     params = load_params()
-    refresh_plan(params, folds_of_studies(params))
+    folds = folds_of_studies(params)
+    changed = _refresh(params, folds)
+    if with_settings and not changed:
+        _write_settings(params, folds)
+    return changed
 
 
 def folds_of_studies(params: Params) -> Folds:
@@ -48,7 +56,7 @@ def folds_of_studies(params: Params) -> Folds:
 
 def plan_of(params: Params, folds: Folds) -> Plan:
     """The entries of plan.yaml: by the key of a stage instance, what dvc.yaml fills in."""
-    plan: Plan = {name: {} for name in ("studies", "folds", "runs", "evaluated", "ood", "inference")}
+    plan: Plan = {name: {} for name in ("studies", "files", "folds", "runs", "evaluated", "ood", "inference")}
     for system in SYSTEMS:
         of_system: dict[str, dict[str, Any]] = {"runs": {}, "points": {}}
         for name, study in getattr(params, system).studies.items():
@@ -59,9 +67,12 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                 described = StudyPaths(system, name, next(iter(found))).store / "dataset.json"
             plan["studies"][f"{system}-{name}"] = {
                 **where,
-                "source": study.ingest.path,
+                "source": _source(study.ingest.path, system, name),
                 "described": described.as_posix(),
             }
+            if isinstance(study.ingest.path, list):
+                for number, path in enumerate(study.ingest.path):
+                    plan["files"][f"{system}-{name}-{number}"] = {**where, "number": number, "source": path}
             if _evaluated(study):
                 plan["evaluated"][f"{system}-{name}"] = {
                     **where,
@@ -96,6 +107,11 @@ def _threads(study: Any) -> int:
     return max(int(section.threads) for section in sections if section is not None)
 
 
+def _source(path: str | list[str], system: str, study: str) -> str:
+    """What ingest depends on: DVC takes no list, so of several files what `input_file` writes of each."""
+    return path if isinstance(path, str) else f"data/inputs/{system}/{study}"
+
+
 def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
     """What the stages of a study read: its sections, complete; preprocessing by fold; and what is to be gathered."""
     settings = study.model_dump(mode="json", exclude={"held_out", "title", "seeds", "inference"})
@@ -114,7 +130,7 @@ def _evaluated(study: Any) -> bool:
     return getattr(study, "held_out", None) != []
 
 
-def write_settings(params: Params, folds: Folds) -> None:
+def _write_settings(params: Params, folds: Folds) -> None:
     """One JSON file per study; files of studies that are no more are removed."""
     kept = set()
     for system in SYSTEMS:
@@ -127,7 +143,7 @@ def write_settings(params: Params, folds: Folds) -> None:
             path.unlink()
 
 
-def refresh_plan(params: Params, folds: Folds) -> bool:
+def _refresh(params: Params, folds: Folds) -> bool:
     """Write plan.yaml where it no longer fits params.yaml; returns whether it names other stages than before."""
     plan, before = plan_of(params, folds), read_plan()
     if plan != before:

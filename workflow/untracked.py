@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.core.git import GitError, git, head
+from pipeline.core.git import GitError, head
+from pipeline.data.untracked import is_tracked
 from workflow.closure import is_code
 from workflow.dag import Stage
 from workflow.explain import overlaps
@@ -24,15 +25,9 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
     return [
         f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
         for path in map(Path, inputs)
-        if not path.is_absolute() and path.exists() and not _is_tracked(path)
+        if not path.is_absolute() and path.exists() and not is_tracked(path)
     ]
 
 
 def _fix(path: Path) -> str:
     return f"`dvc import-url {path}`" if path.parts[0] == ".." else f"`dvc add {path}`"
-
-
-def _is_tracked(path: Path) -> bool:
-    if any(Path(f"{place}.dvc").is_file() for place in (path, *path.parents[:-1])):
-        return True
-    return path.parts[0] != ".." and git("ls-files", "--", str(path)) != b""

@@ -7,6 +7,7 @@ PARAMS = Path("params.yaml")
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
 PLAN = Path("plan.yaml")  # the stage instances that params.yaml comes to
+INPUTS = Path("data/inputs")  # hashes of input files, where a study has several
 SETTINGS = Path("data/settings")  # the settings of each study
 
 CATALOGUE = Path("data/catalogue.yaml")  # public data sets

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Left in string columns by anndata, pandas and R where a value was missing. If the user names one of them (such as a
 # control called "None"), it is a label: `missing_but`.
 MISSING_TEXTS = frozenset({"", "nan", "NaN", "NA", "None", "<NA>"})
+UNKNOWN = "unknown"  # the cell type of cells without one
+UNKNOWN_TEXTS = frozenset(text.casefold() for text in (*MISSING_TEXTS, "unassigned", UNKNOWN))  # in any case
 MISSING = -1  # code of a cell without a value
 UNMATCHED = -2  # code of a cell whose value the pattern does not match
 
@@ -73,6 +75,26 @@ def labelled(blocks: Iterable[Block], pattern: str | None = None, missing: froze
     rank[[code_of[label] for label in labels]] = np.arange(len(labels))
     rank[[MISSING, UNMATCHED]] = MISSING, UNMATCHED
     return Column(rank[np.concatenate(encoded)], labels, list(unmatched), sorted(met))
+
+
+def without_missing(column: Column) -> tuple[Column, int, list[str]]:
+    """The column with UNKNOWN in place of what says that there is no label; how many cells, and the texts that say so.
+
+    Cells whose value a pattern does not match stay as they are.
+    """
+    texts = [label for label in column.labels if says_unknown(label)]
+    missing_N = np.isin(column.codes, [MISSING, *(column.labels.index(text) for text in texts)])
+    if not missing_N.any():
+        return column, 0, []
+    labels = sorted({UNKNOWN, *column.labels} - ({*texts} - {UNKNOWN}))
+    new_L = [labels.index(UNKNOWN if label in texts else label) for label in column.labels]
+    codes = np.array([*new_L, UNMATCHED, labels.index(UNKNOWN)], np.int32)[column.codes]  # -1 and -2 index from the end
+    return Column(codes, labels, column.unmatched), int(missing_N.sum()), sorted({*texts, *column.read_as_missing})
+
+
+def says_unknown(label: str) -> bool:
+    """Whether a cell type is a word for none."""
+    return label.strip().casefold() in UNKNOWN_TEXTS
 
 
 def missing_but(label: str) -> frozenset[str]:

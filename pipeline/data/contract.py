@@ -5,22 +5,22 @@ reported at once; only an unreadable file stops the check early.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from pipeline.data import covariate_rules as rules
-from pipeline.data.columns import MISSING, MISSING_TEXTS, UNMATCHED, Column, missing_but
+from pipeline.data.columns import MISSING, MISSING_TEXTS, UNKNOWN, UNMATCHED, Column, missing_but, without_missing
 from pipeline.data.coordinates import Coordinates
-from pipeline.data.count_checks import CountCheck, rows_per_block
+from pipeline.data.count_checks import CountCheck, find_counts, rows_per_block
 from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
 from pipeline.data.standard_h5ad import standard_h5ad_file
-from pipeline.data.structure import check_structure
+from pipeline.data.structure import check_gene_names, check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels
 from pipeline.params.obs_column import ObsColumn
 
@@ -101,7 +101,12 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
         for rule, needed in contract.rules:
             if set(needed) <= set(columns):
                 rule(source, columns, findings)
-        structure = check_structure(file, source.counts, source.key("counts"), findings)
+        counts = find_counts(source, file, findings)
+        structure = check_structure(file, counts, source.key("counts"), findings)
+        if counts is None:
+            check_gene_names(file.names("var"), "var", findings)
+        else:
+            source = replace(source, counts=counts)
         for name, label in source.constant.items():
             columns[name] = Column(np.zeros(structure.cells, np.int32), [label], [])
         optional = all(slot.optional for slot in contract.slots if slot.place == "obsm")
@@ -133,6 +138,11 @@ def _read_columns(
         column = _read_column(source, file, slot, wanted, key, findings)
         if column is None:
             continue
+        if slot.name == "cell_type":
+            column, unknown, texts = without_missing(column)
+            if unknown:
+                said = f" ({listed(map(repr, texts))})" if texts else ""
+                findings.notes.append(f"{counted(unknown, 'cell')} without a cell type{said}: theirs is {UNKNOWN!r}")
         columns[slot.name] = column
         refuse_unshowable(column.labels, source.column(slot.name), findings)
         unmatched, missing = (int((column.codes == code).sum()) for code in (UNMATCHED, MISSING))

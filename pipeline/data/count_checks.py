@@ -12,6 +12,10 @@ SAMPLE = 100  # cells inspected to guess how non-integers came about
 ENTRIES_PER_BLOCK = 16_000_000  # of a dense matrix in memory at once
 
 
+# Where counts are looked for by "auto", in this order; then in the other layers.
+USUAL_PLACES = ("layers/counts", "raw/X", "X")
+
+
 def rows_per_block(genes: int) -> int:
     """Cells to read at once: few enough for a dense block to fit, many enough to amortise the cost per block."""
     return max(64, min(8_192, ENTRIES_PER_BLOCK // max(genes, 1)))
@@ -138,23 +142,52 @@ def _exp2m1(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.exp2(values) - 1.0
 
 
+def find_counts(source: Source, file: AnnDataFile, findings: Findings) -> str | None:
+    """The place of the counts that the source names or, by "auto", the first one that holds counts, and a note which.
+
+    None, and a problem that says what is wrong with each place, where none does.
+    """
+    if source.counts != "auto":
+        return source.counts
+    found = file.count_places()
+    refused = []
+    for place in sorted(found, key=lambda place: (*USUAL_PLACES, place).index(place)):  # stable: layers as in the file
+        why_not = _why_no_counts(file.counts(place), file.cells)
+        if why_not is None:
+            findings.notes.append(f"the counts are those of {place}")
+            return place
+        refused.append(f"in {place} {why_not}")
+    findings.problem(
+        "counts",
+        "; ".join(refused) or "no matrix of cells x genes",
+        "whole numbers from 0 on (raw counts) in X, in raw/X or in a layer",
+        "put the raw counts into the file, as adata.layers['counts']",
+    )
+    return None
+
+
 def _advice(source: Source, file: AnnDataFile, shape: tuple[int, int]) -> str:
     places = (place for place in file.count_places() if place != source.counts)
-    better = [place for place in places if _holds_counts(file.counts(place), shape)]
+    better = [place for place in places if _why_no_counts(file.counts(place), shape[0]) is None]
     if better:
         return f"set {source.key('counts')} to {' or '.join(better)}, which holds whole numbers"
     return f"put the raw counts into the file, such as a layer, and point {source.key('counts')} at them"
 
 
-def _holds_counts(matrix: CountMatrix, shape: tuple[int, int]) -> bool:
-    """Whether a matrix with as many cells holds counts in its first block: enough for advice."""
-    if matrix.kind not in "biuf" or matrix.shape[0] != shape[0]:
-        return False
+def _why_no_counts(matrix: CountMatrix, cells: int) -> str | None:
+    """What is wrong with a matrix as counts of these cells, as far as its first counts show; None where nothing is."""
+    if matrix.kind not in "biuf":
+        return f"values of type {matrix.dtype}"
+    if matrix.shape[0] != cells:
+        return f"{counted(matrix.shape[0], 'row')} for {counted(cells, 'cell')}"
     check = CountCheck(matrix.shape[1])
     for block in matrix.blocks(rows_per_block(matrix.shape[1])):
         check.add(block)
-        break
-    return not check.failed and check.nonzeros > 0
+        if check.failed:
+            return check.found()
+        if check.nonzeros:
+            return None
+    return "zeros alone"
 
 
 def _canonical(block: CsrBlock, counts: npt.NDArray[np.int32], genes: int) -> CsrBlock | None:

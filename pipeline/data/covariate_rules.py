@@ -52,20 +52,21 @@ def batch_is_not_perturbation(source: Source, columns: Mapping[str, Column], fin
     perturbations, batches = columns["perturbation"], columns["batch"]
     table = contingency(batches.codes, perturbations.codes, (len(batches.labels), len(perturbations.labels)))
     if fully_confounded(table):
-        column = source.columns["batch"]
+        column = source.columns.get("batch")  # None: each file is a batch
         example = ", ".join(
             f"{batch} has {perturbations.labels[int(row.argmax())]}"
             for batch, row in zip(batches.labels[:3], table[:3], strict=True)
         )
         fix = f"set {source.key('columns.batch')} to a column whose batches hold several perturbations each"
-        suggestion = suggest_pattern(batches.labels, table) if column.pattern is None else None
-        if suggestion:
+        if column is None:
+            fix += ", or to one with the same label in all cells, if all were processed together"
+        elif column.pattern is None and (suggestion := suggest_pattern(batches.labels, table)):
             fix += (
                 f"; if the batch is the donor hidden in the name, use {{column: {column.column}, "
                 f'pattern: "{_yaml_quoted(suggestion.pattern)}"}}, which gives {listed(suggestion.labels)}'
             )
         findings.problem(
-            source.column("batch"),
+            source.column("batch") if column is not None else "files as batches",
             f"batches confounded with the perturbation: each batch contains one perturbation only ({example})",
             "several perturbations in a batch, or else effects of batch and perturbation cannot be told apart",
             fix,

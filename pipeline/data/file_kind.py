@@ -1,5 +1,6 @@
 """The kind of a file by its first bytes, not its name; files that no reader could use are refused here."""
 
+import difflib
 import errno
 import shlex
 import stat
@@ -88,7 +89,16 @@ def _mode(path: Path) -> int:
             raise ExpectedError(
                 f"{path} is a link to {path.readlink()}, which is not there: correct the link"
             ) from error
-        raise ExpectedError(f"{path} not found: check the path, which is relative to the project's root") from error
+        raise ExpectedError(f"{path} not found: {_advice_for_missing(path)}") from error
+
+
+def _advice_for_missing(path: Path) -> str:
+    if path.with_name(f"{path.name}.dvc").is_file():
+        return f"DVC tracks it, fetch it with dvc pull {shlex.quote(str(path))}"
+    beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    meant = f" (perhaps {path.with_name(close[0])})" if close else ""
+    return f"check the path{meant}, which is relative to the project's root, or put the file there"
 
 
 def _refuse_stand_in(path: Path, head: bytes) -> None:

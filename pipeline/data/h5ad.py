@@ -60,6 +60,11 @@ class AnnDataFile:
             raise ExpectedError(f"{self.path} has no {where}; it has {', '.join(places) or 'no matrix'}")
         return CountMatrix(self.root[where])
 
+    @property
+    def cells(self) -> int:
+        """Rows of obs."""
+        return self._obs.rows
+
     def obs_columns(self) -> list[str]:
         """Names of the obs columns, in the order of the table."""
         return self._obs.columns()

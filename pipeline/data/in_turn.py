@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
+from pipeline.data.columns import UNKNOWN
 from pipeline.data.file_kind import is_recipe
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.source import listed
 from pipeline.params.obs_column import ObsColumn
-
-UNKNOWN = "unknown"
 
 
 def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[str]:

@@ -22,7 +22,7 @@ class Source:
 
     path: Path
     section: str  # of params.yaml with these settings, such as "cfm_vc.ingest": named in messages
-    counts: str  # X, raw/X or layers/<name>
+    counts: str  # X, raw/X, layers/<name>, or auto: the first place that holds counts
     columns: Mapping[str, ObsColumn]
     control: str = ""  # label of unperturbed cells, in perturbation data
     dose: ObsColumn | None = None

@@ -6,7 +6,7 @@ error ends in a message and not in a crash of native code or an endless wait. Th
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 LARGEST_NUMBER = 1e9  # the squared sum of a thousand such numbers is far below the largest float64
 MOST = 10_000_000  # rows, cells, steps, one after the other: a list of so many numbers takes 80 MB
@@ -51,8 +51,13 @@ LibrarySize = Annotated[float, Field(ge=1, le=LARGEST_NUMBER)]  # counts, which 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 FilePath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]
+_FileList = Annotated[list[FilePath], Field(min_length=1, max_length=LONGEST_LIST)]
+FilePaths = Annotated[  # what is no list is told as one path, not as both
+    Annotated[FilePath, Tag("one")] | Annotated[_FileList, Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "one"),
+]
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # of a sweep; also of a stage and files
-CountsPlace = Annotated[str, Field(pattern=r"^(X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
+CountsPlace = Annotated[str, Field(pattern=r"^(auto|X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", max_length=32)]
 Device = Literal["cpu", "cuda", "auto"]
 

@@ -6,21 +6,17 @@ the outputs of a changed stage.
 
 from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
-from pipeline.plan import folds_of_studies, refresh_plan, write_settings
-from pipeline.registry import load_params
+from pipeline.plan import make_plan
 from workflow.manifests import write_manifests
 
 
 def run() -> None:
     """Write data/code and data/settings. ExpectedError where DVC has started with a plan that no longer fits."""
-    params = load_params()
-    folds = folds_of_studies(params)
-    if refresh_plan(params, folds):
+    if make_plan(with_settings=True):
         raise ExpectedError(
             "params.yaml comes to other studies, folds, seeds, points or data than plan.yaml, which DVC has read "
             "already: plan.yaml is rewritten now, so run the same command again"
         )
-    write_settings(params, folds)
     write_manifests()
 
 

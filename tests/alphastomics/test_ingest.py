@@ -89,6 +89,20 @@ def test_a_file_without_sections_and_types_is_one_section_of_unknown_cells(tissu
 
 
 @pytest.mark.usefixtures("project")
+def test_cells_without_a_type_are_unknown_and_counts_are_looked_for(tissue_adata):
+    tissue_adata.obs["cluster"] = ["NA", "unassigned", *tissue_adata.obs["cluster"][2:]]
+    tissue_adata.raw = tissue_adata
+    tissue_adata.X = tissue_adata.X * 0.5
+    tissue_adata.write_h5ad("cells.h5ad")
+    run(counts="auto")
+    cells = anndata.read_h5ad(OUT / "cells.h5ad")
+    assert list(cells.obs["cell_type"]) == ["unknown", "unknown", *tissue_adata.obs["cluster"][2:]]
+    np.testing.assert_array_equal(cells.X.toarray(), tissue_adata.raw.X.toarray())
+    notes = ["2 cells without a cell type ('NA', 'unassigned'): theirs is 'unknown'", "the counts are those of raw/X"]
+    assert source()["notes"] == notes
+
+
+@pytest.mark.usefixtures("project")
 def test_a_folder_of_files_becomes_one(tissue_adata):
     folder = Path("slices")
     folder.mkdir()
@@ -108,6 +122,11 @@ def test_a_folder_of_files_becomes_one(tissue_adata):
     first = sha256(OUT / "cells.h5ad"), source()["input_sha256"]
     run(path="slices", section=None)
     assert (sha256(OUT / "cells.h5ad"), source()["input_sha256"]) == first
+    by_folder = source()
+    run(path=["slices/left.h5ad", "slices/right.H5AD"], section=None)
+    assert source()["input_sha256"] == first[1]
+    assert sha256(OUT / "cells.h5ad") == first[0]
+    assert source()["description"] == by_folder["description"].replace("slices, ", "")
     (folder / "right.H5AD").rename(folder / "wrong.H5AD")
     run(path="slices", section=None)
     assert source()["input_sha256"] != first[1]

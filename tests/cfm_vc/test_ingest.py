@@ -95,6 +95,165 @@ def test_a_recipe_becomes_cells_with_their_truth(project):
     assert "'control', but cfm_vc.ingest.control is 'ctrl'" in ingest(project).stderr
 
 
+def split_up(adata: anndata.AnnData, folder: Path, by: str) -> list[str]:
+    """A file for each label of a column; their paths relative to the project."""
+    folder.mkdir()
+    for label in adata.obs[by].unique():
+        adata[adata.obs[by] == label].copy().write_h5ad(folder / f"{label}.h5ad")
+    return sorted(str(path.relative_to(folder.parent)) for path in folder.iterdir())
+
+
+def source(project: Path) -> dict:
+    return json.loads((project / OUT / "source.json").read_text())
+
+
+def test_several_files_become_one_and_each_is_a_batch(project, lab_adata):
+    files = split_up(lab_adata, project / "donors", "donor")
+    columns = {"perturbation": "condition", "cell_type": "cluster"}
+    configure(project, path="donors", columns=columns)
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("donors, 2 files: 80 cells x 12 genes\n")
+    assert "batches: 2 (d1, d2)" in done.stdout
+    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    order = np.argsort(lab_adata.obs["donor"], kind="stable")
+    assert list(cells.obs_names) == list(lab_adata.obs_names[order])
+    np.testing.assert_array_equal(cells.X.toarray(), lab_adata.X.toarray()[order])
+    assert list(cells.obs["batch"]) == list(lab_adata.obs["donor"].iloc[order])
+    assert list(cells.obs.columns) == ["perturbation", "cell_type", "batch"]
+    assert sorted(path.name for path in (project / OUT).iterdir()) == ["cells.h5ad", "source.json"]
+    as_folder = source(project)
+
+    configure(project, path=files, columns=columns)
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert source(project) == as_folder | {"input": files, "description": "2 files: 80 cells x 12 genes"}
+
+    configure(project, path=files[::-1])
+    assert ingest(project).returncode == 0
+    assert list(anndata.read_h5ad(project / OUT / "cells.h5ad").obs["batch"].unique()) == ["d2", "d1"]
+
+
+def test_a_folder_may_hold_zarr_stores(project, lab_adata):
+    split_up(lab_adata, project / "donors", "donor")
+    anndata.read_h5ad(project / "donors/d2.h5ad").write_zarr(project / "donors/d2.zarr")
+    (project / "donors/d2.h5ad").unlink()
+    configure(project, path="donors")
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert "batches: 2 (d1, d2)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"path": []}, "1 problem(s):\n  cfm_vc.ingest.path.list = []: List should have at least 1 item"),
+        ({"path": ["a.h5ad", 3]}, "1 problem(s):\n  cfm_vc.ingest.path.list.1 = 3: Input should be a valid string"),
+        ({"path": 3}, "1 problem(s):\n  cfm_vc.ingest.path.one = 3: Input should be a valid string"),
+        ({"counts": "raw"}, "cfm_vc.ingest.counts"),
+        (
+            {"path": ["a.h5ad", "b/a.h5ad"]},
+            "cfm_vc.ingest.path names a.h5ad and b/a.h5ad: give one of them another name",
+        ),
+        ({"path": ["recipe.yaml", "a.h5ad"]}, "recipe.yaml is not an HDF5 file"),
+    ],
+)
+def test_paths_and_places_that_cannot_be(project, changes, words):
+    (project / "recipe.yaml").write_text("cells: 3")
+    configure(project, **changes)
+    assert_refused(project, ingest(project), words)
+
+
+def test_controls_may_be_in_another_file(project, lab_adata):
+    files = split_up(lab_adata, project / "conditions", "condition")
+    configure(project, path=files)
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert "cells per group  ctrl  stim\nB                  20    20\n" in done.stdout
+    assert "batches: 2 (d1, d2)" in done.stdout
+
+
+def test_files_that_are_the_perturbation_are_no_batches(project, lab_adata):
+    files = split_up(lab_adata, project / "conditions", "condition")
+    configure(project, path=files, columns={"perturbation": "condition", "cell_type": "cluster", "batch": None})
+    assert_refused(
+        project,
+        ingest(project),
+        "conditions/ctrl.h5ad, conditions/stim.h5ad cannot be used, 1 problem",
+        "each batch contains one perturbation only (ctrl has ctrl, stim has stim)",
+        "set cfm_vc.ingest.columns.batch to a column",
+        "or to one with the same label in all cells",
+    )
+
+
+def test_problems_of_all_files_are_told_and_those_of_the_whole(project, lab_adata):
+    files = split_up(lab_adata, project / "donors", "donor")
+    configure(project, path=[*files, "donors/d3.h5ad"], columns={"perturbation": "conditions", "cell_type": "cluster"})
+    done = ingest(project)
+    words = ["donors/d1.h5ad cannot be used", "donors/d2.h5ad cannot be used", "donors/d3.h5ad not found"]
+    assert_refused(project, done, *words, "perhaps 'condition'")
+    configure(project, path=files, control="none")
+    assert_refused(
+        project,
+        ingest(project),
+        "donors/d1.h5ad, donors/d2.h5ad cannot be used, 1 problem",
+        "the control label 'none' among them",
+    )
+
+
+def test_files_with_doses_and_places(project, lab_adata):
+    lab_adata.obs["dose"] = np.where(lab_adata.obs["donor"] == "d1", 1.0, 10.0)
+    lab_adata.obsm["xy"] = np.arange(160.0).reshape(80, 2)
+    files = split_up(lab_adata, project / "donors", "donor")
+    configure(
+        project, path=files, dose="dose", spatial="xy", columns={"perturbation": "condition", "cell_type": "cluster"}
+    )
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    assert json.loads(cells.uns["doses"]) == {"ctrl": {}, "stim@1": {"stim": 1.0}, "stim@10": {"stim": 10.0}}
+    np.testing.assert_array_equal(cells.obsm["spatial"], lab_adata[cells.obs_names].obsm["xy"])
+    expected = [
+        f"stim@{dose:g}" if label == "stim" else label
+        for label, dose in lab_adata[cells.obs_names].obs[["condition", "dose"]].values
+    ]
+    assert list(cells.obs["perturbation"]) == expected
+
+
+def test_without_a_batch_column_all_cells_are_one_batch_and_counts_are_looked_for(project, lab_adata):
+    lab_adata.layers["counts"] = lab_adata.X.copy()
+    lab_adata.X = lab_adata.X * 0.5
+    lab_adata.obs["cluster"] = lab_adata.obs["cluster"].cat.rename_categories({"T": "Unassigned"})
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    configure(project, columns={"perturbation": "condition", "cell_type": "cluster"})
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    del params["cfm_vc"]["ingest"]["counts"]
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    done = ingest(project)
+    assert done.returncode == 0, done.stderr
+    assert "batches: 1 (all)" in done.stdout
+    assert set(anndata.read_h5ad(project / OUT / "cells.h5ad").obs["batch"]) == {"all"}
+    notes = [
+        "40 cells without a cell type ('Unassigned'): theirs is 'unknown'",
+        "the counts are those of layers/counts",
+    ]
+    assert source(project)["notes"] == notes
+
+
+def test_an_input_that_nothing_tracks_is_noted_on_the_terminal_alone(project, lab_adata):
+    lab_adata.write_h5ad(project / "cells.h5ad")
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"],
+    ):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    note = "note: cells.h5ad is not tracked; `dvc add cells.h5ad` versions it"
+    assert ingest(project).stdout.count(note) == 1
+    assert source(project)["notes"] == []
+    (project / "cells.h5ad.dvc").write_text("outs: []\n")
+    assert note not in ingest(project).stdout
+
+
 def test_doses_combinations_and_places_become_the_standard_file(project, lab_adata):
     number = np.arange(80)
     lab_adata.obs["condition"] = np.where(number % 2, "B+A", "ctrl")

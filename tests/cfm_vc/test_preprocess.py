@@ -188,6 +188,32 @@ def test_the_descriptions_say_what_happened() -> None:
     assert [key for key, group in groups.items() if group["split"] == "test"] == [("T", "drug")]
 
 
+@pytest.mark.usefixtures("_raw")
+def test_without_held_out_pairs_there_is_no_test_set(capsys: pytest.CaptureFixture[str]) -> None:
+    stage.run(settings(held_out=[]))
+    store = open_store(STORE)
+    assert store.dataset["held_out"] == []
+    assert (store.cells("test"), store.row_groups("test"), len(store.read("test"))) == (0, [], 0)
+    assert store.cells("train") + store.cells("validation") == store.dataset["filtered"]["cells_after"]
+    cells = {split: f"{store.cells(split):,}" for split in ("train", "validation")}
+    line = f"splits: train {cells['train']}, validation {cells['validation']}, test 0, as nothing is held out"
+    assert line in capsys.readouterr().out
+    quality = json.loads(Path("reports/cfm_vc/quality.json").read_text())
+    assert {group["split"] for group in quality["groups"]} == {"train"}
+    shutil.rmtree(STORE / "test")  # DVC restores no empty folder
+    assert len(open_store(STORE).read("test")) == 0
+
+
+def test_a_screen_in_one_cell_type_needs_an_empty_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_raw(counts(), codes() | {"cell_type": np.full(CELLS, 1), "batch": np.zeros(CELLS)})
+    with pytest.raises(ExpectedError, match=r"one cell type, 'NK'.*set cfm_vc.preprocess.held_out to \[\]"):
+        stage.run(settings(held_out=[{"cell_type": "NK", "perturbation": "drug"}]))
+    stage.run(settings(held_out=[]))
+    categories = open_store(STORE).categories
+    assert categories == {"perturbation": PERTURBATIONS, "cell_type": ["NK"], "batch": ["a"]}
+
+
 def test_every_cell_keeps_its_place_in_the_frame_of_the_training_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,10 +178,55 @@ def test_a_treatment_that_is_left_nowhere_is_named(labels, unlearned) -> None:
     assert where in str(caught.value)
 
 
+def test_nothing_need_be_held_out() -> None:
+    groups = groups_of(full())
+    assert find_held_out(groups, []) == []
+    check_groups(groups, all_of(groups), [], 5)
+    split_N = assign(groups, all_of(groups), [], 0.1, seed=0)
+    assert set(split_N) == {TRAIN, VALIDATION}
+
+
+def test_a_held_out_cell_type_that_is_a_word_for_none_is_the_unknown_one() -> None:
+    pairs = np.repeat([(c, p) for c in range(2) for p in range(3)], 5, axis=0)
+    groups = Groups(pairs[:, 0], pairs[:, 1], ["B cell", "unknown"], PERTURBATIONS, "control", DOSES)
+    assert find_held_out(groups, [("Unassigned", "drug"), ("unknown", "heat")]) == [(1, 1), (1, 2)]
+    assert groups.labels((1, 1)) == {"cell_type": "unknown", "perturbation": "drug"}
+    with pytest.raises(ExpectedError, match=r"\(NA, drug\): given twice"):
+        find_held_out(groups, [("unknown", "drug"), ("NA", "drug")])
+    with pytest.raises(ExpectedError, match="no cell has cell_type 'NA'"):
+        find_held_out(groups_of(full()), [("NA", "drug")])
+
+
+def test_in_one_cell_type_a_perturbation_cannot_be_held_out() -> None:
+    pairs = np.repeat([(0, p) for p in range(3)], 9, axis=0)
+    groups = Groups(pairs[:, 0], pairs[:, 1], ["K562"], PERTURBATIONS, "control", DOSES)
+    with pytest.raises(ExpectedError) as caught:
+        check_groups(groups, all_of(groups), [(0, 1)], 5)
+    assert str(caught.value) == (
+        "cfm_vc.preprocess.held_out cannot be predicted:\n"
+        "  (K562, drug): no training group contains 'drug'\n"
+        "Perturbations are one-hot here: a treatment is known by its own cells alone, so a whole perturbation cannot "
+        "be predicted. There is one cell type, 'K562'. In params.yaml: set cfm_vc.preprocess.held_out to [], which "
+        "trains on all cells and makes no test set."
+    )
+    check_groups(groups, all_of(groups), [], 5)
+
+
+def test_in_one_cell_type_a_dose_or_a_combination_can_be_held_out() -> None:
+    pairs = np.repeat([(0, p) for p in range(len(SCREEN))], 9, axis=0)
+    groups = Groups(pairs[:, 0], pairs[:, 1], ["K562"], list(SCREEN), "control", SCREEN)
+    check_groups(groups, all_of(groups), [(0, list(SCREEN).index("A@10"))], 5)
+    with pytest.raises(ExpectedError, match=r"one-hot here.*hold out one of several doses, or a combination.*; or set"):
+        check_groups(groups, all_of(groups), [(0, list(SCREEN).index("B+C@1"))], 5)
+
+
 def test_a_held_out_perturbation_must_be_seen_elsewhere() -> None:
     groups = groups_of(full())
     everywhere = [(c, 1) for c in range(3)]
     with pytest.raises(ExpectedError) as caught:
         check_groups(groups, all_of(groups), everywhere, 5)
     assert str(caught.value).count("no training group contains 'drug'") == 3
+    assert str(caught.value).count("Perturbations are one-hot here") == 1
+    assert "hold out a perturbation in some of its cell types, never in all of them; or set" in str(caught.value)
+    assert "doses" not in str(caught.value)
     check_groups(groups, all_of(groups), everywhere[:2], 5)

@@ -112,6 +112,16 @@ def test_log_variances_are_clamped():
     assert (q.tech_log_variance_BT == -10).all()
 
 
+def test_one_batch_has_no_term_of_batches():
+    x = np.random.default_rng(0).poisson(2.0, (40, 12))
+    one, several = (VaeObjective(vae(batches=batches).eval(), 0.5, 10.0) for batches in (1, 2))
+    losses = one(batch_of(cells_of(x)), torch.Generator().manual_seed(3))
+    assert "batch" not in losses
+    plain = VaeObjective(one.model, 0.5)(batch_of(cells_of(x)), torch.Generator().manual_seed(3))
+    assert torch.equal(losses["loss"], plain["loss"])
+    assert "batch" in several(batch_of(cells_of(x, batch=np.arange(40) % 2)), torch.Generator().manual_seed(3))
+
+
 def test_cell_type_conditions_z_int_alone_and_batch_z_tech_alone():
     model = vae().eval()
     x, zero, one = torch.ones(1, 12), torch.zeros(1, dtype=torch.int64), torch.ones(1, dtype=torch.int64)

@@ -148,6 +148,62 @@ def test_counts_and_genes_of_raw_belong_together(lab_adata, tmp_path):
     assert list(anndata.read_h5ad(tmp_path / "standard.h5ad").var_names) == list(lab_adata.var_names)
 
 
+@pytest.mark.parametrize(
+    ("places", "taken"),
+    [
+        ({"layers/counts", "raw/X", "X", "layers/a"}, "layers/counts"),
+        ({"raw/X", "X", "layers/a"}, "raw/X"),
+        ({"X", "layers/a"}, "X"),
+        ({"layers/a", "layers/z"}, "layers/a"),
+    ],
+)
+def test_counts_are_found_where_they_are(lab_adata, tmp_path, places, taken):
+    truth, logged = lab_adata.X.toarray(), csr_matrix(log_normalised(lab_adata))
+    for name in ("a", "counts", "z"):
+        lab_adata.layers[name] = lab_adata.X.copy() if f"layers/{name}" in places else logged
+    if "raw/X" in places:
+        lab_adata.raw = lab_adata
+    if "X" not in places:
+        lab_adata.X = logged
+    assert check(lab_adata, tmp_path, counts="auto").notes == [f"the counts are those of {taken}"]
+    np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "standard.h5ad").X.toarray(), truth)
+
+
+def test_where_no_place_holds_counts_each_is_told_with_the_reason(lab_adata, tmp_path):
+    logged = csr_matrix(log_normalised(lab_adata))
+    lab_adata.layers["counts"] = 0 * lab_adata.X
+    lab_adata.layers["scaled"] = -lab_adata.X
+    lab_adata.var_names = ["gene1", *lab_adata.var_names[1:]]
+    lab_adata.X = logged
+    lab_adata.raw = lab_adata
+    message = problems(lab_adata, tmp_path, counts="auto")
+    assert "2 problems" in message
+    assert "counts: found in layers/counts zeros alone; in raw/X " in message
+    assert "this looks log-normalised; in X " in message
+    assert "in layers/scaled " in message
+    assert "negative values (down to -" in message
+    assert "expected whole numbers from 0 on (raw counts) in X, in raw/X or in a layer" in message
+    assert "duplicate name (gene1)" in message
+    lab_adata.raw = None
+    lab_adata.layers.clear()
+    lab_adata.X = None
+    assert "counts: found no matrix of cells x genes" in problems(lab_adata, tmp_path, counts="auto")
+
+
+def test_counts_that_begin_with_empty_cells_are_found_and_what_comes_later_is_checked(lab_adata, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.data.count_checks.rows_per_block", lambda _: 8)
+    monkeypatch.setattr("pipeline.data.contract.rows_per_block", lambda _: 8)
+    x_NG = lab_adata.X.toarray()
+    x_NG[:10] = 0
+    lab_adata.layers["counts"] = csr_matrix(x_NG)
+    assert check(lab_adata, tmp_path, counts="auto").notes[0] == "the counts are those of layers/counts"
+    x_NG[70, 3] = 2.5
+    lab_adata.layers["counts"] = csr_matrix(x_NG)
+    message = problems(lab_adata, tmp_path, counts="auto")
+    assert "counts in layers/counts: found 1 non-integer value" in message
+    assert "set cfm_vc.ingest.counts to X, which holds whole numbers" in message
+
+
 def test_a_missing_layer_is_told_with_the_places_there_are(lab_adata, tmp_path):
     lab_adata.layers["count"] = lab_adata.X.copy()
     message = problems(lab_adata, tmp_path, counts="layers/counts")
@@ -169,8 +225,51 @@ def test_a_missing_column_is_told_with_the_columns_there_are(lab_adata, tmp_path
 
 
 def test_missing_values_are_told(lab_adata, tmp_path):
-    lab_adata.obs["cluster"] = lab_adata.obs["cluster"].where(np.arange(80) != 4)
-    assert "obs column 'cluster' (cell_type): found 1 cell with a missing value" in problems(lab_adata, tmp_path)
+    for column, slot in (("donor", "batch"), ("condition", "perturbation")):
+        labels = lab_adata.obs[column].copy()
+        lab_adata.obs[column] = labels.where(np.arange(80) != 4)
+        assert f"obs column {column!r} ({slot}): found 1 cell with a missing value" in problems(lab_adata, tmp_path)
+        lab_adata.obs[column] = labels
+
+
+def test_cells_without_a_type_are_unknown_and_counted(lab_adata, tmp_path):
+    types = lab_adata.obs["cluster"].astype(object).to_numpy()
+    none = ["NA", np.nan, "", "Unassigned", "UNKNOWN", "unknown", " nan", None]
+    types[:8] = none
+    lab_adata.obs["cluster"] = pd.Categorical(types)
+    accepted = check(lab_adata, tmp_path)
+    assert accepted.notes[0].startswith("8 cells without a cell type (")
+    assert accepted.notes[0].endswith("): theirs is 'unknown'")
+    assert all(repr(text) in accepted.notes[0] for text in ("NA", "Unassigned", "UNKNOWN", "unknown"))
+    copy = anndata.read_h5ad(tmp_path / "standard.h5ad")
+    assert list(copy.obs["cell_type"]) == ["unknown"] * 8 + list(types[8:])
+    assert list(copy.obs["cell_type"].cat.categories) == ["B", "T", "unknown"]
+
+
+def test_no_cell_type_at_all_is_one_unknown_type(lab_adata, tmp_path):
+    lab_adata.obs["cluster"] = np.nan
+    assert check(lab_adata, tmp_path).columns["cell_type"].labels == ["unknown"]
+
+
+def test_a_type_whose_name_begins_like_a_word_for_none_is_a_type(lab_adata, tmp_path):
+    lab_adata.obs["cluster"] = lab_adata.obs["cluster"].cat.rename_categories({"B": "unknown myeloid", "T": "NAive"})
+    accepted = check(lab_adata, tmp_path)
+    assert (accepted.columns["cell_type"].labels, accepted.notes) == (["NAive", "unknown myeloid"], [])
+
+
+def test_a_word_for_none_is_a_perturbation_where_it_is_the_control(lab_adata, tmp_path):
+    lab_adata.obs["condition"] = lab_adata.obs["condition"].cat.rename_categories({"ctrl": "None"})
+    assert check(lab_adata, tmp_path, control="None").columns["perturbation"].labels == ["None", "stim"]
+    lab_adata.obs["condition"] = lab_adata.obs["condition"].cat.rename_categories({"None": "unknown"})
+    assert check(lab_adata, tmp_path, control="unknown").columns["perturbation"].labels == ["stim", "unknown"]
+
+
+def test_a_pattern_of_the_cell_type_still_has_to_match(lab_adata, tmp_path):
+    lab_adata.obs["cluster"] = ["??", "type NA", *(f"type {label}" for label in lab_adata.obs["cluster"][2:])]
+    pattern = {"column": "cluster", "pattern": "^type (.+)$"}
+    assert "1 cell whose value does not match" in problems(lab_adata, tmp_path, cell_type=pattern)
+    lab_adata.obs["cluster"] = ["type NA"] * 4 + list(lab_adata.obs["cluster"][4:])
+    assert check(lab_adata, tmp_path, cell_type=pattern).columns["cell_type"].labels == ["B", "T", "unknown"]
 
 
 def test_a_pattern_that_does_not_match_every_cell_is_told_with_examples(lab_adata, tmp_path):

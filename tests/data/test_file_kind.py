@@ -121,6 +121,14 @@ def test_a_zero_byte_is_no_path():
         file_kind(Path("a\0b"))
 
 
+def test_a_missing_file_that_dvc_tracks_is_to_be_fetched(tmp_path):
+    (tmp_path / "my cells.h5ad.dvc").write_text("outs: []\n")
+    with pytest.raises(
+        ExpectedError, match=r"cells\.h5ad not found: DVC tracks it, fetch it with dvc pull '.*my cells\.h5ad'"
+    ):
+        file_kind(tmp_path / "my cells.h5ad")
+
+
 def test_a_missing_permission_is_left_to_the_entry(tmp_path, monkeypatch):
     (tmp_path / "cells.h5ad").write_text("text")
 

@@ -20,9 +20,13 @@ SHORT: dict[str, Any] = {
         "diffusion": {"epochs": 2, "neighbourhoods_per_epoch": 4},
         "evaluate": {"draws": 2, "steps": 10},
     },
-    "bayes_moe": {"sweep": {"recipe": {"epochs": 1, "seeds": [0], "warmup_epochs": 0, "corrupted_pictures": 10}}},
+    "bayes_moe": {
+        "studies": {"digits": {"seeds": [0]}},
+        "sweep": {"recipe": {"epochs": 1, "warmup_epochs": 0, "corrupted_pictures": 10}},
+    },
     "mole": {
-        "sweep": {"recipe": {"epochs": 1, "seeds": [0], "horizons": [24]}},
+        "studies": {"series": {"seeds": [0]}},
+        "sweep": {"recipe": {"epochs": 1, "horizons": [24]}},
         "ttnn": {"horizon": 24, "windows": 8, "batch_sizes": [1], "compiled_batch_sizes": [], "repeats": 5},
     },
 }
@@ -30,8 +34,9 @@ SHORT: dict[str, Any] = {
 # Times of this machine, and what shows them: they never repeat.
 TIMED = frozenset(
     {
-        "reports/mole/latency.json",
-        "reports/chapters/mole.json",
+        "reports/mole/series/latency.json",
+        "reports/chapters/mole/series.json",
+        "reports/pages/mole-series.html",
         "reports/chapters",
         "reports/report.html",
         "reports/RESULTS.md",

@@ -122,8 +122,8 @@ stages:
     outs: [lonely.json]
 """
 
-STUB_PARAMS = '''
-"""Stands in for the project's own parameters: all there are is whole numbers."""
+STUB_PLAN = '''
+"""Stands in for the project's own parameters and plan: all there are is whole numbers, and no studies."""
 
 from pathlib import Path
 
@@ -132,10 +132,13 @@ import yaml
 from pipeline.core.errors import ExpectedError
 
 
-def load_params():
+def make_plan(with_settings=False):
+    if with_settings:
+        Path("data/settings").mkdir(parents=True, exist_ok=True)
     for key, value in yaml.safe_load(Path("params.yaml").read_text()).items():
         if not isinstance(value, int):
             raise ExpectedError(f"params.yaml: {key} = {value!r}: must be a whole number")
+    return False
 '''
 
 
@@ -243,7 +246,7 @@ def make(beside: Path) -> Project:
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
-        "pipeline/registry.py": STUB_PARAMS,
+        "pipeline/plan.py": STUB_PLAN,
         "pipeline/work.py": WORK,
         **{
             f"pipeline/stages/{name}.py": STAGE.format(arguments=", ".join(f'"{word}"' for word in words))

@@ -4,10 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from pipeline.core.provenance import commit_around
+from pipeline.report.page import Facts
 from pipeline.report.parameters import flattened
-from pipeline.report.provenance import describe_code
+from pipeline.report.provenance import describe_code, provenance
 
 
 def git(*arguments: str) -> str:
@@ -24,6 +26,38 @@ def repository(tmp_path, monkeypatch):
     git("add", ".")
     git("commit", "-q", "-m", "first")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("batches", "held_out", "size", "split"),
+    [
+        (
+            ["all"],
+            [],
+            "12 genes, 1 cell type, 1 batch, 2 perturbations beside ctrl",
+            "train 9 cells; held out: nothing",
+        ),
+        (
+            ["a", "b"],
+            [{"cell_type": "B", "perturbation": "drug"}],
+            "12 genes, 1 cell type, 2 batches, 2 perturbations beside ctrl",
+            "train 9 cells; held out: drug in B",
+        ),
+    ],
+)
+def test_the_facts_of_a_store_read_well(batches, held_out, size, split):
+    dataset = {
+        "splits": {"train": {"cells": 9}},
+        "held_out": held_out,
+        "categories": {"cell_type": ["B"], "batch": batches, "perturbation": ["ctrl", "drug", "heat"]},
+        "description": "cells",
+        "input_sha256": "0",
+        "genes": 12,
+        "control": "ctrl",
+    }
+    (facts,) = [block for block in provenance(dataset, {}, Markup()).blocks if isinstance(block, Facts)]
+    assert dict(facts.entries)["Size"] == size
+    assert dict(facts.entries)["Split"] == split
 
 
 def test_a_clean_tree_is_its_commit(repository):

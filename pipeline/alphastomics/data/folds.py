@@ -26,7 +26,7 @@ def folds(study: Study, key: str) -> dict[str, Fold]:
         return {f"{BLOCKS}_{seed}": fold([], [seed], seed=seed) for seed in study.seeds}
     if study.held_out != EACH:
         return {TOGETHER: fold(list(study.held_out), study.seeds)}
-    files = input_files(study.ingest.path)
+    files = input_files(study.ingest.path, key).files
     if study.ingest.section is not None:
         labels = labels_in_files(files, study.ingest.section, key)
     elif len(files) > 1:

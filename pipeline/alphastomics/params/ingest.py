@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
+from pipeline.params.section import CountsPlace, FilePaths, Name, Section, Text
 
 
 class Ingest(Section):
-    path: FilePath
-    counts: CountsPlace = "X"
+    path: FilePaths
+    counts: CountsPlace = "auto"
     section: ObsColumn | None = None
     cell_type: ObsColumn | None = None
     same_place: Literal["refuse", "first"] = "refuse"

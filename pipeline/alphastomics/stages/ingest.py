@@ -1,50 +1,44 @@
 """Sections of tissue, a lab's files or simulated ones, validated and written in one form to data/raw/."""
 
-import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.alphastomics.data.joined_files import accept_each, join
 from pipeline.alphastomics.data.recipe import read_recipe
 from pipeline.alphastomics.data.simulation import Tissue, simulate
 from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.core.entry import run_study_stage
-from pipeline.core.errors import ExpectedError
-from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
-from pipeline.data.contract import CONTRACTS, Accepted, accept
-from pipeline.data.file_kind import file_kind, is_recipe
-from pipeline.data.source import Source, counted, listed
+from pipeline.data.columns import UNKNOWN
+from pipeline.data.contract import CONTRACTS, Accepted
+from pipeline.data.input_files import InputFiles, input_files
+from pipeline.data.joined_files import accept_files
+from pipeline.data.source import Source, counted
 from pipeline.data.standard_h5ad import standard_h5ad_file
 
 SECTION = "alphastomics.ingest"
-COVARIATES = ("section", "cell_type")
-UNKNOWN = "unknown"  # the cell type of every cell where the file says none
 
 
 def run(settings: Ingest, at: StudyPaths) -> None:
     """Write data/raw/alphastomics/<study>, all of it or, on a problem, nothing."""
-    path = Path(settings.path)
-    file_kind(path)  # before a recipe is read: a pipe would be waited for
-    simulated = is_recipe(path)
+    inputs = input_files(settings.path, f"{at.key}.ingest.path")
     with atomic_folder(at.raw) as folder:
-        if simulated:
-            accepted, description = _simulate(path, folder)
+        if inputs.recipe is not None:
+            accepted, description = _simulate(inputs.recipe, folder)
         else:
-            accepted, description = _accept(path, folder, settings, at)
+            accepted, description = _accept(inputs, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "spatial",
-            "simulated": simulated,
+            "simulated": inputs.recipe is not None,
             "description": description,
             "input": settings.path,
-            "input_sha256": _folder_sha256(path) if _is_collection(path) else sha256(path),
+            "input_sha256": inputs.sha256(),
             "notes": accepted.notes,
         }
         write_json(folder / "source.json", source)
-    print(_summary(description, accepted))
+    print("\n".join([_summary(description, accepted), *inputs.advice()]))
 
 
 def write_tissue(tissue: Tissue, folder: Path) -> None:
@@ -81,59 +75,12 @@ def _source(path: Path, settings: Ingest, at: StudyPaths) -> Source:
     )
 
 
-def _accept(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    collection = _is_collection(path)
-    files = _files(path) if collection else [path]
-    if not files:
-        raise ExpectedError(
-            f"{path} holds no .h5ad file and no zarr store: expected one or more, each with one or more sections"
-        )
-    sources = [_source(file, settings, at) for file in files]
-    if not collection and settings.same_place == "refuse":  # all of it is taken as it is
-        accepted = accept(CONTRACTS["spatial"], sources[0], folder / "cells.h5ad")
-    else:
-        scratch = folder / "parts"
-        scratch.mkdir()
-        parts = accept_each(CONTRACTS["spatial"], sources, scratch)
-        accepted = join(parts, COVARIATES, folder / "cells.h5ad", settings.same_place == "first")
-        shutil.rmtree(scratch)
-    accepted.notes.extend(_passed_over(path, files) if collection else [])
-    what = f"{path.name}, {counted(len(files), 'file')}" if collection else path.name
+def _accept(inputs: InputFiles, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
+    sources = [_source(file, settings, at) for file in inputs.files]
+    accepted = accept_files(CONTRACTS["spatial"], sources, folder / "cells.h5ad")
+    accepted.notes.extend(inputs.notes)
     sections = counted(len(accepted.columns["section"].labels), "section")
-    return accepted, f"{what}: {accepted.cells:,} cells x {accepted.genes:,} genes in {sections}"
-
-
-def _is_collection(path: Path) -> bool:
-    """Whether it is a folder of files, and not one file or store."""
-    return file_kind(path) == "folder"
-
-
-def _files(folder: Path) -> list[Path]:
-    """What is read of a folder; ExpectedError where two have one name, by which their sections are told apart."""
-    files = sorted(file for file in folder.iterdir() if _is_cells(file) and not file.name.startswith("."))
-    name_of: dict[str, str] = {}
-    for file in files:
-        other = name_of.setdefault(file.stem, file.name)
-        if other != file.name:
-            raise ExpectedError(f"{folder} holds {other} and {file.name}: give one of them another name")
-    return files
-
-
-def _is_cells(file: Path) -> bool:
-    return file.suffix.lower() in (".h5ad", ".zarr")
-
-
-def _passed_over(folder: Path, files: list[Path]) -> list[str]:
-    """A note on what lies beside the files and is not read; what is hidden only where it has the name of one."""
-    others = [file for file in sorted(folder.iterdir()) if file not in files]
-    names = [file.name for file in others if _is_cells(file) or not file.name.startswith(".")]
-    return [f"{len(names):,} of {folder.name} passed over: {listed(names, 5)}"] if names else []
-
-
-def _folder_sha256(folder: Path) -> str:
-    """Of the names and contents of all files that are read."""
-    lines = "".join(f"{sha256(file)}  {file.name}\n" for file in _files(folder))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return accepted, f"{inputs.name}: {accepted.cells:,} cells x {accepted.genes:,} genes in {sections}"
 
 
 def _summary(description: str, accepted: Accepted) -> str:

@@ -15,7 +15,7 @@ ALL, TOGETHER = "all_cells", "held_out"
 def folds(study: Study, key: str) -> dict[str, Fold]:
     """By name. ExpectedError where each cell type is held out in turn and the data cannot be read."""
     if isinstance(study.held_out, str):
-        files = input_files(study.ingest.path)
+        files = input_files(study.ingest.path, key).files
         names = fold_names(labels_in_files(files, study.ingest.columns.cell_type, key))
         held_out: Mapping[str, Any] = {name: [{"cell_type": label}] for label, name in names.items()}
     elif isinstance(study.held_out, list):

@@ -1,17 +1,18 @@
-"""Data splits: whole (cell type, perturbation) groups are held out as the test set.
+"""Data splits: whole (cell type, perturbation) groups are held out as the test set, which may be empty.
 
 No cell of a held-out group is seen in training, so the test measures generalisation. Axes: N cells, C cell types, P
 perturbations; a group is a pair of codes.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.data.columns import UNKNOWN, says_unknown
 from pipeline.data.store import SPLITS
 
 Group = tuple[int, int]  # codes of cell type and perturbation
@@ -48,17 +49,27 @@ class Groups:
         belongs_N: Mask = wanted_CP[self.cell_type_N, self.perturbation_N]
         return belongs_N
 
+    def labels(self, group: Group) -> dict[str, str]:
+        """A group as params.yaml names it."""
+        return {"cell_type": self.cell_types[group[0]], "perturbation": self.perturbations[group[1]]}
+
     def named(self, group: Group) -> str:
         """The name of a group in messages."""
         return f"({self.cell_types[group[0]]}, {self.perturbations[group[1]]})"
 
 
-def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Group]:
-    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be."""
+def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> list[Group]:
+    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be.
+
+    Without a perturbation a pair stands for all that occur in its cell type. A cell type that is a word for none, such
+    as "NA", asks for the cells that ingest calls unknown.
+    """
     problems, found = [], []
     sizes_CP = groups.sizes()
-    for number, (cell_type, perturbation) in enumerate(pairs):
+    for number, (cell_type, perturbation) in enumerate(_written_out(groups, pairs)):
         where = f"held_out[{number}] = ({cell_type}, {perturbation})"
+        if says_unknown(cell_type) and cell_type not in groups.cell_types and UNKNOWN in groups.cell_types:
+            cell_type = UNKNOWN
         unknown = [
             f"{where}: no cell has {kind} {label!r}; {_suggestion(label, known)}"
             for kind, label, known in (
@@ -83,6 +94,19 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
     if problems:
         raise ExpectedError(_listed(f"{KEY}.held_out cannot be used", problems))
     return found
+
+
+def _written_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
+    sizes_CP = groups.sizes()
+    for cell_type, perturbation in pairs:
+        if perturbation is not None:
+            yield cell_type, perturbation
+        elif cell_type not in groups.cell_types:
+            yield cell_type, groups.control  # reported as an unknown cell type
+        else:
+            sizes_P = sizes_CP[groups.cell_types.index(cell_type)]
+            others = [label for label in groups.perturbations if label != groups.control]
+            yield from ((cell_type, label) for label in others if sizes_P[groups.perturbations.index(label)])
 
 
 def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:
@@ -111,7 +135,7 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
         if cells
         for treatment in groups.doses[perturbation]
     }
-    problems = []
+    problems, unseen = [], False
     for group in held_out:
         if trained_CP[group[0], control] == 0:
             problems.append(
@@ -122,12 +146,11 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
             treatment for treatment in groups.doses[groups.perturbations[group[1]]] if treatment not in learned
         ]
         if unlearned:
-            problems.append(
-                f"{groups.named(group)}: no training group contains {' or '.join(map(repr, unlearned))}; hold it out "
-                "in fewer cell types"
-            )
+            problems.append(f"{groups.named(group)}: no training group contains {' or '.join(map(repr, unlearned))}")
+            unseen = True
     if problems:
-        raise ExpectedError(_listed(f"{KEY}.held_out cannot be predicted", problems))
+        advice = "\n" + _advice_for_unseen(groups) if unseen else ""
+        raise ExpectedError(_listed(f"{KEY}.held_out cannot be predicted", problems) + advice)
 
 
 def assign(
@@ -158,6 +181,21 @@ def _suggestion(label: str, known: list[str]) -> str:
         return f"did you mean {' or '.join(repr(name) for name in close)}?"
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     return f"there are: {', '.join(known[:20])}{more}"
+
+
+def _advice_for_unseen(groups: Groups) -> str:
+    """What may be held out where a treatment would be left in no training group."""
+    may = []
+    if len(groups.cell_types) > 1:
+        may.append("hold out a perturbation in some of its cell types, never in all of them")
+    if any(treatments.keys() != {label} for label, treatments in groups.doses.items() if label != groups.control):
+        may.append("hold out one of several doses, or a combination of treatments that others train")
+    may.append(f"set {KEY}.held_out to [], which trains on all cells and makes no test set")
+    few = f"There is one cell type, {groups.cell_types[0]!r}. " if len(groups.cell_types) == 1 else ""
+    return (
+        "Perturbations are one-hot here: a treatment is known by its own cells alone, so a whole perturbation cannot "
+        f"be predicted. {few}In params.yaml: {'; or '.join(may)}."
+    )
 
 
 def _advice_for_small_groups(before_CP: Sizes, after_CP: Sizes, small: list[Group], min_cells: int) -> str:

@@ -165,7 +165,7 @@ class VaeObjective(nn.Module):
         super().__init__()
         self.model = model
         self.kl_weight = kl_weight
-        self.batch_weight = batch_weight
+        self.batch_weight = batch_weight if model.config.batches > 1 else 0.0  # one batch has none to differ from
 
     def forward(self, batch: CountBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss` and its parts, in nats per cell; `reconstruction` is −E[log p(x|z)] from one sample of z."""

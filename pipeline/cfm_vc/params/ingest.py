@@ -2,18 +2,18 @@
 
 from pipeline.params.label import Label
 from pipeline.params.obs_column import ObsColumn
-from pipeline.params.section import CountsPlace, FilePath, Name, Section, Text
+from pipeline.params.section import CountsPlace, FilePaths, Name, Section, Text
 
 
 class PerturbationColumns(Section):
     perturbation: ObsColumn = ObsColumn(column="perturbation")
     cell_type: ObsColumn = ObsColumn(column="cell_type")
-    batch: ObsColumn = ObsColumn(column="batch")
+    batch: ObsColumn | None = None
 
 
 class Ingest(Section):
-    path: FilePath
-    counts: CountsPlace = "X"
+    path: FilePaths
+    counts: CountsPlace = "auto"
     columns: PerturbationColumns = PerturbationColumns()
     control: Label = "control"
     dose: ObsColumn | None = None

@@ -10,8 +10,10 @@ from pipeline.params.stored_cells import StoredCells
 
 
 class HeldOutPair(Section):
+    """Cells of one type under one perturbation, or under each (None)."""
+
     cell_type: Label
-    perturbation: Label
+    perturbation: Label | None = None
 
 
 class Preprocess(StoredCells):

@@ -8,10 +8,12 @@ from pipeline.report.page import Figures, Section
 
 
 def latent(cells: pd.DataFrame) -> Section:
-    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and by batch."""
+    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and, of several, by batch."""
     spaces = {"expression": "Before: expression", "z_int": "After: latent space"}
     pictures = []
-    for column, called, in_place in (("cell_type", "cell type", True), ("batch", "batch", False)):
+    batches = cells["batch"].nunique() > 1  # one batch would be one colour
+    covariates = [("cell_type", "cell type", True), *([("batch", "batch", False)] if batches else [])]
+    for column, called, in_place in covariates:
         for space, title in spaces.items():
             shown = cells[cells["space"] == space]
             pictures.append(
@@ -24,7 +26,7 @@ def latent(cells: pd.DataFrame) -> Section:
                     in_place,
                 )
             )
-    lead = "A good latent space separates cell types and mixes batches."
+    lead = f"A good latent space separates cell types{' and mixes batches' if batches else ''}."
     caption = (
         "First two principal components of log-normalised expression (before) and of the posterior means of z_int, "
         "the intrinsic latent (after)."

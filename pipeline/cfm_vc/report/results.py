@@ -27,13 +27,19 @@ class Training:
 
 
 @dataclass(frozen=True)
-class PerturbationResults:
-    """Outputs of preprocess, vae_pretrain, flow_train and evaluate."""
+class Trained:
+    """Outputs of preprocess, vae_pretrain and flow_train."""
 
     dataset: Mapping[str, Any]  # dataset.json
     quality: Mapping[str, Any]
     vae: Training
     flow: Training
+
+
+@dataclass(frozen=True)
+class PerturbationResults(Trained):
+    """Those, and the outputs of evaluate."""
+
     board: Scoreboard
     change: pd.DataFrame  # unit, gene, method, change_true, change_predicted, de_rank
     latent: pd.DataFrame  # cell_type, batch, space, x, y
@@ -73,15 +79,22 @@ _DATASET = (
 _CHANGE = ("cell_type", "perturbation", "gene", "method", "change_true", "change_predicted", "de_rank")
 
 
-def read_perturbation(at: StudyPaths) -> PerturbationResults:
-    """All inputs of the chapter. at: of the run whose training and quality control are shown."""
-    evaluate, preprocess = stage(f"evaluate@cfm_vc-{at.study}"), stage(f"preprocess@cfm_vc-{at.study}-{at.fold}")
-    details = at.details
-    return PerturbationResults(
+def read_trained(at: StudyPaths) -> Trained:
+    """What the chapter shows of one run, whether or not it is evaluated."""
+    preprocess = stage(f"preprocess@cfm_vc-{at.study}-{at.fold}")
+    return Trained(
         dataset=read_json(at.store / "dataset.json", preprocess, _DATASET),
         quality=read_json(at.quality, preprocess, ["histograms", "groups"]),
         vae=_training(at, "vae", stage(f"vae_pretrain@{at.instance}")),
         flow=_training(at, "flow", stage(f"flow_train@{at.instance}")),
+    )
+
+
+def read_perturbation(at: StudyPaths) -> PerturbationResults:
+    """All inputs of the chapter. at: of the run whose training and quality control are shown."""
+    evaluate, details = stage(f"evaluate@cfm_vc-{at.study}"), at.details
+    return PerturbationResults(
+        **vars(read_trained(at)),
         board=_board(at.results, evaluate),
         change=_with_unit(read_parquet(details / "change.parquet", evaluate, _CHANGE)),
         latent=read_parquet(details / "expression_latent.parquet", evaluate, ["cell_type", "batch", "space", "x", "y"]),

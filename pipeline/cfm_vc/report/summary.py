@@ -2,7 +2,8 @@
 
 from pipeline.cfm_vc.decisive import key_metrics
 from pipeline.cfm_vc.report import against_baselines
-from pipeline.cfm_vc.report.results import LeaveOneOut, PerturbationResults
+from pipeline.cfm_vc.report.results import LeaveOneOut, PerturbationResults, Trained
+from pipeline.cfm_vc.report.training import ANCHOR
 from pipeline.cfm_vc.report.verdict import answer_of, comparisons, lead
 from pipeline.report.headline import number_of, overall, tally
 from pipeline.report.leaderboard import method_table
@@ -24,6 +25,22 @@ def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
         simulated=bool(results.dataset["simulated"]),
         elsewhere="" if measured is None else _elsewhere(measured),
         anchor=against_baselines.ANCHOR,
+    )
+
+
+def card_of_training(trained: Trained) -> System:
+    """The card of a study that holds nothing out."""
+    return System(
+        name="CFM-VC",
+        question="What does a perturbation do to a cell?",
+        answer="Trained, not evaluated: the study holds no cells out",
+        standing="level",
+        model="",
+        rival="",
+        numbers=[],
+        simulated=bool(trained.dataset["simulated"]),
+        elsewhere="",
+        anchor=ANCHOR,
     )
 
 

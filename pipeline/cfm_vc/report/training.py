@@ -6,6 +6,8 @@ from pipeline.cfm_vc.report.results import Training
 from pipeline.plots.curves import draw_learning_curve
 from pipeline.report.page import Block, Cell, Facts, Figures, Section, Table
 
+ANCHOR = "training"
+
 
 def training(models: Mapping[str, Training]) -> Section:
     """`models` maps a title, such as "VAE", to the curve and final losses of that model."""
@@ -40,4 +42,4 @@ def training(models: Mapping[str, Training]) -> Section:
         Facts(sizes),
         Table(("loss", "training", "validation"), rows, "At the weights kept.", folded="Terms of each loss"),
     ]
-    return Section("Training", "training", "", blocks)
+    return Section("Training", ANCHOR, "", blocks)

@@ -6,8 +6,8 @@ from pipeline.cfm_vc.report.latent import latent
 from pipeline.cfm_vc.report.leave_one_out import leave_one_out
 from pipeline.cfm_vc.report.population import population
 from pipeline.cfm_vc.report.quality import quality
-from pipeline.cfm_vc.report.results import read_leave_one_out, read_perturbation
-from pipeline.cfm_vc.report.summary import card, results
+from pipeline.cfm_vc.report.results import Trained, read_leave_one_out, read_perturbation, read_trained
+from pipeline.cfm_vc.report.summary import card, card_of_training, results
 from pipeline.cfm_vc.report.training import training
 from pipeline.cfm_vc.report.verdict import INTERVAL
 from pipeline.core.entry import run_study_stage
@@ -15,7 +15,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.metrics.runs import first_run
 from pipeline.params.chapter import Chapter
 from pipeline.report.definitions import definitions
-from pipeline.report.page import Part
+from pipeline.report.page import Part, Section
 from pipeline.report.study_page import write_chapter
 
 _SCORES = (
@@ -27,7 +27,14 @@ _SCORES = (
 
 def run(settings: Chapter, at: StudyPaths) -> None:
     """Read the results and write the chapter."""
-    found = read_perturbation(first_run(at, settings.folds))
+    first = first_run(at, settings.folds)
+    if not settings.evaluated:
+        trained = read_trained(first)
+        sections = [*_of_training(trained)]
+        part, summary = Part("CFM-VC: trained on all cells", sections), card_of_training(trained)
+        write_chapter(at, settings.title, part, summary, [f"**{summary.answer}.**"], trained.dataset)
+        return
+    found = read_perturbation(first)
     measured = read_leave_one_out(found.dataset)
     sections = [
         against_baselines(found),
@@ -36,17 +43,17 @@ def run(settings: Chapter, at: StudyPaths) -> None:
         *([] if measured is None else [leave_one_out(measured)]),
         definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL),
         latent(found.latent),
+        *_of_training(found),
+    ]
+    part = Part("CFM-VC: perturbation responses", sections)
+    write_chapter(at, settings.title, part, card(found, measured), results(found), found.dataset)
+
+
+def _of_training(found: Trained) -> list[Section]:
+    return [
         training({"VAE": found.vae, "Flow": found.flow}),
         quality(found.quality, found.dataset["control"]),
     ]
-    write_chapter(
-        at,
-        settings.title,
-        Part("CFM-VC: perturbation responses", sections),
-        card(found, measured),
-        results(found),
-        found.dataset,
-    )
 
 
 if __name__ == "__main__":

@@ -11,57 +11,64 @@ from pipeline.cfm_vc.data.simulation import Simulation, simulate
 from pipeline.cfm_vc.params.ingest import Ingest
 from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import atomic_folder, sha256, write_json
+from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
 from pipeline.data.confounding import contingency
-from pipeline.data.contract import CONTRACTS, Accepted, accept
-from pipeline.data.file_kind import file_kind, is_recipe
+from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.h5ad import Column
+from pipeline.data.input_files import InputFiles, input_files
+from pipeline.data.joined_files import accept_files
 from pipeline.data.source import Source
 from pipeline.data.standard_h5ad import standard_h5ad_file
 
 SECTION = "cfm_vc.ingest"
+ONE_BATCH = "all"  # the batch of every cell where one file says none
 
 
 def run(settings: Ingest, at: StudyPaths) -> None:
     """Write data/raw/cfm_vc/<study>; nothing on error."""
-    path = Path(settings.path)
-    file_kind(path)  # before the recipe is read: reading a pipe would block
-    simulated = is_recipe(path)
+    inputs = input_files(settings.path, f"{at.key}.ingest.path")
     with atomic_folder(at.raw) as folder:
-        if simulated:
-            accepted, description = _simulate(path, folder, settings, at)
+        if inputs.recipe is not None:
+            accepted, description = _simulate(inputs.recipe, folder, settings, at)
         else:
-            accepted, description = _accept(path, folder, settings, at)
+            accepted, description = _accept(inputs, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "perturbation",
-            "simulated": simulated,
+            "simulated": inputs.recipe is not None,
             "description": description,
             "input": settings.path,
-            "input_sha256": sha256(path),
+            "input_sha256": inputs.sha256(),
             "control": settings.control,
             "notes": accepted.notes,
             **({"combination": accepted.combination} if accepted.combination is not None else {}),
         }
         write_json(folder / "source.json", source)
-    print(_summary(description, accepted))
+    print("\n".join([_summary(description, accepted), *inputs.advice()]))
 
 
-def _accept(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    columns = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
-    source = Source(
+def _accept(inputs: InputFiles, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
+    batches = [file.stem if len(inputs.files) > 1 else ONE_BATCH for file in inputs.files]
+    sources = [_source(file, settings, at, batch) for file, batch in zip(inputs.files, batches, strict=True)]
+    accepted = accept_files(CONTRACTS["perturbation"], sources, folder / "cells.h5ad")
+    accepted.notes.extend(inputs.notes)
+    return accepted, f"{inputs.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
+
+
+def _source(path: Path, settings: Ingest, at: StudyPaths, batch: str) -> Source:
+    given = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
+    return Source(
         path,
         f"{at.key}.ingest",
         settings.counts,
-        columns,
+        {name: column for name, column in given.items() if column is not None},
         settings.control,
         settings.dose,
         settings.combination,
         settings.spatial,
+        constant={} if given["batch"] is not None else {"batch": batch},
     )
-    accepted = accept(CONTRACTS["perturbation"], source, folder / "cells.h5ad")
-    return accepted, f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
 
 
 def _simulate(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:

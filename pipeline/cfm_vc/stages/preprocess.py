@@ -56,7 +56,7 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
         }
         description = {
             **{key: source[key] for key in ("kind", "simulated", "description", "input_sha256", "control")},
-            "held_out": [pair.model_dump() for pair in settings.held_out],
+            "held_out": [groups.labels(group) for group in held_out],
             "filtered": passes.filtered(quality, selection),
             "notes": source["notes"] + selection.notes,
             **{name: value for name, value in of_some_inputs.items() if value is not None},
@@ -102,10 +102,8 @@ def _quality_report(
 
 def _summary(dataset: dict[str, Any]) -> str:
     held_out = ", ".join(f"({pair['cell_type']}, {pair['perturbation']})" for pair in dataset["held_out"])
-    lines = [
-        *sizes(dataset),
-        "splits: " + ", ".join(f"{name} {dataset['splits'][name]['cells']:,}" for name in SPLITS) + f" = {held_out}",
-    ]
+    splits = ", ".join(f"{name} {dataset['splits'][name]['cells']:,}" for name in SPLITS)
+    lines = [*sizes(dataset), f"splits: {splits}{f' = {held_out}' if held_out else ', as nothing is held out'}"]
     return "\n".join(lines + [f"note: {note}" for note in dataset["notes"]])
 
 

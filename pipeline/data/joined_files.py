@@ -3,11 +3,12 @@
 Axes: N cells, G genes, S spatial dimensions.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,10 @@ from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import Column
 from pipeline.data.positions import repeats
-from pipeline.data.source import Source, counted, listed
+from pipeline.data.source import Findings, Source, counted, listed
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.standard_h5ad_reader import StandardH5adReader, open_standard_h5ad
+from pipeline.data.treatment_labels import LabelDoses
 
 Mask = npt.NDArray[np.bool_]
 
@@ -37,7 +39,28 @@ class Part:
     copy: Path
 
 
-def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> list[Part]:
+def accept_files(contract: Contract, sources: Sequence[Source], target: Path) -> Accepted:
+    """Check the files and write the cells of all to `target`, which stands in a folder of its own.
+
+    sources: at least one, which differ in path and constants alone. The contract's rules over covariates are for all
+    cells together: a perturbation may have its controls in another file. ExpectedError with the problems of all files.
+    """
+    first = sources[0]
+    if len(sources) == 1 and first.same_place == "refuse":  # all of it is taken as it is
+        return accept(contract, first, target)
+    with TemporaryDirectory(dir=target.parent) as folder:
+        parts = _accept_each(replace(contract, rules=()), sources, Path(folder))
+        covariates = [slot.name for slot in contract.slots if slot.name in parts[0].accepted.columns]
+        accepted = _join(parts, covariates, target, first.same_place == "first")
+    findings = Findings(notes=accepted.notes)
+    for rule, needed in contract.rules:
+        if set(needed) <= set(covariates):
+            rule(first, accepted.columns, findings)
+    findings.raise_problems(listed([source.path for source in sources], 3))
+    return accepted
+
+
+def _accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> list[Part]:
     """The standard copy of every file, in `folder`; ExpectedError with the problems of all files."""
     parts, problems = [], []
     for number, source in enumerate(sources):
@@ -51,8 +74,8 @@ def accept_each(contract: Contract, sources: Sequence[Source], folder: Path) -> 
     return parts
 
 
-def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_of_place: bool = False) -> Accepted:
-    """Write the cells of these parts, which have sections and coordinates, to `target`, file after file.
+def _join(parts: Sequence[Part], covariates: Sequence[str], target: Path, first_of_place: bool) -> Accepted:
+    """Write the cells of these parts to `target`, file after file.
 
     first_of_place: of cells at one position in a section of a file, keep the first. Cell names that occur in more than
     one file are prefixed with the file's stem, `stem/name`; so are section names. ExpectedError: no gene is in all
@@ -64,7 +87,7 @@ def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_o
         genes = _common_genes(parts, readers)
         places = _all_places(parts, readers)
         kept = [np.ones(reader.cells, bool) for reader in readers]
-        if first_of_place:
+        if first_of_place and places is not None:
             for kept_N, place_NS, part in zip(kept, places, parts, strict=True):
                 kept_N[repeats(place_NS, part.accepted.columns["section"].codes)] = False
         notes = [f"{part.stem}: {note}" for part in parts for note in part.accepted.notes] if len(parts) > 1 else []
@@ -79,8 +102,7 @@ def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_o
         if prefixed:
             notes.append("cell names repeat across files: each has the name of its file in front")
         columns = {name: _joined([part.accepted.columns[name] for part in parts], kept) for name in covariates}
-        labels = [label for part in parts for label in part.accepted.columns["section"].labels]
-        if len(set(labels)) < len(labels):
+        if "section" in columns and _sections_repeat(parts):
             by_file = [_prefixed(part.accepted.columns["section"], part.stem) for part in parts]
             columns["section"] = _joined(by_file, kept)
             notes.append("section names repeat across files: each has the name of its file in front")
@@ -91,9 +113,12 @@ def join(parts: Sequence[Part], covariates: Iterable[str], target: Path, first_o
                     rows = slice(block.start, block.start + len(block))
                     chosen = over_genes(block, kept_N[rows], place_G, len(genes))
                     writer.append(chosen.indptr, chosen.indices, chosen.counts)
-            kept_places = [place_NS[kept_N] for place_NS, kept_N in zip(places, kept, strict=True)]
-            writer.finish(_names(parts, readers, kept, prefixed), columns, None, np.concatenate(kept_places))
-        return Accepted(int(sum(kept_N.sum() for kept_N in kept)), len(genes), columns, notes)
+            doses, kept_NS = _all_doses(parts), None
+            if places is not None:
+                kept_NS = np.concatenate([place_NS[kept_N] for place_NS, kept_N in zip(places, kept, strict=True)])
+            writer.finish(_names(parts, readers, kept, prefixed), columns, doses, kept_NS)
+        cells = int(sum(kept_N.sum() for kept_N in kept))
+        return Accepted(cells, len(genes), columns, notes, doses, parts[0].accepted.combination)
 
 
 def over_genes(block: CsrBlock, kept_N: Mask, place_G: npt.NDArray[np.int64], genes: int) -> CsrBlock:
@@ -124,10 +149,12 @@ def _common_genes(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) 
     return genes
 
 
-def _all_places(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) -> list[Coordinates]:
-    places = [reader.spatial() for reader in readers]
-    found = [place_NS for place_NS in places if place_NS is not None]
-    assert len(found) == len(parts), "the contract asks for coordinates"
+def _all_places(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) -> list[Coordinates] | None:
+    """The coordinates of each part; None where no coordinates were asked for."""
+    found = [place_NS for reader in readers if (place_NS := reader.spatial()) is not None]
+    if not found:
+        return None
+    assert len(found) == len(parts), "the settings, which are those of all files, ask for coordinates"
     dimensions = [place_NS.shape[1] for place_NS in found]
     if len(set(dimensions)) > 1:
         told = ", ".join(f"{part.stem}.h5ad {number}" for part, number in zip(parts, dimensions, strict=True))
@@ -136,6 +163,18 @@ def _all_places(parts: Sequence[Part], readers: Sequence[StandardH5adReader]) ->
             "the third coordinate where it is constant"
         )
     return found
+
+
+def _all_doses(parts: Sequence[Part]) -> LabelDoses | None:
+    """Treatments and doses of all labels, sorted; a label, which contains them, stands for the same in every file."""
+    found = [part.accepted.doses for part in parts if part.accepted.doses is not None]
+    doses_of = {label: doses for of_part in found for label, doses in of_part.items()}
+    return {label: doses_of[label] for label in sorted(doses_of)} if found else None
+
+
+def _sections_repeat(parts: Sequence[Part]) -> bool:
+    labels = [label for part in parts for label in part.accepted.columns["section"].labels]
+    return len(set(labels)) < len(labels)
 
 
 def _names_repeat(readers: Sequence[StandardH5adReader]) -> bool:

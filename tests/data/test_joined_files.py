@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.alphastomics.data.joined_files import accept_each, join, over_genes
 from pipeline.core.errors import ExpectedError
 from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.csr import CsrBlock
+from pipeline.data.joined_files import accept_files, over_genes
 from pipeline.data.source import Source
 from pipeline.params.obs_column import ObsColumn
 
@@ -24,9 +24,7 @@ def joined(folder: Path, first: bool = False, section: bool = True, **files: ann
         constant = {} if section else {"section": name}
         options: dict[str, Any] = {"spatial": "xy", "constant": constant, "same_place": "first" if first else "refuse"}
         sources.append(Source(folder / f"{name}.h5ad", "alphastomics.ingest", "X", columns, **options))
-    parts = folder / "parts"
-    parts.mkdir(exist_ok=True)
-    return join(accept_each(CONTRACTS["spatial"], sources, parts), ("section", "cell_type"), folder / "all.h5ad", first)
+    return accept_files(CONTRACTS["spatial"], sources, folder / "all.h5ad")
 
 
 @pytest.fixture
@@ -57,8 +55,8 @@ def test_the_common_genes_and_all_cells_are_kept(two, tmp_path):
 def test_blocks_do_not_show(two, tmp_path, monkeypatch):
     joined(tmp_path, **two)
     whole = anndata.read_h5ad(tmp_path / "all.h5ad")
-    monkeypatch.setattr("pipeline.alphastomics.data.joined_files.CELLS_PER_BLOCK", 7)
-    monkeypatch.setattr("pipeline.alphastomics.data.joined_files.NAMES_PER_BLOCK", 3)
+    monkeypatch.setattr("pipeline.data.joined_files.CELLS_PER_BLOCK", 7)
+    monkeypatch.setattr("pipeline.data.joined_files.NAMES_PER_BLOCK", 3)
     joined(tmp_path, **two)
     again = anndata.read_h5ad(tmp_path / "all.h5ad")
     np.testing.assert_array_equal(again.X.toarray(), whole.X.toarray())

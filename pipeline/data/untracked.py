@@ -1,0 +1,29 @@
+"""Is an input file under version control? What is not cannot be restored, or follow into a run in another folder."""
+
+import os.path
+import shlex
+from pathlib import Path
+
+from pipeline.core.git import GitError, git, head
+
+
+def untracked_advice(path: Path) -> str | None:
+    """How to version an input of this project; None where it is tracked, outside the project, or there is no commit."""
+    place = Path(os.path.relpath(path))
+    try:
+        head()
+    except GitError:
+        return None
+    if place.is_relative_to("..") or is_tracked(place):
+        return None
+    return (
+        f"{place} is not tracked; `dvc add {shlex.quote(str(place))}` versions it, and `dvc exp run --temp` or "
+        "`--queue` needs that"
+    )
+
+
+def is_tracked(place: Path) -> bool:
+    """Whether git tracks a path, relative to the working folder, or DVC does: it, or a folder around it, has a .dvc."""
+    if any(Path(f"{part}.dvc").is_file() for part in (place, *place.parents[:-1])):
+        return True
+    return place.parts[:1] != ("..",) and git("ls-files", "--", str(place)) != b""
