@@ -18,12 +18,12 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.bayes_moe.params.ingest import Ingest
+from pipeline.bayes_moe.params.study import Study
 from pipeline.bayes_moe.stages import evaluate, ingest, ingest_ood, moe_sweep
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import read_results
-from pipeline.bayes_moe.params.study import Study
 from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, written
 

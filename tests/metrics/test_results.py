@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
-from pipeline.metrics.results import COLUMNS, Row, check, difference_name, read_results, write_results
+from pipeline.metrics.results import COLUMNS, DEFAULT, Row, check, difference_name, read_results, write_results
 
 AT = StudyPaths("toy", "cells")
 ROWS = [
@@ -20,10 +20,11 @@ ROWS = [
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "results.csv"
     write_results(path, AT, ROWS)
-    assert read_results(path, "make it") == ROWS
+    written = [replace(row, study="cells" if row.study == DEFAULT else row.study) for row in ROWS]
+    assert read_results(path, "make it") == written
     lines = path.read_text().splitlines()
     assert lines[0] == "system,study,unit,method,role,seed,metric,value,low,high"
-    assert lines[1] == 'toy,default,"cytokine in CD4+/CD25, T",net,model,0,mse,0.30000000000000004,0.1,0.5'
+    assert lines[1] == 'toy,cells,"cytokine in CD4+/CD25, T",net,model,0,mse,0.30000000000000004,0.1,0.5'
     assert lines[2].endswith(",net,model,1,mse,,,")
     first = path.read_bytes()
     write_results(path, AT, ROWS)

@@ -109,7 +109,9 @@ def test_a_recipe_becomes_a_series_of_the_same_bytes() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_layout_is_for_files() -> None:
-    with pytest.raises(ExpectedError, match=r"mole\.studies\.series\.ingest\.layout = 'etth' can be given for a CSV file only"):
+    with pytest.raises(
+        ExpectedError, match=r"mole\.studies\.series\.ingest\.layout = 'etth' can be given for a CSV file only"
+    ):
         run(path=str(RECIPE), layout="etth")
 
 

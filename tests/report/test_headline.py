@@ -54,9 +54,9 @@ def test_experts_are_marked_by_their_decisive_scores(tmp_path, monkeypatch, accu
 
 def test_the_first_line_names_what_is_simulated_and_what_is_measured():
     def system(name: str, simulated: bool) -> System:
-        return System(name, "", "", "level", "", "", [], simulated=simulated, elsewhere="", anchor="")
+        return System(name, "", "", "level", "", "", [], simulated=simulated, elsewhere="", anchor="", study="s")
 
     both = Headline([system("A", True), system("B", False), system("C", True)])
-    assert both.simulated == "Simulated data: A, C. Measured data: B."
-    assert Headline([system("B", False)]).simulated == "Measured data: B."
-    assert Headline([system("A", True)]).simulated == "Simulated data: A."
+    assert both.simulated == "Simulated data: A · s, C · s. Measured data: B · s."
+    assert Headline([system("B", False)]).simulated == "Measured data: B · s."
+    assert Headline([system("A", True)]).simulated == "Simulated data: A · s."

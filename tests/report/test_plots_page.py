@@ -11,7 +11,14 @@ import pytest
 from tests.report.devtools import Page
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = ("dvc.yaml", "params.yaml", "plan.yaml", ".dvc/config", ".dvc/plots/curve_per_seed.json", ".dvc/plots/page.html")
+SETTINGS = (
+    "dvc.yaml",
+    "params.yaml",
+    "plan.yaml",
+    ".dvc/config",
+    ".dvc/plots/curve_per_seed.json",
+    ".dvc/plots/page.html",
+)
 SCRIPT = "share/celldag/vega.js"  # in the environment
 COLOURS = ((0x94, 0x5D, 0xD6), (0x13, 0xAD, 0xC7))  # DVC's first two
 # For each plot, how many of its pixels have each colour, once all are drawn or after ten seconds.

@@ -14,6 +14,8 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
+from pipeline.mole.stages import chapter as mole_chapter
+from pipeline.params.chapter import Chapter
 from pipeline.params.report import Report
 from pipeline.stages.report import run
 from tests.report.drawn import CHAPTERS, STUDIES
@@ -66,7 +68,8 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "A title No commit: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. Measured data: bayes-moe."
+        "A title No commit: see What was run. Simulated data: CFM-VC · pbmc, AlphaSTomics · tissue, "
+        "MoLE · series. Measured data: bayes-moe · digits."
     )
     assert text.index("It worked.") < text.index("Model and baselines")
     assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text
@@ -101,10 +104,10 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
     html = finished[0]
     header = html.partition("</header>")[0]
     assert re.findall(r"<article.*?<h2>(.*?) <span>(.*?)</span>", header, re.DOTALL) == [
-        ("CFM-VC", "simulated"),
-        ("AlphaSTomics", "simulated"),
-        ("bayes-moe", "measured"),
-        ("MoLE", "simulated"),
+        ("CFM-VC · pbmc", "simulated"),
+        ("AlphaSTomics · tissue", "simulated"),
+        ("bayes-moe · digits", "measured"),
+        ("MoLE · series", "simulated"),
     ]
     assert re.findall(r'class="answer">(.*?)<', header) == [
         "It worked.",
@@ -204,6 +207,50 @@ def test_every_chapter_that_dvc_yaml_declares_has_its_place_in_the_page():
         at = StudyPaths(entry["system"], entry["study"])
         outs = [re.sub(r"\$\{item\.(\w+)\}", lambda found: entry[found[1]], out) for out in chapter["do"]["outs"]]  # noqa: B023
         assert outs == [str(at.chapter), str(at.page)]
+
+
+def test_studies_that_are_named_are_shown_and_no_others(drawn):
+    """Whatever is not shown need not be there; their order is that of params.yaml."""
+    STUDIES["cfm_vc"].chapter.unlink()
+    STUDIES["bayes_moe"].chapter.unlink()
+    join("series", "tissue")
+    html, text = (path.read_text() for path in (REPORT, RESULTS))
+    titles = ["AlphaSTomics · tissue", "MoLE · series", "This run"]
+    assert [title.partition(":")[0] for title in re.findall(r'<h2 class="part">(.*?)</h2>', html)] == titles
+    shown = visible_text(html)
+    assert "Simulated data: AlphaSTomics · tissue, MoLE · series." in shown
+    assert "Data of series Simulated: four channels" in shown
+    assert "Data of pbmc" not in shown
+    assert "CFM-VC" not in text
+    assert "bayes-moe" not in text
+
+
+def test_two_studies_of_a_system_stand_side_by_side(drawn):
+    """Each with its own card, title and anchors, which no other has."""
+    write_results(drawn, genes=60, cells=200)
+    second = StudyPaths("mole", "second")
+    shutil.copytree(STUDIES["mole"].reports, second.reports)
+    shutil.copytree(STUDIES["mole"].raw, second.raw)
+    mole_chapter.run(Chapter(inference=True, title="Wind & sun"), second)
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    plan["plan"]["studies"]["mole-second"] = {"system": "mole", "study": "second"}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    join("series", "second")
+    html = REPORT.read_text()
+    assert re.findall(r"<article.*?<h2>(.*?) <span>", html, re.DOTALL) == ["MoLE · series", "MoLE · Wind &amp; sun"]
+    assert "MoLE · Wind &amp; sun: forecasting</h2>" in html
+    anchors = re.findall(r'<section id="([^"]+)">', html)
+    assert len(set(anchors)) == len(anchors)
+    assert {anchor.partition("-")[0] for anchor in anchors} == {"series", "second", "run"}
+    assert re.findall(r'<li><a href="#([^"]+)"', html) == anchors
+
+
+def test_an_unknown_study_is_refused_with_those_there_are(drawn):
+    with pytest.raises(ExpectedError) as caught:
+        join("series", "seriess")
+    said = "report.studies: there is no study 'seriess'; there are pbmc, tissue, digits, series"
+    assert str(caught.value) == said
+    assert REPORT.read_text() == "the previous report"
 
 
 def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
