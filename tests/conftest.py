@@ -296,9 +296,9 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and small
-    forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and 12, seeds
-    0 and 3. Not to be written to."""
+    """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and
+    small forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and
+    12, seeds 0 and 3. Not to be written to."""
     import yaml
 
     from pipeline.core.paths import StudyPaths

@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.cfm_vc.stages import chapter as cfm_vc_chapter
 from pipeline.core.errors import ExpectedError
-from tests.report.drawn import CHAPTERS, STUDIES
+from pipeline.params.chapter import Chapter as ChapterSettings
+from pipeline.report.chapter import read_chapter
+from tests.report.drawn import CHAPTERS, FOLDS, STUDIES
 from tests.report.simulated_results import write_results
 from tests.settled import settled
 
@@ -156,6 +159,24 @@ def test_a_held_out_group_without_its_population_is_an_error(results):
     population[population["cell_type"] != "CD19+ B"].to_parquet(path)
     with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
         CHAPTERS["cfm_vc"]()
+
+
+def test_a_study_that_holds_nothing_out_is_shown_and_not_judged(results):
+    """From what its training left: nothing was scored. What its card links to is there."""
+    at = STUDIES["cfm_vc"]
+    for scored in (at.details, at.headlines):
+        shutil.rmtree(scored, ignore_errors=True)
+    at.results.unlink()
+    cfm_vc_chapter.run(ChapterSettings(folds=FOLDS, evaluated=False), at)
+    chapter = read_chapter(at)
+    anchors = [anchor for _, anchor in chapter.contents]
+    assert chapter.system.answer.startswith("Trained, not evaluated")
+    assert chapter.system.standing == "level"
+    assert chapter.system.anchor in anchors
+    assert len(anchors) == 2
+    assert "ahead" not in chapter.results
+    html = at.page.read_text()
+    assert all(f'id="{anchor}"' in html for anchor in re.findall(r'href="#([^"]+)"', html))
 
 
 def test_the_stages_start_without_torch():
