@@ -111,6 +111,19 @@ def test_a_study_changes_its_own_settings_and_no_others() -> None:
     assert (found["epochs"], found["seeds"], found["lookback"]) == (3, [5], shared["lookback"])
 
 
+def test_only_cells_of_which_nothing_is_held_out_are_not_judged() -> None:
+    """Of tissue without test sections, blocks of every section are held out."""
+    cells = PARAMS["cfm_vc"] | {"studies": {"pbmc": PARAMS["cfm_vc"]["studies"]["pbmc"] | {"held_out": []}}}
+    tissue = PARAMS["alphastomics"]["studies"]["tissue"] | {"held_out": []}
+    planned(PARAMS | {"cfm_vc": cells, "alphastomics": PARAMS["alphastomics"] | {"studies": {"tissue": tissue}}})
+    plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
+    assert list(plan["evaluated"]) == ["alphastomics-tissue", "bayes_moe-digits", "mole-series"]
+    assert list(plan["runs"]) == ["alphastomics-tissue-blocks_0-0"]
+    assert list(plan["folds"]) == ["cfm_vc-pbmc-all_cells", "alphastomics-tissue-blocks_0"]
+    chapters = {name: json.loads(content)["chapter"]["evaluated"] for name, content in settings().items()}
+    assert [name for name, evaluated in chapters.items() if not evaluated] == ["cfm_vc/pbmc.json"]
+
+
 def test_threads_alone_ask_for_no_second_run() -> None:
     """They are Snakemake's to know; which stages there are stays the same."""
     planned(PARAMS)

@@ -32,9 +32,7 @@ def refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
         told = sweep.points[point.name]
         missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
         if missing:
-            raise ExpectedError(
-                f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it"
-            )
+            raise ExpectedError(f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it")
         if (
             (point.backbone, point.experts, point.top_k, point.lookback)
             != (told.backbone, told.experts, told.top_k, recipe.lookback)
