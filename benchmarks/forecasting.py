@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pipeline.mole.paths import PATHS
 
 from benchmarks.other_data import ROOT, commit, laid_over, working_in
 from pipeline.core import paths
 from pipeline.core.files import read_json, write_json, write_text
-from pipeline.mole.paths import PATHS
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest as series
 from pipeline.mole.stages import mole_train

@@ -25,13 +25,13 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import yaml
+from pipeline.cfm_vc.paths import PATHS
 
 from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.decisive import unit_of
 from pipeline.cfm_vc.evaluation.judge import CEILING, MODEL, judge, role_of
 from pipeline.cfm_vc.model.baselines import BASELINES
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages import flow_train, ingest, preprocess, vae_pretrain
 from pipeline.cfm_vc.stages.evaluate import load_models
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad

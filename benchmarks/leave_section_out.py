@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from pipeline.alphastomics.paths import PATHS
 
 from benchmarks.other_data import commit, laid_over, working_in
 from pipeline.alphastomics.decisive import MODEL
 from pipeline.alphastomics.evaluation.result_rows import result_rows, score_rows
 from pipeline.alphastomics.glossary import GLOSSARIES
-from pipeline.alphastomics.paths import PATHS
 from pipeline.alphastomics.stages import ingest, preprocess
 from pipeline.alphastomics.stages.diffusion_train import train_model
 from pipeline.alphastomics.stages.evaluate import DIGITS, judge_sections

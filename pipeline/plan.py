@@ -73,7 +73,7 @@ def plan_of(params: Params, folds: Folds) -> Plan:
             if isinstance(study.ingest.path, list):
                 for number, path in enumerate(study.ingest.path):
                     plan["files"][f"{system}-{name}-{number}"] = {**where, "number": number, "source": path}
-            if _evaluated(study):
+            if study.evaluated:
                 plan["evaluated"][f"{system}-{name}"] = {
                     **where,
                     "reads": f"reports/{system}/{name}/scores" if system in FOLDS else f"models/{system}/{name}",
@@ -85,7 +85,7 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                 for seed in split.seeds:
                     run = {"study": name, "fold": fold, "seed": seed, "threads": _threads(study)}
                     of_system["runs"][f"{name}-{fold}-{seed}"] = run
-                    if _evaluated(study):
+                    if study.evaluated:
                         scored = {**where, "fold": fold, "seed": seed, "threads": study.evaluate.threads}
                         plan["runs"][f"{system}-{name}-{fold}-{seed}"] = scored
             if system not in FOLDS:
@@ -120,14 +120,9 @@ def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
         settings["preprocess"] = {name: fold.preprocess.model_dump(mode="json") for name, fold in folds.items()}
         settings["runs"] = {"folds": of_folds}
     chapter = Chapter(
-        title=study.title, folds=of_folds, evaluated=_evaluated(study), inference=getattr(study, "inference", False)
+        title=study.title, folds=of_folds, evaluated=study.evaluated, inference=getattr(study, "inference", False)
     )
     return {**settings, "chapter": chapter.model_dump(mode="json")}
-
-
-def _evaluated(study: Any) -> bool:
-    """Whether a study has something to score its models on."""
-    return getattr(study, "held_out", None) != []
 
 
 def _write_settings(params: Params, folds: Folds) -> None:

@@ -110,11 +110,25 @@ def validated(schema: type[S], content: Any, source: str) -> S:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        found = _told_once(error.errors(include_url=False))
         lines = [_describe(problem, schema) for problem in found[:_PROBLEMS_SHOWN]]
         if len(found) > len(lines):
             lines.append(f"  and {len(found) - len(lines):,} more")
         raise ExpectedError(f"{source} has {len(found)} problem(s):\n" + "\n".join(lines)) from error
+
+
+def _told_once(problems: list[Any]) -> list[Any]:
+    """Without those of a study that repeat one of its system's settings, which it has taken over."""
+    by_place = {tuple(problem["loc"]): problem for problem in problems}
+
+    def repeats(problem: Any) -> bool:
+        system, *inside = problem["loc"] or [None]
+        if inside[:1] != ["studies"]:
+            return False
+        above = by_place.get((system, *inside[2:]))
+        return above is not None and (above["msg"], above["input"]) == (problem["msg"], problem["input"])
+
+    return [problem for problem in problems if not repeats(problem)]
 
 
 def select_section(params: Section, section: str) -> Any:

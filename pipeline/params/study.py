@@ -19,6 +19,11 @@ class Study(Section):
     title: Text | None = None  # in the report; None: the name of the study
     seeds: Seeds = [0]
 
+    @property
+    def evaluated(self) -> bool:
+        """Whether something is held out to score its models on."""
+        return True
+
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):

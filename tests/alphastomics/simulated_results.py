@@ -9,10 +9,12 @@ import pandas as pd
 
 from pipeline.alphastomics.evaluation.judge import role_of
 from pipeline.alphastomics.evaluation.result_rows import result_rows
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows
 from pipeline.metrics.results import Row, write_results
 
-RESULTS = "reports/alphastomics/tissue/results.csv"
+AT = StudyPaths("alphastomics", "tissue", "held_out", 0)
+RESULTS = AT.results.as_posix()
 SHA256 = "0123456789abcdef"  # of each measured file: `<name><SHA256>`
 HALF_WIDTH = 0.02  # of the intervals of differences in a section
 LAYERS = ["L1", "L2/3", "L4", "L5", "L6"]
@@ -64,8 +66,8 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     """All inputs of the chapters on tissue."""
     tissue = tissue or Tissue()
     rng = np.random.default_rng(0)
-    folder = root / "reports/alphastomics/tissue/details"
-    for path in (folder, *(root / "reports/alphastomics/tissue" / name for name in ("curves", "measured"))):
+    folder = root / AT.details
+    for path in (folder, root / AT.curves, root / "reports/measured/alphastomics"):
         path.mkdir(parents=True, exist_ok=True)
     write_scores(root / RESULTS, _scores(tissue, tissue.sections, [None], rng))
     frames: dict[str, list[pd.DataFrame]] = {}
@@ -76,13 +78,13 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
         pd.concat(parts).to_parquet(folder / f"{name}.parquet", index=False)
     epochs = np.arange(1, 21)
     curve = {"epoch": epochs, "train_loss": 2 / epochs, "validation_loss": 2.2 / epochs + 0.004 * epochs}
-    pd.DataFrame(curve).to_csv(root / "reports/alphastomics/tissue/curves/held_out-0.csv", index=False)
+    pd.DataFrame(curve).to_csv(root / AT.curves / f"{AT.run}.csv", index=False)
     dataset = {
         "simulated": tissue.simulated,
         "description": "Simulated: a cortex of five layers in three sections",
         "input_sha256": tissue.input_sha256,
     }
-    path = root / "data/processed/alphastomics/tissue/held_out/dataset.json"
+    path = root / AT.store / "dataset.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**dataset, "notes": []}), encoding="utf-8")
     for name in tissue.measured:
@@ -99,7 +101,7 @@ def write_scores(path: Path, scores: list[Row]) -> None:
             else (row.value - HALF_WIDTH, row.value + HALF_WIDTH)
             for row in difference_rows(scores)
         }
-    write_results(path, "alphastomics", result_rows(scores, intervals))
+    write_results(path, AT, result_rows(scores, intervals))
 
 
 def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generator) -> None:

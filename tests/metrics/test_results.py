@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.errors import ExpectedError
-from pipeline.metrics.results import COLUMNS, Row, check, difference_name, read_results, write_results
+from pipeline.core.paths import StudyPaths
+from pipeline.metrics.results import COLUMNS, DEFAULT, Row, check, difference_name, read_results, write_results
 
+AT = StudyPaths("toy", "cells")
 ROWS = [
     Row("cytokine in CD4+/CD25, T", "net", "model", "mse", 0.1 + 0.2, 0.1, 0.5, seed=0),
     Row("cytokine in CD4+/CD25, T", "net", "model", "mse", None, seed=1),
@@ -17,19 +19,20 @@ ROWS = [
 
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "results.csv"
-    write_results(path, "toy", ROWS)
-    assert read_results(path, "make it") == ROWS
+    write_results(path, AT, ROWS)
+    written = [replace(row, study="cells" if row.study == DEFAULT else row.study) for row in ROWS]
+    assert read_results(path, "make it") == written
     lines = path.read_text().splitlines()
     assert lines[0] == "system,study,unit,method,role,seed,metric,value,low,high"
-    assert lines[1] == 'toy,default,"cytokine in CD4+/CD25, T",net,model,0,mse,0.30000000000000004,0.1,0.5'
+    assert lines[1] == 'toy,cells,"cytokine in CD4+/CD25, T",net,model,0,mse,0.30000000000000004,0.1,0.5'
     assert lines[2].endswith(",net,model,1,mse,,,")
     first = path.read_bytes()
-    write_results(path, "toy", ROWS)
+    write_results(path, AT, ROWS)
     assert path.read_bytes() == first
 
 
 def test_digits_are_as_many_as_asked_for(tmp_path):
-    write_results(tmp_path / "results.csv", "toy", [replace(ROWS[0], value=0.123456789)], digits=6)
+    write_results(tmp_path / "results.csv", AT, [replace(ROWS[0], value=0.123456789)], digits=6)
     assert ",0.123457,0.1,0.5" in (tmp_path / "results.csv").read_text()
 
 
@@ -51,7 +54,7 @@ def test_a_fault_is_named_and_nothing_is_written(tmp_path, change, message):
     check(ROWS)
     rows = [*ROWS, replace(ROWS[0], **change)]
     with pytest.raises(ExpectedError, match=message):
-        write_results(tmp_path / "results.csv", "toy", rows)
+        write_results(tmp_path / "results.csv", AT, rows)
     assert not list(tmp_path.iterdir())
 
 
@@ -72,7 +75,7 @@ def test_a_fault_is_named_and_nothing_is_written(tmp_path, change, message):
 )
 def test_a_damaged_file_is_one_message_with_what_makes_it_anew(tmp_path, change, message):
     path = tmp_path / "results.csv"
-    write_results(path, "toy", ROWS)
+    write_results(path, AT, ROWS)
     path.write_text(change(path.read_text()))
     with pytest.raises(ExpectedError, match=message) as caught:
         read_results(path, "dvc repro evaluate@toy")

@@ -53,13 +53,6 @@ def test_equals_are_all_best_and_what_does_not_compete_is_not():
     assert not board_of({(f"group {u}", "net", "distance"): None for u in range(2)}).defined(DISTANCE)
 
 
-def test_studies_do_not_mix():
-    rows = single_rows({})
-    other = [replace(row, study="other", value=0.9) for row in rows]
-    board = scoreboard([*rows, *other], GLOSSARY, "other")
-    assert board.estimate(board.model, PEARSON, "group 0").value == 0.9
-
-
 @pytest.mark.parametrize(("role", "message"), [("model", "0 models and 2 baselines"), ("baseline", "1 models and 0")])
 def test_without_a_model_or_a_baseline_there_is_nothing_to_compare(role, message):
     with pytest.raises(ExpectedError, match=message):

@@ -124,7 +124,7 @@ def test_the_lines_of_the_readme_take_an_environment_of_ones_own(ttnn_python, tm
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert json.loads((tmp_path / environment.INSTALLED).read_text())["python"] == str(ttnn_python)
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    assert str(environment.INSTALLED.parent) in stages[repro.removeprefix("dvc repro ")]["deps"]
+    assert str(environment.INSTALLED.parent) in stages[repro.removeprefix("dvc repro ").partition("@")[0]]["do"]["deps"]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_bad_parameters_end_in_one_message_and_exit_code_2(project, changes, mes
 
 
 def test_only_forecasters_that_are_trained_are_measured(project) -> None:
-    """What `inference` asks for fits the sweep before anything runs; without it nothing is measured, and nothing asked."""
+    """What `inference` asks for fits the sweep before anything runs; without it nothing is asked."""
     for changes, message in (
         ({"points": ["mole_arima"]}, "mole.studies.series: ttnn.points names mole_arima, which is not among"),
         ({"horizon": 9}, "mole.studies.series: ttnn.horizon (9) is not among sweep.recipe.horizons"),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cfm_vc.decisive import unit_of
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows, mean_rows
 from pipeline.metrics.results import Row
 from pipeline.metrics.results import write_results as write_results_table
@@ -15,6 +16,7 @@ from tests.alphastomics.simulated_results import write_spatial
 from tests.bayes_moe.simulated_results import write_moe
 from tests.mole.simulated_results import write_forecasting
 
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
 CELL_TYPES = ["CD14+ Monocyte", "CD19+ B", "CD4+ T", "CD56+ NK", "Dendritic"]
 PERTURBATIONS = ["control", "cytokine", "inhibitor", "stress"]
 BATCHES = ["donor_1", "donor_2", "donor_3"]
@@ -40,7 +42,7 @@ def write_results(
     cells: int = 4000,
     seed: int = 0,
 ) -> None:
-    """Write every input of the report stage, and a params.yaml, under `root`."""
+    """Write every input of the report stage, and a params.yaml and its plan.yaml, under `root`."""
     rng = np.random.default_rng(seed)
     cell_types, held_out = cell_types or CELL_TYPES, held_out or HELD_OUT
     _dataset(root, cell_types, held_out, genes, cells)
@@ -55,7 +57,8 @@ def write_results(
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="90" height="40"><text y="20">DAG</text></svg>'
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs/dag.svg").write_text(drawing, encoding="utf-8")
-    (root / "params.yaml").write_bytes(Path("params.yaml").read_bytes())
+    for name in ("params.yaml", "plan.yaml"):
+        (root / name).write_bytes((Path(__file__).parents[2] / name).read_bytes())
 
 
 def _json(path: Path, content: object) -> None:
@@ -87,7 +90,7 @@ def _dataset(root: Path, cell_types: list[str], held_out: list[tuple[str, str]],
         "filtered": {"cells_before": cells + 37, "cells_after": cells, "genes_before": 765, "genes_after_filter": 700},
         "notes": ["batch donor_3 has no cells of stress: the two are partly confounded"],
     }
-    _json(root / "data/processed/cfm_vc/dataset.json", content)
+    _json(root / AT.store / "dataset.json", content)
 
 
 def _quality(root: Path, cell_types: list[str], held_out: list[tuple[str, str]], rng: np.random.Generator) -> None:
@@ -110,7 +113,7 @@ def _quality(root: Path, cell_types: list[str], held_out: list[tuple[str, str]],
     ]
     thresholds = {"min_counts_per_cell": 80, "min_genes_per_cell": 30}
     _json(
-        root / "reports/cfm_vc/quality.json",
+        root / AT.quality,
         {"histograms": histograms, "groups": groups, "thresholds": thresholds, "filtered": {}},
     )
 
@@ -121,7 +124,7 @@ def _curves(root: Path, rng: np.random.Generator) -> None:
         train = end + (start - end) * np.exp(-epoch / 5) + rng.normal(0, 0.004 * end, 40)
         validation = train + 0.01 * end + 0.0008 * end * epoch
         frame = pd.DataFrame({"epoch": epoch, "train_loss": train, "validation_loss": validation})
-        _frame(root / f"reports/cfm_vc/curves/{name}.csv", frame)
+        _frame(root / AT.curves / f"{AT.run}-{name}.csv", frame)
         best = int(validation.argmin())
         numbers = {
             "best_epoch": int(epoch[best]),
@@ -130,7 +133,7 @@ def _curves(root: Path, rng: np.random.Generator) -> None:
             "train": {"loss": train[best], "kl_int": 0.1 * train[best]},
             "validation": {"loss": validation[best], "kl_int": 0.1 * validation[best]},
         }
-        _json(root / f"reports/cfm_vc/training/{name}.json", numbers)
+        _json(root / AT.training / f"{AT.run}-{name}.json", numbers)
 
 
 def _latent(root: Path, cell_types: list[str], cells: int, rng: np.random.Generator) -> None:
@@ -152,7 +155,7 @@ def _latent(root: Path, cell_types: list[str], cells: int, rng: np.random.Genera
                 }
             )
         )
-    _frame(root / "reports/cfm_vc/details/expression_latent.parquet", pd.concat(frames))
+    _frame(root / AT.details / "expression_latent.parquet", pd.concat(frames))
 
 
 def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np.random.Generator) -> None:
@@ -176,10 +179,10 @@ def _evaluation(root: Path, held_out: list[tuple[str, str]], genes: int, rng: np
         for origin, shift in (("true", 3.0), ("generated", 2.6), ("control", 0.0), ("additive_shift", 2.2)):
             xy = rng.normal((shift, shift / 3), 1, (180, 2))
             populations.append(pd.DataFrame({**group, "origin": origin, "x": xy[:, 0], "y": xy[:, 1]}))
-    folder = root / "reports/cfm_vc/details"
+    folder = root / AT.details
     _frame(folder / "change.parquet", pd.concat(changes))
     _frame(folder / "population.parquet", pd.concat(populations))
-    write_results_table(root / "reports/cfm_vc/results.csv", "cfm_vc", _with_means(rows, 0.005))
+    write_results_table(root / AT.results, AT, _with_means(rows, 0.005))
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, rank: np.ndarray, distance: float) -> dict[str, float]:
@@ -231,7 +234,7 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
     """What benchmarks/leave_one_out.py would write: the model `gain` ahead of the best baseline, but in the first
     cell type, where it is as far behind."""
     rng = np.random.default_rng(1)
-    folder = root / "reports/cfm_vc/measured"
+    folder = root / "reports/measured/cfm_vc"
     levels = {"control_mean": 0.0, "perturbation_mean": 0.80, "additive_shift": 0.82, "ridge": 0.75}
     rows, steps = [], []
     for rank, cell_type in enumerate(cell_types):
@@ -263,7 +266,7 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
                     {"variant": variant, **group, "metric": metric, "value": v, "held_out": pair}
                     for metric, v in scores.items()
                 ]
-    write_results_table(folder / "results.csv", "cfm_vc", [*rows, *mean_rows(rows), *difference_rows(rows)])
+    write_results_table(folder / "results.csv", AT, [*rows, *mean_rows(rows), *difference_rows(rows)])
     _frame(folder / "ablation.csv", pd.DataFrame(steps))
     about = {
         "title": "Blood cells of two donors with and without interferon beta (a fixture of the tests)",

@@ -7,7 +7,7 @@ from pipeline.bayes_moe.report.summary import card
 from pipeline.metrics.verdict import Comparison
 from pipeline.report.headline import overall, tally
 from pipeline.report.page import Headline, System
-from tests.bayes_moe.simulated_results import Sweep, write_moe
+from tests.bayes_moe.simulated_results import AT, Sweep, write_moe
 from tests.metrics.boards import PEARSON, board_of
 
 BOARD = board_of({})
@@ -47,16 +47,16 @@ def test_a_tally_counts_every_standing_that_is_there():
 def test_experts_are_marked_by_their_decisive_scores(tmp_path, monkeypatch, accuracy, ece, mark):
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, Sweep(accuracy=accuracy, ece={"raw": ece, "scaled": ece}))
-    system = card(read_moe())
+    system = card(read_moe(AT))
     assert system.standing == mark
     assert [number.label for number in system.numbers] == ["accuracy ↑", "NLL, scaled ↓", "ECE, scaled ↓"]
 
 
 def test_the_first_line_names_what_is_simulated_and_what_is_measured():
     def system(name: str, simulated: bool) -> System:
-        return System(name, "", "", "level", "", "", [], simulated=simulated, elsewhere="", anchor="")
+        return System(name, "", "", "level", "", "", [], simulated=simulated, elsewhere="", anchor="", study="s")
 
     both = Headline([system("A", True), system("B", False), system("C", True)])
-    assert both.simulated == "Simulated data: A, C. Measured data: B."
-    assert Headline([system("B", False)]).simulated == "Measured data: B."
-    assert Headline([system("A", True)]).simulated == "Simulated data: A."
+    assert both.simulated == "Simulated data: A · s, C · s. Measured data: B · s."
+    assert Headline([system("B", False)]).simulated == "Measured data: B · s."
+    assert Headline([system("A", True)]).simulated == "Simulated data: A · s."

@@ -32,7 +32,9 @@ def page(text: str) -> str:
     """A page in which `text` stands everywhere a text can stand."""
     figures = Figures([picture(lambda axes, _: axes.set_title("x"), text)], text)
     number = Number(text, text, text, text)
-    system = System(text, text, text, "level", text, text, [number], simulated=True, elsewhere=text, anchor="anchor")
+    system = System(
+        text, text, text, "level", text, text, [number], simulated=True, elsewhere=text, anchor="anchor", study=text
+    )
     blocks = [
         figures,
         Table([text, text], [[Cell(text, remark=text), Cell(text, best=True, tint=0.5, remark=text)]], text),
@@ -85,7 +87,7 @@ def test_the_page_loads_nothing():
 def test_the_first_lines_say_whether_data_is_simulated():
     body = page("plain").partition("<body>")[2]
     text = re.sub(r"<[^>]+>", "", body).strip()
-    assert text.split()[:4] == ["plain", "Simulated", "data:", "plain."]
+    assert text.split()[:6] == ["plain", "Simulated", "data:", "plain", "·", "plain."]
 
 
 def test_every_picture_has_a_version_for_each_scheme_and_a_text():

@@ -11,7 +11,14 @@ import pytest
 from tests.report.devtools import Page
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = ("dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots/curve_per_seed.json", ".dvc/plots/page.html")
+SETTINGS = (
+    "dvc.yaml",
+    "params.yaml",
+    "plan.yaml",
+    ".dvc/config",
+    ".dvc/plots/curve_per_seed.json",
+    ".dvc/plots/page.html",
+)
 SCRIPT = "share/celldag/vega.js"  # in the environment
 COLOURS = ((0x94, 0x5D, 0xD6), (0x13, 0xAD, 0xC7))  # DVC's first two
 # For each plot, how many of its pixels have each colour, once all are drawn or after ten seconds.
@@ -33,7 +40,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A repository with this project's DAG and curves, each of which has changed since its commit."""
-    curves = [path.relative_to(ROOT) for path in sorted(ROOT.glob("reports/*/curves/*.csv"))]
+    curves = [path.relative_to(ROOT) for path in sorted(ROOT.glob("reports/*/*/curves/*.csv"))]
     for path in (*map(Path, SETTINGS), *curves):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
@@ -62,7 +69,7 @@ def test_every_curve_of_both_revisions_is_drawn_without_a_network(project: Path,
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     url = (project / "dvc_plots/index.html").as_uri()
     chromium_page.open(url, 1400, 900)
-    plots = len(list(project.glob("reports/*/curves/*.csv")))
+    plots = len(list(project.glob("reports/*/*/curves/*.csv")))
     drawn = chromium_page.evaluate(f"{PIXELS}({plots}, {[list(colour) for colour in COLOURS]})")
     found = chromium_page.findings(url)
     assert found.requests == [(project / ".venv" / SCRIPT).as_uri()]

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
+from pipeline.core.paths import StudyPaths
 from pipeline.core.provenance import commit_around
-from pipeline.report.page import Facts
+from pipeline.report.chapter import study_chapter
+from pipeline.report.page import Facts, Part, System
 from pipeline.report.parameters import flattened
 from pipeline.report.provenance import describe_code, provenance
 
@@ -29,35 +31,18 @@ def repository(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("batches", "held_out", "size", "split"),
-    [
-        (
-            ["all"],
-            [],
-            "12 genes, 1 cell type, 1 batch, 2 perturbations beside ctrl",
-            "train 9 cells; held out: nothing",
-        ),
-        (
-            ["a", "b"],
-            [{"cell_type": "B", "perturbation": "drug"}],
-            "12 genes, 1 cell type, 2 batches, 2 perturbations beside ctrl",
-            "train 9 cells; held out: drug in B",
-        ),
-    ],
+    ("sha256", "told"), [("0123", "cells of two donors; SHA-256 0123"), (None, "cells of two donors")]
 )
-def test_the_facts_of_a_store_read_well(batches, held_out, size, split):
-    dataset = {
-        "splits": {"train": {"cells": 9}},
-        "held_out": held_out,
-        "categories": {"cell_type": ["B"], "batch": batches, "perturbation": ["ctrl", "drug", "heat"]},
-        "description": "cells",
-        "input_sha256": "0",
-        "genes": 12,
-        "control": "ctrl",
-    }
-    (facts,) = [block for block in provenance(dataset, {}, Markup()).blocks if isinstance(block, Facts)]
-    assert dict(facts.entries)["Size"] == size
-    assert dict(facts.entries)["Split"] == split
+def test_each_study_says_which_data_it_is_of(sha256, told):
+    """A folder of files has no hash of its own."""
+    card = System("A", "", "", "level", "", "", [], simulated=True, elsewhere="", anchor="a")
+    dataset = {"description": "cells of two donors"} | ({} if sha256 is None else {"input_sha256": sha256})
+    chapters = [
+        study_chapter(StudyPaths("toy", study), None, Part("A: b", []), card, [], dataset) for study in ("one", "two")
+    ]
+    (facts,) = [block for block in provenance(chapters, {}, Markup()).blocks if isinstance(block, Facts)]
+    found = dict(facts.entries)
+    assert [found["Data of one"], found["Data of two"]] == [told, told]
 
 
 def test_a_clean_tree_is_its_commit(repository):

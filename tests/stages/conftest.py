@@ -1,6 +1,5 @@
 """A report that the tests of chapters and of the page share."""
 
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ def small_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from tests.report.drawn import write_report
         from tests.report.simulated_results import write_results
 
-        with chdir(Path(__file__).parents[2]):  # whose params.yaml it takes
-            write_results(folder, genes=60, cells=200)
+        write_results(folder, genes=60, cells=200)
         write_report("A title")
 
     return made_once(tmp_path_factory, "small-report", make)

@@ -1,5 +1,6 @@
 """The stages that draw chapters: each from its own system's files, or to one clear message."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,62 +10,66 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.cfm_vc.stages import chapter as cfm_vc_chapter
 from pipeline.core.errors import ExpectedError
-from tests.report.drawn import CHAPTERS
+from pipeline.params.chapter import Chapter as ChapterSettings
+from pipeline.report.chapter import read_chapter
+from tests.report.drawn import CHAPTERS, FOLDS, STUDIES
 from tests.report.simulated_results import write_results
+from tests.settled import settled
 
 ROOT = Path(__file__).parents[2]
 INPUTS = {
     "cfm_vc": {
-        "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
-        "reports/cfm_vc/quality.json": "dvc repro preprocess@cfm_vc",
-        "reports/cfm_vc/curves/vae.csv": "dvc repro vae_pretrain",
-        "reports/cfm_vc/curves/flow.csv": "dvc repro flow_train",
-        "reports/cfm_vc/training/vae.json": "dvc repro vae_pretrain",
-        "reports/cfm_vc/training/flow.json": "dvc repro flow_train",
-        "reports/cfm_vc/results.csv": "dvc repro evaluate@cfm_vc",
-        "reports/cfm_vc/details/change.parquet": "dvc repro evaluate@cfm_vc",
-        "reports/cfm_vc/details/expression_latent.parquet": "dvc repro evaluate@cfm_vc",
-        "reports/cfm_vc/details/population.parquet": "dvc repro evaluate@cfm_vc",
-        "reports/cfm_vc/measured/results.csv": "python -m benchmarks.leave_one_out",
-        "reports/cfm_vc/measured/ablation.csv": "python -m benchmarks.leave_one_out",
-        "reports/cfm_vc/measured/about.json": "python -m benchmarks.leave_one_out",
+        "data/processed/cfm_vc/pbmc/held_out/dataset.json": "dvc repro preprocess@cfm_vc-pbmc-held_out",
+        "reports/cfm_vc/pbmc/quality/held_out.json": "dvc repro preprocess@cfm_vc-pbmc-held_out",
+        "reports/cfm_vc/pbmc/curves/held_out-0-vae.csv": "dvc repro vae_pretrain@pbmc-held_out-0",
+        "reports/cfm_vc/pbmc/curves/held_out-0-flow.csv": "dvc repro flow_train@pbmc-held_out-0",
+        "reports/cfm_vc/pbmc/training/held_out-0-vae.json": "dvc repro vae_pretrain@pbmc-held_out-0",
+        "reports/cfm_vc/pbmc/training/held_out-0-flow.json": "dvc repro flow_train@pbmc-held_out-0",
+        "reports/cfm_vc/pbmc/results.csv": "dvc repro evaluate@cfm_vc-pbmc",
+        "reports/cfm_vc/pbmc/details/change.parquet": "dvc repro evaluate@cfm_vc-pbmc",
+        "reports/cfm_vc/pbmc/details/expression_latent.parquet": "dvc repro evaluate@cfm_vc-pbmc",
+        "reports/cfm_vc/pbmc/details/population.parquet": "dvc repro evaluate@cfm_vc-pbmc",
+        "reports/measured/cfm_vc/results.csv": "git checkout reports/measured",
+        "reports/measured/cfm_vc/ablation.csv": "git checkout reports/measured",
+        "reports/measured/cfm_vc/about.json": "git checkout reports/measured",
     },
     "bayes_moe": {
-        "data/raw/bayes_moe/source.json": "dvc repro ingest@bayes_moe",
-        "reports/bayes_moe/ood.json": "dvc repro ingest_ood",
-        "reports/bayes_moe/results.csv": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/points.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/reliability.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/corruption.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/experts.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/details/sampled.parquet": "dvc repro evaluate@bayes_moe",
-        "reports/bayes_moe/curves/dense.csv": "dvc repro moe_sweep@dense",
+        "data/raw/bayes_moe/digits/source.json": "dvc repro ingest@bayes_moe-digits",
+        "reports/bayes_moe/digits/ood.json": "dvc repro ingest_ood@digits",
+        "reports/bayes_moe/digits/results.csv": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/details/points.parquet": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/details/reliability.parquet": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/details/corruption.parquet": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/details/experts.parquet": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/details/sampled.parquet": "dvc repro evaluate@bayes_moe-digits",
+        "reports/bayes_moe/digits/curves/dense.csv": "dvc repro moe_sweep@digits-dense",
     },
     "alphastomics": {
-        "data/processed/alphastomics/dataset.json": "dvc repro preprocess@alphastomics",
-        "reports/alphastomics/curves/diffusion.csv": "dvc repro diffusion_train",
-        "reports/alphastomics/results.csv": "dvc repro evaluate@alphastomics",
-        "reports/alphastomics/details/cells.parquet": "dvc repro evaluate@alphastomics",
-        "reports/alphastomics/details/distances.parquet": "dvc repro evaluate@alphastomics",
-        "reports/alphastomics/details/genes.parquet": "dvc repro evaluate@alphastomics",
-        "reports/alphastomics/details/expression.parquet": "dvc repro evaluate@alphastomics",
+        "data/processed/alphastomics/tissue/held_out/dataset.json": "dvc repro preprocess@alphastomics-tissue-held_out",
+        "reports/alphastomics/tissue/curves/held_out-0.csv": "dvc repro diffusion_train@tissue-held_out-0",
+        "reports/alphastomics/tissue/results.csv": "dvc repro evaluate@alphastomics-tissue",
+        "reports/alphastomics/tissue/details/cells.parquet": "dvc repro evaluate@alphastomics-tissue",
+        "reports/alphastomics/tissue/details/distances.parquet": "dvc repro evaluate@alphastomics-tissue",
+        "reports/alphastomics/tissue/details/genes.parquet": "dvc repro evaluate@alphastomics-tissue",
+        "reports/alphastomics/tissue/details/expression.parquet": "dvc repro evaluate@alphastomics-tissue",
     },
     "mole": {
-        "data/raw/mole/source.json": "dvc repro ingest@mole",
-        "reports/mole/results.csv": "dvc repro evaluate@mole",
-        "reports/mole/details/choices.json": "dvc repro evaluate@mole",
-        "reports/mole/details/points.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/channels.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/steps.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/expert_weights.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/usage.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/reduced.parquet": "dvc repro evaluate@mole",
-        "reports/mole/details/example.parquet": "dvc repro evaluate@mole",
-        "reports/mole/measured/etth1.csv": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-        "reports/mole/measured/etth1.json": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
-        "reports/mole/ttnn.json": "dvc repro ttnn_benchmark",
-        "reports/mole/latency.json": "dvc repro ttnn_benchmark",
+        "data/raw/mole/series/source.json": "dvc repro ingest@mole-series",
+        "reports/mole/series/results.csv": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/choices.json": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/points.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/channels.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/steps.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/expert_weights.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/usage.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/reduced.parquet": "dvc repro evaluate@mole-series",
+        "reports/mole/series/details/example.parquet": "dvc repro evaluate@mole-series",
+        "reports/measured/mole/etth1.csv": "git checkout reports/measured",
+        "reports/measured/mole/etth1.json": "git checkout reports/measured",
+        "reports/mole/series/ttnn.json": "dvc repro ttnn_benchmark@series",
+        "reports/mole/series/latency.json": "dvc repro ttnn_benchmark@series",
     },
 }
 EACH = [(name, path) for name, paths in INPUTS.items() for path in paths]
@@ -87,26 +92,29 @@ def results(tmp_path, monkeypatch, written):
 
 
 def chapter_of(name: str) -> Path:
-    return Path(f"reports/chapters/{name}.json")
+    return STUDIES[name].chapter
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_is_drawn_from_what_dvc_yaml_lists_alone(small_report, tmp_path, monkeypatch, name):
     """Also the same bytes twice; params.yaml is not there either."""
-    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["chapter"]
-    (data,) = listed["foreach"][name].values()
-    for path in (dep.replace("${key}", name).replace("${item.data}", data) for dep in listed["do"]["deps"]):
+    at = STUDIES[name]
+    plan = yaml.safe_load((ROOT / "plan.yaml").read_text())["plan"]
+    entry = plan["studies"][f"{name}-{at.study}"]
+    for dep in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["chapter"]["do"]["deps"]:
+        path = re.sub(r"\$\{item\.(\w+)\}", lambda found: entry[found[1]], dep)
         if not path.startswith("data/code/"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (small_report / path).is_dir() else shutil.copy)(small_report / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)
     CHAPTERS[name]()
-    assert chapter_of(name).read_bytes() == (small_report / chapter_of(name)).read_bytes()
+    for written in (at.chapter, at.page):
+        assert written.read_bytes() == (small_report / written).read_bytes()
 
 
 @pytest.mark.parametrize(("name", "path"), EACH)
 def test_a_missing_input_is_named_with_what_makes_it_and_the_old_chapter_stays(results, name, path):
-    chapter_of(name).parent.mkdir()
+    chapter_of(name).parent.mkdir(parents=True)
     chapter_of(name).write_text("the previous chapter")
     Path(path).unlink()
     with pytest.raises(ExpectedError) as caught:
@@ -136,7 +144,8 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
         write(frame.iloc[:0])
         with pytest.raises(ExpectedError, match="has no rows"):
             CHAPTERS[name]()
-    needed = {"curves": "epoch", "measured": "metric", name: "metric"}.get(Path(path).parent.name) or {
+    place = "measured" if path.startswith("reports/measured/") else Path(path).parent.name
+    needed = {"curves": "epoch", "measured": "metric", STUDIES[name].study: "metric"}.get(place) or {
         "cfm_vc": "cell_type", "alphastomics": "section", "bayes_moe": "point", "mole": "horizon"
     }[name]  # fmt: skip
     write(frame.drop(columns=needed))
@@ -145,11 +154,29 @@ def test_a_table_without_rows_or_without_a_column_is_named(results, name, path):
 
 
 def test_a_held_out_group_without_its_population_is_an_error(results):
-    path = Path("reports/cfm_vc/details/population.parquet")
+    path = Path("reports/cfm_vc/pbmc/details/population.parquet")
     population = pd.read_parquet(path)
     population[population["cell_type"] != "CD19+ B"].to_parquet(path)
     with pytest.raises(ExpectedError, match=r"population.parquet: no control cells for inhibitor in CD19\+ B"):
         CHAPTERS["cfm_vc"]()
+
+
+def test_a_study_that_holds_nothing_out_is_shown_and_not_judged(results):
+    """From what its training left: nothing was scored. What its card links to is there."""
+    at = STUDIES["cfm_vc"]
+    for scored in (at.details, at.headlines):
+        shutil.rmtree(scored, ignore_errors=True)
+    at.results.unlink()
+    cfm_vc_chapter.run(ChapterSettings(folds=FOLDS, evaluated=False), at)
+    chapter = read_chapter(at)
+    anchors = [anchor for _, anchor in chapter.contents]
+    assert chapter.system.answer.startswith("Trained, not evaluated")
+    assert chapter.system.standing == "level"
+    assert chapter.system.anchor in anchors
+    assert len(anchors) == 2
+    assert "ahead" not in chapter.results
+    html = at.page.read_text()
+    assert all(f'id="{anchor}"' in html for anchor in re.findall(r'href="#([^"]+)"', html))
 
 
 def test_the_stages_start_without_torch():
@@ -159,14 +186,15 @@ def test_the_stages_start_without_torch():
 
 
 def test_an_expected_problem_is_one_message_and_exit_code_2(results):
-    Path("reports/cfm_vc/curves/vae.csv").unlink()
+    settled(results)
+    Path("reports/cfm_vc/pbmc/curves/held_out-0-vae.csv").unlink()
     result = subprocess.run(
-        [sys.executable, "-m", "pipeline.cfm_vc.stages.chapter"],
+        [sys.executable, "-m", "pipeline.cfm_vc.stages.chapter", "pbmc"],
         capture_output=True,
         text=True,
         check=False,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: reports/cfm_vc/curves/vae.csv not found")
+    assert result.stderr.startswith("error: reports/cfm_vc/pbmc/curves/held_out-0-vae.csv not found")
     assert "Traceback" not in result.stderr

@@ -1,5 +1,7 @@
 """The gate before every stage: what is wrong in any section of params.yaml is refused, and the code is noted."""
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,18 +45,91 @@ def test_a_wrong_value_is_refused_and_nothing_is_written(address: tuple[str, ...
     for key in address[:-1]:
         place = place[key]
     place[address[-1]] = {"no such": "thing"}
-    paths.PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
+    paths.PARAMS.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     named = re.escape(".".join(address))
     with pytest.raises(ExpectedError, match=rf"params\.yaml has \d+ problem\(s\):\n  {named}\b"):
         run()
     assert not FOLDER.exists()
 
 
+def write_params(params: Any) -> None:
+    paths.PARAMS.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def planned(params: Any) -> None:
+    """As an engine runs it: again where the plan did not fit."""
+    write_params(params)
+    with contextlib.suppress(ExpectedError):
+        run()
+    run()
+
+
+def with_study(name: str, **settings: Any) -> dict[str, Any]:
+    """Another study of series beside that of params.yaml."""
+    studies = PARAMS["mole"]["studies"] | {name: {"ingest": {"path": "other.csv"}, **settings}}
+    return {**PARAMS, "mole": PARAMS["mole"] | {"studies": studies}}
+
+
+def settings() -> dict[str, bytes]:
+    return {str(path.relative_to(paths.SETTINGS)): path.read_bytes() for path in paths.SETTINGS.rglob("*.json")}
+
+
 def test_what_is_written_is_the_same_for_all_valid_values() -> None:
     written = []
     for seed in (1, 2):
-        params = PARAMS | {"report": {"title": f"A report {seed}"}}
-        paths.PARAMS.write_text(yaml.safe_dump(params), encoding="utf-8")
-        run()
-        written.append(manifest_path("fit").read_bytes())
+        planned(PARAMS | {"report": {"title": f"A report {seed}"}})
+        written.append((manifest_path("fit").read_bytes(), paths.PLAN.read_bytes(), settings()))
     assert written[0] == written[1]
+
+
+def test_a_plan_that_no_longer_fits_is_rewritten_and_the_run_refused_once() -> None:
+    """DVC has read the plan before, and would run the stages of the old one."""
+    write_params(PARAMS)
+    for params, names in ((PARAMS, ["series"]), (with_study("second"), ["series", "second"]), (PARAMS, ["series"])):
+        write_params(params)
+        before = settings()
+        with pytest.raises(ExpectedError, match=r"plan\.yaml is rewritten now, so run the same command again"):
+            run()
+        assert settings() == before
+        run()
+        plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
+        assert [entry["study"] for entry in plan["studies"].values() if entry["system"] == "mole"] == names
+        assert sorted(settings()) == sorted(
+            f"{entry['system']}/{entry['study']}.json" for entry in plan["studies"].values()
+        )
+    assert paths.PLAN.read_bytes() == (Path(__file__).parents[2] / "plan.yaml").read_bytes()
+
+
+def test_a_study_changes_its_own_settings_and_no_others() -> None:
+    planned(with_study("second"))
+    before = settings()
+    planned(with_study("second", seeds=[5], sweep={"recipe": {"epochs": 3}}))
+    changed = {name for name, content in settings().items() if content != before[name]}
+    assert changed == {"mole/second.json"}
+    found = json.loads(settings()["mole/second.json"])["sweep"]["recipe"]
+    shared = PARAMS["mole"]["sweep"]["recipe"]
+    assert (found["epochs"], found["seeds"], found["lookback"]) == (3, [5], shared["lookback"])
+
+
+def test_only_cells_of_which_nothing_is_held_out_are_not_judged() -> None:
+    """Of tissue without test sections, blocks of every section are held out."""
+    cells = PARAMS["cfm_vc"] | {"studies": {"pbmc": PARAMS["cfm_vc"]["studies"]["pbmc"] | {"held_out": []}}}
+    tissue = PARAMS["alphastomics"]["studies"]["tissue"] | {"held_out": []}
+    planned(PARAMS | {"cfm_vc": cells, "alphastomics": PARAMS["alphastomics"] | {"studies": {"tissue": tissue}}})
+    plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
+    assert list(plan["evaluated"]) == ["alphastomics-tissue", "bayes_moe-digits", "mole-series"]
+    assert list(plan["runs"]) == ["alphastomics-tissue-blocks_0-0"]
+    assert list(plan["folds"]) == ["cfm_vc-pbmc-all_cells", "alphastomics-tissue-blocks_0"]
+    chapters = {name: json.loads(content)["chapter"]["evaluated"] for name, content in settings().items()}
+    assert [name for name, evaluated in chapters.items() if not evaluated] == ["cfm_vc/pbmc.json"]
+
+
+def test_threads_alone_ask_for_no_second_run() -> None:
+    """They are Snakemake's to know; which stages there are stays the same."""
+    planned(PARAMS)
+    mole = PARAMS["mole"] | {
+        "sweep": PARAMS["mole"]["sweep"] | {"recipe": PARAMS["mole"]["sweep"]["recipe"] | {"threads": 3}}
+    }
+    write_params(PARAMS | {"mole": mole})
+    run()
+    assert yaml.safe_load(paths.PLAN.read_text())["plan"]["mole"]["points"]["series-rmlp"]["threads"] == 3

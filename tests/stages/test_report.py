@@ -13,21 +13,22 @@ import pytest
 import yaml
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.paths import StudyPaths
+from pipeline.mole.stages import chapter as mole_chapter
+from pipeline.params.chapter import Chapter
 from pipeline.params.report import Report
-from pipeline.stages.report import SHARED, run
-from tests.report.drawn import CHAPTERS
+from pipeline.stages.report import run
+from tests.report.drawn import CHAPTERS, STUDIES
 from tests.report.simulated_results import write_results
 
 REPORT = Path("reports/report.html")
 RESULTS = Path("reports/RESULTS.md")
-CHAPTER = Path("reports/chapters")
 ROOT = Path(__file__).parents[2]
 
 
 OF_THE_PAGE = {
-    "data/processed/cfm_vc/dataset.json": "dvc repro preprocess@cfm_vc",
     "docs/dag.svg": "python -m pipeline dag --write",
-    **{f"reports/chapters/{name}.json": f"dvc repro chapter@{name}" for name in CHAPTERS},
+    **{str(at.chapter): f"dvc repro chapter@{at.system}-{at.study}" for at in STUDIES.values()},
 }
 
 
@@ -40,7 +41,7 @@ def finished(small_report) -> tuple[str, str]:
 @pytest.fixture
 def drawn(tmp_path, monkeypatch, small_report) -> Path:
     """A working directory with what the report stage reads and nothing else, and a report from before."""
-    for path in [*OF_THE_PAGE, "params.yaml"]:
+    for path in [*OF_THE_PAGE, "params.yaml", "plan.yaml"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(small_report / path, tmp_path / path)
     monkeypatch.chdir(tmp_path)
@@ -48,8 +49,8 @@ def drawn(tmp_path, monkeypatch, small_report) -> Path:
     return tmp_path
 
 
-def join() -> None:
-    run(Report(title="A title"))
+def join(*studies: str) -> None:
+    run(Report(title="A title", studies=list(studies) or None))
 
 
 def page_of_perturbations() -> str:
@@ -67,7 +68,8 @@ def visible_text(html: str) -> str:
 def test_the_page_answers_what_its_reader_asks(finished):
     text = visible_text(finished[0])
     assert text.strip().startswith(
-        "A title No commit: see What was run. Simulated data: CFM-VC, AlphaSTomics, MoLE. Measured data: bayes-moe."
+        "A title No commit: see What was run. Simulated data: CFM-VC · pbmc, AlphaSTomics · tissue, "
+        "MoLE · series. Measured data: bayes-moe · digits."
     )
     assert text.index("It worked.") < text.index("Model and baselines")
     assert "Simulated cells: real PBMC profiles, grown to 4,000 cells, with 3 perturbations of known effect." in text
@@ -75,7 +77,7 @@ def test_the_page_answers_what_its_reader_asks(finished):
         "batch donor_3 has no cells of stress",  # a note of the data set
         "0123456789abcdef" * 4,  # the input's hash
         "not a git repository",
-        "vae.latent_intrinsic",
+        "cfm_vc.vae.latent_intrinsic",
         "torch 2.",
         "perturbation mean",
         "Measured cells: leave one cell type out Blood cells of two donors",  # the title of the measured data
@@ -102,10 +104,10 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
     html = finished[0]
     header = html.partition("</header>")[0]
     assert re.findall(r"<article.*?<h2>(.*?) <span>(.*?)</span>", header, re.DOTALL) == [
-        ("CFM-VC", "simulated"),
-        ("AlphaSTomics", "simulated"),
-        ("bayes-moe", "measured"),
-        ("MoLE", "simulated"),
+        ("CFM-VC · pbmc", "simulated"),
+        ("AlphaSTomics · tissue", "simulated"),
+        ("bayes-moe · digits", "measured"),
+        ("MoLE · series", "simulated"),
     ]
     assert re.findall(r'class="answer">(.*?)<', header) == [
         "It worked.",
@@ -114,7 +116,7 @@ def test_the_first_screen_has_every_system_with_its_answer_and_links(finished):
         "It worked in part.",
     ]
     anchors = re.findall(r'<a href="#([^"]+)">Figures and tables</a>', header)
-    assert anchors == ["scores", "spatial", "moe", "forecasting"]
+    assert anchors == ["pbmc-scores", "tissue-spatial", "digits-moe", "series-forecasting"]
     assert all(f'<section id="{anchor}">' in html for anchor in anchors)
 
 
@@ -153,7 +155,7 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
 
 def test_the_numbers_of_the_page_are_those_of_the_table(drawn):
     write_results(drawn, genes=60, cells=200)
-    path = Path("reports/cfm_vc/results.csv")
+    path = Path("reports/cfm_vc/pbmc/results.csv")
     table = pd.read_csv(path)
     mean = (table["unit"] == "all") & (table["metric"] == "pearson_change_top100")
     table.loc[mean & (table["method"] == "cfm_vc"), "value"] = 0.123456
@@ -195,25 +197,76 @@ def test_one_held_out_group_is_called_an_example(drawn):
 
 def test_every_chapter_that_dvc_yaml_declares_has_its_place_in_the_page():
     chapter = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["chapter"]
-    assert chapter["do"]["outs"] == ["reports/chapters/${key}.json"]
+    assert chapter["foreach"] == "${plan.studies}"
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert list(chapter["foreach"]) == list(CHAPTERS) == [section for section in params if section not in SHARED]
+    planned = yaml.safe_load((ROOT / "plan.yaml").read_text())["plan"]["studies"].values()
+    declared = [(system, study) for system, section in params.items() for study in section.get("studies") or ()]
+    assert [(entry["system"], entry["study"]) for entry in planned] == declared
+    assert [(at.system, at.study) for at in STUDIES.values()] == declared
+    for entry in planned:
+        at = StudyPaths(entry["system"], entry["study"])
+        outs = [re.sub(r"\$\{item\.(\w+)\}", lambda found: entry[found[1]], out) for out in chapter["do"]["outs"]]  # noqa: B023
+        assert outs == [str(at.chapter), str(at.page)]
+
+
+def test_studies_that_are_named_are_shown_and_no_others(drawn):
+    """Whatever is not shown need not be there; their order is that of params.yaml."""
+    STUDIES["cfm_vc"].chapter.unlink()
+    STUDIES["bayes_moe"].chapter.unlink()
+    join("series", "tissue")
+    html, text = (path.read_text() for path in (REPORT, RESULTS))
+    titles = ["AlphaSTomics · tissue", "MoLE · series", "This run"]
+    assert [title.partition(":")[0] for title in re.findall(r'<h2 class="part">(.*?)</h2>', html)] == titles
+    shown = visible_text(html)
+    assert "Simulated data: AlphaSTomics · tissue, MoLE · series." in shown
+    assert "Data of series Simulated: four channels" in shown
+    assert "Data of pbmc" not in shown
+    assert "CFM-VC" not in text
+    assert "bayes-moe" not in text
+
+
+def test_two_studies_of_a_system_stand_side_by_side(drawn):
+    """Each with its own card, title and anchors, which no other has."""
+    write_results(drawn, genes=60, cells=200)
+    second = StudyPaths("mole", "second")
+    shutil.copytree(STUDIES["mole"].reports, second.reports)
+    shutil.copytree(STUDIES["mole"].raw, second.raw)
+    mole_chapter.run(Chapter(inference=True, title="Wind & sun"), second)
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    plan["plan"]["studies"]["mole-second"] = {"system": "mole", "study": "second"}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    join("series", "second")
+    html = REPORT.read_text()
+    assert re.findall(r"<article.*?<h2>(.*?) <span>", html, re.DOTALL) == ["MoLE · series", "MoLE · Wind &amp; sun"]
+    assert "MoLE · Wind &amp; sun: forecasting</h2>" in html
+    anchors = re.findall(r'<section id="([^"]+)">', html)
+    assert len(set(anchors)) == len(anchors)
+    assert {anchor.partition("-")[0] for anchor in anchors} == {"series", "second", "run"}
+    assert re.findall(r'<li><a href="#([^"]+)"', html) == anchors
+
+
+def test_an_unknown_study_is_refused_with_those_there_are(drawn):
+    with pytest.raises(ExpectedError) as caught:
+        join("series", "seriess")
+    said = "report.studies: there is no study 'seriess'; there are pbmc, tissue, digits, series"
+    assert str(caught.value) == said
+    assert REPORT.read_text() == "the previous report"
 
 
 def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
     """What each chapter's file holds stands in both texts as it is, and nothing but the run itself after it."""
     join()
     html, text = (path.read_text() for path in (REPORT, RESULTS))
-    chapters = [json.loads((CHAPTER / f"{name}.json").read_text()) for name in CHAPTERS]
+    chapters = [json.loads(at.chapter.read_text()) for at in STUDIES.values()]
     parts = [f'<h2 class="part">{chapter["title"]}</h2>\n{chapter["sections"]}' for chapter in chapters]
     assert "".join(parts) + '<h2 class="part">This run</h2>\n' in html
     written = "\n\n".join(f"## {chapter['title']}\n\n{chapter['results']}" for chapter in chapters)
     assert text.endswith(written.replace("\N{NO-BREAK SPACE}", " ") + "\n")
-    (CHAPTER / "alphastomics.json").write_text(json.dumps(chapters[1] | {"title": "Elsewhere"}))
+    STUDIES["alphastomics"].chapter.write_text(json.dumps(chapters[1] | {"title": "Elsewhere"}))
     join()
     assert REPORT.read_text() == html.replace(
-        ">AlphaSTomics: expression and position in tissue</h2>", ">Elsewhere</h2>"
-    ).replace(">AlphaSTomics</a></h2>", ">Elsewhere</a></h2>")
+        ">AlphaSTomics · tissue: expression and position in tissue</h2>", ">Elsewhere</h2>"
+    ).replace(">AlphaSTomics · tissue</a></h2>", ">Elsewhere</a></h2>")
 
 
 @pytest.mark.parametrize("path", OF_THE_PAGE)
@@ -249,14 +302,14 @@ def test_a_truncated_input_is_named(drawn, path):
     ],
 )
 def test_a_damaged_chapter_is_one_message_with_what_draws_it_anew(drawn, change, problem):
-    path = CHAPTER / "bayes_moe.json"
+    path = STUDIES["bayes_moe"].chapter
     chapter = json.loads(path.read_text())
     change(chapter)
     path.write_text(json.dumps(chapter))
     with pytest.raises(ExpectedError, match=re.escape(problem)) as caught:
         join()
     assert str(caught.value).startswith(f"{path}: not a chapter: ")
-    assert str(caught.value).endswith(": `dvc repro --force chapter@bayes_moe` makes it anew")
+    assert str(caught.value).endswith(": `dvc repro --force chapter@bayes_moe-digits` makes it anew")
     assert REPORT.read_text() == "the previous report"
 
 

@@ -25,3 +25,7 @@ class Study(AnyStudy):
     vae: Vae = Vae()
     flow: Flow = Flow()
     evaluate: Evaluate = Evaluate()
+
+    @property
+    def evaluated(self) -> bool:
+        return self.held_out != []
