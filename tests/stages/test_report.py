@@ -239,6 +239,7 @@ def test_two_studies_of_a_system_stand_side_by_side(drawn):
     html = REPORT.read_text()
     assert re.findall(r"<article.*?<h2>(.*?) <span>", html, re.DOTALL) == ["MoLE · series", "MoLE · Wind &amp; sun"]
     assert "MoLE · Wind &amp; sun: forecasting</h2>" in html
+    assert re.findall(r"(?m)^\| (MoLE [^|]*?) \|", RESULTS.read_text())[:2] == ["MoLE · series", "MoLE · Wind & sun"]
     anchors = re.findall(r'<section id="([^"]+)">', html)
     assert len(set(anchors)) == len(anchors)
     assert {anchor.partition("-")[0] for anchor in anchors} == {"series", "second", "run"}

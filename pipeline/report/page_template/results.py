@@ -25,7 +25,7 @@ def _systems(first: Headline) -> Table:
     rows = []
     for system in first.systems:
         for place, number in enumerate(system.numbers):
-            named = [system.name, system.question, system.answer] if place == 0 else ["", "", ""]
+            named = [f"{system.name} · {system.study}", system.question, system.answer] if place == 0 else ["", "", ""]
             cells = [number.label, f"{number.ours} ({system.model})", f"{number.rival} ({system.rival})"]
             rows.append([Cell(text) for text in (*named, *cells)])
     header = ["system", "question", "answer", "decisive score", "ours", "to beat"]
