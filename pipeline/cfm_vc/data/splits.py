@@ -5,7 +5,7 @@ perturbations; a group is a pair of codes.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +53,14 @@ class Groups:
         return f"({self.cell_types[group[0]]}, {self.perturbations[group[1]]})"
 
 
-def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Group]:
-    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be."""
+def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> list[Group]:
+    """Codes of the (cell type, perturbation) pairs to hold out; ExpectedError lists all that cannot be.
+
+    A perturbation of None: all that the cell type has cells under.
+    """
     problems, found = [], []
     sizes_CP = groups.sizes()
-    for number, (cell_type, perturbation) in enumerate(pairs):
+    for number, (cell_type, perturbation) in enumerate(_written_out(groups, pairs)):
         where = f"held_out[{number}] = ({cell_type}, {perturbation})"
         unknown = [
             f"{where}: no cell has {kind} {label!r}; {_suggestion(label, known)}"
@@ -83,6 +86,20 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str]]) -> list[Grou
     if problems:
         raise ExpectedError(_listed(f"{KEY}.held_out cannot be used", problems))
     return found
+
+
+def _written_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
+    sizes_CP = groups.sizes()
+    for cell_type, perturbation in pairs:
+        if perturbation is not None:
+            yield cell_type, perturbation
+            continue
+        sizes_P = sizes_CP[groups.cell_types.index(cell_type)] if cell_type in groups.cell_types else ()
+        yield from (
+            (cell_type, label)
+            for label, cells in zip(groups.perturbations, sizes_P, strict=False)
+            if cells and label != groups.control
+        )
 
 
 def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_cells: int) -> None:

@@ -22,7 +22,14 @@ class Preprocess(StoredCells):
 HeldOut = Annotated[list[HeldOutPair], Field(max_length=LONGEST_LIST)]
 
 
+class HeldOutGroups(Section):
+    """A pair, or a cell type under all perturbations (None)."""
+
+    cell_type: Label
+    perturbation: Label | None = None
+
+
 class FoldPreprocess(Preprocess):
     """The settings of one fold."""
 
-    held_out: HeldOut
+    held_out: Annotated[list[HeldOutGroups], Field(max_length=LONGEST_LIST)]

@@ -56,7 +56,9 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
         }
         description = {
             **{key: source[key] for key in ("kind", "simulated", "description", "input_sha256", "control")},
-            "held_out": [pair.model_dump() for pair in settings.held_out],
+            "held_out": [
+                {"cell_type": groups.cell_types[c], "perturbation": groups.perturbations[p]} for c, p in held_out
+            ],
             "filtered": passes.filtered(quality, selection),
             "notes": source["notes"] + selection.notes,
             **{name: value for name, value in of_some_inputs.items() if value is not None},
