@@ -24,7 +24,7 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
     return [
         f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
         for path in map(Path, inputs)
-        if not path.is_absolute() and path.exists() and not _is_tracked(path)
+        if not path.is_absolute() and path.exists() and not is_tracked(path)
     ]
 
 
@@ -32,7 +32,8 @@ def _fix(path: Path) -> str:
     return f"`dvc import-url {path}`" if path.parts[0] == ".." else f"`dvc add {path}`"
 
 
-def _is_tracked(path: Path) -> bool:
+def is_tracked(path: Path) -> bool:
+    """Whether git tracks a path relative to the project's root, or DVC does: it, or a folder around it, has a .dvc."""
     if any(Path(f"{place}.dvc").is_file() for place in (path, *path.parents[:-1])):
         return True
     return path.parts[0] != ".." and git("ls-files", "--", str(path)) != b""

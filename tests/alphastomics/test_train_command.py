@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pipeline.alphastomics.paths import PATHS
 from torch import nn
 
 from pipeline import cli
 from pipeline.alphastomics.commands.train import SYSTEMS
 from pipeline.alphastomics.params.diffusion import Diffusion
-from pipeline.alphastomics.paths import PATHS
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json

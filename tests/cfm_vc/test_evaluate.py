@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pipeline.cfm_vc.paths import PATHS
 
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.evaluation.judge import judge, other_changes, role_of
@@ -16,7 +17,6 @@ from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
 from pipeline.cfm_vc.params.evaluate import Evaluate
-from pipeline.cfm_vc.paths import PATHS
 from pipeline.cfm_vc.stages.evaluate import run
 from pipeline.core.errors import ExpectedError
 from pipeline.data.expression import log_normalise

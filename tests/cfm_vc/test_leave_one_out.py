@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-
 from pipeline.cfm_vc.paths import PATHS
+
 from pipeline.cfm_vc.report.leave_one_out import leave_one_out
 from pipeline.cfm_vc.report.results import LeaveOneOut, read_leave_one_out
 from pipeline.cfm_vc.stages.chapter import run
