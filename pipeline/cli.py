@@ -19,6 +19,10 @@ from pipeline.core.errors import ExpectedError
 
 # Module and help of each command. Only the module of the requested command is imported.
 COMMANDS = {
+    "new": ("pipeline.commands.new", "look into data, and write a study of them into params.yaml"),
+    "add": ("pipeline.commands.add", "add the studies of a YAML file to params.yaml"),
+    "plan": ("pipeline.commands.plan", "have plan.yaml fit params.yaml, and say what changed"),
+    "run": ("pipeline.commands.run", "run studies up to their pages, or everything"),
     "predict": ("pipeline.cfm_vc.commands.predict", "predict how new cells respond to a perturbation"),
     "latent": ("pipeline.cfm_vc.commands.latent", "embed new cells in the latent space of a trained model"),
     "decode": ("pipeline.cfm_vc.commands.decode", "decode latents to expression"),
@@ -45,7 +49,8 @@ COMMANDS = {
 }
 # The output of these commands is their result; the others write files, and --quiet hides their summaries.
 PRINTED = frozenset({"compare", "completion", "dag", "explain", "schema"})
-NEED_PROJECT = frozenset({"dag", "explain", "fetch", "repair", "track"})
+NEED_PROJECT = frozenset({"add", "dag", "explain", "fetch", "new", "plan", "repair", "run", "track"})
+PROJECT = "a project is a clone of Celldag, and an installed package alone only uses trained models"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -64,8 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(parsed: argparse.Namespace) -> None:
     """Run a command, with --quiet without a word of progress or of what it did. ExpectedError: it needs a project."""
     if parsed.command in NEED_PROJECT and not paths.DVC_YAML.is_file():
-        raise ExpectedError(f"no {paths.DVC_YAML} here: `{parsed.command}` works on a project; run it from its root")
-    lists = parsed.command == "fetch" and parsed.name is None
+        raise ExpectedError(
+            f"no {paths.DVC_YAML} here: `{parsed.command}` works on a project; run it from its root ({PROJECT})"
+        )
+    lists = (parsed.command == "fetch" and parsed.name is None) or getattr(parsed, "dry_run", False)
     if not parsed.quiet or parsed.command in PRINTED or lists:
         parsed.run(parsed)
         return

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 import pytest
 from pydantic import Field, model_validator
 
-from pipeline.alphastomics.commands.overrides import add_option, differences, overridden, parsed, refuse_idle
+from pipeline.alphastomics.commands.overrides import add_option, differences, overridden, refuse_idle
+from pipeline.commands.changes import parsed
 from pipeline.core.errors import ExpectedError
 from pipeline.params.section import Count, Positive, Section, Share, Widths
 

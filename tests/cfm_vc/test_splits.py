@@ -45,6 +45,12 @@ def test_held_out_groups_are_the_test_set_whole_and_alone() -> None:
     assert in_test.sum() == 40
 
 
+def test_a_cell_type_alone_is_held_out_under_all_its_perturbations():
+    groups = groups_of(full())
+    expected = [("B cell", label) for label in groups.perturbations if label != groups.control]
+    assert find_held_out(groups, [("B cell", None)]) == find_held_out(groups, expected)
+
+
 def test_every_training_group_gives_its_share_to_validation() -> None:
     groups = groups_of({(0, 0): 200, (1, 0): 40, (2, 0): 2, (0, 1): 1, (1, 1): 3})
     split_N = assign(groups, all_of(groups), [], 0.25, seed=0)

@@ -20,10 +20,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.alphastomics.commands.overrides import overridden, parsed, refuse_idle
+from pipeline.alphastomics.commands.overrides import overridden, refuse_idle
 from pipeline.alphastomics.model.cost import parameter_counts
 from pipeline.alphastomics.model.network import SpatialConfig
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion, Network
+from pipeline.commands.changes import parsed
 from pipeline.core.errors import ExpectedError
 from pipeline.params.reading import read_yaml
 

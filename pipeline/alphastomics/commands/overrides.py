@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import create_model
 
+from pipeline.commands.changes import parsed
 from pipeline.core.errors import ExpectedError
 from pipeline.core.nested import leaves
-from pipeline.params.reading import parse_yaml, validated
+from pipeline.params.reading import validated
 from pipeline.params.section import Section
 
 S = TypeVar("S", bound=Section)
@@ -61,20 +62,6 @@ def overridden(schema: type[S], section: str, content: Any, changes: Sequence[st
         found = getattr(found, name)
     selected: S = found
     return selected
-
-
-def parsed(changes: Sequence[str], section: str) -> dict[str, Any]:
-    """Values by key, without the section's name. ExpectedError: a change is not KEY=VALUE, or a key is given twice."""
-    values: dict[str, Any] = {}
-    for change in changes:
-        key, equals, text = change.partition("=")
-        key = key.strip().removeprefix(f"{section}.")
-        if not (key and equals):
-            raise ExpectedError(f"{change}: expected KEY=VALUE, such as epochs=3")
-        if key in values:
-            raise ExpectedError(f"{key} is given twice: leave one of them out")
-        values[key] = parse_yaml(text, change)
-    return values
 
 
 def refuse_idle(settings: Section, changes: Mapping[str, Any], switches: Sequence[Switch]) -> None:

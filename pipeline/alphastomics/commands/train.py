@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, parsed, refuse_idle
+from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, refuse_idle
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
+from pipeline.commands.changes import parsed
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text

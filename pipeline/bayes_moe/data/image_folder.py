@@ -60,6 +60,13 @@ def read_image_folder(
     return ImageSource(splits, names, (*notes, *walk.notes(), *files.notes(folder)))
 
 
+def files_of_classes(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The files of each class of each split, unread: what `read_image_folder` would read. ExpectedError as there."""
+    walk = ImageWalk()
+    parts, _ = _splits(walk, folder)
+    return {split: {path.name: walk.images(path) for path in _classes(walk, part)} for split, part in parts.items()}
+
+
 def _splits(walk: ImageWalk, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The folder of each split, and notes on how their names were read."""
     folders = walk.entries(folder).folders

@@ -111,12 +111,17 @@ def _stamp_texts(file: Table, date: str) -> tuple[list[str], str | None]:
     return dates, None
 
 
+def dated_columns(table: Table) -> list[str]:
+    """Those of the first columns whose first value looks like a date."""
+    return [name for name in table.names[:20] if _DATE.fullmatch(table.text(name)[0].as_py())]
+
+
 def _like_dates(date: str, table: Table) -> str:
     """The end of an advice: which column may be the one of time stamps, by its name or its first value."""
     close = close_to(date, table.names)
     if close or not table.rows:
         return close
-    dated = [name for name in table.names[:20] if _DATE.fullmatch(table.text(name)[0].as_py())]
+    dated = dated_columns(table)
     return f", perhaps {quoted(dated[0])}" if dated else ""
 
 

@@ -56,6 +56,13 @@ class Step:
         size = next(size for size in sorted(_NOUNS, reverse=True) if months % size == 0)
         return f"{counted(months // size, _NOUNS[size])} ({MONTHLY[day]})"
 
+    @property
+    def months(self) -> int | None:
+        """How many months a step of the calendar is; None for a business day, and where it has seconds."""
+        if self.calendar is None or self.calendar == BUSINESS_DAY:
+            return None
+        return _months_and_day(self.calendar)[0]
+
     def each(self) -> str:
         """For a message: "a row every 15 minutes"."""
         return f"a row every {self.told().removeprefix('1 ')}"

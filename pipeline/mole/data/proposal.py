@@ -1,0 +1,141 @@
+"""A study of a time series drafted from its CSV file: the column of dates, a public layout, windows that fit it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ExpectedError
+from pipeline.data.file_kind import file_kind
+from pipeline.data.source import Findings, counted, listed
+from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
+from pipeline.mole.data.csv_series import check_table, dated_columns
+from pipeline.mole.data.csv_table import CsvTable
+from pipeline.mole.data.layouts import LAYOUTS, rows_needed
+from pipeline.mole.data.source import accept_series
+from pipeline.mole.data.step import DAY, Step
+from pipeline.mole.params.system import Mole
+from pipeline.params.draft import Draft
+
+LOOKBACK, HORIZONS = 336, (96, 192, 336, 720)  # of the protocol of the field, for its public files
+SEASONS_SEEN = 4  # in a lookback, and in the longest horizon
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+_OPTIONS = ("separator", "decimal", "date_format")
+_DATE_NAME = re.compile(r"date|time|stamp|day|month|year|period", re.IGNORECASE)
+
+
+def recognise(paths: tuple[Path, ...], _: Mapping[str, Any]) -> str | None:
+    """Why this is a time series; None where it is not."""
+    if len(paths) == 1 and paths[0].suffix.lower() in (*SUFFIXES, *WORKBOOKS) and file_kind(paths[0]) != "folder":
+        return "a CSV file"
+    return None
+
+
+def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
+    """Draft all that a study needs and that its data decide. ExpectedError where the series cannot be used."""
+    if len(paths) != 1:
+        raise ExpectedError("a series is one CSV file: join the files and name that")
+    (path,) = paths
+    draft.decide("ingest.path", str(path), "")
+    date = _decide_date(draft, path)
+    if date is None:
+        return
+    options = _options(draft, date)
+    layout = _decide_layout(draft, path, options)
+    try:
+        accepted = accept_series(path, options, layout)
+    except ExpectedError as error:
+        raise ExpectedError(
+            f"{error}\nWhat concerns how the file is read can be said here: --set ingest.date=NAME, "
+            "ingest.separator=';', ingest.decimal=',' or ingest.date_format='%d/%m/%Y %H:%M'"
+        ) from error
+    series, step = accepted.series, accepted.series.step
+    draft.notes += accepted.notes
+    channels = listed(series.channels, 5)
+    draft.data = (
+        f"{path.name}: {len(series.date_T):,} rows, one every {step.told().removeprefix('1 ')}, of "
+        f"{counted(len(series.channels), 'channel')} ({channels})"
+    )
+    sizes = {name: after - first for name, (first, after) in series.splits.items()}
+    _decide_windows(draft, sizes, step, layout, shared)
+
+
+def _options(draft: Draft, date: str) -> CsvOptions:
+    given = {name: draft.given.get(f"ingest.{name}") for name in _OPTIONS}
+    return CsvOptions(date, given["separator"], given["decimal"], given["date_format"], "ingest")
+
+
+def _decide_date(draft: Draft, path: Path) -> str | None:
+    """The column of time stamps; None where that is asked."""
+    key = "ingest.date"
+    table = CsvTable(path, _options(draft, "date"), Findings())
+    if key in draft.given:
+        return str(draft.decide(key, None, ""))
+    dated = dated_columns(table)
+    named = [name for name in dated if _DATE_NAME.search(name)]
+    found = named if len(named) == 1 else dated
+    if len(found) == 1:
+        first = table.text(found[0])[0].as_py()
+        return str(draft.decide(key, found[0], f"the column that holds dates, the first {first}"))
+    problem = "several columns hold dates" if found else "no column holds dates such as 2016-07-01 13:00"
+    draft.ask(key, problem, dict.fromkeys(found or table.names[:20], ""))
+    return None
+
+
+def _decide_layout(draft: Draft, path: Path, options: CsvOptions) -> str | None:
+    """The public file that this is by step, target and number of channels, if it has rows enough."""
+    key = "ingest.layout"
+    if key in draft.given:
+        given = draft.decide(key, None, "")
+        return given if given in LAYOUTS else None
+    ignored = Findings()
+    found = check_table(CsvTable(path, options, ignored), options, ignored, even=False)
+    for name, layout in LAYOUTS.items():
+        alike = layout.target in found.channels and len(found.channels) == layout.channels
+        stepped = found.step is not None and found.step.seconds == layout.step_seconds
+        if alike and stepped and found.rows >= rows_needed(name):
+            draft.decide(
+                key, name, f"{layout.channels} channels with {layout.target}: the public file, split as published"
+            )
+            return name
+    draft.decide(key, None, "no public file: 70 % of the rows for train, 10 % for validation, 20 % for test")
+    return None
+
+
+def _decide_windows(draft: Draft, sizes: Mapping[str, int], step: Step, layout: str | None, shared: Mole) -> None:
+    """Season, lookback and horizons that the step asks for and the splits have room for."""
+    recipe = shared.sweep.recipe
+    season, called = season_of(step)
+    wanted = SEASONS_SEEN * season
+    lookback, horizons = wanted, [season, wanted]
+    why = f"{SEASONS_SEEN} seasons"
+    if layout is not None:
+        lookback, horizons, why = LOOKBACK, list(HORIZONS), "the protocol of the field"
+    # A window of each split, and of the first half of train with the part after it that earlier origins validate on.
+    half = sizes["train"] // 2
+    origin = half // max(1, recipe.earlier_origins) if recipe.earlier_origins else half
+    longest = max(1, min(sizes["validation"], sizes["test"], origin, half // 2) // (1 if layout else 2))
+    if max(horizons) > longest:
+        horizons = sorted({min(length, longest) for length in horizons})
+        lookback, why = min(lookback, half - horizons[-1]), f"as many as {sizes['validation']:,} validation rows allow"
+    lookback = max(2, lookback)
+    if season > lookback:
+        season, called = lookback, "the lookback, in which a season has to lie"
+    if season != shared.evaluate.season:
+        draft.decide("evaluate.season", season, f"rows of {called}")
+    if lookback != recipe.lookback:
+        draft.decide("sweep.recipe.lookback", lookback, why)
+    if horizons != recipe.horizons:
+        draft.decide("sweep.recipe.horizons", horizons, why)
+
+
+def season_of(step: Step) -> tuple[int, str]:
+    """Rows of the season that series of this step usually have, and what it is called."""
+    if step.seconds is None:
+        months = step.months
+        return (5, "a week") if months is None else (max(1, 12 // months), "a year")
+    for length, called in ((DAY, "a day"), (7 * DAY, "a week"), (364 * DAY, "a year")):
+        if step.seconds < length:
+            rows = length // step.seconds
+            return (rows, called) if rows <= 288 else (60, "60 steps")
+    return 1, "one step"
