@@ -39,7 +39,7 @@ def make_plan(with_settings: bool = False) -> bool:
     """
     params = load_params()
     folds = folds_of_studies(params)
-    changed = _refresh(params, folds)
+    changed = refresh_plan(params, folds)
     if with_settings and not changed:
         _write_settings(params, folds)
     return changed
@@ -138,7 +138,7 @@ def _write_settings(params: Params, folds: Folds) -> None:
             path.unlink()
 
 
-def _refresh(params: Params, folds: Folds) -> bool:
+def refresh_plan(params: Params, folds: Folds) -> bool:
     """Write plan.yaml where it no longer fits params.yaml; returns whether it names other stages than before."""
     plan, before = plan_of(params, folds), read_plan()
     if plan != before:

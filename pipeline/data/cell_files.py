@@ -101,7 +101,7 @@ def are_cells(paths: Sequence[Path]) -> bool:
 @cache
 def look_into(paths: tuple[Path, ...]) -> CellFiles:
     """Read covariates and forms, and a block of counts. ExpectedError where a file is no AnnData, or has no cells."""
-    files = tuple(input_files(str(paths[0]))) if len(paths) == 1 else paths
+    files = tuple(input_files([str(path) for path in paths], "path").files)
     looks = [_look(path) for path in files]
     first = looks[0]
     labels = {
