@@ -112,6 +112,9 @@ def _decide_perturbation(draft: Draft, cells: CellFiles) -> Column | None:
     control = draft.given.get("ingest.control")
     if control is not None:
         points = {name: score(name, PERTURBATION) for name, c in cells.labels.items() if str(control) in c.labels}
+        if not points:
+            known = sorted({label for column in cells.labels.values() for label in column.labels})
+            raise ExpectedError(f"ingest.control = {control}: no column has this label{close_to(str(control), known)}")
     best = _best(points)
     if len(best) > 1 and all(_same_cells(cells.labels[best[0]], cells.labels[name]) for name in best[1:]):
         best = best[:1]  # one column by several names
