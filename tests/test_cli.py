@@ -56,7 +56,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     ("arguments", "message"),
     [
         (["explian"], "unknown command 'explian'; did you mean 'explain'?"),
-        (["xyz"], "unknown command 'xyz'; commands are predict, latent"),
+        (["xyz"], "unknown command 'xyz'; commands are new, add"),
         ([], "COMMAND"),
         (["explain", "--nope"], "unrecognized arguments: --nope\n"),
         (["schema", "--chekc=1"], "unrecognized arguments: --chekc=1; did you mean --check?"),

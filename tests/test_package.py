@@ -88,7 +88,10 @@ def test_the_console_script_is_the_package_installed(installed: Path, tmp_path: 
     assert call(installed, tmp_path, "schema").startswith("{\n")
 
 
-@pytest.mark.parametrize("command", [["explain"], ["repair"], ["dag"], ["track"], ["fetch"]])
+@pytest.mark.parametrize(
+    "command",
+    [["new", "a.h5ad"], ["add", "a"], ["plan"], ["run"], ["explain"], ["repair"], ["dag"], ["track"], ["fetch"]],
+)
 def test_what_needs_a_project_says_so_elsewhere(installed: Path, tmp_path: Path, command: list[str]) -> None:
     said = call(installed, tmp_path, *command, code=2)
     assert said.startswith("error: ")

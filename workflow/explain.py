@@ -33,15 +33,18 @@ class Explanation:
 
 
 def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
-    """An explanation for each stage in the order of the DAG, gates aside, or for the given one.
+    """An explanation for each stage in the order of the DAG, gates aside, or for the given one or ones of this name.
 
     DagError: no such stage.
     """
     stages, lock, manifests = without_gates(project.stages), read_lock(), current_manifests()
     status = {address: _without_manifests(entries) for address, entries in project.status.items()}
     addresses = [stage.address for stage in stages]
-    if only is not None and only not in addresses:
-        close = difflib.get_close_matches(only, addresses, n=1)
+    names = dict.fromkeys(
+        address.partition("@")[0] for address in addresses
+    )  # asked for, each stands for its instances
+    if only is not None and only not in {*addresses, *names}:
+        close = difflib.get_close_matches(only, [*addresses, *names], n=1)
         advice = f"did you mean {close[0]}?" if close else f"the stages are {', '.join(addresses)}"
         raise DagError(f"no stage {only} in dvc.yaml; {advice}")
     changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}
@@ -61,7 +64,7 @@ def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
         if before:
             reasons.append(f"it comes after {', '.join(before)}")
         explanations.append(Explanation(stage.address, verdicts[stage.address], tuple(reasons)))
-    return [explanation for explanation in explanations if only in (None, explanation.address)]
+    return [one for one in explanations if only is None or only in (one.address, one.address.partition("@")[0])]
 
 
 def _reasons(

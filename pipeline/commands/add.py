@@ -35,7 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
             "remove them in one of the two files"
         )
     if new:
-        save(with_studies(text, new))
+        try:
+            save(with_studies(text, new))
+        except ExpectedError as error:
+            raise ExpectedError(f"{error}\nNothing was added: correct {file}, such as a path in it, first") from error
     print("\n".join(f"added {study.system}.studies.{study.name}" for study in new) or "nothing to add")
     if there:
         print(f"there already: {', '.join(there)}")

@@ -139,9 +139,7 @@ def _unclear(draft: Draft, system: str, arguments: argparse.Namespace) -> Expect
         lines += [f"      {value.ljust(widest)}  {what}".rstrip() for value, what in question.candidates.items()]
         example = next(iter(question.candidates), "...")
         call.append(f"--set {shlex.quote(f'{question.key}={example}')}")
-    return ExpectedError(
-        "\n".join([*lines, "Say what it is, with another value where the first is not it:", "  " + " ".join(call)])
-    )
+    return ExpectedError("\n".join([*lines, "Call it again with your choices, such as:", "  " + " ".join(call)]))
 
 
 def _by_place(decisions: Sequence[Decision], settings: Mapping[str, Any]) -> list[Decision]:

@@ -98,10 +98,17 @@ def are_cells(paths: Sequence[Path]) -> bool:
     return all(kind in ("hdf5", "zarr") for kind in kinds)
 
 
-@cache
 def look_into(paths: tuple[Path, ...]) -> CellFiles:
-    """Read covariates and forms, and a block of counts. ExpectedError where a file is no AnnData, or has no cells."""
+    """Read covariates and forms, and a block of counts, of files that did not change only once.
+
+    ExpectedError where a file is no AnnData, or has no cells.
+    """
     files = tuple(input_files([str(path) for path in paths], "path").files)
+    return _looked(files, tuple((file.absolute(), file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def _looked(files: tuple[Path, ...], _: tuple[tuple[Path, int], ...]) -> CellFiles:
     looks = [_look(path) for path in files]
     first = looks[0]
     labels = {

@@ -7,15 +7,8 @@ from pathlib import Path
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows, mean_rows
 from pipeline.metrics.results import ALL, Row, read_results
-from pipeline.params.section import Section
 
 RESULTS = "results.csv"  # of one run, in its folder
-
-
-class Runs(Section):
-    """The runs of a study as the plan lists them."""
-
-    folds: dict[str, list[int]]  # the seeds of each fold
 
 
 @dataclass(frozen=True)
@@ -30,10 +23,10 @@ class Run:
         return {row.unit for row in self.rows if row.unit != ALL}
 
 
-def read_runs(at: StudyPaths, runs: Runs) -> list[Run]:
-    """Every run of a study, fold by fold. ExpectedError where one is missing or damaged."""
+def read_runs(at: StudyPaths, folds: Mapping[str, Sequence[int]]) -> list[Run]:
+    """Every run of a study, of each fold with its seeds. ExpectedError where one is missing or damaged."""
     found = []
-    for fold, seeds in runs.folds.items():
+    for fold, seeds in folds.items():
         for seed in seeds:
             place = replace(at, fold=fold, seed=seed)
             maker = f"dvc repro score@{place.system}-{place.instance}"

@@ -1,5 +1,6 @@
 """A study as it is drafted from its data: settings, each with its reason, and what only the user can say."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,5 +62,5 @@ class Draft:
                 inside = inside.setdefault(parent, {})
                 if not isinstance(inside, dict):
                     raise TypeError(f"{decision.key}: {parent!r} is one value: give all of it as one mapping")
-            inside[last] = decision.value
+            inside[last] = copy.deepcopy(decision.value)
         return nested

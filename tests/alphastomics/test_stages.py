@@ -20,7 +20,7 @@ from pipeline.alphastomics.stages import evaluate, ingest, preprocess, score
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
 from pipeline.data.store import open_store
-from pipeline.metrics.runs import Runs
+from pipeline.params.runs import Runs
 from pipeline.registry import load_params
 from tests.settled import settled
 from tests.stages.stage_process import ROOT, kill_after, run, run_from_start

@@ -21,9 +21,9 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.data.expression import log_normalise
 from pipeline.metrics.results import COLUMNS
-from pipeline.metrics.runs import Runs
 from pipeline.metrics.scoreboard import Estimate, scoreboard
 from pipeline.metrics.verdict import compare
+from pipeline.params.runs import Runs
 from pipeline.training.weights import save_model
 from tests.cfm_vc.small_models import small_field, small_vae
 

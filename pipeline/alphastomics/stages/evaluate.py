@@ -9,7 +9,8 @@ from pipeline.core.paths import StudyPaths
 from pipeline.metrics.headlines import write_headlines
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
-from pipeline.metrics.runs import Runs, gathered, parts, read_runs, shown_runs
+from pipeline.metrics.runs import gathered, parts, read_runs, shown_runs
+from pipeline.params.runs import Runs
 
 SECTION = "alphastomics.runs"
 DETAILS = ("cells", "distances", "genes", "expression")
@@ -17,7 +18,7 @@ DETAILS = ("cells", "distances", "genes", "expression")
 
 def run(runs: Runs, at: StudyPaths) -> None:
     """Write the results, the headlines and the details of a study."""
-    found = read_runs(at, runs)
+    found = read_runs(at, runs.folds)
     rows = gathered(found)
     of_task = boards(rows)
     decisive = [one for of in comparisons(of_task).values() for one in of]

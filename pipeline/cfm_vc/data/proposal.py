@@ -29,9 +29,9 @@ from pipeline.data.column_guess import (
     ranked,
     score,
 )
-from pipeline.data.columns import Column
+from pipeline.data.columns import UNKNOWN, Column
 from pipeline.data.confounding import Table, contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.in_turn import UNKNOWN, fold_names
+from pipeline.data.in_turn import fold_names
 from pipeline.data.source import close_to, counted, listed
 from pipeline.params.draft import Draft
 from pipeline.params.obs_column import ObsColumn
@@ -112,6 +112,9 @@ def _decide_perturbation(draft: Draft, cells: CellFiles) -> Column | None:
     control = draft.given.get("ingest.control")
     if control is not None:
         points = {name: score(name, PERTURBATION) for name, c in cells.labels.items() if str(control) in c.labels}
+        if not points:
+            known = sorted({label for column in cells.labels.values() for label in column.labels})
+            raise ExpectedError(f"ingest.control = {control}: no column has this label{close_to(str(control), known)}")
     best = _best(points)
     if len(best) > 1 and all(_same_cells(cells.labels[best[0]], cells.labels[name]) for name in best[1:]):
         best = best[:1]  # one column by several names

@@ -11,9 +11,10 @@ from pipeline.core.paths import StudyPaths
 from pipeline.metrics.headlines import write_headlines
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
-from pipeline.metrics.runs import Runs, gathered, parts, read_runs, shown_runs
+from pipeline.metrics.runs import gathered, parts, read_runs, shown_runs
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
+from pipeline.params.runs import Runs
 
 SECTION = "cfm_vc.runs"
 LATENT = "expression_latent.parquet"  # of the first run alone: other runs have other latent spaces
@@ -21,7 +22,7 @@ LATENT = "expression_latent.parquet"  # of the first run alone: other runs have 
 
 def run(runs: Runs, at: StudyPaths) -> None:
     """Write the results, the headlines and the details of a study."""
-    found = read_runs(at, runs)
+    found = read_runs(at, runs.folds)
     rows = gathered(found)
     board = scoreboard(rows, GLOSSARY)
     write_results(at.results, at, rows)

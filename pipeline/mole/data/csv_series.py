@@ -25,6 +25,7 @@ from pipeline.mole.data.step import Step
 from pipeline.mole.data.table import Table
 
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
+_NUMBER = re.compile(r"\d+\.\d+")
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|[+-]\d{2}:?\d{2}))?")
 
 
@@ -112,8 +113,10 @@ def _stamp_texts(file: Table, date: str) -> tuple[list[str], str | None]:
 
 
 def dated_columns(table: Table) -> list[str]:
-    """Those of the first columns whose first value looks like a date."""
-    return [name for name in table.names[:20] if _DATE.fullmatch(table.text(name)[0].as_py())]
+    """Those of the first columns whose first value looks like a date; 7.12 may be one, where nothing else is."""
+    first = {name: table.text(name)[0].as_py() for name in table.names[:20]}
+    dated = [name for name, value in first.items() if _DATE.fullmatch(value)]
+    return [name for name in dated if not _NUMBER.fullmatch(first[name])] or dated
 
 
 def _like_dates(date: str, table: Table) -> str:
