@@ -79,7 +79,7 @@ def test_debug_shows_where_an_expected_problem_arose() -> None:
 def test_explain_speaks_of_every_stage() -> None:
     shown = call("explain")
     assert shown.returncode == 0, shown.stderr
-    for stage in ("ingest@cfm_vc-pbmc", "vae_pretrain", "report", "track"):
+    for stage in ("ingest@cfm_vc-pbmc", "vae_pretrain@pbmc-held_out-0", "report", "track"):
         assert f"{stage}: " in shown.stdout
 
 

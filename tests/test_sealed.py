@@ -60,8 +60,8 @@ def test_a_digest_that_is_not_kept_does_not_pass(path: Path) -> None:
 
 
 def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path) -> None:
-    folder = tmp_path / "dense"
-    folder.mkdir()
+    folder = tmp_path / "digits/dense"
+    folder.mkdir(parents=True)
     answers = folder / "answers.safetensors"
     safetensors.numpy.save_file({"test": np.zeros(4, np.float32)}, answers)
     write_sealed(folder / "about.json", {"seeds": [0]}, answers.name)
@@ -69,7 +69,9 @@ def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path) ->
     content = bytearray(answers.read_bytes())
     content[-1] ^= 1
     answers.write_bytes(content)
-    with pytest.raises(ExpectedError, match=r"answers.safetensors is damaged.*dvc repro --force moe_sweep@dense"):
+    with pytest.raises(
+        ExpectedError, match=r"answers.safetensors is damaged.*dvc repro --force moe_sweep@digits-dense"
+    ):
         PointPredictions(folder)
 
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,6 +130,14 @@ def _told_once(problems: list[Any]) -> list[Any]:
         return above is not None and (above["msg"], above["input"]) == (problem["msg"], problem["input"])
 
     return [problem for problem in problems if not repeats(problem)]
+
+
+def _once(problems: Sequence[Any]) -> list[Any]:
+    """Without those of a study that are its system's: a study is validated with the system's settings below its own."""
+    places = {problem["loc"] for problem in problems}
+    return [
+        one for one in problems if one["loc"][1:2] != ("studies",) or (one["loc"][0], *one["loc"][3:]) not in places
+    ]
 
 
 def select_section(params: Section, section: str) -> Any:

@@ -10,7 +10,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows, mean_rows
 from pipeline.metrics.results import ALL, Row, check, difference_name, write_results
-from pipeline.metrics.runs import Run, Runs, first_run, gathered, parts, read_runs, shown_runs
+from pipeline.metrics.runs import Run, first_run, gathered, parts, read_runs, shown_runs
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
 from tests.metrics.boards import GLOSSARY, PEARSON
@@ -145,7 +145,7 @@ def test_figures_show_each_unit_once_by_the_first_run_that_predicted_it():
 def test_every_run_is_read_where_it_scored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = [run("x", 0, {"a": 0.7}), run("x", 2, {"a": 0.8}), run("y", 0, {"b": 0.9})]
-    listed = Runs(folds={"x": [0, 2], "y": [0]})
+    listed = {"x": [0, 2], "y": [0]}
     for one in runs:
         write_results(one.at.scored / "results.csv", one.at, one.rows)
     found = read_runs(AT, listed)

@@ -9,6 +9,7 @@ from dvc.repo import Repo
 from pipeline.registry import Params
 
 ROOT = Path(__file__).parents[2]
+STUDIES = ("cfm_vc/pbmc", "alphastomics/tissue", "bayes_moe/digits", "mole/series")
 SYSTEMS = tuple(name for name in Params.model_fields if name not in ("report", "track"))
 
 
@@ -20,13 +21,13 @@ def outs() -> dict[str, Output]:
 
 def test_headlines_are_the_metrics_and_git_holds_them(outs: dict[str, Output]) -> None:
     metrics = {path for path, out in outs.items() if out.metric}
-    assert metrics == {f"reports/{system}/headlines" for system in SYSTEMS}
+    assert metrics == {f"reports/{study}/headlines" for study in STUDIES}
     assert not any(outs[path].use_cache for path in metrics)
 
 
 def test_all_results_and_losses_are_text_that_git_holds(outs: dict[str, Output]) -> None:
     text = {path for path in outs if Path(path).suffix in (".csv", ".json") and Path(path).parts[1] in SYSTEMS}
-    assert text >= {f"reports/{system}/results.csv" for system in SYSTEMS}
+    assert text >= {f"reports/{study}/results.csv" for study in STUDIES}
     assert len([path for path in text if Path(path).parent.name == "training"]) > len(SYSTEMS)
     assert not any(outs[path].use_cache for path in text)
 
@@ -40,7 +41,7 @@ def test_all_curves_are_plots_of_the_loss_that_git_holds(outs: dict[str, Output]
 
 
 def test_each_seed_of_a_sweep_is_a_line_of_its_own(outs: dict[str, Output]) -> None:
-    sweeps = ("reports/bayes_moe/curves", "reports/mole/curves")
+    sweeps = ("reports/bayes_moe/digits/curves", "reports/mole/series/curves")
     points = {path for path in outs if path.startswith(sweeps)}
     assert points
     assert {outs[path].plot.get("template") for path in points} == {"curve_per_seed"}
