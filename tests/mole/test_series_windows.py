@@ -63,13 +63,13 @@ def test_a_series_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_series_that_is_not_there_or_damaged(tmp_path: Path) -> None:
     folder = tmp_path / "series"
-    with pytest.raises(ExpectedError, match="`dvc repro ingest@mole` makes it"):
+    with pytest.raises(ExpectedError, match="`dvc repro ingest@mole-series` makes it"):
         read_series(folder)
     folder.mkdir()
     for damaged in ("{", "{}"):
         write_series(folder / "series.parquet", series())
         (folder / "source.json").write_text(damaged)
-        with pytest.raises(ExpectedError, match="`dvc repro --force ingest@mole` makes it anew"):
+        with pytest.raises(ExpectedError, match="`dvc repro --force ingest@mole-series` makes it anew"):
             read_series(folder)
     write_json(folder / "source.json", {"channels": [], "step_seconds": 1, "splits": {}})
     (folder / "series.parquet").write_bytes(b"PAR1 of another kind")

@@ -1,7 +1,6 @@
 """The chapter on inference: what was not measured is said to be so, and an estimate is never called a measurement."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from pipeline.mole.report.ttnn import (
 )
 from pipeline.mole.report.ttnn_results import Inference, read_inference
 from pipeline.report.page import Figures, Heading, Table
-from tests.mole.simulated_results import Series, write_inference
+from tests.mole.simulated_results import AT, Series, write_inference
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def found(tmp_path, monkeypatch):
 
     def write(**how) -> Inference:
         write_inference(tmp_path, Series(**how))
-        return read_inference()
+        return read_inference(AT)
 
     return write
 
@@ -53,13 +52,13 @@ def test_agreement_that_was_measured_is_told_with_its_target(found):
 
 def test_a_target_that_is_missed_is_not_marked(found):
     found(golden=True)
-    path = Path("reports/mole/ttnn.json")
+    path = AT.reports / "ttnn.json"
     about = json.loads(path.read_text())
     about["points"]["mole_dlinear"]["golden"]["bfloat16"] |= {"met": False, "pcc_outputs": 0.9}
     path.write_text(json.dumps(about))
-    table = agreement_table(read_inference())
+    table = agreement_table(read_inference(AT))
     assert [row[1].best for row in table.rows[1:3]] == [False, True]
-    assert "3 of 4 combinations" in agreement_in_words(read_inference())
+    assert "3 of 4 combinations" in agreement_in_words(read_inference(AT))
 
 
 def test_the_estimate_is_called_one_wherever_it_stands(found):
@@ -99,22 +98,22 @@ def test_the_cost_of_experts_is_a_ratio_or_a_reason(found):
 @pytest.mark.parametrize("name", ["ttnn", "latency"])
 def test_a_file_that_lacks_something_is_named(found, name):
     found()
-    path = Path(f"reports/mole/{name}.json")
+    path = AT.reports / f"{name}.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in content.items() if key != "horizon"}))
-    with pytest.raises(ExpectedError, match=f"{path}: lacks horizon: `dvc repro --force ttnn_benchmark`"):
-        read_inference()
+    with pytest.raises(ExpectedError, match=f"{path}: lacks horizon: `dvc repro --force ttnn_benchmark@series`"):
+        read_inference(AT)
 
 
 def test_times_that_cannot_be_and_rows_that_lack_something_are_named(found):
     found()
-    path = Path("reports/mole/latency.json")
+    path = AT.reports / "latency.json"
     content = json.loads(path.read_text())
     content["rows"][0]["p50_ms"] = 0
     path.write_text(json.dumps(content))
     with pytest.raises(ExpectedError, match="a time of 0 ms"):
-        read_inference()
+        read_inference(AT)
     del content["rows"][0]["p50_ms"]
     path.write_text(json.dumps(content))
     with pytest.raises(ExpectedError, match="a row lacks p50_ms"):
-        read_inference()
+        read_inference(AT)
