@@ -115,6 +115,11 @@ def _source(path: str | list[str], system: str, study: str) -> str:
 def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
     """What the stages of a study read: its sections, complete; preprocessing by fold; and what is to be gathered."""
     settings = study.model_dump(mode="json", exclude={"held_out", "title", "seeds", "inference"})
+    if "sweep" in settings:  # as they are given: a dense point that says something of experts is refused
+        points = study.sweep.points.items()
+        settings["sweep"]["points"] = {
+            name: point.model_dump(mode="json", exclude_unset=True) for name, point in points
+        }
     of_folds = {name: list(fold.seeds) for name, fold in folds.items()}
     if folds:
         settings["preprocess"] = {name: fold.preprocess.model_dump(mode="json") for name, fold in folds.items()}

@@ -92,14 +92,14 @@ def test_labels_that_are_numbers_are_taken_as_the_text_that_files_hold() -> None
         cfm_vc__studies__pbmc__ingest__control=0,
         cfm_vc__studies__pbmc__ingest__columns__cell_type=7,
         cfm_vc__studies__pbmc__held_out=[{"cell_type": 0, "perturbation": 2.5}],
-        alphastomics__preprocess__test_sections=[151673, 101.0],
+        alphastomics__studies__tissue__held_out=[151673, 101.0],
     )
     params = validated(Params, content, "params.yaml")
     assert params.cfm_vc.studies["pbmc"].ingest.control == "0"
     assert params.cfm_vc.studies["pbmc"].ingest.columns.cell_type.column == "7"
     (pair,) = params.cfm_vc.studies["pbmc"].held_out
     assert (pair.cell_type, pair.perturbation) == ("0", "2.5")
-    assert params.alphastomics.preprocess.test_sections == ["151673", "101"]
+    assert params.alphastomics.studies["tissue"].held_out == ["151673", "101"]
 
 
 @pytest.mark.parametrize("value", [False, None, datetime.date(2020, 1, 1)])  # what YAML makes of no, ~ and 2020-01-01
@@ -226,7 +226,7 @@ def test_a_recipe_of_forecasters_that_makes_no_sense(changes: dict[str, Any], wo
     ("changes", "words"),
     [
         ({"modes": {"joint": 0.5, "expr_to_pos": 0.5, "pos_to_expr": 0.1}}, "diffusion.modes: the chances of joint"),
-        ({"modes": {"joint": 1.0, "expr_to_pos": 0.0}}, "diffusion.modes.pos_to_expr: missing"),
+        ({"modes": {"joint": 1.0, "expr_to_pos": 0.0}}, "must sum to 1, not to 1.4"),  # the third has its default
         ({"heads": 5}, "dimensions (64) must be a multiple of heads (5)"),
         ({"top_k": 5}, "top_k (5) must not exceed experts (4)"),
         ({"masking": "block", "masked_genes": 0.0, "masked_dimensions": 0.0}, "masking: block hides nothing"),

@@ -3,7 +3,6 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,14 +131,6 @@ def _told_once(problems: list[Any]) -> list[Any]:
     return [problem for problem in problems if not repeats(problem)]
 
 
-def _once(problems: Sequence[Any]) -> list[Any]:
-    """Without those of a study that are its system's: a study is validated with the system's settings below its own."""
-    places = {problem["loc"] for problem in problems}
-    return [
-        one for one in problems if one["loc"][1:2] != ("studies",) or (one["loc"][0], *one["loc"][3:]) not in places
-    ]
-
-
 def select_section(params: Section, section: str) -> Any:
     """The section with this dotted name, such as `vae` or `cfm_vc.ingest`."""
     selected: Any = params
@@ -149,7 +140,7 @@ def select_section(params: Section, section: str) -> Any:
 
 
 def _describe(problem: Any, schema: type[Section]) -> str:
-    location = list(problem["loc"])
+    location = [part for part in problem["loc"] if not str(part).startswith("(")]  # without the tags of `by_form`
     key = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         known = sorted(_known_keys(schema, location[:-1]))

@@ -4,7 +4,7 @@ Every kind has an upper bound, far beyond any sensible use and within what a lar
 error ends in a message and not in a crash of native code or an endless wait. The reasons for the bounds:
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -52,9 +52,16 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 FilePath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]
 _FileList = Annotated[list[FilePath], Field(min_length=1, max_length=LONGEST_LIST)]
-FilePaths = Annotated[  # what is no list is told as one path, not as both
-    Annotated[FilePath, Tag("one")] | Annotated[_FileList, Tag("list")],
-    Discriminator(lambda value: "list" if isinstance(value, list) else "one"),
+
+
+def by_form(value: Any) -> str:
+    """The tag of what a value that may be a list, a mapping or plain is written as: a message then speaks of that."""
+    return "(list)" if isinstance(value, list) else "(mapping)" if isinstance(value, dict) else "(plain)"
+
+
+FilePaths = Annotated[
+    Annotated[FilePath, Tag("(plain)")] | Annotated[_FileList, Tag("(list)")],
+    Discriminator(lambda value: "(list)" if isinstance(value, list) else "(plain)"),
 ]
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # of a sweep; also of a stage and files
 CountsPlace = Annotated[str, Field(pattern=r"^(auto|X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]

@@ -151,7 +151,7 @@ def test_every_run_is_read_where_it_scored(tmp_path, monkeypatch):
     found = read_runs(AT, listed)
     assert [one.at for one in found] == [one.at for one in runs]
     assert [one.rows for one in found] == [[replace(row, study="cells") for row in one.rows] for one in runs]
-    assert first_run(AT, listed.folds) == runs[0].at
+    assert first_run(AT, listed) == runs[0].at
     assert {key: path.as_posix() for key, path in parts(found, "cells.parquet").items()} == {
         name: f"reports/toy/cells/scores/{name}/cells.parquet" for name in ("x-0", "x-2", "y-0")
     }

@@ -1,6 +1,8 @@
 """A study of `alphastomics.studies`: sections of tissue, and those or the blocks of them that are held out."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Tag
 
 from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.alphastomics.params.evaluate import Evaluate
@@ -17,7 +19,10 @@ class Study(AnyStudy):
     the `seeds` draws anew."""
 
     ingest: Ingest
-    held_out: Labels | Literal["each section", "blocks"] = "blocks"
+    held_out: Annotated[
+        Annotated[Labels, Tag("(list)")] | Annotated[Literal["each section", "blocks"], Tag("(plain)")],
+        Discriminator(lambda value: "(list)" if isinstance(value, list) else "(plain)"),
+    ] = "blocks"
     preprocess: Preprocess = Preprocess()
     diffusion: Diffusion = Diffusion()
     evaluate: Evaluate = Evaluate()

@@ -67,8 +67,7 @@ class Point(Section):
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
         if self.experts is None:
-            fields = type(self).model_fields
-            idle = sorted(name for name, value in self if name != "place" and value != fields[name].default)
+            idle = sorted(self.model_fields_set - {"place", "experts"})
             if idle:
                 raise ValueError(f"{idle[0]} says nothing about a dense point: give experts, or leave it out")
         elif self.top_k > self.experts:

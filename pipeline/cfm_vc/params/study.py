@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.params.flow import Flow
 from pipeline.cfm_vc.params.ingest import Ingest
 from pipeline.cfm_vc.params.preprocess import HeldOut, Preprocess
 from pipeline.cfm_vc.params.vae import Vae
-from pipeline.params.section import MOST_POINTS, PointName
+from pipeline.params.section import MOST_POINTS, PointName, by_form
 from pipeline.params.study import Study as AnyStudy
 
 EACH = "each cell_type"
@@ -20,7 +20,12 @@ class Study(AnyStudy):
     under all perturbations. An empty list: train on all cells and evaluate nothing."""
 
     ingest: Ingest
-    held_out: HeldOut | Literal["each cell_type"] | Annotated[dict[PointName, HeldOut], Field(max_length=MOST_POINTS)]
+    held_out: Annotated[
+        Annotated[HeldOut, Tag("(list)")]
+        | Annotated[dict[PointName, HeldOut], Field(max_length=MOST_POINTS), Tag("(mapping)")]
+        | Annotated[Literal["each cell_type"], Tag("(plain)")],
+        Discriminator(by_form),
+    ]
     preprocess: Preprocess = Preprocess()
     vae: Vae = Vae()
     flow: Flow = Flow()
