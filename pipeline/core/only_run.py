@@ -1,4 +1,4 @@
-"""The run that a command means where it names no folder: the only one of the plan."""
+"""What a command means where it names no folder: the only trained model of a system, or the only run of the plan."""
 
 from pathlib import Path
 
@@ -11,27 +11,33 @@ MOST_NAMED = 8
 
 
 def only_run(system: str, option: str) -> StudyPaths:
-    """The only fold and seed, or sweep, of the only study of a system.
+    """The only fold and seed of the only study that plan.yaml lists.
 
-    ExpectedError where plan.yaml lists none or several. option: how to name one, for the message.
+    ExpectedError where it lists none or several. option: how to name a folder, for the message.
     """
     plan = read_yaml(paths.PLAN)["plan"][system] if paths.PLAN.is_file() else {}
-    entries = plan.get("runs") or {
-        entry["study"]: {"study": entry["study"]} for entry in plan.get("points", {}).values()
-    }
-    found = [StudyPaths(system, of["study"], of.get("fold"), of.get("seed")) for of in entries.values()]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ExpectedError(f"there is no study of {system} here: name a folder with {option}")
-    named = ", ".join(str(at.models if at.fold is None else at.model) for at in found[:MOST_NAMED])
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    raise ExpectedError(f"{system} has several models: name one of them with {option}: {named}{more}")
+    found = [StudyPaths(system, of["study"], of["fold"], of["seed"]) for of in plan.get("runs", {}).values()]
+    if len(found) != 1:
+        raise _not_one(system, "runs", [at.store for at in found], option)
+    return found[0]
 
 
 def model_folder(system: str, given: str | Path | None, option: str = "--model") -> Path:
-    """The folder that is given, or that of the only model of a system."""
+    """The folder that is given, or that of the only trained model: of a fold and seed, or a whole sweep."""
     if given is not None:
         return Path(given)
-    at = only_run(system, option)
-    return at.models if at.fold is None else at.model
+    models = Path("models") / system
+    found = sorted(models.glob("*/*/seed_*")) or sorted(path for path in models.glob("[!.]*") if path.is_dir())
+    if len(found) != 1:
+        raise _not_one(system, "models", found, option)
+    return found[0]
+
+
+def _not_one(system: str, what: str, found: list[Path], option: str) -> ExpectedError:
+    if not found:
+        return ExpectedError(f"there are no {what} of {system} here: name a folder with {option}")
+    named = ", ".join(map(str, found[:MOST_NAMED]))
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return ExpectedError(
+        f"there are {len(found)} {what} of {system}: name a folder with {option}, such as {named}{more}"
+    )

@@ -156,7 +156,7 @@ class Store:
 
     def _damaged(self, file: str, problem: str) -> ExpectedError:
         kind = self.dataset.get("kind", "perturbation")
-        return _broken(kind, f"{self.folder / file} does not belong to a whole store: {problem}")
+        return _broken(self.folder, f"{self.folder / file} does not belong to a whole store: {problem}")
 
 
 def open_store(folder: Path, kind: str = "perturbation") -> Store:

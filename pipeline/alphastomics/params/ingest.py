@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from pipeline.params.obs_column import ObsColumn
 from pipeline.params.section import CountsPlace, FilePaths, Name, Section, Text
@@ -14,7 +14,10 @@ class Ingest(Section):
     section: ObsColumn | None = None
     cell_type: ObsColumn | None = None
     same_place: Literal["refuse", "first"] = "refuse"
-    spatial: Name | Annotated[list[Text], Field(min_length=2, max_length=3)] = "spatial"
+    spatial: Annotated[
+        Annotated[Name, Tag("(plain)")] | Annotated[list[Text], Field(min_length=2, max_length=3), Tag("(list)")],
+        Discriminator(lambda value: "(list)" if isinstance(value, list) else "(plain)"),
+    ] = "spatial"
 
     @field_validator("spatial")
     @classmethod
