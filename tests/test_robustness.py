@@ -17,20 +17,17 @@ import pytest
 import yaml
 from scipy.sparse import csr_matrix
 
-from pipeline.cfm_vc.stages import evaluate, flow_train, ingest, preprocess, vae_pretrain
+from pipeline.cfm_vc.data.folds import folds
+from pipeline.cfm_vc.stages import evaluate, flow_train, ingest, preprocess, score, vae_pretrain
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
-from pipeline.registry import load_params
+from pipeline.core.paths import StudyPaths
+from pipeline.params.runs import Runs
+from tests.settled import settled
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GENES = 30
-STAGES = {
-    "ingest": (ingest, "cfm_vc.ingest"),
-    "preprocess": (preprocess, "cfm_vc.preprocess"),
-    "vae": (vae_pretrain, "cfm_vc.vae"),
-    "flow": (flow_train, "cfm_vc.flow"),
-    "evaluate": (evaluate, "cfm_vc.evaluate"),
-}
+AT = StudyPaths("cfm_vc", "pbmc", "held_out", 0)
 
 
 def design(cell_types: list[str], perturbations: list[str], batches: list[str], cells: int) -> pd.DataFrame:
@@ -59,20 +56,24 @@ def run(tmp_path, monkeypatch):
         var = pd.DataFrame(index=[f"gene{g}" for g in range(GENES)])
         anndata.AnnData(csr_matrix(counts.astype(np.float32)), obs=obs, var=var).write_h5ad("cells.h5ad")
         params = yaml.safe_load(PARAMS.read_text())
-        params["cfm_vc"]["ingest"]["path"] = "cells.h5ad"
+        study = params["cfm_vc"]["studies"]["pbmc"]
+        study["ingest"]["path"] = "cells.h5ad"
         pair = {"cell_type": held_out[0], "perturbation": held_out[1]}
-        params["cfm_vc"]["preprocess"] |= {"held_out": [pair], "highly_variable_genes": GENES, **changes}
+        study["held_out"] = [pair]
+        params["cfm_vc"]["preprocess"] |= {"highly_variable_genes": GENES, **changes}
         for section in ("vae", "flow"):
             params["cfm_vc"][section] |= {"epochs": 2, "hidden": [16], "learning_rate": 0.001}
         params["cfm_vc"]["vae"] |= {"latent_intrinsic": 4, "latent_technical": 2}
         params["cfm_vc"]["evaluate"] |= {"cells_per_group": 50, "top_genes": [5], "principal_components": 3}
         Path("params.yaml").write_text(yaml.safe_dump(params))
-        loaded = load_params()
-        for stage, section in STAGES.values():
-            settings: Any = loaded
-            for name in section.split("."):
-                settings = getattr(settings, name)
-            stage.run(settings)
+        loaded = settled(Path()).cfm_vc.studies["pbmc"]
+        split = folds(loaded, AT.key)["held_out"].preprocess
+        ingest.run(loaded.ingest, AT)
+        preprocess.run(split, AT)
+        vae_pretrain.run(loaded.vae, AT)
+        flow_train.run(loaded.flow, AT)
+        score.run(loaded.evaluate, AT)
+        evaluate.run(Runs(folds={"held_out": [0]}), AT)
         for path in Path("reports").rglob("*.json"):
             assert all(math.isfinite(number) for number in numbers(json.loads(path.read_text()))), path
         for path in Path("reports/cfm_vc/pbmc/details").rglob("*.parquet"):

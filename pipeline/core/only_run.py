@@ -38,6 +38,4 @@ def _not_one(system: str, what: str, found: list[Path], option: str) -> Expected
         return ExpectedError(f"there are no {what} of {system} here: name a folder with {option}")
     named = ", ".join(map(str, found[:MOST_NAMED]))
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return ExpectedError(
-        f"there are {len(found)} {what} of {system}: name a folder with {option}, such as {named}{more}"
-    )
+    return ExpectedError(f"there are {len(found)} {what} of {system}: name one with {option}: {named}{more}")

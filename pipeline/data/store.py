@@ -155,7 +155,6 @@ class Store:
         return shard
 
     def _damaged(self, file: str, problem: str) -> ExpectedError:
-        kind = self.dataset.get("kind", "perturbation")
         return _broken(self.folder, f"{self.folder / file} does not belong to a whole store: {problem}")
 
 

@@ -192,9 +192,11 @@ def read_source(path: Path) -> dict[str, Any]:
     try:
         source: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
-        raise ExpectedError(f"{path} not found: run ingest first, with: dvc repro ingest@{path.parent.name}") from error
+        raise ExpectedError(
+            f"{path} not found: run ingest first, with: dvc repro ingest@{path.parts[-3]}-{path.parts[-2]}"
+        ) from error
     except ValueError as error:
-        again = f"dvc repro --force ingest@{path.parent.name}"
+        again = f"dvc repro --force {_maker(path)}"
         raise ExpectedError(f"{path} is damaged: {error}; make it again with: {again}") from error
     return source
 
@@ -246,3 +248,8 @@ def _shown(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     if not sys.stderr.isatty():
         print(f"preprocess: {title}", flush=True)
     return iter(tqdm(items, title, total, disable=not sys.stderr.isatty()))
+
+
+def _maker(path: Path) -> str:
+    """The stage that writes data/raw/<system>/<study>/<file>."""
+    return "@".join(["ingest", "-".join(path.parts[-3:-1])])

@@ -269,7 +269,7 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
     found()
     folder = Path("reports/measured/alphastomics")
     (folder / "starmap_mpfc.json").unlink()
-    with pytest.raises(ExpectedError, match=r"starmap_mpfc.json not found: `python -m benchmarks.leave_section_out`"):
+    with pytest.raises(ExpectedError, match=r"starmap_mpfc.json not found: `git checkout reports/measured`"):
         read_spatial(AT)
     found(measured=("starmap_mpfc",))
     rows = pd.read_csv(ABLATION)

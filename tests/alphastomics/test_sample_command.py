@@ -155,7 +155,8 @@ def test_an_existing_file_is_replaced_on_request(work):
 
 def test_a_model_that_the_train_command_made(work, tissue_project):
     shutil.copytree(tissue_project / "data/processed", "data/processed")
-    shutil.copy(tissue_project / "params.yaml", "params.yaml")
+    for name in ("params.yaml", "plan.yaml"):
+        shutil.copy(tissue_project / name, name)
     network = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", "alphastomics", *network, "-S", "epochs=2", "-S", "neighbourhoods_per_epoch=2"])

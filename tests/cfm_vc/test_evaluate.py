@@ -138,7 +138,7 @@ def test_the_table_is_long_with_roles_and_intervals_around_the_values(project):
     run(SETTINGS)
     for row in rows():
         assert list(row) == list(COLUMNS)
-        assert (row["system"], row["study"], row["seed"]) == ("cfm_vc", "default", "")
+        assert (row["system"], row["study"], row["seed"]) == ("cfm_vc", "pbmc", "")
         assert row["role"] == ROLES.get(row["method"], "difference")
         if row["metric"] == "truth_pearson_change" and row["role"] != "ceiling" and row["method"] != "truth":
             assert row["low"] == row["high"] == ""  # neither a fixed prediction nor the simulation is a sample

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.settled import settled
+
 ROOT = Path(__file__).parents[2]
 KANG = ROOT.parent / "shared/data/kang_ifnb_2donors.h5ad"
 OUT = Path("data/raw/cfm_vc/pbmc")
@@ -36,13 +38,17 @@ def configure(project: Path, **changes) -> None:
         "control": "ctrl",
         **changes,
     }
-    params["cfm_vc"]["ingest"] = section
+    params["cfm_vc"]["studies"]["pbmc"]["ingest"] = section
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def ingest(project: Path, *start: str, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *(start or ("-m", STAGE))]
+    command = [sys.executable, *(start or ("-m", STAGE)), "pbmc"]
+    try:
+        settled(project)
+    except ExpectedError as error:  # the stage `code` refuses it
+        return subprocess.CompletedProcess(command, 2, "", f"error: {error}\n")
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False, **options)
 
 
@@ -57,7 +63,7 @@ def assert_refused(project: Path, done: subprocess.CompletedProcess, *words: str
         assert word in done.stderr
     assert [path.name for path in (project / OUT).iterdir()] == ["source.json"]
     assert (project / OUT / "source.json").read_text() == "previous"
-    assert [path.name for path in (project / OUT).parent.iterdir()] == ["cfm_vc"]
+    assert [path.name for path in (project / OUT).parent.iterdir()] == ["pbmc"]
 
 
 def test_a_lab_file_becomes_the_standard_file(project, lab_adata):
@@ -92,7 +98,7 @@ def test_a_recipe_becomes_cells_with_their_truth(project):
     assert source["description"].startswith("Simulated: real PBMC profiles shipped with scanpy")
 
     configure(project, path="recipe.yaml", control="ctrl")
-    assert "'control', but cfm_vc.ingest.control is 'ctrl'" in ingest(project).stderr
+    assert "'control', but cfm_vc.studies.pbmc.ingest.control is 'ctrl'" in ingest(project).stderr
 
 
 def split_up(adata: anndata.AnnData, folder: Path, by: str) -> list[str]:
@@ -147,13 +153,16 @@ def test_a_folder_may_hold_zarr_stores(project, lab_adata):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"path": []}, "1 problem(s):\n  cfm_vc.ingest.path.list = []: List should have at least 1 item"),
-        ({"path": ["a.h5ad", 3]}, "1 problem(s):\n  cfm_vc.ingest.path.list.1 = 3: Input should be a valid string"),
-        ({"path": 3}, "1 problem(s):\n  cfm_vc.ingest.path.one = 3: Input should be a valid string"),
-        ({"counts": "raw"}, "cfm_vc.ingest.counts"),
+        ({"path": []}, "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path = []: List should have at least 1 item"),
+        (
+            {"path": ["a.h5ad", 3]},
+            "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path.1 = 3: Input should be a valid string",
+        ),
+        ({"path": 3}, "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path = 3: Input should be a valid string"),
+        ({"counts": "raw"}, "cfm_vc.studies.pbmc.ingest.counts"),
         (
             {"path": ["a.h5ad", "b/a.h5ad"]},
-            "cfm_vc.ingest.path names a.h5ad and b/a.h5ad: give one of them another name",
+            "cfm_vc.studies.pbmc.ingest.path names a.h5ad and b/a.h5ad: give one of them another name",
         ),
         ({"path": ["recipe.yaml", "a.h5ad"]}, "recipe.yaml is not an HDF5 file"),
     ],
@@ -181,7 +190,7 @@ def test_files_that_are_the_perturbation_are_no_batches(project, lab_adata):
         ingest(project),
         "conditions/ctrl.h5ad, conditions/stim.h5ad cannot be used, 1 problem",
         "each batch contains one perturbation only (ctrl has ctrl, stim has stim)",
-        "set cfm_vc.ingest.columns.batch to a column",
+        "set cfm_vc.studies.pbmc.ingest.columns.batch to a column",
         "or to one with the same label in all cells",
     )
 
@@ -227,7 +236,7 @@ def test_without_a_batch_column_all_cells_are_one_batch_and_counts_are_looked_fo
     lab_adata.write_h5ad(project / "cells.h5ad")
     configure(project, columns={"perturbation": "condition", "cell_type": "cluster"})
     params = yaml.safe_load((project / "params.yaml").read_text())
-    del params["cfm_vc"]["ingest"]["counts"]
+    del params["cfm_vc"]["studies"]["pbmc"]["ingest"]["counts"]
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     done = ingest(project)
     assert done.returncode == 0, done.stderr
@@ -273,7 +282,7 @@ def test_doses_combinations_and_places_become_the_standard_file(project, lab_ada
 
 def test_a_recipe_says_itself_what_its_cells_have(project):
     configure(project, path=str(ROOT / "tests/recipes/doses.yaml"), control="control", dose="dose", spatial="xy")
-    words = "cfm_vc.ingest.dose and cfm_vc.ingest.spatial apply only to a lab's file"
+    words = "cfm_vc.studies.pbmc.ingest.dose and cfm_vc.studies.pbmc.ingest.spatial apply only to a lab's file"
     assert_refused(project, ingest(project), words)
 
 
@@ -317,6 +326,7 @@ def test_the_real_file_is_refused_with_samples_as_batches_and_accepted_with_dono
 # A disk that fills up after so many bytes: the write fails inside HDF5's callback, as the kernel would fail it.
 FULL_DISK = """
 import errno, io, runpy
+from pipeline.core.errors import ExpectedError
 from pipeline.data.h5ad_writer import DiskStream
 
 room = {room}

@@ -153,7 +153,7 @@ def test_of_the_baselines_only_the_best_is_drawn_among_the_variants(found):
 def test_a_missing_file_is_named_with_the_command_that_makes_it(found, tmp_path, file):
     found()
     (tmp_path / "reports/measured/cfm_vc" / file).unlink()
-    with pytest.raises(ExpectedError, match=rf"{file} not found: `python -m benchmarks.leave_one_out` makes it"):
+    with pytest.raises(ExpectedError, match=rf"{file} not found: `git checkout reports/measured` makes it"):
         read_leave_one_out(SIMULATED)
 
 

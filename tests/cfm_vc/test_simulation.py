@@ -160,7 +160,7 @@ def test_expression_follows_the_places_as_told():
 
 def test_held_out_pairs_of_the_default_parameters_exist(recipe):
     simulation = simulate(Recipe(**recipe))
-    for pair in load_params().cfm_vc.preprocess.held_out:
+    for pair in load_params().cfm_vc.studies["pbmc"].held_out:
         assert pair.cell_type in simulation.templates.cell_types
         assert pair.perturbation in simulation.truth.perturbations
 

@@ -141,7 +141,7 @@ def test_a_few_lines_say_what_was_done(work, capsys):
         (["--perturbation", "A", "--counts", "layers/raw"], "counts in layers/raw: found matrices in X only"),
         (["--perturbation", "A", "--out", "cells.h5ad"], "cells.h5ad is the input"),
         (["--perturbation", "A", "--out", "exists.h5ad"], "exists.h5ad exists: name another file, or add --overwrite"),
-        (["--perturbation", "A", "--models", "absent"], "no usable model in absent/vae"),
+        (["--perturbation", "A", "--model", "absent"], "no usable model in absent/vae"),
         (["--perturbation", "A", "--steps", "0"], "--steps 0: expected a whole number from 1 to 1,000"),
         (["--perturbation", "A", "--steps", "2000000"], "--steps 2000000: expected a whole number from 1 to 1,000"),
         (["--perturbation", "A", "--seed", "-1"], "--seed -1: expected a whole number from 0 to 4,294,967,295"),
@@ -238,7 +238,7 @@ def test_memory_does_not_grow_with_the_counts(work, saved_cfm_vc):
         obs = pd.DataFrame({"depth": random.random(cells)}, index=[f"cell{i}" for i in range(cells)])
         var = pd.DataFrame(index=[f"gene{g}" for g in range(genes)])
         anndata.AnnData(csr_matrix(parts, (cells, genes)), obs=obs, var=var).write_h5ad("cells.h5ad")
-        arguments = ["predict", "--data", "cells.h5ad", "--perturbation", "B", "--models", "wide", "--steps", "1"]
+        arguments = ["predict", "--data", "cells.h5ad", "--perturbation", "B", "--model", "wide", "--steps", "1"]
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, *arguments, "--out", "out.h5ad", "--overwrite"],
             capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"},
