@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline.core.errors import ExpectedError
 from tests.settled import settled
 
 ROOT = Path(__file__).parents[2]
