@@ -20,10 +20,12 @@ import scipy.sparse
 import yaml
 
 from pipeline import cli
+from pipeline.alphastomics.data.folds import folds
 from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.stages import ingest, preprocess
 from pipeline.commands.catalogue import read_catalogue
 from pipeline.core import paths
+from pipeline.core.paths import StudyPaths
 from pipeline.data.store import open_store
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
@@ -170,18 +172,32 @@ def fetch_when_up(url: str, server: "subprocess.Popen[bytes]") -> bytes:
 
 
 @pytest.mark.slow
+def test_a_study_is_drafted_from_a_file_and_run_to_its_page(made: Path) -> None:
+    params = (made / "params.yaml").read_text()
+    short = params.replace("    epochs: 100\n", "    epochs: 2\n").replace("    epochs: 40\n", "    epochs: 2\n")
+    (made / "params.yaml").write_text(short)
+    lab_file("cells.h5ad", made)
+    for command in shown("new").splitlines():
+        run(command, made)
+    assert (made / "reports/pages/cfm_vc-cells.html").stat().st_size > 50_000
+    table = pd.read_csv(made / "reports/cfm_vc/cells/results.csv")
+    assert {f"stim in {name}" for name in ("B cells", "T cells", "Monocytes")} < set(table["unit"])
+    (made / "params.yaml").write_text(params)
+
+
+@pytest.mark.slow
 def test_your_own_data_in_five_lines(made: Path) -> None:
     """The README's yaml, merged into params.yaml, runs on an h5ad with those columns."""
     snippet = re.search(r"<!-- own-data -->\n```yaml\n(.*?)```", README, re.DOTALL)
     assert snippet
     params = yaml.safe_load((made / "params.yaml").read_text())
-    merge(params, yaml.safe_load(snippet.group(1)))
+    params["cfm_vc"]["studies"] = yaml.safe_load(snippet.group(1))["cfm_vc"]["studies"]
     merge(params, {"cfm_vc": {"vae": {"epochs": 2}, "flow": {"epochs": 2}}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
-    lab_file(params["cfm_vc"]["ingest"]["path"], made)
+    lab_file(params["cfm_vc"]["studies"]["kang"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
-    run("dvc repro", made)
-    table = pd.read_csv(made / "reports/cfm_vc/pbmc/results.csv")
+    run("python -m pipeline run", made)
+    table = pd.read_csv(made / "reports/cfm_vc/kang/results.csv")
     assert set(table["unit"]) == {"stim in B cells", "all"}
     for command in shown("predict").splitlines():
         run(command, made)
@@ -193,14 +209,12 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changes = yaml.safe_load(shown("images"))
-    points = changes["bayes_moe"]["sweep"].pop("points")
     merge(params, changes)
-    params["bayes_moe"]["sweep"]["points"] = points
-    whole = validated(Params, params, "README.md")
+    study = validated(Params, params, "README.md").bayes_moe.studies["cifar10"]
     entry = read_catalogue(ROOT / paths.CATALOGUE)["cifar10"]
-    assert whole.bayes_moe.ingest.path == str(paths.FETCHED / entry.file)
-    assert f"md5:{whole.bayes_moe.ingest.md5}" == entry.hash
-    assert (ROOT / whole.bayes_moe.ingest_ood.path).exists()
+    assert study.ingest.path == str(paths.FETCHED / entry.file)
+    assert f"md5:{study.ingest.md5}" == entry.hash
+    assert (ROOT / study.ingest_ood.path).exists()
 
 
 def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,34 +227,31 @@ def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pyt
     obs.index = obs.index.map("cell{}".format)
     counts = random.poisson(3.0, (600, 30)).astype(np.float32)
     anndata.AnnData(counts, obs, obsm={"spatial": random.random((600, 2))}).write_h5ad("sections.h5ad")
-    whole = validated(Params, params, "README.md")
-    ingest.run(whole.alphastomics.ingest)
-    preprocess.run(whole.alphastomics.preprocess)
-    assert {
-        section.name
-        for section in read_sections(open_store(Path("data/processed/alphastomics/tissue/held_out"), "spatial"), "test")
-    } == {"section_3"}
+    study = validated(Params, params, "README.md").alphastomics.studies["cortex"]
+    at = StudyPaths("alphastomics", "cortex", "held_out", 0)
+    ingest.run(study.ingest, at)
+    preprocess.run(folds(study, at.key)["held_out"].preprocess, at)
+    assert {section.name for section in read_sections(open_store(at.store, "spatial"), "test")} == {"section_3"}
 
 
 def test_your_own_series_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines, merged into params.yaml, are valid, and take a CSV file to a series that is long enough for them."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changes = yaml.safe_load(shown("own-series"))
-    points = changes["mole"]["sweep"].pop("points")
     merge(params, changes)
-    params["mole"]["sweep"]["points"] = points
     monkeypatch.chdir(tmp_path)
     dates = pd.date_range("2025-01-01", periods=3000, freq="h", name="date")
     values = np.random.default_rng(0).random((3000, 2))
     pd.DataFrame(values, dates, ["load", "wind"]).to_csv("load.csv")
-    whole = validated(Params, params, "README.md")
-    ingest_series.run(whole.mole.ingest)
-    series = read_series(Path("data/raw/mole"))
+    study = validated(Params, params, "README.md").mole.studies["load"]
+    at = StudyPaths("mole", "load")
+    ingest_series.run(study.ingest, at)
+    series = read_series(at.raw)
     assert series.channels == ("load", "wind")
     assert series.splits["test"] == (2400, 3000)
-    for horizon in whole.mole.sweep.recipe.horizons:
+    for horizon in study.sweep.recipe.horizons:
         for split in series.splits:
-            assert len(windows_of(series, fit_scaler(series), split, whole.mole.sweep.recipe.lookback, horizon))
+            assert len(windows_of(series, fit_scaler(series), split, study.sweep.recipe.lookback, horizon))
 
 
 def test_the_ways_to_forecast_run_as_they_are_shown(
@@ -249,7 +260,7 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
     """With small models, of other horizons."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(series_project / "models", "models")
-    series = read_series(series_project / "data/raw/mole")
+    series = read_series(series_project / "data/raw/mole/series")
     dates = pd.Index(series.date_T.astype("datetime64[s]"), name="date")
     pd.DataFrame(series.value_TC, dates, list(series.channels)).to_csv("new.csv")
     for command in shown("forecast").replace("--horizon 96", "--horizon 6").splitlines():
@@ -277,7 +288,7 @@ def test_the_ways_to_predict_run_as_they_are_shown(
 ) -> None:
     """With a small model whose treatments are A and B, in place of stim."""
     monkeypatch.chdir(tmp_path)
-    saved_cfm_vc(Path("models/cfm_vc/pbmc/held_out/seed_0"))
+    saved_cfm_vc(Path("models/cfm_vc/kang/held_out/seed_0"))
     counts = np.random.default_rng(0).poisson(3.0, (20, 12)).astype(np.float32)
     anndata.AnnData(counts, var=pd.DataFrame(index=[f"gene{g}" for g in range(12)])).write_h5ad("cells.h5ad")
     for command in shown("predict").replace("stim", "B").splitlines():

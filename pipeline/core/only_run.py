@@ -15,8 +15,7 @@ def only_run(system: str, option: str) -> StudyPaths:
 
     ExpectedError where it lists none or several. option: how to name a folder, for the message.
     """
-    plan = read_yaml(paths.PLAN)["plan"][system] if paths.PLAN.is_file() else {}
-    found = [StudyPaths(system, of["study"], of["fold"], of["seed"]) for of in plan.get("runs", {}).values()]
+    found = [at for at in _planned(system) if at.fold is not None]
     if len(found) != 1:
         raise _not_one(system, "runs", [at.store for at in found], option)
     return found[0]
@@ -27,10 +26,20 @@ def model_folder(system: str, given: str | Path | None, option: str = "--model")
     if given is not None:
         return Path(given)
     models = Path("models") / system
-    found = sorted(models.glob("*/*/seed_*")) or sorted(path for path in models.glob("[!.]*") if path.is_dir())
+    found = [at.models if at.fold is None else at.model for at in _planned(system)]
+    if not found:  # outside a project, beside copied models
+        found = sorted(models.glob("*/*/seed_*")) or sorted(path for path in models.glob("[!.]*") if path.is_dir())
     if len(found) != 1:
         raise _not_one(system, "models", found, option)
     return found[0]
+
+
+def _planned(system: str) -> list[StudyPaths]:
+    """The runs of plan.yaml, or the sweeps."""
+    plan = read_yaml(paths.PLAN)["plan"][system] if paths.PLAN.is_file() else {}
+    found = [StudyPaths(system, of["study"], of["fold"], of["seed"]) for of in plan.get("runs", {}).values()]
+    sweeps = dict.fromkeys(of["study"] for of in plan.get("points", {}).values())
+    return found or [StudyPaths(system, name) for name in sweeps]
 
 
 def _not_one(system: str, what: str, found: list[Path], option: str) -> ExpectedError:

@@ -359,7 +359,7 @@ def test_a_really_full_disk_is_told_as_well(project, lab_adata, tmp_path_factory
     if mounted.returncode != 0:
         pytest.skip("this container may not mount a small disk")
     try:
-        (project / OUT).mkdir()
+        (project / OUT).mkdir(parents=True)
         (project / OUT / "source.json").write_text("previous")
         lab_adata.write_h5ad(project / "cells.h5ad")
         assert_refused(project, ingest(project), "the disk is full")
