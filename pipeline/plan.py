@@ -5,13 +5,13 @@ the stage `code` rewrites it where it no longer fits.
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.alphastomics.data.folds import folds as folds_of_tissue
-from pipeline.cfm_vc.data.folds import folds as folds_of_cells
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json, write_text
@@ -19,13 +19,22 @@ from pipeline.core.paths import StudyPaths
 from pipeline.params.chapter import Chapter
 from pipeline.params.folds import Fold
 from pipeline.params.reading import read_yaml
+from pipeline.params.study import WithStudies
 from pipeline.registry import Params, load_params
 
-HEADER = "# Which stages params.yaml comes to. Written by the stage `code`: not to be edited.\n"
-SYSTEMS = ("cfm_vc", "alphastomics", "bayes_moe", "mole")
-# Systems whose studies have folds; the others train the points of a sweep.
-FOLDS: dict[str, Callable[[Any, str], dict[str, Fold]]] = {"cfm_vc": folds_of_cells, "alphastomics": folds_of_tissue}
 
+def _has_studies(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, WithStudies)
+
+
+HEADER = "# Which stages params.yaml comes to. Written by the stage `code`: not to be edited.\n"
+SYSTEMS = tuple(name for name, field in Params.model_fields.items() if _has_studies(field.annotation))
+# Where a system's studies have folds, data/folds.py finds them; the others train the points of a sweep.
+FOLDS: dict[str, Callable[[Any, str], dict[str, Fold]]] = {
+    system: import_module(f"pipeline.{system}.data.folds").folds
+    for system in SYSTEMS
+    if find_spec(f"pipeline.{system}.data.folds")
+}
 
 Plan = dict[str, Any]
 Folds = Mapping[tuple[str, str], Mapping[str, Fold]]  # by system and study
