@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from pipeline.commands import fetch as command
@@ -16,6 +17,8 @@ from pipeline.commands.catalogue import Entry, fetch, read_catalogue, select
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
+from pipeline.params.reading import validated
+from pipeline.registry import Params
 
 CONTENT = b"pictures" * 100
 
@@ -36,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def entry(url: str, digest: str) -> Entry:
-    return Entry(url=url, hash=f"md5:{digest}", description="", licence="", citation="")
+    return Entry(url=url, hash=f"md5:{digest}", description="", licence="", citation="", study={})
 
 
 def test_a_file_is_fetched_once_and_checked(server: str, tmp_path: Path) -> None:
@@ -46,6 +49,19 @@ def test_a_file_is_fetched_once_and_checked(server: str, tmp_path: Path) -> None
     assert path.read_bytes() == CONTENT
     (tmp_path / "served" / "some.tar.gz").unlink()
     assert fetch(known, tmp_path / "fetched") == path
+
+
+def test_a_file_of_unknown_hash_is_kept_under_its_own_name(server: str, tmp_path: Path) -> None:
+    known = Entry(url=server, hash=None, name="own.h5ad", description="", licence="", citation="", study={})
+    assert fetch(known, tmp_path / "fetched") == tmp_path / "fetched" / "own.h5ad"
+    assert (tmp_path / "fetched" / "own.h5ad").read_bytes() == CONTENT
+
+
+def test_every_study_of_the_catalogue_is_one_of_its_file_and_valid() -> None:
+    for name, found in read_catalogue(Path(__file__).parents[1] / paths.CATALOGUE).items():
+        params = validated(Params, yaml.safe_load(found.lines), name)
+        studies = [study for system in found.study for study in getattr(params, system).studies.values()]
+        assert [study.ingest.path for study in studies] == [str(paths.FETCHED / found.file)]
 
 
 def test_another_file_than_expected_is_refused_and_not_left_there(server: str, tmp_path: Path) -> None:

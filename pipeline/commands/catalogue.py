@@ -2,8 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import yaml
 from pydantic import Field
 
 from pipeline.core.errors import ExpectedError
@@ -15,15 +16,25 @@ class Entry(Section):
     """One file."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$", max_length=2_000)]
-    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$", max_length=71)]
+    hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$", max_length=71)] | None
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=200)] | None = (
+        None  # of the file; None: as in the address
+    )
     description: Text
     licence: Text
     citation: Text
+    study: dict[Text, dict[Text, Any]]  # by system and name, as below `studies` in params.yaml
 
     @property
     def file(self) -> str:
         """The file's name."""
-        return self.url.rpartition("/")[2]
+        return self.name or self.url.rpartition("/")[2]
+
+    @property
+    def lines(self) -> str:
+        """The study as lines of params.yaml."""
+        studies = {system: {"studies": of} for system, of in self.study.items()}
+        return yaml.safe_dump(studies, sort_keys=False, default_flow_style=None, width=100)
 
 
 class Catalogue(Section):

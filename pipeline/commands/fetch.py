@@ -7,6 +7,7 @@ import sys
 from pipeline.commands.catalogue import fetch, read_catalogue, select
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError, without_password
+from pipeline.core.files import sha256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,5 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if added.returncode != 0:
         raise ExpectedError(f"{path} was downloaded, but `dvc add` failed: {added.stderr.strip()}")
-    print(f"downloaded {path}; commit {path}.dvc, and set a path in params.yaml to {path}")
+    print(f"downloaded {path}; commit {path}.dvc")
+    if entry.hash is None:
+        print(f"its hash was not known: {path}.dvc records that of this download, sha256:{sha256(path)}")
+    if entry.study:
+        print(f"a study of it, for params.yaml (or a file, for `python -m pipeline add FILE`):\n{entry.lines}")
     print(f"licence: {entry.licence}; cite: {entry.citation}")
