@@ -23,7 +23,9 @@ class Entry(Section):
     description: Text
     licence: Text
     citation: Text
-    study: dict[Text, dict[Text, Any]]  # by system and name, as below `studies` in params.yaml
+    study: Annotated[
+        dict[Text, dict[Text, Any]], Field(default_factory=dict)
+    ]  # by system and name, as below `studies` in params.yaml
 
     @property
     def file(self) -> str:
