@@ -23,7 +23,9 @@ class Entry(Section):
     description: Text
     licence: Text
     citation: Text
-    study: Annotated[
+    study: Annotated[  # by system and name, as below `studies` in params.yaml
+        dict[Text, dict[Text, Any]], Field(default_factory=dict)
+    ]
         dict[Text, dict[Text, Any]], Field(default_factory=dict)
     ]  # by system and name, as below `studies` in params.yaml
 
