@@ -11,23 +11,20 @@ from pipeline.core.errors import ExpectedError
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import LONGEST_LIST, Section, Text
 
+FileName = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=200)]
+Studies = Annotated[dict[Text, dict[Text, Any]], Field(default_factory=dict)]
+
 
 class Entry(Section):
     """One file."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^?#]*/[\w.-]+$", max_length=2_000)]
     hash: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$", max_length=71)] | None
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=200)] | None = (
-        None  # of the file; None: as in the address
-    )
+    name: FileName | None = None  # of the file; None: as in the address
     description: Text
     licence: Text
     citation: Text
-    study: Annotated[  # by system and name, as below `studies` in params.yaml
-        dict[Text, dict[Text, Any]], Field(default_factory=dict)
-    ]
-        dict[Text, dict[Text, Any]], Field(default_factory=dict)
-    ]  # by system and name, as below `studies` in params.yaml
+    study: Studies  # by system and name, as below `studies` in params.yaml
 
     @property
     def file(self) -> str:
