@@ -139,6 +139,19 @@ def test_a_second_run_has_nothing_to_do(made: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_colleague_has_the_results_without_running_anything(made: Path, tmp_path: Path) -> None:
+    for command in shown("remote").replace("/path/to/shared/folder", str(tmp_path / "shared")).splitlines():
+        run(command, made)
+    run("git -c user.name=a -c user.email=a@b commit --quiet --all --allow-empty --message results", made)
+    run(f"git clone --quiet . {tmp_path / 'theirs'}", made)
+    (tmp_path / "theirs/.venv").symlink_to(made / ".venv")
+    run("dvc pull", tmp_path / "theirs")
+    assert (tmp_path / "theirs/reports/report.html").read_bytes() == (made / "reports/report.html").read_bytes()
+    assert "Nothing to be done" in run("snakemake --cores 2", tmp_path / "theirs")
+    assert "Data and pipelines are up to date" in run("dvc repro", tmp_path / "theirs")
+
+
+@pytest.mark.slow
 def test_the_server_command_serves_on_loopback_only(made: Path) -> None:
     assert "make ui" in COMMANDS
     with socket.socket() as probe:
