@@ -109,7 +109,7 @@ def test_commands_and_options_are_completed(installed: Path, tmp_path: Path) -> 
         ("celldag forec", 1, "forecast"),
         ("celldag predict --overw", 2, "--overwrite"),
         ("celldag predict --data ce", 3, "cells.h5ad"),
-        ("celldag predict --models mo", 3, "models"),
+        ("celldag predict --model mo", 3, "models"),
     ):
         line = program.format(words=words, place=place)
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -140,7 +140,7 @@ def test_the_readmes_snippets_run_outside_the_checkout(
     installed: Path, tmp_path: Path, saved_cfm_vc: Any, tissue_project: Path, series_project: Path
 ) -> None:
     """With small models; `stim` is called B there."""
-    saved_cfm_vc(tmp_path / "models/cfm_vc/pbmc/held_out/seed_0")
+    saved_cfm_vc(tmp_path / "models/cfm_vc/kang/held_out/seed_0")
     for project, system in ((tissue_project, "alphastomics"), (series_project, "mole")):
         shutil.copytree(project / "models" / system, tmp_path / "models" / system)
     write_series(series_project, tmp_path / "new.csv")
@@ -161,6 +161,6 @@ def write_cells(path: Path, genes: list[str]) -> None:
 
 def write_series(project: Path, path: Path) -> None:
     """The series that the project's forecasters were trained on, as a CSV file."""
-    series = read_series(project / "data/raw/mole")
+    series = read_series(project / "data/raw/mole/series")
     dates = pd.Index(series.date_T.astype("datetime64[s]"), name="date")
     pd.DataFrame(series.value_TC, dates, list(series.channels)).to_csv(path)
