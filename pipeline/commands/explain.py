@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.core.errors import ExpectedError
-from pipeline.registry import load_params
+from pipeline.plan import make_plan
 from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair
@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print repairs, explanations in the order of the DAG, and inputs not under version control."""
-    load_params()
+    if make_plan(with_settings=True):  # an explanation compares what stages would read now with dvc.lock
+        make_plan(with_settings=True)
     try:
         project = repair()
         explanations = explain(project, arguments.stage)

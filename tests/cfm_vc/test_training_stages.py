@@ -143,10 +143,12 @@ def test_a_stage_killed_at_each_of_its_writes_leaves_whole_files_and_ends_in_the
     wanted = params.read_text()
     finish(folder, "vae_pretrain")
     expected = outs(folder, "vae_pretrain")
-    params.write_text(wanted.replace("seed: 0", "seed: 1"))
+    params.write_text(wanted.replace("latent_intrinsic: 4", "latent_intrinsic: 5"))
+    settled(folder)
     finish(folder, "vae_pretrain")
     previous = outs(folder, "vae_pretrain")
     params.write_text(wanted)
+    settled(folder)
     assert not set(previous.values()) & set(expected.values())
 
     kills, number, trained = 0, 0, False
@@ -192,11 +194,16 @@ def test_two_runs_from_clean_are_the_same_bytes(project):
 
 
 def test_another_seed_gives_other_weights(project):
-    first, second = project("first"), project("second", vae={"seed": 1})
-    for folder in (first, second):
-        finish(folder, "vae_pretrain")
-    weights = "models/cfm_vc/pbmc/held_out/seed_0/vae/weights.safetensors"
-    assert (first / weights).read_bytes() != (second / weights).read_bytes()
+    folder = project()
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["cfm_vc"]["studies"]["pbmc"]["seeds"] = [0, 1]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    settled(folder)
+    models = folder / "models/cfm_vc/pbmc/held_out"
+    for seed in (0, 1):
+        run(folder, "pipeline.cfm_vc.stages.vae_pretrain", f"pbmc-held_out-{seed}")
+    first, second = (models / f"seed_{seed}/vae/weights.safetensors" for seed in (0, 1))
+    assert first.read_bytes() != second.read_bytes()
 
 
 def test_a_loss_that_is_not_finite_stops_the_stage_and_leaves_what_was_there(project):
@@ -206,6 +213,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage_and_leaves_what_was_there(pro
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["cfm_vc"]["vae"].update(learning_rate=100.0, gradient_clip=1e9)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    settled(folder)
     output = finish(folder, "vae_pretrain", code=2)
     assert "is not finite in training, epoch 1, step" in output
     assert "in the batch:" in output
