@@ -86,6 +86,7 @@ OWN = (
         for name in ("__init__", "checkout", "entry", "errors", "files", "git", "machine", "manifest_imports")
     ),
     *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "signals")),
+    *("data/__init__", "data/untracked"),
     *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )
 
@@ -246,6 +247,7 @@ def make(beside: Path) -> Project:
     (beside / "library").mkdir()
     (beside / "library/workflow").symlink_to(ROOT / "workflow")
     for name in ("Snakefile", ".gitignore", *(f"pipeline/{name}.py" for name in OWN)):
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project.root / name)
     shutil.copytree(ROOT / "profiles", project.root / "profiles")
     written = {
