@@ -252,3 +252,8 @@ def test_switches_that_are_off_keep_their_values() -> None:
         "params.yaml",
     )
     assert one.alphastomics.diffusion.masking == "random"
+
+
+def test_a_named_fold_holds_something_out() -> None:
+    assert "held_out.a = []" in message(changed(cfm_vc__studies__pbmc__held_out={"a": []}))
+    validated(Params, changed(cfm_vc__studies__pbmc__held_out=[]), "params.yaml")  # nothing at all may be held out

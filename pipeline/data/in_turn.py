@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.columns import UNKNOWN
+from pipeline.data.columns import says_unknown
 from pipeline.data.file_kind import is_recipe
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.source import listed
@@ -13,7 +13,9 @@ from pipeline.params.obs_column import ObsColumn
 
 
 def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[str]:
-    """All labels of the column in these files, sorted, without "unknown". key: the study's, for messages.
+    """All labels of the column in these files, sorted, without those that ingest reads as "unknown".
+
+    key: the study's, for messages.
 
     ExpectedError where a file is a recipe or cannot be read, or there are fewer than two labels.
     """
@@ -25,7 +27,7 @@ def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[
             )
         with open_anndata(path) as file:
             found |= set(file.column(column.column, column.pattern).labels)
-    labels = sorted(found - {UNKNOWN})
+    labels = sorted(label for label in found if not says_unknown(label))
     if len(labels) < 2:
         raise ExpectedError(
             f"{key}: column {column.column!r} has the labels {listed(labels) or 'none'}: to hold out each in turn "

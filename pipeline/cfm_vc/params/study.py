@@ -14,6 +14,8 @@ from pipeline.params.study import Study as AnyStudy
 
 EACH = "each cell_type"
 
+NamedHeldOut = Annotated[HeldOut, Field(min_length=1)]  # an empty one would be a fold with nothing to score
+
 
 class Study(AnyStudy):
     """held_out: groups that are held out together; several such lists by name, a fold each; or every cell type in turn,
@@ -22,7 +24,7 @@ class Study(AnyStudy):
     ingest: Ingest
     held_out: Annotated[
         Annotated[HeldOut, Tag("(list)")]
-        | Annotated[dict[PointName, HeldOut], Field(max_length=MOST_POINTS), Tag("(mapping)")]
+        | Annotated[dict[PointName, NamedHeldOut], Field(max_length=MOST_POINTS), Tag("(mapping)")]
         | Annotated[Literal["each cell_type"], Tag("(plain)")],
         Discriminator(by_form),
     ]

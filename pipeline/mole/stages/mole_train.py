@@ -1,7 +1,7 @@
 """Train one forecaster of the sweep, for every horizon and seed.
 
 Nothing is judged here: `evaluate` compares the points. Test rows are never read. A mixture is also trained
-at earlier origins, of which only the losses are kept: by them `forecast_points.chosen_mixture` chooses.
+at earlier origins, of which only the losses are kept: by them `pipeline.mole.points.chosen_mixture` chooses.
 """
 
 from statistics import fmean
@@ -113,7 +113,7 @@ def _trained(trainings: PointTraining, key: str, training: Training, data: Data,
 
 
 def _origin(series: Series, data: Data, loss: float) -> dict[str, Any]:
-    """What `forecast_points.Origin` holds."""
+    """What `pipeline.mole.points.Origin` holds."""
     start = np.datetime64(int(series.date_T[series.splits["validation"][0]]), "s")
     return {"start": str(start), "loss": loss, "least_squares": data.least_squares_loss}
 
