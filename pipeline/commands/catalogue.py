@@ -12,7 +12,8 @@ from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import LONGEST_LIST, Section, Text
 
 FileName = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=200)]
-Studies = Annotated[dict[Text, dict[Text, Any]], Field(default_factory=dict)]
+StudiesOf = Annotated[dict[Text, Any], Field(max_length=LONGEST_LIST)]
+Studies = Annotated[dict[Text, StudiesOf], Field(default_factory=dict, max_length=LONGEST_LIST)]
 
 
 class Entry(Section):

@@ -160,7 +160,7 @@ def test_the_command_says_what_it_did_and_then_that_there_is_nothing_to_do(
 def test_explain_mends_first_and_says_so(
     whole: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain_command, "load_params", lambda: None)  # those of this small project are not ours
+    monkeypatch.setattr(explain_command, "make_plan", lambda **_: False)  # this small project has no studies
     LOCK.write_text(cut_before("page", whole))
     explain_command.run(argparse.Namespace(stage=None))
     shown = capsys.readouterr().out.splitlines()
