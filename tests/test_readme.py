@@ -7,7 +7,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from pipeline.mole.data.windows import windows_of
 from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
 from pipeline.registry import Params
+from tests.fresh_clone import commands_in_text, fresh_clone, run
 from tests.merged import merge
 
 ROOT = Path(__file__).parents[1]
@@ -44,12 +44,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.strip() and not line.startswith("#")
 ]
-# Commands in running text: the first word must be one that can be run.
-INLINE = [
-    text
-    for text in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
-    if text.startswith(("make ", "dvc ", "python -m ", "snakemake "))
-]
+INLINE = commands_in_text(README)
 INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
 MADE_BY_THIS_TEST = {"make test"}  # the command that is running
 SERVERS = {"make ui"}
@@ -58,16 +53,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh clone of the last commit with the working tree's tracked files over it, and this environment."""
-    folder = tmp_path_factory.mktemp("readme") / "celldag"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in tracked.splitlines():
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(sys.prefix)
-    return folder
+    return fresh_clone(tmp_path_factory.mktemp("readme") / "celldag")
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +62,6 @@ def made(clone: Path) -> Path:
     assert COMMANDS[0] == "make run"
     run("make run", clone)
     return clone
-
-
-def run(command: str, folder: Path) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
-    ended = subprocess.run(
-        ["bash", "-c", f"source .venv/bin/activate && {command}"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{command}\n{ended.stdout}"
-    return ended.stdout
 
 
 @pytest.mark.parametrize("path", sorted(set(LINKS)))

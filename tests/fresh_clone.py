@@ -1,0 +1,45 @@
+"""A fresh clone of this project in another folder, as a reader of README and CONTRIBUTING has one."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", ".venv/bin/")
+
+
+def commands_in_text(page: str) -> list[str]:
+    """Commands in the running text of a markdown page: the first word must be one that can be run."""
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return [command for command in re.findall(r"`([^`\n]+)`", text) if command.startswith(PROGRAMS)]
+
+
+def fresh_clone(folder: Path) -> Path:
+    """A clone of the last commit with the working tree's tracked files over it, and this environment."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a command as a reader would, in the activated environment, and return what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+    ended = subprocess.run(
+        ["bash", "-c", f"source .venv/bin/activate && {command}"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}"
+    return ended.stdout

@@ -1,0 +1,40 @@
+"""Every command of CONTRIBUTING runs, in a fresh clone in another folder, and finds nothing to mend."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fresh_clone import ROOT, commands_in_text, fresh_clone, run
+from tests.test_readme import COMMANDS as COMMANDS_OF_README
+from tests.test_readme import INLINE as INLINE_OF_README
+from tests.test_readme import shown
+
+COMMANDS = commands_in_text((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+OF_CI = {"make test", "make check"}  # which run before and around this test
+OF_README = {"dvc repro", "python -m pipeline new PATH"}  # run by tests/test_readme.py
+OF_DVC = "python -m pipeline.stage <system>.<stage>"
+
+
+@pytest.mark.slow
+def test_every_command_runs_and_leaves_the_project_as_it_is(tmp_path: Path) -> None:
+    clone = fresh_clone(tmp_path / "celldag")
+    before = state(clone)
+    here = [command for command in dict.fromkeys(COMMANDS) if command not in OF_CI | OF_README | {OF_DVC}]
+    assert {"make format", "make generate"} < set(here)
+    for command in here:
+        run(command, clone)
+    assert state(clone) == before
+
+
+def test_the_others_run_elsewhere() -> None:
+    assert OF_CI | OF_README | {OF_DVC} <= set(COMMANDS)
+    assert set((ROOT / ".ci/run").read_text().splitlines()) >= OF_CI
+    assert "dvc repro" in INLINE_OF_README + COMMANDS_OF_README
+    assert shown("new").startswith("python -m pipeline new cells.h5ad\n")
+    assert re.search(r"cmd: python -m pipeline\.stage cfm_vc\.vae_pretrain\n", (ROOT / "dvc.yaml").read_text())
+
+
+def state(clone: Path) -> str:
+    return subprocess.run(["git", "diff"], cwd=clone, capture_output=True, text=True, check=True).stdout
