@@ -257,3 +257,14 @@ def test_switches_that_are_off_keep_their_values() -> None:
 def test_a_named_fold_holds_something_out() -> None:
     assert "held_out.a = []" in message(changed(cfm_vc__studies__pbmc__held_out={"a": []}))
     validated(Params, changed(cfm_vc__studies__pbmc__held_out=[]), "params.yaml")  # nothing at all may be held out
+
+
+def test_a_group_is_held_out_by_one_fold() -> None:
+    def folds(a: dict[str, str], b: dict[str, str]) -> dict[str, Any]:
+        return changed(cfm_vc__studies__pbmc__held_out={"a": [a], "b": [{"cell_type": "B", "perturbation": "x"}, b]})
+
+    both = message(folds({"cell_type": "T", "perturbation": "x"}, {"cell_type": "T"}))
+    assert "held_out.a and held_out.b both hold out x in T: one fold scores it" in both
+    assert "hold out every perturbation in T" in message(folds({"cell_type": "T"}, {"cell_type": "T"}))
+    apart = folds({"cell_type": "T", "perturbation": "x"}, {"cell_type": "T", "perturbation": "y"})
+    validated(Params, apart, "params.yaml")

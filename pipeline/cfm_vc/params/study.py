@@ -1,13 +1,14 @@
 """A study of `cfm_vc.studies`: perturbed cells, and the groups of them that are held out."""
 
-from typing import Annotated, Literal
+from itertools import combinations, product
+from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.params.flow import Flow
 from pipeline.cfm_vc.params.ingest import Ingest
-from pipeline.cfm_vc.params.preprocess import HeldOut, Preprocess
+from pipeline.cfm_vc.params.preprocess import HeldOut, HeldOutPair, Preprocess
 from pipeline.cfm_vc.params.vae import Vae
 from pipeline.params.section import MOST_POINTS, PointName, by_form
 from pipeline.params.study import Study as AnyStudy
@@ -36,3 +37,19 @@ class Study(AnyStudy):
     @property
     def evaluated(self) -> bool:
         return self.held_out != []
+
+    @model_validator(mode="after")
+    def _a_group_is_scored_in_one_fold(self) -> Self:
+        if not isinstance(self.held_out, dict):
+            return self
+        for (first, pairs), (second, others) in combinations(self.held_out.items(), 2):
+            for pair, other in product(pairs, others):
+                if _overlap(pair, other):
+                    what = f"{pair.perturbation or other.perturbation or 'every perturbation'} in {pair.cell_type}"
+                    raise ValueError(f"held_out.{first} and held_out.{second} both hold out {what}: one fold scores it")
+        return self
+
+
+def _overlap(pair: HeldOutPair, other: HeldOutPair) -> bool:
+    under = {pair.perturbation, other.perturbation}
+    return pair.cell_type == other.cell_type and (None in under or len(under) == 1)
