@@ -58,4 +58,6 @@ lock: ## regenerate requirements.lock from pyproject.toml
 	@sh envs/lock
 
 clean: ## remove the environment and all untracked outputs of the pipeline
-	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts data/code data/raw data/processed models reports/chapters reports/*/details reports/report.html
+	rm -rf $(VENV) .venv-ttnn envs/ttnn/installed.json .stamps .snakemake .checkpoints mlflow.db mlartifacts outputs dvc_plots
+	rm -rf data/code data/inputs data/settings data/raw data/processed models
+	rm -rf reports/chapters reports/pages reports/report.html reports/*/*/details reports/*/*/scores
