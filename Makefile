@@ -48,7 +48,7 @@ generate: env ## regenerate the schema of params.yaml and the picture of the DAG
 	python -m pipeline dag --write
 
 ui: env ## browse the runs on http://127.0.0.1:5000
-	@python -m pipeline.tracking
+	@python -m pipeline track
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db
 
 ttnn: ## create the TTNN environment for ttnn_benchmark, or use that of TTNN_PYTHON=/path/to/python

@@ -26,10 +26,10 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     """Bring MLflow's `experiment` up to the working tree, or to the commit or DVC experiment that `revision` names.
 
     The source is dvc.lock: the stages upstream of `track`, each as it last ran, whatever params.yaml or the code are
-    now. Results of the working tree are filed under HEAD; a stage whose entry is not in HEAD's dvc.lock has the tag
-    dirty=true. Once the results are committed, a further call files them under the new commit. What an experiment of
-    DVC makes is filed under its name and the commit it is based on. The runs are the same whether the stage `track`
-    makes them, during `dvc repro`, or the command does, afterwards.
+    now. Results of the working tree are filed under HEAD, beside those that were committed there; a stage whose entry
+    is not in HEAD's dvc.lock has the tag dirty=true. Once the results are committed, a further call files them under
+    the new commit. What an experiment of DVC makes is filed under its name and the commit it is based on. The runs are
+    the same whether the stage `track` makes them, during `dvc repro`, or the command does, afterwards.
 
     ExpectedError if the revision, its dvc.lock or the store cannot be read.
     """
@@ -50,6 +50,8 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     records = read_lock(lock, declared, params or "", plan or "", state)
     committed = entry_hashes(_past_file(commit.hash, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
     dirty = frozenset(record.address for record in records if record.hash not in committed)
+    if revision is None and committed and dirty and not commit.experiment:
+        mirror(experiment, commit.hash)  # whose headlines are those of its own results
     # What is not committed may change, unlike the parameters of a run.
     used = params if commit.experiment else _past_file(commit.hash, paths.PARAMS)
     planned = (parse_yaml(plan or "", f"{paths.PLAN} of {state}") or {}).get("plan") or {}
@@ -61,6 +63,9 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         for record in records:
             above = {top: f"{record.study}/", studies[record.study]: ""} if record.study else {top: ""}
             runs[record.address] = to.stage_run(record, above, record.address in dirty)
+        to.show_duration(top, records)
+        for study, run_id in studies.items():
+            to.show_duration(run_id, [record for record in records if record.study == study])
         ids = {address: run.run_id for address, run in runs.items()}
         registry = Registry(client, experiment, commit, records, ids, dirty)
         for address, problem in filter(None, map(registry.register, first_instances(planned))):

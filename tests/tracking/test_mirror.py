@@ -73,6 +73,18 @@ def test_a_stage_has_its_own_times_where_this_machine_ran_it_and_else_those_of_t
     [run] = runs(stage=VAE, commit=commit)
     assert (run.info.start_time, run.info.end_time) == (1_800_000_000_000, 1_800_000_090_000)
     assert run.data.tags["times"] == "measured"
+    for above in ("pipeline", "cfm_vc/pbmc"):  # as long as its stages, one of which was timed
+        [run] = runs(stage=above, commit=commit)
+        assert run.info.end_time - run.info.start_time == 90_000
+
+
+def test_a_commit_has_its_own_headlines_though_only_a_later_state_was_mirrored(project: Any) -> None:
+    project.results(0.2)
+    mirror("celldag")
+    [commit] = runs(stage="pipeline")
+    assert commit.data.metrics == {"cfm_vc/pbmc/change.score": 0.1, "cfm_vc/pbmc/change.baseline": 1.0}
+    [dirty] = runs(stage=EVALUATE, dirty="true")
+    assert dirty.data.metrics["change.score"] == 0.2
 
 
 def test_runs_name_the_data_set_of_their_study(project: Any) -> None:
