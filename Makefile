@@ -43,7 +43,8 @@ format: env ## format all code
 	ruff format .
 	snakefmt Snakefile
 
-generate: env ## regenerate the schema of params.yaml and the picture of the DAG
+generate: env ## regenerate plan.yaml, the schema of params.yaml and the picture of the DAG
+	python -m pipeline plan
 	python -m pipeline schema --write
 	python -m pipeline dag --write
 

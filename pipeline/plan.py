@@ -6,7 +6,6 @@ the stage `code` rewrites it where it no longer fits.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ SYSTEMS = tuple(name for name, field in Params.model_fields.items() if _has_stud
 FOLDS: dict[str, Callable[[Any, str], dict[str, Fold]]] = {
     system: import_module(f"pipeline.{system}.data.folds").folds
     for system in SYSTEMS
-    if find_spec(f"pipeline.{system}.data.folds")
+    if (Path(__file__).parent / system / "data" / "folds.py").is_file()
 }
 
 Plan = dict[str, Any]
@@ -86,34 +85,25 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                 plan["evaluated"][f"{system}-{name}"] = {
                     **where,
                     "reads": f"reports/{system}/{name}/scores" if system in FOLDS else f"models/{system}/{name}",
-                    "settings": "runs" if system in FOLDS else "sweep",
-                    "threads": study.evaluate.threads if system in FOLDS else study.sweep.recipe.threads,
+                    "settings": "runs" if system in FOLDS else study.gathers,
+                    "threads": study.evaluation_threads,
                 }
             for fold, split in found.items():
                 plan["folds"][f"{system}-{name}-{fold}"] = {**where, "fold": fold}
                 for seed in split.seeds:
-                    run = {"study": name, "fold": fold, "seed": seed, "threads": _threads(study)}
+                    run = {"study": name, "fold": fold, "seed": seed, "threads": study.training_threads}
                     of_system["runs"][f"{name}-{fold}-{seed}"] = run
                     if study.evaluated:
-                        scored = {**where, "fold": fold, "seed": seed, "threads": study.evaluate.threads}
+                        scored = {**where, "fold": fold, "seed": seed, "threads": study.evaluation_threads}
                         plan["runs"][f"{system}-{name}-{fold}-{seed}"] = scored
             if system not in FOLDS:
-                for point in study.sweep.points:
-                    of_point = {"study": name, "point": point, "threads": study.sweep.recipe.threads}
+                for point in study.points:
+                    of_point = {"study": name, "point": point, "threads": study.training_threads}
                     of_system["points"][f"{name}-{point}"] = of_point
+            for kind, entry in study.own_stages().items():
+                plan.setdefault(kind, {})[name] = {"study": name, **entry}
         plan[system] = {kind: entries for kind, entries in of_system.items() if (kind == "runs") == (system in FOLDS)}
-    for name, images in params.bayes_moe.studies.items():
-        plan["ood"][name] = {"study": name, "source": images.ingest_ood.path}
-    for name, series in params.mole.studies.items():
-        if series.inference:
-            plan["inference"][name] = {"study": name, "threads": series.ttnn.threads}
     return plan
-
-
-def _threads(study: Any) -> int:
-    """Of the trainings of one run."""
-    sections = [getattr(study, name, None) for name in ("vae", "flow", "diffusion")]
-    return max(int(section.threads) for section in sections if section is not None)
 
 
 def _source(path: str | list[str], system: str, study: str) -> str:

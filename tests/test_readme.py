@@ -309,8 +309,8 @@ def test_the_ways_to_place_cells_run_as_they_are_shown(
     exec(shown("sample-python").replace('="section"', '="section", steps=10, draws=2'), names)
     placed = anndata.read_h5ad("placed.h5ad")
     np.testing.assert_array_equal(names["placed"].obsm["spatial"], placed.obsm["spatial"])
-    told, drawn = anndata.read_h5ad("told.h5ad"), anndata.read_h5ad("drawn.h5ad")
-    assert told.layers["expression"].shape == (len(placed), every.n_vars)
+    expressed, drawn = anndata.read_h5ad("expressed.h5ad"), anndata.read_h5ad("drawn.h5ad")
+    assert expressed.layers["expression"].shape == (len(placed), every.n_vars)
     assert len(drawn) == 2 * len(placed)
 
 

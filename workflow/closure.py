@@ -51,18 +51,20 @@ class Sources:
         return self._imports[module]
 
     def _does_something(self, package: str) -> bool:
-        """Whether importing a package does more than set its docstring and constants such as `__version__`."""
         file = module_file(package)
-        if file is None:
-            return False
-        for node in self.tree(file).body:
-            match node:
-                case ast.Expr(value=ast.Constant()):
-                    continue
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name.startswith("__"):
-                    continue
-            return True
-        return False
+        return file is not None and does_something(self.tree(file))
+
+
+def does_something(package: ast.Module) -> bool:
+    """Whether importing a package does more than set its docstring and constants such as `__version__`."""
+    for node in package.body:
+        match node:
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()) if name.startswith("__"):
+                continue
+        return True
+    return False
 
 
 def module_closure(module: str, sources: Sources | None = None) -> set[str]:

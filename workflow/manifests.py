@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json, write_text
-from workflow.closure import Sources, module_closure, stage_module, stage_name
+from workflow.closure import Sources, does_something, module_closure, stage_module, stage_name
 from workflow.lock import KEPT
 
 FOLDER = Path("data/code")
@@ -79,7 +79,7 @@ def manifest_text(manifest: Manifest) -> str:
 def verified(name: str) -> Manifest:
     """A stage's manifest, verified. ExpectedError if it is missing, or its files have changed.
 
-    The imports of the stage are determined by these files, so no others need checking.
+    The imports of the stage are determined by these files, and by packages that did nothing when it was written.
     """
     path = manifest_path(name)
     if not path.is_file():
@@ -87,6 +87,10 @@ def verified(name: str) -> Manifest:
     written: Manifest = read_json(path)
     digests = Digests()
     now = {file: digests.of(Path(file)) for file in written if Path(file).is_file()}
+    packages = {folder / "__init__.py" for file in written for folder in Path(file).parents[:-1]}
+    for package in packages - set(map(Path, written)):
+        if package.is_file() and does_something(ast.parse(package.read_bytes(), str(package))):
+            now[package.as_posix()] = digests.of(package)
     refuse(name, differences(written, now))
     return written
 

@@ -73,10 +73,9 @@ def run_study_stage(sections: str | Sequence[str], run: Callable[..., None]) -> 
     """Entry of a stage that exists for each study, fold, run or point: hand `run` the settings of its instance and
     where its files lie, and exit.
 
-    sections: dotted keys such as `cfm_vc.flow`, or a system's name alone for a stage without settings. A stage sees no
-    other settings than these, so what dvc.yaml lists under `params` is what it can read. The instance is the one
-    argument, `kang-b_cells-0`, or, where DVC started the stage, what follows @ in the stage's name. DVC would put it
-    into a command unquoted, and it comes from params.yaml.
+    sections: dotted keys such as `cfm_vc.flow`. A stage sees no other settings than these, so what dvc.yaml lists
+    under `params` is what it can read. The instance is the one argument, `kang-b_cells-0`, or, where DVC started the
+    stage, what follows @ in the stage's name. DVC would put it into a command unquoted, and it comes from params.yaml.
     """
     debug, given = _arguments()
     listed = [sections] if isinstance(sections, str) else list(sections)
@@ -111,8 +110,6 @@ def instance(system: str, name: str) -> StudyPaths:
 def read_settings(at: StudyPaths, sections: Sequence[str], run: Callable[..., None]) -> list[Any]:
     """The settings of an instance, each as the type that `run` names; of preprocessing, those of its fold."""
     keys = [section.partition(".")[2] for section in sections]
-    if keys == [""]:
-        return []
     content = read_json(at.settings)
     kinds = list(get_type_hints(run).values())
     found = []

@@ -1,6 +1,6 @@
 """What the studies of all systems share, and how a study's settings are laid over those of its system."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
@@ -19,10 +19,30 @@ class Study(Section):
     title: Text | None = None  # in the report; None: the name of the study
     seeds: Seeds = [0]
 
+    gathers: ClassVar[str] = "sweep"  # where there are no folds: settings that tell `evaluate` what was trained
+
     @property
     def evaluated(self) -> bool:
         """Whether something is held out to score its models on."""
         return True
+
+    @property
+    def points(self) -> Sequence[str]:
+        """Names of the models that are trained beside each other, a stage each, where there are no folds."""
+        return ()
+
+    @property
+    def training_threads(self) -> int:
+        """Threads of one training, the most that any of its stages uses."""
+        return 1
+
+    @property
+    def evaluation_threads(self) -> int:
+        return self.training_threads
+
+    def own_stages(self) -> Mapping[str, Mapping[str, Any]]:
+        """What plan.yaml holds of this study for stages that only its system has, by the plan's key."""
+        return {}
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:

@@ -14,8 +14,8 @@ def run() -> None:
     """Write data/code and data/settings. ExpectedError where DVC has started with a plan that no longer fits."""
     if make_plan(with_settings=True):
         raise ExpectedError(
-            "params.yaml comes to other studies, folds, seeds, points or data than plan.yaml, which DVC has read "
-            "already: plan.yaml is rewritten now, so run the same command again"
+            "plan.yaml no longer matched the studies, folds, seeds, points or data of params.yaml and has been "
+            "rewritten; DVC had read it already, so run the same command again"
         )
     write_manifests()
 

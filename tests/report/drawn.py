@@ -2,28 +2,30 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 
-from pipeline.alphastomics.stages import chapter as alphastomics_chapter
-from pipeline.bayes_moe.stages import chapter as bayes_moe_chapter
-from pipeline.cfm_vc.stages import chapter as cfm_vc_chapter
 from pipeline.core.paths import StudyPaths
-from pipeline.mole.stages import chapter as mole_chapter
 from pipeline.params.chapter import Chapter
 from pipeline.params.report import Report
+from pipeline.plan import SYSTEMS, folds_of_studies, settings_of
+from pipeline.registry import load_params
 from pipeline.stages import report
 
-FOLDS = {"held_out": [0]}  # with the seeds of each
-STUDIES = {  # of params.yaml
-    "cfm_vc": StudyPaths("cfm_vc", "pbmc"),
-    "alphastomics": StudyPaths("alphastomics", "tissue"),
-    "bayes_moe": StudyPaths("bayes_moe", "digits"),
-    "mole": StudyPaths("mole", "series"),
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+STUDIES = {system: StudyPaths(system, name) for system in SYSTEMS for name in getattr(PARAMS, system).studies}
+SETTINGS = {
+    at.system: Chapter.model_validate(
+        settings_of(
+            getattr(PARAMS, at.system).studies[at.study], folds_of_studies(PARAMS).get((at.system, at.study), {})
+        )["chapter"]
+    )
+    for at in STUDIES.values()
 }
+FOLDS = SETTINGS["cfm_vc"].folds
 CHAPTERS: dict[str, Callable[[], None]] = {
-    "cfm_vc": partial(cfm_vc_chapter.run, Chapter(folds=FOLDS), STUDIES["cfm_vc"]),
-    "alphastomics": partial(alphastomics_chapter.run, Chapter(folds=FOLDS), STUDIES["alphastomics"]),
-    "bayes_moe": partial(bayes_moe_chapter.run, Chapter(), STUDIES["bayes_moe"]),
-    "mole": partial(mole_chapter.run, Chapter(inference=True), STUDIES["mole"]),
+    system: partial(import_module(f"pipeline.{system}.stages.chapter").run, SETTINGS[system], at)
+    for system, at in STUDIES.items()
 }
 
 

@@ -88,7 +88,7 @@ def test_a_plan_that_no_longer_fits_is_rewritten_and_the_run_refused_once() -> N
     for params, names in ((PARAMS, ["series"]), (with_study("second"), ["series", "second"]), (PARAMS, ["series"])):
         write_params(params)
         before = settings()
-        with pytest.raises(ExpectedError, match=r"plan\.yaml is rewritten now, so run the same command again"):
+        with pytest.raises(ExpectedError, match=r"plan\.yaml no longer matched .* so run the same command again"):
             run()
         assert settings() == before
         run()
@@ -117,7 +117,8 @@ def test_only_cells_of_which_nothing_is_held_out_are_not_judged() -> None:
     tissue = PARAMS["alphastomics"]["studies"]["tissue"] | {"held_out": []}
     planned(PARAMS | {"cfm_vc": cells, "alphastomics": PARAMS["alphastomics"] | {"studies": {"tissue": tissue}}})
     plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
-    assert list(plan["evaluated"]) == ["alphastomics-tissue", "bayes_moe-digits", "mole-series"]
+    assert "alphastomics-tissue" in plan["evaluated"]
+    assert set(plan["studies"]) - set(plan["evaluated"]) == {"cfm_vc-pbmc"}
     assert list(plan["runs"]) == ["alphastomics-tissue-blocks_0-0"]
     assert list(plan["folds"]) == ["cfm_vc-pbmc-all_cells", "alphastomics-tissue-blocks_0"]
     chapters = {name: json.loads(content)["chapter"]["evaluated"] for name, content in settings().items()}

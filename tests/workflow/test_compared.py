@@ -6,11 +6,10 @@ import pytest
 from dvc.output import Output
 from dvc.repo import Repo
 
-from pipeline.registry import Params
+from pipeline.plan import SYSTEMS, read_plan
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("cfm_vc/pbmc", "alphastomics/tissue", "bayes_moe/digits", "mole/series")
-SYSTEMS = tuple(name for name in Params.model_fields if name not in ("report", "track"))
+STUDIES = [f"{entry['system']}/{entry['study']}" for entry in read_plan(ROOT / "plan.yaml")["evaluated"].values()]
 
 
 @pytest.fixture(scope="module")

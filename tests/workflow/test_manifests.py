@@ -122,6 +122,15 @@ def test_a_stage_whose_code_has_changed_is_refused(name: str, text: str | None, 
     verified("cells.load")
 
 
+def test_a_package_that_begins_to_do_something_is_refused() -> None:
+    write("pipeline/stages/__init__.py", '"""Docstring."""\n\n__version__ = "1"\n')
+    verified("fit")
+    write("pipeline/stages/__init__.py", "import pipeline.layers\n")
+    with pytest.raises(ExpectedError, match=r"fit: code has changed .*: pipeline/stages/__init__\.py \(new\)\."):
+        verified("fit")
+    verified("cells.load")
+
+
 def test_without_a_manifest_it_is_refused() -> None:
     manifest_path("fit").unlink()
     with pytest.raises(ExpectedError, match=r"fit: its code manifest data/code/fit.json is missing.*dvc repro code"):

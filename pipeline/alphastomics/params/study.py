@@ -26,3 +26,11 @@ class Study(AnyStudy):
     preprocess: Preprocess = Preprocess()
     diffusion: Diffusion = Diffusion()
     evaluate: Evaluate = Evaluate()
+
+    @property
+    def training_threads(self) -> int:
+        return self.diffusion.threads
+
+    @property
+    def evaluation_threads(self) -> int:
+        return self.evaluate.threads

@@ -38,6 +38,14 @@ class Study(AnyStudy):
     def evaluated(self) -> bool:
         return self.held_out != []
 
+    @property
+    def training_threads(self) -> int:
+        return max(self.vae.threads, self.flow.threads)
+
+    @property
+    def evaluation_threads(self) -> int:
+        return self.evaluate.threads
+
     @model_validator(mode="after")
     def _a_group_is_scored_in_one_fold(self) -> Self:
         if not isinstance(self.held_out, dict):

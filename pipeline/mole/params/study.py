@@ -1,6 +1,7 @@
 """A study of `mole.studies`: a time series, and whether inference is measured on its forecasters."""
 
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -19,6 +20,17 @@ class Study(AnyStudy):
     sweep: Sweep = Sweep()
     evaluate: Evaluate = Evaluate()
     ttnn: Ttnn = Ttnn()
+
+    @property
+    def points(self) -> Sequence[str]:
+        return list(self.sweep.points)
+
+    @property
+    def training_threads(self) -> int:
+        return self.sweep.recipe.threads
+
+    def own_stages(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"inference": {"threads": self.ttnn.threads}} if self.inference else {}
 
     @model_validator(mode="after")
     def _season_is_seen(self) -> Self:
