@@ -3,13 +3,20 @@ import sys
 
 from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
-from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
+from workflow.dag import (
+    DagError,
+    priorities,
+    read_stages,
+    read_status,
+    settled,
+    without_gates,
+)
 from workflow.records import forced_stages, shown_files, start_times, write_records
 from workflow.repair import repair
 from workflow.run_stage import job_command, log_path, open_gates
 from workflow.stamps import force, reconcile, show_failures, stamp_path
 
-clean = []  # the stages that DVC calls up to date; a job of a cluster need not know
+clean = []  # the stages that are up to date; a job of a cluster need not know
 try:
     if workflow.is_main_process:
         make_plan()
@@ -19,7 +26,7 @@ try:
             print(line, file=sys.stderr)
         status = read_status() if open_gates(project) else project.status
         stages = without_gates(project.stages)
-        clean = [stage for stage in stages if stage.address not in status]
+        clean = settled(stages, status)
         reconcile(clean)
         write_records(clean, started)
     stages = without_gates(read_stages())

@@ -5,7 +5,7 @@ Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
@@ -72,6 +72,19 @@ def without_gates(stages: list[Stage]) -> list[Stage]:
         for stage in stages
         if stage.address not in gates
     ]
+
+
+def settled(stages: list[Stage], status: Collection[str]) -> list[Stage]:
+    """The stages, in the order of the DAG, that are up to date, and so are all that they come after.
+
+    status: addresses of those that are not up to date. A stage below one of these may stay as it is, which DVC finds
+    out when its turn comes. Snakemake would not make a stage that is missing above one that is there.
+    """
+    unsettled = set(status)
+    for stage in stages:
+        if unsettled.intersection(stage.upstream):
+            unsettled.add(stage.address)
+    return [stage for stage in stages if stage.address not in unsettled]
 
 
 def _plain(stage: Any, upstream: tuple[str, ...]) -> Stage:

@@ -1,4 +1,4 @@
-"""Stamps: the outputs Snakemake sees. One small file per stage, present if and only if DVC calls the stage up to date.
+"""Stamps: the outputs Snakemake sees. One small file per stage, present where it is up to date, and all above it.
 
 Snakemake deletes, touches and adds files to its outputs, so DVC's outputs are hidden from it.
 """
@@ -32,7 +32,7 @@ def write_stamp(address: str, locked: dict[str, Any]) -> Path:
 
 
 def reconcile(clean: Iterable["Stage"]) -> None:
-    """Create the stamp of every stage that DVC calls up to date, dated when it finished, and remove all others.
+    """Create the stamp of every stage that is up to date, dated when it finished, and remove all others.
 
     A stamp may be newer than one that depends on it: its stage ran again and made the same. Snakemake leaves that
     be, since the checksum is the one in its record of the other (`workflow.records`).

@@ -276,6 +276,17 @@ def test_a_stage_can_be_asked_for_by_its_address(project: Project) -> None:
     assert project.ran() == ["first", "left"]
 
 
+def test_what_lies_above_a_stage_asked_for_runs_where_it_changed(finished: Project) -> None:
+    finished.set(first=25)
+    done = finished.call("snakemake", "--cores", "2", "last")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert finished.ran() == ["first", "last", "left", "right"]
+    finished.set(left=21)  # writes what it wrote before, so what comes after it stays
+    finished.call("snakemake", "--cores", "2", ".stamps/last")
+    assert finished.ran() == ["left"]
+    finished.assert_nothing_to_do()
+
+
 def test_a_changed_file_under_dvc_add_is_recorded_by_either_engine(finished: Project, engine: str) -> None:
     data = finished.root / "cells.csv"
     data.write_text("1\n")
