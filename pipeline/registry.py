@@ -1,6 +1,10 @@
 """The schema of params.yaml: the sections of all systems, and shared ones."""
 
+import difflib
 from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
 
 from pipeline.alphastomics.params.system import Alphastomics
 from pipeline.bayes_moe.params.system import BayesMoe
@@ -10,6 +14,7 @@ from pipeline.mole.params.system import Mole
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report
 from pipeline.params.section import Section
+from pipeline.params.study import WithStudies
 from pipeline.params.track import Track
 
 
@@ -22,6 +27,16 @@ class Params(Section):
     mole: Mole = Mole()
     report: Report = Report()
     track: Track = Track()
+
+    @model_validator(mode="after")
+    def _studies_of_the_report_exist(self) -> Self:
+        known = [name for _, section in self if isinstance(section, WithStudies) for name in dict(section)["studies"]]
+        for name in self.report.studies or []:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+                raise ValueError(f"report.studies: there is no study {name!r}; {advice}")
+        return self
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

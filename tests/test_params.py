@@ -120,7 +120,8 @@ def test_malformed_yaml_names_the_line(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
+def test_a_missing_file_says_where_to_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ExpectedError, match="run this from the project's root"):
         load_params(tmp_path / "params.yaml")
 
@@ -148,7 +149,7 @@ def test_a_section_is_found_by_its_dotted_name() -> None:
         ({"a": {"experts": 4}}, "exactly one dense point in the head"),
         ({"dense": {}, "a": {"experts": 4, "place": "block"}}, "exactly one dense point in the block"),
         ({"dense": {}, "a": {"expert": 4}}, "bayes_moe.sweep.points.a.expert: unknown key; did you mean 'experts'?"),
-        ({"dense": {}, "a; touch b": {"experts": 4}}, "String should match pattern"),
+        ({"dense": {}, "a; touch b": {"experts": 4}}, "expected lower-case letters, digits and _, a letter first"),
     ],
 )
 def test_points_of_the_sweep_that_make_no_sense(points: Any, words: str) -> None:
@@ -187,7 +188,7 @@ def test_a_recipe_that_makes_no_sense() -> None:
             {"a": {"backbone": "rlinear", "expert": 2}},
             "mole.sweep.points.a.expert: unknown key; did you mean 'experts'?",
         ),
-        ({"a; touch b": {"backbone": "rlinear"}}, "String should match pattern"),
+        ({"a; touch b": {"backbone": "rlinear"}}, "expected lower-case letters, digits and _, a letter first"),
     ],
 )
 def test_forecasters_that_make_no_sense(points: Any, words: str) -> None:
@@ -257,6 +258,24 @@ def test_switches_that_are_off_keep_their_values() -> None:
 def test_a_named_fold_holds_something_out() -> None:
     assert "held_out.a = []" in message(changed(cfm_vc__studies__pbmc__held_out={"a": []}))
     validated(Params, changed(cfm_vc__studies__pbmc__held_out=[]), "params.yaml")  # nothing at all may be held out
+
+
+def test_the_report_shows_studies_that_there_are() -> None:
+    said = message(changed(report__studies=["seriess"]))
+    assert (
+        said == "params.yaml has 1 problem(s):\n  report.studies: there is no study 'seriess'; did you mean 'series'?"
+    )
+    assert "there are pbmc, tissue, digits, series" in message(changed(report__studies=["kang"]))
+    validated(Params, changed(report__studies=["series"]), "params.yaml")
+
+
+def test_what_is_wrong_with_a_list_or_a_name_is_said_in_plain_words() -> None:
+    assert "studies.pbmc.seeds = []: expected at least 1" in message(changed(cfm_vc__studies__pbmc__seeds=[]))
+    assert "seeds = 0: expected a list, in square brackets" in message(changed(cfm_vc__studies__pbmc__seeds=0))
+    said = message(changed(**{"cfm_vc__studies__my kang": {"ingest": {"path": "a.h5ad"}}}))
+    assert "cfm_vc.studies: the name 'my kang': expected lower-case letters, digits and _, a letter first" in said
+    said = message(changed(cfm_vc__studies__pbmc__ingest={"path": "a.h5ad", "counts": "raw"}))
+    assert "ingest.counts = 'raw': expected auto, X, raw/X or layers/<name>" in said
 
 
 def test_a_group_is_held_out_by_one_fold() -> None:

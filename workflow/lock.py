@@ -109,7 +109,7 @@ def repair_lock() -> str | None:
         lost = lacking(entries, kept)
         if lost:
             write_text(DVC_LOCK, _merged(entries, kept or "", lost))
-            return f"restored what a kill had cut off {DVC_LOCK}: {', '.join(lost)}"
+            return f"restored to {DVC_LOCK}, which lacked them: {', '.join(lost)}"
         write_text(COPY, text)
         return None
 

@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.core.errors import ExpectedError
-from pipeline.plan import make_plan
+from pipeline.plan import make_plan, read_plan
 from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair
@@ -11,17 +11,29 @@ from workflow.untracked import untracked_inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", nargs="?", metavar="STAGE", help="such as report or ingest@cfm_vc-pbmc")
+    parser.add_argument(
+        "stage", nargs="?", metavar="STAGE", help="such as report or ingest@cfm_vc-pbmc; or a study, such as pbmc"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print repairs, explanations in the order of the DAG, and inputs not under version control."""
     if make_plan(with_settings=True):  # an explanation compares what stages would read now with dvc.lock
         make_plan(with_settings=True)
+    study = _prefixes(arguments.stage)
     try:
         project = repair()
-        explanations = explain(project, arguments.stage)
+        explanations = explain(project, None if study else arguments.stage)
     except DagError as error:
         raise ExpectedError(str(error)) from error
+    if study:
+        explanations = [one for one in explanations if f"{one.address.partition('@')[2]}-".startswith(study)]
     notes = [f"note: {note}" for note in untracked_inputs(project.stages)]
     print("\n".join([*project.done, *map(str, explanations), *notes]))
+
+
+def _prefixes(name: str | None) -> tuple[str, ...]:
+    """What the instances of a study begin with, where this is one: `cfm_vc-pbmc-held_out-0` or `pbmc-held_out-0`."""
+    studies = {key: entry["study"] for key, entry in read_plan().get("studies", {}).items()}
+    keys = [key for key, study in studies.items() if name in (key, study)]
+    return (f"{studies[keys[0]]}-", f"{keys[0]}-") if len(keys) == 1 else ()

@@ -6,12 +6,15 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
-from pipeline.plan import make_plan, read_plan
+from pipeline.data.file_kind import file_kind
+from pipeline.plan import SYSTEMS, make_plan
+from pipeline.registry import Params, load_params
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,18 +29,20 @@ def run(arguments: argparse.Namespace) -> None:
     cores = arguments.cores
     if cores is not None and cores != "all" and not (cores.isascii() and cores.isdigit() and int(cores)):
         raise ExpectedError(f"--cores {cores}: expected a whole number from 1 on, or all")
+    params = load_params()
+    known = {f"{system}-{name}": (system, name) for system in SYSTEMS for name in getattr(params, system).studies}
+    studies = [StudyPaths(*found) for found in select(arguments.study, known)]
+    _refuse_missing_inputs(params, studies or [StudyPaths(*found) for found in known.values()])
     make_plan()
-    studies = [StudyPaths(*found) for found in select(arguments.study)]
     targets = [f"chapter@{study.system}-{study.study}" for study in studies]
     _call(_by_dvc(targets, arguments.quiet) if cores is None else _by_snakemake(targets, cores, arguments.quiet))
     for page in [study.page for study in studies] or [paths.REPORT]:
         print(f"open {page}")
 
 
-def select(names: list[str]) -> list[tuple[str, str]]:
-    """System and name of each of these studies, as plan.yaml has them. ExpectedError where one is unknown, or names
+def select(names: Iterable[str], listed: Mapping[str, tuple[str, str]]) -> list[tuple[str, str]]:
+    """System and name of each of these studies, of those listed by key. ExpectedError where one is unknown, or names
     studies of several systems."""
-    listed = {key: (entry["system"], entry["study"]) for key, entry in read_plan().get("studies", {}).items()}
     found: list[tuple[str, str]] = []
     for name in names:
         of_name = [both for key, both in listed.items() if name in (key, both[1])]
@@ -45,11 +50,25 @@ def select(names: list[str]) -> list[tuple[str, str]]:
             raise ExpectedError(f"several studies are called {name}: say {' or '.join(map('-'.join, of_name))}")
         if not of_name:
             known = [both[1] for both in listed.values()]
-            close = difflib.get_close_matches(name, [*known, *listed], n=1)
+            close = [one for one in known if one.startswith(f"{name}_")]
+            close = close or difflib.get_close_matches(name, [*known, *listed], n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
             raise ExpectedError(f"no study {name!r} in {paths.PARAMS}; {advice}")
         found += [both for both in of_name if both not in found]
     return found
+
+
+def _refuse_missing_inputs(params: Params, studies: Iterable[StudyPaths]) -> None:
+    """ExpectedError where the data of one of the studies is not there: DVC would name the path, but no setting."""
+    for at in studies:
+        study = getattr(params, at.system).studies[at.study]
+        sections = {name: value for name, value in study if isinstance(getattr(value, "path", None), str | list)}
+        for name, section in sections.items():
+            for path in [section.path] if isinstance(section.path, str) else section.path:
+                try:
+                    file_kind(Path(path))
+                except ExpectedError as error:
+                    raise ExpectedError(f"{at.key}.{name}.path: {error}") from error
 
 
 def _by_dvc(targets: list[str], quiet: bool) -> list[str]:
@@ -80,5 +99,6 @@ def _call(command: list[str]) -> None:
     ended = subprocess.run([sys.executable, "-m", *command], env=environment, check=False)
     if ended.returncode:
         raise ExpectedError(
-            f"{shown} failed, see above; what has finished is kept, and the same command goes on from there"
+            f"{shown} failed, see above. What has finished is kept: once the cause is gone, the same command goes on "
+            "from there"
         )

@@ -25,8 +25,11 @@ def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[
             raise ExpectedError(
                 f"{key}: the labels of a recipe are known only once it is simulated: list them in held_out"
             )
-        with open_anndata(path) as file:
-            found |= set(file.column(column.column, column.pattern).labels)
+        try:
+            with open_anndata(path) as file:
+                found |= set(file.column(column.column, column.pattern).labels)
+        except ExpectedError as error:
+            raise ExpectedError(f"{key}: {error}") from error
     labels = sorted(label for label in found if not says_unknown(label))
     if len(labels) < 2:
         raise ExpectedError(

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.core.errors import ExpectedError
-from pipeline.params.section import Section
+from pipeline.params.section import FORMS, Section
 
 S = TypeVar("S", bound=Section)
 
@@ -57,7 +57,8 @@ def read_yaml(path: Path) -> Any:
             raise ExpectedError(f"{path} is larger than {MOST_CHARACTERS:,} bytes: that is no file of parameters")
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
-        raise ExpectedError(f"{path} not found: run this from the project's root") from error
+        elsewhere = "" if Path("dvc.yaml").is_file() else ": run this from the project's root"
+        raise ExpectedError(f"{path} not found{elsewhere}") from error
     except UnicodeDecodeError as error:
         raise ExpectedError(f"{path} is not valid YAML: {error}") from error
 
@@ -68,7 +69,8 @@ def parse_yaml(text: str, source: str) -> Any:
         _check_extent(text, source)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a safe loader
     except (yaml.YAMLError, TypeError, ValueError) as error:  # such as a list for a key, or the 31st of February
-        raise ExpectedError(f"{source} is not valid YAML: {error}") from error
+        said = str(error).replace('"<unicode string>"', source)
+        raise ExpectedError(f"{source} is not valid YAML: {said}") from error
 
 
 def _check_extent(text: str, source: str) -> None:
@@ -140,7 +142,8 @@ def select_section(params: Section, section: str) -> Any:
 
 
 def _describe(problem: Any, schema: type[Section]) -> str:
-    location = [part for part in problem["loc"] if not str(part).startswith("(")]  # without the tags of `by_form`
+    # Without the tags of `by_form`, and pydantic's mark of what is wrong with a key itself.
+    location = [part for part in problem["loc"] if not str(part).startswith("(") and part != "[key]"]
     key = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         known = sorted(_known_keys(schema, location[:-1]))
@@ -149,10 +152,24 @@ def _describe(problem: Any, schema: type[Section]) -> str:
         return f"  {key}: unknown key; {advice}"
     if problem["type"] == "missing":
         return f"  {key}: missing; add it"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _plainly(problem)
+    if problem["loc"][-1:] == ("[key]",):
+        return f"  {'.'.join(map(str, location[:-1]))}: the name {shown(problem['input'])}: {message}"
     if isinstance(problem["input"], dict):  # a rule over several keys: printing them all would bury the message
-        return f"  {key or 'the whole file'}: {message}"
+        return f"  {key}: {message}" if key else f"  {message}"
     return f"  {key or 'the whole file'} = {shown(problem['input'])}: {message}"
+
+
+def _plainly(problem: Any) -> str:
+    """What is wrong, in words that do not take knowing pydantic."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "too_short":
+        return f"expected at least {context['min_length']}"
+    if problem["type"] == "list_type":
+        return "expected a list, in square brackets"
+    if problem["type"] == "string_pattern_mismatch":
+        return FORMS.get(context["pattern"], str(problem["msg"]))
+    return str(problem["msg"].removeprefix("Value error, "))
 
 
 def shown(value: Any) -> str:

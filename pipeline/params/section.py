@@ -63,9 +63,15 @@ FilePaths = Annotated[
     Annotated[FilePath, Tag("(plain)")] | Annotated[_FileList, Tag("(list)")],
     Discriminator(lambda value: "(list)" if isinstance(value, list) else "(plain)"),
 ]
-PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # of a sweep; also of a stage and files
-CountsPlace = Annotated[str, Field(pattern=r"^(auto|X|raw/X|layers/.+)$", max_length=LONGEST_TEXT)]
-Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", max_length=32)]
+_POINT_NAME, _COUNTS_PLACE, _MD5 = r"^[a-z][a-z0-9_]*$", r"^(auto|X|raw/X|layers/.+)$", r"^[0-9a-f]{32}$"
+PointName = Annotated[str, Field(pattern=_POINT_NAME, max_length=100)]  # of a sweep; also of a stage and files
+CountsPlace = Annotated[str, Field(pattern=_COUNTS_PLACE, max_length=LONGEST_TEXT)]
+Md5 = Annotated[str, Field(pattern=_MD5, max_length=32)]
+FORMS = {  # what messages say of these
+    _POINT_NAME: "expected lower-case letters, digits and _, a letter first",
+    _COUNTS_PLACE: "expected auto, X, raw/X or layers/<name>",
+    _MD5: "expected 32 of 0-9 and a-f, the MD5 hash of the file",
+}
 Device = Literal["cpu", "cuda", "auto"]
 
 Widths = Annotated[list[Width], Field(min_length=1, max_length=MOST_LAYERS)]

@@ -154,7 +154,7 @@ def test_a_folder_may_hold_zarr_stores(project, lab_adata):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"path": []}, "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path = []: List should have at least 1 item"),
+        ({"path": []}, "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path = []: expected at least 1"),
         (
             {"path": ["a.h5ad", 3]},
             "1 problem(s):\n  cfm_vc.studies.pbmc.ingest.path.1 = 3: Input should be a valid string",

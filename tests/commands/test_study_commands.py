@@ -314,9 +314,33 @@ def test_plan_says_what_changed(project: Path, call: Callable[..., str]) -> None
 
 
 def test_run_knows_studies_by_name_and_refuses_others(project: Path, call: Callable[..., str]) -> None:
-    assert select(["pbmc", "mole-series", "cfm_vc-pbmc"]) == [("cfm_vc", "pbmc"), ("mole", "series")]
+    known = {"cfm_vc-pbmc": ("cfm_vc", "pbmc"), "mole-series": ("mole", "series")}
+    assert select(["pbmc", "mole-series", "cfm_vc-pbmc"], known) == [("cfm_vc", "pbmc"), ("mole", "series")]
     assert "did you mean 'tissue'?" in call("run", "tisue", code=2)
     assert "--cores two: expected a whole number" in call("run", "--cores", "two", code=2)
+
+
+def test_run_names_the_setting_whose_data_are_not_there(project: Path, call: Callable[..., str]) -> None:
+    write_cells(project / "kang.h5ad", perturbed())
+    call("new", "kang.h5ad", "--name", "kang_2018")
+    (project / "kang.h5ad").rename(project / "kangs.h5ad")
+    for names in (["kang_2018"], []):
+        said = call("run", *names, code=2)
+        assert said.startswith(
+            "error: cfm_vc.studies.kang_2018.ingest.path: kang.h5ad not found: check the path (perhaps "
+        )
+    assert "did you mean 'kang_2018'?" in call("run", "kang", code=2)
+
+
+def test_a_label_to_hold_out_is_one_of_the_data(project: Path, call: Callable[..., str]) -> None:
+    path = write_cells(project / "kang.h5ad", perturbed())
+    labels = anndata.read_h5ad(path).obs
+    for name, value in (("cell_type", "B cel"), ("perturbation", "stimm")):
+        pair = {"cell_type": str(labels["cluster"].iloc[0]), "perturbation": "stim", name: value}
+        said = call(
+            "new", "kang.h5ad", "-S", f"held_out=[{yaml.safe_dump(pair, default_flow_style=True).strip()}]", code=2
+        )
+        assert f"held_out: no cell has {name} {value}; there are " in said
 
 
 def test_run_starts_the_engine_with_the_chapters(

@@ -246,14 +246,6 @@ def test_two_studies_of_a_system_stand_side_by_side(drawn):
     assert re.findall(r'<li><a href="#([^"]+)"', html) == anchors
 
 
-def test_an_unknown_study_is_refused_with_those_there_are(drawn):
-    with pytest.raises(ExpectedError) as caught:
-        join("series", "seriess")
-    said = "report.studies: there is no study 'seriess'; there are pbmc, tissue, digits, series"
-    assert str(caught.value) == said
-    assert REPORT.read_text() == "the previous report"
-
-
 def test_the_page_is_joined_from_the_chapters_in_their_order(drawn):
     """What each chapter's file holds stands in both texts as it is, and nothing but the run itself after it."""
     join()

@@ -85,7 +85,7 @@ def test_newer_entries_of_a_file_that_was_cut_are_kept(finished: Path) -> None:
     content["stages"]["fit"]["cmd"] = "another"
     del content["stages"]["page"]["outs"]
     LOCK.write_text(dumps_yaml(content))
-    assert repair_lock() == "restored what a kill had cut off dvc.lock: page"
+    assert repair_lock() == "restored to dvc.lock, which lacked them: page"
     mended = entries(LOCK.read_text())
     assert mended["fit"]["cmd"] == "another"
     assert mended["page"] == entries(whole)["page"]

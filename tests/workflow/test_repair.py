@@ -44,7 +44,7 @@ def test_an_empty_or_cut_file_is_put_back(whole: str, length: int) -> None:
 def test_a_file_cut_between_two_stages_gets_back_the_missing_ones(whole: str) -> None:
     LOCK.write_text(cut_before("page", whole))
     assert list(read_lock()) == ["load@cells", "fit"]  # what DVC would accept
-    assert repair().done == ["restored what a kill had cut off dvc.lock: page"]
+    assert repair().done == ["restored to dvc.lock, which lacked them: page"]
     assert LOCK.read_text() == whole
 
 
@@ -164,7 +164,7 @@ def test_explain_mends_first_and_says_so(
     LOCK.write_text(cut_before("page", whole))
     explain_command.run(argparse.Namespace(stage=None))
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "restored what a kill had cut off dvc.lock: page"
+    assert shown[0] == "restored to dvc.lock, which lacked them: page"
     assert [line.partition(":")[0] for line in shown[1:4]] == ["load@cells", "fit", "page"]
     assert LOCK.read_text() == whole
 

@@ -235,6 +235,7 @@ def _decide_groups(draft: Draft, cell_type: Column, perturbation: Column, contro
     if smallest == 1:
         draft.notes.append("ingest refuses groups of one cell: drop these cells from the file or merge rare labels")
     if "held_out" in draft.given:
+        _refuse_unknown_groups(draft.given["held_out"], cell_type, perturbation)
         return
     place = perturbation.labels.index(control)
     control_T = table_TP[:, place]
@@ -254,6 +255,17 @@ def _decide_groups(draft: Draft, cell_type: Column, perturbation: Column, contro
         draft.decide("held_out", folds, why)
     else:
         draft.decide("held_out", [], "no two cell types are under control and a treatment: nothing is evaluated")
+
+
+def _refuse_unknown_groups(held_out: Any, cell_type: Column, perturbation: Column) -> None:
+    """ExpectedError where a label that is to be held out is not in the data."""
+    folds = held_out.values() if isinstance(held_out, Mapping) else [held_out]
+    for pair in (pair for fold in folds if isinstance(fold, list) for pair in fold if isinstance(pair, Mapping)):
+        for name, column in (("cell_type", cell_type), ("perturbation", perturbation)):
+            label = pair.get(name)
+            if label is not None and str(label) not in column.labels:
+                found = f"{listed(column.labels, 20)}{close_to(str(label), column.labels)}"
+                raise ExpectedError(f"held_out: no cell has {name} {label}; there are {found}")
 
 
 def _pairs(
