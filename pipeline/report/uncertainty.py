@@ -27,4 +27,5 @@ def over_all(board: Scoreboard) -> Over:
 
 def within_unit(board: Scoreboard) -> Over:
     """What intervals of differences within a unit are over: resamples of the run that scored it, or seeds."""
-    return "seeds" if len(board.seeds) > 1 else "resamples"
+    repeated = any(len(rows) > 1 for (unit, _, _), rows in board.rows.items() if unit != ALL)
+    return "seeds" if repeated else "resamples"

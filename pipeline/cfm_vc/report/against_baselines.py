@@ -12,7 +12,7 @@ from pipeline.report.leaderboard import decimals, left_out, method_table, metric
 from pipeline.report.page import Block, Figures, Heading, Notes, Section
 from pipeline.report.ranking import rankings
 from pipeline.report.scores import shown
-from pipeline.report.uncertainty import beside_scores
+from pipeline.report.uncertainty import beside_scores, within_unit
 
 ANCHOR = "scores"
 
@@ -33,7 +33,7 @@ def against_baselines(results: PerturbationResults) -> Section:
         f"{left_out(board)}"
     ).rstrip()
     scores = f"Scores{beside_scores(board, board.units)}"
-    if board.seeds[1:]:
+    if within_unit(board) == "seeds":
         covered = "The deviation is that between training runs; it does not cover the sampling of cells."
         lines = f"Dots: means over {len(board.seeds)} seeds; lines: one standard deviation over them to each side."
     else:
