@@ -18,7 +18,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.params.chapter import Chapter
 from pipeline.params.folds import Fold
 from pipeline.params.reading import read_yaml
-from pipeline.params.study import WithStudies
+from pipeline.params.study import WithStudies, own_settings
 from pipeline.registry import Params, load_params
 
 
@@ -111,7 +111,7 @@ def _source(path: str | list[str], system: str, study: str) -> str:
     return path if isinstance(path, str) else f"data/inputs/{system}/{study}"
 
 
-def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
+def settings_of(study: Any, folds: Mapping[str, Fold], system: WithStudies) -> dict[str, Any]:
     """What the stages of a study read: its sections, complete; preprocessing by fold; and what is to be gathered."""
     settings = study.model_dump(mode="json", exclude={"held_out", "title", "seeds", "inference"})
     if "sweep" in settings:  # as they are given: a dense point that says something of experts is refused
@@ -124,7 +124,14 @@ def settings_of(study: Any, folds: Mapping[str, Fold]) -> dict[str, Any]:
         settings["preprocess"] = {name: fold.preprocess.model_dump(mode="json") for name, fold in folds.items()}
         settings["runs"] = {"folds": of_folds}
     chapter = Chapter(
-        title=study.title, folds=of_folds, evaluated=study.evaluated, inference=getattr(study, "inference", False)
+        title=study.title,
+        folds=of_folds,
+        evaluated=study.evaluated,
+        inference=getattr(study, "inference", False),
+        path=study.ingest.path,
+        held_out=study.model_dump(mode="json").get("held_out"),
+        seeds=study.seeds,
+        own=own_settings(study, system),
     )
     return {**settings, "chapter": chapter.model_dump(mode="json")}
 
@@ -135,7 +142,7 @@ def _write_settings(params: Params, folds: Folds) -> None:
     for system in SYSTEMS:
         for name, study in getattr(params, system).studies.items():
             path = StudyPaths(system, name).settings
-            write_json(path, settings_of(study, folds.get((system, name), {})))
+            write_json(path, settings_of(study, folds.get((system, name), {}), getattr(params, system)))
             kept.add(path)
     for path in paths.SETTINGS.glob("*/*.json"):
         if path not in kept:

@@ -21,6 +21,6 @@ def decisive(board: Scoreboard) -> list[Metric]:
 
 
 def key_metrics(board: Scoreboard) -> list[Metric]:
-    """The decisive metrics and, with more than one perturbation, discrimination."""
-    others = [metric for metric in board.metrics if metric.name == "discrimination" and board.defined(metric)]
+    """The decisive metrics and, where it tells methods apart, discrimination between perturbations."""
+    others = [metric for metric in board.telling if metric.name == "discrimination" and board.defined(metric)]
     return [*decisive(board), *others]

@@ -1,7 +1,6 @@
-"""The labels of an obs column, each of which a study holds out in turn, and names of folds made of them."""
+"""The labels of an obs column, each of which a study holds out in turn."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
@@ -37,20 +36,3 @@ def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[
             "takes two or more"
         )
     return labels
-
-
-def fold_names(labels: Iterable[str]) -> dict[str, str]:
-    """A fold's name, as stages and folders can have it, by label; a number tells apart those that would be the same."""
-    names: dict[str, str] = {}
-    for label in labels:
-        name = plain = _plain(label)
-        number = 2
-        while name in names.values():
-            name, number = f"{plain}_{number}", number + 1
-        names[label] = name
-    return names
-
-
-def _plain(label: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")[:60]
-    return name if name[:1].isalpha() else f"label_{name}".rstrip("_")

@@ -103,7 +103,7 @@ class Passes:
             )
         notes = []
         asked = settings.highly_variable_genes
-        if len(passing) <= asked:
+        if len(passing) < asked:
             notes.append(f"{len(passing)} genes are left after filtering, {asked} were asked for: all of them are kept")
         mean_G, variance_G = quality.sums.mean_G, quality.sums.variance_G
         deviation_G, standardised_G = np.ones_like(mean_G), np.full_like(mean_G, np.nan)

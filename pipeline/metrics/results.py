@@ -8,7 +8,10 @@ A row is one score. Its columns:
                     resamples or seeds, with the method named by `difference_name`
     seed            of the training; empty: no seed, or several together
     metric, value   an empty value is undefined
-    low, high       the 95 % interval, both empty where there is none
+    low, high       the 95 % interval, both empty where there is none. Of a score and of a difference within a unit it
+                    is of the resamples of the one run that scored the unit; of a difference between runs of several
+                    seeds, by Student's t over seeds; of the difference over all units of several runs, by Student's t
+                    over units, or over seeds where there is one unit (`pipeline.metrics.runs.gathered`)
 
 Imports only the standard library: stages start faster without pandas.
 """

@@ -1,5 +1,6 @@
 """The runs of a study, each trained on one fold with one seed, gathered into one table of results."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,8 +45,9 @@ def gathered(runs: Sequence[Run]) -> list[Row]:
     """The rows of all runs: scores of single units, their means, and differences to the baselines.
 
     Those of a single run stay as they are, with the intervals that its own resamples gave. Of several runs, a score is
-    that of a unit and a seed, and intervals are by Student's t: within a unit over seeds; over all, over the units'
-    means, so that they cover other units too, or over the seeds where there is one unit (`difference_rows`).
+    that of a unit and a seed, and the interval of a difference is by Student's t: within a unit over seeds; over all,
+    over the units' means, so that it covers other units too, or over the seeds where there is one unit
+    (`difference_rows`). A unit that a single run scored has one seed, and keeps the interval of that run's resamples.
     """
     if len(runs) == 1:
         return list(runs[0].rows)
@@ -55,11 +57,24 @@ def gathered(runs: Sequence[Run]) -> list[Row]:
         for row in run.rows
         if row.unit != ALL and row.role != "difference"
     ]
-    differences = [row for row in difference_rows(single) if row.value is not None]
+    own = _of_units_scored_once(runs)
+    found = difference_rows(single)
+    differences = [own.get((row.unit, row.method, row.metric), row) for row in found if row.value is not None]
     if len({row.unit for row in single}) == 1:
         kept = [row for row in differences if row.unit != ALL]
         differences = [*kept, *(replace(row, unit=ALL) for row in kept)]
     return [*single, *mean_rows(single), *differences]
+
+
+def _of_units_scored_once(runs: Sequence[Run]) -> dict[tuple[str, str, str], Row]:
+    """The differences within units that a single run scored, as that run wrote them: by unit, method and metric."""
+    times = Counter(unit for run in runs for unit in run.units)
+    return {
+        (row.unit, row.method, row.metric): row
+        for run in runs
+        for row in run.rows
+        if row.role == "difference" and row.value is not None and times[row.unit] == 1  # never ALL, which is no unit
+    }
 
 
 def shown_runs(runs: Sequence[Run]) -> list[Run]:

@@ -77,6 +77,21 @@ class Scoreboard:
         """Whether any model has a score in any unit."""
         return any(self.points(model, metric) for model in self.models)
 
+    @property
+    def telling(self) -> list[Metric]:
+        """Metrics that tell methods apart: in which a model or a baseline has a score, and not all have the best
+        possible one in every unit."""
+        return [metric for metric in self.metrics if self._tells(metric)]
+
+    def scored(self, metric: Metric) -> bool:
+        """Whether a model or a baseline has a score in any unit."""
+        return any(self.points(method, metric) for method in self.competing)
+
+    def _tells(self, metric: Metric) -> bool:
+        perfect = metric.bounds[1 if metric.higher_is_better else 0]
+        found = [self.points(method, metric) for method in self.competing]
+        return any(found) and not all(of and set(of) == {perfect} for of in found)
+
     def best(self, metric: Metric, unit: str = ALL) -> list[Method]:
         """The best-scoring models and baselines: several if tied, none if undefined."""
         scores = {method: self.estimate(method, metric, unit).value for method in self.competing}

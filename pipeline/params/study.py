@@ -5,8 +5,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from pipeline.core.nested import leaves
 from pipeline.params.section import Section, Seeds, Text
 
+_ABSENT = object()
 REPLACED = "points"  # a study that lists points trains only these; every other mapping is merged key by key
 
 
@@ -99,3 +101,17 @@ def laid_over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
             value = laid_over(below, value)
         merged[key] = value
     return merged
+
+
+def own_settings(study: Study, system: WithStudies) -> dict[str, Any]:
+    """Settings of a study that differ from its system's, or that only a study has, by dotted key.
+
+    Without its title, split and seeds, and the path of its data.
+    """
+    shared = dict(leaves(system.model_dump(mode="json", exclude={"studies"})))
+    listed = {name for name in study.model_fields_set if name not in ("title", "seeds", "held_out")}
+    given = dict(leaves(study.model_dump(mode="json", include=listed, exclude_unset=True)))
+    aside = ("ingest.path", *system.seeded)
+    own = {key: value for key, value in given.items() if key not in aside and shared.get(key, _ABSENT) != value}
+    points = dict.fromkeys(key.split(".")[2] for key in shared if key.startswith(f"sweep.{REPLACED}."))
+    return own if set(study.points) == set(points) else {**own, f"sweep.{REPLACED}": list(study.points)}

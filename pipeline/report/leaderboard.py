@@ -6,16 +6,16 @@ from pipeline.metrics.glossary import Method, Metric
 from pipeline.metrics.results import ALL
 from pipeline.metrics.scoreboard import Estimate, Scoreboard
 from pipeline.report.page import Cell, Table
-from pipeline.report.scores import decimals_for, distinct_decimals, shown
+from pipeline.report.scores import decimals_for, distinct_decimals, joined, shown
 
 
 def metric_table(
     board: Scoreboard, caption: str, unit: str = ALL, metrics: Sequence[Metric] = (), folded: str = ""
 ) -> Table:
-    """A row per metric (all, unless given) and a column per method, in one unit."""
+    """A row per metric (all that tell methods apart, unless given) and a column per method, in one unit."""
     rows = [
         [Cell(metric.heading), *score_cells(board, board.methods, metric, unit, decimals(board, metric, [unit]))]
-        for metric in metrics or board.metrics
+        for metric in metrics or board.telling
     ]
     return Table(["metric", *(method.label for method in board.methods)], rows, caption, folded=folded)
 
@@ -71,6 +71,17 @@ def uncertainty(found: Estimate, decimals: int) -> str:
     if found.low is not None and found.high is not None:
         return f"{shown(found.low, decimals)} to {shown(found.high, decimals)}"
     return f"± {shown(found.deviation, decimals)}" if found.deviation else ""
+
+
+def left_out(board: Scoreboard) -> str:
+    """A sentence on the metrics that tell nothing and are not shown, or nothing."""
+    silent = [metric for metric in board.metrics if metric not in board.telling]
+    undefined, tied = ([m.label for m in silent if board.scored(m) == scored] for scored in (False, True))
+    parts = [
+        *([f"{joined(undefined)}, undefined for every method"] if undefined else []),
+        *([f"{joined(tied)}, in which every method has the best possible score"] if tied else []),
+    ]
+    return f"Not shown: {'; '.join(parts)}." if parts else ""
 
 
 def decimals(board: Scoreboard, metric: Metric, units: Sequence[str]) -> int:

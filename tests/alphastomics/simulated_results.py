@@ -14,6 +14,7 @@ from pipeline.metrics.differences import difference_rows
 from pipeline.metrics.results import Row, write_results
 
 AT = StudyPaths("alphastomics", "tissue", "held_out", 0)
+FOLDS = {"held_out": [0]}
 RESULTS = AT.results.as_posix()
 SHA256 = "0123456789abcdef"  # of each measured file: `<name><SHA256>`
 HALF_WIDTH = 0.02  # of the intervals of differences in a section
@@ -124,6 +125,8 @@ def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generat
         "cells": 3143,
         "genes": 166,
         "sections": list(sections),
+        "commit": "f" * 40 + "-dirty",
+        "study": name,
         "commands": [f"python -m benchmarks.leave_section_out {name}.h5ad --seeds {tissue.seeds}"],
     }
     (folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")

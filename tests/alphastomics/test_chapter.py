@@ -21,7 +21,7 @@ from pipeline.metrics.mean_interval import mean_interval
 from pipeline.metrics.results import ALL, Row, read_results
 from pipeline.metrics.verdict import compare
 from pipeline.report.page import Facts, Figures, Section, Table
-from tests.alphastomics.simulated_results import AT, RESULTS, SHA256, Tissue, write_scores, write_spatial
+from tests.alphastomics.simulated_results import AT, FOLDS, RESULTS, SHA256, Tissue, write_scores, write_spatial
 
 ABLATION = "reports/measured/alphastomics/starmap_mpfc_ablation.csv"
 
@@ -32,7 +32,7 @@ def found(tmp_path, monkeypatch):
 
     def write(**how) -> Spatial:
         write_spatial(tmp_path, Tissue(**{"cells": 150, "genes": 12, **how}))
-        return read_spatial(AT)
+        return read_spatial(AT, FOLDS)
 
     return write
 
@@ -42,7 +42,7 @@ def rewritten(change) -> Spatial:
     rows = read_results(Path(RESULTS), "a test")
     scores = [row for row in rows if row.unit != ALL and row.role != "difference"]
     write_scores(Path(RESULTS), [new for row in scores if (new := change(row)) is not None])
-    return read_spatial(AT)
+    return read_spatial(AT, FOLDS)
 
 
 def valued(method: str, metric: str, value: float | dict[str, float] | None):
@@ -174,7 +174,7 @@ def test_a_section_may_be_called_anything(found):
 def test_without_measured_sections_nothing_is_said_of_any(found):
     assert card(found(measured=())).elsewhere == ""
     Path("reports/measured/alphastomics").rmdir()
-    assert read_spatial(AT).measured == []
+    assert read_spatial(AT, FOLDS).measured == []
 
 
 def test_a_run_on_measured_tissue_shows_no_other_measured_tissue(found):
@@ -239,7 +239,7 @@ def test_a_part_helps_harms_or_does_neither(found, gain, effect):
     rows["value"] = 0.5 + noise + gain * (rows["variant"] == "reference")
     rows = rows[rows["variant"].isin(["reference", "dense"])]
     rows.to_csv(ABLATION, index=False)
-    one = read_spatial(AT).measured[0]
+    one = read_spatial(AT, FOLDS).measured[0]
     assert f"PCC per gene, mixture of experts {effect}." in in_words(one)
     table = ablation_table(one)
     assert table.header[1:] == ["mixture of experts"]
@@ -250,7 +250,7 @@ def test_a_single_pair_has_no_interval_and_shows_nothing(found):
     found(measured=("starmap_mpfc",), seeds=1)
     rows = pd.read_csv(ABLATION)
     rows[rows["section"] == "BZ5"].to_csv(ABLATION, index=False)
-    spatial = read_spatial(AT)
+    spatial = read_spatial(AT, FOLDS)
     one = spatial.measured[0]
     assert all(cell.remark == "one pair" for row in ablation_table(one).rows for cell in row[1:])
     assert "help" not in in_words(one)
@@ -260,7 +260,7 @@ def test_a_single_pair_has_no_interval_and_shows_nothing(found):
 def test_a_data_set_without_ablation_says_so(found):
     found(measured=("starmap_mpfc",))
     Path(ABLATION).unlink()
-    spatial = read_spatial(AT)
+    spatial = read_spatial(AT, FOLDS)
     assert Facts([("Ablation", "Not measured on these data.")]) in left_out(spatial).blocks
     assert len(tables_of(spatial.measured[0])) == 4
 
@@ -270,12 +270,12 @@ def test_what_is_missing_or_contradicts_itself_is_named(found):
     folder = Path("reports/measured/alphastomics")
     (folder / "starmap_mpfc.json").unlink()
     with pytest.raises(ExpectedError, match=r"starmap_mpfc.json not found: `git checkout reports/measured`"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
     found(measured=("starmap_mpfc",))
     rows = pd.read_csv(ABLATION)
     rows[rows["variant"] != "reference"].to_csv(ABLATION, index=False)
     with pytest.raises(ExpectedError, match="lacks the variant reference"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
     Path(ABLATION).unlink()
     again = "`dvc repro --force evaluate@alphastomics-tissue`"
     with pytest.raises(ExpectedError, match=rf"results.csv: expr_to_pos: .* 0 baselines.*: {again}"):
@@ -292,12 +292,12 @@ def test_a_section_that_a_file_leaves_out_and_a_value_that_is_not_finite_are_nam
     frame = pd.read_parquet(path)
     frame[frame["section"] == "a"].to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: nothing about section b"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
     column = {"cells": "spread", "genes": "pcc"}.get(name, "predicted")
     frame.loc[3, column] = np.nan
     frame.to_parquet(path)
     with pytest.raises(ExpectedError, match=f"{name}.parquet: a value of {column} is not finite"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
 
 
 def test_cells_are_known_and_stand_there_once(found):
@@ -306,10 +306,10 @@ def test_cells_are_known_and_stand_there_once(found):
     cells = pd.read_parquet(folder / "cells.parquet")
     cells.iloc[1:].to_parquet(folder / "cells.parquet")
     with pytest.raises(ExpectedError, match=r"expression.parquet: holds a cell that is not in cells.parquet"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
     pd.concat([cells, cells]).to_parquet(folder / "cells.parquet")
     with pytest.raises(ExpectedError, match="holds a cell of a section twice"):
-        read_spatial(AT)
+        read_spatial(AT, FOLDS)
 
 
 def test_an_undefined_score_is_behind_and_said_to_be(found):

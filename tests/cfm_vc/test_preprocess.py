@@ -328,6 +328,12 @@ def test_fewer_genes_than_asked_for_are_all_kept_and_noted() -> None:
     assert dataset["genes"] == dataset["filtered"]["genes_after_filter"] < 500
     assert any("500 were asked for: all of them are kept" in note for note in dataset["notes"])
     assert open_store(STORE).genes == sorted(open_store(STORE).genes, key=lambda gene: int(gene.split()[1]))
+    genes = pd.read_parquet(STORE / "genes.parquet")
+    stage.run(settings(highly_variable_genes=dataset["genes"]), AT)
+    as_many = json.loads((STORE / "dataset.json").read_text())
+    assert not any("asked for" in note for note in as_many["notes"])  # nothing is missing
+    assert as_many["genes"] == dataset["genes"]
+    pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes)
 
 
 def test_a_panel_too_small_to_rank_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,10 +80,50 @@ def test_folds_and_seeds_are_gathered_by_unit_and_seed():
     assert board.estimate(board.model, PEARSON).value == pytest.approx(np.mean([0.75, 0.65, 0.7]))
 
 
-def test_folds_of_one_seed_have_an_interval_over_units_only():
+def resampled(one: Run, half: float = 0.013) -> Run:
+    """The run with intervals of its differences, as a bootstrap over its cells gives them."""
+    rows = [
+        replace(row, low=row.value - half, high=row.value + half)
+        if row.role == "difference" and row.value is not None
+        else row
+        for row in one.rows
+    ]
+    return replace(one, rows=rows)
+
+
+def test_folds_of_one_seed_keep_the_intervals_of_their_own_resamples():
+    """Within a unit; over all units it is by Student's t over these."""
+    runs = [resampled(run(fold, 0, {fold: value})) for fold, value in (("x", 0.7), ("y", 0.8), ("z", 0.9))]
+    rows = gathered(runs)
+    check(rows)
+    for one, unit in zip(runs, "xyz", strict=True):
+        assert of(rows, unit, NAME) == of(list(one.rows), unit, NAME)
+        assert of(rows, unit, NAME)[0].low is not None
+    assert numbers(of(rows, ALL, NAME)[0]) == interval([0.2, 0.3, 0.4])
+
+
+def test_folds_without_resamples_have_an_interval_over_units_only():
     rows = gathered([run(fold, 0, {fold: value}) for fold, value in (("x", 0.7), ("y", 0.8), ("z", 0.9))])
     assert [numbers(of(rows, unit, NAME)[0])[1:] for unit in "xyz"] == [(None, None)] * 3
     assert numbers(of(rows, ALL, NAME)[0]) == interval([0.2, 0.3, 0.4])
+
+
+def test_a_unit_of_several_seeds_has_its_interval_over_seeds_whatever_the_runs_resamples_gave():
+    """And beside it a unit of one seed keeps its own."""
+    runs = [resampled(run("x", seed, {"a": value})) for seed, value in ((0, 0.7), (1, 0.8))]
+    rows = gathered([*runs, resampled(run("y", 0, {"b": 0.6}))])
+    check(rows)
+    assert numbers(of(rows, "a", NAME)[0]) == interval([0.2, 0.3])
+    assert numbers(of(rows, "b", NAME)[0]) == pytest.approx((0.1, 0.087, 0.113))
+
+
+@pytest.mark.parametrize(("gain", "standing"), [(0.025, "ahead"), (-0.025, "behind"), (0.0, "level"), (0.01, "level")])
+def test_controls_of_units_scored_once_through_the_verdict(gain, standing):
+    """Positive: differences that exclude 0 by the fold's own interval. Negative: none, and one within the noise."""
+    folds = ("x", "y", "z", "v", "w")
+    runs = [resampled(run(fold, 0, {f"in {fold}": 0.5 + gain})) for fold in folds]
+    board = scoreboard(gathered(runs), GLOSSARY)
+    assert [compare(board, PEARSON, unit).standing for unit in board.units] == [standing] * 5
 
 
 def test_one_unit_has_an_interval_over_seeds_over_all_too():

@@ -17,7 +17,9 @@ STUDIES = {system: StudyPaths(system, name) for system in SYSTEMS for name in ge
 SETTINGS = {
     at.system: Chapter.model_validate(
         settings_of(
-            getattr(PARAMS, at.system).studies[at.study], folds_of_studies(PARAMS).get((at.system, at.study), {})
+            getattr(PARAMS, at.system).studies[at.study],
+            folds_of_studies(PARAMS).get((at.system, at.study), {}),
+            getattr(PARAMS, at.system),
         )["chapter"]
     )
     for at in STUDIES.values()

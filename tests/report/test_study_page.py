@@ -2,11 +2,13 @@
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
+from pipeline.params.chapter import Chapter
 from pipeline.report.chapter import read_chapter, study_chapter
 from pipeline.report.page import Cell, Facts, Part, Section, System, Table
 from pipeline.report.study_page import write_chapter
@@ -29,8 +31,8 @@ def at(tmp_path, monkeypatch) -> StudyPaths:
     return StudyPaths("toy", "mine")
 
 
-def write(at: StudyPaths, title: str | None = None) -> None:
-    write_chapter(at, title, PART, CARD, ["first", "second"], DATASET)
+def write(at: StudyPaths, title: str | None = None, **settings: Any) -> None:
+    write_chapter(at, Chapter(title=title, **settings), PART, CARD, ["first", "second"], DATASET)
 
 
 def test_the_chapter_is_read_as_it_was_written(at):

@@ -15,6 +15,7 @@ from pipeline.metrics.verdict import compare
 from pipeline.plots.curves import draw_learning_curve
 from pipeline.plots.theme import Picture
 from pipeline.report.page import Block, Figures, Heading, Section
+from pipeline.report.runs import first_run_in_words, shown_predictions, shown_training
 from pipeline.report.scores import shown
 
 ANCHOR = "spatial"
@@ -79,6 +80,7 @@ def _tissues(spatial: Spatial) -> list[Block]:
     notes.append("" if spatial.unit else "Scale bars: in the unit of the data's coordinates.")
     if len(drawn) < len(board.units):
         notes.append(f"Drawn are, in this order, the model's worst, median and best of {len(board.units)} sections.")
+    notes.append(shown_predictions(spatial.folds, spatial.sections))
     blocks: list[Block] = []
     for section in drawn:
         of = cells[cells["section"] == section]
@@ -186,9 +188,10 @@ def _tables(board: Scoreboard, task: str) -> list[Block]:
 def _training(spatial: Spatial) -> Figures:
     curve = spatial.curve
     losses = (curve[name].tolist() for name in ("train_loss", "validation_loss"))
+    which = first_run_in_words(spatial.folds, spatial.sections)
     picture = draw_learning_curve("Diffusion", [int(epoch) for epoch in curve["epoch"]], *losses)
-    return Figures(
-        [picture],
-        "Loss by epoch. The weights of the epoch with the lowest validation loss are kept; no cell of a held-out "
-        "section is among the validation cells.",
+    caption = (
+        f"Loss by epoch{which and f', {which}'}. The weights of the epoch with the lowest validation loss are kept; no "
+        f"cell of a held-out section is among the validation cells. {shown_training(spatial.folds, spatial.sections)}"
     )
+    return Figures([picture], caption.rstrip())

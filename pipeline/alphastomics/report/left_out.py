@@ -9,6 +9,7 @@ from pipeline.alphastomics.report.verdict import counts, sentences
 from pipeline.metrics.glossary import Metric
 from pipeline.metrics.mean_interval import mean_interval
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
+from pipeline.report.origin import origin
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
 from pipeline.report.scores import decimals_for, joined, signed
 
@@ -112,8 +113,7 @@ def _data_set(found: LeftOut) -> list[Block]:
         decisive = metrics_named(board, DECISIVE[task]) if len(board.units) > 1 else []
         blocks += [section_table(board, metric, folded=True) for metric in decisive]
     blocks += _ablation(found)
-    commands = [("Command", command) for command in about["commands"]]
-    return [*blocks, Facts(commands, small=True)]
+    return [*blocks, Facts(origin(about), small=True)]
 
 
 def _ablation(found: LeftOut) -> list[Block]:

@@ -13,9 +13,11 @@ from pipeline.alphastomics.glossary import EXPR_TO_POS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
+from pipeline.metrics.runs import first_run
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
+from pipeline.report.runs import Folds
 
 COMMAND = "git checkout reports/measured"
 
@@ -24,7 +26,7 @@ _COLUMNS = {
     "genes": ["section", "gene", "method", "pcc", "moran_true", "moran_predicted"],
     "expression": ["section", "gene", "role", "cell", "true", "predicted"],
 }
-_ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commands")
+_ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commit", "commands")
 _CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread")
 
 
@@ -57,6 +59,7 @@ class Spatial:
     expression: pd.DataFrame
     curve: pd.DataFrame  # epoch, train_loss, validation_loss
     measured: list[LeftOut]
+    folds: Folds
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -79,8 +82,9 @@ def places(cells: pd.DataFrame, side: str) -> Floats:
     return found
 
 
-def read_spatial(at: StudyPaths) -> Spatial:
-    """All inputs of the chapter. at: of the run whose training is shown."""
+def read_spatial(at: StudyPaths, folds: Folds) -> Spatial:
+    """All inputs of the chapter of a study; of training, those of the first run."""
+    at = first_run(at, folds)
     folder, maker = at.details, stage(f"evaluate@alphastomics-{at.study}")
     preprocess = stage(f"preprocess@alphastomics-{at.study}-{at.fold}")
     dataset = read_json(at.store / "dataset.json", preprocess, ["simulated", "description", "input_sha256"])
@@ -109,6 +113,7 @@ def read_spatial(at: StudyPaths) -> Spatial:
             ["epoch", "train_loss", "validation_loss"],
         ),
         measured=_measured(dataset),
+        folds=folds,
         **frames,
     )
 

@@ -9,6 +9,7 @@ from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.report import ranking
 from pipeline.report.leaderboard import method_table, unit_table
 from pipeline.report.page import Figures, Table
+from pipeline.report.uncertainty import beside_scores
 
 MAIN = {
     EXPR_TO_POS: ("spearman_distances", "spearman_per_cell", "knn_overlap", "contact_f1", "rmsd_over_gyration"),
@@ -33,8 +34,7 @@ def other_table(board: Scoreboard, task: str) -> Table:
 
 def section_table(board: Scoreboard, metric: Metric, folded: bool = False) -> Table:
     """One score: a row per section, and one for their mean where there are several."""
-    seeds = f", ± standard deviation over {len(board.seeds)} seeds" if len(board.seeds) > 1 else ""
-    table = unit_table(board, metric, f"{metric.label}, {metric.direction}{seeds}.")
+    table = unit_table(board, metric, f"{metric.label}, {metric.direction}{beside_scores(board, board.units)}.")
     rows = table.rows if len(board.units) > 1 else table.rows[:1]
     return replace(table, rows=rows, folded=f"{metric.label} of each section" if folded else "")
 
@@ -47,8 +47,6 @@ def rankings(board: Scoreboard, task: str, caption: str) -> Figures:
 
 
 def _over(board: Scoreboard) -> str:
-    sections, seeds = len(board.units), len(board.seeds)
+    sections = len(board.units)
     said = "Scores on the held-out section" if sections == 1 else f"Means over {sections} held-out sections"
-    if seeds > 1:
-        return f"{said}, ± standard deviation over {seeds} seeds"
-    return f"{said}, with 95 % intervals" if sections == 1 else said
+    return said + beside_scores(board)

@@ -6,18 +6,42 @@ from pipeline.alphastomics.report.results import LeftOut, Spatial
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.headline import tally
 from pipeline.report.scores import answer, verdict
+from pipeline.report.uncertainty import over_all, within_unit
 
-ONE_SECTION = (
+_ONE_SECTION = (
     "The interval is of a jackknife over 10 blocks of adjacent cells of the section, the same for both methods: it "
     "covers other cells of the same section, not other sections, nor another training run."
 )
-MEASURED = (
+_SEVERAL_SECTIONS = "Over several sections the interval is by Student's t over the sections' differences"
+_WITHIN_ONE = {
+    "resamples": (
+        ": it covers other sections, not another training run. Within a section it is of a jackknife over 10 blocks of "
+        "adjacent cells."
+    ),
+    "seeds": (
+        ", each a mean over seeds: it covers other sections. Within a section it is by Student's t over seeds: it "
+        "covers other training runs, not other cells."
+    ),
+}
+_MEASURED = (
     " On measured tissue it is by Student's t: within a section over seeds, over several sections over their means."
 )
-SEVERAL_SECTIONS = (
-    "Over several sections the interval is by Student's t over the sections' differences: it covers other sections, "
-    "not another training run. Within a section it is of a jackknife over 10 blocks of adjacent cells."
-)
+
+
+def interval(spatial: Spatial) -> str:
+    """What the intervals of differences are over and cover, in sentences."""
+    board = spatial.boards[EXPR_TO_POS]
+    if len(board.units) > 1:
+        said = _SEVERAL_SECTIONS + _WITHIN_ONE[within_unit(board)]
+    elif over_all(board) == "resamples":
+        said = _ONE_SECTION
+    else:
+        blocks = ", each with other blocks held out," if len(spatial.folds) > 1 else ""
+        said = (
+            f"The interval is by Student's t over seeds: it covers other training runs{blocks} on the same section, "
+            "not other sections."
+        )
+    return said + _MEASURED * bool(spatial.measured)
 
 
 def decisive_of(boards: Boards) -> list[Comparison]:

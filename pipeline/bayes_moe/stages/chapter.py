@@ -27,7 +27,7 @@ def run(settings: Chapter, at: StudyPaths) -> None:
     words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL, "moe-definitions")
     sections = [mixture(found), routing(found), robustness(found), words]
     part = Part("bayes-moe: sparse experts and calibration", sections)
-    write_chapter(at, settings.title, part, card(found), results(found), found.source)
+    write_chapter(at, settings, part, card(found), results(found), found.source)
 
 
 if __name__ == "__main__":

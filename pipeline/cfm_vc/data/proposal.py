@@ -31,7 +31,7 @@ from pipeline.data.column_guess import (
 )
 from pipeline.data.columns import UNKNOWN, Column
 from pipeline.data.confounding import Table, contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.in_turn import fold_names
+from pipeline.data.fold_names import fold_names
 from pipeline.data.source import close_to, counted, listed
 from pipeline.params.draft import Draft
 from pipeline.params.obs_column import ObsColumn

@@ -6,12 +6,13 @@ from pipeline.cfm_vc.report.results import PerturbationResults
 from pipeline.cfm_vc.report.selection import MOST, Selection, select
 from pipeline.cfm_vc.report.verdict import answer_of, lead
 from pipeline.metrics.glossary import Metric
-from pipeline.metrics.scoreboard import Scoreboard
+from pipeline.metrics.scoreboard import Estimate, Scoreboard
 from pipeline.plots.theme import Picture
-from pipeline.report.leaderboard import decimals, method_table, metric_table
+from pipeline.report.leaderboard import decimals, left_out, method_table, metric_table
 from pipeline.report.page import Block, Figures, Heading, Notes, Section
 from pipeline.report.ranking import rankings
 from pipeline.report.scores import shown
+from pipeline.report.uncertainty import beside_scores, within_unit
 
 ANCHOR = "scores"
 
@@ -27,14 +28,22 @@ def against_baselines(results: PerturbationResults) -> Section:
         "predicts the other, with its range over groups. Hollow: positive and negative controls."
     )
     means = (
-        "Means over the held-out groups with 95 % intervals. ↑ higher is better, ↓ lower is better; ▸ and bold mark "
-        "the best of each row, ceiling and controls aside. “Undefined”: too few cells or perturbations for a score."
-    )
-    each = (
-        "Scores with 95 % intervals; ▸ and bold mark the best of each group. The bootstrap resamples true and "
-        "predicted cells: it covers sampling noise, not variation between training runs."
-    )
-    more = "  The results file holds the other groups." if len(board.units) > MOST else ""
+        f"Means over the held-out groups{beside_scores(board)}. ↑ higher is better, ↓ lower is better; ▸ and bold mark "
+        "the best of each row, ceiling and controls aside. “Undefined”: too few cells or perturbations for a score. "
+        f"{left_out(board)}"
+    ).rstrip()
+    scores = f"Scores{beside_scores(board, board.units)}"
+    if within_unit(board) == "seeds":
+        covered = "The deviation is that between training runs; it does not cover the sampling of cells."
+        lines = f"Dots: means over {len(board.seeds)} seeds; lines: one standard deviation over them to each side."
+    else:
+        covered = (
+            "The bootstrap resamples true and predicted cells: it covers sampling noise, not variation between "
+            "training runs."
+        )
+        lines = "Dots: scores; lines: 95 % bootstrap intervals over cells."
+    each = f"{scores}; ▸ and bold mark the best of each group. {covered}"
+    more = " The results file holds the other groups." if len(board.units) > MOST else ""
     folded = "" if len(board.units) <= 2 else f"All {len(board.units)} held-out groups as a table"
     notes = results.dataset["notes"]
     blocks: list[Block] = [
@@ -44,21 +53,17 @@ def against_baselines(results: PerturbationResults) -> Section:
         Heading("Held-out groups with uncertainty"),
         Figures(
             [_forest(board, selection, metric) for metric in metrics],
-            "Dots: scores; lines: 95 % bootstrap intervals over cells. Orange: model; grey: baselines; blue: "
-            f"split-half ceiling. {selection.note}".rstrip(),
+            f"{lines} Orange: model; grey: baselines; blue: split-half ceiling. {selection.note}".rstrip(),
         ),
         method_table(board, metrics, each, board.units, folded=folded),
-        *(
-            metric_table(board, f"Scores with 95 % intervals.{more}", unit, folded=f"All metrics of {unit}")
-            for unit in selection.titles
-        ),
+        *(metric_table(board, f"{scores}.{more}", unit, folded=f"All metrics of {unit}") for unit in selection.titles),
     ]
     return Section("Model and baselines", ANCHOR, lead(results), blocks, answer_of(results))
 
 
 def _pictured(board: Scoreboard) -> list[Metric]:
     """The key metrics and the overlap of DE genes: an even number, since figures stand in pairs."""
-    overlaps = [metric for metric in board.metrics if metric.title == "DE overlap top n" and board.defined(metric)]
+    overlaps = [metric for metric in board.telling if metric.title == "DE overlap top n" and board.defined(metric)]
     chosen = [*key_metrics(board), *overlaps[-1:]]
     return chosen[: len(chosen) // 2 * 2] or chosen
 
@@ -68,7 +73,7 @@ def _forest(board: Scoreboard, selection: Selection, metric: Metric) -> Picture:
     groups = {
         title: [
             ForestRow(
-                m.label, m.role, e.value, e.low, e.high, "\N{EN DASH}" if e.value is None else shown(e.value, places)
+                m.label, m.role, e.value, *_reach(e), "\N{EN DASH}" if e.value is None else shown(e.value, places)
             )
             for m in board.methods
             if m.role != "control"
@@ -77,3 +82,10 @@ def _forest(board: Scoreboard, selection: Selection, metric: Metric) -> Picture:
         for unit, title in selection.titles.items()
     }
     return draw_forest(metric.label, metric.direction, groups)
+
+
+def _reach(found: Estimate) -> tuple[float | None, float | None]:
+    """The interval of a score; of several seeds, one standard deviation over them to each side."""
+    if found.value is None or found.low is not None or found.deviation is None:
+        return found.low, found.high
+    return found.value - found.deviation, found.value + found.deviation

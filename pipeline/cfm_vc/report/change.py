@@ -11,6 +11,7 @@ from pipeline.metrics.glossary import Method
 from pipeline.metrics.verdict import compare
 from pipeline.plots.theme import Picture
 from pipeline.report.page import Figures, Section
+from pipeline.report.runs import shown_predictions
 from pipeline.report.scores import shown
 
 _NAMED_GENES = 8
@@ -34,8 +35,9 @@ def change(results: PerturbationResults) -> Section:
         "lies on the grey diagonal; the coloured line is the slope over the large dots, below 1 if the effect is "
         f"underestimated. {selection.note}"
     )
+    seed = shown_predictions(results.folds, results.cell_types)
     lead = "Which genes respond, in which direction and how strongly: prediction and measurement."
-    return Section("Change by gene", "change", lead, [Figures(pictures, caption.rstrip())])
+    return Section("Change by gene", "change", lead, [Figures(pictures, f"{caption.rstrip()} {seed}".rstrip())])
 
 
 def _pair(results: PerturbationResults, unit: str, title: str, rival: Method, top: int) -> list[Picture]:

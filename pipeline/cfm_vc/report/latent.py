@@ -7,8 +7,11 @@ from pipeline.cfm_vc.plots.embedding import draw_embedding
 from pipeline.report.page import Figures, Section
 
 
-def latent(cells: pd.DataFrame) -> Section:
-    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and, of several, by batch."""
+def latent(cells: pd.DataFrame, encoder: str = "") -> Section:
+    """Cells (cell_type, batch, space, x, y) before and after encoding, by cell type and, of several, by batch.
+
+    encoder: of which run the encoder is, where there are several: "of seed 0".
+    """
     spaces = {"expression": "Before: expression", "z_int": "After: latent space"}
     pictures = []
     batches = cells["batch"].nunique() > 1  # one batch would be one colour
@@ -29,6 +32,6 @@ def latent(cells: pd.DataFrame) -> Section:
     lead = f"A good latent space separates cell types{' and mixes batches' if batches else ''}."
     caption = (
         "First two principal components of log-normalised expression (before) and of the posterior means of z_int, "
-        "the intrinsic latent (after)."
+        f"the intrinsic latent (after){encoder and f', by the encoder {encoder}'}."
     )
     return Section("Latent space", "latent", lead, [Figures(pictures, caption)])

@@ -10,8 +10,8 @@ from pipeline.metrics.verdict import compare
 from pipeline.plots.ranking import RankingRow, draw_ranking
 from pipeline.plots.theme import Picture
 from pipeline.report.leaderboard import unit_table
+from pipeline.report.origin import origin
 from pipeline.report.page import Block, Cell, Facts, Figures, Heading, Section, Table
-from pipeline.report.parameters import flattened
 from pipeline.report.ranking import rankings
 from pipeline.report.scores import decimals_for, joined, shown, verdict
 
@@ -45,15 +45,7 @@ def leave_one_out(found: LeaveOneOut) -> Section:
         ),
         _steps(found),
         Heading("Provenance"),
-        Facts(
-            [
-                ("Command", found.about["command"]),
-                ("Data's SHA-256", found.about["data_sha256"]),
-                ("Commit", found.about["commit"]),
-                ("Parameters", ", ".join(f"{k} {v}" for k, v in flattened(found.about["parameters"])) or "none"),
-            ],
-            small=True,
-        ),
+        Facts(origin(found.about), small=True),
     ]
     return Section("Measured cells: leave one cell type out", "leave-one-out", lead, blocks)
 

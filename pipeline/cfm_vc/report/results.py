@@ -1,7 +1,7 @@
 """Reading the outputs of other stages: a missing, empty or malformed input is an error, never a gap in the report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
+from pipeline.metrics.runs import first_run
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
+from pipeline.report.runs import Folds
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,24 @@ class Training:
     numbers: Mapping[str, Any]
 
 
+Group = tuple[str, str]  # cell type, perturbation
+
+
 @dataclass(frozen=True)
 class Trained:
-    """Outputs of preprocess, vae_pretrain and flow_train."""
+    """Outputs of preprocess, vae_pretrain and flow_train: of the first run, and what each fold holds out."""
 
     dataset: Mapping[str, Any]  # dataset.json
     quality: Mapping[str, Any]
     vae: Training
     flow: Training
+    folds: Folds
+    held_out: Mapping[str, Mapping[Group, int]]  # by fold: cells of the groups it holds out, after filtering
+
+    @property
+    def cell_types(self) -> list[str]:
+        """Those that a fold holds out, of which names of folds are made."""
+        return list(dict.fromkeys(cell_type for groups in self.held_out.values() for cell_type, _ in groups))
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,8 @@ class PerturbationResults(Trained):
 
     @property
     def cells(self) -> int:
-        """Cells of all held-out groups, after filtering."""
-        return sum(group["after"] for group in self.quality["groups"] if group["split"] == "test")
+        """Cells of all held-out groups of all folds, after filtering."""
+        return sum(sum(groups.values()) for groups in self.held_out.values())
 
 
 @dataclass(frozen=True)
@@ -79,22 +91,25 @@ _DATASET = (
 _CHANGE = ("cell_type", "perturbation", "gene", "method", "change_true", "change_predicted", "de_rank")
 
 
-def read_trained(at: StudyPaths) -> Trained:
-    """What the chapter shows of one run, whether or not it is evaluated."""
-    preprocess = stage(f"preprocess@cfm_vc-{at.study}-{at.fold}")
+def read_trained(at: StudyPaths, folds: Folds) -> Trained:
+    """What the chapter shows of the first run of a study, whether or not it is evaluated."""
+    at = first_run(at, folds)
+    qualities = {fold: _quality(replace(at, fold=fold)) for fold in folds}
     return Trained(
-        dataset=read_json(at.store / "dataset.json", preprocess, _DATASET),
-        quality=read_json(at.quality, preprocess, ["histograms", "groups"]),
+        dataset=read_json(at.store / "dataset.json", _preprocess(at), _DATASET),
+        quality=qualities[str(at.fold)],
+        folds=folds,
+        held_out={fold: _held_out(quality) for fold, quality in qualities.items()},
         vae=_training(at, "vae", stage(f"vae_pretrain@{at.instance}")),
         flow=_training(at, "flow", stage(f"flow_train@{at.instance}")),
     )
 
 
-def read_perturbation(at: StudyPaths) -> PerturbationResults:
-    """All inputs of the chapter. at: of the run whose training and quality control are shown."""
+def read_perturbation(at: StudyPaths, folds: Folds) -> PerturbationResults:
+    """All inputs of the chapter of a study."""
     evaluate, details = stage(f"evaluate@cfm_vc-{at.study}"), at.details
     return PerturbationResults(
-        **vars(read_trained(at)),
+        **vars(read_trained(at, folds)),
         board=_board(at.results, evaluate),
         change=_with_unit(read_parquet(details / "change.parquet", evaluate, _CHANGE)),
         latent=read_parquet(details / "expression_latent.parquet", evaluate, ["cell_type", "batch", "space", "x", "y"]),
@@ -118,6 +133,19 @@ def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
         folder / "ablation.csv", maker, ["variant", "cell_type", "perturbation", "seed", "metric", "value"]
     )
     return LeaveOneOut(_board(folder / "results.csv", maker), ablation, about, of_this_run)
+
+
+def _preprocess(at: StudyPaths) -> Maker:
+    return stage(f"preprocess@cfm_vc-{at.study}-{at.fold}")
+
+
+def _quality(at: StudyPaths) -> dict[str, Any]:
+    return read_json(at.quality, _preprocess(at), ["histograms", "groups"])
+
+
+def _held_out(quality: Mapping[str, Any]) -> dict[Group, int]:
+    of_test = (group for group in quality["groups"] if group["split"] == "test")
+    return {(group["cell_type"], group["perturbation"]): int(group["after"]) for group in of_test}
 
 
 def _with_unit(frame: pd.DataFrame) -> pd.DataFrame:

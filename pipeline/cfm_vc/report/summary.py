@@ -6,9 +6,10 @@ from pipeline.cfm_vc.report.results import LeaveOneOut, PerturbationResults, Tra
 from pipeline.cfm_vc.report.training import ANCHOR
 from pipeline.cfm_vc.report.verdict import answer_of, comparisons, lead
 from pipeline.report.headline import number_of, overall, tally
-from pipeline.report.leaderboard import method_table
+from pipeline.report.leaderboard import left_out, method_table
 from pipeline.report.markdown import markdown
 from pipeline.report.page import System
+from pipeline.report.uncertainty import beside_scores
 
 
 def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
@@ -47,7 +48,9 @@ def card_of_training(trained: Trained) -> System:
 def results(found: PerturbationResults) -> list[str]:
     """The section in RESULTS.md, below its heading."""
     board = found.board
-    caption = f"Means over {len(board.units)} held-out groups; the first row is the model."
+    groups = len(board.units)
+    what = "Scores on the held-out group" if groups == 1 else f"Means over {groups} held-out groups"
+    caption = f"{what}{beside_scores(board)}; the first row is the model. {left_out(board)}".rstrip()
     return [f"**{answer_of(found)}** {lead(found)}", markdown(method_table(board, key_metrics(board), caption))]
 
 

@@ -1,16 +1,18 @@
 """The section on training: learning curves and final losses of each model."""
 
-from collections.abc import Mapping
-
-from pipeline.cfm_vc.report.results import Training
+from pipeline.cfm_vc.report.results import Trained
 from pipeline.plots.curves import draw_learning_curve
 from pipeline.report.page import Block, Cell, Facts, Figures, Section, Table
+from pipeline.report.runs import first_run_in_words, shown_training
 
 ANCHOR = "training"
 
 
-def training(models: Mapping[str, Training]) -> Section:
-    """`models` maps a title, such as "VAE", to the curve and final losses of that model."""
+def training(found: Trained) -> Section:
+    """The curve and the final losses of both networks, of the first run."""
+    models = {"VAE": found.vae, "Flow": found.flow}
+    which = first_run_in_words(found.folds, found.cell_types)
+    of_run = f", {which}" if which else ""
     pictures = [
         draw_learning_curve(
             title,
@@ -21,7 +23,7 @@ def training(models: Mapping[str, Training]) -> Section:
         for title, model in models.items()
     ]
     sizes = [
-        (title, f"{n['parameters']:,} parameters; best epoch {n['best_epoch']} of {n['epochs']}")
+        (title, f"{n['parameters']:,} parameters; best epoch {n['best_epoch']} of {n['epochs']}{of_run}")
         for title, n in ((title, model.numbers) for title, model in models.items())
     ]
     rows = [
@@ -36,10 +38,10 @@ def training(models: Mapping[str, Training]) -> Section:
     blocks: list[Block] = [
         Figures(
             pictures,
-            "Loss by epoch. The weights with the lowest validation loss are kept; validation cells come from training "
-            "groups, never from held-out ones.",
+            f"Loss by epoch{of_run}. The weights with the lowest validation loss are kept; validation cells come from "
+            "training groups, never from held-out ones.",
         ),
         Facts(sizes),
-        Table(("loss", "training", "validation"), rows, "At the weights kept.", folded="Terms of each loss"),
+        Table(("loss", "training", "validation"), rows, f"At the weights kept{of_run}.", folded="Terms of each loss"),
     ]
-    return Section("Training", ANCHOR, "", blocks)
+    return Section("Training", ANCHOR, shown_training(found.folds, found.cell_types), blocks)

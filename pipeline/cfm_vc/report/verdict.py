@@ -5,11 +5,36 @@ from pipeline.cfm_vc.report.results import PerturbationResults
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.scores import answer, verdict
+from pipeline.report.uncertainty import over_all, within_unit
 
-INTERVAL = (
+_OVER_CELLS = (
     "Intervals are from a paired bootstrap over the cells of each held-out group: they cover the sampling of cells, "
     "not the choice of groups or the training run."
 )
+_OVER_SEEDS = (
+    "Intervals are by Student's t over seeds: they cover the training run, not the sampling of cells or the choice of "
+    "groups."
+)
+_OVER_GROUPS = (
+    "Over all groups the interval is by Student's t over the groups' differences: it covers the choice of groups."
+)
+_IN_A_GROUP = {
+    "resamples": (
+        "Within a group it is from a paired bootstrap over its cells: it covers the sampling of cells, not the "
+        "training run."
+    ),
+    "seeds": (
+        "Each is a mean over seeds. Within a group the interval is by Student's t over seeds: it covers the training "
+        "run, not the sampling of cells."
+    ),
+}
+
+
+def interval(board: Scoreboard) -> str:
+    """What the intervals of differences are over and cover, in sentences."""
+    if over_all(board) != "units":
+        return _OVER_CELLS if over_all(board) == "resamples" else _OVER_SEEDS
+    return f"{_OVER_GROUPS} {_IN_A_GROUP[within_unit(board)]}"
 
 
 def comparisons(board: Scoreboard) -> list[Comparison]:
@@ -39,7 +64,7 @@ def lead(results: PerturbationResults) -> str:
 
 def breadth(board: Scoreboard, cells: int) -> str:
     """Breadth of the verdict: over all metrics, and over the groups."""
-    standings = [compare(board, metric).standing for metric in board.metrics if board.defined(metric)]
+    standings = [compare(board, metric).standing for metric in board.telling if board.defined(metric)]
     level = standings.count("level")
     parts = [
         f"Over all {len(standings)} metrics, {board.model.label} is ahead of the best baseline in "

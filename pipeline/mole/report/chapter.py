@@ -12,8 +12,8 @@ from pipeline.mole.report.verdict import answer_of, error_decimals, sentences, v
 from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
+from pipeline.report.origin import origin
 from pipeline.report.page import Block, Facts, Figures, Heading, Section
-from pipeline.report.parameters import flattened
 from pipeline.report.scores import shown
 
 ANCHOR = "forecasting"
@@ -54,15 +54,7 @@ def measured(found: MeasuredSeries) -> Section:
         rankings(board),
         main_table(board),
         choice_table(board),
-        Facts(
-            [
-                ("Command", about["command"]),
-                ("Data's SHA-256", about["data_sha256"]),
-                ("Commit", about["commit"]),
-                ("Parameters", ", ".join(f"{key} {value}" for key, value in flattened(about["parameters"])) or "none"),
-            ],
-            small=True,
-        ),
+        Facts(origin(about), small=True),
     ]
     return Section("A measured series", MEASURED, lead, blocks, answer_of(board))
 

@@ -17,6 +17,7 @@ from pipeline.mole.report.verdict import (
 )
 from pipeline.report.headline import MOST, overall
 from pipeline.report.markdown import markdown
+from pipeline.report.origin import made_by_commands
 from pipeline.report.page import Number, System
 from pipeline.report.scores import joined, shown
 
@@ -61,7 +62,7 @@ def _series(series: Forecasting) -> list[str]:
         *said,
         f"### {about['title'].rstrip('.')}",
         f"**{answer_of(board)}** {about['description'].rstrip('.')}. {sentences(board)}",
-        f"Made by `{about['command']}`.",
+        made_by_commands(about),
         markdown(main_table(board)),
     ]
 

@@ -29,7 +29,7 @@ def run(settings: Chapter, at: StudyPaths) -> None:
     )
     sections = [forecasting(series), specialisation(series), *aside, words, *([] if times is None else [timed(times)])]
     part = Part("MoLE: forecasting", sections)
-    write_chapter(at, settings.title, part, card(series), results(series, times), series.source)
+    write_chapter(at, settings, part, card(series), results(series, times), series.source)
 
 
 if __name__ == "__main__":
