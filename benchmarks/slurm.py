@@ -140,8 +140,8 @@ def main() -> None:
     ways = {f"`{' '.join(locally)}`": None, "SLURM": False, "SLURM with accounting": True}
     if arguments.kill:
         ways["SLURM, killed and resumed"] = False
-    print("| way | wall | stages' own time | wall / own | exit code to its notice, mean (most) | results | `dvc status` |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    heads = ("way", "wall", "stages' own time", "wall / own", "exit code to its notice, mean (most)", "results")
+    print(f"| {' | '.join([*heads, '`dvc status`'])} |\n|{'---|' * (len(heads) + 1)}", flush=True)
     kept = nullcontext(arguments.folder) if arguments.folder else tempfile.TemporaryDirectory()
     with kept as temporary:
         base: dict[str, Any] = {}
@@ -154,10 +154,12 @@ def main() -> None:
                 with Cluster(Path(temporary) / f"cluster{number}", accounting, cpus=arguments.cores) as cluster:
                     clone = Clone(folder, cluster.environment)
                     run = killed(clone, cluster) if "killed" in way else undisturbed(clone, SUBMIT)
-            same = "the same" if run.results == base else f"{len(run.results.items() ^ base.items()) // 2} files differ"
+            other = [path for path in base.keys() | run.results.keys() if base.get(path) != run.results.get(path)]
+            same = f"{len(other)} differ: {', '.join(sorted(other))}" if other else "the same"
             late = f"{statistics.mean(run.noticed):.1f} s ({max(run.noticed):.1f} s)" if run.noticed else ""
-            row = (way, f"{run.seconds:.0f} s", f"{run.own_seconds:.0f} s", f"{run.seconds / run.own_seconds:.2f}", late)
-            print(f"| {' | '.join([*row, same, 'clean' if run.status == '{}' else run.status])} |", flush=True)
+            ratio, status = run.seconds / run.own_seconds, "clean" if run.status == "{}" else run.status
+            row = (way, f"{run.seconds:.0f} s", f"{run.own_seconds:.0f} s", f"{ratio:.2f}", late, same, status)
+            print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

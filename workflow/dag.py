@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
@@ -117,6 +118,11 @@ def priorities(stages: list[Stage]) -> dict[str, int]:
 
 def _name(address: str) -> str:
     return address.partition("@")[0]
+
+
+def has_hardlink_locks() -> bool:
+    """Whether DVC is set to lock by hard links (`core.hardlink_lock`)."""
+    return bool(Config.from_cwd(validate=False).get("core", {}).get("hardlink_lock"))
 
 
 def read_status() -> dict[str, list[Any]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import psutil
 
+from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
-from workflow.dag import Stage, read_stages, read_status, record
+from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
 from workflow.lock import DVC_FOLDER, held, repair_lock
 from workflow.slurm_queue import jobs_left, unended
@@ -24,7 +25,13 @@ class Repaired:
 
 
 def repair() -> Repaired:
-    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running."""
+    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running;
+    ExpectedError if it locks in a way that survives kills."""
+    if has_hardlink_locks():
+        raise ExpectedError(
+            "core.hardlink_lock is set for DVC: such a lock stays when its holder is killed, so nothing would go on "
+            "after a kill. Call `dvc config --unset core.hardlink_lock`; the file system must have flock, as NFS 4 does"
+        )
     done = [line for line in (repair_lock(), repair_busy_paths()) if line]
     stages, status = read_stages(), read_status()
     recorded = _record_finished(stages, status)

@@ -50,8 +50,8 @@ USUAL_REASONS = ("None", "Priority", "Resources", "Dependency", "BeginTime")  # 
 # A job that SLURM itself requeues could start while a node that was lost still writes.
 ALWAYS = ("--nodes=1", "--ntasks=1", "--no-requeue")
 
-# `params.command` is quoted for a shell by `workflow.run_stage`. Where a signal has ended it, SLURM knows why, and no exit
-# code is left; where the shell was ended, the command sees that its parent is gone, and ends as well.
+# `params.command` is quoted for a shell by `workflow.run_stage`. Where a signal has ended it, SLURM knows why, and no
+# exit code is left; where the shell was ended, the command sees that its parent is gone, and ends as well.
 SCRIPT = """#!/bin/sh
 ({command})
 code=$?

@@ -1,5 +1,6 @@
 """What Snakemake looks at before its first job: SLURM, and what an earlier call has left in its queue."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -61,6 +62,7 @@ def before_first_job(workflow: Any) -> None:
             f"profiles/slurm: SLURM's controller does not answer ({problem}): wait until `sinfo` does, {LOCALLY}"
         ) from problem
     nodes = dict(line.split("\t") for line in partitions)
+    _try_lock()
     for stage, asked in _distinct(workflow.dag.needrun_jobs()):
         _try(stage, asked, nodes)
     if sum(map(int, nodes.values())) > 1 and _is_of_one_machine(Path.cwd()):
@@ -69,7 +71,6 @@ def before_first_job(workflow: Any) -> None:
         )
     # The programs that profiles/slurm names are of the environment that runs Snakemake, be it activated or not.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    FOLDER.mkdir(parents=True, exist_ok=True)
     forget_old_jobs()
 
 
@@ -121,6 +122,21 @@ def _try(stage: str, asked: list[str], partitions: Iterable[str]) -> None:
             f"(there are {', '.join(sorted(set(partitions)))}), slurm_account or runtime in {PROFILE}, or mem_mb, "
             "threads or gpu in the stage's meta in dvc.yaml"
         )
+
+
+def _try_lock() -> None:
+    """DVC and its jobs lock files of the project, and so do ours."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    try:
+        with (FOLDER / "lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # another call is just trying
+        return
+    except OSError as error:
+        raise ExpectedError(
+            f"the file system of {Path.cwd()} cannot lock files ({error.strerror}), by which jobs on several machines "
+            "keep out of each other's way: mount it with flock (NFS 4, or Lustre's option flock), or move the project"
+        ) from error
 
 
 def _is_of_one_machine(folder: Path) -> bool:
