@@ -1,12 +1,12 @@
 """Stages as jobs of SLURM: what Snakemake's executor `cluster-generic` calls, as profiles/slurm says.
 
-    python -S -m workflow.slurm submit JOBSCRIPT     # prints the job's id
-    python -S -m workflow.slurm status ID            # prints running, success or failed
+    sh .snakemake/slurm/submit JOBSCRIPT     # prints the job's id
+    sh .snakemake/slurm/status ID            # prints running, success or failed
 
 The jobscript would start a second Snakemake on the node, to run one stage; only its line with the stage's properties is
 used here, and the job is the stage's own command. Its exit code comes through the file system, in a second or two.
 SLURM itself is asked only every `ASK_SECONDS`, for all jobs at once, to find those that were killed. The standard
-library alone, and none of the environment's packages (-S), since `status` starts for every job every other second.
+library alone, without the environment's packages (-S): a start then takes less.
 """
 
 import json
@@ -24,6 +24,7 @@ from workflow.failures import write_failure
 from workflow.slurm_queue import (
     ENDED,
     ENDING,
+    FOLDER,
     Job,
     NoAnswerError,
     address_of,
@@ -38,6 +39,7 @@ from workflow.slurm_queue import (
     noted_at,
     read_answer,
     state_in_accounts,
+    unended,
 )
 
 LOGS = Path(".snakemake/slurm_logs")  # what each job printed, and SLURM's own last words
@@ -60,6 +62,18 @@ echo "$SLURM_JOB_ID $code" >{ended}.partial && mv {ended}.partial {ended}
 exit $code
 """
 
+# What profiles/slurm names, written before the first job for the Python that runs Snakemake. A shell, since a job's
+# state is asked for every other second, and nearly always there is nothing new.
+PROGRAMS = {
+    "submit": """exec {python} -S -m workflow.slurm submit "$1"
+""",
+    "status": """read -r address <{folder}/jobs/$1
+fresh=$(find {folder}/queue.json -newermt "-{seconds} seconds" 2>/dev/null)
+[ -n "$fresh" ] && [ ! -e "{folder}/ended/$address" ] && echo running && exit
+exec {python} -S -m workflow.slurm status "$1"
+""",
+}
+
 GOES_ON = "call again: it goes on from its last checkpoint"
 MORE_TIME = "in profiles/slurm/config.yaml or by --set-resources {stage}:runtime=MINUTES"
 ENDS = {  # what happened, and what to do
@@ -80,6 +94,13 @@ def main(words: list[str]) -> int:
         return submit(Path(argument))
     print(status(argument))
     return 0
+
+
+def write_programs() -> None:
+    """Write what Snakemake is to call."""
+    values = {"python": shlex.quote(sys.executable), "folder": FOLDER, "seconds": ASK_SECONDS}
+    for name, text in PROGRAMS.items():
+        (FOLDER / name).write_text(text.format(**values), encoding="utf-8")
 
 
 def submit(jobscript: Path) -> int:
@@ -132,46 +153,51 @@ def status(identifier: str) -> str:
     """How a job fares, in Snakemake's words."""
     try:
         address = address_of(identifier)
+        if exit_code(identifier, address) is None:
+            look_after_jobs()
         code = exit_code(identifier, address)
-        if code is None:
-            return _asked(identifier, address)
     except OSError:  # of a network disk, for a moment
         return "running"
-    return "failed" if code else "success"
+    return "running" if code is None else "failed" if code else "success"
 
 
-def _asked(identifier: str, address: str) -> str:
-    """How a job fares that has left no exit code, as SLURM knows it or knew it some seconds ago."""
-    answer = read_answer()
-    jobs, asked = answer.jobs, answer.asked
-    if answer.age > ASK_SECONDS:
-        now = clock()
-        try:
-            jobs, asked = ask_queue(), now
-        except NoAnswerError as problem:
-            if not answer.was_away:
-                print(f"waiting for SLURM's controller, jobs go on meanwhile: {problem}", file=sys.stderr)
-            keep_answer(jobs, asked, was_away=True)
-            return "running"
-        _tell_why_jobs_wait(answer.jobs, jobs)
-        keep_answer(jobs, asked)
-    job = jobs.get(identifier)
-    if (job and not job.is_over) or (job is None and noted_at(identifier) >= asked):
-        return "running"
-    code = exit_code(identifier, address)  # it may have come in the meantime
+def look_after_jobs() -> None:
+    """Ask SLURM, unless it was just asked, and note the end of all jobs that were killed."""
+    known = read_answer()
+    if known.age <= ASK_SECONDS:
+        return
+    now = clock()
+    try:
+        jobs = ask_queue()
+    except NoAnswerError as problem:
+        if not known.was_away:
+            print(f"waiting for SLURM's controller, jobs go on meanwhile: {problem}", file=sys.stderr)
+        keep_answer(known.reasons, was_away=True)
+        return
+    _tell_why_jobs_wait(known.reasons, jobs)
+    keep_answer({job.id: job.reason for job in jobs.values() if job.state == "PENDING"})
+    for address in unended():
+        identifier = last_job(address) or ""
+        job = jobs.get(identifier)
+        submitted_since = job is None and noted_at(identifier) >= now
+        if not submitted_since and (job is None or job.is_over):
+            _note_end(identifier, address, job)
+
+
+def _note_end(identifier: str, address: str, job: Job | None) -> None:
+    """Note the end of a job that SLURM calls over or does not know; a sentence says why, unless it went well."""
     state = job.state if job else state_in_accounts(identifier)
-    if code == 0 or (code is None and state == "COMPLETED"):
-        return "success"
-    if code is None:
+    if exit_code(identifier, address) is not None:  # it came in the meantime
+        return
+    if state != "COMPLETED":
         _tell_what_ended(identifier, address, state, job)
-    return "failed"
+    note_end(identifier, address, int(state != "COMPLETED"))
 
 
-def _tell_why_jobs_wait(before: dict[str, Job], now: dict[str, Job]) -> None:
+def _tell_why_jobs_wait(before: dict[str, str], now: dict[str, Job]) -> None:
     """Say of jobs that wait for something else than their turn what SLURM gives as the reason, once."""
     for job in now.values():
-        known = before.get(job.id)
-        if job.state == "PENDING" and job.reason not in (*USUAL_REASONS, known.reason if known else None):
+        if job.state == "PENDING" and job.reason not in (*USUAL_REASONS, before.get(job.id)):
             print(f"{job.address}: job {job.id} waits, SLURM says: {job.reason}", file=sys.stderr)
 
 
@@ -188,7 +214,6 @@ def _tell_what_ended(identifier: str, address: str, state: str | None, job: Job 
     sentence = f"error: {address}: job {identifier} has ended, {what.format(**values)}; {advice.format(**values)}"
     print(sentence, file=sys.stderr)
     write_failure(address, [sentence])
-    note_end(identifier, address)
 
 
 def _left_by_earlier_call(address: str) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.core.errors import ExpectedError
 from workflow.dag import read_stages, read_status
-from workflow.slurm import ALWAYS, environment, requests
+from workflow.slurm import ALWAYS, environment, requests, write_programs
 from workflow.slurm_queue import FOLDER, Job, NoAnswerError, ask, forget_old_jobs, jobs_left
 
 PROGRAMS = ("sbatch", "squeue", "sinfo", "scancel")
@@ -69,9 +69,8 @@ def before_first_job(workflow: Any) -> None:
         print(
             f"warning: {Path.cwd()} looks like a folder of this machine alone: all nodes must see it", file=sys.stderr
         )
-    # The programs that profiles/slurm names are of the environment that runs Snakemake, be it activated or not.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     forget_old_jobs()
+    write_programs()
 
 
 def cancel_jobs_left(workflow: Any) -> None:

@@ -9,14 +9,14 @@ import os
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(".snakemake/slurm")
 STAGES = FOLDER / "stages"  # by address, the id of the last job of a stage
 JOBS = FOLDER / "jobs"  # by id, the address of its stage
 ENDED = FOLDER / "ended"  # by address, id and exit code: written by the job at its end
-QUEUE = FOLDER / "queue.json"  # what SLURM answered last, so that not every job's status asks it again
+QUEUE = FOLDER / "queue.json"  # of SLURM's last answer, so that not every job's status asks it again
 PREFIX = "celldag:"  # of a job's name
 ANSWER_SECONDS = 60
 
@@ -96,33 +96,25 @@ def state_in_accounts(identifier: str) -> str | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What SLURM answered last; no jobs at the very beginning."""
+    """What is known of SLURM's last answer."""
 
-    jobs: dict[str, Job]
-    asked: int  # by the clock of the file system (ns), as the times of files are
-    age: float  # seconds since then, or since it last did not answer
-    was_away: bool  # it has not answered since
+    age: float  # seconds since it was asked; infinite at the beginning
+    was_away: bool  # it did not answer
+    reasons: dict[str, str]  # why each job waits, by id
 
 
 def read_answer() -> Answer:
     """What `keep_answer` kept."""
     try:
         kept = json.loads(QUEUE.read_text(encoding="utf-8"))
-        jobs = {one["id"]: Job(**one) for one in kept["jobs"]}
-        return Answer(jobs, kept["asked"], abs(time.time() - kept["kept"]), kept["was_away"])
+        return Answer(abs(time.time() - kept["kept"]), kept["was_away"], kept["reasons"])
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return Answer({}, 0, math.inf, False)
+        return Answer(math.inf, False, {})
 
 
-def keep_answer(jobs: dict[str, Job], asked: int, was_away: bool = False) -> None:
-    """Keep an answer for the status of all jobs."""
-    kept = {
-        "kept": time.time(),
-        "asked": asked,
-        "was_away": was_away,
-        "jobs": [asdict(job) for job in jobs.values()],
-    }
-    _write(QUEUE, json.dumps(kept))
+def keep_answer(reasons: dict[str, str], was_away: bool = False) -> None:
+    """Keep an answer, for the status of all jobs."""
+    _write(QUEUE, json.dumps({"kept": time.time(), "was_away": was_away, "reasons": reasons}))
 
 
 def clock() -> int:
@@ -139,9 +131,9 @@ def note_job(identifier: str, address: str) -> None:
     _write(JOBS / identifier, address)
 
 
-def note_end(identifier: str, address: str) -> None:
-    """Note that a job has ended that could not do so itself."""
-    _write(ENDED / address, f"{identifier} 1")
+def note_end(identifier: str, address: str, code: int) -> None:
+    """Note the end of a job that could not do so itself."""
+    _write(ENDED / address, f"{identifier} {code}")
 
 
 def address_of(identifier: str) -> str:
@@ -184,7 +176,13 @@ def jobs_left() -> list[Job]:
 
 
 def forget_old_jobs() -> None:
-    """Drop the notes of jobs that are no stage's last."""
+    """Note the end of jobs that were killed when no Snakemake ran, and drop the notes of those that are no stage's
+    last."""
+    jobs = ask_queue() if unended() else {}
+    for address in unended():
+        identifier = last_job(address) or ""
+        if identifier not in jobs or jobs[identifier].is_over:
+            note_end(identifier, address, 1)
     last = set(_last_jobs().values())
     for path in JOBS.glob("*"):
         if path.name not in last:

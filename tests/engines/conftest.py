@@ -69,7 +69,7 @@ def running_cluster(folder: Path, accounting: bool) -> Iterator[Cluster]:
         pytest.fail(problem)
     if problem:
         pytest.skip(problem)
-    with Cluster(folder / "slurm", accounting) as cluster:
+    with Cluster(folder / "slurm", accounting, cpus=3) as cluster:  # for `first`, and one more stage
         yield cluster
 
 

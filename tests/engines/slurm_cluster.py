@@ -50,6 +50,7 @@ ReturnToService=1
 KillWait=5
 MessageTimeout=10
 GresTypes=gpu
+SlurmdParameters=config_overrides
 {accounting}
 NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports} CPUs={cpus} RealMemory={memory} Gres=gpu:2
 PartitionName=main Nodes={nodes} Default=YES MaxTime=1440 State=UP
@@ -263,7 +264,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="must not be there yet; removed at the end")
     parser.add_argument("--accounting", action="store_true", help="with slurmdbd and a database")
     parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--cpus", type=int, default=2, help="of a node")
+    parser.add_argument("--cpus", type=int, default=2, help="of a node, whatever the machine has")
     arguments = parser.parse_args()
     if problem := what_is_missing():
         parser.error(problem)

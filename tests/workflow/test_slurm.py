@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from workflow import slurm, slurm_check
 from workflow.failures import FOLDER as FAILURES
 from workflow.repair import repair_busy_paths
 from workflow.run_stage import job_command
-from workflow.slurm_queue import ENDED, QUEUE, STAGES, exit_code, jobs_left, note_job, unended
+from workflow.slurm_queue import ENDED, JOBS, QUEUE, STAGES, exit_code, jobs_left, note_job, unended
 
 ROOT = Path(__file__).parents[2]
 FIRST, OTHER = "train@kang-b cells", "train@kang-0"
@@ -108,7 +107,7 @@ def test_what_a_signal_has_ended_leaves_no_exit_code(say: Say) -> None:
     assert unended() == [OTHER]
 
 
-def test_slurm_is_asked_rarely_and_once_for_all_jobs(say: Say) -> None:
+def test_slurm_is_asked_rarely_and_once_for_all_jobs(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     note_job("12", FIRST)
     note_job("13", OTHER)
     say(
@@ -121,12 +120,13 @@ def test_slurm_is_asked_rarely_and_once_for_all_jobs(say: Say) -> None:
     (ENDED / OTHER).write_text("13 0\n")
     assert slurm.status("13") == "success"
     say("squeue")
-    assert slurm.status("12") == "running", "what SLURM said some seconds ago"
-    later()
+    assert slurm.status("12") == "running", "SLURM was asked some seconds ago"
     note_job("14", OTHER)
-    assert slurm.status("12") == "failed"
-    note_job("15", OTHER)
-    assert slurm.status("15") == "running", "submitted since SLURM was asked"
+    monkeypatch.setattr(slurm, "ask_queue", lambda: note_job("15", "train@new") or {})
+    later()
+    assert slurm.status("14") == "failed"
+    assert slurm.status("12") == "failed", "found at the same time"
+    assert slurm.status("15") == "running", "submitted while SLURM was asked"
 
 
 @pytest.mark.parametrize(
@@ -262,10 +262,32 @@ def test_a_folder_of_one_machine_alone_is_told_where_there_are_several(say: Say,
         assert ("looks like a folder of this machine alone" in capsys.readouterr().err) == warned
 
 
-def test_status_needs_no_package_of_the_environment(say: Say) -> None:
-    note_job("12", FIRST)
-    (ENDED / FIRST).parent.mkdir(parents=True)
+def test_the_programs_that_snakemake_calls(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    slurm_check.before_first_job(workflow_on("cluster-generic"))
+
+    def called_by_shell(program: str, argument: str) -> str:
+        done = subprocess.run(["sh", f".snakemake/slurm/{program}", argument], capture_output=True, text=True)
+        assert done.stderr == ""
+        return done.stdout
+
+    say("sbatch", "12\n")
+    assert called_by_shell("submit", str(jobscript(FIRST))) == "12\n"
+    say("squeue", line("12", "RUNNING"))
+    assert called_by_shell("status", "12") == "running\n"
+    assert QUEUE.is_file()
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    assert called_by_shell("status", "12") == "running\n", "without Python"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (ENDED / FIRST).write_text("12 0\n")
-    command = [sys.executable, "-S", "-m", "workflow.slurm", "status", "12"]
-    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("success\n", "")
+    assert called_by_shell("status", "12") == "success\n"
+
+
+def test_jobs_killed_when_no_snakemake_ran_are_no_news(say: Say, capsys: pytest.CaptureFixture) -> None:
+    for job, address in (("11", FIRST), ("12", FIRST), ("13", OTHER)):
+        note_job(job, address)
+    say("squeue", line("13", "RUNNING", OTHER))
+    slurm_check.before_first_job(workflow_on("cluster-generic"))
+    assert unended() == [OTHER]
+    assert sorted(path.name for path in JOBS.iterdir()) == ["12", "13"]
+    assert capsys.readouterr().err == ""
