@@ -3,7 +3,14 @@ import sys
 
 from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
-from workflow.dag import DagError, priorities, read_stages, read_status, without_gates
+from workflow.dag import (
+    DagError,
+    niceness,
+    priorities,
+    read_stages,
+    read_status,
+    without_gates,
+)
 from workflow.failures import show_failures
 from workflow.records import forced_stages, shown_files, start_times, write_records
 from workflow.repair import repair
@@ -32,6 +39,7 @@ except (DagError, ExpectedError) as error:
 
 
 priority_of = priorities(stages)
+nice_of = niceness(priority_of)
 
 
 # The files are here for `--report` alone; no rule makes them.
@@ -61,6 +69,7 @@ for stage in stages:
             gpu=stage.gpu,
         params:
             command=job_command(stage.address),
+            nice=nice_of[stage.address],
         shell:
             "{params.command}"
 

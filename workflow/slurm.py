@@ -240,6 +240,7 @@ def _submitted(address: str, properties: dict[str, Any], wait_for: str | None) -
     command = [
         *("sbatch", "--parsable", f"--job-name={name_of(address)}", f"--chdir={Path.cwd()}"),
         f"--output={str(log).replace('%', '%%')}",  # sbatch fills in what begins with %
+        f"--nice={properties['params'].get('nice', 0)}",
         *requests(properties["threads"], properties["resources"]),
         *([f"--dependency=afterany:{wait_for}"] if wait_for else []),
     ]
