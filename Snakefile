@@ -5,20 +5,24 @@ from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
 from workflow.dag import (
     DagError,
+    niceness,
     priorities,
     read_stages,
     read_status,
     settled,
     without_gates,
 )
+from workflow.failures import show_failures
 from workflow.records import forced_stages, shown_files, start_times, write_records
 from workflow.repair import repair
 from workflow.run_stage import job_command, log_path, open_gates
-from workflow.stamps import force, reconcile, show_failures, stamp_path
+from workflow.slurm_check import before_first_job, cancel_jobs_left, refuse_edits
+from workflow.stamps import force, reconcile, stamp_path
 
-clean = []  # the stages that are up to date; a job of a cluster need not know
+clean = []  # the stages that are up to date
 try:
     if workflow.is_main_process:
+        refuse_edits()
         make_plan()
         started = start_times()
         project = repair()
@@ -36,6 +40,7 @@ except (DagError, ExpectedError) as error:
 
 
 priority_of = priorities(stages)
+nice_of = niceness(priority_of)
 
 
 # The files are here for `--report` alone; no rule makes them.
@@ -65,14 +70,21 @@ for stage in stages:
             gpu=stage.gpu,
         params:
             command=job_command(stage.address),
+            nice=nice_of[stage.address],
         shell:
             "{params.command}"
 
 
-# The command line's settings are not known before; a job of a cluster has no hooks.
+# The command line's settings are not known before.
 onstart:
+    try:
+        before_first_job(workflow)
+    except ExpectedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     force(forced_stages(stages, workflow.dag_settings))
 
 
 onerror:
+    cancel_jobs_left(workflow)
     show_failures()

@@ -5,18 +5,21 @@ Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
 from pipeline.core.git import NO_HISTORY
+
+NICE_STEP = 100  # SLURM's simplest queue gives each job one point less than the one before
 
 
 class DagError(Exception):
@@ -128,8 +131,20 @@ def priorities(stages: list[Stage]) -> dict[str, int]:
     return {address: len(stages) * (count + 1) - alike[_name(address)] for address, count in after.items()}
 
 
+def niceness(priority_of: Mapping[str, int]) -> dict[str, int]:
+    """How far each stage's job is to stand back in a cluster's queue, which takes jobs in the order of their arrival:
+    `NICE_STEP` for every stage by which the longest chain after it is shorter than the longest of all."""
+    chains = {address: priority // len(priority_of) for address, priority in priority_of.items()}
+    return {address: NICE_STEP * (max(chains.values()) - chain) for address, chain in chains.items()}
+
+
 def _name(address: str) -> str:
     return address.partition("@")[0]
+
+
+def has_hardlink_locks() -> bool:
+    """Whether DVC is set to lock by hard links (`core.hardlink_lock`)."""
+    return bool(Config.from_cwd(validate=False).get("core", {}).get("hardlink_lock"))
 
 
 def read_status() -> dict[str, list[Any]]:

@@ -1,15 +1,18 @@
 """After a kill: repair DVC's own files and record finished stages, before DVC reads the project."""
 
 import json
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
+from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
-from workflow.dag import Stage, read_stages, read_status, record
+from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
 from workflow.lock import DVC_FOLDER, held, repair_lock
+from workflow.slurm_queue import jobs_left, unended
 
 BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes
 
@@ -22,7 +25,13 @@ class Repaired:
 
 
 def repair() -> Repaired:
-    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running."""
+    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running;
+    ExpectedError if it locks in a way that survives kills."""
+    if has_hardlink_locks():
+        raise ExpectedError(
+            "core.hardlink_lock is set for DVC: such a lock stays when its holder is killed, so nothing would go on "
+            "after a kill. Call `dvc config --unset core.hardlink_lock`; the file system must have flock, as NFS 4 does"
+        )
     done = [line for line in (repair_lock(), repair_busy_paths()) if line]
     stages, status = read_stages(), read_status()
     recorded = _record_finished(stages, status)
@@ -39,8 +48,9 @@ def repair_busy_paths() -> str | None:
     """Remove entries of killed processes from DVC's list of busy paths; a message on what was done, or None.
 
     DVC itself removes entries of processes that are gone, but it cannot read a truncated list, nor detect reused
-    process ids and zombies.
+    process ids and zombies. Those of jobs in SLURM's queue stay: their processes are on other machines.
     """
+    elsewhere = {job.address for job in jobs_left()} if unended() else set()
     with held(BUSY_PATHS.with_name("rwlock.lock")):
         if not BUSY_PATHS.exists():
             return None
@@ -48,11 +58,11 @@ def repair_busy_paths() -> str | None:
         try:
             busy = json.loads(BUSY_PATHS.read_text(encoding="utf-8"))
             kept = {
-                "write": {path: by for path, by in busy.get("write", {}).items() if _is_alive(by["pid"], written)},
+                "write": {path: by for path, by in busy.get("write", {}).items() if _is_alive(by, written, elsewhere)},
                 "read": {
                     path: alive
                     for path, readers in busy.get("read", {}).items()
-                    if (alive := [by for by in readers if _is_alive(by["pid"], written)])
+                    if (alive := [by for by in readers if _is_alive(by, written, elsewhere)])
                 },
             }
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -64,10 +74,13 @@ def repair_busy_paths() -> str | None:
         return f"removed entries of killed processes from {BUSY_PATHS}"
 
 
-def _is_alive(pid: int, since: float) -> bool:
-    """Whether the process that had this id at a time (seconds since 1970) is still running."""
+def _is_alive(by: dict[str, Any], since: float, elsewhere: Set[str]) -> bool:
+    """Whether the process that had this id at a time (seconds since 1970) is still running: here, or as the DVC of a
+    stage whose job runs elsewhere."""
+    if elsewhere & set(by["cmd"].split()):
+        return True
     try:
-        process = psutil.Process(pid)
+        process = psutil.Process(by["pid"])
         return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since)
     except psutil.NoSuchProcess:
         return False

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
+from workflow.failures import write_failure
 from workflow.lock import read_lock, repair_lock
-from workflow.stamps import is_forced, write_failure, write_stamp
+from workflow.stamps import is_forced, write_stamp
 
 if TYPE_CHECKING:
     from workflow.repair import Repaired

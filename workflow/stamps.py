@@ -5,7 +5,6 @@ Snakemake deletes, touches and adds files to its outputs, so DVC's outputs are h
 
 import json
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from workflow.dag import Stage
 
 FOLDER = Path(".stamps")
-FAILED = FOLDER / ".failed"  # last lines of stages that failed in this Snakemake run
 FORCED = FOLDER / ".forced"  # an empty file per stage that this Snakemake run is to rerun in any case
 
 
@@ -66,19 +64,6 @@ def force(addresses: Iterable[str]) -> None:
 def is_forced(address: str) -> bool:
     """Whether the running Snakemake is to rerun the stage even if it is up to date."""
     return (FORCED / address).is_file()
-
-
-def write_failure(address: str, lines: Iterable[str]) -> None:
-    """Keep the last lines of a failed stage for the end of the run."""
-    _write(FAILED / address, "\n".join(lines))
-
-
-def show_failures() -> None:
-    """Print the last lines of each failed stage on stderr, since in a long run they have scrolled away."""
-    for path in sorted(FAILED.rglob("*")):
-        if path.is_file():
-            print(f"\nfailed: {path.relative_to(FAILED)}", file=sys.stderr)
-            print("\n".join(f"  {line}" for line in path.read_text(encoding="utf-8").splitlines()), file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -1,10 +1,13 @@
-"""Copies of the small project: before its first run, and after it."""
+"""Copies of the small project, before its first run and after it, and a SLURM for it."""
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.engines.slurm_cluster import Cluster, what_is_missing
 from tests.engines.small_project import Project, make
 
 
@@ -58,3 +61,27 @@ def finished_by_snakemake(finished_by_snakemake_template: Path, tmp_path: Path) 
 @pytest.fixture(params=["dvc", "snakemake"])
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+def running_cluster(folder: Path, accounting: bool) -> Iterator[Cluster]:
+    problem = what_is_missing()
+    if problem and os.environ.get("CI"):
+        pytest.fail(problem)
+    if problem:
+        pytest.skip(problem)
+    with Cluster(folder / "slurm", accounting, cpus=3) as cluster:  # for `first`, and one more stage
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One without accounting."""
+    yield from running_cluster(tmp_path_factory.mktemp("plain"), accounting=False)
+
+
+@pytest.fixture
+def submitted(project: Project, cluster: Cluster) -> Iterator[Project]:
+    """The small project, whose Snakemake finds the cluster."""
+    project.environment |= cluster.environment
+    yield project
+    cluster.call("scancel", "--user", "root")

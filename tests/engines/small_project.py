@@ -25,6 +25,7 @@ from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 300
+SUBMIT = ("snakemake", "--profile", "profiles/slurm")  # stages as jobs of SLURM
 
 WORK = """
 import json, os, sys, time

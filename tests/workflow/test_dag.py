@@ -6,7 +6,7 @@ from pathlib import Path
 import dvc
 import pytest
 
-from workflow.dag import DagError, Stage, current_hashes, priorities, read_stages, read_status
+from workflow.dag import DagError, Stage, current_hashes, niceness, priorities, read_stages, read_status
 from workflow.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +111,8 @@ def test_what_the_longest_chain_waits_for_comes_first_and_the_points_of_a_sweep_
         {"judge@x", "judge@y"},
         {"report"},
     ]
+    nice = niceness(found)
+    assert [nice[address] for address in ("load", "alone", "sweep@a", "judge@y", "report")] == [0, 100, 100, 200, 300]
     many = [stage("first"), *(stage(f"point@{n}", "first") for n in range(50)), stage("last", "point@0")]
     found = priorities(many)
     assert found["first"] > found["point@0"] > found["last"]  # however many points there are

@@ -56,6 +56,13 @@ def test_a_damaged_file_never_becomes_the_copy(whole: str) -> None:
         assert COPY.read_text() == whole
 
 
+def test_locks_that_survive_a_kill_are_refused(finished: Path) -> None:
+    with Path(".dvc/config").open("a") as stream:
+        stream.write("    hardlink_lock = true\n")
+    with pytest.raises(ExpectedError, match=r"dvc config --unset core\.hardlink_lock"):
+        repair()
+
+
 def test_a_file_that_was_removed_is_no_damage(whole: str) -> None:
     LOCK.unlink()
     assert repair_lock() is None

@@ -10,9 +10,10 @@ import pytest
 from snakemake.settings.types import DAGSettings
 
 from workflow.dag import Stage, read_stages, read_status
+from workflow.failures import show_failures, write_failure
 from workflow.lock import read_lock
 from workflow.records import forced_stages
-from workflow.stamps import FOLDER, force, is_forced, reconcile, show_failures, write_failure, write_stamp
+from workflow.stamps import FOLDER, force, is_forced, reconcile, write_stamp
 
 
 def stamps() -> set[str]:
