@@ -99,7 +99,7 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                         plan["runs"][f"{system}-{name}-{fold}-{seed}"] = scored
             if system not in FOLDS:
                 for point in study.sweep.points:
-                    of_point = {"study": name, "point": point, "threads": study.sweep.recipe.threads}
+                    of_point = {"study": name, "point": point, "threads": _threads(study)}
                     of_system["points"][f"{name}-{point}"] = of_point
         plan[system] = {kind: entries for kind, entries in of_system.items() if (kind == "runs") == (system in FOLDS)}
     for name, images in params.bayes_moe.studies.items():
@@ -111,9 +111,10 @@ def plan_of(params: Params, folds: Folds) -> Plan:
 
 
 def _threads(study: Any) -> int:
-    """Of the trainings of one run."""
+    """Of the trainings of one run or point, those of all its processes together."""
     sections = [getattr(study, name, None) for name in ("vae", "flow", "diffusion")]
-    return max(int(section.threads) for section in sections if section is not None)
+    trainings = [section for section in sections if section is not None] or [study.sweep.recipe]
+    return max(int(training.threads * training.processes) for training in trainings)
 
 
 def _source(path: str | list[str], system: str, study: str) -> str:
