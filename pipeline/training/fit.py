@@ -109,8 +109,9 @@ class _Training:
         self.objective = objective
         self.train, self.validation = train, validation
         self.accelerator, self.processes = accelerator, processes
-        # In evaluation mode it leaves the gradients of several processes to `processes`.
-        self.wrapped = accelerator.prepare_model(objective.to(device), evaluation_mode=True)
+        # In evaluation mode it leaves the gradients of several processes to `processes`. Of several it would place the
+        # weights in new memory.
+        self.wrapped = accelerator.prepare_model(objective.to(device), device_placement=False, evaluation_mode=True)
         self.optimizer = Optimizer(objective.parameters(), settings)
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
