@@ -11,10 +11,11 @@ from unittest.mock import patch
 
 import torch
 
+from pipeline.bayes_moe.model import batch_norm
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_text
 from pipeline.core.rank import rank
-from pipeline.nn import batch_norm, share
+from pipeline.nn import share
 from pipeline.training import fit as fit_module
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.determinism import prepare_device

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from pipeline.nn.batch_norm import BatchNorm2d
+from pipeline.bayes_moe.model.batch_norm import BatchNorm2d
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing

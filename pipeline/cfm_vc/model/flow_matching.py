@@ -4,7 +4,7 @@ B: cells, D: dimensions of z_int, P: treatments, S: spatial coordinates.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,8 @@ class FlowBatch:
     def part(self, first: int, count: int) -> Self:
         """The minibatch of these of its pairs."""
         chosen = slice(first, first + count)
-        return type(self)(*(None if value is None else value[chosen] for value in vars(self).values()))
+        values: dict[str, Any] = {name: None if value is None else value[chosen] for name, value in vars(self).items()}
+        return type(self)(**values)
 
 
 class FlowObjective(nn.Module):
