@@ -2,7 +2,8 @@
 
 The stage runs in a child process, so that a crash in native code or a kill by the system still gives a message. This
 process imports little, compares the stage's code with its manifest, keeps a copy of dvc.lock, and records when the
-stage has succeeded.
+stage has succeeded. A stage that trains in several processes (`pipeline.core.rank`) asks for them, and ends as the
+first of them that fails does: the others are killed, since they only wait for it.
 """
 
 import faulthandler
@@ -11,14 +12,16 @@ import re
 import runpy
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import psutil
 
+from pipeline.core.children import Asked, first_to_fail, together
 from pipeline.core.errors import ExpectedError
 from pipeline.core.manifest_imports import import_only
 from pipeline.core.parent_watchdog import any_is_gone, end_with, engine_line
+from pipeline.core.rank import be_quiet, is_first, let_others_speak
 from pipeline.core.signals import describe_end
 from workflow.closure import module_file, stage_module
 from workflow.finished import note_end, note_start
@@ -42,25 +45,35 @@ def main(words: Sequence[str]) -> int:
     address = os.environ.get("DVC_STAGE") if line else None
     if address:
         note_start(address)
-    launcher = psutil.Process()
-    child = os.fork()
-    if child == 0:
-        if manifest:
-            import_only(name, manifest)
-        _become_stage(module, words[1:], [launcher, *line])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process reports it
+    above = [psutil.Process(), *line]
+
+    def start(first: Callable[[], None] = lambda: None) -> int:
+        child = os.fork()
+        if child == 0:
+            first()
+            if manifest:
+                import_only(name, manifest)
+            _become_stage(module, words[1:], above)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well, and this process reports it
+        return child
+
+    asked = Asked()
+    children = [start()]
     if address:
         try:
             keep_copy()
         except ExpectedError as error:
-            os.kill(child, signal.SIGKILL)
+            os.kill(children[0], signal.SIGKILL)
             print(f"error: {error}", file=sys.stderr)
             return 2
-    _, status, usage = os.wait4(child, 0)
-    code = os.waitstatus_to_exitcode(status)
+    ended = first_to_fail(children)
+    if count := asked.number():
+        ended = together(count, start)
+    code = ended.code
     if code < 0:
-        if not any_is_gone(line):  # otherwise the stage has exited with its engine
-            _say_how_it_ended(address or " ".join(words), -code, usage.ru_maxrss)
+        interrupted_with_others = code == -signal.SIGINT and not is_first()
+        if not any_is_gone(line) and not interrupted_with_others:  # otherwise the stage has exited with its engine
+            _say_how_it_ended(address or " ".join(words), -code, ended.peak)
         return 128 - code
     if address:
         if code == 0:
@@ -74,10 +87,12 @@ def _become_stage(module: str, arguments: Sequence[str], above: Sequence[psutil.
     end_with(above)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # exit at once without a traceback: its outputs need no cleanup
+    be_quiet()
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except ExpectedError as error:  # raised by an import, before the stage could catch it
+        let_others_speak(error)
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)

@@ -12,6 +12,7 @@ from pipeline.core import paths
 from pipeline.core.errors import ExpectedError, expected_error
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.rank import ask_for, can_ask, let_others_speak, processes
 from pipeline.params.reading import read_yaml, select_section, validated
 
 
@@ -23,6 +24,7 @@ def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
         action()
     except Exception as error:
         expected = expected_error(error)
+        let_others_speak(error)
         if expected is None:
             raise
         _fail(expected, debug, cause=error)
@@ -58,6 +60,7 @@ def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     def action() -> None:
         if given:
             raise ExpectedError(f"unexpected argument {given[0]!r}: a stage takes none but --debug")
+        _refuse_several()
         if section is None:
             run()
             return
@@ -69,13 +72,14 @@ def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     guarded(action, debug)
 
 
-def run_study_stage(sections: str | Sequence[str], run: Callable[..., None]) -> NoReturn:
+def run_study_stage(sections: str | Sequence[str], run: Callable[..., None], trains: bool = False) -> NoReturn:
     """Entry of a stage that exists for each study, fold, run or point: hand `run` the settings of its instance and
     where its files lie, and exit.
 
     sections: dotted keys such as `cfm_vc.flow`. A stage sees no other settings than these, so what dvc.yaml lists
     under `params` is what it can read. The instance is the one argument, `kang-b_cells-0`, or, where DVC started the
     stage, what follows @ in the stage's name. DVC would put it into a command unquoted, and it comes from params.yaml.
+    One that `trains` runs in as many processes as its first section, or the recipe in it, says; any other in one.
     """
     debug, given = _arguments()
     listed = [sections] if isinstance(sections, str) else list(sections)
@@ -86,9 +90,24 @@ def run_study_stage(sections: str | Sequence[str], run: Callable[..., None]) -> 
         if len(named) > 1:
             raise ExpectedError(f"unexpected argument {named[1]!r}: a stage takes its instance and --debug")
         at = instance(system, named[0])
-        run(*read_settings(at, listed, run), at)
+        settings = read_settings(at, listed, run)
+        if trains:
+            asked = getattr(settings[0], "recipe", settings[0])
+            if asked.processes > 1 and can_ask():
+                ask_for(asked.processes, asked.threads)
+        else:
+            _refuse_several()
+        run(*settings, at)
 
     guarded(action, debug)
+
+
+def _refuse_several() -> None:
+    """ExpectedError where this is one of several processes, of a stage that does not train."""
+    if processes() > 1:
+        raise ExpectedError(
+            "this stage trains nothing and runs in one process: start it without torchrun or accelerate"
+        )
 
 
 def instance(system: str, name: str) -> StudyPaths:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.rank import is_first
 
 MOST_JSON_BYTES = 256 * 2**20
 
@@ -29,8 +30,13 @@ def _fsync(path: Path) -> None:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; what is written there is synced and renamed to `path` on success, removed on error.
 
-    ExpectedError, before anything is written, where `path` cannot hold a file.
+    Of several processes only the first writes: what the others put there is removed. ExpectedError, before anything is
+    written, where `path` cannot hold a file.
     """
+    if not is_first():
+        with tempfile.TemporaryDirectory() as unused:
+            yield Path(unused) / path.name
+        return
     check_replaceable(path)
     with _scratch(path) as scratch:
         partial = scratch / path.name
@@ -54,7 +60,16 @@ def check_replaceable(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder; on success its files are synced and it takes the place of `path`."""
+    """Yield a temporary folder; on success its files are synced and it takes the place of `path`.
+
+    Of several processes only the first writes, as above.
+    """
+    if not is_first():
+        with tempfile.TemporaryDirectory() as unused:
+            partial = Path(unused) / path.name
+            partial.mkdir()
+            yield partial
+        return
     with _scratch(path) as scratch:
         partial = scratch / path.name
         partial.mkdir()

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pipeline.nn.share import drawn
+
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _SERIES_FROM = 16.0  # from here on, four terms of the series are exact to less than a float32's last bit
 
@@ -96,7 +98,9 @@ def sample_counterfactual(
 
 def sample_gaussian(mean_BD: Tensor, log_variance_BD: Tensor, generator: torch.Generator) -> Tensor:
     """One sample (B, D) of each diagonal Gaussian, differentiable in its arguments."""
-    noise_BD = torch.randn(mean_BD.shape, generator=generator, device=mean_BD.device, dtype=mean_BD.dtype)
+    noise_BD = drawn(
+        lambda shape: torch.randn(shape, generator=generator, device=mean_BD.device, dtype=mean_BD.dtype), mean_BD.shape
+    )
     return mean_BD + noise_BD * torch.exp(0.5 * log_variance_BD)
 
 

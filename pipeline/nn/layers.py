@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.nn.share import drawn
+
 
 class Perceptron(nn.Sequential):
     """Hidden layers of the given widths, each linear -> layer norm -> SiLU: (B, inputs) -> (B, widths[-1])."""
@@ -38,7 +40,7 @@ class CovariateEmbedding(nn.Module):
         if self.training and self.dropout > 0:
             if generator is None:
                 raise TypeError("covariate dropout needs a generator while the module trains")
-            chance_B = torch.rand(code_B.shape, generator=generator, device=code_B.device)
+            chance_B = drawn(lambda shape: torch.rand(shape, generator=generator, device=code_B.device), code_B.shape)
             code_B = code_B.masked_fill(chance_B < self.dropout, self.unknown)
         embedded: Tensor = self.table(code_B)
         return embedded
@@ -66,7 +68,8 @@ class PlaceEmbedding(nn.Module):
         if self.training and self.dropout > 0:
             if generator is None:
                 raise TypeError("covariate dropout needs a generator while the module trains")
-            dropped_B = torch.rand(cells, generator=generator, device=place_BS.device) < self.dropout
+            chance_B = drawn(lambda shape: torch.rand(shape, generator=generator, device=place_BS.device), (cells,))
+            dropped_B = chance_B < self.dropout
             return torch.where(dropped_B[:, None], unknown_BE, embedded_BE)
         return embedded_BE
 

@@ -4,11 +4,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Device, LearningRate, NotNegative, Positive, Section, Seed, Threads, Whole
+from pipeline.params.section import (
+    MOST_PROCESSES,
+    Count,
+    Device,
+    LearningRate,
+    NotNegative,
+    Positive,
+    Section,
+    Seed,
+    Threads,
+    Whole,
+)
 
 
 class Optimisation(Section):
-    """Parameters of the training loop."""
+    """Parameters of the training loop.
+
+    `processes` is said where it is not 1 only: what is written of a training in one process is as it was before there
+    could be several.
+    """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -23,7 +38,13 @@ class Optimisation(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Seed = 0
     threads: Threads = 1
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES, exclude_if=lambda value: value == 1)] = 1
     device: Device = "cpu"
+
+    @property
+    def threads_in_all(self) -> int:
+        """Of all processes together."""
+        return self.threads * self.processes
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

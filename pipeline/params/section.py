@@ -15,6 +15,7 @@ WIDEST = 16_384  # units: a square layer, its gradient and the two moments of Ad
 MOST_LAYERS = 256
 MOST_EXPERTS = 1_024
 MOST_STEPS = 1_000  # of a solver or sampler: more than any published one takes
+MOST_PROCESSES = 256  # of one training: each has a copy of the data and reads every minibatch
 MOST_THREADS = 1_024  # cores of the largest machines; OpenMP dies of a million
 LARGEST_SEED = 2**32 - 1  # what every generator takes
 LONGEST_TEXT = 1_000  # characters of a label, a name, a title

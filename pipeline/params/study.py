@@ -35,7 +35,7 @@ class Study(Section):
 
     @property
     def training_threads(self) -> int:
-        """Threads of one training, the most that any of its stages uses."""
+        """Threads of one training, in all of its processes: the most that any of its stages uses."""
         return 1
 
     @property

@@ -17,6 +17,7 @@ class Average:
         self._decay = decay
         self._source: nn.Module | None = None
         self._pairs: tuple[list[Tensor], list[Tensor]] = [], []
+        self._counters: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
     def update(self, module: nn.Module, steps: int) -> None:
@@ -24,5 +25,10 @@ class Average:
         weight = 1 - min(self._decay, (1 + steps) / (10 + steps))
         if module is not self._source:  # the two lists are the same tensors at every step, and slow to collect
             self._source = module
-            self._pairs = list(self.module.state_dict().values()), list(module.state_dict().values())
+            pairs = list(zip(self.module.state_dict().values(), module.state_dict().values(), strict=True))
+            averaged = [pair for pair in pairs if pair[1].is_floating_point()]
+            self._pairs = [mine for mine, _ in averaged], [of_module for _, of_module in averaged]
+            self._counters = [pair for pair in pairs if not pair[1].is_floating_point()]  # as batch norm has
         torch._foreach_lerp_(*self._pairs, weight)
+        for mine, of_module in self._counters:
+            mine.copy_(of_module)

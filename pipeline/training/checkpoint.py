@@ -7,6 +7,7 @@ torch.save wrote, so that a damaged one is recognised before it is read.
 
 import hashlib
 import io
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from pipeline.core import paths
 from pipeline.core.files import atomic_file, sha256
+from pipeline.core.rank import is_first
 
 _DIGEST_BYTES = 32
 
@@ -33,7 +35,12 @@ class Checkpoints:
         self._previous = folder / "previous.pt"
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a state (tensors, numbers, strings, and lists and dictionaries of them), and the one before it."""
+        """Keep a state (tensors, numbers, strings, and lists and dictionaries of them), and the one before it.
+
+        All processes of a training have the same; the first keeps it.
+        """
+        if not is_first():
+            return
         stream = io.BytesIO()
         torch.save(state, stream)
         content = stream.getbuffer()
@@ -60,19 +67,22 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Delete this training's checkpoints, once its results are written."""
-        if self._folder.exists():
+        if is_first() and self._folder.exists():
             shutil.rmtree(self._folder)
 
 
 def checkpoints(stage: str, settings: BaseModel, inputs: Sequence[Path]) -> Checkpoints:
     """The checkpoints of this stage under these settings, input files and code.
 
-    A comment or a docstring is no part of the code. Where no manifest says what code it is (outside the DAG), it is
-    that of every loaded module of the pipeline, so call this when all imports are done.
+    Of another number of processes they are the same. A comment or a docstring is no part of the code. Where no manifest
+    says what code it is (outside the DAG), it is that of every loaded module of the pipeline, so call this when all
+    imports are done.
     """
     key = hashlib.sha256()
     code = [f"{name} {digest}" for name, digest in sorted(_code().items())]
-    for part in [settings.model_dump_json(), torch.__version__, *map(sha256, inputs), *code]:
+    asked = settings.model_dump(mode="json")
+    asked.get("recipe", asked).pop("processes", None)
+    for part in [json.dumps(asked), torch.__version__, *map(sha256, inputs), *code]:
         key.update(part.encode() + b"\0")
     return Checkpoints(paths.CHECKPOINTS / stage / key.hexdigest()[:32])
 

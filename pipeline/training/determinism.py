@@ -14,6 +14,7 @@ import torch
 
 from pipeline.core.errors import ExpectedError
 from pipeline.params.section import Device
+from pipeline.training.processes import process_device
 
 
 class Purpose(IntEnum):
@@ -51,6 +52,8 @@ def initial_weights(seed: int) -> Iterator[None]:
 def prepare_device(device: Device, threads: int) -> torch.device:
     """The device to use, with torch set to `threads` CPU threads and to deterministic algorithms.
 
+    Each of several processes has so many threads, and a GPU of its own.
+
     ExpectedError where cuda is asked for and there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
@@ -60,4 +63,4 @@ def prepare_device(device: Device, threads: int) -> torch.device:
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, without importing the compiler
     # Filling every new tensor with NaN first is for debugging, and costs a pass over each.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    return process_device(torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"))

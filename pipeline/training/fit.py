@@ -1,38 +1,39 @@
 """The training loop of all models. A model brings an objective (a module whose forward returns its loss) and two
 sources of minibatches; only these know what a minibatch holds.
 
-Accelerate places the objective on the device, and wraps a module's forward for mixed precision or several processes:
-that is why the loss is a forward.
+Accelerate places the objective on the device, and wraps a module's forward for mixed precision: that is why the loss
+is a forward. Several processes train as one does (`pipeline.training.processes`): there is no other loop for them.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pipeline.core.errors import ExpectedError
 from pipeline.params.optimisation import Optimisation
+from pipeline.training.agreement import described
 from pipeline.training.averaging import Average
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curve
 from pipeline.training.determinism import Purpose, torch_generator
+from pipeline.training.non_finite import all_finite, not_finite
 from pipeline.training.optimizer import Optimizer, learning_rate
+from pipeline.training.processes import Parts, processes_here
 from pipeline.training.progress import Progress
 
 CHECKPOINT_STEPS = 500  # between checkpoints within an epoch: a killed run repeats at most these
 
 B = TypeVar("B")
-Parts = dict[str, float]
 
 
 class Batches(Protocol[B]):
     """A source of minibatches, whose order is a function of the epoch's number.
 
-    Data on the device, or a stream that is shuffled block by block. A minibatch has a length: its examples.
+    Data on the device, or a stream that is shuffled block by block. A minibatch is a `Batch`.
     """
 
     def __len__(self) -> int:
@@ -83,6 +84,9 @@ def fit(
     that is not finite is an ExpectedError. With `checkpoints`, a killed training resumes and ends with bit-identical
     weights. `judge` is called on the objective after each epoch; its numbers, which need not be means over minibatches,
     become columns of the curve.
+
+    Several processes (of a stage that asks for them, or started by torchrun or accelerate) each call this with the same
+    arguments, and all get the same result, that of one process to rounding. ExpectedError where they disagree.
     """
     training = _Training(title, objective, train, validation, settings, device, judge)
     return training.run(checkpoints)
@@ -99,14 +103,15 @@ class _Training:
         device: torch.device,
         judge: Callable[[nn.Module], Parts] | None,
     ) -> None:
+        processes = processes_here(device)  # first: accelerate takes them as they are connected
         accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-        if accelerator.num_processes > 1:
-            raise ExpectedError("training runs in one process so far; start it without accelerate launch")
         self.title, self.settings, self.device, self.judge = title, settings, device, judge
         self.objective = objective
         self.train, self.validation = train, validation
-        self.accelerator = accelerator
-        self.wrapped = accelerator.prepare(objective.to(device))
+        self.accelerator, self.processes = accelerator, processes
+        # In evaluation mode it leaves the gradients of several processes to `processes`. Of several it would place the
+        # weights in new memory.
+        self.wrapped = accelerator.prepare_model(objective.to(device), device_placement=False, evaluation_mode=True)
         self.optimizer = Optimizer(objective.parameters(), settings)
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
@@ -120,6 +125,7 @@ class _Training:
         state = checkpoints.load(self.device) if checkpoints else None
         if state is not None:
             self._restore(state)
+        self.processes.agree(self.title, lambda: described(self.train, self.validation, settings, self._state()))
         with Progress(self.title, settings.epochs * len(self.train), self._steps_done()) as progress:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
@@ -153,13 +159,14 @@ class _Training:
         position = self.position
         generator = torch_generator(self.device, self.settings.seed, Purpose.TRAINING, position.epoch, position.step)
         where = f"training, epoch {position.epoch + 1}, step {position.step + 1}"
-        losses = self.wrapped(batch, generator)
-        parts = _numbers(losses)
-        if not all(map(math.isfinite, parts.values())):
-            self._stop(parts, self.train.names(batch), where)
+        losses = self.processes.losses(self.wrapped, batch, generator)
+        parts = self.processes.parts(losses)
+        if not all_finite(parts):
+            self._stop(parts, self.processes.blamed(losses, self.train.names(batch)), where)
         for weight in self.weights:
             weight.grad = None
         self.accelerator.backward(losses["loss"])
+        self.processes.sum_gradients(self.weights)
         norm = self._clip()
         if not math.isfinite(norm):
             self._stop({"the gradient": norm}, self.train.names(batch), where)
@@ -209,29 +216,17 @@ class _Training:
         examples = 0
         for step, batch in enumerate(batches.epoch(0)):
             generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
-            parts = _numbers(module(batch, generator))
-            if not all(map(math.isfinite, parts.values())):
+            losses = self.processes.losses(module, batch, generator)
+            parts = self.processes.parts(losses)
+            if not all_finite(parts):
                 where = f"evaluation after epoch {self.position.epoch}, step {step + 1}"
-                self._stop(parts, batches.names(batch), where)
+                self._stop(parts, self.processes.blamed(losses, batches.names(batch)), where)
             _add(sums, parts, len(batch))
             examples += len(batch)
         return {name: total / examples for name, total in sums.items()}
 
-    def _stop(self, parts: Parts, names: list[str], where: str) -> None:
-        broken = [name for name, value in parts.items() if not math.isfinite(value)]
-        bad_weights = [n for n, w in self.objective.named_parameters() if not bool(torch.isfinite(w).all())]
-        cause = (
-            f"the weights are not finite either ({', '.join(bad_weights[:3])}): the training has diverged; lower "
-            "learning_rate or gradient_clip"
-            if bad_weights
-            else "the weights are finite, so either the update before was too large (lower learning_rate or "
-            "gradient_clip) or these examples are: look for extreme values among them"
-        )
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise ExpectedError(
-            f"{self.title}: {', '.join(broken)} is not finite in {where}; "
-            f"in the batch: {', '.join(names[:5])}{more}; likely cause: {cause}"
-        )
+    def _stop(self, parts: Parts, names: list[str], where: str) -> NoReturn:
+        raise not_finite(self.title, parts, names, where, self.objective)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -252,12 +247,6 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
-
-
-def _numbers(losses: dict[str, Tensor]) -> Parts:
-    # One transfer from the device for all parts.
-    values = torch.stack([value.detach() for value in losses.values()]).tolist()
-    return dict(zip(losses, values, strict=True))
 
 
 def _add(sums: Parts, parts: Parts, examples: int) -> None:

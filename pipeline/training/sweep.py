@@ -13,8 +13,9 @@ from pipeline.core.paths import StudyPaths
 from pipeline.params.sweep import Training
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 from pipeline.training.curves import Curve, write_curve
-from pipeline.training.fit import Batches, Fitted, Parts, fit
+from pipeline.training.fit import Batches, Fitted, fit
 from pipeline.training.metrics import training_metrics
+from pipeline.training.processes import Parts
 
 
 @dataclass(frozen=True)

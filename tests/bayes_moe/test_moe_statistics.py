@@ -56,7 +56,7 @@ def test_slots_dropped_for_capacity_and_slots_spared_are_kept_apart():
     weight = torch.full((4, 2), 0.5) * ~spared
     routing = Routing(expert, weight, ~spared, logit.softmax(1), logit, torch.zeros(()), spared)
     assert (int(routing.dropped()), int(routing.spared())) == (0, 1)
-    limited = within_capacity(routing, 2)  # a third token at expert 0, a third at 1
+    limited = routing.only(within_capacity(expert, ~spared, E, 2))  # a third token at expert 0, a third at 1
     assert (int(limited.dropped()), int(limited.spared())) == (2, 1)
     figures = statistics_of(limited)
     assert (float(figures.dropped), float(figures.spared)) == (2 / 8, 1 / 8)

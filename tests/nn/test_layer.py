@@ -49,7 +49,7 @@ def outputs_and_gradients(mixture, x, how):
     routing = mixture.gate(x, generator())
     if mixture.capacity_factor is not None:
         capacity = math.ceil(mixture.capacity_factor * routing.expert_NK.numel() / routing.experts)
-        routing = within_capacity(routing, capacity)
+        routing = routing.only(within_capacity(routing.expert_NK, routing.kept_NK, routing.experts, capacity))
     y = per_token(mixture, x, routing) if how == "per token" else mixture.experts(x, routing, how)
     (y * torch.randn(y.shape, generator=generator(7))).sum().backward()
     return y.detach(), {"x": x.grad, **{name: p.grad for name, p in mixture.named_parameters()}}

@@ -24,6 +24,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.only_run import only_run
 from pipeline.core.provenance import commit_around
+from pipeline.core.rank import processes
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.reading import read_yaml
 
@@ -78,6 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train, and write the run's folder."""
     system = SYSTEMS[arguments.system]
+    if processes() > 1:
+        raise ExpectedError("train runs in one process: start it without torchrun or accelerate")
     if not _NAME.fullmatch(arguments.exp_name):
         raise ExpectedError(
             f"--exp-name {arguments.exp_name!r}: expected letters, digits, '.', '_' and '-', a letter or digit first"
@@ -132,6 +135,8 @@ def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Sta
 
 def _settings(system: System, file: Path, content: Any, changes: list[str]) -> Optimisation:
     settings = overridden(system.schema, system.section, content, changes, str(file))
+    if settings.processes > 1:
+        raise ExpectedError(f"train runs in one process, and {file} says {system.section}.processes: leave it out")
     refuse_idle(settings, parsed(changes, system.section), system.switches)
     return settings
 

@@ -9,6 +9,7 @@ B: neighbourhoods, N: cells of the largest of them, G: genes, S: spatial dimensi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,11 @@ class NeighbourhoodBatch:
 
     def __len__(self) -> int:
         return len(self.section_B)
+
+    def part(self, first: int, count: int) -> Self:
+        """The minibatch of these of its neighbourhoods, padded as it is."""
+        chosen = slice(first, first + count)
+        return type(self)(*(value[chosen] for value in vars(self).values()))
 
 
 class SampledNeighbourhoods:

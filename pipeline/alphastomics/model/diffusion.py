@@ -13,6 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pipeline.nn.share import drawn
+
 OFFSET = 0.008  # s of Nichol & Dhariwal: the first step then adds a little noise, not none
 LARGEST_BETA = 0.999  # their limit: without it the last step would leave no signal, and x_0 could not be had from noise
 
@@ -144,7 +146,8 @@ def centred_normal(mask_BN: Tensor, dimensions: int, generator: torch.Generator)
     Hoogeboom et al., "Equivariant diffusion for molecule generation in 3D" (2022), section 3.1. Of n cells the variance
     of a coordinate is 1 − 1/n; a neighbourhood of one cell has no noise.
     """
-    noise_BNS = torch.randn((*mask_BN.shape, dimensions), generator=generator, device=mask_BN.device)
+    shape = (*mask_BN.shape, dimensions)
+    noise_BNS = drawn(lambda shape: torch.randn(shape, generator=generator, device=mask_BN.device), shape)
     return centred(noise_BNS, mask_BN)
 
 

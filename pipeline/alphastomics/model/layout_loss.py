@@ -7,6 +7,8 @@ B: neighbourhoods, N: cells, M: cells drawn for the loss, S: spatial dimensions.
 import torch
 from torch import Tensor
 
+from pipeline.nn.share import drawn, totals
+
 _TINY = 1e-4  # of squared distances: the square root has no gradient at 0
 _NEVER = -1e9
 _FAR = -80.0  # of logarithms: nothing is added by what is so improbable, and exponentials beyond float32 are slow
@@ -27,7 +29,7 @@ def some_cells(mask_BN: Tensor, most: int, generator: torch.Generator) -> Tensor
     neighbourhoods of one size), and memory that does not grow with the neighbourhood. `neighbour_divergence` looks for
     neighbours among the M alone, which are further away the fewer they are: an approximation.
     """
-    chance_BN = torch.rand(mask_BN.shape, generator=generator, device=mask_BN.device)
+    chance_BN = drawn(lambda shape: torch.rand(shape, generator=generator, device=mask_BN.device), mask_BN.shape)
     return torch.where(mask_BN, chance_BN, -1.0).topk(min(most, mask_BN.shape[1]), dim=1).indices
 
 
@@ -38,7 +40,8 @@ def stress(predicted_BMM: Tensor, true_BMM: Tensor, mask_BM: Tensor) -> Tensor:
     """
     pair_BMM = _pairs(mask_BM)
     error_BMM = ((predicted_BMM + _TINY).sqrt() - (true_BMM + _TINY).sqrt()).square()
-    return (error_BMM * pair_BMM).sum() / pair_BMM.sum().clamp(min=1)
+    error, pairs = totals((error_BMM * pair_BMM).sum(), pair_BMM.sum())
+    return error / pairs.clamp(min=1)
 
 
 def neighbour_divergence(
@@ -56,7 +59,8 @@ def neighbour_divergence(
     wanted = near_BMM.log_softmax(-1)
     found = (-torch.log1p(predicted_BMM / radius**2)).masked_fill(~pair_BMM, _NEVER).log_softmax(-1)
     each = (wanted.exp() * (wanted - found)).masked_fill(~pair_BMM, 0)
-    return each.sum() / mask_BM.sum().clamp(min=1)
+    divergence, cells = totals(each.sum(), mask_BM.sum())
+    return divergence / cells.clamp(min=1)
 
 
 def _pairs(mask_BM: Tensor) -> Tensor:

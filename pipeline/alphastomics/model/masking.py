@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pipeline.nn.share import drawn
+
 Strategy = Literal["random", "block", "structured"]
 Shape = tuple[int, int, int]
 
@@ -50,24 +52,28 @@ def hidden(
 
 
 def _random(shape: Shape, count: int, generator: torch.Generator, _groups_G: Tensor | None) -> Tensor:
-    return _lowest(torch.rand(shape, generator=generator, device=generator.device), count)
+    return _lowest(drawn(lambda shape: torch.rand(shape, generator=generator, device=generator.device), shape), count)
 
 
 def _block(shape: Shape, count: int, generator: torch.Generator, _groups_G: Tensor | None) -> Tensor:
     B, _, G = shape
-    start_B11 = torch.randint(max(G, 1), (B, 1, 1), generator=generator, device=generator.device)
+    start_B11 = drawn(
+        lambda shape: torch.randint(max(G, 1), shape, generator=generator, device=generator.device), (B, 1, 1)
+    )
     return (torch.arange(G, device=generator.device) - start_B11) % max(G, 1) < count
 
 
 def _structured(shape: Shape, count: int, generator: torch.Generator, groups_G: Tensor | None) -> Tensor:
     B, _, G = shape
-    within_BG = torch.rand((B, G), generator=generator, device=generator.device, dtype=torch.float64)
+    within_BG = drawn(
+        lambda shape: torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64), (B, G)
+    )
     if groups_G is None:
         return _lowest(within_BG, count)[:, None, :]
     if groups_G.shape != (G,):
         raise ValueError(f"{G} genes need {G} groups, not {tuple(groups_G.shape)}")
     number = int(groups_G.max()) + 1 if G else 0
-    chance_BK = torch.rand((B, number), generator=generator, device=generator.device)
+    chance_BK = drawn(lambda shape: torch.rand(shape, generator=generator, device=generator.device), (B, number))
     place_BK = chance_BK.argsort(dim=1).argsort(dim=1)  # of each group in its neighbourhood's random order
     return _lowest(place_BK[:, groups_G] + within_BG, count)[:, None, :]
 

@@ -24,6 +24,7 @@ from pipeline.nn.layers import CovariateEmbedding, sinusoidal
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
+from pipeline.nn.share import drawn
 
 _TINY = 1e-6
 _TIME_FEATURES = 32
@@ -163,8 +164,9 @@ class SpatialDiffusion(nn.Module):
             return code
         if generator is None:
             raise TypeError("covariate dropout needs a generator while the module trains")
-        unshown = torch.rand((len(code), *(1,) * (code.dim() - 1)), generator=generator, device=code.device) < chance
-        return code.masked_fill(unshown, torch.iinfo(torch.int64).max)
+        one_each = (len(code), *(1,) * (code.dim() - 1))
+        drawn_chance = drawn(lambda shape: torch.rand(shape, generator=generator, device=code.device), one_each)
+        return code.masked_fill(drawn_chance < chance, torch.iinfo(torch.int64).max)
 
     def _dropped(self, generator: torch.Generator | None) -> "Dropout":
         return Dropout(self.config.dropout if self.training else 0.0, generator)
@@ -258,7 +260,7 @@ class Dropout:
     def __call__(self, x: Tensor) -> Tensor:
         if self.chance == 0:
             return x
-        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.chance
+        kept = drawn(lambda shape: torch.rand(shape, generator=self.generator, device=x.device), x.shape) >= self.chance
         return x * kept / (1 - self.chance)
 
 

@@ -14,6 +14,7 @@ from pipeline.alphastomics.model.layout_loss import neighbour_divergence, some_c
 from pipeline.alphastomics.model.masking import hidden
 from pipeline.alphastomics.model.network import Denoised, Neighbourhoods, SpatialDiffusion
 from pipeline.nn.moe.balance import switch
+from pipeline.nn.share import drawn, totals
 
 MODES = ("joint", "expr_to_pos", "pos_to_expr")
 PAIRED_CELLS = 256  # of a neighbourhood, whose pairs a step looks at
@@ -143,9 +144,13 @@ class SpatialObjective(nn.Module):
         shown (pure noise says nothing, which is what guidance compares with)."""
         steps = self.noising.position.steps
         chances = torch.tensor(self.mode_chances, device=device)
-        mode_B = torch.multinomial(chances, size, replacement=True, generator=generator)
-        time_B = torch.randint(1, steps + 1, (size,), generator=generator, device=device)
-        at_noise_B, unshown_B = torch.rand((2, size), generator=generator, device=device)
+        mode_B = drawn(
+            lambda shape: torch.multinomial(chances, shape[0], replacement=True, generator=generator), (size,)
+        )
+        time_B = drawn(lambda shape: torch.randint(1, steps + 1, shape, generator=generator, device=device), (size,))
+        at_noise_B, unshown_B = drawn(
+            lambda shape: torch.rand(shape, generator=generator, device=device), (2, size), axis=1
+        )
         time_B = torch.where(at_noise_B < self.noise_share, steps, time_B)
         condition_B = torch.where(unshown_B < self.condition_dropout, steps, 0) * int(self.training)
         x_time_B = torch.where(mode_B == MODES.index("expr_to_pos"), condition_B, time_B)
@@ -155,7 +160,9 @@ class SpatialObjective(nn.Module):
         self, batch: CleanBatch, x_time_B: Tensor, position_time_B: Tensor, generator: torch.Generator
     ) -> Neighbourhoods:
         dimensions = batch.position_BNS.shape[2]
-        noise_BNG = torch.randn(batch.x_BNG.shape, generator=generator, device=batch.x_BNG.device)
+        noise_BNG = drawn(
+            lambda shape: torch.randn(shape, generator=generator, device=batch.x_BNG.device), batch.x_BNG.shape
+        )
         noise_BNS = centred_normal(batch.mask_BN, dimensions, generator)
         hidden_BNG = hidden_BNS = None
         if self.training and self.masking != "none":
@@ -232,4 +239,5 @@ def mean_where(value: Tensor, where: Tensor) -> Tensor:
     for axis, size in enumerate(where.shape):  # what the mask does not tell apart is added up first
         if size == 1:
             value = value.sum(axis, keepdim=True)
-    return torch.where(where, value, 0).sum() / (where.sum() * entries).clamp(min=1)
+    amount, places = totals(torch.where(where, value, 0).sum(), where.sum())
+    return amount / (places * entries).clamp(min=1)

@@ -29,7 +29,7 @@ class Study(AnyStudy):
 
     @property
     def training_threads(self) -> int:
-        return self.diffusion.threads
+        return self.diffusion.threads_in_all
 
     @property
     def evaluation_threads(self) -> int:

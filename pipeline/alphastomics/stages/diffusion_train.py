@@ -129,4 +129,4 @@ def _check_sizes(train: list[Section], settings: Diffusion) -> None:
 
 
 if __name__ == "__main__":
-    run_study_stage(SECTION, run)
+    run_study_stage(SECTION, run, trains=True)

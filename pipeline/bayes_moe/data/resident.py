@@ -5,6 +5,7 @@ N: images, B: images of a minibatch, C: channels, H, W: pixels.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -23,6 +24,11 @@ class ImageBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, first: int, count: int) -> Self:
+        """The minibatch of these of its images."""
+        chosen = slice(first, first + count)
+        return type(self)(*(value[chosen] for value in vars(self).values()))
 
 
 class ResidentImages:

@@ -15,6 +15,7 @@ from pipeline.bayes_moe.model.moe_statistics import statistics_of
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.nn.moe import balance
 from pipeline.nn.moe.routing import Routing
+from pipeline.nn.share import drawn, total
 
 BALANCES = {"switch": balance.switch, "importance": balance.importance}
 
@@ -57,7 +58,7 @@ class ClassifierObjective(nn.Module):
             if self.training:
                 if self.balance == "bias":
                     assert self.model.mixture is not None
-                    self.model.mixture.gate.rebalance(routing.load_E(), self.balance_weight)
+                    self.model.mixture.gate.rebalance(total(routing.load_E()), self.balance_weight)
                 else:
                     loss = loss + self.balance_weight * penalty
                 loss = loss + self.z_weight * z + self.divergence_weight * routing.divergence
@@ -72,14 +73,18 @@ def moved(x_BCHW: Tensor, shift: int, flip: bool, generator: torch.Generator) ->
     images, channels, height, width = x_BCHW.shape
     device = x_BCHW.device
     if shift:
-        by_2B = torch.randint(0, 2 * shift + 1, (2, images), generator=generator, device=device)
+        by_2B = drawn(
+            lambda shape: torch.randint(0, 2 * shift + 1, shape, generator=generator, device=device),
+            (2, images),
+            axis=1,
+        )
         row_BH = by_2B[0][:, None] + torch.arange(height, device=device)
         column_BW = by_2B[1][:, None] + torch.arange(width, device=device)
         place_B = torch.arange(images, device=device)[:, None, None, None]
         channel_C = torch.arange(channels, device=device)[:, None, None]
         x_BCHW = pad(x_BCHW, (shift,) * 4)[place_B, channel_C, row_BH[:, None, :, None], column_BW[:, None, None]]
     if flip:
-        mirrored_B = torch.rand(images, generator=generator, device=device) < 0.5
+        mirrored_B = drawn(lambda shape: torch.rand(shape, generator=generator, device=device), (images,)) < 0.5
         x_BCHW = torch.where(mirrored_B[:, None, None, None], x_BCHW.flip(3), x_BCHW)
     return x_BCHW
 

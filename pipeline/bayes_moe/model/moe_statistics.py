@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.nn.moe.gates import normalised_entropy
 from pipeline.nn.moe.routing import Routing
+from pipeline.nn.share import total
 
 
 class Statistics(NamedTuple):
@@ -30,7 +31,7 @@ def statistics_of(routing: Routing) -> Statistics:
 
 def utilisation(routing: Routing) -> Tensor:
     """Share of the kept slots that each expert has, (E,); zeros where none is kept."""
-    load_E = expert_counts(routing)
+    load_E = total(expert_counts(routing))
     return load_E / load_E.sum().clamp(min=1)
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from pipeline.bayes_moe.model.batch_norm import BatchNorm2d
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
@@ -42,13 +43,13 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
+        self.first_norm = BatchNorm2d(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
+        self.second_norm = BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
             self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=False))
-            self.shortcut.append(nn.BatchNorm2d(outputs))
+            self.shortcut.append(BatchNorm2d(outputs))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """As above."""
@@ -91,7 +92,7 @@ class ResNet18(nn.Module):
         self.register_buffer("mean_C11", torch.tensor(config.mean or [0.0] * channels)[:, None, None])
         self.register_buffer("deviation_C11", torch.tensor(config.deviation or [1.0] * channels)[:, None, None])
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-        self.stem_norm = nn.BatchNorm2d(width)
+        self.stem_norm = BatchNorm2d(width)
         self.stages = nn.ModuleList()
         inputs = width
         for stage, factor in enumerate(STAGES):

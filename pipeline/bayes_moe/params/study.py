@@ -23,6 +23,10 @@ class Study(AnyStudy):
 
     @property
     def training_threads(self) -> int:
+        return self.sweep.recipe.threads_in_all
+
+    @property
+    def evaluation_threads(self) -> int:
         return self.sweep.recipe.threads
 
     def own_stages(self) -> Mapping[str, Mapping[str, Any]]:

@@ -94,4 +94,4 @@ def untrained(train: Images, classes: int, training: Training) -> ResNet18:
 
 
 if __name__ == "__main__":
-    run_study_stage(SECTION, run)
+    run_study_stage(SECTION, run, trains=True)

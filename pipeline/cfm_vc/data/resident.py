@@ -6,6 +6,7 @@ two gigabytes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -29,6 +30,21 @@ class CountBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, first: int, count: int) -> Self:
+        """The minibatch of these of its cells."""
+        cells = slice(first, first + count)
+        begin, end = torch.searchsorted(self.cell_K, torch.tensor([first, first + count], device=self.cell_K.device))
+        return type(self)(
+            rows=self.rows[cells],
+            x_K=self.x_K[begin:end],
+            cell_K=self.cell_K[begin:end] - first,
+            gene_K=self.gene_K[begin:end],
+            library_B=self.library_B[cells],
+            cell_type_B=self.cell_type_B[cells],
+            batch_B=self.batch_B[cells],
+            perturbation_B=self.perturbation_B[cells],
+        )
 
 
 class ResidentCounts:

@@ -4,12 +4,14 @@ B: cells, D: dimensions of z_int, P: treatments, S: spatial coordinates.
 """
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.cfm_vc.model.energy_distance import grouped_energy_distance
 from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.nn.share import drawn, everywhere, whole_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class FlowBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, first: int, count: int) -> Self:
+        """The minibatch of these of its pairs."""
+        chosen = slice(first, first + count)
+        values: dict[str, Any] = {name: None if value is None else value[chosen] for name, value in vars(self).items()}
+        return type(self)(**values)
 
 
 class FlowObjective(nn.Module):
@@ -49,18 +57,20 @@ class FlowObjective(nn.Module):
 
     def forward(self, batch: FlowBatch, generator: torch.Generator) -> dict[str, Tensor]:
         """`loss` and its parts."""
-        t_B = torch.rand(len(batch), generator=generator, device=batch.source_BD.device)
+        device = batch.source_BD.device
+        t_B = drawn(lambda shape: torch.rand(shape, generator=generator, device=device), (len(batch),))
         z_BD = torch.lerp(batch.source_BD, batch.target_BD, t_B[:, None])
         p_BP = batch.p_BP
         if self.training and self.perturbation_dropout > 0:
-            shown_B = torch.rand(len(batch), generator=generator, device=p_BP.device) >= self.perturbation_dropout
-            p_BP = p_BP * shown_B[:, None]
+            chance_B = drawn(lambda shape: torch.rand(shape, generator=generator, device=device), (len(batch),))
+            p_BP = p_BP * (chance_B >= self.perturbation_dropout)[:, None]
         condition = self.model.condition(p_BP, batch.cell_type_B, batch.batch_B, batch.place_BS, generator)
         velocity_BD = self.model(z_BD, t_B, condition)
         error = (velocity_BD - (batch.target_BD - batch.source_BD)).square().sum(dim=1).mean()
         parts = {"flow_matching": error}
         if self.distribution_weight > 0:
             reached_BD = z_BD + (1 - t_B[:, None]) * velocity_BD
-            parts["distribution"] = grouped_energy_distance(reached_BD, batch.target_BD, batch.group_B)
+            (reached_BD, _), whole = everywhere(reached_BD), whole_of(batch)
+            parts["distribution"] = grouped_energy_distance(reached_BD, whole.target_BD, whole.group_B)
             return {"loss": error + self.distribution_weight * parts["distribution"], **parts}
         return {"loss": error, **parts}

@@ -38,6 +38,7 @@ from pipeline.cfm_vc.model.log_softplus import log_softplus
 from pipeline.nn.distributions import kl_to_standard_normal, sample_gaussian
 from pipeline.nn.layers import CovariateEmbedding, Perceptron
 from pipeline.nn.model_config import ModelConfig
+from pipeline.nn.share import everywhere, whole_of
 
 LOG_VARIANCE_RANGE = (-10.0, 10.0)
 SOFTPLUS_START = -2.0  # initial u of every gene: near the bend, on the exponential side
@@ -173,7 +174,8 @@ class VaeObjective(nn.Module):
         posterior = self.model.encode_normalised(normalised_BG, batch.cell_type_B, batch.batch_B, generator)
         int_BI = sample_gaussian(posterior.int_mean_BI, posterior.int_log_variance_BI, generator)
         tech_BT = sample_gaussian(posterior.tech_mean_BT, posterior.tech_log_variance_BT, generator)
-        tech_BT = tech_BT.index_select(0, shuffle_within(batch.batch_B, generator))
+        (all_tech_BT, own), whole = everywhere(tech_BT), whole_of(batch)
+        tech_BT = all_tech_BT.index_select(0, shuffle_within(whole.batch_B, generator)[own])
         log_likelihood_B = log_likelihood_of_shares(
             self.model.logits(int_BI, tech_BT),
             batch.library_B.clamp(min=1.0),
@@ -190,8 +192,9 @@ class VaeObjective(nn.Module):
         loss = reconstruction + self.kl_weight * (kl_int + kl_tech)
         if self.batch_weight > 0:
             # Cells of one type and perturbation differ between batches for technical reasons only.
-            group_B = batch.cell_type_B * (batch.perturbation_B.max() + 1) + batch.perturbation_B
-            parts["batch"] = energy_distance_between(posterior.int_mean_BI, group_B, batch.batch_B)
+            group_B = whole.cell_type_B * (whole.perturbation_B.max() + 1) + whole.perturbation_B
+            mean_BI, _ = everywhere(posterior.int_mean_BI)
+            parts["batch"] = energy_distance_between(mean_BI, group_B, whole.batch_B)
             loss = loss + self.batch_weight * parts["batch"]
         return {"loss": loss, **parts}
 

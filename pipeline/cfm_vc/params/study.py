@@ -40,7 +40,7 @@ class Study(AnyStudy):
 
     @property
     def training_threads(self) -> int:
-        return max(self.vae.threads, self.flow.threads)
+        return max(self.vae.threads_in_all, self.flow.threads_in_all)
 
     @property
     def evaluation_threads(self) -> int:

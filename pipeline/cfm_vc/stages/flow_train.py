@@ -98,4 +98,4 @@ def _encoded(store: Store, split: Split, vae: Vae, device: torch.device) -> Enco
 
 
 if __name__ == "__main__":
-    run_study_stage(SECTION, run)
+    run_study_stage(SECTION, run, trains=True)

@@ -67,4 +67,4 @@ def run(settings: VaeSettings, at: StudyPaths) -> None:
 
 
 if __name__ == "__main__":
-    run_study_stage(SECTION, run)
+    run_study_stage(SECTION, run, trains=True)

@@ -5,6 +5,7 @@ B: windows of a minibatch, C: channels, L: lookback rows, H: horizon rows, F: ti
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,6 +26,11 @@ class WindowBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, first: int, count: int) -> Self:
+        """The minibatch of these of its windows."""
+        chosen = slice(first, first + count)
+        return type(self)(*(value[chosen] for value in vars(self).values()))
 
 
 class ResidentWindows:

@@ -21,6 +21,7 @@ from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
 from pipeline.mole.model.instance_norm import LastOffset, Level, ReversibleNorm
 from pipeline.nn.model_config import ModelConfig
+from pipeline.nn.share import drawn
 
 
 class Heads(NamedTuple):
@@ -122,7 +123,9 @@ class Mole(nn.Module):
         if self.training and self.config.head_dropout > 0 and self.experts > 1:
             if generator is None:
                 raise TypeError("head dropout needs a generator while the module trains")
-            chance_BCE = torch.rand(logit_BCE.shape, generator=generator, device=logit_BCE.device)
+            chance_BCE = drawn(
+                lambda shape: torch.rand(shape, generator=generator, device=logit_BCE.device), logit_BCE.shape
+            )
             dropped_BCE = chance_BCE < self.config.head_dropout
             dropped_BCE &= ~dropped_BCE.all(2, keepdim=True)
             logit_BCE = logit_BCE.masked_fill(dropped_BCE, -math.inf)

@@ -130,4 +130,4 @@ def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) 
 
 
 if __name__ == "__main__":
-    run_study_stage(SECTION, run)
+    run_study_stage(SECTION, run, trains=True)

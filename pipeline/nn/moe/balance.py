@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.nn.moe.routing import Routing
+from pipeline.nn.share import is_shared, total
 
 
 def switch(routing: Routing) -> Tensor:
@@ -19,13 +20,23 @@ def switch(routing: Routing) -> Tensor:
     Fedus et al., "Switch transformers" (2022), eq. 4, with f over slots, not tokens, so that uniform routing scores 1
     whatever K. Differentiable through P. Slots count as chosen, whether or not capacity dropped them.
     """
-    share_E = torch.bincount(routing.expert_NK.reshape(-1), minlength=routing.experts) / routing.expert_NK.numel()
-    return routing.experts * (share_E * routing.probability_NE.mean(0)).sum()
+    chosen_E = total(torch.bincount(routing.expert_NK.reshape(-1), minlength=routing.experts))
+    share_E = chosen_E / chosen_E.sum()
+    return routing.experts * (share_E * _mean_probability_E(routing)).sum()
+
+
+def _mean_probability_E(routing: Routing) -> Tensor:
+    """Over all tokens of the minibatch, (E,)."""
+    if not is_shared():
+        return routing.probability_NE.mean(0)
+    ones_N1 = torch.ones_like(routing.probability_NE[:, :1])  # whose sum is the number of tokens
+    sum_E1 = total(torch.cat([routing.probability_NE, ones_N1], dim=1).sum(0))
+    return sum_E1[:-1] / sum_E1[-1]
 
 
 def importance(routing: Routing) -> Tensor:
     """Squared coefficient of variation over experts of the sum of probabilities. Shazeer et al. (2017), eq. 6 and 7."""
-    return squared_variation(routing.probability_NE.sum(0))
+    return squared_variation(total(routing.probability_NE.sum(0)))
 
 
 def squared_variation(amount_E: Tensor) -> Tensor:

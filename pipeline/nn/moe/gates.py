@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 
 from pipeline.nn.distributions import kl_to_standard_normal
 from pipeline.nn.moe.routing import Routing, combine_weights, probabilities
+from pipeline.nn.share import drawn
 
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
@@ -104,7 +105,9 @@ class GumbelTopKGate(TopKGate):
     def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """As above; scaled with the temperature, which then sharpens the distribution that is sampled."""
         clean_NE = self.clean_logits(x_ND)
-        exponential_NE = torch.empty_like(clean_NE).exponential_(generator=generator)
+        exponential_NE = drawn(
+            lambda shape: clean_NE.new_empty(shape).exponential_(generator=generator), clean_NE.shape
+        )
         smallest = torch.finfo(clean_NE.dtype).tiny
         return clean_NE - self.temperature * exponential_NE.clamp(min=smallest).log(), None
 
@@ -116,7 +119,8 @@ class DropoutGate(TopKGate):
 
     def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """As above."""
-        kept_ND = torch.rand(x_ND.shape, generator=generator, device=x_ND.device) >= self.RATE
+        chance_ND = drawn(lambda shape: torch.rand(shape, generator=generator, device=x_ND.device), x_ND.shape)
+        kept_ND = chance_ND >= self.RATE
         return self.clean_logits(x_ND * kept_ND / (1 - self.RATE)), None
 
 
@@ -159,4 +163,4 @@ def normalised_entropy(probability_NE: Tensor) -> Tensor:
 
 def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     """A sample of N(0, I) of the shape of x."""
-    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return drawn(lambda shape: torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype), x.shape)

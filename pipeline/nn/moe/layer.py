@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipeline.nn.moe.experts import Dispatch, Experts
 from pipeline.nn.moe.gates import GATES
 from pipeline.nn.moe.routing import Routing, within_capacity
+from pipeline.nn.share import everywhere, is_shared
 
 
 class Mixed(NamedTuple):
@@ -56,6 +57,13 @@ class MixtureOfExperts(nn.Module):
         """Mix; `sample`: whether the gate draws its noise, see `TopKGate.forward`."""
         routing = self.gate(x_ND, generator, sample)
         if self.capacity_factor is not None:
-            slots = routing.expert_NK.numel()
-            routing = within_capacity(routing, math.ceil(self.capacity_factor * slots / routing.experts))
+            routing = _limited(routing, self.capacity_factor)
         return Mixed(self.experts(x_ND, routing, self.dispatch), routing)
+
+
+def _limited(routing: Routing, factor: float) -> Routing:
+    """The routing within the capacity, which the tokens of the whole minibatch share."""
+    expert_NK, own = everywhere(routing.expert_NK, uneven=True)
+    kept_NK = everywhere(routing.kept_NK.byte(), uneven=True)[0].bool() if is_shared() else routing.kept_NK
+    capacity = math.ceil(factor * expert_NK.numel() / routing.experts)
+    return routing.only(within_capacity(expert_NK, kept_NK, routing.experts, capacity)[own])

@@ -31,6 +31,10 @@ class Routing(NamedTuple):
         """How many experts there are."""
         return self.logit_NE.shape[1]
 
+    def only(self, kept_NK: Tensor) -> "Routing":
+        """Without the other slots, which contribute exactly zero; weights of the kept are not rescaled."""
+        return self._replace(kept_NK=kept_NK, weight_NK=self.weight_NK * kept_NK, complete=False)
+
     def load_E(self) -> Tensor:
         """Tokens carried to each expert, (E,) int64."""
         return torch.bincount(self.expert_NK[self.kept_NK], minlength=self.experts)
@@ -63,16 +67,16 @@ def probabilities(logit_NE: Tensor) -> Tensor:
     return torch.softmax(logit_NE.T.contiguous(), dim=0).T
 
 
-def within_capacity(routing: Routing, capacity: int) -> Routing:
-    """At most `capacity` slots for each expert; the rest are dropped and contribute exactly zero.
+def within_capacity(expert_NK: Tensor, kept_NK: Tensor, experts: int, capacity: int) -> Tensor:
+    """Which of the kept slots are within a capacity of so many for each expert, (N, K) bool; the rest are to be
+    dropped.
 
     Slots are assigned by rank first (every token's first choice before any second choice), then by position, as in
-    GShard (Lepikhin et al., 2021). Weights of the kept are not rescaled.
+    GShard (Lepikhin et al., 2021).
     """
-    tokens, ranks = routing.expert_NK.shape
-    by_rank = routing.expert_NK.T.reshape(-1)  # (K N)
-    kept_by_rank = routing.kept_NK.T.reshape(-1)
-    taken_E = one_hot(by_rank, routing.experts) * kept_by_rank[:, None]
+    tokens, ranks = expert_NK.shape
+    by_rank = expert_NK.T.reshape(-1)  # (K N)
+    kept_by_rank = kept_NK.T.reshape(-1)
+    taken_E = one_hot(by_rank, experts) * kept_by_rank[:, None]
     place = (taken_E.cumsum(0).gather(1, by_rank[:, None])[:, 0] - 1).clamp(min=0)
-    kept_NK = (kept_by_rank & (place < capacity)).view(ranks, tokens).T
-    return routing._replace(kept_NK=kept_NK, weight_NK=routing.weight_NK * kept_NK, complete=False)
+    return (kept_by_rank & (place < capacity)).view(ranks, tokens).T
