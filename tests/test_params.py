@@ -274,4 +274,4 @@ def test_one_process_is_not_spoken_of_and_several_are_and_reserve_their_threads(
 
 @pytest.mark.parametrize("number", [0, 257])
 def test_a_number_of_processes_that_makes_no_sense(number: int) -> None:
-    assert "cfm_vc.vae.processes: " in message(changed(cfm_vc__vae__processes=number))
+    assert f"cfm_vc.vae.processes = {number}: " in message(changed(cfm_vc__vae__processes=number))
