@@ -11,6 +11,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.mole.params.sweep import Point, Recipe
 from pipeline.params.reading import read_yaml, select_section, validated
 from pipeline.params.sweep import Training
+from pipeline.plan import folds_of_studies, plan_of
 from pipeline.registry import Params, load_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -287,3 +288,20 @@ def test_a_group_is_held_out_by_one_fold() -> None:
     assert "hold out every perturbation in T" in message(folds({"cell_type": "T"}, {"cell_type": "T"}))
     apart = folds({"cell_type": "T", "perturbation": "x"}, {"cell_type": "T", "perturbation": "y"})
     validated(Params, apart, "params.yaml")
+
+
+def test_one_process_is_not_spoken_of_and_several_are_and_reserve_their_threads() -> None:
+    """What is written of trainings in one process is as it was before there could be several."""
+    params = load_params()
+    vae = params.cfm_vc.studies["pbmc"].vae
+    assert "processes" not in vae.model_dump()
+    several = vae.model_copy(update={"processes": 3, "threads": 2})
+    assert several.model_dump()["processes"] == 3
+    params.cfm_vc.studies["pbmc"] = params.cfm_vc.studies["pbmc"].model_copy(update={"vae": several})
+    runs = plan_of(params, folds_of_studies(params))["cfm_vc"]["runs"]
+    assert {run["threads"] for run in runs.values()} == {6}
+
+
+@pytest.mark.parametrize("number", [0, 257])
+def test_a_number_of_processes_that_makes_no_sense(number: int) -> None:
+    assert f"cfm_vc.vae.processes = {number}: " in message(changed(cfm_vc__vae__processes=number))

@@ -9,6 +9,8 @@ import torch
 from pipeline.cfm_vc.params.vae import Vae
 from pipeline.core import paths
 from pipeline.core.manifest_imports import import_only
+from pipeline.params.section import Section
+from pipeline.params.sweep import Training
 from pipeline.training.checkpoint import Checkpoints, checkpoints
 
 CPU = torch.device("cpu")
@@ -152,3 +154,16 @@ def test_the_code_of_a_stage_is_what_its_manifest_says(tmp_path, monkeypatch):
     before = key({"pipeline/nn/layers.py": "1"}, "x = 1\n")
     assert key({"pipeline/nn/layers.py": "1"}, "x = 2\n") == before
     assert key({"pipeline/nn/layers.py": "2"}, "x = 1\n") != before
+
+
+def test_another_number_of_processes_goes_on_with_the_same_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path)
+    for recipe in (settings(), Training(recipe=settings(), point=Section())):
+        inner = settings(processes=2)
+        several = inner if recipe == settings() else Training(recipe=inner, point=Section())
+        kept, other = (checkpoints("stage", asked, []) for asked in (recipe, several))
+        kept.save({"weight": torch.ones(1)})
+        state = other.load(torch.device("cpu"))
+        assert state is not None
+        assert torch.equal(state["weight"], torch.ones(1))
+        assert checkpoints("stage", settings(seed=1), []).load(torch.device("cpu")) is None

@@ -136,7 +136,9 @@ def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Sta
 def _settings(system: System, file: Path, content: Any, changes: list[str]) -> Optimisation:
     settings = overridden(system.schema, system.section, content, changes, str(file))
     if settings.processes > 1:
-        raise ExpectedError(f"train runs in one process, and {file} says {system.section}.processes: leave it out")
+        raise ExpectedError(
+            f"train runs in one process, and {file} asks for {settings.processes}: add -S {system.section}.processes=1"
+        )
     refuse_idle(settings, parsed(changes, system.section), system.switches)
     return settings
 
