@@ -12,7 +12,7 @@ from pipeline.core.files import write_text
 from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import forget, read_finished, still_holds
 from workflow.lock import DVC_FOLDER, held, repair_lock
-from workflow.slurm_queue import jobs_left, unended
+from workflow.slurm_queue import NoAnswerError, jobs_left, unended
 
 BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes
 
@@ -50,7 +50,7 @@ def repair_busy_paths() -> str | None:
     DVC itself removes entries of processes that are gone, but it cannot read a truncated list, nor detect reused
     process ids and zombies. Those of jobs in SLURM's queue stay: their processes are on other machines.
     """
-    elsewhere = {job.address for job in jobs_left()} if unended() else set()
+    elsewhere = _stages_elsewhere()
     with held(BUSY_PATHS.with_name("rwlock.lock")):
         if not BUSY_PATHS.exists():
             return None
@@ -72,6 +72,14 @@ def repair_busy_paths() -> str | None:
             return None
         write_text(BUSY_PATHS, json.dumps(kept))
         return f"removed entries of killed processes from {BUSY_PATHS}"
+
+
+def _stages_elsewhere() -> set[str]:
+    """Stages whose jobs run in SLURM; all that may, where it does not answer."""
+    try:
+        return {job.address for job in jobs_left()}
+    except NoAnswerError:
+        return set(unended())
 
 
 def _is_alive(by: dict[str, Any], since: float, elsewhere: Set[str]) -> bool:

@@ -25,6 +25,7 @@ from workflow.slurm_queue import (
     ENDED,
     ENDING,
     FOLDER,
+    SUBMITTING,
     Job,
     NoAnswerError,
     address_of,
@@ -36,6 +37,7 @@ from workflow.slurm_queue import (
     name_of,
     note_end,
     note_job,
+    note_submission,
     noted_at,
     read_answer,
     state_in_accounts,
@@ -67,7 +69,7 @@ exit $code
 PROGRAMS = {
     "submit": """exec {python} -S -m workflow.slurm submit "$1"
 """,
-    "status": """read -r address <{folder}/jobs/$1
+    "status": """IFS= read -r address <"{folder}/jobs/$1"
 fresh=$(find {folder}/queue.json -newermt "-{seconds} seconds" 2>/dev/null)
 [ -n "$fresh" ] && [ ! -e "{folder}/ended/$address" ] && echo running && exit
 exec {python} -S -m workflow.slurm status "$1"
@@ -179,7 +181,7 @@ def look_after_jobs() -> None:
     for address in unended():
         identifier = last_job(address) or ""
         job = jobs.get(identifier)
-        submitted_since = job is None and noted_at(identifier) >= now
+        submitted_since = job is None and (identifier == SUBMITTING or noted_at(identifier) >= now)
         if not submitted_since and (job is None or job.is_over):
             _note_end(identifier, address, job)
 
@@ -234,6 +236,7 @@ def _left_by_earlier_call(address: str) -> tuple[str | None, str | None]:
 def _submitted(address: str, properties: dict[str, Any], wait_for: str | None) -> str:
     """Submit the stage's job; its id. NoAnswerError where SLURM refuses, or is away for `PATIENCE_SECONDS`."""
     log, ended = LOGS / f"{address}.log", ENDED / address
+    note_submission(address)
     for path in (log, ended):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)

@@ -57,6 +57,7 @@ def before_first_job(workflow: Any) -> None:
         )
     try:
         partitions = ask("sinfo", "--noheader", "--format=%R\t%D").splitlines()
+        forget_old_jobs()
     except NoAnswerError as problem:
         raise ExpectedError(
             f"profiles/slurm: SLURM's controller does not answer ({problem}): wait until `sinfo` does, {LOCALLY}"
@@ -65,11 +66,10 @@ def before_first_job(workflow: Any) -> None:
     _try_lock()
     for stage, asked in _distinct(workflow.dag.needrun_jobs()):
         _try(stage, asked, nodes)
-    if sum(map(int, nodes.values())) > 1 and _is_of_one_machine(Path.cwd()):
+    if max(map(int, nodes.values()), default=1) > 1 and _is_of_one_machine(Path.cwd()):
         print(
             f"warning: {Path.cwd()} looks like a folder of this machine alone: all nodes must see it", file=sys.stderr
         )
-    forget_old_jobs()
     write_programs()
 
 

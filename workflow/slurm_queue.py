@@ -17,6 +17,7 @@ STAGES = FOLDER / "stages"  # by address, the id of the last job of a stage
 JOBS = FOLDER / "jobs"  # by id, the address of its stage
 ENDED = FOLDER / "ended"  # by address, id and exit code: written by the job at its end
 QUEUE = FOLDER / "queue.json"  # of SLURM's last answer, so that not every job's status asks it again
+SUBMITTING = "submitting"  # in place of an id
 PREFIX = "celldag:"  # of a job's name
 ANSWER_SECONDS = 60
 
@@ -123,6 +124,11 @@ def clock() -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b" ")
     return path.stat().st_mtime_ns
+
+
+def note_submission(address: str) -> None:
+    """Note that a stage is to have another job, which is found by its name should this process be killed."""
+    _write(STAGES / address, SUBMITTING)
 
 
 def note_job(identifier: str, address: str) -> None:
