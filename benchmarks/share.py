@@ -57,9 +57,8 @@ def main() -> None:
     print("| study | stages | seconds in stages |\n|---|---|---|")
     for study, seconds in sorted(rows.items(), key=lambda row: -sum(row[1])):
         print(f"| {study} | {len(seconds)} | {sum(seconds):,.0f} |")
-    print(
-        "\n| run | wall, s | cores | stages ended in it | seconds in these | all else, of wall x cores |\n|---|---|---|---|---|---|"
-    )
+    print("\n| run | wall, s | cores | stages ended in it | seconds in these | all else, of wall x cores |")
+    print("|---|---|---|---|---|---|")
     for number, (start, end, cores) in enumerate(runs(), 1):
         inside = [b - a for a, b in spans.values() if start <= b <= end + 60]
         rest = 1 - sum(inside) / ((end - start) * cores)
