@@ -84,13 +84,16 @@ class Scoreboard:
         return [metric for metric in self.metrics if self._tells(metric)]
 
     def scored(self, metric: Metric) -> bool:
-        """Whether a model or a baseline has a score in any unit."""
-        return any(self.points(method, metric) for method in self.competing)
+        """Whether a model or a baseline has a score in any unit, or over all."""
+        return any(self._values(method, metric) for method in self.competing)
 
     def _tells(self, metric: Metric) -> bool:
         perfect = metric.bounds[1 if metric.higher_is_better else 0]
-        found = [self.points(method, metric) for method in self.competing]
-        return any(found) and not all(of and set(of) == {perfect} for of in found)
+        return self.scored(metric) and any(self._values(method, metric) != {perfect} for method in self.competing)
+
+    def _values(self, method: Method, metric: Metric) -> set[float]:
+        found = (row for unit in (*self.units, ALL) for row in self.rows.get((unit, method.name, metric.name), ()))
+        return {row.value for row in found if row.value is not None}
 
     def best(self, metric: Metric, unit: str = ALL) -> list[Method]:
         """The best-scoring models and baselines: several if tied, none if undefined."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.data.fold_names import fold_names
+from pipeline.params.fold_names import fold_names
 
 Folds = Mapping[str, Sequence[int]]  # the seeds of each fold; a run is a fold and a seed
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.fold_names import fold_names
 from pipeline.data.in_turn import labels_in_files
+from pipeline.params.fold_names import fold_names
 from pipeline.params.obs_column import ObsColumn
 
 CLUSTER = ObsColumn(column="cluster")

@@ -57,3 +57,17 @@ def test_equals_are_all_best_and_what_does_not_compete_is_not():
 def test_without_a_model_or_a_baseline_there_is_nothing_to_compare(role, message):
     with pytest.raises(ExpectedError, match=message):
         scoreboard([row for row in single_rows({}) if row.role != role], GLOSSARY)
+
+
+@pytest.mark.parametrize(("value", "tells"), [(1.0, False), (0.5, True), (None, False)])
+def test_a_metric_tells_methods_apart_unless_it_is_undefined_or_all_are_perfect(value, tells):
+    """Controls, which are perfect or bad by design, have no say."""
+    rows = [
+        Row(f"group {u}", name, role, "pearson", value)
+        for u in range(2)
+        for name, role in (("net", "model"), ("ridge", "baseline"))
+    ]
+    rows.append(Row("group 0", "truth", "control", "pearson", 1.0))
+    assert bool(scoreboard(rows, GLOSSARY).telling) == tells
+    one = replace(rows[0], value=0.9)
+    assert scoreboard([one, *rows[1:]], GLOSSARY).telling == [PEARSON]

@@ -1,6 +1,7 @@
 """The page of a study alone, and its chapter, whose names tell it from other studies of its system."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.params.chapter import Chapter
 from pipeline.report.chapter import read_chapter, study_chapter
 from pipeline.report.page import Cell, Facts, Part, Section, System, Table
+from pipeline.report.settings import study_settings
 from pipeline.report.study_page import write_chapter
 
 HOSTILE = """<script>alert(1)</script>"'& {{ 7*7 }}"""
@@ -37,10 +39,15 @@ def write(at: StudyPaths, title: str | None = None, **settings: Any) -> None:
 
 def test_the_chapter_is_read_as_it_was_written(at):
     write(at)
-    expected = study_chapter(at, None, PART, CARD, ["first", "second"], DATASET)
+    whole = replace(PART, sections=[*PART.sections, study_settings(Chapter(), DATASET)])
+    expected = study_chapter(at, None, whole, CARD, ["first", "second"], DATASET)
     assert read_chapter(at) == expected
     assert expected.title == "Toy · mine: how it went"
-    assert expected.contents == (("Scores", "mine-scores"), ("Facts", "mine-facts"))
+    assert expected.contents == (
+        ("Scores", "mine-scores"),
+        ("Facts", "mine-facts"),
+        ("Data and settings", "mine-settings"),
+    )
     assert (expected.system.study, expected.system.anchor) == ("mine", "mine-scores")
     assert (expected.results, expected.data) == ("first\n\nsecond", "cells of two donors")
     assert expected.input_sha256 == "a" * 64
@@ -54,7 +61,7 @@ def test_a_page_has_the_study_and_its_answer_alone_and_loads_nothing(at):
     assert read_chapter(at).sections in html
     assert re.findall(r'class="answer">(.*?)<', html) == ["It worked."]
     assert "Simulated data: Toy · Two donors." in unescape(html)
-    assert re.findall(r'<section id="([^"]+)">', html) == ["mine-scores", "mine-facts"]
+    assert re.findall(r'<section id="([^"]+)">', html) == ["mine-scores", "mine-facts", "mine-settings"]
     assert all(f'id="{anchor}"' in html for anchor in re.findall(r'href="#([^"]+)"', html))
     assert not re.search(r"<script|@import|url\(|https?://(?!www\.w3\.org)", html)
 

@@ -173,7 +173,7 @@ def test_a_study_that_holds_nothing_out_is_shown_and_not_judged(results):
     assert chapter.system.answer.startswith("Trained, not evaluated")
     assert chapter.system.standing == "level"
     assert chapter.system.anchor in anchors
-    assert len(anchors) == 2
+    assert len(anchors) == 3
     assert "ahead" not in chapter.results
     html = at.page.read_text()
     assert all(f'id="{anchor}"' in html for anchor in re.findall(r'href="#([^"]+)"', html))

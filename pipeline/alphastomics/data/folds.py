@@ -5,9 +5,9 @@ from typing import Any
 from pipeline.alphastomics.params.preprocess import FoldPreprocess
 from pipeline.alphastomics.params.study import BLOCKS, EACH, Study
 from pipeline.core.errors import ExpectedError
-from pipeline.data.fold_names import fold_names
 from pipeline.data.in_turn import labels_in_files
 from pipeline.data.input_files import input_files
+from pipeline.params.fold_names import fold_names
 from pipeline.params.folds import Fold
 
 TOGETHER = "held_out"

@@ -5,9 +5,9 @@ from typing import Any
 
 from pipeline.cfm_vc.params.preprocess import FoldPreprocess
 from pipeline.cfm_vc.params.study import Study
-from pipeline.data.fold_names import fold_names
 from pipeline.data.in_turn import labels_in_files
 from pipeline.data.input_files import input_files
+from pipeline.params.fold_names import fold_names
 from pipeline.params.folds import Fold
 
 ALL, TOGETHER = "all_cells", "held_out"

@@ -31,9 +31,9 @@ from pipeline.data.column_guess import (
 )
 from pipeline.data.columns import UNKNOWN, Column
 from pipeline.data.confounding import Table, contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.fold_names import fold_names
 from pipeline.data.source import close_to, counted, listed
 from pipeline.params.draft import Draft
+from pipeline.params.fold_names import fold_names
 from pipeline.params.obs_column import ObsColumn
 from pipeline.params.section import MOST_POINTS
 
