@@ -190,7 +190,9 @@ def test_each_measured_data_set_has_its_part(found):
     assert section.lead.count("is ahead of every baseline on 3 of 3 in Spearman of distances") == 2
     assert len(pictures(section)) == 2 * (3 + 3 + 3)
     facts = dict(entry for block in section.blocks if isinstance(block, Facts) for entry in block.entries)
-    assert facts["Command"] == "python -m benchmarks.leave_section_out starmap_mpfc.h5ad --seeds 3"
+    command = "python -m benchmarks.leave_section_out starmap_mpfc.h5ad --seeds 3"
+    assert facts["Made by"] == f"{command}, at commit {'f' * 40}, with uncommitted changes"
+    assert facts["Same data now"] == "the study starmap_mpfc of benchmarks/studies.yaml"
     assert "3,143 cells, 166 genes, 3 sections." in facts["Data"]
 
 
