@@ -49,13 +49,14 @@ class Run:
 
 
 class Clone:
-    """A fresh clone of the last commit, run by one way."""
+    """A fresh clone of a commit, run by one way."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, commit: str, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = os.environ | environment
         self.environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+        subprocess.run(["git", "checkout", "--quiet", commit], cwd=folder, check=True)
 
     def start(self, command: list[str]) -> "subprocess.Popen[bytes]":
         output = (self.folder.parent / f"{self.folder.name}.txt").open("ab")
@@ -135,6 +136,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if problem := what_is_missing():
         parser.error(problem)
+    # The same for all, as pages name it.
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     print(f"{load()}; SLURM's node has {arguments.cores} processors\n", flush=True)
     locally = ["snakemake", "--cores", str(arguments.cores)]
     ways = {f"`{' '.join(locally)}`": None, "SLURM": False, "SLURM with accounting": True}
@@ -148,11 +153,11 @@ def main() -> None:
         for number, (way, accounting) in enumerate(ways.items()):
             folder = Path(temporary) / str(number)
             if accounting is None:
-                run = undisturbed(Clone(folder, {}), locally)
+                run = undisturbed(Clone(folder, commit, {}), locally)
                 base = run.results
             else:
                 with Cluster(Path(temporary) / f"cluster{number}", accounting, cpus=arguments.cores) as cluster:
-                    clone = Clone(folder, cluster.environment)
+                    clone = Clone(folder, commit, cluster.environment)
                     run = killed(clone, cluster) if "killed" in way else undisturbed(clone, SUBMIT)
             other = [path for path in base.keys() | run.results.keys() if base.get(path) != run.results.get(path)]
             same = f"{len(other)} differ: {', '.join(sorted(other))}" if other else "the same"
