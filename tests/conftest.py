@@ -20,7 +20,9 @@ LONGEST = [
     "tests/cfm_vc/test_learned_responses.py",
     "tests/tracking/test_track_errors.py",
     "tests/report/test_browser.py",
-    "tests/engines/test_profiles.py",
+    "tests/engines/test_slurm.py",
+    "tests/test_stage_processes.py",
+    "tests/training/test_several.py",
 ]
 
 SOURCE = {  # source.json of simulated cells

@@ -6,12 +6,13 @@ Written against DVC 3.67; tests/workflow/test_dag.py pins what is used of it.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from dvc import rwlock
 from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -147,11 +148,24 @@ def has_hardlink_locks() -> bool:
     return bool(Config.from_cwd(validate=False).get("core", {}).get("hardlink_lock"))
 
 
-def read_status() -> dict[str, list[Any]]:
-    """What `dvc status --json` prints: by address, why each stage that is not up to date is not."""
-    with _open() as repo:
+def read_status(at_work: bool = False) -> dict[str, list[Any]]:
+    """What `dvc status --json` prints: by address, why each stage that is not up to date is not.
+
+    at_work: jobs run on other machines. DVC, which looks for their processes on this one, would refuse, or take the
+    paths that they hold from them, so that they fail at their end.
+    """
+    with _open() as repo, _ignoring_busy_paths() if at_work else nullcontext():
         status: dict[str, list[Any]] = repo.status()
         return status
+
+
+@contextmanager
+def _ignoring_busy_paths() -> Iterator[None]:
+    held, rwlock.rwlock = rwlock.rwlock, lambda *_, **__: nullcontext()
+    try:
+        yield
+    finally:
+        rwlock.rwlock = held
 
 
 def record(address: str) -> None:

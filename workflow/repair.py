@@ -1,7 +1,6 @@
 """After a kill: repair DVC's own files and record finished stages, before DVC reads the project."""
 
 import json
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import psutil
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
 from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
-from workflow.finished import forget, read_finished, still_holds
+from workflow.finished import Finished, forget, read_finished, still_holds
 from workflow.lock import DVC_FOLDER, held, repair_lock
 from workflow.slurm_queue import NoAnswerError, jobs_left, unended
 
@@ -32,14 +31,17 @@ def repair() -> Repaired:
             "core.hardlink_lock is set for DVC: such a lock stays when its holder is killed, so nothing would go on "
             "after a kill. Call `dvc config --unset core.hardlink_lock`; the file system must have flock, as NFS 4 does"
         )
-    done = [line for line in (repair_lock(), repair_busy_paths()) if line]
-    stages, status = read_stages(), read_status()
-    recorded = _record_finished(stages, status)
+    elsewhere = _stages_elsewhere()
+    # What these hold in DVC's list of busy paths is not to be told from what killed processes have left.
+    done = [line for line in (repair_lock(), None if elsewhere else repair_busy_paths()) if line]
+    stages, status = read_stages(), read_status(at_work=bool(elsewhere))
+    ended = [finished for finished in read_finished() if finished.address not in elsewhere]  # others' DVC is at it
+    recorded = _record_finished(ended, stages, status)
     if recorded:
         done.append(f"recorded stages that had finished when DVC was killed: {', '.join(recorded)}")
-        status = read_status()
+        status = read_status(at_work=bool(elsewhere))
     repair_lock()  # keeps a copy that includes what is forgotten now
-    for finished in read_finished():
+    for finished in ended:
         forget(finished.address)
     return Repaired(stages, status, done)
 
@@ -48,9 +50,8 @@ def repair_busy_paths() -> str | None:
     """Remove entries of killed processes from DVC's list of busy paths; a message on what was done, or None.
 
     DVC itself removes entries of processes that are gone, but it cannot read a truncated list, nor detect reused
-    process ids and zombies. Those of jobs in SLURM's queue stay: their processes are on other machines.
+    process ids and zombies.
     """
-    elsewhere = _stages_elsewhere()
     with held(BUSY_PATHS.with_name("rwlock.lock")):
         if not BUSY_PATHS.exists():
             return None
@@ -58,11 +59,11 @@ def repair_busy_paths() -> str | None:
         try:
             busy = json.loads(BUSY_PATHS.read_text(encoding="utf-8"))
             kept = {
-                "write": {path: by for path, by in busy.get("write", {}).items() if _is_alive(by, written, elsewhere)},
+                "write": {path: by for path, by in busy.get("write", {}).items() if _is_alive(by["pid"], written)},
                 "read": {
                     path: alive
                     for path, readers in busy.get("read", {}).items()
-                    if (alive := [by for by in readers if _is_alive(by, written, elsewhere)])
+                    if (alive := [by for by in readers if _is_alive(by["pid"], written)])
                 },
             }
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -77,29 +78,26 @@ def repair_busy_paths() -> str | None:
 def _stages_elsewhere() -> set[str]:
     """Stages whose jobs run in SLURM; all that may, where it does not answer."""
     try:
-        return {job.address for job in jobs_left()}
+        return {job.address for job in jobs_left(also_ending=True)}
     except NoAnswerError:
         return set(unended())
 
 
-def _is_alive(by: dict[str, Any], since: float, elsewhere: Set[str]) -> bool:
-    """Whether the process that had this id at a time (seconds since 1970) is still running: here, or as the DVC of a
-    stage whose job runs elsewhere."""
-    if elsewhere & set(by["cmd"].split()):
-        return True
+def _is_alive(pid: int, since: float) -> bool:
+    """Whether the process that had this id at a time (seconds since 1970) is still running."""
     try:
-        process = psutil.Process(by["pid"])
+        process = psutil.Process(pid)
         return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since)
     except psutil.NoSuchProcess:
         return False
 
 
-def _record_finished(stages: list[Stage], status: dict[str, list[Any]]) -> list[str]:
+def _record_finished(ended: list[Finished], stages: list[Stage], status: dict[str, list[Any]]) -> list[str]:
     """Record finished stages that DVC calls changed although nothing has changed since; returns their addresses.
 
     All are checked before the first is recorded: DVC may touch the outputs of one, which are deps of another.
     """
-    finished = {end.address: end for end in read_finished()}
+    finished = {end.address: end for end in ended}
     unrecorded = [stage for stage in stages if stage.address in finished and stage.address in status]
     holding = [stage.address for stage in unrecorded if still_holds(finished[stage.address], stage)]
     for address in holding:

@@ -32,7 +32,7 @@ def refuse_edits() -> None:
     jobs = _left()
     if not jobs:
         return
-    status = read_status()
+    status = read_status(at_work=True)
     if any(stage.gate and stage.address in status for stage in read_stages()):
         raise ExpectedError(
             f"parameters or code have changed, and jobs of an earlier call are in SLURM's queue ({_named(jobs)}): "

@@ -174,11 +174,11 @@ def unended() -> list[str]:
     return [address for address, job in _last_jobs().items() if exit_code(job, address) is None]
 
 
-def jobs_left() -> list[Job]:
+def jobs_left(also_ending: bool = False) -> list[Job]:
     """Jobs of this checkout that wait or run, whichever call has submitted them; SLURM is asked where one might."""
     if shutil.which("squeue") is None or not unended():
         return []
-    return [job for job in ask_queue().values() if not job.is_over and job.state != ENDING]
+    return [job for job in ask_queue().values() if not job.is_over and (also_ending or job.state != ENDING)]
 
 
 def forget_old_jobs() -> None:

@@ -84,9 +84,19 @@ OWN = (
     *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair"),
     *(
         f"core/{name}"
-        for name in ("__init__", "checkout", "entry", "errors", "files", "git", "machine", "manifest_imports")
+        for name in (
+            "__init__",
+            "checkout",
+            "children",
+            "entry",
+            "errors",
+            "files",
+            "git",
+            "machine",
+            "manifest_imports",
+        )
     ),
-    *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "signals")),
+    *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "rank", "signals")),
     *("data/__init__", "data/untracked"),
     *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )

@@ -81,19 +81,20 @@ def test_a_job_has_the_name_of_its_stage_and_asks_for_what_meta_says(submitted: 
     sides = '${key}.json"]\n      meta: {threads: 1, mem_mb: 100, gpu: '
     dvc_yaml.write_text(dvc_yaml.read_text().replace(f"{sides}0", f"{sides}1"))
     (submitted.beside / "meet").touch()
-    waiting = hold(submitted, "first", "right", how="wait")
+    waiting = hold(submitted, "first", "lonely", "right", how="wait")
     process = start(submitted, "side@left", "side@right", "lonely", "--set-resources", "lonely:runtime=5")
-    submitted.wait_for_start("first")
+    for stage in ("first", "lonely"):
+        submitted.wait_for_start(stage)
     jobs = queue(cluster)
     asked = {key: jobs["celldag:first"][key] for key in ("state", "cpus", "memory", "limit", "gpu")}
     assert asked == {"state": "RUNNING", "cpus": "2", "memory": "100M", "limit": "4:00:00", "gpu": "N/A"}
     lonely = jobs["celldag:lonely"]
     assert (lonely["memory"], lonely["limit"]) == ("1000M", "5:00"), "the default, where there is no meta"
-    release(waiting[:1])
+    release(waiting[:2])
     submitted.wait_for_start("right")
     side = queue(cluster)["celldag:side@right"]
     assert (side["cpus"], side["gpu"]) == ("1", "gres:gpu:1")
-    release(waiting[1:])
+    release(waiting[2:])
     finish(process, submitted)
     assert submitted.ran() == ["first", "left", "lonely", "right"]
     log = (submitted.root / ".snakemake/slurm_logs/side@left.log").read_text()

@@ -16,6 +16,7 @@ from workflow.declared import is_declared
 from workflow.finished import note_end, note_start, read_finished
 from workflow.lock import COPY, keep_copy, read_lock, repair_lock
 from workflow.repair import BUSY_PATHS, repair, repair_busy_paths
+from workflow.slurm_queue import Job
 
 LOCK = Path("dvc.lock")
 
@@ -54,6 +55,21 @@ def test_a_damaged_file_never_becomes_the_copy(whole: str) -> None:
         with pytest.raises(ExpectedError, match=message):
             keep_copy()
         assert COPY.read_text() == whole
+
+
+def test_what_jobs_on_other_machines_hold_is_left_to_them(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job("12", "fit", "RUNNING", "None", "4:00:00", "n1")
+    monkeypatch.setattr("workflow.repair.jobs_left", lambda **_: [job])
+    note_start("fit")
+    note_end("fit")
+    of_another_machine = 2**22 + 1  # above any process id of this one
+    busy = {"write": {str(finished / "fit.txt"): {"pid": of_another_machine, "cmd": "cat"}}, "read": {}}
+    BUSY_PATHS.write_text(json.dumps(busy))
+    assert repair().done == []
+    assert json.loads(BUSY_PATHS.read_text()) == busy
+    assert [end.address for end in read_finished()] == ["fit"], "the job's DVC has still to record it"
+    monkeypatch.setattr("workflow.repair.jobs_left", lambda **_: [])
+    assert repair().done == ["removed entries of killed processes from .dvc/tmp/rwlock"]
 
 
 def test_locks_that_survive_a_kill_are_refused(finished: Path) -> None:

@@ -11,10 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.core.errors import ExpectedError
-from tests.workflow.test_repair import BUSY_PATHS
 from workflow import slurm, slurm_check
 from workflow.failures import FOLDER as FAILURES
-from workflow.repair import repair_busy_paths
 from workflow.run_stage import job_command
 from workflow.slurm_queue import ENDED, JOBS, QUEUE, STAGES, exit_code, jobs_left, note_job, unended
 
@@ -224,19 +222,6 @@ def test_a_job_left_by_an_earlier_call_is_taken_over_but_not_one_that_ends_or_is
     assert called("scancel") == "12\n"
     assert "--dependency=afterany:12" in called("sbatch").splitlines()
     assert (STAGES / FIRST).read_text() == "13"
-
-
-def test_busy_paths_of_jobs_on_other_machines_stay(say: Say) -> None:
-    note_job("12", OTHER)
-    BUSY_PATHS.parent.mkdir(parents=True)
-    gone = 2**22 + 1  # above any process id
-    entries = {
-        name: {"pid": gone, "cmd": f"dvc --wait-for-lock repro --single-item {name}"} for name in (OTHER, "killed")
-    }
-    BUSY_PATHS.write_text(json.dumps({"write": entries, "read": {}}))
-    say("squeue", line("12", "RUNNING", OTHER))
-    assert repair_busy_paths()
-    assert list(json.loads(BUSY_PATHS.read_text())["write"]) == [OTHER]
 
 
 def workflow_on(executor: str) -> SimpleNamespace:
