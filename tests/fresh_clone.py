@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", ".venv/bin/")
+PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", "accelerate ", "torchrun ", ".venv/bin/")
 
 
 def commands_in_text(page: str) -> list[str]:

@@ -48,6 +48,11 @@ INLINE = commands_in_text(README)
 INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
 MADE_BY_THIS_TEST = {"make test"}  # the command that is running
 SERVERS = {"make ui"}
+RUN_APART = tuple(command for command in INLINE if command.startswith("accelerate "))  # on the last study below
+BLOCKS_ELSEWHERE = {  # commands that want what is not here, a port or a card
+    "serve": "tests/tracking/test_servers.py",
+    "ttnn": "tests/mole/test_golden.py",
+}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -96,7 +101,7 @@ def test_the_results_of_the_readme_are_the_committed_headlines() -> None:
 def test_every_command_runs_in_order(made: Path) -> None:
     assert "make test" in COMMANDS
     for command in [*COMMANDS[1:], *dict.fromkeys(INLINE)]:
-        if command in MADE_BY_THIS_TEST | SERVERS:
+        if command in {*MADE_BY_THIS_TEST, *SERVERS, *RUN_APART}:
             continue
         command = command.replace("--profile profiles/slurm", "--profile profiles/slurm --dry-run")
         run(re.sub("^dvc exp run", "dvc exp run -S cfm_vc.vae.epochs=2 -S cfm_vc.flow.epochs=2", command), made)
@@ -188,6 +193,24 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     assert anndata.read_h5ad(made / "predicted.h5ad").uns["celldag"]["arguments"]["perturbation"] == "stim"
     (made / "example.py").write_text(shown("predict-python"))
     run("python example.py", made)
+    (launch,) = RUN_APART
+    assert "epoch 2/2" in run(launch.replace("pbmc-held_out-0", "kang-held_out-0"), made)
+
+
+@pytest.mark.slow
+def test_a_training_outside_the_dag(made: Path) -> None:
+    train, compare = shown("train").splitlines()
+    run(f"{train} -S epochs=1", made)
+    assert "full" in run(compare, made)
+
+
+def test_every_block_of_commands_is_run_by_a_test() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for name, kind, text in re.findall(r"(?:<!-- ([\w-]+) -->\n)?```(\w*)\n(.*?)```", README, re.DOTALL):
+        if kind == "sh":
+            assert set(filter(None, text.splitlines())) <= set(COMMANDS)
+        elif not kind:
+            assert f'shown("{name}")' in here or (ROOT / BLOCKS_ELSEWHERE[name]).is_file(), text
 
 
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:

@@ -32,8 +32,10 @@ class Explanation:
         return "\n".join([f"{self.address}: {verdict}", *(f"    {reason}" for reason in self.reasons)])
 
 
-def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
+def explain(project: Repaired, only: str | None = None, others: Iterable[str] = ()) -> list[Explanation]:
     """An explanation for each stage in the order of the DAG, gates aside, or for the given one or ones of this name.
+
+    others: names that a wrong one may have meant, beside those of stages.
 
     DagError: no such stage.
     """
@@ -44,7 +46,7 @@ def explain(project: Repaired, only: str | None = None) -> list[Explanation]:
         address.partition("@")[0] for address in addresses
     )  # asked for, each stands for its instances
     if only is not None and only not in {*addresses, *names}:
-        close = difflib.get_close_matches(only, [*addresses, *names], n=1)
+        close = difflib.get_close_matches(only, [*others, *addresses, *names], n=1)
         advice = f"did you mean {close[0]}?" if close else f"the stages are {', '.join(addresses)}"
         raise DagError(f"no stage {only} in dvc.yaml; {advice}")
     changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}

@@ -1,6 +1,7 @@
 """`python -m pipeline explain`: for each stage whether it would run and why."""
 
 import argparse
+from collections.abc import Mapping
 
 from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan, read_plan
@@ -20,10 +21,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Print repairs, explanations in the order of the DAG, and inputs not under version control."""
     if make_plan(with_settings=True):  # an explanation compares what stages would read now with dvc.lock
         make_plan(with_settings=True)
-    study = _prefixes(arguments.stage)
+    studies = {key: entry["study"] for key, entry in read_plan().get("studies", {}).items()}
+    study = _prefixes(arguments.stage, studies)
     try:
         project = repair()
-        explanations = explain(project, None if study else arguments.stage)
+        explanations = explain(project, None if study else arguments.stage, studies.values())
     except DagError as error:
         raise ExpectedError(str(error)) from error
     if study:
@@ -32,8 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join([*project.done, *map(str, explanations), *notes]))
 
 
-def _prefixes(name: str | None) -> tuple[str, ...]:
+def _prefixes(name: str | None, studies: Mapping[str, str]) -> tuple[str, ...]:
     """What the instances of a study begin with, where this is one: `cfm_vc-pbmc-held_out-0` or `pbmc-held_out-0`."""
-    studies = {key: entry["study"] for key, entry in read_plan().get("studies", {}).items()}
     keys = [key for key, study in studies.items() if name in (key, study)]
     return (f"{studies[keys[0]]}-", f"{keys[0]}-") if len(keys) == 1 else ()

@@ -28,7 +28,7 @@ def labels_in_files(files: Sequence[Path], column: ObsColumn, key: str) -> list[
             with open_anndata(path) as file:
                 found |= set(file.column(column.column, column.pattern).labels)
         except ExpectedError as error:
-            raise ExpectedError(f"{key}: {error}") from error
+            raise ExpectedError(f"{key}, whose labels are those of {column.column!r}: {error}") from error
     labels = sorted(label for label in found if not says_unknown(label))
     if len(labels) < 2:
         raise ExpectedError(

@@ -209,7 +209,7 @@ def test_without_held_out_pairs_there_is_no_test_set(capsys: pytest.CaptureFixtu
 def test_a_screen_in_one_cell_type_needs_an_empty_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_raw(counts(), codes() | {"cell_type": np.full(CELLS, 1), "batch": np.zeros(CELLS)})
-    with pytest.raises(ExpectedError, match=r"one cell type, 'NK'.*set cfm_vc.preprocess.held_out to \[\]"):
+    with pytest.raises(ExpectedError, match=r"one cell type, 'NK'.*set held_out of the study to \[\]"):
         stage.run(settings(held_out=[{"cell_type": "NK", "perturbation": "drug"}]), AT)
     stage.run(settings(held_out=[]), AT)
     categories = open_store(STORE).categories

@@ -209,10 +209,10 @@ def test_in_one_cell_type_a_perturbation_cannot_be_held_out() -> None:
     with pytest.raises(ExpectedError) as caught:
         check_groups(groups, all_of(groups), [(0, 1)], 5)
     assert str(caught.value) == (
-        "cfm_vc.preprocess.held_out cannot be predicted:\n"
+        "held_out of the study cannot be predicted:\n"
         "  (K562, drug): no training group contains 'drug'\n"
         "Perturbations are one-hot here: a treatment is known by its own cells alone, so a whole perturbation cannot "
-        "be predicted. There is one cell type, 'K562'. In params.yaml: set cfm_vc.preprocess.held_out to [], which "
+        "be predicted. There is one cell type, 'K562'. In params.yaml: set held_out of the study to [], which "
         "trains on all cells and makes no test set."
     )
     check_groups(groups, all_of(groups), [], 5)

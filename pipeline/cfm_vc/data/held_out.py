@@ -168,5 +168,5 @@ def _two_or_more(moments: Moments | None, owner: str, what: str) -> None:
     if found < 2:
         raise ExpectedError(
             f"{owner} has {found} {what}; evaluation needs at least two: "
-            "hold out another pair (cfm_vc.preprocess.held_out), or filter fewer cells"
+            "hold out another pair (held_out of the study), or filter fewer cells"
         )

@@ -92,7 +92,7 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> li
             problems.append(f"{where}: given twice; remove one")
         found.append(group)
     if problems:
-        raise ExpectedError(_listed(f"{KEY}.held_out cannot be used", problems))
+        raise ExpectedError(_listed("held_out of the study cannot be used", problems))
     return found
 
 
@@ -150,7 +150,7 @@ def check_groups(groups: Groups, kept_N: Mask, held_out: Sequence[Group], min_ce
             unseen = True
     if problems:
         advice = "\n" + _advice_for_unseen(groups) if unseen else ""
-        raise ExpectedError(_listed(f"{KEY}.held_out cannot be predicted", problems) + advice)
+        raise ExpectedError(_listed("held_out of the study cannot be predicted", problems) + advice)
 
 
 def assign(
@@ -190,7 +190,7 @@ def _advice_for_unseen(groups: Groups) -> str:
         may.append("hold out a perturbation in some of its cell types, never in all of them")
     if any(treatments.keys() != {label} for label, treatments in groups.doses.items() if label != groups.control):
         may.append("hold out one of several doses, or a combination of treatments that others train")
-    may.append(f"set {KEY}.held_out to [], which trains on all cells and makes no test set")
+    may.append("set held_out of the study to [], which trains on all cells and makes no test set")
     few = f"There is one cell type, {groups.cell_types[0]!r}. " if len(groups.cell_types) == 1 else ""
     return (
         "Perturbations are one-hot here: a treatment is known by its own cells alone, so a whole perturbation cannot "
