@@ -34,7 +34,7 @@ from tests.engines.slurm_cluster import Cluster, what_is_missing
 ROOT = Path(__file__).parents[1]
 SUBMIT = ["snakemake", "--profile", "profiles/slurm"]
 PATIENCE_SECONDS = 3600
-KILLED, CANCELLED = "vae_pretrain@pbmc-held_out-0", "diffusion_train@tissue-held_out-0"
+KILLED, CANCELLED = "vae_pretrain@pbmc-held_out-0", "flow_train@pbmc-held_out-0"  # one after the other
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ sockets and ports are their own, and no service of the machine is used.
 """
 
 import argparse
+import ctypes
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -217,7 +219,7 @@ class Cluster:
         with (self.folder / f"{name}.out").open("ab") as output:
             self._running[name] = subprocess.Popen(
                 [path, *arguments], env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True,
+                stderr=output, start_new_session=True, preexec_fn=_end_with_parent,
             )  # fmt: skip
 
     def _stop(self, name: str) -> None:
@@ -238,6 +240,11 @@ class Cluster:
                 said += "\n".join(path.read_text(errors="replace")[-2000:] for path in self.folder.glob("*.out"))
                 raise RuntimeError(f"{what} did not start ({', '.join(ended) or 'no answer'}):\n{said}")
             time.sleep(0.1)
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process if the one that started it is killed, before it could stop its cluster."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _program(name: str) -> str | None:
@@ -270,9 +277,14 @@ def main() -> None:
         parser.error(problem)
     if not re.fullmatch(r"[\w./-]+", str(arguments.folder)):  # it stands in SLURM's files, unquoted
         parser.error(f"{arguments.folder}: letters, digits, dots and dashes only")
-    with Cluster(arguments.folder.absolute(), arguments.accounting, arguments.nodes, arguments.cpus) as cluster:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with (
+        suppress(KeyboardInterrupt),
+        Cluster(arguments.folder.absolute(), arguments.accounting, arguments.nodes, arguments.cpus) as cluster,
+    ):
         print(f"export SLURM_CONF={cluster.environment['SLURM_CONF']}", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
 
 
 if __name__ == "__main__":
