@@ -201,7 +201,8 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
 def test_a_training_outside_the_dag(made: Path) -> None:
     train, compare = shown("train").splitlines()
     run(f"{train} -S epochs=2", made)  # one more than those of warm-up
-    assert "full" in run(compare, made)
+    assert (made / "outputs" / "full").is_dir()
+    assert "moe_8_choose_2" in run(compare, made)
 
 
 def test_every_block_of_commands_is_run_by_a_test() -> None:
