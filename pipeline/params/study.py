@@ -53,6 +53,26 @@ class Study(Section):
         return self
 
 
+class SweepStudy(Study):
+    """A study that trains the points of its `sweep` beside each other, each with all seeds in one stage."""
+
+    @property
+    def points(self) -> Sequence[str]:
+        return list(self._sweep.points)
+
+    @property
+    def training_threads(self) -> int:
+        return int(self._sweep.recipe.threads_in_all)
+
+    @property
+    def evaluation_threads(self) -> int:
+        return int(self._sweep.recipe.threads)
+
+    @property
+    def _sweep(self) -> Any:
+        return dict(self)["sweep"]  # each system's own kind
+
+
 class WithStudies(Section):
     """A system: settings by stage, and studies, each of which is validated with the system's settings below its own."""
 

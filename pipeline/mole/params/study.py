@@ -1,6 +1,6 @@
 """A study of `mole.studies`: a time series, and whether inference is measured on its forecasters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import model_validator
@@ -9,10 +9,10 @@ from pipeline.mole.params.evaluate import Evaluate
 from pipeline.mole.params.ingest import Ingest
 from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.params.ttnn import Ttnn
-from pipeline.params.study import Study as AnyStudy
+from pipeline.params.study import SweepStudy
 
 
-class Study(AnyStudy):
+class Study(SweepStudy):
     """inference: whether ttnn_benchmark measures its forecasters."""
 
     ingest: Ingest
@@ -20,18 +20,6 @@ class Study(AnyStudy):
     sweep: Sweep = Sweep()
     evaluate: Evaluate = Evaluate()
     ttnn: Ttnn = Ttnn()
-
-    @property
-    def points(self) -> Sequence[str]:
-        return list(self.sweep.points)
-
-    @property
-    def training_threads(self) -> int:
-        return self.sweep.recipe.threads_in_all
-
-    @property
-    def evaluation_threads(self) -> int:
-        return self.sweep.recipe.threads
 
     def own_stages(self) -> Mapping[str, Mapping[str, Any]]:
         return {"inference": {"threads": self.ttnn.threads}} if self.inference else {}
