@@ -51,7 +51,7 @@ SERVERS = {"make ui"}
 RUN_APART = tuple(command for command in INLINE if command.startswith("accelerate "))  # on the last study below
 BLOCKS_ELSEWHERE = {  # commands that want what is not here, a port or a card: where they run otherwise, by these words
     "serve": ("tests/tracking/test_servers.py", "models:/celldag-cfm_vc-pbmc@newest"),
-    "ttnn": ("tests/mole/test_golden.py", "ttnn_benchmark"),
+    "ttnn": ("tests/mole/test_ttnn_benchmark.py", "ttnn_benchmark"),
 }
 MINUS = "\N{MINUS SIGN}"
 
@@ -210,11 +210,10 @@ def test_every_block_of_commands_is_run_by_a_test() -> None:
     for name, kind, text in re.findall(r"(?:<!-- ([\w-]+) -->\n)?```(\w*)\n(.*?)```", README, re.DOTALL):
         if kind == "sh":
             assert set(filter(None, text.splitlines())) <= set(COMMANDS)
-        elif not kind:
-            if f'shown("{name}")' not in here:
-                path, words = BLOCKS_ELSEWHERE[name]
-                assert words in text
-                assert words in (ROOT / path).read_text(encoding="utf-8")
+        elif not kind and f'shown("{name}")' not in here:
+            path, words = BLOCKS_ELSEWHERE[name]
+            assert words in text
+            assert words in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
