@@ -1,6 +1,7 @@
 """The wheel: it holds all of the package, and what it installs works outside the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pipeline import __version__
 from pipeline.cli import COMMANDS
 from pipeline.mole.data.series import read_series
 from tests.made_once import made_once
-from tests.test_readme import shown
+from tests.test_readme import README, shown
 
 ROOT = Path(__file__).parents[1]
 CODE = ("pipeline", "workflow")
@@ -101,18 +102,20 @@ def test_what_needs_a_project_says_so_elsewhere(installed: Path, tmp_path: Path,
 
 
 def test_commands_and_options_are_completed(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "completion.bash").write_text(call(installed, tmp_path, "completion", "bash"))
+    (line,) = re.findall(r"`([^`]*celldag completion [^`]+)`", README)
     (tmp_path / "cells.h5ad").touch()
     (tmp_path / "models").mkdir()
-    program = "source completion.bash; COMP_WORDS=({words}); COMP_CWORD={place}; _shtab_celldag; echo ${{COMPREPLY[@]}}"
+    completion = f'celldag() {{ "{sys.executable}" "{installed}/bin/celldag" "$@"; }}; {line}; '
+    program = "COMP_WORDS=({words}); COMP_CWORD={place}; _shtab_celldag; echo ${{COMPREPLY[@]}}"
     for words, place, found in (
         ("celldag forec", 1, "forecast"),
         ("celldag predict --overw", 2, "--overwrite"),
         ("celldag predict --data ce", 3, "cells.h5ad"),
         ("celldag predict --model mo", 3, "models"),
     ):
-        line = program.format(words=words, place=place)
-        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+        asked = ["bash", "-c", completion + program.format(words=words, place=place)]
+        variables = os.environ | {"PYTHONPATH": str(installed)}
+        done = subprocess.run(asked, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
         assert done.stdout.split() == [found]
 
 

@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,9 @@ from pipeline.params.reading import validated
 from pipeline.registry import Params
 from tests.fresh_clone import commands_in_text, fresh_clone, run
 from tests.merged import merge
+from tests.mole.ttnn_environment import ttnn_python
+
+__all__ = ["ttnn_python"]  # a fixture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,13 +51,10 @@ COMMANDS = [
 ]
 INLINE = commands_in_text(README)
 INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
+(RESOURCES,) = (option for option in INLINE_OPTIONS if option.startswith("--set-resources"))
 MADE_BY_THIS_TEST = {"make test"}  # the command that is running
 SERVERS = {"make ui"}
 RUN_APART = tuple(command for command in INLINE if command.startswith("accelerate "))  # on the last study below
-BLOCKS_ELSEWHERE = {  # commands that want what is not here, a port or a card: where they run otherwise, by these words
-    "serve": ("tests/tracking/test_servers.py", "models:/celldag-cfm_vc-pbmc@newest"),
-    "ttnn": ("tests/mole/test_ttnn_benchmark.py", "ttnn_benchmark"),
-}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -103,7 +105,10 @@ def test_every_command_runs_in_order(made: Path) -> None:
     for command in [*COMMANDS[1:], *dict.fromkeys(INLINE)]:
         if command in {*MADE_BY_THIS_TEST, *SERVERS, *RUN_APART}:
             continue
-        command = command.replace("--profile profiles/slurm", "--profile profiles/slurm --dry-run")
+        if "profiles/slurm" in command:  # on a real cluster: tests/engines/test_slurm.py
+            for options in ("", RESOURCES):
+                assert "vae_pretrain@pbmc-held_out-0" in run(f"{command} --dry-run --forceall {options}", made)
+            continue
         run(re.sub("^dvc exp run", "dvc exp run -S cfm_vc.vae.epochs=2 -S cfm_vc.flow.epochs=2", command), made)
     assert (made / "reports" / "report.html").stat().st_size > 50_000
 
@@ -130,20 +135,63 @@ def test_a_colleague_has_the_results_without_running_anything(made: Path, tmp_pa
 @pytest.mark.slow
 def test_the_server_command_serves_on_loopback_only(made: Path) -> None:
     assert "make ui" in COMMANDS
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     makefile = (made / "Makefile").read_text()
     assert "--host 127.0.0.1 --port 5000" in makefile
+    port = free(5000)
     (made / "Makefile").write_text(makefile.replace("--port 5000", f"--port {port}"))
+    with serving("make ui", made) as server:
+        assert b"<title>MLflow</title>" in fetch_when_up(f"http://127.0.0.1:{port}/", server)
+
+
+@pytest.mark.slow
+def test_mlflow_serves_a_model_and_answers(made: Path) -> None:
+    port = free(5001)
+    serve, ask = shown("serve").replace("5001", str(port)).splitlines()
+    with serving(serve, made) as server:
+        fetch_when_up(f"http://127.0.0.1:{port}/ping", server)
+        answer = run(f"{ask} --silent", made)
+    (cell,) = json.loads(answer)["predictions"]
+    genes = [value for name, value in cell.items() if name != "provenance"]
+    assert len(genes) > 100
+    assert sum(genes) > 0
+
+
+@pytest.mark.slow
+def test_ttnn_is_set_up_and_measured(made: Path, ttnn_python: Path) -> None:
+    for command in shown("ttnn").replace("/path/to/python", str(ttnn_python)).splitlines():
+        run(command, made)
+    measured = json.loads((made / "reports/mole/series/ttnn.json").read_text())
+    for point in measured["points"].values():
+        assert all(golden["met"] for golden in point["golden"].values())
+
+
+@contextmanager
+def serving(command: str, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A server, as a reader starts it in the activated environment; ended with all its processes."""
     server = subprocess.Popen(
-        ["make", "ui"], cwd=made, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ["bash", "-c", f"source .venv/bin/activate && {command}"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
-        assert b"<title>MLflow</title>" in fetch_when_up(f"http://127.0.0.1:{port}/", server)
+        yield server
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
+
+
+def free(port: int) -> int:
+    """This port, or another where it is taken."""
+    for number in (port, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    pytest.fail("no port is free")
 
 
 def fetch_when_up(url: str, server: "subprocess.Popen[bytes]") -> bytes:
@@ -210,10 +258,8 @@ def test_every_block_of_commands_is_run_by_a_test() -> None:
     for name, kind, text in re.findall(r"(?:<!-- ([\w-]+) -->\n)?```(\w*)\n(.*?)```", README, re.DOTALL):
         if kind == "sh":
             assert set(filter(None, text.splitlines())) <= set(COMMANDS)
-        elif not kind and f'shown("{name}")' not in here:
-            path, words = BLOCKS_ELSEWHERE[name]
-            assert words in text
-            assert words in (ROOT / path).read_text(encoding="utf-8")
+        elif not kind:
+            assert f'shown("{name}")' in here, text
 
 
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
