@@ -146,7 +146,7 @@ def test_the_server_command_serves_on_loopback_only(made: Path) -> None:
 @pytest.mark.slow
 def test_mlflow_serves_a_model_and_answers(made: Path) -> None:
     port = free(5001)
-    serve, ask = shown("serve").replace("5001", str(port)).splitlines()
+    serve, ask = shown("serve").replace("5001", str(port)).replace("\\\n", "").splitlines()
     with serving(serve, made) as server:
         fetch_when_up(f"http://127.0.0.1:{port}/ping", server)
         answer = run(f"{ask} --silent", made)

@@ -17,12 +17,14 @@ from pipeline.params.section import (
     Whole,
 )
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class Optimisation(Section):
     """Parameters of the training loop.
 
-    `processes` is said where it is not 1 only: what is written of a training in one process is as it was before there
-    could be several.
+    `processes` and `precision` are written down only where they are not the default: what is known of a training then
+    reads as it did before there was a choice.
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -40,6 +42,7 @@ class Optimisation(Section):
     threads: Threads = 1
     processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES, exclude_if=lambda value: value == 1)] = 1
     device: Device = "cpu"
+    precision: Annotated[Precision, Field(exclude_if=lambda value: value == "float32")] = "float32"
 
     @property
     def threads_in_all(self) -> int:

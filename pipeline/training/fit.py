@@ -1,8 +1,7 @@
 """The training loop of all models. A model brings an objective (a module whose forward returns its loss) and two
 sources of minibatches; only these know what a minibatch holds.
 
-Accelerate places the objective on the device, and wraps a module's forward for mixed precision: that is why the loss
-is a forward. Several processes train as one does (`pipeline.training.processes`): there is no other loop for them.
+Several processes train as one does (`pipeline.training.processes`): there is no other loop for them.
 """
 
 import math
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pipeline.params.optimisation import Optimisation
@@ -103,15 +101,10 @@ class _Training:
         device: torch.device,
         judge: Callable[[nn.Module], Parts] | None,
     ) -> None:
-        processes = processes_here(device)  # first: accelerate takes them as they are connected
-        accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         self.title, self.settings, self.device, self.judge = title, settings, device, judge
-        self.objective = objective
+        self.objective = objective.to(device)
         self.train, self.validation = train, validation
-        self.accelerator, self.processes = accelerator, processes
-        # In evaluation mode it leaves the gradients of several processes to `processes`. Of several it would place the
-        # weights in new memory.
-        self.wrapped = accelerator.prepare_model(objective.to(device), device_placement=False, evaluation_mode=True)
+        self.processes = processes_here(device)
         self.optimizer = Optimizer(objective.parameters(), settings)
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
@@ -130,7 +123,7 @@ class _Training:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
             while not self._finished():
-                self.wrapped.train()
+                self.objective.train()
                 for batch in self.train.epoch(position.epoch, position.step):
                     self._step(batch)
                     progress.step()
@@ -159,13 +152,13 @@ class _Training:
         position = self.position
         generator = torch_generator(self.device, self.settings.seed, Purpose.TRAINING, position.epoch, position.step)
         where = f"training, epoch {position.epoch + 1}, step {position.step + 1}"
-        losses = self.processes.losses(self.wrapped, batch, generator)
+        losses = self._losses(self.objective, batch, generator)
         parts = self.processes.parts(losses)
         if not all_finite(parts):
             self._stop(parts, self.processes.blamed(losses, self.train.names(batch)), where)
         for weight in self.weights:
             weight.grad = None
-        self.accelerator.backward(losses["loss"])
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
         self.processes.sum_gradients(self.weights)
         norm = self._clip()
         if not math.isfinite(norm):
@@ -177,9 +170,13 @@ class _Training:
         position.examples += len(batch)
         position.step += 1
 
+    def _losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weights are float32 in either precision, and so are the gradients and what the optimizer keeps."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            return self.processes.losses(module, batch, generator)
+
     def _clip(self) -> float:
         """Norm of the gradient before it is scaled down to `gradient_clip`, if it is longer."""
-        self.accelerator.unscale_gradients()
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients, foreach=True))
         if norm > self.settings.gradient_clip:
@@ -216,7 +213,7 @@ class _Training:
         examples = 0
         for step, batch in enumerate(batches.epoch(0)):
             generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
-            losses = self.processes.losses(module, batch, generator)
+            losses = self._losses(module, batch, generator)
             parts = self.processes.parts(losses)
             if not all_finite(parts):
                 where = f"evaluation after epoch {self.position.epoch}, step {step + 1}"

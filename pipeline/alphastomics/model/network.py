@@ -245,7 +245,7 @@ class Layer(nn.Module):
             y_BND: Tensor = self.ffn(x_BND)
             return y_BND, None
         mixed = self.ffn(x_BND[mask_BN])  # only real cells: padding takes no expert's place and no share of the balance
-        return torch.zeros_like(x_BND).masked_scatter(mask_BN[..., None], mixed.y_ND), mixed.routing
+        return torch.zeros_like(x_BND).masked_scatter(mask_BN[..., None], mixed.y_ND.to(x_BND.dtype)), mixed.routing
 
 
 class Dropout:

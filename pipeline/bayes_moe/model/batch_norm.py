@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pipeline.nn.mixed_precision import widened
 from pipeline.nn.share import is_shared, sum_over_processes
 
 
@@ -24,13 +25,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         assert self.running_var is not None
-        y_BCHW, mean_C, variance_C, count = _Normalised.apply(input, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        arguments = widened(input), self.weight, self.bias, self.eps
+        y_BCHW, mean_C, variance_C, count = _Normalised.apply(*arguments)  # type: ignore[no-untyped-call]
         momentum = 0.1 if self.momentum is None else self.momentum
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean_C, momentum)
             self.running_var.lerp_(variance_C * (count / (count - 1).clamp(min=1)), momentum)  # unbiased
-        return y_BCHW  # type: ignore[no-any-return]
+        return y_BCHW.to(input.dtype)  # type: ignore[no-any-return]
 
 
 class _Normalised(torch.autograd.Function):

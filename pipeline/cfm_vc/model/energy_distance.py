@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.nn.mixed_precision import widened
+
 _FEW = 128  # up to this many samples, the full matrix costs less than stacking
 
 
@@ -21,6 +23,7 @@ def grouped_energy_distance(x_BD: Tensor, y_BD: Tensor, group_B: Tensor) -> Tens
     can be slightly negative. Zero without a group of at least two. Székely and Rizzo, "Energy statistics" (2013).
     Once differentiable.
     """
+    x_BD, y_BD = widened(x_BD), widened(y_BD)
     row_RM, together_RMM = _stacked(group_B)
     size_RM = together_RMM.sum(dim=2)
     weight_RMM = together_RMM / (size_RM * (size_RM - 1)).clamp(min=1)[:, :, None]
@@ -41,6 +44,7 @@ def energy_distance_between(z_BD: Tensor, group_B: Tensor, part_B: Tensor) -> Te
     pairs of a sample with itself (the U-statistic, as above): zero in expectation if the parts of a group have the same
     distribution. Parts with a single sample in the batch are left out; zero without a pair of parts.
     """
+    z_BD = widened(z_BD)
     row_RM, together_RMM = _stacked(group_B)
     part_RM = part_B[row_RM]
     same_RMM = together_RMM & (part_RM[:, :, None] == part_RM[:, None, :])

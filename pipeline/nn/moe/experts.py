@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, grouped_mm
 
+from pipeline.nn.mixed_precision import narrowed
 from pipeline.nn.moe.fused import FusedExperts, Rows
 from pipeline.nn.moe.routing import Routing
 
@@ -65,8 +66,10 @@ class Experts(nn.Module):
             weighted_SD = y_SD * slots.weight_S[:, None].to(y_SD.dtype)
             return weighted_SD.new_zeros(len(x_ND), y_SD.shape[1]).index_add_(0, slots.token_S, weighted_SD)
         weights = (self.up_EDH, self.up_bias_EH, self.down_EHD, self.down_bias_ED)
+        x_ND, *weights_of = narrowed(x_ND, *weights)
         weight_NK, rows = routing.weight_NK.to(x_ND.dtype), rows_of(routing, dispatch, self.up_EDH[0].numel())
-        y_ND: Tensor = FusedExperts.apply(x_ND, weight_NK, *weights, rows)  # type: ignore[no-untyped-call]
+        with torch.autocast(x_ND.device.type, enabled=False):  # all is of one dtype already
+            y_ND: Tensor = FusedExperts.apply(x_ND, weight_NK, *weights_of, rows)  # type: ignore[no-untyped-call]
         return y_ND
 
     def one(self, x_SD: Tensor, expert: int) -> Tensor:
