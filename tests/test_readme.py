@@ -229,7 +229,7 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     assert snippet
     params = yaml.safe_load((made / "params.yaml").read_text())
     params["cfm_vc"]["studies"] = yaml.safe_load(snippet.group(1))["cfm_vc"]["studies"]
-    merge(params, {"cfm_vc": {"vae": {"epochs": 2}, "flow": {"epochs": 2}}})
+    merge(params, {"cfm_vc": {"vae": {"epochs": 2, "processes": 2}, "flow": {"epochs": 2}}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
     lab_file(params["cfm_vc"]["studies"]["kang"]["ingest"]["path"], made)
     run(shown("own-data-tracked").strip(), made)
@@ -241,8 +241,12 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     assert anndata.read_h5ad(made / "predicted.h5ad").uns["celldag"]["arguments"]["perturbation"] == "stim"
     (made / "example.py").write_text(shown("predict-python"))
     run("python example.py", made)
+    weights = made / "models/cfm_vc/kang/held_out/seed_0/vae/weights.safetensors"
+    of_snakemake = weights.read_bytes()
     (launch,) = RUN_APART
-    assert "epoch 2/2" in run(launch.replace("pbmc-held_out-0", "kang-held_out-0"), made)
+    for command in (launch.replace("pbmc", "kang"), "dvc repro --force --single-item vae_pretrain@kang-held_out-0"):
+        assert "epoch 2/2" in run(command, made)
+        assert weights.read_bytes() == of_snakemake
 
 
 @pytest.mark.slow

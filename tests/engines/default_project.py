@@ -12,7 +12,7 @@ from tests.merged import merge
 
 SHORT: dict[str, Any] = {
     "cfm_vc": {
-        "vae": {"epochs": 2},
+        "vae": {"epochs": 2, "processes": 2},
         "flow": {"epochs": 2},
         "evaluate": {"steps": 2, "cells_per_group": 50, "bootstrap_replicates": 10},
     },
