@@ -195,7 +195,7 @@ def free(port: int) -> int:
 
 
 def fetch_when_up(url: str, server: "subprocess.Popen[bytes]") -> bytes:
-    for _ in range(120):
+    for _ in range(600):  # half a second each: `make ui` mirrors all runs first
         assert server.poll() is None, "the server ended by itself"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
