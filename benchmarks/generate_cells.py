@@ -10,9 +10,9 @@ import torch
 
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import generate
-from pipeline.cfm_vc.model.latents import blocks, dense_tensors
+from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.data.cells import Cells
+from pipeline.data.cells import Cells, regrouped
 from pipeline.data.store import Store, open_store
 from pipeline.training.weights import load_model
 
@@ -26,7 +26,7 @@ def seconds_of_generation(folder: Path, store: Store, cells: Cells) -> float:
     field, _ = load_model(folder / "models/cfm_vc/flow", FlowField)
     p_P = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))[-1]
     began = time.perf_counter()
-    for block in blocks(cells):
+    for block in regrouped([cells], BLOCK):
         x_BG, cell_type_B, batch_B = dense_tensors(block, CPU)
         p_BP, generator = p_P.expand(len(block), -1), torch.Generator()
         generate(vae, field, x_BG, cell_type_B, batch_B, p_BP, source="control", steps=STEPS, generator=generator)
