@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.generated_store import STUDY
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import generate
 from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
@@ -22,8 +23,8 @@ STEPS = 20  # of the Euler solver
 
 def seconds_of_generation(folder: Path, store: Store, cells: Cells) -> float:
     """Encode, 20 Euler steps and decode to every gene, under the store's last perturbation."""
-    vae, _ = load_model(folder / "models/cfm_vc/vae", Vae)
-    field, _ = load_model(folder / "models/cfm_vc/flow", FlowField)
+    vae, _ = load_model(folder / STUDY.model / "vae", Vae)
+    field, _ = load_model(folder / STUDY.model / "flow", FlowField)
     p_P = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))[-1]
     began = time.perf_counter()
     for block in regrouped([cells], BLOCK):
@@ -35,7 +36,7 @@ def seconds_of_generation(folder: Path, store: Store, cells: Cells) -> float:
 
 def main() -> None:
     torch.set_num_threads(2)
-    store = open_store(Path("data/processed/cfm_vc"))
+    store = open_store(STUDY.store)
     seconds = 0.0
     for row_group in store.row_groups("train"):
         seconds += seconds_of_generation(Path(), store, store.read_row_group(row_group))
