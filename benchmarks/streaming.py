@@ -4,8 +4,8 @@
 
 200,000 generated cells, 2,000 genes, 71 non-zeros per cell, minibatches of 256. Both ways alternate epoch by epoch, so
 that other load on the machine affects both; figures are medians, and the ratio is the median of those of each turn.
-CPU time is that of all threads of the process: one for torch here, and the one that reads ahead. Training is the stage `vae_pretrain` as it is, with the model of
-params.yaml, in a process for each way. Prints markdown tables.
+CPU time is that of all threads of the process: one for torch here, and the one that reads ahead. Training is the stage
+`vae_pretrain` as it is, with the model of params.yaml, in a process for each way. Prints markdown tables.
 """
 
 import argparse
