@@ -6,8 +6,8 @@ The stage `vae_pretrain` as it is, with the model of params.yaml, minibatches of
 genes, 71 non-zeros per cell. A store of more than a million cells is one of a million whose shards have several names
 (hard links), so that 10^7 cells take 0.2 GB of disk. --most: an epoch ends after so many minibatches, and so do the
 losses at the end, since 10^7 cells take more than the time at hand; what is read before (library sizes and the marginal
-model) is all of the cells. Memory is the resident set of the process, read five times a second. Prints a markdown table and draws
-benchmarks/streamed_memory.svg.
+model) is all of the cells. Memory is the resident set of the process, read five times a second. Prints a markdown table
+and draws benchmarks/streamed_memory.svg.
 """
 
 import argparse

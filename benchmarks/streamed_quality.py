@@ -4,8 +4,8 @@
 
 The default study of CFM-VC, embedded data, with the settings of params.yaml: ingest, preprocess and `vae_pretrain` as
 they are, for each seed both ways. These few thousand cells would be a single pool: here they have row groups of 64 and
-pools of 512 cells, so that an epoch has several, of 8 row groups each, like that of a large store. Prints the validation
-ELBO of each in nats per cell, and the mean difference beside the spread of the seeds.
+pools of 512 cells, so that an epoch has several, of 8 row groups each, like that of a large store. Prints the
+validation ELBO of each in nats per cell, and the mean difference beside the spread of the seeds.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> None:
     system = CfmVc.model_validate(content)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         found = elbos(system, arguments.seeds)
-    print("| seed | " + " | ".join(WAYS) + " | streamed − held |\n|---" + "|---" * (len(WAYS) + 1) + "|")
+    print("| seed | " + " | ".join(WAYS) + " | difference |\n|---" + "|---" * (len(WAYS) + 1) + "|")
     differences: list[float] = []
     for seed in range(arguments.seeds):
         held, streamed = (found[way][seed] for way in WAYS)
