@@ -1,6 +1,6 @@
 """Train the flow between latents of the frozen VAE. Every cell is encoded once, and its latent is kept in memory.
 
-Counts are streamed from the store. What is kept of a cell takes about 0.4 kB with 16 latents, so 10^7 cells take 4 GB.
+Counts are streamed from the store. What is kept of a cell takes about 0.3 kB with 16 latents, so 10^7 cells take 3 GB.
 """
 
 from functools import partial
