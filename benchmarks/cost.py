@@ -15,8 +15,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import yaml
 
+from benchmarks.generated_store import write_params
 from benchmarks.processes import load, measure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,14 +61,11 @@ def prepare(folder: Path, cells: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "data").exists():
         code = (
-            "from pathlib import Path; from benchmarks.generated_store import write_store; "
-            f"write_store(Path('data/processed/cfm_vc'), {{'train': {cells}, 'validation': 500}})"
+            "from benchmarks.generated_store import STUDY, write_store; "
+            f"write_store(STUDY.store, {{'train': {cells}, 'validation': 500}})"
         )
         measure([sys.executable, "-c", code], folder)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["cfm_vc"]["vae"] |= TRAINING
-    params["cfm_vc"]["flow"] |= TRAINING
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(folder, vae=TRAINING, flow=TRAINING)
 
 
 def draw(cells: list[int], seconds: dict[str, list[float]]) -> None:

@@ -82,8 +82,8 @@ def flow(share: float) -> Case:
     """256 pairs of 32 dimensions, two layers of 512."""
     cells, random = int(25_600 * share), np.random.default_rng(0)
     codes = {name: random.integers(0, 4, cells) for name in ("perturbation", "cell_type", "batch")}
-    names = np.array([f"cell {row}" for row in range(cells)], object)
-    encoded = EncodedCells(names, random.normal(size=(cells, 32)).astype(np.float32), **codes)
+    latent_ND = random.normal(size=(cells, 32)).astype(np.float32)
+    encoded = EncodedCells(lambda rows: [f"cell {row}" for row in rows], latent_ND, **codes)
     doses_CP = torch.cat([torch.zeros(1, 3), torch.eye(3)])
     config = FlowConfig(
         dimensions=32, treatments=3, cell_types=4, batches=4, hidden=[512, 512], time_embedding=16,

@@ -19,15 +19,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from benchmarks.generate_cells import seconds_of_generation
-from benchmarks.generated_store import write_store
+from benchmarks.generated_store import STUDY, write_params, write_store
 from benchmarks.processes import environment, load, measure
 from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.count_likelihood import log_likelihood_of_shares
@@ -39,7 +37,6 @@ from pipeline.training.weights import load_model
 ROOT = Path(__file__).resolve().parents[1]
 SCVI = ROOT / "benchmarks" / "scvi"
 CELLS, HIDDEN = 10_000, 512
-STORE = Path("data/processed/cfm_vc")
 CPU = torch.device("cpu")
 
 
@@ -96,8 +93,8 @@ def main() -> None:
 
 def compare_vae(folder: Path, arguments: argparse.Namespace) -> None:
     """The table of VAE training."""
-    write_store(folder / STORE, {"train": CELLS, "validation": 500, "test": 2000}, typed=False)
-    store = open_store(folder / STORE)
+    write_store(folder / STUDY.store, {"train": CELLS, "validation": 500, "test": 2000}, typed=False)
+    store = open_store(folder / STUDY.store)
     parts = {
         f"{split}_{part}": getattr(cells, part)
         for split in ("train", "test")
@@ -132,7 +129,7 @@ def compare_vae(folder: Path, arguments: argparse.Namespace) -> None:
                 seconds["scvi"].append(theirs.epoch())
             seconds["products"].append(seconds_of_products(batch_size))
         ours.end()
-        model, _ = load_model(folder / "models/cfm_vc/vae", Vae)
+        model, _ = load_model(folder / STUDY.model / "vae", Vae)
         parameters = sum(weight.numel() for weight in model.parameters())
         speed = {name: CELLS / statistics.median(times[1:]) for name, times in seconds.items() if times}
         limit = speed["products"] * products_parameters() / parameters
@@ -154,14 +151,6 @@ def compare_vae(folder: Path, arguments: argparse.Namespace) -> None:
     if theirs:
         print(f"; SCVI {int(trained):,} that this likelihood trains, of {int(everything):,}; {versions}", end="")
     print(flush=True)
-
-
-def write_params(folder: Path, **changes: dict[str, Any]) -> None:
-    """The project's own params.yaml with these values in its section cfm_vc."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in changes.items():
-        params["cfm_vc"][section] |= values
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def shapes() -> list[tuple[int, int]]:
@@ -191,7 +180,7 @@ def seconds_of_products(batch_size: int, repeats: int = 30) -> float:
 @torch.no_grad()
 def bound(model: Vae, folder: Path, samples: int = 20) -> float:
     """log p(x) >= E[log 1/S Σ p(x|z) p(z) / q(z|x)] in nats per held-out cell (Burda et al., 2016), as SCVI's is."""
-    cells = open_store(folder / STORE).read("test")
+    cells = open_store(folder / STUDY.store).read("test")
     generator = torch.Generator().manual_seed(0)
     total = 0.0
     for batch in ResidentCounts(cells, 500, CPU).epoch(0):
@@ -224,14 +213,14 @@ def log_normal(z_BD: Tensor, mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor
 
 def flow_and_generation(folder: Path, threads: int) -> None:
     """The table of the rest, as params.yaml sets it but for threads, epochs and the flow's larger minibatches."""
-    write_store(folder / STORE, {"train": CELLS, "validation": 500, "test": 4096})
+    write_store(folder / STUDY.store, {"train": CELLS, "validation": 500, "test": 4096})
     flow = {"epochs": 8, "threads": threads, "batch_size": 1024}
     write_params(folder, vae={"epochs": 2, "threads": threads}, flow=flow)
-    measure([sys.executable, "-m", "pipeline.cfm_vc.stages.vae_pretrain"], folder)
+    measure([sys.executable, "-m", "benchmarks.timed_stage", "vae_pretrain"], folder)
     stage = Turns([sys.executable, "-m", "benchmarks.timed_stage", "flow_train", "--wait"], folder)
     trained = CELLS / statistics.median([stage.epoch() for _ in range(8)][1:])
     stage.end()
-    store = open_store(folder / STORE)
+    store = open_store(folder / STUDY.store)
     cells = store.read("test")
     times = [seconds_of_generation(folder, store, cells) for _ in range(6)]
     generated = len(cells) / statistics.median(times[1:])

@@ -3,6 +3,7 @@
 Axes: N cells, G genes, S spatial dimensions, and B rows asked for.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -114,6 +115,18 @@ def concatenate(parts: list[Cells]) -> Cells:
         library_size=np.concatenate([part.library_size for part in parts]),
         spatial=_all_places([part.spatial for part in parts]),
     )
+
+
+def regrouped(parts: Iterable[Cells], size: int) -> Iterator[Cells]:
+    """The same cells in order, `size` at a time; only the last block may be smaller."""
+    rest: list[Cells] = []
+    for part in parts:
+        cells = concatenate([*rest, part])
+        whole = len(cells) // size * size
+        for start in range(0, whole, size):
+            yield cells.select(slice(start, start + size))
+        rest = [cells.select(slice(whole, None))]
+    yield from (cells for cells in rest if len(cells))
 
 
 def _all_places(parts: list[Places | None]) -> Places | None:

@@ -3,7 +3,7 @@
 N: cells supplied, F: genes supplied, G: genes of the model.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.data.cells import Cells, Places, concatenate, pointers
+from pipeline.data.cells import Cells, Places, pointers, regrouped
 from pipeline.data.columns import Column, block_of_series, labelled
 from pipeline.data.count_checks import CountCheck, rows_per_block
 from pipeline.data.csr import CsrBlock
@@ -193,7 +193,7 @@ def matched_blocks(
             rows = block.start + np.flatnonzero(coded.kept_N[block.start : block.start + len(block)])
             yield _over_model_genes(canonical, match, genes, rows, names, coded)
 
-    for cells in _regrouped(parts(), cells_per_block):
+    for cells in regrouped(parts(), cells_per_block):
         unseen.empty_cells += int((cells.library_size == 0).sum())
         yield cells
 
@@ -227,14 +227,3 @@ def _over_model_genes(
         spatial=None if coded.place_NS is None else coded.place_NS[every],
     )
     return cells.select(rows - block.start)
-
-
-def _regrouped(parts: Iterable[Cells], size: int) -> Iterator[Cells]:
-    rest: list[Cells] = []
-    for part in parts:
-        cells = concatenate([*rest, part])
-        whole = len(cells) // size * size
-        for start in range(0, whole, size):
-            yield cells.select(slice(start, start + size))
-        rest = [cells.select(slice(whole, None))]
-    yield from (cells for cells in rest if len(cells))

@@ -11,7 +11,7 @@ cells or one per section (pipeline.data.coordinates); other stores have no such 
 without a copy; any reader of parquet sees one list per cell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -109,21 +109,26 @@ class Store:
 
     def read(self, split: Split) -> Cells:
         """All cells of a split in memory, in the order of the store."""
-        parts = [self.read_row_group(row_group) for row_group in self.row_groups(split)]
+        parts = list(self.blocks(split))
         return concatenate(parts) if parts else _no_cells(len(self.genes), list(self.categories), self.dimensions)
 
-    def read_row_group(self, row_group: RowGroup) -> Cells:
-        """The cells of one row group, in order; ExpectedError where its bytes have been damaged."""
-        shard = self._shard(row_group.file)
-        try:
-            table = shard.read_row_group(row_group.index, use_threads=False).combine_chunks()
-        except (pa.ArrowException, OSError) as error:
-            raise self._damaged(row_group.file, str(error)) from error
-        column = {name: _only_chunk(table, name) for name in table.column_names}
+    def blocks(self, split: Split, named: bool = True) -> Iterator[Cells]:
+        """All cells of a split in the order of the store, one row group at a time; `named` as below."""
+        for row_group in self.row_groups(split):
+            yield self.read_row_group(row_group, named)
+
+    def read_row_group(self, row_group: RowGroup, named: bool = True) -> Cells:
+        """The cells of one row group, in order; ExpectedError where its bytes have been damaged.
+
+        Unless `named`, their names are empty: texts are objects of Python, and take longer than the counts.
+        """
+        wanted = [*self.categories, "library_size", "gene_index", "count"]
+        wanted += (["cell"] if named else []) + (["spatial"] if self.dimensions else [])
+        column = self._read(row_group, wanted)
         # Offsets of a freshly read row group start at zero, and both list columns share them.
         return Cells(
             genes=len(self.genes),
-            names=np.array(column["cell"].to_pylist(), object),
+            names=np.array(column["cell"].to_pylist(), object) if named else np.full(row_group.cells, "", object),
             indptr=to_numpy(column["gene_index"].offsets).astype(np.int64),
             indices=to_numpy(column["gene_index"].values),
             counts=to_numpy(column["count"].values),
@@ -131,6 +136,28 @@ class Store:
             covariates={name: self._codes(column[name], name, row_group.file) for name in self.categories},
             spatial=to_numpy(column["spatial"].values).reshape(-1, self.dimensions) if self.dimensions else None,
         )
+
+    def names(self, split: Split, rows: Iterable[int]) -> list[str]:
+        """Names of the cells at these rows of a split: of a store that is streamed, none is in memory."""
+        row_groups = self.row_groups(split)
+        ends = np.cumsum([row_group.cells for row_group in row_groups])
+        wanted = [(int(np.searchsorted(ends, row, side="right")), row) for row in rows]
+        column = {number: self._read(row_groups[number], ["cell"])["cell"] for number in {place for place, _ in wanted}}
+        return [column[number][row - int(ends[number])].as_py() for number, row in wanted]
+
+    def library_sizes(self, split: Split) -> npt.NDArray[np.int64]:
+        """Counts of each cell of a split over the genes of the store, (N,)."""
+        parts = [to_numpy(self._read(group, ["library_size"])["library_size"]) for group in self.row_groups(split)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def _read(self, row_group: RowGroup, columns: list[str]) -> dict[str, Any]:
+        """These columns of a row group, each in one piece."""
+        shard = self._shard(row_group.file)
+        try:
+            table = shard.read_row_group(row_group.index, columns=columns, use_threads=False).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(row_group.file, str(error)) from error
+        return {name: _only_chunk(table, name) for name in table.column_names}
 
     def _codes(self, labels: Any, covariate: str, file: str) -> npt.NDArray[np.int64]:
         # Each shard has its own dictionary of labels; translate its codes into the store's categories.

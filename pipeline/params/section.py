@@ -37,6 +37,7 @@ Resamples = Annotated[int, Field(ge=0, le=1_000_000)]
 Cells = Annotated[int, Field(ge=1, le=10_000)]  # that one row of a request starts from
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Megabytes = Annotated[int, Field(ge=0, le=MOST)]  # ten terabytes: more than a machine has
 
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]

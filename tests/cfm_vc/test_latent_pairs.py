@@ -15,7 +15,7 @@ def encoded(cells=600, seed=0, **fixed) -> EncodedCells:
     codes = {name: random.integers(0, k, cells) for name, k in (("perturbation", 3), ("cell_type", 2), ("batch", 2))}
     latent = random.standard_normal((cells, 4)).astype(np.float32)
     latent[:, 0] = np.arange(cells)
-    return EncodedCells(np.array([f"cell{i}" for i in range(cells)], object), latent, **(codes | fixed))
+    return EncodedCells(lambda rows: [f"cell{row}" for row in rows], latent, **(codes | fixed))
 
 
 def pairs(cells, source="control", coupling="ot", seed=0, controls=None, **more) -> LatentPairs:

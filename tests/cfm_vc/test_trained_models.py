@@ -8,8 +8,8 @@ from scipy import stats
 from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.generate import generate
-from pipeline.cfm_vc.model.latent_pairs import EncodedCells, LatentPairs, Pairing
-from pipeline.cfm_vc.model.latents import dense_tensors, intrinsic_latents
+from pipeline.cfm_vc.model.latent_pairs import LatentPairs, Pairing
+from pipeline.cfm_vc.model.latents import dense_tensors, encoded_cells
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
 from pipeline.cfm_vc.model.vae import Vae, VaeObjective
 from pipeline.data.cells import Cells, pointers
@@ -71,7 +71,7 @@ def settings(**changes) -> Optimisation:
 def new_vae(train: Cells) -> Vae:
     with initial_weights(0):
         model = small_vae(**SIZES, genes=GENES, latent_intrinsic=8, hidden=[64], normalised_total=400.0)
-    log_share, log_theta = marginal_negative_binomial(train)
+    log_share, log_theta = marginal_negative_binomial([train], GENES)
     model.start_from(torch.from_numpy(log_share), torch.from_numpy(log_theta))
     return model
 
@@ -103,7 +103,7 @@ def probe(latent, codes, new_latent, new_codes):
 
 
 def test_the_vae_beats_the_marginal_negative_binomial(trained, train, validation):
-    log_share, log_theta = (a.astype(float) for a in marginal_negative_binomial(train))
+    log_share, log_theta = (a.astype(float) for a in marginal_negative_binomial([train], GENES))
     mean, theta = validation.library_size[:, None] * np.exp(log_share), np.exp(log_theta)
     baseline = -stats.nbinom.logpmf(validation.dense(slice(None)), theta, theta / (theta + mean)).sum(1).mean()
     _, fitted = trained
@@ -140,9 +140,7 @@ def test_a_few_cells_can_be_learned_by_heart(train):
 
 
 def encoded(model, cells):
-    return EncodedCells(
-        cells.names, intrinsic_latents(model, cells, CPU), cells.perturbation, cells.cell_type, cells.batch
-    )
+    return encoded_cells(model, [cells], CPU, lambda rows: [str(cells.names[row]) for row in rows])
 
 
 @pytest.mark.parametrize(

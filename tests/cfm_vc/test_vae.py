@@ -159,7 +159,7 @@ def test_a_shuffle_within_groups_is_a_permutation_that_keeps_groups_and_mixes_th
 def test_the_start_is_the_marginal_model(link):
     x = np.random.default_rng(0).negative_binomial(2, 0.1, (300, 12)) * np.arange(1, 13)
     cells = cells_of(x)
-    log_share, log_theta = marginal_negative_binomial(cells)
+    log_share, log_theta = marginal_negative_binomial([cells], cells.genes)
     model = vae(decoder_hidden=[], decoder_link=link)
     model.start_from(torch.from_numpy(log_share), torch.from_numpy(log_theta))
     torch.nn.init.zeros_(model.linear_decoder.weight)
@@ -174,13 +174,21 @@ def test_the_marginal_model_finds_the_share_and_theta_that_made_the_counts():
     x = random.poisson(random.gamma(theta, 1 / theta, (8000, 4)) * share * depth[:, None])
     cells = cells_of(x)
     object.__setattr__(cells, "library_size", depth.astype(np.int64))  # the depth the counts were drawn at
-    log_share, log_theta = marginal_negative_binomial(cells)
+    log_share, log_theta = marginal_negative_binomial([cells], cells.genes)
     np.testing.assert_allclose(np.exp(log_share), share, rtol=0.05)
     np.testing.assert_allclose(np.exp(log_theta), theta, rtol=0.15)
 
 
+def test_blocks_of_cells_have_the_marginal_model_of_all_together():
+    cells = cells_of(np.random.default_rng(0).negative_binomial(2, 0.01, (300, 12)))
+    together = marginal_negative_binomial([cells], 12)
+    apart = marginal_negative_binomial((cells.select(slice(first, first + 70)) for first in range(0, 300, 70)), 12)
+    for found, expected in zip(apart, together, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_gene_without_counts_has_a_small_share_and_a_finite_theta():
-    log_share, log_theta = marginal_negative_binomial(cells_of([[3, 0, 1], [2, 0, 4]]))
+    log_share, log_theta = marginal_negative_binomial([cells_of([[3, 0, 1], [2, 0, 4]])], 3)
     assert np.isfinite(log_share).all()
     assert np.isfinite(log_theta).all()
     assert np.exp(log_share).sum() == pytest.approx(1)

@@ -21,7 +21,7 @@ from pipeline.bayes_moe.data.resident import ImageBatch
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.params import sweep as moe
 from pipeline.bayes_moe.stages import moe_sweep
-from pipeline.cfm_vc.data.resident import CountBatch
+from pipeline.cfm_vc.data.count_batch import CountBatch
 from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowBatch, FlowObjective
 from pipeline.cfm_vc.model.vae import Vae, VaeConfig, VaeObjective

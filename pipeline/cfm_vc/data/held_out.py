@@ -53,11 +53,10 @@ class HeldOut:
     groups: list[HeldOutGroup]
 
 
-def blocks(store: Store, splits: tuple[Split, ...]) -> Iterator[Cells]:
-    """Cells of these splits in stored order, one row group at a time."""
+def blocks(store: Store, splits: tuple[Split, ...], named: bool = True) -> Iterator[Cells]:
+    """Cells of these splits in stored order, one row group at a time; without names they are read faster."""
     for split in splits:
-        for row_group in store.row_groups(split):
-            yield store.read_row_group(row_group)
+        yield from store.blocks(split, named)
 
 
 def read_held_out(store: Store, most: int, seed: int) -> HeldOut:
@@ -66,11 +65,11 @@ def read_held_out(store: Store, most: int, seed: int) -> HeldOut:
     ExpectedError if a held-out group has fewer than two cells, or its cell type fewer than two training controls.
     """
     control = store.categories["perturbation"].index(store.control)
-    labels = _Labels.of(blocks(store, KNOWN))
+    labels = _Labels.of(blocks(store, KNOWN, named=False))
     target = median_library_size(labels.library_size[labels.perturbation == control])
-    known = group_moments(blocks(store, KNOWN), target)
-    shuffled = group_moments(_relabelled(blocks(store, KNOWN), labels.shuffled(seed)), target)
-    truth = group_moments(blocks(store, ("test",)), target)
+    known = group_moments(blocks(store, KNOWN, named=False), target)
+    shuffled = group_moments(_relabelled(blocks(store, KNOWN, named=False), labels.shuffled(seed)), target)
+    truth = group_moments(blocks(store, ("test",), named=False), target)
     first, second = (group_moments(_half(store, seed, chosen), target) for chosen in (True, False))
     pairs = [_pair(store, pair) for pair in store.dataset["held_out"]]
     truth_cells = group_samples(blocks(store, ("test",)), pairs, most, seed)
@@ -150,7 +149,7 @@ def _equal_parts(parts: list[Cells], most: int, seed: int) -> Cells | None:
 def _half(store: Store, seed: int, chosen: bool) -> Iterator[Cells]:
     """A random half of the test cells, or the other half."""
     random = np.random.default_rng(seed)
-    for block in blocks(store, ("test",)):
+    for block in blocks(store, ("test",), named=False):
         yield block.select(np.flatnonzero((random.random(len(block)) < 0.5) == chosen))
 
 

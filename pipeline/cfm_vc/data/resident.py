@@ -1,50 +1,16 @@
 """A whole split of counts on the training device (CSR), and sparse minibatches indexed from it.
 
-N: cells, B: cells of a minibatch, K: non-zero counts of a minibatch. A million cells of 200 expressed genes take about
-two gigabytes.
+B: cells, K: non-zero counts of a minibatch. A million cells of 200 expressed genes take about two gigabytes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.cfm_vc.data.count_batch import CountBatch
 from pipeline.data.cells import Cells
-
-
-@dataclass(frozen=True)
-class CountBatch:
-    """Counts and covariates of B cells; everything but `rows` is on the training device."""
-
-    rows: Tensor  # (B,) int64, on the CPU: indices of these cells in the split
-    x_K: Tensor  # non-zero counts, float32
-    cell_K: Tensor  # int64: index of their cells, 0 to B − 1, ascending
-    gene_K: Tensor  # int64: index of their genes
-    library_B: Tensor  # library sizes, float32
-    cell_type_B: Tensor  # int64 codes
-    batch_B: Tensor  # int64 codes
-    perturbation_B: Tensor  # int64 codes
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def part(self, first: int, count: int) -> Self:
-        """The minibatch of these of its cells."""
-        cells = slice(first, first + count)
-        begin, end = torch.searchsorted(self.cell_K, torch.tensor([first, first + count], device=self.cell_K.device))
-        return type(self)(
-            rows=self.rows[cells],
-            x_K=self.x_K[begin:end],
-            cell_K=self.cell_K[begin:end] - first,
-            gene_K=self.gene_K[begin:end],
-            library_B=self.library_B[cells],
-            cell_type_B=self.cell_type_B[cells],
-            batch_B=self.batch_B[cells],
-            perturbation_B=self.perturbation_B[cells],
-        )
 
 
 class ResidentCounts:

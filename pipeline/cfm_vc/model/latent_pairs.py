@@ -11,7 +11,7 @@ Pairs are redrawn every epoch and cut into chunks of one group, which stay toget
 population distance. (Larger samples would be costly, since the distance is quadratic in their size.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -29,13 +29,14 @@ from pipeline.training.determinism import Purpose, entropy
 CHUNK = 32  # cells of one group that stay together in a minibatch
 
 Codes = npt.NDArray[np.int64]
+Names = Callable[[list[int]], list[str]]
 
 
 @dataclass(frozen=True)
 class EncodedCells:
     """Latents (posterior means of z_int) of N cells with their covariates."""
 
-    names: npt.NDArray[np.object_]  # (N,)
+    names: Names  # of the cells at these rows: only messages need them, and millions of texts take much memory
     latent_ND: Latents
     perturbation: Codes  # (N,)
     cell_type: Codes  # (N,)
@@ -100,7 +101,7 @@ class LatentPairs:
 
     def __len__(self) -> int:
         """Minibatches of an epoch; the last may be smaller."""
-        return -(-len(self._cells.names) // self._batch_size)
+        return -(-len(self._cells.latent_ND) // self._batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[FlowBatch]:
         """Minibatches `start`, `start` + 1, ... of this epoch; pairs and order depend on seed and epoch alone."""
@@ -128,7 +129,7 @@ class LatentPairs:
 
     def names(self, batch: FlowBatch) -> list[str]:
         """Names of a minibatch's target cells, for messages."""
-        return [str(self._cells.names[row]) for row in batch.rows.tolist()]
+        return self._cells.names(batch.rows.tolist())
 
     def _pair(self, number: int) -> "_Epoch":
         random = np.random.default_rng(entropy(self._seed, Purpose.ORDER, number))

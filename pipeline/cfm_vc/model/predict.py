@@ -13,10 +13,10 @@ from torch import Tensor
 from pipeline.cfm_vc.model.baselines import Method, Prediction, Question
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Generated, Source, generate, sample_counts
-from pipeline.cfm_vc.model.latents import blocks, dense_tensors
+from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
-from pipeline.data.cells import Cells
+from pipeline.data.cells import Cells, regrouped
 from pipeline.data.expression import log_normalise
 from pipeline.nn.distributions import sample_negative_binomial
 
@@ -66,7 +66,7 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: to
         generator = torch.Generator(device).manual_seed(int(code[0]))
         total_G = np.zeros(question.start.genes)
         population = []
-        for cells in blocks(question.start):
+        for cells in regrouped([question.start], BLOCK):
             x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
             samples = sample_counts(vae, generated, x_BG, solution.source, generator, MEAN_DRAWS)
             for draw, sampled_BG in enumerate(samples):

@@ -31,7 +31,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.cfm_vc.data.resident import CountBatch
+from pipeline.cfm_vc.data.count_batch import CountBatch
 from pipeline.cfm_vc.model.count_likelihood import log_likelihood_of_shares
 from pipeline.cfm_vc.model.energy_distance import energy_distance_between
 from pipeline.cfm_vc.model.log_softplus import log_softplus

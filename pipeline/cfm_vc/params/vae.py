@@ -9,6 +9,7 @@ from pipeline.params.section import (
     MOST_LAYERS,
     Count,
     LearningRate,
+    Megabytes,
     NotNegative,
     Positive,
     Share,
@@ -33,3 +34,4 @@ class Vae(Optimisation):
     batch_size: Count = 128
     epochs: Count = 100
     patience: Count = 10
+    resident_mb: Megabytes = 1000

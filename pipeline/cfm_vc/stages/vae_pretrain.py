@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.cfm_vc.data.resident import ResidentCounts
+from pipeline.cfm_vc.data.count_source import count_batches
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
 from pipeline.cfm_vc.model.vae import Vae, VaeConfig, VaeObjective
 from pipeline.cfm_vc.params.vae import Vae as VaeSettings
@@ -26,26 +26,26 @@ def run(settings: VaeSettings, at: StudyPaths) -> None:
     settings = settings.model_copy(update={"seed": at.seed})
     device = prepare_device(settings.device, settings.threads)
     store = open_store(at.store)
-    train, validation = store.read("train"), store.read("validation")
+    train, validation = count_batches(store, settings, device)
 
     config = VaeConfig.of(
         settings,
-        genes=train.genes,
+        genes=len(store.genes),
         cell_types=len(store.categories["cell_type"]),
         batches=len(store.categories["batch"]),
-        normalised_total=max(1.0, float(np.median(train.library_size))),
+        normalised_total=max(1.0, float(np.median(store.library_sizes("train")))),
     )
     with initial_weights(settings.seed):
         model = Vae(config)
-    log_share_G, log_theta_G = marginal_negative_binomial(train)
+    log_share_G, log_theta_G = marginal_negative_binomial(store.blocks("train", named=False), config.genes)
     model.start_from(torch.from_numpy(log_share_G), torch.from_numpy(log_theta_G))
 
     progress = checkpoints("vae_pretrain", settings, [at.store / DATASET])
     fitted = fit(
         "vae",
         VaeObjective(model, settings.kl_weight, settings.batch_weight),
-        ResidentCounts(train, settings.batch_size, device, settings.seed),
-        ResidentCounts(validation, settings.batch_size, device),
+        train,
+        validation,
         settings,
         device,
         progress,
