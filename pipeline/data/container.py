@@ -107,7 +107,10 @@ class Node(ABC):
         if size > memory():
             raise self.damaged(f"it claims {values:,} values, {size / 1e9:,.0f} GB, which this machine's memory lacks")
         with reading(self.path):
-            return np.asarray(self._raw[start:last])
+            return self._values(start, last)
+
+    def _values(self, start: int, stop: int) -> npt.NDArray[Any]:
+        return np.asarray(self._raw[start:stop])
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows of an array of texts."""
