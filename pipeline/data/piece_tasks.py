@@ -104,13 +104,14 @@ def write(reader: StandardH5adReader, task: Write) -> Shards:
             for number, split in enumerate(SPLITS)
         ]
         done = 0
-        for block in prefetched(reader.block(*run) for run in task.runs):
+        # Both in one thread, which nothing else reads beside.
+        for block, names in prefetched((reader.block(*run), reader.names(*run)) for run in task.runs):
             rows = slice(done, done + len(block))
             done = rows.stop
             chosen = _selected(block, place_G, chosen_G)
             cells = Cells(
                 genes=len(task.genes),
-                names=reader.names(block.start, block.start + len(block)),
+                names=names,
                 indptr=chosen.indptr,
                 indices=chosen.indices,
                 counts=chosen.counts,
