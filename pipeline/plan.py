@@ -89,7 +89,7 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                     "threads": study.evaluation_threads,
                 }
             for fold, split in found.items():
-                plan["folds"][f"{system}-{name}-{fold}"] = {**where, "fold": fold}
+                plan["folds"][f"{system}-{name}-{fold}"] = {**where, "fold": fold, "threads": study.preprocess.workers}
                 for seed in split.seeds:
                     run = {"study": name, "fold": fold, "seed": seed, "threads": study.training_threads}
                     of_system["runs"][f"{name}-{fold}-{seed}"] = run

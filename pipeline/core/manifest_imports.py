@@ -35,7 +35,14 @@ class ManifestFinder(MetaPathFinder):
 
 def manifest_in_force() -> Mapping[str, str] | None:
     """The manifest that the launcher has compared this process's code with; None where it has not started it."""
-    return next((finder.manifest for finder in sys.meta_path if isinstance(finder, ManifestFinder)), None)
+    allowed = imports_in_force()
+    return None if allowed is None else allowed[1]
+
+
+def imports_in_force() -> tuple[str, Mapping[str, str]] | None:
+    """What `import_only` was called with, for processes that this one starts; None where it was not."""
+    finder = next((finder for finder in sys.meta_path if isinstance(finder, ManifestFinder)), None)
+    return None if finder is None else (finder.stage, finder.manifest)
 
 
 def import_only(stage: str, manifest: Mapping[str, str]) -> None:

@@ -26,10 +26,13 @@ def numbers(values: npt.NDArray[Any]) -> pa.Array:
 
 def strings(values: Iterable[str]) -> pa.Array:
     """Texts as a column without nulls."""
-    encoded = [value.encode() for value in values]
-    offsets = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    texts = list(values)
+    content = "".join(texts)
+    # In ASCII a character is a byte.
+    lengths = map(len, texts) if content.isascii() else (len(text.encode()) for text in texts)
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(lengths, np.int32, len(texts)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(content.encode()))
 
 
 def to_numpy(column: pa.Array) -> npt.NDArray[Any]:

@@ -107,11 +107,20 @@ class Node(ABC):
         if size > memory():
             raise self.damaged(f"it claims {values:,} values, {size / 1e9:,.0f} GB, which this machine's memory lacks")
         with reading(self.path):
-            return np.asarray(self._raw[start:last])
+            return self._values(start, last)
+
+    def _values(self, start: int, stop: int) -> npt.NDArray[Any]:
+        return np.asarray(self._raw[start:stop])
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows of an array of texts."""
-        values = self.read(start, stop)
+        values = self.read(start, stop).tolist()
+        try:  # all at once: HDF5's texts end at their first NUL
+            texts = b"\0".join(values).decode("utf-8", "replace").split("\0")
+        except TypeError:
+            texts = []
+        if len(texts) == len(values):
+            return texts
         return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
 
     def text(self) -> str:

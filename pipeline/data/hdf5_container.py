@@ -3,14 +3,17 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.container import Node, reading
+from pipeline.data.stored_values import StoredValues
 
 MOST_COMPRESSED = 1100  # deflate expands a byte to at most 1,032, and no filter shipped with HDF5 expands more
 UNSTORED = 64 << 20  # bytes that an array may claim beyond what is stored of it
@@ -30,6 +33,14 @@ class Hdf5Node(Node):
             self._check_storage()
         elif not isinstance(raw, h5py.Group):
             raise self.damaged("it is neither a group nor an array")
+
+    @cached_property
+    def _stored(self) -> StoredValues | None:
+        return StoredValues.of(self._raw)
+
+    def _values(self, start: int, stop: int) -> npt.NDArray[Any]:
+        stored = self._stored
+        return super()._values(start, stop) if stored is None else stored.read(start, stop)
 
     @property
     def is_group(self) -> bool:

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.csr import CsrBlock
+from pipeline.data.quality import entries_of
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 Entries = npt.NDArray[np.int32]
 
 SPAN = 0.3  # share of the genes in each local fit, scanpy's default
+SURELY_EXACT = 2**19  # counts whose squares sum to less than 2^53 in any block
 FEWEST_GENES = 20  # skmisc's loess crashes the process below 4 points and cannot fit below 14
 
 
@@ -30,17 +32,36 @@ class GeneSums:
         self.sum_G: Floats = np.zeros(genes)
         self.squares_G: Floats = np.zeros(genes)
 
-    def add(self, cells: int, indices: Entries, counts: Entries) -> None:
-        """Add these cells: the gene and count of each entry, (nonzeros,), without explicit zeros."""
+    def add(self, cells: int, indices: Entries, counts: Entries, sign: int = 1) -> None:
+        """Add these cells, or with sign -1 take them out again: the gene and count of each entry, (nonzeros,), without
+        explicit zeros."""
         genes = len(self.sum_G)
-        self.cells += cells
-        detected_G = np.bincount(indices, minlength=genes)
+        self.cells += sign * cells
+        detected_G = sign * np.bincount(indices, minlength=genes)
         self.detected_G += detected_G
         # Most counts are 1: count the entries, and add what the others exceed 1 by.
         above = np.flatnonzero(counts > 1)
-        exact, genes_above = counts[above].astype(np.float64), indices[above]
-        self.sum_G += detected_G + np.bincount(genes_above, exact - 1, genes)
-        self.squares_G += detected_G + np.bincount(genes_above, exact**2 - 1, genes)
+        exact, genes_above = counts[above].astype(np.float64), indices[above].astype(np.intp)
+        self.sum_G += detected_G + sign * np.bincount(genes_above, exact - 1, genes)
+        self.squares_G += detected_G + sign * np.bincount(genes_above, exact**2 - 1, genes)
+
+    def add_block(self, block: CsrBlock, cells: npt.NDArray[np.bool_]) -> None:
+        """Add the chosen cells of a block, (N,)."""
+        number = int(cells.sum())
+        if 2 * number < len(block) or block.counts.max(initial=0) > SURELY_EXACT:
+            self.add(number, *entries_of(block, cells))
+        else:  # all but the others, who have fewer entries to copy; exact, so nothing of them remains
+            chosen = GeneSums(len(self.sum_G))
+            chosen.add(len(block), block.indices, block.counts)
+            chosen.add(len(block) - number, *entries_of(block, ~cells), sign=-1)
+            self.merge(chosen)
+
+    def merge(self, other: "GeneSums") -> None:
+        """Add the cells of another one."""
+        self.cells += other.cells
+        self.detected_G += other.detected_G
+        self.sum_G += other.sum_G
+        self.squares_G += other.squares_G
 
     @property
     def mean_G(self) -> Floats:
@@ -88,10 +109,7 @@ def _no_fit(section: str, genes: int, reason: str) -> str:
 
 
 class ClippedSums:
-    """Second pass: how much clipping at mean + sqrt(N) expected deviations reduces the sums of the first pass.
-
-    Few counts are that large, so the pass costs one comparison per entry.
-    """
+    """Second pass: how much clipping at mean + sqrt(N) expected deviations reduces the sums of the first pass."""
 
     def __init__(self, sums: GeneSums, deviation_G: Floats) -> None:
         self._sums = sums
@@ -99,17 +117,25 @@ class ClippedSums:
         self._limit_G = sums.mean_G + deviation_G * np.sqrt(sums.cells)
         # Counts are integers, so they exceed the limit where they exceed its floor.
         self._whole_limit_G = np.minimum(np.floor(self._limit_G), np.iinfo(np.int32).max).astype(np.int32)
+        self._least_limit = int(self._whole_limit_G.min(initial=np.iinfo(np.int32).max))
         self._excess_G = np.zeros_like(deviation_G)
         self._excess_squares_G = np.zeros_like(deviation_G)
 
     def add(self, block: CsrBlock, cells: npt.NDArray[np.bool_]) -> None:
         """Add the chosen cells of a block, (N,), which the first pass has seen, in any order or division."""
-        above = np.flatnonzero(block.counts > np.take(self._whole_limit_G, block.indices, mode="clip"))
+        # Few counts exceed even the least limit, so the pass costs one comparison per entry.
+        above = np.flatnonzero(block.counts > self._least_limit)
+        above = above[block.counts[above] > self._whole_limit_G[block.indices[above]]]
         above = above[cells[np.searchsorted(block.indptr, above, side="right") - 1]]
         genes, count = block.indices[above], block.counts[above].astype(np.float64)
         limit = self._limit_G[genes]
         self._excess_G += np.bincount(genes, count - limit, len(self._limit_G))
         self._excess_squares_G += np.bincount(genes, count**2 - limit**2, len(self._limit_G))
+
+    def merge(self, other: "ClippedSums") -> None:
+        """Add the cells of another one of the same first pass; the order shows in the last digit."""
+        self._excess_G += other._excess_G
+        self._excess_squares_G += other._excess_squares_G
 
     @property
     def standardised_variance_G(self) -> Floats:

@@ -47,8 +47,15 @@ class Histogram:
 
     def add(self, values: Whole, kept: Mask) -> None:
         """Add cells, (N,); zeros are left out, since the axis is logarithmic."""
-        self._before += _binned(values)
-        self._after += _binned(values[kept])
+        seen = values > 0
+        bins = np.searchsorted(EDGES[1:-1], values, side="right")  # the last bin has no upper edge
+        self._before += np.bincount(bins[seen], minlength=len(self._before))
+        self._after += np.bincount(bins[seen & kept], minlength=len(self._after))
+
+    def merge(self, other: "Histogram") -> None:
+        """Add the cells of another one."""
+        self._before += other._before
+        self._after += other._after
 
     def report(self) -> dict[str, list[int]]:
         """`edges` (bins + 1,), `before` and `after` (bins,), without the empty bins at both ends."""
@@ -59,11 +66,6 @@ class Histogram:
             "before": self._before[first:last].tolist(),
             "after": self._after[first:last].tolist(),
         }
-
-
-def _binned(values: Whole) -> Whole:
-    places = np.searchsorted(EDGES, values[values > 0], side="right") - 1
-    return np.bincount(np.minimum(places, len(EDGES) - 2), minlength=len(EDGES) - 1)
 
 
 @dataclass
@@ -86,6 +88,12 @@ class CellFilter:
         self._genes.add(genes_N, kept_N)
         self.empty += int((counts_N == 0).sum())
         return kept_N
+
+    def merge(self, other: "CellFilter") -> None:
+        """Add what another filter has seen."""
+        self.empty += other.empty
+        self._counts.merge(other._counts)
+        self._genes.merge(other._genes)
 
     def histograms(self) -> dict[str, Any]:
         """Histograms before and after filtering, for the report."""

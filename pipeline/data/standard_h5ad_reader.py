@@ -30,6 +30,7 @@ class StandardH5adReader:
         self.cells = self._names.rows
         self.genes = file.names("var")
         self.nonzeros = self._counts.rows
+        self.files = ((0, self.cells),)  # first row and end of the rows of each file
         lengths_fit = self._indptr.rows == self.cells + 1 and self._indices.rows == self.nonzeros
         if not lengths_fit or self._indptr.read(self.cells)[0] != self.nonzeros:
             raise self._foreign("its counts, genes and cells have lengths that do not fit together")

@@ -4,9 +4,10 @@ dataset.json              schema version, categories, sizes, shards and their sh
 genes.parquet             the genes, in the order of the gene indices
 <split>/part-NNNNN.parquet   one row per cell; see `schema`
 
-dataset.json records the kind of data; its categories name the covariates of the cells. Where
-the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes, one for all
-cells or one per section (pipeline.data.coordinates); other stores have no such column. The two list columns
+dataset.json and the metadata of every shard hold the identity of the store, a hash of what it was made of: a shard left
+from another writing is refused. dataset.json records the kind of data; its categories name the covariates of the cells.
+Where the input had spatial coordinates, a column `spatial` holds them in the frame that dataset.json describes, one for
+all cells or one per section (pipeline.data.coordinates); other stores have no such column. The two list columns
 `gene_index` and `count` are the indices and data of a CSR matrix and share its row pointers, so a row group is read
 without a copy; any reader of parquet sees one list per cell.
 """
@@ -30,6 +31,7 @@ from pipeline.data.doses import Doses, one_treatment_each
 __all__ = ["SPLITS", "Cells", "RowGroup", "Split", "Store", "open_store"]
 
 SCHEMA_VERSION = 1
+IDENTITY = "celldag"  # in the metadata of a shard: of which store it is, see `shard_identity`
 DATASET = "dataset.json"
 GENES = "genes.parquet"
 
@@ -55,6 +57,11 @@ def schema(covariates: Iterable[str], dimensions: int = 0) -> pa.Schema:
     if dimensions:
         columns.append(("spatial", pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)))
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
+
+
+def shard_identity(store: str) -> str:
+    """What a shard says of itself: the form it is written in, and the `identity` that dataset.json has as well."""
+    return f"schema version {SCHEMA_VERSION}, store {store}"
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,12 @@ class Store:
             raise self._damaged(file, "it is missing") from error
         except pa.ArrowException as error:
             raise self._damaged(file, str(error)) from error
+        written = (shard.metadata.metadata or {}).get(IDENTITY.encode(), b"none").decode("utf-8", "replace")
+        expected = shard_identity(self.dataset["identity"]) if "identity" in self.dataset else "none"
+        if written != expected:
+            raise self._damaged(
+                file, f"it is left from another writing: its identity is {written}, expected {expected}"
+            )
         if not shard.schema_arrow.equals(schema(self.categories, self.dimensions)):
             raise self._damaged(file, f"its columns are\n{shard.schema_arrow.to_string(show_schema_metadata=False)}")
         return shard

@@ -1,16 +1,15 @@
 """Writing the parquet store that pipeline.data.store reads, cell by cell in whole row groups.
 
-Kept apart from the reader, so that a change here does not make the trainings stale.
+Kept apart from the reader, so that a change here does not make the trainings stale. A store is written in parts, each
+by one process into a folder of its own, which are then joined; `StoreWriter` writes one of a single part.
 """
 
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.data.arrow import numbers, strings
 from pipeline.data.cells import Cells
-from pipeline.data.store import DATASET, GENES, SCHEMA_VERSION, SPLITS, Split, schema
+from pipeline.data.store import DATASET, GENES, IDENTITY, SCHEMA_VERSION, SPLITS, Split, schema, shard_identity
 
 LARGEST_OFFSET = 2**31 - 1  # Arrow's lists count the entries of a row group in 32 bits
 
@@ -36,42 +35,48 @@ FORMAT: dict[str, Any] = {
 }
 
 
+class Layout(NamedTuple):
+    """What all shards of a store have in common."""
+
+    categories: Mapping[str, list[str]]  # labels of each covariate of the cells
+    cells_per_shard: int
+    dimensions: int = 0  # of the cells' spatial coordinates; 0 where they have none
+    identity: str = ""  # of what is written, for dataset.json and every shard: shards of another store are refused
+
+
+class Shard(NamedTuple):
+    """A finished shard."""
+
+    file: str  # relative to the folder it was written into
+    cells: int
+    nonzeros: int
+    sha256: str
+
+
+Shards = dict[Split, list[Shard]]
+
+
 @dataclass
 class _OpenSplit:
     writer: pq.ParquetWriter | None = None
     cells: int = 0  # in the open shard
     nonzeros: int = 0
-    shards: list[dict[str, Any]] = field(default_factory=list)
+    shards: list[Shard] = field(default_factory=list)
 
 
-class StoreWriter:
-    """Writes a store into an empty folder (wrap it in `atomic_folder`); encoding overlaps with the caller's work.
-
-    Every `append` is one row group. A shard is closed once it holds `cells_per_shard`. The bytes written depend on what
-    is appended and on nothing else. `categories`: labels of each covariate of the cells. `dimensions`: of the cells'
-    spatial coordinates, 0 where they have none.
+class ShardWriter:
+    """Writes shards into an empty folder. Every `append` is one row group; a shard is closed once it holds
+    `cells_per_shard`. The bytes written depend on what is appended and on nothing else.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        genes: Sequence[str],
-        categories: Mapping[str, list[str]],
-        cells_per_shard: int,
-        dimensions: int = 0,
-    ) -> None:
+    def __init__(self, folder: Path, layout: Layout) -> None:
         self._folder = folder
-        self._genes = list(genes)
-        self._labels = {name: strings(labels) for name, labels in categories.items()}
-        self._categories = {name: list(labels) for name, labels in categories.items()}
-        self._cells_per_shard = cells_per_shard
+        self._layout = layout
+        self._labels = {name: strings(labels) for name, labels in layout.categories.items()}
         self._splits = {split: _OpenSplit() for split in SPLITS}
-        self._schema = schema(categories, dimensions)
-        # One thread, first in, first out: so the order of calls determines the bytes.
-        self._encoder = ThreadPoolExecutor(1)
-        self._pending: deque[Future[None]] = deque()
+        self._schema = schema(layout.categories, layout.dimensions)
         for split in SPLITS:
-            (folder / split).mkdir()
+            (folder / split).mkdir(parents=True)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +84,6 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._encoder.shutdown(wait=True, cancel_futures=True)
         for split in self._splits.values():
             if split.writer is not None:
                 split.writer.close()
@@ -91,44 +95,23 @@ class StoreWriter:
                 f"a row group of {len(cells)} cells holds {cells.indptr[-1]} counts, more than parquet lists can "
                 f"address ({LARGEST_OFFSET}): lower cells_per_row_group in params.yaml"
             )
-        while len(self._pending) >= 2:
-            self._pending.popleft().result()
-        self._pending.append(self._encoder.submit(self._write, split, cells, total_counts))
+        open_ = self._splits[split]
+        if open_.writer is None:
+            path = self._folder / _shard_file(split, len(open_.shards))
+            dictionaries = [*self._labels, "count.list.element"]
+            open_.writer = pq.ParquetWriter(path, self._schema, use_dictionary=dictionaries, **FORMAT)
+            open_.writer.add_key_value_metadata({IDENTITY: shard_identity(self._layout.identity)})
+        open_.writer.write_batch(self._batch(cells, total_counts), row_group_size=max(1, len(cells)))
+        open_.cells += len(cells)
+        open_.nonzeros += int(cells.indptr[-1])
+        if open_.cells >= self._layout.cells_per_shard:
+            self._close_shard(split)
 
-    def finish(self, gene_columns: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> dict[str, Any]:
-        """Close the store: genes.parquet (`gene` and these columns, each (G,)) and dataset.json, which is returned.
-
-        `description` is what dataset.json holds beside sizes, categories and shards.
-        """
-        while self._pending:
-            self._pending.popleft().result()
+    def finish(self) -> Shards:
+        """Close the last shards; what was written, in order."""
         for split in SPLITS:
             self._close_shard(split)
-        columns = {"gene": strings(self._genes), **{name: numbers(values) for name, values in gene_columns.items()}}
-        table = pa.Table.from_arrays(list(columns.values()), list(columns))
-        pq.write_table(table, self._folder / GENES, compression="zstd")
-        dataset = {
-            "schema_version": SCHEMA_VERSION,
-            **description,
-            "genes": len(self._genes),
-            "categories": self._categories,
-            "splits": {name: _totals(split) for name, split in self._splits.items()},
-        }
-        (self._folder / DATASET).write_text(json.dumps(dataset, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        return dataset
-
-    def _write(self, name: Split, cells: Cells, total_counts: npt.NDArray[np.int64]) -> None:
-        split = self._splits[name]
-        if split.writer is None:
-            path = self._folder / _shard_file(name, len(split.shards))
-            split.writer = pq.ParquetWriter(
-                path, self._schema, use_dictionary=[*self._labels, "count.list.element"], **FORMAT
-            )
-        split.writer.write_batch(self._batch(cells, total_counts), row_group_size=max(1, len(cells)))
-        split.cells += len(cells)
-        split.nonzeros += int(cells.indptr[-1])
-        if split.cells >= self._cells_per_shard:
-            self._close_shard(name)
+        return {split: open_.shards for split, open_ in self._splits.items()}
 
     def _close_shard(self, name: Split) -> None:
         split = self._splits[name]
@@ -136,8 +119,8 @@ class StoreWriter:
             return
         split.writer.close()
         file = _shard_file(name, len(split.shards))
-        split.shards.append({"file": file, "cells": split.cells, "sha256": sha256(self._folder / file)})
-        split.writer, split.cells = None, 0
+        split.shards.append(Shard(file, split.cells, split.nonzeros, sha256(self._folder / file)))
+        split.writer, split.cells, split.nonzeros = None, 0, 0
 
     def _batch(self, cells: Cells, total_counts: npt.NDArray[np.int64]) -> pa.RecordBatch:
         offsets = numbers(cells.indptr.astype(np.int32))
@@ -157,10 +140,80 @@ class StoreWriter:
         return pa.RecordBatch.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
 
 
+def finish_store(
+    folder: Path,
+    parts: Sequence[tuple[Path, Shards]],
+    layout: Layout,
+    genes: Sequence[str],
+    gene_columns: Mapping[str, npt.NDArray[Any]],
+    description: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Join the shards of all parts, in their order, into a store; returns what dataset.json holds.
+
+    parts: folders inside `folder`, which go, and what was written there. genes.parquet has `gene` and these columns,
+    each (G,). description: what dataset.json holds beside sizes, categories and shards.
+    """
+    splits = {}
+    for split in SPLITS:
+        (folder / split).mkdir(exist_ok=True)
+        moved: list[Shard] = []
+        for part, shards in parts:
+            for shard in shards[split]:
+                file = _shard_file(split, len(moved))
+                (part / shard.file).rename(folder / file)
+                moved.append(shard._replace(file=file))
+        splits[split] = {
+            "cells": sum(shard.cells for shard in moved),
+            "nonzeros": sum(shard.nonzeros for shard in moved),
+            "shards": [{"file": shard.file, "cells": shard.cells, "sha256": shard.sha256} for shard in moved],
+        }
+    for part, _ in parts:
+        for split in SPLITS:
+            (part / split).rmdir()
+        part.rmdir()
+    columns = {"gene": strings(genes), **{name: numbers(values) for name, values in gene_columns.items()}}
+    pq.write_table(pa.Table.from_arrays(list(columns.values()), list(columns)), folder / GENES, compression="zstd")
+    dataset = {
+        "schema_version": SCHEMA_VERSION,
+        "identity": layout.identity,
+        **description,
+        "genes": len(genes),
+        "categories": {name: list(labels) for name, labels in layout.categories.items()},
+        "splits": splits,
+    }
+    (folder / DATASET).write_text(json.dumps(dataset, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return dataset
+
+
+class StoreWriter:
+    """Writes a whole store into an empty folder (wrap it in `atomic_folder`), in one process; see `ShardWriter`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        genes: Sequence[str],
+        categories: Mapping[str, list[str]],
+        cells_per_shard: int,
+        dimensions: int = 0,
+    ) -> None:
+        self._folder, self._part, self._genes = folder, folder / "part", genes
+        self._layout = Layout(categories, cells_per_shard, dimensions)
+        self._shards = ShardWriter(self._part, self._layout)
+        self.append = self._shards.append
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shards.__exit__(kind, error, trace)
+
+    def finish(self, gene_columns: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> dict[str, Any]:
+        """Close the store; see `finish_store`."""
+        parts = [(self._part, self._shards.finish())]
+        return finish_store(self._folder, parts, self._layout, self._genes, gene_columns, description)
+
+
 def _shard_file(split: Split, number: int) -> str:
     return f"{split}/part-{number:05d}.parquet"
-
-
-def _totals(split: _OpenSplit) -> dict[str, Any]:
-    cells = sum(shard["cells"] for shard in split.shards)
-    return {"cells": cells, "nonzeros": split.nonzeros, "shards": split.shards}

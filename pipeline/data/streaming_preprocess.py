@@ -1,12 +1,18 @@
-"""From ingest's standard file to a store, in streaming passes with a few blocks in memory, for all kinds of cells.
+"""From the cells that ingest has written to a store, in streaming passes with a few blocks in memory, for all kinds.
 
-Quality and gene moments, clipped gene moments, writing. Held-out cells play no part in the gene selection. Axes: N
-cells, G genes, S spatial dimensions.
+Quality and gene moments, clipped gene moments, writing: each a list of tasks, one per piece of the cells
+(pipeline.data.pieces), done by as many processes as `workers` says. What they give is put together in the order of the
+pieces, so it is the same for any number of them. Held-out cells play no part in the gene selection. Axes: N cells, G
+genes, S spatial dimensions.
 """
 
+import hashlib
+import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,21 +22,21 @@ from tqdm import tqdm
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
-from pipeline.data.cells import Cells, Places
-from pipeline.data.csr import CsrBlock
+from pipeline.core.workers import Workers, start_workers
+from pipeline.data import piece_tasks
+from pipeline.data.cells import Places
 from pipeline.data.h5ad import Column
 from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums, expected_deviation, most_variable
-from pipeline.data.prefetch import prefetched
-from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
-from pipeline.data.shuffle import ShuffleBuffer, random_runs
+from pipeline.data.piece_tasks import Mask, Scan, Write
+from pipeline.data.pieces import Piece, cut
+from pipeline.data.quality import CellFilter
+from pipeline.data.raw_cells import open_raw_cells
 from pipeline.data.standard_h5ad_reader import StandardH5adReader
-from pipeline.data.store import SPLITS
-from pipeline.data.store_writer import StoreWriter
+from pipeline.data.store_writer import Layout, finish_store
 from pipeline.params.stored_cells import StoredCells
 
-ENTRIES_PER_BLOCK = 2**19  # 4 MiB of gene indices and counts
-Mask = npt.NDArray[np.bool_]
-T = TypeVar("T")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,31 +61,33 @@ class Selection:
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes over one standard file, by one section of params.yaml; `number`: how many there will be."""
+    """The passes over the cells, by one section of params.yaml; made by `open_passes`."""
 
     reader: StandardH5adReader
     settings: StoredCells
     section: str  # its dotted name, for messages
-    number: int = 3
+    number: int  # of passes there will be
+    pieces: list[Piece]
+    workers: Workers
 
     def quality(self, learned_N: Mask) -> Quality:
         """The first pass; learned_N: the cells, (N,), of the gene selection. ExpectedError: no cell is left."""
-        reader, settings = self.reader, self.settings
+        settings, genes = self.settings, len(self.reader.genes)
         cells = CellFilter(settings.min_counts_per_cell, settings.min_genes_per_cell)
-        kept_N = np.zeros(reader.cells, bool)
-        sums = GeneSums(len(reader.genes))
-        detected_G = np.zeros(len(reader.genes), np.int64)
-        for block in self._blocks("quality and gene moments", 1):
-            rows = slice(block.start, block.start + len(block))
-            kept_N[rows] = cells.keep(block)
-            learned = kept_N[rows] & learned_N[rows]
-            sums.add(int(learned.sum()), *entries_of(block, learned))
-            held_out, _ = entries_of(block, kept_N[rows] & ~learned_N[rows])
-            detected_G += np.bincount(held_out, minlength=len(detected_G))
+        kept_N = np.zeros(self.reader.cells, bool)
+        sums, detected_G = GeneSums(genes), np.zeros(genes, np.int64)
+        tasks = ((scan, CellFilter(cells.min_counts, cells.min_genes)) for scan in self._scans(learned_N))
+        for piece, found in zip(
+            self.pieces, self._each(piece_tasks.quality, tasks, "quality and gene moments", 1), strict=True
+        ):
+            kept_N[piece.rows] = found.kept_N
+            cells.merge(found.cells)
+            sums.merge(found.sums)
+            detected_G += found.detected_G
         if not kept_N.any():
             raise ExpectedError(
-                f"all {reader.cells:,} cells were dropped: none has at least {settings.min_counts_per_cell} counts and "
-                f"{settings.min_genes_per_cell} detected genes; lower {self.section}.min_counts_per_cell or "
+                f"all {self.reader.cells:,} cells were dropped: none has at least {settings.min_counts_per_cell} "
+                f"counts and {settings.min_genes_per_cell} detected genes; lower {self.section}.min_counts_per_cell or "
                 "min_genes_per_cell in params.yaml"
             )
         return Quality(cells, kept_N, sums, detected_G + sums.detected_G)
@@ -87,9 +95,8 @@ class Passes:
     def learned_from(self, quality: Quality, learned_N: Mask, order: int) -> Quality:
         """The same with gene moments over these cells, (N,), only; `order`: the number of this pass."""
         sums = GeneSums(len(self.reader.genes))
-        for block in self._blocks("gene moments", order):
-            learned = learned_N[block.start : block.start + len(block)]
-            sums.add(int(learned.sum()), *entries_of(block, learned))
+        for found in self._each(piece_tasks.gene_sums, self._scans(learned_N), "gene moments", order):
+            sums.merge(found)
         return Quality(quality.cells, quality.kept_N, sums, quality.detected_G)
 
     def select_genes(self, quality: Quality, learned_N: Mask) -> Selection:
@@ -115,8 +122,9 @@ class Passes:
             notes.append(f"the genes are not ranked, since all are kept: {error}")
         else:
             clipped = ClippedSums(quality.sums, deviation_G)
-            for block in self._blocks("gene ranking", self.number - 1):
-                clipped.add(block, learned_N[block.start : block.start + len(block)])
+            tasks = ((scan, clipped) for scan in self._scans(learned_N))
+            for found in self._each(piece_tasks.clipped_sums, tasks, "gene ranking", self.number - 1):
+                clipped.merge(found)
             standardised_G = clipped.standardised_variance_G
         genes = passing[most_variable(standardised_G[passing], asked)]
         statistics = GeneStatistics(mean_G, variance_G, standardised_G).select(genes)
@@ -132,41 +140,40 @@ class Passes:
         description: dict[str, Any],
     ) -> dict[str, Any]:
         """The last pass; returns what dataset.json holds. split_N: an index into SPLITS, others are not stored."""
-        reader, settings = self.reader, self.settings
-        place_G = np.full(len(reader.genes), -1, np.int32)
-        place_G[selection.genes] = np.arange(len(selection.genes))
-        rng = np.random.default_rng([settings.seed, 1])  # apart from the choice of validation cells
-        runs = list(random_runs(reader.cells, rng))
-        categories = {name: column.labels for name, column in covariates.items()}
-        genes = [reader.genes[gene] for gene in selection.genes]
-        dimensions = 0 if spatial_NS is None else spatial_NS.shape[1]
-        with StoreWriter(folder, genes, categories, settings.cells_per_shard, dimensions) as writer:
-            buffers = [
-                ShuffleBuffer(
+        settings = self.settings
+        genes = [self.reader.genes[gene] for gene in selection.genes]
+        statistics = selection.statistics
+        columns = {
+            "mean": statistics.mean_G,
+            "variance": statistics.variance_G,
+            "variance_standardised": statistics.variance_standardised_G,
+        }
+        layout = Layout(
+            {name: column.labels for name, column in covariates.items()},
+            settings.cells_per_shard,
+            0 if spatial_NS is None else spatial_NS.shape[1],
+            _identity(settings, description, genes, columns),
+        )
+        folders = [folder / f"piece-{number}" for number in range(len(self.pieces))]
+
+        def tasks() -> Iterator[Write]:
+            for piece, own in zip(self.pieces, folders, strict=True):
+                runs, rng = piece.dealt(settings.seed)
+                rows = np.concatenate([np.arange(*run) for run in runs])
+                yield Write(
+                    own,
+                    layout,
                     settings.cells_per_row_group,
-                    float((split_N == number).mean()),
+                    runs,
                     rng,
-                    lambda *args, split=split: writer.append(split, *args),
+                    selection.genes,
+                    split_N[rows],
+                    {name: column.codes[rows] for name, column in covariates.items()},
+                    None if spatial_NS is None else spatial_NS[rows],
                 )
-                for number, split in enumerate(SPLITS)
-            ]
-            parts = (_read_run(reader, run, place_G, len(genes), covariates, spatial_NS) for run in runs)
-            title = f"writing ({self.number} of {self.number})"
-            for (start, stop), (cells, total_counts) in zip(
-                runs, _shown(prefetched(parts), title, len(runs)), strict=True
-            ):
-                for split, buffer in enumerate(buffers):
-                    rows = np.flatnonzero(split_N[start:stop] == split)
-                    buffer.add(cells.select(rows), total_counts[rows])
-            for buffer in buffers:
-                buffer.flush()
-            statistics = selection.statistics
-            columns = {
-                "mean": statistics.mean_G,
-                "variance": statistics.variance_G,
-                "variance_standardised": statistics.variance_standardised_G,
-            }
-            return writer.finish(columns, description)
+
+        parts = list(zip(folders, self._each(piece_tasks.write, tasks(), "writing", self.number), strict=True))
+        return finish_store(folder, parts, layout, genes, columns, description)
 
     def filtered(self, quality: Quality, selection: Selection) -> dict[str, int]:
         """The filters as recorded in dataset.json: cells and genes before and after."""
@@ -179,12 +186,27 @@ class Passes:
             "genes": len(selection.genes),
         }
 
-    def _blocks(self, title: str, order: int) -> Iterator[CsrBlock]:
-        reader = self.reader
-        per_cell = max(1, reader.nonzeros // max(1, reader.cells))
-        rows = min(max(ENTRIES_PER_BLOCK // per_cell, 256), 16_384)
-        total = -(-reader.cells // rows)
-        return _shown(prefetched(reader.blocks(rows)), f"{title} ({order} of {self.number})", total)
+    def _scans(self, learned_N: Mask) -> Iterator[Scan]:
+        return (Scan(piece.rows, learned_N[piece.rows]) for piece in self.pieces)
+
+    def _each(
+        self, function: Callable[[StandardH5adReader, Task], Result], tasks: Iterable[Task], title: str, order: int
+    ) -> Iterator[Result]:
+        """What the workers give, with a bar in a terminal and one plain line elsewhere."""
+        title = f"{title} ({order} of {self.number})"
+        terminal = sys.stderr.isatty()
+        if not terminal:
+            print(f"preprocess: {title}", flush=True)
+        return iter(tqdm(self.workers.each(function, tasks), title, len(self.pieces), disable=not terminal))
+
+
+@contextmanager
+def open_passes(raw: Path, settings: StoredCells, section: str, number: int = 3) -> Iterator[Passes]:
+    """Passes over the cells in a folder of data/raw, with the workers that do them."""
+    with open_raw_cells(raw) as reader:
+        pieces = cut(reader.files)
+        with start_workers(min(settings.workers, len(pieces)), partial(open_raw_cells, raw), reader) as workers:
+            yield Passes(reader, settings, section, number, pieces, workers)
 
 
 def read_source(path: Path) -> dict[str, Any]:
@@ -216,38 +238,19 @@ def sizes(dataset: dict[str, Any]) -> list[str]:
     ]
 
 
-def _read_run(
-    reader: StandardH5adReader,
-    run: tuple[int, int],
-    place_G: npt.NDArray[np.int32],
-    genes: int,
-    covariates: Mapping[str, Column],
-    spatial_NS: Places | None,
-) -> tuple[Cells, npt.NDArray[np.int64]]:
-    """The cells of a run with the selected genes only, and their counts over all genes."""
-    block = reader.block(*run)
-    places = np.take(place_G, block.indices, mode="clip")  # clip: unchecked, since the reader has checked
-    entries = np.flatnonzero(places >= 0)
-    indptr = np.searchsorted(entries, block.indptr)
-    selected = CsrBlock(block.start, indptr, places[entries], block.counts[entries])
-    cells = Cells(
-        genes=genes,
-        names=reader.names(*run),
-        indptr=selected.indptr,
-        indices=selected.indices,
-        counts=selected.counts,
-        covariates={name: column.codes[slice(*run)].astype(np.int64) for name, column in covariates.items()},
-        library_size=counts_per_cell(selected),
-        spatial=None if spatial_NS is None else spatial_NS[slice(*run)],
-    )
-    return cells, counts_per_cell(block)
-
-
-def _shown(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """The same items, with a bar in a terminal and one plain line elsewhere."""
-    if not sys.stderr.isatty():
-        print(f"preprocess: {title}", flush=True)
-    return iter(tqdm(items, title, total, disable=not sys.stderr.isatty()))
+def _identity(
+    settings: StoredCells,
+    description: Mapping[str, Any],
+    genes: list[str],
+    columns: Mapping[str, npt.NDArray[np.float64]],
+) -> str:
+    """A hash of what a store is made of and by which settings; not of how many workers have made it."""
+    made_of = hashlib.sha256()
+    for part in (settings.model_dump(mode="json", exclude={"workers"}), description, genes):
+        made_of.update(json.dumps(part, sort_keys=True).encode())
+    for values in columns.values():
+        made_of.update(values.tobytes())
+    return made_of.hexdigest()[:32]
 
 
 def _maker(path: Path) -> str:

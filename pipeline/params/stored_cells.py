@@ -1,10 +1,10 @@
 """What the preprocessing of every kind of cells has in common: filters, and the layout of the store."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from pipeline.params.section import Count, Section, Seed, Whole
+from pipeline.params.section import MOST_PROCESSES, Count, Section, Seed, Whole
 
 
 class StoredCells(Section):
@@ -15,6 +15,7 @@ class StoredCells(Section):
     seed: Seed = 0
     cells_per_shard: Count = 65536
     cells_per_row_group: Count = 4096
+    workers: Annotated[int, Field(ge=1, le=MOST_PROCESSES, exclude_if=lambda value: value == 1)] = 1
 
     @model_validator(mode="after")
     def _row_groups_fill_shards(self) -> Self:

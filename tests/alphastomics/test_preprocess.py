@@ -246,7 +246,7 @@ def test_same_input_and_parameters_give_the_same_bytes(monkeypatch: pytest.Monke
     assert shards() == first
     stage.run(settings(seed=1), AT)
     assert shards() != first
-    monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
+    monkeypatch.setattr("pipeline.data.piece_tasks.ENTRIES_PER_BLOCK", 1)
     stage.run(settings(), AT)
     genes = f"{STORE}/genes.parquet"  # whose sums depend on the blocks, in the last digits
     assert shards() | {genes: ""} == first | {genes: ""}

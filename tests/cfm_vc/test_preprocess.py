@@ -300,7 +300,7 @@ def test_same_input_and_parameters_give_the_same_bytes() -> None:
 def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run(settings(), AT)
     genes = pd.read_parquet(STORE / "genes.parquet")
-    monkeypatch.setattr("pipeline.data.streaming_preprocess.ENTRIES_PER_BLOCK", 1)
+    monkeypatch.setattr("pipeline.data.piece_tasks.ENTRIES_PER_BLOCK", 1)
     stage.run(settings(), AT)
     pd.testing.assert_frame_equal(pd.read_parquet(STORE / "genes.parquet"), genes, rtol=1e-12)
 
@@ -407,9 +407,9 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
     program = (
         "import time\n"
         "from pathlib import Path\n"
-        "from pipeline.data.store_writer import StoreWriter\n"
+        "from pipeline.data.store_writer import ShardWriter\n"
         "def finish(*_):\n    Path('reached').touch()\n    time.sleep(60)\n"
-        "StoreWriter.finish = finish\n"
+        "ShardWriter.finish = finish\n"
         "from pipeline.cfm_vc.params.preprocess import FoldPreprocess\n"
         "from pipeline.cfm_vc.stages import preprocess\n"
         "from pipeline.core.paths import StudyPaths\n"

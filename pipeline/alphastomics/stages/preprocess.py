@@ -1,9 +1,9 @@
 """The sections of a study to a sharded parquet store: cells and genes filtered, sections framed, cells split and
 shuffled.
 
-Four passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess). Cells
-are split once it is known which are kept, and genes are chosen by training and validation cells alone. Axes: N cells, S
-dimensions.
+Four passes over the cells, none of which holds more than a few blocks of them (pipeline.data.streaming_preprocess).
+Cells are split once it is known which are kept, and genes are chosen by training and validation cells alone. Axes: N
+cells, S dimensions.
 """
 
 from typing import Any
@@ -27,9 +27,8 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.cells import Places
 from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.h5ad import Column
-from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.store import SPLITS
-from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
+from pipeline.data.streaming_preprocess import Quality, compact, open_passes, read_source, sizes
 
 SECTION = "alphastomics.preprocess"
 COVARIATES = ("section", "cell_type")
@@ -40,7 +39,8 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
     raw = at.raw
     source = read_source(raw / "source.json")
     split = SectionSplit(**{name: getattr(settings, name) for name in SectionSplit.__dataclass_fields__})
-    with open_standard_h5ad(raw / "cells.h5ad") as reader:
+    with open_passes(raw, settings, SECTION, number=4) as passes:
+        reader = passes.reader
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
         sections, places_NS = covariates["section"], reader.spatial()
         if places_NS is None:
@@ -48,7 +48,6 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
                 f"{raw} has cells without positions: write it again with dvc repro -f ingest@alphastomics-{at.study}"
             )
         check_sections(split, sections.labels)  # before the passes, which take time
-        passes = Passes(reader, settings, SECTION, number=4)
         quality = passes.quality(np.ones(reader.cells, bool))
         frames = _frames(places_NS, sections, quality.kept_N)
         split_N = assign_cells(split, places_NS, sections.codes, sections.labels, quality.kept_N)

@@ -1,6 +1,6 @@
 """The cells of a study to a sharded parquet store: cells and genes filtered, genes selected, cells split and shuffled.
 
-Three passes over the file, none of which holds more than a few blocks of it (pipeline.data.streaming_preprocess).
+Three passes over the cells, none of which holds more than a few blocks of them (pipeline.data.streaming_preprocess).
 Held-out groups are excluded from gene selection too.
 """
 
@@ -19,9 +19,8 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.arrow import strings
 from pipeline.data.coordinates import Frame
 from pipeline.data.doses import one_treatment_each
-from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.store import SPLITS
-from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
+from pipeline.data.streaming_preprocess import Quality, compact, open_passes, read_source, sizes
 
 SECTION = "cfm_vc.preprocess"
 COVARIATES = ("perturbation", "cell_type", "batch")
@@ -31,7 +30,8 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
     """Write the store of a fold and its quality control; nothing on error."""
     raw = at.raw
     source = read_source(raw / "source.json")
-    with open_standard_h5ad(raw / "cells.h5ad") as reader:
+    with open_passes(raw, settings, SECTION) as passes:
+        reader = passes.reader
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
         doses, places_NS = reader.doses(), reader.spatial()
         groups = Groups(
@@ -43,7 +43,6 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
             one_treatment_each(covariates["perturbation"].labels, source["control"]) if doses is None else doses,
         )
         held_out = find_held_out(groups, [(pair.cell_type, pair.perturbation) for pair in settings.held_out])
-        passes = Passes(reader, settings, SECTION)
         quality = passes.quality(~groups.among(held_out))
         check_groups(groups, quality.kept_N, held_out, settings.min_cells_per_group)
         split_N = assign(groups, quality.kept_N, held_out, settings.validation_share, settings.seed)
