@@ -22,8 +22,8 @@ from pipeline.data.h5ad import Column
 from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums, expected_deviation, most_variable
 from pipeline.data.prefetch import prefetched
 from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
+from pipeline.data.raw_cells import RawCells
 from pipeline.data.shuffle import ShuffleBuffer, random_runs
-from pipeline.data.standard_h5ad_reader import StandardH5adReader
 from pipeline.data.store import SPLITS
 from pipeline.data.store_writer import StoreWriter
 from pipeline.params.stored_cells import StoredCells
@@ -57,7 +57,7 @@ class Selection:
 class Passes:
     """The passes over one standard file, by one section of params.yaml; `number`: how many there will be."""
 
-    reader: StandardH5adReader
+    reader: RawCells
     settings: StoredCells
     section: str  # its dotted name, for messages
     number: int = 3
@@ -217,7 +217,7 @@ def sizes(dataset: dict[str, Any]) -> list[str]:
 
 
 def _read_run(
-    reader: StandardH5adReader,
+    reader: RawCells,
     run: tuple[int, int],
     place_G: npt.NDArray[np.int32],
     genes: int,

@@ -27,7 +27,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.cells import Places
 from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.h5ad import Column
-from pipeline.data.standard_h5ad_reader import open_standard_h5ad
+from pipeline.data.raw_cells import open_raw_cells
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
 
@@ -40,7 +40,7 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
     raw = at.raw
     source = read_source(raw / "source.json")
     split = SectionSplit(**{name: getattr(settings, name) for name in SectionSplit.__dataclass_fields__})
-    with open_standard_h5ad(raw / "cells.h5ad") as reader:
+    with open_raw_cells(raw) as reader:
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
         sections, places_NS = covariates["section"], reader.spatial()
         if places_NS is None:

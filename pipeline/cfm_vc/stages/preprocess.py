@@ -19,7 +19,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.arrow import strings
 from pipeline.data.coordinates import Frame
 from pipeline.data.doses import one_treatment_each
-from pipeline.data.standard_h5ad_reader import open_standard_h5ad
+from pipeline.data.raw_cells import open_raw_cells
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Passes, Quality, compact, read_source, sizes
 
@@ -31,7 +31,7 @@ def run(settings: FoldPreprocess, at: StudyPaths) -> None:
     """Write the store of a fold and its quality control; nothing on error."""
     raw = at.raw
     source = read_source(raw / "source.json")
-    with open_standard_h5ad(raw / "cells.h5ad") as reader:
+    with open_raw_cells(raw) as reader:
         covariates = {name: compact(reader.covariate(name)) for name in COVARIATES}
         doses, places_NS = reader.doses(), reader.spatial()
         groups = Groups(
