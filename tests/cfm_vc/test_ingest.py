@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import anndata
@@ -12,7 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline.cfm_vc.data.folds import folds
+from pipeline.cfm_vc.stages import preprocess
 from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.core.paths import StudyPaths
 from tests.ingested import ingest_files, read_raw
 from tests.settled import settled
 
@@ -31,7 +36,7 @@ def project(tmp_path):
     return tmp_path
 
 
-def configure(project: Path, **changes) -> None:
+def configure(project: Path, study: dict | None = None, **changes) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     section = {
         "path": "cells.h5ad",
@@ -40,7 +45,7 @@ def configure(project: Path, **changes) -> None:
         "control": "ctrl",
         **changes,
     }
-    params["cfm_vc"]["studies"]["pbmc"]["ingest"] = section
+    params["cfm_vc"]["studies"]["pbmc"] |= {"ingest": section, **(study or {})}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -145,6 +150,38 @@ def test_several_files_become_one_and_each_is_a_batch(project, lab_adata):
     configure(project, path=files[::-1], columns=columns)
     assert ingest(project).returncode == 0
     assert (source(project), (project / OUT / "union.json").read_bytes()) == (as_list, union)
+
+
+def stored(project: Path) -> dict[str, str]:
+    """Hashes of the store that preprocess makes of what was ingested, by file; of dataset.json without the name."""
+    with chdir(project):
+        study = settled(project).cfm_vc.studies["pbmc"]
+        for name, fold in folds(study, "pbmc").items():
+            preprocess.run(fold.preprocess, StudyPaths("cfm_vc", "pbmc", name))
+            store = StudyPaths("cfm_vc", "pbmc", name).store
+    dataset = json.loads((project / store / "dataset.json").read_text())
+    shards = sorted(path for path in (project / store).rglob("*") if path.is_file() and path.name != "dataset.json")
+    hashes = {str(path.relative_to(project)): sha256(path) for path in shards}
+    return hashes | {"dataset.json": json.dumps({**dataset, "description": "", "input_sha256": "", "notes": []})}
+
+
+def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_for_a_folder_and_for_one_file(project, lab_adata):
+    lab_adata = lab_adata[:, sorted(lab_adata.var_names)].copy()
+    order = np.argsort(lab_adata.obs["donor"], kind="stable")
+    (whole := lab_adata[order].copy()).write_h5ad(project / "cells.h5ad")
+    given = {"held_out": [{"cell_type": "B", "perturbation": "stim"}]}
+    given |= {"preprocess": {"min_counts_per_cell": 1, "min_genes_per_cell": 1, "min_cells_per_gene": 1}}
+    configure(project, study=given)
+    assert ingest(project).returncode == 0
+    expected = stored(project)
+    files = split_up(whole, project / "donors", "donor")
+    random = np.random.default_rng(0)
+    shuffled = whole[whole.obs["donor"] == "d2", random.permutation(whole.n_vars)].copy()
+    shuffled.write_h5ad(project / "donors/d2.h5ad")
+    for path in (files, files[::-1], "donors"):
+        configure(project, path=path, study=given)
+        assert ingest(project).returncode == 0
+        assert stored(project) == expected
 
 
 def test_a_folder_may_hold_zarr_stores(project, lab_adata):
