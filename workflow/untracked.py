@@ -21,15 +21,12 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
         return []
     stages = list(stages)
     made = {out for stage in stages for out in stage.outs}
-    every = {dep: None for stage in stages for dep in stage.deps if not is_code(dep) and not overlaps(dep, made)}
-    inputs = every.keys()  # a folder stands for the files in it
+    inputs = {dep: None for stage in stages for dep in stage.deps if not is_code(dep) and not overlaps(dep, made)}
     return [
         f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
-        for path in map(Path, every)
-        if not path.is_absolute()
-        and path.exists()
-        and not is_tracked(path)
-        and inputs.isdisjoint(map(str, path.parents))
+        for path in map(Path, inputs)
+        if not path.is_absolute() and path.exists() and not is_tracked(path)
+        if inputs.keys().isdisjoint(map(str, path.parents))  # a folder stands for the files in it
     ]
 
 
