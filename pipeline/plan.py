@@ -4,7 +4,9 @@ dvc.yaml makes a stage of each entry of plan.yaml, which DVC reads before it sta
 the stage `code` rewrites it where it no longer fits.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.paths import StudyPaths
+from pipeline.data.input_files import separate_files
+from pipeline.data.parts import FOUND
 from pipeline.params.chapter import Chapter
 from pipeline.params.folds import Fold
 from pipeline.params.reading import read_yaml
@@ -37,17 +41,18 @@ FOLDS: dict[str, Callable[[Any, str], dict[str, Fold]]] = {
 
 Plan = dict[str, Any]
 Folds = Mapping[tuple[str, str], Mapping[str, Fold]]  # by system and study
+Files = Mapping[tuple[str, str], Mapping[str, Path]]  # likewise: of studies that have several, by the name of its stage
 
 
 def make_plan(with_settings: bool = False) -> bool:
     """Validate params.yaml and make plan.yaml fit it; returns whether it names other stages than before.
 
     with_settings: write data/settings/ too, unless it does. ExpectedError where something is wrong in params.yaml, or
-    folds depend on data that cannot be read.
+    folds depend on data that cannot be read, or one of several files is missing.
     """
     params = load_params()
-    folds = folds_of_studies(params)
-    changed = refresh_plan(params, folds)
+    folds, files = folds_of_studies(params), files_of_studies(params)
+    changed = refresh_plan(params, folds, files)
     if with_settings and not changed:
         _write_settings(params, folds)
     return changed
@@ -62,25 +67,39 @@ def folds_of_studies(params: Params) -> Folds:
     }
 
 
-def plan_of(params: Params, folds: Folds) -> Plan:
+def files_of_studies(params: Params) -> Files:
+    """The files of every study of cells that has several. ExpectedError where one of them is missing, or a folder."""
+    return {
+        (system, name): separate_files(study.ingest.path, f"{system}.studies.{name}.ingest.path")
+        for system in FOLDS
+        for name, study in getattr(params, system).studies.items()
+    }
+
+
+def plan_of(params: Params, folds: Folds, files: Files) -> Plan:
     """The entries of plan.yaml: by the key of a stage instance, what dvc.yaml fills in."""
-    plan: Plan = {name: {} for name in ("studies", "files", "folds", "runs", "evaluated", "ood", "inference")}
+    groups = ("studies", "folders", "files", "folds", "runs", "evaluated", "ood", "inference")
+    plan: Plan = {name: {} for name in groups}
     for system in SYSTEMS:
         of_system: dict[str, dict[str, Any]] = {"runs": {}, "points": {}}
         for name, study in getattr(params, system).studies.items():
             where = {"system": system, "study": name}
-            found = folds.get((system, name), {})
-            described = StudyPaths(system, name).raw / "source.json"
+            found, several = folds.get((system, name), {}), files.get((system, name), {})
+            at = StudyPaths(system, name)
+            path = study.ingest.path if isinstance(study.ingest.path, str) else study.ingest.path[0]
+            described = at.raw / "source.json"
             if found:
                 described = StudyPaths(system, name, next(iter(found))).store / "dataset.json"
             plan["studies"][f"{system}-{name}"] = {
                 **where,
-                "source": _source(study.ingest.path, system, name),
+                "source": at.parts.as_posix() if several else path,
                 "described": described.as_posix(),
             }
-            if isinstance(study.ingest.path, list):
-                for number, path in enumerate(study.ingest.path):
-                    plan["files"][f"{system}-{name}-{number}"] = {**where, "number": number, "source": path}
+            if several and {file.parent for file in several.values()} == {Path(path)}:
+                plan["folders"][f"{system}-{name}"] = {**where, "source": path}
+            for file, source in several.items():
+                copy = replace(at, file=file).part.as_posix()  # DVC would read a name such as 1e5 as a number
+                plan["files"][f"{system}-{name}-{file}"] = {**where, "source": source.as_posix(), "copy": copy}
             if study.evaluated:
                 plan["evaluated"][f"{system}-{name}"] = {
                     **where,
@@ -89,7 +108,9 @@ def plan_of(params: Params, folds: Folds) -> Plan:
                     "threads": study.evaluation_threads,
                 }
             for fold, split in found.items():
-                plan["folds"][f"{system}-{name}-{fold}"] = {**where, "fold": fold, "threads": study.preprocess.workers}
+                counts = (at.parts if several else at.raw / "cells.h5ad").as_posix()
+                of_fold = {"fold": fold, "counts": counts, "threads": study.preprocess.workers}
+                plan["folds"][f"{system}-{name}-{fold}"] = where | of_fold
                 for seed in split.seeds:
                     run = {"study": name, "fold": fold, "seed": seed, "threads": study.training_threads}
                     of_system["runs"][f"{name}-{fold}-{seed}"] = run
@@ -106,11 +127,6 @@ def plan_of(params: Params, folds: Folds) -> Plan:
     return plan
 
 
-def _source(path: str | list[str], system: str, study: str) -> str:
-    """What ingest depends on: DVC takes no list, so of several files what `input_file` writes of each."""
-    return path if isinstance(path, str) else f"data/inputs/{system}/{study}"
-
-
 def settings_of(study: Any, folds: Mapping[str, Fold], system: WithStudies) -> dict[str, Any]:
     """What the stages of a study read: its sections, complete; preprocessing by fold; and what is to be gathered."""
     settings = study.model_dump(mode="json", exclude={"held_out", "title", "seeds", "inference"})
@@ -123,6 +139,7 @@ def settings_of(study: Any, folds: Mapping[str, Fold], system: WithStudies) -> d
     if folds:
         settings["preprocess"] = {name: fold.preprocess.model_dump(mode="json") for name, fold in folds.items()}
         settings["runs"] = {"folds": of_folds}
+        settings["ingest_file"] = {key: value for key, value in settings["ingest"].items() if key != "path"}
     chapter = Chapter(
         title=study.title,
         folds=of_folds,
@@ -149,13 +166,23 @@ def _write_settings(params: Params, folds: Folds) -> None:
             path.unlink()
 
 
-def refresh_plan(params: Params, folds: Folds) -> bool:
+def refresh_plan(params: Params, folds: Folds, files: Files) -> bool:
     """Write plan.yaml where it no longer fits params.yaml; returns whether it names other stages than before."""
-    plan, before = plan_of(params, folds), read_plan()
+    plan, before = plan_of(params, folds, files), read_plan()
+    _remove_other_parts(plan)
     if plan != before:
         text = yaml.safe_dump({"plan": plan}, sort_keys=False, default_flow_style=None, width=120)
         write_text(paths.PLAN, HEADER + text)
     return bool(_without_threads(plan) != _without_threads(before))
+
+
+def _remove_other_parts(plan: Plan) -> None:
+    """Remove what data/inputs/ holds of files that are no longer those of a study: its merge depends on the folder."""
+    kept = {entry["copy"] for entry in plan["files"].values()}
+    kept |= {(StudyPaths(of["system"], of["study"]).parts / FOUND).as_posix() for of in plan["folders"].values()}
+    for path in paths.INPUTS.glob("*/*/[!.]*"):
+        if path.as_posix() not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def read_plan(path: Path = paths.PLAN) -> Plan:

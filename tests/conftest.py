@@ -14,6 +14,7 @@ LONGEST = [
     "tests/test_readme.py",
     "tests/engines/test_engines.py",
     "tests/mole/test_golden.py",
+    "tests/engines/test_several_files.py",
     "tests/cfm_vc/test_training_stages.py",
     "tests/tracking/test_servers.py",
     "tests/bayes_moe/test_moe_sweep.py",

@@ -298,7 +298,7 @@ def test_one_process_is_not_spoken_of_and_several_are_and_reserve_their_threads(
     several = vae.model_copy(update={"processes": 3, "threads": 2})
     assert several.model_dump()["processes"] == 3
     params.cfm_vc.studies["pbmc"] = params.cfm_vc.studies["pbmc"].model_copy(update={"vae": several})
-    runs = plan_of(params, folds_of_studies(params))["cfm_vc"]["runs"]
+    runs = plan_of(params, folds_of_studies(params), {})["cfm_vc"]["runs"]
     assert {run["threads"] for run in runs.values()} == {6}
 
 

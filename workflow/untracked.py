@@ -26,6 +26,7 @@ def untracked_inputs(stages: Iterable[Stage]) -> list[str]:
         f"{path}: neither git nor DVC tracks it, so `dvc exp run --temp` and `--queue` would not find it: {_fix(path)}"
         for path in map(Path, inputs)
         if not path.is_absolute() and path.exists() and not is_tracked(path)
+        if inputs.keys().isdisjoint(map(str, path.parents))  # a folder stands for the files in it
     ]
 
 

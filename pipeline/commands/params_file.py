@@ -10,7 +10,7 @@ from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
 from pipeline.params.reading import parse_yaml, validated
-from pipeline.plan import folds_of_studies, refresh_plan
+from pipeline.plan import files_of_studies, folds_of_studies, refresh_plan
 from pipeline.registry import Params
 
 
@@ -38,9 +38,9 @@ def save(text: str) -> None:
     """Write params.yaml and have plan.yaml fit it; ExpectedError, before anything is written, where it is not valid or
     the data of a study cannot be read."""
     params = validated(Params, parse_yaml(text, str(paths.PARAMS)), str(paths.PARAMS))
-    folds = folds_of_studies(params)
+    folds, files = folds_of_studies(params), files_of_studies(params)
     write_text(paths.PARAMS, text)
-    refresh_plan(params, folds)
+    refresh_plan(params, folds, files)
 
 
 def with_studies(text: str, studies: Iterable[Written]) -> str:

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from pipeline.core import paths
@@ -72,7 +73,9 @@ def run_stage(section: str | None, run: Callable[..., None]) -> NoReturn:
     guarded(action, debug)
 
 
-def run_study_stage(sections: str | Sequence[str], run: Callable[..., None], trains: bool = False) -> NoReturn:
+def run_study_stage(
+    sections: str | Sequence[str], run: Callable[..., None], trains: bool = False, kind: str | None = None
+) -> NoReturn:
     """Entry of a stage that exists for each study, fold, run or point: hand `run` the settings of its instance and
     where its files lie, and exit.
 
@@ -80,6 +83,7 @@ def run_study_stage(sections: str | Sequence[str], run: Callable[..., None], tra
     under `params` is what it can read. The instance is the one argument, `kang-b_cells-0`, or, where DVC started the
     stage, what follows @ in the stage's name. DVC would put it into a command unquoted, and it comes from params.yaml.
     One that `trains` runs in as many processes as its first section, or the recipe in it, says; any other in one.
+    kind: of the entries of plan.yaml that are its instances, where these are not studies, folds, runs or points.
     """
     debug, given = _arguments()
     listed = [sections] if isinstance(sections, str) else list(sections)
@@ -89,7 +93,7 @@ def run_study_stage(sections: str | Sequence[str], run: Callable[..., None], tra
         named = given or [os.environ.get("DVC_STAGE", "").partition("@")[2]]
         if len(named) > 1:
             raise ExpectedError(f"unexpected argument {named[1]!r}: a stage takes its instance and --debug")
-        at = instance(system, named[0])
+        at = instance(system, named[0], kind)
         settings = read_settings(at, listed, run)
         if trains:
             asked = getattr(settings[0], "recipe", settings[0])
@@ -110,11 +114,12 @@ def _refuse_several() -> None:
         )
 
 
-def instance(system: str, name: str) -> StudyPaths:
+def instance(system: str, name: str, kind: str | None = None) -> StudyPaths:
     """The stage instance of this name, with or without the system before it. ExpectedError where plan.yaml has none."""
     plan = (read_yaml(paths.PLAN) if paths.PLAN.is_file() else {}).get("plan", {})
     listed: dict[str, dict[str, Any]] = {}
-    for group in (*plan.get(system, {}).values(), plan.get("studies", {}), plan.get("folds", {})):
+    usual = (*plan.get(system, {}).values(), plan.get("studies", {}), plan.get("folds", {}))
+    for group in [plan.get(kind, {})] if kind else usual:
         for key, entry in group.items():
             if entry.get("system", system) == system:
                 listed[key.removeprefix(f"{system}-")] = entry
@@ -123,7 +128,8 @@ def instance(system: str, name: str) -> StudyPaths:
         close = difflib.get_close_matches(name, listed, n=1)
         advice = f"did you mean {close[0]!r}?" if close else f"plan.yaml has {', '.join(listed) or 'none'}"
         raise ExpectedError(f"no instance {name!r} of a stage of {system}: {advice}")
-    return StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"))
+    file = Path(entry["copy"]).name if "copy" in entry else None
+    return StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"), file)
 
 
 def read_settings(at: StudyPaths, sections: Sequence[str], run: Callable[..., None]) -> list[Any]:

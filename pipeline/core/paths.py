@@ -7,7 +7,7 @@ PARAMS = Path("params.yaml")
 DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
 PLAN = Path("plan.yaml")  # the stage instances that params.yaml comes to
-INPUTS = Path("data/inputs")  # hashes of input files, where a study has several
+INPUTS = Path("data/inputs")  # the standard copy of each file of a study that has several
 SETTINGS = Path("data/settings")  # the settings of each study
 
 CATALOGUE = Path("data/catalogue.yaml")  # public data sets
@@ -37,6 +37,7 @@ class StudyPaths:
     fold: str | None = None
     seed: int | None = None
     point: str | None = None  # of a sweep
+    file: str | None = None  # of several that are ingested one by one
 
     @property
     def key(self) -> str:
@@ -46,13 +47,23 @@ class StudyPaths:
     @property
     def instance(self) -> str:
         """What tells this instance from others of its system: `kang-b_cells-0`."""
-        parts = (self.study, self.fold, self.seed, self.point)
+        parts = (self.study, self.fold, self.seed, self.point, self.file)
         return "-".join(str(part) for part in parts if part is not None)
 
     @property
     def run(self) -> str:
         """A fold and a seed, as in the names of files."""
         return f"{self.fold}-{self.seed}"
+
+    @property
+    def parts(self) -> Path:
+        """Of a study that has several files: a folder for each, and what `list_files` found."""
+        return INPUTS / self.system / self.study
+
+    @property
+    def part(self) -> Path:
+        """The standard copy of one of several files, and what ingest has to know of it."""
+        return self.parts / str(self.file)
 
     @property
     def raw(self) -> Path:

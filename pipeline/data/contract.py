@@ -16,6 +16,7 @@ from pipeline.data.columns import MISSING, MISSING_TEXTS, UNKNOWN, UNMATCHED, Co
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.count_checks import CountCheck, find_counts, rows_per_block
 from pipeline.data.csr import CountMatrix
+from pipeline.data.gene_places import GenePlaces
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
 from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
@@ -89,9 +90,10 @@ class Accepted:
     combination: str | None = None  # what separates treatments in a label
 
 
-def accept(contract: Contract, source: Source, target: Path) -> Accepted:
+def accept(contract: Contract, source: Source, target: Path, genes_by_name: bool = False) -> Accepted:
     """Check the file and write its standard copy to `target`, in one streamed pass.
 
+    genes_by_name: in the copy, which is to be one of several, genes stand in the order of their names, not the file's.
     Raises ExpectedError with all problems of the file; `target` is then incomplete. Memory: a block of cells, and
     about 60 bytes per cell for covariates and the search for repeated names.
     """
@@ -116,7 +118,8 @@ def accept(contract: Contract, source: Source, target: Path) -> Accepted:
                 place_rule(source, spatial, columns, findings)
         if structure.matrix is not None:
             copied = columns, doses, spatial
-            _copy_counts(source, file, structure.matrix, structure.genes, copied, target, findings)
+            written = sorted(structure.genes) if genes_by_name else structure.genes
+            _copy_counts(source, file, structure.matrix, (structure.genes, written), copied, target, findings)
     findings.raise_problems(source.path)
     return Accepted(structure.cells, len(structure.genes), columns, findings.notes, doses, source.combination)
 
@@ -195,18 +198,23 @@ def _copy_counts(
     source: Source,
     file: AnnDataFile,
     matrix: CountMatrix,
-    genes: list[str],
+    genes: tuple[list[str], list[str]],
     copied: tuple[dict[str, Column], LabelDoses | None, Coordinates | None],
     target: Path,
     findings: Findings,
 ) -> None:
-    """Stream the counts into the standard file; once a problem is known, they are only checked."""
-    check = CountCheck(len(genes))
-    with standard_h5ad_file(target, genes) as writer:
-        for block in matrix.blocks(rows_per_block(len(genes))):
+    """Stream the counts into the standard file; once a problem is known, they are only checked.
+
+    genes: as they stand in the file, and in its copy.
+    """
+    found, written = genes
+    check, places = CountCheck(len(found)), GenePlaces.of(found, written)
+    with standard_h5ad_file(target, written) as writer:
+        for block in matrix.blocks(rows_per_block(len(found))):
             canonical = check.add(block)
             if canonical is not None and not findings.problems and not check.failed:
-                writer.append(canonical.indptr, canonical.indices, canonical.counts)
+                copy = places.apply(canonical)
+                writer.append(copy.indptr, copy.indices, copy.counts)
         check.report(source, file, matrix.shape, findings)
         if not findings.problems:
             writer.finish(file.name_blocks("obs"), *copied)

@@ -1,6 +1,8 @@
 """The files that a path of params.yaml names: one file or zarr store, a folder of them, or a list of their paths."""
 
 import hashlib
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +11,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import counted, listed
-from pipeline.data.untracked import untracked_advice
+from pipeline.params.section import in_order
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,15 @@ class InputFiles:
         lines = "".join(f"{sha256(file)}  {file.name}\n" for file in self.files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
-    def advice(self) -> list[str]:
-        """Notes for the terminal on what is not under version control; no result depends on them."""
-        return [f"note: {advice}" for path in self.given if (advice := untracked_advice(path)) is not None]
-
 
 def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
     """The files at the path, or paths, of this setting.
 
-    ExpectedError where there are none, or where two have one name, by which their cells are told apart. Of a list, the
-    files are not looked at yet.
+    They come in the order of their names. ExpectedError where there are none, or where two have one name, by which
+    their cells are told apart. Of a list, the files are not looked at yet.
     """
     if not isinstance(path, str) and len(path) > 1:
-        files = [Path(one) for one in path]
+        files = [Path(one) for one in in_order(path)]
         _refuse_same_names(files, f"{setting} names", [str(file) for file in files])
         return InputFiles(files, files, counted(len(files), "file"))
     given = Path(path if isinstance(path, str) else path[0])
@@ -56,6 +54,47 @@ def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
         raise ExpectedError(f"{given} holds no .h5ad file and no zarr store: expected one or more of them")
     _refuse_same_names(files, f"{given} holds", [file.name for file in files])
     return InputFiles([given], files, f"{given.name}, {counted(len(files), 'file')}", _passed_over(given, files))
+
+
+def separate_files(path: str | Sequence[str], setting: str) -> dict[str, Path]:
+    """The files of a study that has several, in the order of their names, by the name of the stage that ingests each;
+    none where it has one.
+
+    A stage's name depends on the file's alone, so that a file more or less leaves the others as they are. ExpectedError
+    where a file or the folder is missing, or as of `input_files`.
+    """
+    if isinstance(path, str) or len(path) == 1:
+        one = Path(path if isinstance(path, str) else path[0])
+        if not (one.suffix or one.exists()):  # a folder, to judge by its name; a missing file is its ingest's to tell
+            _refuse_missing(one, setting)
+        if not one.is_dir():
+            return {}
+    files = input_files(path, setting).files
+    for file in files:
+        if not file.exists():
+            _refuse_missing(file, setting)
+    named: dict[str, Path] = {}
+    for file in files if len(files) > 1 else ():
+        name = _stage_name(file.stem)
+        if name in named:
+            raise ExpectedError(
+                f"{setting}: {named[name]} and {file} would be ingested under one name: rename one of them"
+            )
+        named[name] = file
+    return named
+
+
+def _refuse_missing(path: Path, setting: str) -> None:
+    try:
+        file_kind(path)
+    except ExpectedError as error:
+        raise ExpectedError(f"{setting}: {error}") from error
+
+
+def _stage_name(stem: str) -> str:
+    """A file's stem, or what a stage and a folder can have of it as a name, with a hash that tells it from others."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:60]
+    return stem if stem == plain else f"{plain or 'file'}_{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
 
 
 def _refuse_same_names(files: Sequence[Path], where: str, names: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.highly_variable import ClippedSums, GeneSums
 from pipeline.data.prefetch import prefetched
 from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
+from pipeline.data.raw_cells import RawCells
 from pipeline.data.shuffle import ShuffleBuffer
-from pipeline.data.standard_h5ad_reader import StandardH5adReader
 from pipeline.data.store import SPLITS
 from pipeline.data.store_writer import Layout, Shards, ShardWriter
 
@@ -43,7 +43,7 @@ class PieceQuality:
     detected_G: npt.NDArray[np.int64]  # kept cells that do not, in which each gene is seen
 
 
-def quality(reader: StandardH5adReader, task: tuple[Scan, CellFilter]) -> PieceQuality:
+def quality(reader: RawCells, task: tuple[Scan, CellFilter]) -> PieceQuality:
     """The first pass; the filter has seen no cell yet."""
     scan, cells = task
     sums, others = GeneSums(len(reader.genes)), np.zeros(len(reader.genes), np.int64)
@@ -57,7 +57,7 @@ def quality(reader: StandardH5adReader, task: tuple[Scan, CellFilter]) -> PieceQ
     return PieceQuality(cells, kept_N, sums, others)
 
 
-def gene_sums(reader: StandardH5adReader, scan: Scan) -> GeneSums:
+def gene_sums(reader: RawCells, scan: Scan) -> GeneSums:
     """Gene moments over the cells of the gene selection."""
     sums = GeneSums(len(reader.genes))
     for rows, block in _blocks(reader, scan.rows):
@@ -65,7 +65,7 @@ def gene_sums(reader: StandardH5adReader, scan: Scan) -> GeneSums:
     return sums
 
 
-def clipped_sums(reader: StandardH5adReader, task: tuple[Scan, ClippedSums]) -> ClippedSums:
+def clipped_sums(reader: RawCells, task: tuple[Scan, ClippedSums]) -> ClippedSums:
     """Clipped gene moments over the same cells; the sums are empty yet."""
     scan, clipped = task
     for rows, block in _blocks(reader, scan.rows):
@@ -88,7 +88,7 @@ class Write:
     spatial_NS: Places | None
 
 
-def write(reader: StandardH5adReader, task: Write) -> Shards:
+def write(reader: RawCells, task: Write) -> Shards:
     """The last pass."""
     place_G = np.full(len(reader.genes), -1, np.int32)
     place_G[task.genes] = np.arange(len(task.genes))
@@ -135,7 +135,7 @@ def _selected(block: CsrBlock, place_G: npt.NDArray[np.int32], chosen_G: Mask) -
     return CsrBlock(block.start, indptr, place_G[block.indices[entries]], block.counts[entries])
 
 
-def _blocks(reader: StandardH5adReader, rows: slice) -> Iterator[tuple[slice, CsrBlock]]:
+def _blocks(reader: RawCells, rows: slice) -> Iterator[tuple[slice, CsrBlock]]:
     """The cells of a piece, block by block, each with its place in the piece."""
     per_cell = max(1, reader.nonzeros // max(1, reader.cells))
     number = min(max(ENTRIES_PER_BLOCK // per_cell, 256), 16_384)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock
 from pipeline.data.h5ad import AnnDataFile, Column, open_anndata
+from pipeline.data.table import Table
 
 
 class StandardH5adReader:
@@ -28,12 +30,18 @@ class StandardH5adReader:
         if kinds != [np.int64, np.int32, np.int32] or file.root["X"].attr("encoding-type") != "csr_matrix":
             raise self._foreign("X is not CSR of int32 counts")
         self.cells = self._names.rows
-        self.genes = file.names("var")
+        self.files: tuple[tuple[int, int], ...] = ((0, self.cells),)  # first row and end of each
+        self._width = Table(file.root["var"]).rows
         self.nonzeros = self._counts.rows
         self.files = ((0, self.cells),)  # first row and end of the rows of each file
         lengths_fit = self._indptr.rows == self.cells + 1 and self._indices.rows == self.nonzeros
         if not lengths_fit or self._indptr.read(self.cells)[0] != self.nonzeros:
             raise self._foreign("its counts, genes and cells have lengths that do not fit together")
+
+    @cached_property
+    def genes(self) -> list[str]:
+        """Names of the genes."""
+        return self._file.names("var")
 
     def covariate(self, name: str) -> Column:
         """An obs column as codes, (N,), into its sorted labels; every cell has one."""
@@ -65,7 +73,7 @@ class StandardH5adReader:
         first, last = int(indptr[0]), int(indptr[-1])
         indices, counts = self._indices.read(first, last), self._counts.read(first, last)
         # numpy's unchecked kernels come next, so damage has to be detected here.
-        outside = len(indices) and not 0 <= indices.min() <= indices.max() < len(self.genes)
+        outside = len(indices) and not 0 <= indices.min() <= indices.max() < self._width
         if outside or (np.diff(indptr) < 0).any():
             raise self._foreign(f"its gene indices or row pointers are damaged near cell {start}")
         return CsrBlock(start, indptr - first, indices, counts)
@@ -80,9 +88,10 @@ class StandardH5adReader:
         return np.array(self._names.texts(start, stop), object)
 
     def _foreign(self, detail: str) -> ExpectedError:
-        kind = self._path.parent.name
+        made, *of = self._path.parts[1:-1] if len(self._path.parts) > 4 else ("raw", self._path.parent.name)
+        stage = {"inputs": "ingest_file"}.get(made, "ingest") + "@" + "-".join(of)
         return ExpectedError(
-            f"{self._path} is not what ingest writes: {detail}; write it again with: dvc repro --force ingest@{kind}"
+            f"{self._path} is not what ingest writes: {detail}; write it again with: dvc repro --force {stage}"
         )
 
 

@@ -30,8 +30,7 @@ from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums,
 from pipeline.data.piece_tasks import Mask, Scan, Write
 from pipeline.data.pieces import Piece, cut
 from pipeline.data.quality import CellFilter
-from pipeline.data.raw_cells import open_raw_cells
-from pipeline.data.standard_h5ad_reader import StandardH5adReader
+from pipeline.data.raw_cells import RawCells, open_raw_cells
 from pipeline.data.store_writer import Layout, finish_store
 from pipeline.params.stored_cells import StoredCells
 
@@ -63,7 +62,7 @@ class Selection:
 class Passes:
     """The passes over the cells, by one section of params.yaml; made by `open_passes`."""
 
-    reader: StandardH5adReader
+    reader: RawCells
     settings: StoredCells
     section: str  # its dotted name, for messages
     number: int  # of passes there will be
@@ -190,7 +189,7 @@ class Passes:
         return (Scan(piece.rows, learned_N[piece.rows]) for piece in self.pieces)
 
     def _each(
-        self, function: Callable[[StandardH5adReader, Task], Result], tasks: Iterable[Task], title: str, order: int
+        self, function: Callable[[RawCells, Task], Result], tasks: Iterable[Task], title: str, order: int
     ) -> Iterator[Result]:
         """What the workers give, with a bar in a terminal and one plain line elsewhere."""
         title = f"{title} ({order} of {self.number})"

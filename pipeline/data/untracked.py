@@ -2,6 +2,7 @@
 
 import os.path
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.git import GitError, git, head
@@ -20,6 +21,12 @@ def untracked_advice(path: Path) -> str | None:
         f"{place} is not tracked; `dvc add {shlex.quote(str(place))}` versions it, and `dvc exp run --temp` or "
         "`--queue` needs that"
     )
+
+
+def advice_on(path: str | Sequence[str]) -> list[str]:
+    """Notes for the terminal on inputs that are not under version control; no result depends on them."""
+    given = [path] if isinstance(path, str) else path
+    return [f"note: {advice}" for one in given if (advice := untracked_advice(Path(one))) is not None]
 
 
 def is_tracked(place: Path) -> bool:

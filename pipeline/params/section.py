@@ -4,9 +4,11 @@ Every kind has an upper bound, far beyond any sensible use and within what a lar
 error ends in a message and not in a crash of native code or an endless wait. The reasons for the bounds:
 """
 
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 LARGEST_NUMBER = 1e9  # the squared sum of a thousand such numbers is far below the largest float64
 MOST = 10_000_000  # rows, cells, steps, one after the other: a list of so many numbers takes 80 MB
@@ -53,7 +55,14 @@ LibrarySize = Annotated[float, Field(ge=1, le=LARGEST_NUMBER)]  # counts, which 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 FilePath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]
-_FileList = Annotated[list[FilePath], Field(min_length=1, max_length=LONGEST_LIST)]
+
+
+def in_order(paths: Sequence[str]) -> list[str]:
+    """Paths in the order of the files' names: in whatever order they are listed, they mean the same data."""
+    return sorted(paths, key=lambda path: (PurePath(path).name, path))
+
+
+_FileList = Annotated[list[FilePath], Field(min_length=1, max_length=LONGEST_LIST), AfterValidator(in_order)]
 
 
 def by_form(value: Any) -> str:

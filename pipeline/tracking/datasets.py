@@ -14,16 +14,17 @@ CONTEXT = "mlflow.data.context"  # tag: what a run uses the data for
 
 
 def data_of_studies(plan: Mapping[str, Any], records: Iterable[StageRecord]) -> dict[str, tuple[str, str]]:
-    """By study, `cfm_vc/pbmc`: the path that params.yaml names as its source, and the hash of what ingest made of it.
+    """By study, `cfm_vc/pbmc`: the path of its source, and the hash of what ingest made of it.
 
     Studies whose data is not in dvc.lock are left out.
     """
     hashes = {path: md5 for record in records for path, md5 in record.outs.items()}
-    found = {}
-    for entry in (plan.get("studies") or {}).values():
+    found, folders = {}, plan.get("folders") or {}
+    for key, entry in (plan.get("studies") or {}).items():
         raw = str(StudyPaths(entry["system"], entry["study"]).raw)
         if raw in hashes:
-            found[f"{entry['system']}/{entry['study']}"] = (str(entry["source"]), hashes[raw])
+            folder = folders.get(key, entry)  # ingest itself depends on the parts of a folder, not on the folder
+            found[f"{entry['system']}/{entry['study']}"] = (str(folder["source"]), hashes[raw])
     return found
 
 

@@ -16,6 +16,7 @@ from pipeline.alphastomics.stages import ingest as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.paths import StudyPaths
+from tests.ingested import ingest_files, ingest_study, read_raw
 from tests.settled import settled
 from tests.stages import stage_process
 from tests.stages.stage_process import ROOT
@@ -23,6 +24,7 @@ from tests.stages.stage_process import ROOT
 DATA = ROOT.parent / "shared/data"
 STARMAP, OSMFISH = DATA / "starmap_mpfc_3sections.h5ad", DATA / "osmfish_cortex.h5ad"
 OUT = Path("data/raw/alphastomics/tissue")
+PARTS = Path("data/inputs/alphastomics/tissue")
 
 ingest = partial(stage_process.ingest, system="alphastomics")
 assert_refused = partial(stage_process.assert_ingest_refused, system="alphastomics")
@@ -52,6 +54,11 @@ def configure(project: Path, **changes: Any) -> None:
 
 def run(**changes: Any) -> None:
     stage.run(Ingest.model_validate(section(**changes)), StudyPaths("alphastomics", "tissue"))
+
+
+def run_several(project: Path, **changes: Any) -> None:
+    configure(project, **changes)
+    ingest_study(project, "alphastomics", "tissue")
 
 
 def source() -> dict[str, Any]:
@@ -105,8 +112,7 @@ def test_cells_without_a_type_are_unknown_and_counts_are_looked_for(tissue_adata
     assert source()["notes"] == notes
 
 
-@pytest.mark.usefixtures("project")
-def test_a_folder_of_files_becomes_one(tissue_adata):
+def test_a_folder_of_files_becomes_one(project, tissue_adata):
     folder = Path("slices")
     folder.mkdir()
     (folder / "notes.txt").write_text("not a file of cells")
@@ -115,24 +121,31 @@ def test_a_folder_of_files_becomes_one(tissue_adata):
     (folder / "._left.h5ad").write_text("what another system leaves beside a file")
     (folder / ".gitignore").write_text("")
     (folder / "right.h5ad").rename(folder / "right.H5AD")
-    run(path="slices", section=None)
+    run_several(project, path="slices", section=None)
     assert source()["notes"] == ["2 of slices passed over: ._left.h5ad, notes.txt"]
-    cells = anndata.read_h5ad(OUT / "cells.h5ad")
+    cells = read_raw(OUT)
     assert list(cells.obs["section"]) == list(tissue_adata.obs["slice"])
-    np.testing.assert_array_equal(cells.X.toarray(), tissue_adata.X.toarray())
+    np.testing.assert_array_equal(cells.X.toarray(), tissue_adata[:, cells.var_names].X.toarray())
     assert source()["description"] == "slices, 2 files: 80 cells x 12 genes in 2 sections"
-    assert len(list(OUT.iterdir())) == 2, "no copies of the files are left"
-    first = sha256(OUT / "cells.h5ad"), source()["input_sha256"]
-    run(path="slices", section=None)
-    assert (sha256(OUT / "cells.h5ad"), source()["input_sha256"]) == first
-    by_folder = source()
-    run(path=["slices/left.h5ad", "slices/right.H5AD"], section=None)
-    assert source()["input_sha256"] == first[1]
-    assert sha256(OUT / "cells.h5ad") == first[0]
+    assert sorted(path.name for path in OUT.iterdir()) == ["source.json", "union.json"], "counts are not copied"
+    first, of_left = sha256(OUT), sha256(PARTS / "left")
+    run_several(project, path="slices", section=None)
+    assert sha256(OUT) == first
+    by_folder, union = source(), sha256(OUT / "union.json")
+    run_several(project, path=["slices/right.H5AD", "slices/left.h5ad"], section=None)
+    assert source()["input_sha256"] == by_folder["input_sha256"]
+    assert sha256(OUT / "union.json") == union
     assert source()["description"] == by_folder["description"].replace("slices, ", "")
+    assert sorted(path.name for path in PARTS.iterdir()) == ["left", "right"], "what the folder held is of no study"
     (folder / "right.H5AD").rename(folder / "wrong.H5AD")
-    run(path="slices", section=None)
-    assert source()["input_sha256"] != first[1]
+    run_several(project, path="slices", section=None)
+    assert source()["input_sha256"] != by_folder["input_sha256"]
+    assert sorted(path.name for path in PARTS.iterdir()) == ["files.json", "left", "wrong"]
+    assert sha256(PARTS / "left") == of_left
+    (folder / "more.h5ad").write_bytes((folder / "left.h5ad").read_bytes())
+    (folder / "wrong.H5AD").unlink()
+    with pytest.raises(ExpectedError, match=r"plan\.yaml lists: more.h5ad \(new\), wrong.H5AD \(gone\)"):
+        ingest_files(project, "alphastomics", "tissue")
 
 
 def test_two_files_of_one_name_are_refused(project, tissue_adata):
@@ -195,6 +208,7 @@ def test_gene_lists_that_do_not_overlap(project, tissue_adata):
         part.var_names = [f"{prefix}{number}" for number in range(12)]
         part.write_h5ad(f"slices/{name}.h5ad")
     configure(project, path="slices")
+    assert ingest_files(project, "alphastomics", "tissue") == {}
     assert_refused(project, "share no gene", "ENSG0", "gene0")
 
 
@@ -202,15 +216,21 @@ def test_gene_lists_that_do_not_overlap(project, tissue_adata):
     ("path", "words"),
     [
         ("absent.h5ad", "absent.h5ad not found"),
-        ("absent", "absent not found: check the path"),
-        ("empty", "empty holds no .h5ad file"),
         ("recipe.yaml", "recipe.yaml not found"),
     ],
 )
 def test_a_path_that_leads_nowhere(project, path, words):
-    Path("empty").mkdir()
     configure(project, path=path)
     assert_refused(project, words)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("absent", "absent not found: check the path"), ("empty", "empty holds no .h5ad file")]
+)
+def test_a_folder_that_cannot_be_is_refused_when_the_plan_is_made(project, path, words):
+    Path("empty").mkdir()
+    with pytest.raises(ExpectedError, match=words):
+        configure(project, path=path)
 
 
 def test_a_truncated_file_is_refused_by_name(project, tissue_adata):
@@ -219,7 +239,11 @@ def test_a_truncated_file_is_refused_by_name(project, tissue_adata):
         tissue_adata[tissue_adata.obs["slice"] == name].copy().write_h5ad(f"slices/{name}.h5ad")
     os.truncate("slices/right.h5ad", 3000)
     configure(project, path="slices")
-    assert_refused(project, "slices/right.h5ad is truncated")
+    refused = ingest_files(project, "alphastomics", "tissue")
+    assert list(refused) == ["right"]
+    assert "slices/right.h5ad is truncated" in refused["right"]
+    assert sorted(path.name for path in PARTS.iterdir()) == ["files.json", "left"]
+    assert_refused(project, "right/part.json not found: run dvc repro ingest_file@alphastomics-tissue-right")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import anndata
@@ -12,7 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline.cfm_vc.data.folds import folds
+from pipeline.cfm_vc.stages import preprocess
 from pipeline.core.errors import ExpectedError
+from pipeline.core.files import sha256
+from pipeline.core.paths import StudyPaths
+from tests.ingested import ingest_files, read_raw
 from tests.settled import settled
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +36,7 @@ def project(tmp_path):
     return tmp_path
 
 
-def configure(project: Path, **changes) -> None:
+def configure(project: Path, study: dict | None = None, **changes) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     section = {
         "path": "cells.h5ad",
@@ -39,7 +45,7 @@ def configure(project: Path, **changes) -> None:
         "control": "ctrl",
         **changes,
     }
-    params["cfm_vc"]["studies"]["pbmc"]["ingest"] = section
+    params["cfm_vc"]["studies"]["pbmc"] |= {"ingest": section, **(study or {})}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -48,6 +54,8 @@ def ingest(project: Path, *start: str, **options) -> subprocess.CompletedProcess
     command = [sys.executable, *(start or ("-m", STAGE)), "pbmc"]
     try:
         settled(project)
+        if refused := ingest_files(project, "cfm_vc", "pbmc"):  # stages of their own; the merge waits for all of them
+            return subprocess.CompletedProcess(command, 2, "", f"error: {next(iter(refused.values()))}\n")
     except ExpectedError as error:  # the stage `code` refuses it
         return subprocess.CompletedProcess(command, 2, "", f"error: {error}\n")
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False, **options)
@@ -122,23 +130,58 @@ def test_several_files_become_one_and_each_is_a_batch(project, lab_adata):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("donors, 2 files: 80 cells x 12 genes\n")
     assert "batches: 2 (d1, d2)" in done.stdout
-    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
+    cells = read_raw(project / OUT)
     order = np.argsort(lab_adata.obs["donor"], kind="stable")
     assert list(cells.obs_names) == list(lab_adata.obs_names[order])
-    np.testing.assert_array_equal(cells.X.toarray(), lab_adata.X.toarray()[order])
+    assert list(cells.var_names) == sorted(lab_adata.var_names)
+    np.testing.assert_array_equal(cells.X.toarray(), lab_adata[order, cells.var_names].X.toarray())
     assert list(cells.obs["batch"]) == list(lab_adata.obs["donor"].iloc[order])
     assert list(cells.obs.columns) == ["perturbation", "cell_type", "batch"]
-    assert sorted(path.name for path in (project / OUT).iterdir()) == ["cells.h5ad", "source.json"]
-    as_folder = source(project)
+    assert sorted(path.name for path in (project / OUT).iterdir()) == ["source.json", "union.json"]
+    as_folder, union = source(project), (project / OUT / "union.json").read_bytes()
 
     configure(project, path=files, columns=columns)
     done = ingest(project)
     assert done.returncode == 0, done.stderr
-    assert source(project) == as_folder | {"input": files, "description": "2 files: 80 cells x 12 genes"}
+    as_list = source(project)
+    assert as_list == as_folder | {"input": files, "description": "2 files: 80 cells x 12 genes"}
+    assert (project / OUT / "union.json").read_bytes() == union
 
-    configure(project, path=files[::-1])
+    configure(project, path=files[::-1], columns=columns)
     assert ingest(project).returncode == 0
-    assert list(anndata.read_h5ad(project / OUT / "cells.h5ad").obs["batch"].unique()) == ["d2", "d1"]
+    assert (source(project), (project / OUT / "union.json").read_bytes()) == (as_list, union)
+
+
+def stored(project: Path) -> dict[str, str]:
+    """Hashes of the store that preprocess makes of what was ingested, by file; of dataset.json without the name."""
+    with chdir(project):
+        study = settled(project).cfm_vc.studies["pbmc"]
+        for name, fold in folds(study, "pbmc").items():
+            preprocess.run(fold.preprocess, StudyPaths("cfm_vc", "pbmc", name))
+            store = StudyPaths("cfm_vc", "pbmc", name).store
+    dataset = json.loads((project / store / "dataset.json").read_text())
+    shards = sorted(path for path in (project / store).rglob("*") if path.is_file() and path.name != "dataset.json")
+    hashes = {str(path.relative_to(project)): sha256(path) for path in shards}
+    return hashes | {"dataset.json": json.dumps({**dataset, "description": "", "input_sha256": "", "notes": []})}
+
+
+def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_for_a_folder_and_for_one_file(project, lab_adata):
+    lab_adata = lab_adata[:, sorted(lab_adata.var_names)].copy()
+    order = np.argsort(lab_adata.obs["donor"], kind="stable")
+    (whole := lab_adata[order].copy()).write_h5ad(project / "cells.h5ad")
+    given = {"held_out": [{"cell_type": "B", "perturbation": "stim"}]}
+    given |= {"preprocess": {"min_counts_per_cell": 1, "min_genes_per_cell": 1, "min_cells_per_gene": 1}}
+    configure(project, study=given)
+    assert ingest(project).returncode == 0
+    expected = stored(project)
+    files = split_up(whole, project / "donors", "donor")
+    random = np.random.default_rng(0)
+    shuffled = whole[whole.obs["donor"] == "d2", random.permutation(whole.n_vars)].copy()
+    shuffled.write_h5ad(project / "donors/d2.h5ad")
+    for path in (files, files[::-1], "donors"):
+        configure(project, path=path, study=given)
+        assert ingest(project).returncode == 0
+        assert stored(project) == expected
 
 
 def test_a_folder_may_hold_zarr_stores(project, lab_adata):
@@ -165,7 +208,9 @@ def test_a_folder_may_hold_zarr_stores(project, lab_adata):
             {"path": ["a.h5ad", "b/a.h5ad"]},
             "cfm_vc.studies.pbmc.ingest.path names a.h5ad and b/a.h5ad: give one of them another name",
         ),
-        ({"path": ["recipe.yaml", "a.h5ad"]}, "recipe.yaml is not an HDF5 file"),
+        ({"path": ["recipe.yaml", "params.yaml"]}, "params.yaml is not an HDF5 file"),
+        ({"path": ["recipe.yaml", "a.h5ad"]}, "cfm_vc.studies.pbmc.ingest.path: a.h5ad not found"),
+        ({"path": "donors"}, "cfm_vc.studies.pbmc.ingest.path: donors not found"),
     ],
 )
 def test_paths_and_places_that_cannot_be(project, changes, words):
@@ -189,24 +234,29 @@ def test_files_that_are_the_perturbation_are_no_batches(project, lab_adata):
     assert_refused(
         project,
         ingest(project),
-        "conditions/ctrl.h5ad, conditions/stim.h5ad cannot be used, 1 problem",
+        "ctrl.h5ad, stim.h5ad cannot be used, 1 problem",
         "each batch contains one perturbation only (ctrl has ctrl, stim has stim)",
         "set cfm_vc.studies.pbmc.ingest.columns.batch to a column",
         "or to one with the same label in all cells",
     )
 
 
-def test_problems_of_all_files_are_told_and_those_of_the_whole(project, lab_adata):
+def test_a_broken_file_is_told_by_its_own_stage_and_what_concerns_all_by_the_merge(project, lab_adata):
     files = split_up(lab_adata, project / "donors", "donor")
-    configure(project, path=[*files, "donors/d3.h5ad"], columns={"perturbation": "conditions", "cell_type": "cluster"})
-    done = ingest(project)
-    words = ["donors/d1.h5ad cannot be used", "donors/d2.h5ad cannot be used", "donors/d3.h5ad not found"]
-    assert_refused(project, done, *words, "perhaps 'condition'")
+    lab_adata.obs = lab_adata.obs.rename(columns={"condition": "conditions"})
+    lab_adata.write_h5ad(project / "donors/d3.h5ad")
+    configure(project, path=[*files, "donors/d3.h5ad"])
+    settled(project)
+    refused = ingest_files(project, "cfm_vc", "pbmc")
+    assert list(refused) == ["d3"]
+    assert "donors/d3.h5ad cannot be used, 1 problem" in refused["d3"]
+    assert "perhaps 'conditions'" in refused["d3"]
+    assert sorted(path.name for path in (project / "data/inputs/cfm_vc/pbmc").iterdir()) == ["d1", "d2"]
     configure(project, path=files, control="none")
     assert_refused(
         project,
         ingest(project),
-        "donors/d1.h5ad, donors/d2.h5ad cannot be used, 1 problem",
+        "d1.h5ad, d2.h5ad cannot be used, 1 problem",
         "the control label 'none' among them",
     )
 
@@ -220,8 +270,8 @@ def test_files_with_doses_and_places(project, lab_adata):
     )
     done = ingest(project)
     assert done.returncode == 0, done.stderr
-    cells = anndata.read_h5ad(project / OUT / "cells.h5ad")
-    assert json.loads(cells.uns["doses"]) == {"ctrl": {}, "stim@1": {"stim": 1.0}, "stim@10": {"stim": 10.0}}
+    cells = read_raw(project / OUT)
+    assert cells.uns["doses"] == {"ctrl": {}, "stim@1": {"stim": 1.0}, "stim@10": {"stim": 10.0}}
     np.testing.assert_array_equal(cells.obsm["spatial"], lab_adata[cells.obs_names].obsm["xy"])
     expected = [
         f"stim@{dose:g}" if label == "stim" else label

@@ -25,7 +25,12 @@ def without(*addresses: str) -> str:
 def test_all_stages_but_the_mirrors_own_and_gates_are_records() -> None:
     declared = yaml.safe_load(DVC_YAML)["stages"]
     names = {record.address.partition("@")[0] for record in read_lock(LOCK, DVC_YAML, PARAMS, PLAN, "HEAD")}
-    assert names == set(declared) - {"track", "code", "input_file"}  # the default studies have one input each
+    assert names == set(declared) - {
+        "track",
+        "code",
+        "list_files",
+        "ingest_file",
+    }  # the default studies have one file each
 
 
 @pytest.mark.parametrize(

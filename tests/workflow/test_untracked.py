@@ -38,6 +38,13 @@ def test_own_data_that_nothing_tracks_is_named_with_the_way_out(repository: Path
     assert found[1].endswith("`dvc import-url ../beside.csv`")
 
 
+def test_of_a_folder_and_its_files_the_folder_is_named(repository: Path) -> None:
+    (repository / "lab").mkdir()
+    (repository / "lab/a.h5ad").write_text("mine")
+    (note,) = untracked_inputs([stage("lab/a.h5ad"), stage("lab")])
+    assert note.endswith("`dvc add lab`")
+
+
 def test_what_git_dvc_or_a_stage_has_is_not_named(repository: Path) -> None:
     for name in ("cells.h5ad", "cells.h5ad.dvc", "made.parquet", "code.py"):
         (repository / name).write_text("x")

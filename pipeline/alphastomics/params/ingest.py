@@ -8,8 +8,9 @@ from pipeline.params.obs_column import ObsColumn
 from pipeline.params.section import CountsPlace, FilePaths, Name, Section, Text
 
 
-class Ingest(Section):
-    path: FilePaths
+class IngestFile(Section):
+    """How one file is read. Of several, each depends on this alone, so that one more file has no other read again."""
+
     counts: CountsPlace = "auto"
     section: ObsColumn | None = None
     cell_type: ObsColumn | None = None
@@ -25,3 +26,7 @@ class Ingest(Section):
         if not isinstance(spatial, str) and len(set(spatial)) < len(spatial):
             raise ValueError("must name different obs columns")
         return spatial
+
+
+class Ingest(IngestFile):
+    path: FilePaths

@@ -1,44 +1,52 @@
 """Sections of tissue, a lab's files or simulated ones, validated and written in one form to data/raw/."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.alphastomics.data.lab_file import lab_file
 from pipeline.alphastomics.data.recipe import read_recipe
 from pipeline.alphastomics.data.simulation import Tissue, simulate
 from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
-from pipeline.data.columns import UNKNOWN
 from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.input_files import InputFiles, input_files
-from pipeline.data.joined_files import accept_files
-from pipeline.data.source import Source, counted
+from pipeline.data.parts import Part, folder_notes, name_of, read_parts, sha256_of
+from pipeline.data.source import counted
+from pipeline.data.standard_copy import standard_copy
 from pipeline.data.standard_h5ad import standard_h5ad_file
+from pipeline.data.union import merge
+from pipeline.data.untracked import advice_on
 
 SECTION = "alphastomics.ingest"
 
 
 def run(settings: Ingest, at: StudyPaths) -> None:
     """Write data/raw/alphastomics/<study>, all of it or, on a problem, nothing."""
-    inputs = input_files(settings.path, f"{at.key}.ingest.path")
+    parts = read_parts(at)
+    inputs = None if parts else input_files(settings.path, f"{at.key}.ingest.path")
+    recipe = inputs.recipe if inputs else None
     with atomic_folder(at.raw) as folder:
-        if inputs.recipe is not None:
-            accepted, description = _simulate(inputs.recipe, folder)
+        if inputs is None:
+            accepted, description = _merge(parts, folder, settings, at)
+        elif recipe is not None:
+            accepted, description = _simulate(recipe, folder)
         else:
             accepted, description = _accept(inputs, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "spatial",
-            "simulated": inputs.recipe is not None,
+            "simulated": recipe is not None,
             "description": description,
             "input": settings.path,
-            "input_sha256": inputs.sha256(),
+            "input_sha256": inputs.sha256() if inputs else sha256_of(parts),
             "notes": accepted.notes,
         }
         write_json(folder / "source.json", source)
-    print("\n".join([_summary(description, accepted), *inputs.advice()]))
+    print("\n".join([_summary(description, accepted), *advice_on(settings.path)]))
 
 
 def write_tissue(tissue: Tissue, folder: Path) -> None:
@@ -61,26 +69,22 @@ def _simulate(path: Path, folder: Path) -> tuple[Accepted, str]:
     return Accepted(cells, genes, tissue.columns, []), description
 
 
-def _source(path: Path, settings: Ingest, at: StudyPaths) -> Source:
-    given = {"section": settings.section, "cell_type": settings.cell_type}
-    absent = {"section": path.stem, "cell_type": UNKNOWN}
-    return Source(
-        path,
-        f"{at.key}.ingest",
-        settings.counts,
-        {name: column for name, column in given.items() if column is not None},
-        spatial=settings.spatial if isinstance(settings.spatial, str) else tuple(settings.spatial),
-        same_place=settings.same_place,
-        constant={name: absent[name] for name, column in given.items() if column is None},
-    )
-
-
 def _accept(inputs: InputFiles, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    sources = [_source(file, settings, at) for file in inputs.files]
-    accepted = accept_files(CONTRACTS["spatial"], sources, folder / "cells.h5ad")
+    accepted = standard_copy(CONTRACTS["spatial"], lab_file(inputs.files[0], settings, at), folder / "cells.h5ad")
     accepted.notes.extend(inputs.notes)
+    return accepted, _described(inputs.name, accepted)
+
+
+def _merge(parts: Sequence[Part], folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
+    first = Path(parts[0].file)
+    accepted = merge(CONTRACTS["spatial"], lab_file(first, settings, at), parts, folder)
+    accepted.notes.extend(folder_notes(at))
+    return accepted, _described(name_of(settings.path, parts), accepted)
+
+
+def _described(name: str, accepted: Accepted) -> str:
     sections = counted(len(accepted.columns["section"].labels), "section")
-    return accepted, f"{inputs.name}: {accepted.cells:,} cells x {accepted.genes:,} genes in {sections}"
+    return f"{name}: {accepted.cells:,} cells x {accepted.genes:,} genes in {sections}"
 
 
 def _summary(description: str, accepted: Accepted) -> str:

@@ -11,11 +11,16 @@ class PerturbationColumns(Section):
     batch: ObsColumn | None = None
 
 
-class Ingest(Section):
-    path: FilePaths
+class IngestFile(Section):
+    """How one file is read. Of several, each depends on this alone, so that one more file has no other read again."""
+
     counts: CountsPlace = "auto"
     columns: PerturbationColumns = PerturbationColumns()
     control: Label = "control"
     dose: ObsColumn | None = None
     combination: Name | None = None
     spatial: Text | None = None
+
+
+class Ingest(IngestFile):
+    path: FilePaths

@@ -1,11 +1,13 @@
 """Validate perturbation data, from a lab or simulated, and write it in one format to data/raw/."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.cfm_vc.data.lab_file import lab_file
 from pipeline.cfm_vc.data.recipe import SEPARATOR, read_recipe
 from pipeline.cfm_vc.data.simulation import Simulation, simulate
 from pipeline.cfm_vc.params.ingest import Ingest
@@ -17,9 +19,11 @@ from pipeline.data.confounding import contingency
 from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.h5ad import Column
 from pipeline.data.input_files import InputFiles, input_files
-from pipeline.data.joined_files import accept_files
-from pipeline.data.source import Source
+from pipeline.data.parts import Part, folder_notes, name_of, read_parts, sha256_of
+from pipeline.data.standard_copy import standard_copy
 from pipeline.data.standard_h5ad import standard_h5ad_file
+from pipeline.data.union import merge
+from pipeline.data.untracked import advice_on
 
 SECTION = "cfm_vc.ingest"
 ONE_BATCH = "all"  # the batch of every cell where one file says none
@@ -27,48 +31,47 @@ ONE_BATCH = "all"  # the batch of every cell where one file says none
 
 def run(settings: Ingest, at: StudyPaths) -> None:
     """Write data/raw/cfm_vc/<study>; nothing on error."""
-    inputs = input_files(settings.path, f"{at.key}.ingest.path")
+    parts = read_parts(at)
+    inputs = None if parts else input_files(settings.path, f"{at.key}.ingest.path")
+    recipe = inputs.recipe if inputs else None
     with atomic_folder(at.raw) as folder:
-        if inputs.recipe is not None:
-            accepted, description = _simulate(inputs.recipe, folder, settings, at)
+        if inputs is None:
+            accepted, description = _merge(parts, folder, settings, at)
+        elif recipe is not None:
+            accepted, description = _simulate(recipe, folder, settings, at)
         else:
             accepted, description = _accept(inputs, folder, settings, at)
         source = {
             "schema_version": 1,
             "kind": "perturbation",
-            "simulated": inputs.recipe is not None,
+            "simulated": recipe is not None,
             "description": description,
             "input": settings.path,
-            "input_sha256": inputs.sha256(),
+            "input_sha256": inputs.sha256() if inputs else sha256_of(parts),
             "control": settings.control,
             "notes": accepted.notes,
             **({"combination": accepted.combination} if accepted.combination is not None else {}),
         }
         write_json(folder / "source.json", source)
-    print("\n".join([_summary(description, accepted), *inputs.advice()]))
+    print("\n".join([_summary(description, accepted), *advice_on(settings.path)]))
 
 
 def _accept(inputs: InputFiles, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    batches = [file.stem if len(inputs.files) > 1 else ONE_BATCH for file in inputs.files]
-    sources = [_source(file, settings, at, batch) for file, batch in zip(inputs.files, batches, strict=True)]
-    accepted = accept_files(CONTRACTS["perturbation"], sources, folder / "cells.h5ad")
+    source = lab_file(inputs.files[0], settings, at, ONE_BATCH)
+    accepted = standard_copy(CONTRACTS["perturbation"], source, folder / "cells.h5ad")
     accepted.notes.extend(inputs.notes)
-    return accepted, f"{inputs.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
+    return accepted, _described(inputs.name, accepted)
 
 
-def _source(path: Path, settings: Ingest, at: StudyPaths, batch: str) -> Source:
-    given = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
-    return Source(
-        path,
-        f"{at.key}.ingest",
-        settings.counts,
-        {name: column for name, column in given.items() if column is not None},
-        settings.control,
-        settings.dose,
-        settings.combination,
-        settings.spatial,
-        constant={} if given["batch"] is not None else {"batch": batch},
-    )
+def _merge(parts: Sequence[Part], folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
+    first = Path(parts[0].file)
+    accepted = merge(CONTRACTS["perturbation"], lab_file(first, settings, at, first.stem), parts, folder)
+    accepted.notes.extend(folder_notes(at))
+    return accepted, _described(name_of(settings.path, parts), accepted)
+
+
+def _described(name: str, accepted: Accepted) -> str:
+    return f"{name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
 
 
 def _simulate(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
