@@ -10,10 +10,13 @@ import torch
 from scipy.sparse import csr_matrix
 
 from pipeline.alphastomics.model.spatial_sampler import Sampling, sample
-from pipeline.alphastomics.trained import NEIGHBOURHOOD, Tissue
+from pipeline.alphastomics.section_prediction import ExpressionByRows
+from pipeline.alphastomics.trained import NEIGHBOURHOOD, Request, Tissue
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.core.sealed import read_sealed, write_sealed
+from pipeline.data.new_cells import cells_of_anndata
+from pipeline.data.unseen_categories import UnseenCategories
 from pipeline.training.determinism import Purpose, torch_generator
 
 CPU = torch.device("cpu")
@@ -184,6 +187,18 @@ def test_a_section_larger_than_a_neighbourhood_is_stitched(tissue, every):
     given = tissue.trained.given(200, standardised(tissue, adata))
     expected = tissue.trained.place(given, Sampling("expr_to_pos", 10, neighbourhood=64), 2, generators()).estimate_NS
     np.testing.assert_allclose(stitched / stitched.std(), expected / expected.std(), atol=1e-4)
+
+
+def test_expression_made_dense_by_rows_is_that_of_all(tissue, every):
+    names = tissue.genes[:-3]
+    adata = every[:, names].copy()
+    answers = tissue._brought(cells_of_anndata(adata), Request("expr_to_pos"), UnseenCategories([], []))
+    rows_N = np.arange(5, len(adata), 2)
+    by_rows = ExpressionByRows(answers.cells, rows_N, tissue.trained.standard, answers.found_G)
+    counts_NG = answers.cells.dense(rows_N)
+    dense_NG = tissue.trained.standard.of_partial_counts(counts_NG, answers.cells.library_size[rows_N], answers.found_G)
+    asked = torch.tensor([[3, 0, 3], [1, 7, 2]])
+    assert by_rows[asked].equal(torch.from_numpy(dense_NG)[asked])
 
 
 def test_a_single_draw_has_no_spread(tissue, every):
