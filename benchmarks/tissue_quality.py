@@ -31,7 +31,6 @@ def main() -> None:
     placed = anndata.read_h5ad(folder / "placed.h5ad")
     row_of = pd.Series(np.arange(placed.n_obs), placed.obs_names)[tested.cells.names].to_numpy()
     found = {"model, stitched": tested.frame.scaled(np.asarray(placed.obsm["spatial"])[row_of])}
-    found["one draw"] = tested.frame.scaled(np.asarray(placed.obsm["spatial_draws"])[row_of])
     standard = Tissue.load(folder / MODEL).trained.standard
     reference = Reference(
         expression_of(learned.cells, slice(None), standard), learned.position_NS, learned.cells.cell_type

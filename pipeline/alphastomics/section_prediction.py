@@ -90,7 +90,9 @@ class SectionAnswers:
         obs = obs.copy()
         if self.draws > 1:
             obs["spatial_spread"] = spread_N
-        block = {"obsm/spatial": estimate_NS, "obsm/spatial_draws": draws_NRS.reshape(len(obs), -1)}
+        block = {"obsm/spatial": estimate_NS}
+        if self.draws:
+            block["obsm/spatial_draws"] = draws_NRS.reshape(len(obs), -1)
         return obs, iter([block])
 
     def expressed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
@@ -110,12 +112,13 @@ class SectionAnswers:
 
     def _expressed(self) -> Iterator[Block]:
         standard, cells = self.trained.standard, len(self.brought.cell_type_N)
-        names = ["expression", "expression_draw", *(["expression_spread"] if self.draws > 1 else [])]
+        names = ["expression", "expression_draw", "expression_spread"][: 1 + min(self.draws, 2)]
         layers = {name: np.empty((cells, len(standard.mean_G)), np.float32) for name in names}
         for section in self.brought.sections:
             found = self.trained.express(self._given(section), self.sampling, self.draws, self._generators())
             layers["expression"][section.rows] = standard.log_normalised(found.estimate_NG)
-            layers["expression_draw"][section.rows] = standard.log_normalised(found.draw_NG)
+            if self.draws:
+                layers["expression_draw"][section.rows] = standard.log_normalised(found.draw_NG)
             if self.draws > 1:
                 layers["expression_spread"][section.rows] = found.spread_NG * standard.deviation_G
         yield {f"layers/{name}": layer for name, layer in layers.items()}
@@ -147,8 +150,9 @@ class SectionAnswers:
         )
 
     def _generators(self) -> list[torch.Generator]:
-        """One for each draw, the same ones for every section: its prediction does not depend on the others."""
-        return [self._generator(draw) for draw in range(self.draws)]
+        """One for each draw, or for the estimate alone; the same ones for every section: its prediction does not depend
+        on the others."""
+        return [self._generator(draw) for draw in range(max(self.draws, 1))]
 
     def _generator(self, *place: int) -> torch.Generator:
         device = next(self.trained.model.parameters()).device

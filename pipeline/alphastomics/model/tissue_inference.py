@@ -32,7 +32,7 @@ class Expressed(NamedTuple):
     """Standardised expression."""
 
     estimate_NG: Floats  # from noise alone: the expected expression
-    draw_NG: Floats  # one sample
+    draw_NG: Floats  # one sample; (0, G) where none was asked for, as the next
     spread_NG: Floats  # standard deviation over the draws; 0 for one
 
 
@@ -75,8 +75,10 @@ class TrainedTissue:
         )
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
-        """Positions of cells of known expression; `seeds`: a generator for each of so many draws."""
-        estimate_NS = self.expected_place(given, sampling, draws, seeds)
+        """Positions of cells of known expression; `seeds`: a generator for each of so many draws, for none one."""
+        estimate_NS = self.expected_place(given, sampling, max(draws, 1), seeds)
+        if not draws:
+            return Placed(estimate_NS, estimate_NS[None][:0], np.zeros(len(given), np.float32))
         drawn = self._agreed(given, sampling, seeds[:draws])
         return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32))
 
@@ -86,7 +88,9 @@ class TrainedTissue:
 
     def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
         """Expression of cells at known positions; memory does not grow with the number of draws."""
-        estimate_NG = self.expected_expression(given, sampling, draws, seeds)
+        estimate_NG = self.expected_expression(given, sampling, max(draws, 1), seeds)
+        if not draws:
+            return Expressed(estimate_NG, estimate_NG[:0], estimate_NG[:0])
         mean_NG, squares_NG = self._no_expression(given), self._no_expression(given)
         for number, seed in enumerate(seeds[:draws], 1):  # Welford (1962)
             draw_NG = self._sample(given, sampling, seed).x_NG
