@@ -10,7 +10,7 @@ from workflow.dag import read_stages, read_status
 def refuse_edits() -> None:
     """ExpectedError where jobs of an earlier call wait or run, and parameters or code have changed since."""
     slurm_check.refuse_edits()
-    names = kubernetes_check.jobs_left()
+    names = kubernetes_check.names_left()
     if names:
         status = read_status(at_work=True)
         if any(stage.gate and stage.address in status for stage in read_stages()):
@@ -25,7 +25,7 @@ def before_first_job(workflow: Any) -> None:
     if _is_of_kubernetes(workflow):
         kubernetes_check.before_first_job(workflow)
         return
-    if names := kubernetes_check.jobs_left():
+    if names := kubernetes_check.names_left():
         raise ExpectedError(
             "jobs of an earlier call are in a cluster of Kubernetes: go on with `snakemake --profile "
             f"profiles/kubernetes`, or `kubectl delete job {' '.join(names)}` first"

@@ -2,7 +2,7 @@
 
     sh .snakemake/kubernetes/submit JOBSCRIPT     # prints the job's name
     sh .snakemake/kubernetes/status NAME          # prints running, success or failed
-    sh .snakemake/kubernetes/cancel NAME...
+    .snakemake/kubernetes/cancel NAME...          # one word: Snakemake calls it without a shell
 
 As with SLURM (`workflow.slurm`), the job is the stage's own command, without a second Snakemake, and its exit code
 comes through the shared volume; the cluster is asked every `ASK_SECONDS`, for all jobs at once, to find those that were
@@ -45,7 +45,7 @@ PROGRAMS = {
 [ -n "$fresh" ] && [ ! -e "{ended}/$1" ] && echo running && exit
 exec {python} -S -m workflow.kubernetes status "$1"
 """,
-    "cancel": 'exec {python} -S -m workflow.kubernetes cancel "$@"\n',
+    "cancel": '#!/bin/sh\nexec {python} -S -m workflow.kubernetes cancel "$@"\n',
 }
 
 ENDS = {  # what Kubernetes calls it; what happened, and what to do
@@ -78,6 +78,7 @@ def write_programs() -> None:
     values = {"python": shlex.quote(sys.executable), "folder": FOLDER, "ended": ENDED, "seconds": ASK_SECONDS}
     for name, text in PROGRAMS.items():
         (FOLDER / name).write_text(text.format(**values), encoding="utf-8")
+        (FOLDER / name).chmod(0o755)
 
 
 def submit(jobscript: Path) -> int:

@@ -8,29 +8,22 @@ from typing import Any
 from pipeline.core.errors import ExpectedError
 from workflow.dag import cache_folder
 from workflow.kubernetes import cancel, write_programs
-from workflow.kubernetes_queue import NoAnswerError, ask, ask_jobs, note_end, noted, unended
+from workflow.kubernetes_queue import NoAnswerError, ask, jobs_left, unended
 
 PROFILE = "profiles/kubernetes/config.yaml"
 LOCALLY = "or run on this machine: snakemake --cores all"
 NEEDED = ("kubernetes_namespace", "kubernetes_image", "kubernetes_claim", "kubernetes_mount")
 
 
-def jobs_left() -> list[str]:
-    """Names of the jobs that an earlier call has left waiting or running; the cluster is asked where one might be."""
-    names = unended()
-    if not names:
-        return []
+def names_left() -> list[str]:
+    """Names of the jobs that an earlier call has left waiting or running. ExpectedError where that cannot be known."""
     try:
-        jobs = ask_jobs(noted(name)[0] for name in names)
+        return [job.name for job in jobs_left()]
     except NoAnswerError as problem:
         raise ExpectedError(
             f"the cluster does not answer, and jobs of an earlier call may still run ({problem}): wait until `kubectl "
             "get jobs` answers, or remove .snakemake/kubernetes if this copy of the project is in no cluster any more"
         ) from problem
-    for name in names:
-        if name not in jobs or jobs[name].ended is not None:
-            note_end(name, int(name not in jobs or jobs[name].ended != "Complete"))
-    return [name for name in names if name in jobs and jobs[name].ended is None]
 
 
 def before_first_job(workflow: Any) -> None:

@@ -96,6 +96,25 @@ def ask_jobs(namespaces: Iterable[str]) -> dict[str, Job]:
     return found
 
 
+def jobs_left() -> list[Job]:
+    """Jobs that wait or run, whichever call has sent them; the end of others that were noted is noted now. The cluster
+    is asked where there might be any."""
+    names = unended()
+    jobs = ask_jobs(noted(name)[0] for name in names) if names else {}
+    for name in names:
+        if name not in jobs or jobs[name].ended is not None:
+            note_end(name, int(name not in jobs or jobs[name].ended != "Complete"))
+    return [jobs[name] for name in names if name in jobs and jobs[name].ended is None]
+
+
+def stages_left() -> set[str]:
+    """Stages of these jobs; where the cluster does not answer, those of all that may be left."""
+    try:
+        return {job.address for job in jobs_left()}
+    except NoAnswerError:
+        return {noted(name)[1] for name in unended()}
+
+
 def _how_it_ended(status: Mapping[str, Any]) -> str | None:
     for condition in status.get("conditions", []):
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
