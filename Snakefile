@@ -3,6 +3,7 @@ import sys
 
 from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
+from workflow.cluster_check import before_first_job, cancel_jobs_left, refuse_edits
 from workflow.dag import (
     DagError,
     niceness,
@@ -16,7 +17,6 @@ from workflow.failures import show_failures
 from workflow.records import forced_stages, shown_files, start_times, write_records
 from workflow.repair import repair
 from workflow.run_stage import job_command, log_path, open_gates
-from workflow.slurm_check import before_first_job, cancel_jobs_left, refuse_edits
 from workflow.stamps import force, reconcile, stamp_path
 
 clean = []  # the stages that are up to date

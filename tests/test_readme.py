@@ -105,7 +105,7 @@ def test_every_command_runs_in_order(made: Path) -> None:
     for command in [*COMMANDS[1:], *dict.fromkeys(INLINE)]:
         if command in {*MADE_BY_THIS_TEST, *SERVERS, *RUN_APART}:
             continue
-        if "profiles/slurm" in command:  # on a real cluster: tests/engines/test_slurm.py
+        if "--profile profiles/" in command:  # on clusters: tests/engines/test_slurm.py and test_kubernetes.py
             for options in ("", RESOURCES):
                 assert "vae_pretrain@pbmc-held_out-0" in run(f"{command} --dry-run --forceall {options}", made)
             continue

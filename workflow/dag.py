@@ -148,6 +148,12 @@ def has_hardlink_locks() -> bool:
     return bool(Config.from_cwd(validate=False).get("core", {}).get("hardlink_lock"))
 
 
+def cache_folder() -> Path:
+    """Where DVC keeps its cache."""
+    with _open() as repo:
+        return Path(repo.cache.local.path)
+
+
 def read_status(at_work: bool = False) -> dict[str, list[Any]]:
     """What `dvc status --json` prints: by address, why each stage that is not up to date is not.
 

@@ -10,6 +10,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
 from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import Finished, forget, read_finished, still_holds
+from workflow.kubernetes_queue import stages_left
 from workflow.lock import DVC_FOLDER, held, repair_lock
 from workflow.slurm_queue import NoAnswerError, jobs_left, unended
 
@@ -76,11 +77,12 @@ def repair_busy_paths() -> str | None:
 
 
 def _stages_elsewhere() -> set[str]:
-    """Stages whose jobs run in SLURM; all that may, where it does not answer."""
+    """Stages whose jobs run in a cluster; all that may, where it does not answer."""
     try:
-        return {job.address for job in jobs_left(also_ending=True)}
+        in_slurm = {job.address for job in jobs_left(also_ending=True)}
     except NoAnswerError:
-        return set(unended())
+        in_slurm = set(unended())
+    return in_slurm | stages_left()
 
 
 def _is_alive(pid: int, since: float) -> bool:

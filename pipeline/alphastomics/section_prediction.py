@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 
 from pipeline.alphastomics.data.new_tissue import NewSection, training_frames
+from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
-from pipeline.alphastomics.model.tissue_inference import Floats, TrainedTissue
+from pipeline.alphastomics.model.tissue_inference import TrainedTissue
 from pipeline.data.anndata_blocks import Block
 from pipeline.data.cells import Cells, Codes, Places
 from pipeline.data.coordinates import Coordinates, Frame
@@ -32,6 +33,24 @@ class Brought:
     cells: Cells | None = None  # over the model's genes; None where expression is sampled
     found_G: npt.NDArray[np.bool_] | None = None  # which of these the input has
     place_NS: Places | None = None  # each section in its frame; None where positions are sampled
+
+
+@dataclass(frozen=True)
+class ExpressionByRows:
+    """Standardised expression of one section, made dense for the cells asked for: all of 1,000,000 cells and 500 genes
+    would be 2 GB, and several times that on the way."""
+
+    cells: Cells
+    rows_N: npt.NDArray[np.int64]  # the section's, among the cells
+    standard: Standard
+    found_G: npt.NDArray[np.bool_]
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        """(..., G) of rows (...) of the section, on their device."""
+        asked_B = self.rows_N[rows.flatten().cpu().numpy()]
+        counts_BG, library_size_B = self.cells.dense(asked_B), self.cells.library_size[asked_B]
+        x_BG = self.standard.of_partial_counts(counts_BG, library_size_B, self.found_G)
+        return torch.from_numpy(x_BG).view(*rows.shape, -1).to(rows.device)
 
 
 class SectionAnswers:
@@ -71,7 +90,9 @@ class SectionAnswers:
         obs = obs.copy()
         if self.draws > 1:
             obs["spatial_spread"] = spread_N
-        block = {"obsm/spatial": estimate_NS, "obsm/spatial_draws": draws_NRS.reshape(len(obs), -1)}
+        block = {"obsm/spatial": estimate_NS}
+        if self.draws:
+            block["obsm/spatial_draws"] = draws_NRS.reshape(len(obs), -1)
         return obs, iter([block])
 
     def expressed(self, obs: "DataFrame") -> tuple["DataFrame", Iterator[Block]]:
@@ -91,12 +112,13 @@ class SectionAnswers:
 
     def _expressed(self) -> Iterator[Block]:
         standard, cells = self.trained.standard, len(self.brought.cell_type_N)
-        names = ["expression", "expression_draw", *(["expression_spread"] if self.draws > 1 else [])]
+        names = ["expression", "expression_draw", "expression_spread"][: 1 + min(self.draws, 2)]
         layers = {name: np.empty((cells, len(standard.mean_G)), np.float32) for name in names}
         for section in self.brought.sections:
             found = self.trained.express(self._given(section), self.sampling, self.draws, self._generators())
             layers["expression"][section.rows] = standard.log_normalised(found.estimate_NG)
-            layers["expression_draw"][section.rows] = standard.log_normalised(found.draw_NG)
+            if self.draws:
+                layers["expression_draw"][section.rows] = standard.log_normalised(found.draw_NG)
             if self.draws > 1:
                 layers["expression_spread"][section.rows] = found.spread_NG * standard.deviation_G
         yield {f"layers/{name}": layer for name, layer in layers.items()}
@@ -116,10 +138,9 @@ class SectionAnswers:
 
     def _given(self, section: NewSection) -> Given:
         brought, rows = self.brought, section.rows
-        x_NG: Floats | None = None
+        x_NG: ExpressionByRows | None = None
         if brought.cells is not None and brought.found_G is not None:
-            counts_NG, library_size_N = brought.cells.dense(rows), brought.cells.library_size[rows]
-            x_NG = self.trained.standard.of_partial_counts(counts_NG, library_size_N, brought.found_G)
+            x_NG = ExpressionByRows(brought.cells, rows, self.trained.standard, brought.found_G)
         return self.trained.given(
             len(rows),
             x_NG,
@@ -129,8 +150,9 @@ class SectionAnswers:
         )
 
     def _generators(self) -> list[torch.Generator]:
-        """One for each draw, the same ones for every section: its prediction does not depend on the others."""
-        return [self._generator(draw) for draw in range(self.draws)]
+        """One for each draw, or for the estimate alone; the same ones for every section: its prediction does not depend
+        on the others."""
+        return [self._generator(draw) for draw in range(max(self.draws, 1))]
 
     def _generator(self, *place: int) -> torch.Generator:
         device = next(self.trained.model.parameters()).device

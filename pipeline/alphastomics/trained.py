@@ -30,7 +30,7 @@ from pipeline.data.new_cells import Coded, NewCells, cells_of_anndata, match_gen
 from pipeline.data.obs_annotations import ObsAnnotations
 from pipeline.data.unseen_categories import UnseenCategories, codes_of
 from pipeline.params.allowed import check
-from pipeline.params.section import Draws, Guidance, Neighbourhood, Seed, Steps
+from pipeline.params.section import Draws, DrawsIfAny, Guidance, Neighbourhood, Seed, Steps
 from pipeline.training.weights import WEIGHTS, load_model
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ class Tissue:
         mode: expr_to_pos, from raw counts at `counts` (X, raw/X or layers/<name>) to positions; pos_to_expr, from
         positions in obsm[spatial], in any unit, to expression; joint, both for as many cells as there are.
         section_column: of obs; without it all cells are one section. cell_type: one label for all cells, or the column
-        of obs that holds them; labels not seen in training, and missing ones, are "unknown". draws: 8 by default, 1 in
-        `joint`, where each is a tissue of its own; steps: 10 to those of training; guidance: weight of the condition, 1
+        of obs that holds them; labels not seen in training, and missing ones, are "unknown". draws: 8 by default; 0 for
+        the estimate alone, which takes a step where a draw takes `steps`; 1 in `joint`, where each is a tissue of its
+        own; steps: 10 to those of training; guidance: weight of the condition, 1
         for none; neighbourhood: the most cells sampled together; larger sections are stitched from several.
 
         The result has obs, the fields below, and uns["celldag"]: provenance, and what the model had not seen.
@@ -183,7 +184,7 @@ class Tissue:
             raise ExpectedError(f"no mode {request.mode!r}: expected one of {', '.join(MODES)}")
         draws = DRAWS[request.mode] if request.draws is None else request.draws
         most = self.trained.noising.position.steps
-        check(Draws, "draws", draws)
+        check(Draws if request.mode == "joint" else DrawsIfAny, "draws", draws)
         check(Steps, "steps", request.steps)
         check(Guidance, "guidance", request.guidance)
         check(Seed, "seed", request.seed)

@@ -35,6 +35,7 @@ Neighbourhood = Annotated[int, Field(ge=2, le=MOST_AT_ONCE)]  # cells; one has n
 Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 SamplerSteps = Annotated[int, Field(ge=10, le=MOST_STEPS)]
 Draws = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+DrawsIfAny = Annotated[int, Field(ge=0, le=MOST_STEPS)]  # 0: the estimate alone
 Resamples = Annotated[int, Field(ge=0, le=1_000_000)]
 Cells = Annotated[int, Field(ge=1, le=10_000)]  # that one row of a request starts from
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]

@@ -109,6 +109,21 @@ def test_every_cell_is_seen_and_sections_by_their_size(scattered):
         assert len({row for of, rows in drawn if of == code for row in rows}) == size
 
 
+def test_validation_sees_every_cell_so_many_times_and_of_large_sections_the_same_share():
+    def counts(most):
+        every = AllNeighbourhoods([section(60, 0), section(180, 1)], standard(section(60)), 20, 8, CPU, 0, 3, most)
+        drawn = [each for batch in every.epoch(0) for each in members(batch)]
+        return [np.bincount([row for of, rows in drawn if of == code for row in rows]) for code in (0, 1)]
+
+    for most in (None, 720):
+        for seen in counts(most):
+            assert set(seen) == {3}
+    assert all(set(seen) == {2} for seen in counts(700)), "whole passes"
+    small, large = counts(100)  # of 240
+    assert (small.sum(), large.sum()) == (25, 75)
+    assert max(small.max(), large.max()) == 1
+
+
 def test_a_section_as_small_as_a_neighbourhood_is_one_and_a_smaller_one_is_refused():
     one = section(20)
     for scattered in (0.0, 1.0):

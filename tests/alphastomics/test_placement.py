@@ -185,6 +185,21 @@ def test_blocks_change_nothing(monkeypatch):
     assert placement_scores(true, predicted) == pytest.approx(whole, abs=1e-12)
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_neighbours_that_are_searched_for_are_those_among_all_distances(dimensions, monkeypatch):
+    true, noisy = tissue(2_500, dimensions)
+    rng = np.random.default_rng(0)
+    lattice = np.stack(np.unravel_index(np.arange(2_500), (50, 50)), axis=1).astype(float)
+    types = rng.normal(size=(8, dimensions))[rng.integers(8, size=2_500)]  # as a centroid of types places cells
+    pairs = np.repeat(true[:1_250], 2, axis=0)
+    scored = np.sort(rng.choice(2_500, 300, replace=False))
+    for left, right in ((true, noisy), (true, true), (lattice, lattice[::-1]), (true, types), (true, pairs)):
+        found = knn_overlap(left, right, 10, scored)
+        with monkeypatch.context() as patch:
+            patch.setattr("pipeline.alphastomics.metrics.placement._SEARCHED", 2_500)
+            assert found == pytest.approx(knn_overlap(left, right, 10, scored), rel=1e-12)
+
+
 def test_what_cannot_be_scored_is_refused():
     true, predicted = tissue()
     with pytest.raises(ValueError, match=r"same cells are needed, got \(60, 2\) and \(59, 2\)"):

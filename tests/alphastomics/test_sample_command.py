@@ -103,7 +103,7 @@ def test_the_same_call_writes_the_same_bytes_and_says_what_was_done(work, capsys
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--num-samples", "0"], "--num-samples 0: expected a whole number from 1 to 1,000"),
+        (["--num-samples", "-1"], "--num-samples -1: expected a whole number from 0 to 1,000"),
         (["--steps", "9"], "--steps 9: expected a whole number from 10 to 1,000"),
         (["--steps", "1001"], "--steps 1001: expected a whole number from 10 to 1,000"),
         (["--guidance", "nan"], "--guidance nan: expected a number from 0 to 1,000"),

@@ -125,10 +125,8 @@ def test_who_knows_the_truth_samples_it_in_one_layout(steps, sampler, space, sha
     x_NG, position_NS = tissue(space)
     for mode in MODES:
         found = sampled(Truth(space, shared), mode, steps=steps, sampler=sampler, **size)
-        torch.testing.assert_close(found.x_NG, x_NG, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.x_NG, x_NG[: 0 if mode == "expr_to_pos" else None], rtol=0, atol=1e-5)
         assert layout_error(found.position_NS, position_NS, shared or mode == "pos_to_expr") < 1e-4
-        if mode == "expr_to_pos":
-            assert found.x_NG.equal(x_NG)
         if mode == "pos_to_expr":
             assert found.position_NS.equal(position_NS)
 
@@ -138,7 +136,7 @@ def test_who_knows_the_truth_samples_it_in_one_layout(steps, sampler, space, sha
 def test_a_network_that_answers_v_samples_the_same(mode, size):
     x_NG, position_NS = tissue(2)
     found = sampled(Truth(2, prediction="v"), mode, steps=10, prediction="v", **size)
-    torch.testing.assert_close(found.x_NG, x_NG, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.x_NG, x_NG[: 0 if mode == "expr_to_pos" else None], rtol=0, atol=1e-4)
     assert layout_error(found.position_NS, position_NS, shared=True) < 1e-4
 
 
@@ -350,7 +348,7 @@ def test_what_is_not_known_of_cells_is_shown_as_unknown():
     answers = trained(Truth(3))
     known = answers.given(5)
     assert len(known) == 5
-    assert known.x_NG.shape == (5, G)
+    assert known.x_NG is None
     assert known.position_NS.shape == (5, 3)
     assert known.cell_type_N.tolist() == [CELLS] * 5
     assert known.section == 2

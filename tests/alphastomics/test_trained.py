@@ -10,10 +10,13 @@ import torch
 from scipy.sparse import csr_matrix
 
 from pipeline.alphastomics.model.spatial_sampler import Sampling, sample
-from pipeline.alphastomics.trained import NEIGHBOURHOOD, Tissue
+from pipeline.alphastomics.section_prediction import ExpressionByRows
+from pipeline.alphastomics.trained import NEIGHBOURHOOD, Request, Tissue
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 from pipeline.core.sealed import read_sealed, write_sealed
+from pipeline.data.new_cells import cells_of_anndata
+from pipeline.data.unseen_categories import UnseenCategories
 from pipeline.training.determinism import Purpose, torch_generator
 
 CPU = torch.device("cpu")
@@ -186,6 +189,28 @@ def test_a_section_larger_than_a_neighbourhood_is_stitched(tissue, every):
     np.testing.assert_allclose(stitched / stitched.std(), expected / expected.std(), atol=1e-4)
 
 
+def test_expression_made_dense_by_rows_is_that_of_all(tissue, every):
+    names = tissue.genes[:-3]
+    adata = every[:, names].copy()
+    answers = tissue._brought(cells_of_anndata(adata), Request("expr_to_pos"), UnseenCategories([], []))
+    rows_N = np.arange(5, len(adata), 2)
+    by_rows = ExpressionByRows(answers.cells, rows_N, tissue.trained.standard, answers.found_G)
+    counts_NG = answers.cells.dense(rows_N)
+    dense_NG = tissue.trained.standard.of_partial_counts(counts_NG, answers.cells.library_size[rows_N], answers.found_G)
+    asked = torch.tensor([[3, 0, 3], [1, 7, 2]])
+    assert by_rows[asked].equal(torch.from_numpy(dense_NG)[asked])
+
+
+def test_the_estimate_alone_is_that_of_one_draw(tissue, every):
+    for mode in ("expr_to_pos", "pos_to_expr"):
+        alone, drawn = (tissue.sample(some(every), mode, steps=10, draws=draws) for draws in (0, 1))
+        assert {*alone.obsm, *alone.layers} == {"spatial" if mode == "expr_to_pos" else "expression"}
+        for name in alone.obsm:
+            np.testing.assert_array_equal(alone.obsm[name], drawn.obsm[name])
+        for name in alone.layers:
+            np.testing.assert_array_equal(alone.layers[name], drawn.layers[name])
+
+
 def test_a_single_draw_has_no_spread(tissue, every):
     placed = tissue.sample(some(every), "expr_to_pos", steps=10, draws=1)
     told = tissue.sample(some(every), "pos_to_expr", steps=10, draws=1)
@@ -233,7 +258,7 @@ def put(places, cell, value):
             "1 cell without a section in obs column 'slice', such as cell 60",
         ),
         ("expr_to_pos", some, {"cell_type": "a", "cell_type_column": "b"}, "both a cell_type for all cells"),
-        ("expr_to_pos", some, {"draws": 0}, "draws 0: expected a whole number from 1 to 1,000"),
+        ("joint", some, {"draws": 0}, "draws 0: expected a whole number from 1 to 1,000"),
         ("expr_to_pos", some, {"steps": 2000}, "steps 2000: expected a whole number from 1 to 1,000"),
         ("expr_to_pos", some, {"steps": 5}, "5 steps: the model was trained with 1,000; expected 10 to as many"),
         ("expr_to_pos", some, {"guidance": -1}, "guidance -1: expected a number from 0 to 1,000"),

@@ -8,10 +8,10 @@ from pipeline.commands.output import add_output_arguments, check_options, delive
 from pipeline.core.errors import ExpectedError
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
-from pipeline.params.section import Draws, Guidance, Neighbourhood, SamplerSteps, Seed
+from pipeline.params.section import DrawsIfAny, Guidance, Neighbourhood, SamplerSteps, Seed
 
 OPTIONS = {
-    "num_samples": Draws,
+    "num_samples": DrawsIfAny,
     "steps": SamplerSteps,
     "guidance": Guidance,
     "seed": Seed,
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--cell-type", metavar="LABEL", help="cell type of all cells (default: unknown)")
     given.add_argument("--cell-type-column", metavar="NAME", help="obs column with the cell type of each cell")
     draws = ", ".join(f"{number} in {mode}" for mode, number in DRAWS.items())
-    parser.add_argument("--num-samples", type=int, metavar="N", help=f"draws (default: {draws})")
+    parser.add_argument("--num-samples", type=int, metavar="N", help=f"draws; 0: the estimate alone (default: {draws})")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="10 to 1,000 (default: %(default)s)")
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="default: %(default)s")
     parser.add_argument(
@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     with cells_of_file(arguments.data, counts) as new:
         answer = tissue.sample_blocks(new, request)
         cells = counted(len(new.obs), "cell")
-        draws = counted(arguments.num_samples or DRAWS[arguments.mode], "draw")
+        asked = arguments.num_samples
+        draws = counted(DRAWS[arguments.mode] if asked is None else asked, "draw")
         deliver(answer, arguments, f"{MODES[arguments.mode].split(',')[0]}: {cells}, {draws}")
 
 

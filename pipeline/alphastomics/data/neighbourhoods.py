@@ -7,6 +7,7 @@ network that predicts the positions of a section from expression alone, where pa
 B: neighbourhoods, N: cells of the largest of them, G: genes, S: spatial dimensions.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -105,7 +106,11 @@ class SampledNeighbourhoods:
 
 class AllNeighbourhoods:
     """Every cell of the sections `times` times, in neighbourhoods of at most `cells` that are spread over their
-    section, for validation with several draws of noise. The choice depends on the seed alone."""
+    section, for validation with several draws of noise. The choice depends on the seed alone.
+
+    Of large sections fewer times, or the same random share of each once, so that these are `most` cells or little more:
+    an epoch of training is as many neighbourhoods whatever the sections' size, and its validation must be, too.
+    """
 
     def __init__(
         self,
@@ -116,11 +121,14 @@ class AllNeighbourhoods:
         device: torch.device,
         seed: int,
         times: int = 1,
+        most: int | None = None,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.drawn: list[tuple[Section, Rows]] = []
-        for section in [*sections] * times:
-            order = rng.permutation(len(section.cells))
+        total = sum(len(section.cells) for section in sections)
+        share = 1.0 if most is None else min(1.0, most / total)
+        for section in [*sections] * (times if most is None else max(1, min(times, most // total))):
+            order = rng.permutation(len(section.cells))[: math.ceil(share * len(section.cells))]
             self.drawn += [(section, rows) for rows in np.array_split(order, -(-len(order) // cells)) if len(rows)]
         self.standard, self.batch_size, self.device = standard, batch_size, device
 

@@ -8,8 +8,11 @@ neighbour overlap of chance, k / (N − 1), and an RMSD of 1; every pair is a pr
 precision the share of contacts.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist, squareform
 from scipy.stats import rankdata
 
@@ -35,6 +38,8 @@ MAX_CELLS = 3000
 
 _ROUNDING = 1e-9  # relative difference of distances that count as equal, so that a rotated lattice keeps its neighbours
 _BLOCK_ENTRIES = 500_000  # of a block of distances: 4 MB, within the cache
+_SEARCHED = 2_000  # cells: of more, nearest neighbours are searched for in a tree, whose cost does not grow with them
+_SPARE = 9  # more neighbours than are asked for, to see whether others are tied with the last
 
 
 def placement_scores(
@@ -100,10 +105,12 @@ def knn_overlap(true_NS: Array, predicted_NS: Array, neighbours: int, cell_M: np
     smaller weight. So it does not depend on the order of the cells: the truth scores 1, and one position for all cells
     scores k / (N − 1), as chance does.
     """
+    shared, left_M = 0.0, cell_M
+    if len(true_NS) > _SEARCHED:
+        shared, left_M = _searched_overlap(true_NS, predicted_NS, neighbours, cell_M)
     step = max(1, _BLOCK_ENTRIES // len(true_NS))
-    shared = 0.0
-    for start in range(0, len(cell_M), step):
-        rows = cell_M[start : start + step]
+    for start in range(0, len(left_M), step):
+        rows = left_M[start : start + step]
         true_BN, predicted_BN = (_neighbourhood(place_NS, rows, neighbours) for place_NS in (true_NS, predicted_NS))
         shared += float(np.minimum(true_BN, predicted_BN).sum())
     return shared / (neighbours * len(cell_M))
@@ -188,6 +195,39 @@ def _neighbourhood(place_NS: Array, cell_B: npt.NDArray[np.int64], neighbours: i
     left_B1 = neighbours - nearer_BN.sum(axis=1, keepdims=True)
     share_BN: Array = np.where(nearer_BN, 1.0, level_BN * (left_B1 / level_BN.sum(axis=1, keepdims=True)))
     return share_BN
+
+
+def _searched_overlap(
+    true_NS: Array, predicted_NS: Array, neighbours: int, cell_M: npt.NDArray[np.int64]
+) -> tuple[float, npt.NDArray[np.int64]]:
+    """The sum that `knn_overlap` takes of all distances, by nearest-neighbour search; and the cells left out of it, on
+    either side of which more are tied than were searched for."""
+    true, predicted = (_found_neighbours(place_NS, cell_M, neighbours) for place_NS in (true_NS, predicted_NS))
+    whole_M = true.whole_M & predicted.whole_M
+    same_MKK = true.index_MK[whole_M][:, :, None] == predicted.index_MK[whole_M][:, None, :]
+    smaller_MKK = np.minimum(true.weight_MK[whole_M][:, :, None], predicted.weight_MK[whole_M][:, None, :])
+    return float(smaller_MKK[same_MKK].sum()), cell_M[~whole_M]
+
+
+class _Found(NamedTuple):
+    """Cells searched for, K of them, with their weights as nearest neighbours; and whether those are all with one."""
+
+    index_MK: npt.NDArray[np.int64]
+    weight_MK: Array
+    whole_M: npt.NDArray[np.bool_]
+
+
+def _found_neighbours(place_NS: Array, cell_M: npt.NDArray[np.int64], neighbours: int) -> _Found:
+    """What `_neighbourhood` has in the columns that are not 0."""
+    distance_MK, index_MK = cKDTree(place_NS).query(place_NS[cell_M], neighbours + 1 + _SPARE)
+    farthest_M = distance_MK[:, -1].copy()
+    distance_MK[index_MK == cell_M[:, None]] = np.inf
+    last_M1 = np.partition(distance_MK, neighbours - 1, axis=1)[:, [neighbours - 1]]
+    nearer_MK = distance_MK < last_M1 * (1 - _ROUNDING)
+    level_MK = (distance_MK <= last_M1 * (1 + _ROUNDING)) & ~nearer_MK
+    left_M1 = neighbours - nearer_MK.sum(axis=1, keepdims=True)
+    weight_MK = np.where(nearer_MK, 1.0, level_MK * (left_M1 / level_MK.sum(axis=1, keepdims=True)))
+    return _Found(index_MK, weight_MK, farthest_M > last_M1[:, 0] * (1 + _ROUNDING))
 
 
 def _root_mean_square(offset_NS: Array) -> float:

@@ -10,7 +10,7 @@ B: neighbourhoods, N: cells, G: genes, S: spatial dimensions.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,11 +23,18 @@ from pipeline.alphastomics.model.rigid import rotation, turned
 Mode = Literal["joint", "expr_to_pos", "pos_to_expr"]
 
 
+class Expression(Protocol):
+    """Standardised expression of the cells of a section, made dense for those asked for: a tensor (N, G) is one."""
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """(..., G) of rows (...), on the model's device."""
+
+
 @dataclass(frozen=True)
 class Given:
     """What is known of the cells of one section; all on the model's device."""
 
-    x_NG: Tensor  # standardised expression; not looked at where it is to be sampled
+    x_NG: Expression | None  # not looked at where it is to be sampled
     position_NS: Tensor  # in the frame of a section; the same
     cell_type_N: Tensor  # int64 codes; the number of categories or more: unknown
     section: int  # code; the same
@@ -49,9 +56,9 @@ class Sampling:
 
 
 class Sampled(NamedTuple):
-    """A tissue: what was given, and what was sampled."""
+    """A tissue: its positions, given or sampled, and its expression."""
 
-    x_NG: Tensor
+    x_NG: Tensor  # sampled expression; (0, G) where it was given
     position_NS: Tensor  # centred over the first neighbourhood
 
 
@@ -71,8 +78,11 @@ def sample(
 ) -> Sampled:
     """One draw of the whole tissue. FloatingPointError where the network's answer is not finite."""
     cells = len(given)
-    x_NG, position_NS = given.x_NG.clone(), given.position_NS.clone()
-    order = torch.randperm(cells, generator=generator, device=generator.device).to(x_NG.device)
+    position_NS = given.position_NS.clone()
+    sampled_NG = position_NS.new_zeros(0 if sampling.mode == "expr_to_pos" else cells, model.config.genes)
+    x_NG = given.x_NG if sampling.mode == "expr_to_pos" else sampled_NG
+    assert x_NG is not None, "expression is given where it is not sampled"
+    order = torch.randperm(cells, generator=generator, device=generator.device).to(position_NS.device)
     anchors = order[: sampling.neighbourhood // 2] if cells > sampling.neighbourhood else order[:0]
     placed = sampling.mode == "pos_to_expr"  # then positions are known, and nothing has to be stitched
     for number, group in enumerate(_groups(order, sampling, len(anchors) if not placed else 0)):
@@ -85,15 +95,15 @@ def sample(
             position_NS[rows_BN],
             mask_BN,
             given.cell_type_N[rows_BN],
-            torch.full((len(rows_BN),), given.section, device=x_NG.device),
+            torch.full((len(rows_BN),), given.section, device=position_NS.device),
         )
         found = _sample(model, noising, clean, sampling, known_BN, generator)
         new_BN = mask_BN & ~known_BN
         if sampling.mode != "expr_to_pos":
-            x_NG[rows_BN[new_BN]] = found.x_BNG[new_BN]
+            sampled_NG[rows_BN[new_BN]] = found.x_BNG[new_BN]
         if not placed:
             position_NS[rows_BN[new_BN]] = found.position_BNS[new_BN]
-    return Sampled(x_NG, position_NS)
+    return Sampled(sampled_NG, position_NS)
 
 
 def _groups(order: Tensor, sampling: Sampling, anchors: int) -> Iterator[list[Tensor]]:

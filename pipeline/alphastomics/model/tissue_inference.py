@@ -15,7 +15,7 @@ from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.procrustes_consensus import Consensus, consensus
-from pipeline.alphastomics.model.spatial_sampler import Given, Sampled, Sampling, sample
+from pipeline.alphastomics.model.spatial_sampler import Expression, Given, Sampled, Sampling, sample
 
 Floats = npt.NDArray[np.float32]
 
@@ -32,7 +32,7 @@ class Expressed(NamedTuple):
     """Standardised expression."""
 
     estimate_NG: Floats  # from noise alone: the expected expression
-    draw_NG: Floats  # one sample
+    draw_NG: Floats  # one sample; (0, G) where none was asked for, as the next
     spread_NG: Floats  # standard deviation over the draws; 0 for one
 
 
@@ -54,28 +54,31 @@ class TrainedTissue:
     def given(
         self,
         cells: int,
-        x_NG: Floats | None = None,
+        x_NG: Floats | Expression | None = None,
         position_NS: npt.NDArray[np.floating] | None = None,
         cell_type_N: npt.NDArray[np.int64] | None = None,
         section: int | None = None,
     ) -> Given:
-        """The conditions for so many cells, None where unknown: standardised expression; positions in the frame of a
-        section; codes of the model's own categories."""
+        """The conditions for so many cells, None where unknown: standardised expression, all of it or made dense row by
+        row; positions in the frame of a section; codes of the model's own categories."""
         config, device = self.model.config, next(self.model.parameters()).device
         types, sections = len(self.categories["cell_type"]), len(self.categories["section"])
-        x_NG = np.zeros((cells, config.genes), np.float32) if x_NG is None else x_NG
         position_NS = np.zeros((cells, config.space)) if position_NS is None else position_NS
         cell_type_N = np.full(cells, types) if cell_type_N is None else cell_type_N
+        if isinstance(x_NG, np.ndarray):
+            x_NG = torch.from_numpy(np.ascontiguousarray(x_NG, np.float32)).to(device)
         return Given(
-            torch.from_numpy(np.ascontiguousarray(x_NG, np.float32)).to(device),
+            x_NG,
             torch.from_numpy(np.ascontiguousarray(position_NS, np.float32)).to(device),
             torch.from_numpy(np.ascontiguousarray(cell_type_N, np.int64)).to(device),
             sections if section is None else section,
         )
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
-        """Positions of cells of known expression; `seeds`: a generator for each of so many draws."""
-        estimate_NS = self.expected_place(given, sampling, draws, seeds)
+        """Positions of cells of known expression; `seeds`: a generator for each of so many draws, for none one."""
+        estimate_NS = self.expected_place(given, sampling, max(draws, 1), seeds)
+        if not draws:
+            return Placed(estimate_NS, estimate_NS[None][:0], np.zeros(len(given), np.float32))
         drawn = self._agreed(given, sampling, seeds[:draws])
         return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32))
 
@@ -85,8 +88,10 @@ class TrainedTissue:
 
     def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
         """Expression of cells at known positions; memory does not grow with the number of draws."""
-        estimate_NG = self.expected_expression(given, sampling, draws, seeds)
-        mean_NG, squares_NG = torch.zeros_like(given.x_NG), torch.zeros_like(given.x_NG)
+        estimate_NG = self.expected_expression(given, sampling, max(draws, 1), seeds)
+        if not draws:
+            return Expressed(estimate_NG, estimate_NG[:0], estimate_NG[:0])
+        mean_NG, squares_NG = self._no_expression(given), self._no_expression(given)
         for number, seed in enumerate(seeds[:draws], 1):  # Welford (1962)
             draw_NG = self._sample(given, sampling, seed).x_NG
             before_NG = draw_NG - mean_NG
@@ -96,7 +101,7 @@ class TrainedTissue:
 
     def expected_expression(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
         """The estimate of `express` alone, (N, G), which takes one step of each draw."""
-        estimate_NG = torch.zeros_like(given.x_NG)
+        estimate_NG = self._no_expression(given)
         for seed in seeds[:draws]:
             estimate_NG += self._sample(given, replace(sampling, steps=1), seed).x_NG / draws
         return _numpy(estimate_NG)
@@ -104,6 +109,9 @@ class TrainedTissue:
     def _agreed(self, given: Given, sampling: Sampling, seeds: list[torch.Generator]) -> Consensus:
         draws_DNS = torch.stack([self._sample(given, sampling, seed).position_NS for seed in seeds])
         return consensus(_numpy(draws_DNS), free=not self.model.shared_frame)
+
+    def _no_expression(self, given: Given) -> Tensor:
+        return given.position_NS.new_zeros(len(given), self.model.config.genes)
 
     def _sample(self, given: Given, sampling: Sampling, generator: torch.Generator) -> Sampled:
         return sample(self.model, self.noising, given, sampling, generator)

@@ -26,6 +26,7 @@ from pipeline.training.weights import save_model
 SECTION = "alphastomics.diffusion"
 
 VALIDATION_TIMES = 8  # passes over the cells, each with new tasks, times and noise, for a less noisy loss
+MOST_VALIDATED = 32_768  # cells in all of them, of large sections: the loss is as exact then
 
 
 def run(settings: Diffusion, at: StudyPaths) -> None:
@@ -84,7 +85,7 @@ def train_model(
             settings.scattered,
             settings.thinning,
         ),
-        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed, VALIDATION_TIMES),
+        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed, VALIDATION_TIMES, MOST_VALIDATED),
         settings,
         device,
         kept,
