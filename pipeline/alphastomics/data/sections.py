@@ -43,7 +43,7 @@ def read_sections(store: Store, split: Split, share: float = 1.0, seed: int = 0)
 
 
 def _share_of(store: Store, split: Split, share: float, seed: int) -> Cells:
-    """A random share of the cells of a split, by row groups; none of them where that comes to none."""
+    """A random share of the cells of a split, by row groups."""
     rng = np.random.default_rng(seed)
     parts = []
     for row_group in store.row_groups(split):
