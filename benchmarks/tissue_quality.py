@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmarks.tissue import MODEL, STORE
 from pipeline.alphastomics.data.neighbourhoods import expression_of
-from pipeline.alphastomics.data.sections import read_sections, thinned
+from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.metrics.placement import placement_scores
 from pipeline.alphastomics.model.baselines import PLACEMENT, Query, Reference
 from pipeline.alphastomics.stages.score import MOST_JUDGED, MOST_LEARNED
@@ -26,8 +26,8 @@ SHOWN = ("spearman_distances", "knn_overlap", "rmsd_in_frame_over_gyration")
 def main() -> None:
     folder = Path(sys.argv[1])
     store = open_store(folder / STORE, "spatial")
-    (tested,) = thinned(read_sections(store, "test"), MOST_JUDGED, 0)
-    (learned,) = thinned(read_sections(store, "train"), MOST_LEARNED, 0)
+    (tested,) = read_sections(store, "test", MOST_JUDGED / store.cells("test"))
+    (learned,) = read_sections(store, "train", MOST_LEARNED / store.cells("train"))
     placed = anndata.read_h5ad(folder / "placed.h5ad")
     row_of = pd.Series(np.arange(placed.n_obs), placed.obs_names)[tested.cells.names].to_numpy()
     found = {"model, stitched": tested.frame.scaled(np.asarray(placed.obsm["spatial"])[row_of])}

@@ -1,23 +1,32 @@
 """Sections of the store, and a random share of large ones."""
 
 import numpy as np
+import pytest
 
-from pipeline.alphastomics.data.sections import thinned
-from tests.alphastomics.test_neighbourhoods import section
+from pipeline.alphastomics.data.sections import read_sections
+from pipeline.data.store import open_store
 
 
-def test_sections_are_thinned_alike_and_small_ones_stay_as_they_are():
-    sections = [section(60, 0), section(180, 1)]
-    for one, same in zip(sections, thinned(sections, 240, 0), strict=True):
-        assert one is same
-    few = thinned(sections, 40, 0)
-    assert [len(one.cells) for one in few] == [10, 30]
-    for one, of in zip(few, sections, strict=True):
-        rows = one.cells.cell_type  # the number of the cell, there
+@pytest.fixture
+def store(tissue_project):
+    (folder,) = (tissue_project / "data/processed/alphastomics").glob("*/*")
+    return open_store(folder, "spatial")
+
+
+def test_a_share_of_the_cells_is_of_every_section_and_at_random(store):
+    whole, some = read_sections(store, "train"), read_sections(store, "train", 0.5, seed=1)
+    assert [one.name for one in some] == [one.name for one in whole]
+    for one, of in zip(some, whole, strict=True):
+        assert len(one.cells) / len(of.cells) == pytest.approx(0.5, abs=0.15)
+        row_of = {name: row for row, name in enumerate(of.cells.names)}
+        rows = np.array([row_of[name] for name in one.cells.names])
         assert (np.diff(rows) > 0).all()
         np.testing.assert_array_equal(one.position_NS, of.position_NS[rows])
         np.testing.assert_array_equal(one.cells.dense(slice(None)), of.cells.dense(rows))
-        assert (one.name, one.code, one.frame) == (of.name, of.code, of.frame)
-    again = thinned(sections, 40, 0)
-    assert [one.cells.names.tolist() for one in again] == [one.cells.names.tolist() for one in few]
-    assert thinned(sections, 40, 1)[1].cells.names.tolist() != few[1].cells.names.tolist()
+    again, other = (read_sections(store, "train", 0.5, seed)[0].cells.names.tolist() for seed in (1, 2))
+    assert again == some[0].cells.names.tolist() != other
+
+
+def test_a_share_of_one_or_more_is_all(store):
+    for one, of in zip(read_sections(store, "train", 3.0), read_sections(store, "train"), strict=True):
+        assert one.cells.names.tolist() == of.cells.names.tolist()

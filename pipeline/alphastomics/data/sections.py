@@ -3,13 +3,11 @@
 Axes: N cells, S spatial dimensions.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.cells import Cells, Places
+from pipeline.data.cells import Cells, Places, concatenate
 from pipeline.data.coordinates import Frame
 from pipeline.data.store import Split, Store
 
@@ -27,12 +25,13 @@ class Section:
     frame: Frame  # puts positions back into the unit of the input
 
 
-def read_sections(store: Store, split: Split) -> list[Section]:
+def read_sections(store: Store, split: Split, share: float = 1.0, seed: int = 0) -> list[Section]:
     """All sections with cells in a split, by their code; the cells of each in the order of the store.
 
-    Memory: the split, twice; once where it is one section. ExpectedError where the store is damaged.
+    share: of the cells, at random; below 1 the others are never in memory together. Memory: the split, twice.
+    ExpectedError where the store is damaged.
     """
-    cells = store.read(split)
+    cells = store.read(split) if share >= 1 or not store.cells(split) else _share_of(store, split, share, seed)
     found = []
     for code, name in enumerate(store.categories["section"]):
         rows = np.flatnonzero(cells.covariates["section"] == code)
@@ -43,18 +42,14 @@ def read_sections(store: Store, split: Split) -> list[Section]:
     return found
 
 
-def thinned(sections: Sequence[Section], most: int, seed: int) -> list[Section]:
-    """The sections as they are or, where they have more than `most` cells together, the same random share of each."""
-    total = sum(len(section.cells) for section in sections)
-    if total <= most:
-        return list(sections)
+def _share_of(store: Store, split: Split, share: float, seed: int) -> Cells:
+    """A random share of the cells of a split, by row groups."""
     rng = np.random.default_rng(seed)
-    found = []
-    for section in sections:
-        cells = len(section.cells)
-        rows = np.sort(rng.choice(cells, min(cells, math.ceil(cells * most / total)), replace=False))
-        found.append(replace(section, cells=section.cells.select(rows), position_NS=section.position_NS[rows]))
-    return found
+    parts = []
+    for row_group in store.row_groups(split):
+        cells = store.read_row_group(row_group)
+        parts.append(cells.select(np.flatnonzero(rng.random(len(cells)) < share)))
+    return concatenate(parts)
 
 
 def frame_of(store: Store, section: str) -> Frame:

@@ -8,7 +8,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from pipeline.alphastomics.data.neighbourhoods import expression_of
-from pipeline.alphastomics.data.sections import read_sections, thinned
+from pipeline.alphastomics.data.sections import read_sections
 from pipeline.alphastomics.decisive import DIGITS, boards
 from pipeline.alphastomics.evaluation.judge import Judged, judge
 from pipeline.alphastomics.evaluation.result_rows import difference_intervals, result_rows, score_rows
@@ -29,9 +29,10 @@ from pipeline.training.weights import load_model
 
 SECTION = "alphastomics.evaluate"
 
-# Of larger data the same random share of each section: baselines compare every cell with every training cell, and each
-# of some twenty methods answers with the expression of all cells.
-MOST_LEARNED, MOST_JUDGED = 50_000, 20_000  # cells: of all sections that baselines learn from; of a test section
+# Cells that baselines learn from, and that are judged; of larger data about so many, the same random share of each
+# section: baselines compare every cell with every training cell, and some twenty methods answer with the expression of
+# all cells.
+MOST_LEARNED, MOST_JUDGED = 50_000, 20_000
 
 
 def run(settings: Evaluate, at: StudyPaths) -> None:
@@ -56,15 +57,17 @@ def judge_sections(store: Store, model_folder: Path, settings: Evaluate, jackkni
     model, config = load_model(model_folder, SpatialDiffusion, device)
     trained = TrainedTissue.of(model, config)
     # Baselines may learn from both.
-    learned = thinned(
-        [*read_sections(store, "train"), *read_sections(store, "validation")], MOST_LEARNED, settings.seed
-    )
+    share = MOST_LEARNED / max(store.cells("train") + store.cells("validation"), 1)
+    learned = [
+        *read_sections(store, "train", share, settings.seed),
+        *read_sections(store, "validation", share, settings.seed),
+    ]
     reference = Reference(
         np.concatenate([expression_of(part.cells, slice(None), trained.standard) for part in learned]),
         np.concatenate([part.position_NS for part in learned]),
         np.concatenate([part.cells.cell_type for part in learned]),
     )
-    tested = [thinned([section], MOST_JUDGED, settings.seed)[0] for section in read_sections(store, "test")]
+    tested = read_sections(store, "test", MOST_JUDGED / max(store.cells("test"), 1), settings.seed)
     return [judge(section, trained, reference, settings, jackknife) for section in tested]
 
 
