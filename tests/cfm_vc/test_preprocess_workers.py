@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -99,18 +98,27 @@ from pipeline.cfm_vc.params.preprocess import FoldPreprocess
 from pipeline.cfm_vc.stages import preprocess
 from pipeline.core.entry import guarded
 from pipeline.core.paths import StudyPaths
-from pipeline.data import pieces
+from pipeline.core.workers import Workers
+from pipeline.data import pieces, shuffle
 
-pieces.CELLS_PER_PIECE = 300
+pieces.CELLS_PER_PIECE, shuffle.CELLS_PER_RUN = 300, 8
+
+def killing_one(self, function, tasks, each=Workers.each):
+    if function.__name__ == {killed_before!r}:
+        list(self._children.values())[-1].kill()
+    return each(self, function, tasks)
+
+Workers.each = killing_one
 guarded(lambda: preprocess.run(FoldPreprocess.model_validate_json({settings!r}), {at!r}))
 """
 
 
-def started(**changed: object) -> subprocess.Popen[str]:
-    """The stage, by two workers, as a program."""
-    program = STAGE.format(settings=settings(workers=2, **changed).model_dump_json(), at=AT)
-    environment, pipe = os.environ | {"PYTHONPATH": str(PROJECT)}, subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, stdout=pipe, stderr=pipe)
+def ended(killed_before: str = "", **changed: object) -> subprocess.CompletedProcess[str]:
+    """The stage, by two workers, as a program; one of them is killed before the pass of this name."""
+    text = settings(workers=2, **changed).model_dump_json()
+    program = STAGE.format(settings=text, at=AT, killed_before=killed_before)
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run([sys.executable, "-c", program], env=environment, text=True, capture_output=True, check=False)
 
 
 def assert_nothing_is_left() -> None:
@@ -119,19 +127,17 @@ def assert_nothing_is_left() -> None:
 
 
 @pytest.mark.usefixtures("_small_pieces")
-def test_a_killed_worker_is_one_sentence() -> None:
+@pytest.mark.parametrize("killed_before", ["quality", "write"])
+def test_a_killed_worker_is_one_sentence(killed_before: str) -> None:
     stage.run(settings(), AT)
     before = shards()
-    program = started(seed=5)
-    deadline = time.monotonic() + 60
-    while not (workers := psutil.Process(program.pid).children()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    workers[-1].kill()
-    _, said = program.communicate(timeout=300)
-    assert program.returncode == 2, said
-    assert re.fullmatch(r"error: a worker process of this stage was ended by SIGKILL \(.*\n", said), said
+    done = ended(killed_before, seed=5)
+    assert done.returncode == 2, done
+    assert re.fullmatch(r"error: a worker process of this stage was ended by SIGKILL \(.*\n", done.stderr), done
     assert shards() == before
     assert_nothing_is_left()
+    assert ended().returncode == 0
+    assert shards() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
@@ -147,13 +153,10 @@ def test_a_full_disk_on_a_worker_is_one_sentence() -> None:
     try:
         STORE.mkdir(parents=True)
         (STORE / "dataset.json").write_text("previous")
-        program = started()
-        _, said = program.communicate(timeout=300)
-        assert program.returncode == 2, said
-        assert re.search(r"^error: cannot read or write.*pbmc/held_out.*: the disk is full: free some space", said), (
-            said
-        )
-        assert len(said.splitlines()) == 1
+        done = ended()
+        assert done.returncode == 2, done
+        sentence = r"error: cannot read or write.*pbmc/held_out.*: the disk is full: free some .*\n"
+        assert re.fullmatch(sentence, done.stderr), done
         assert (STORE / "dataset.json").read_text() == "previous"
         assert sha256(RAW) == raw
         assert_nothing_is_left()
