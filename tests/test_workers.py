@@ -101,7 +101,7 @@ def test_the_first_failure_ends_all_with_one_sentence(how: str, message: str) ->
     assert problem.__class__ is ExpectedError
     assert re.search(message, str(problem)), problem
     assert "\n" not in str(problem)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50, "and does not wait for the others"
 
 
 def test_a_bug_shows_where_it_is() -> None:
@@ -156,7 +156,7 @@ def test_no_worker_outlives_its_stage(number: int, code: int) -> None:
         os.killpg(stage.pid, number)  # as a terminal does
     else:
         os.kill(stage.pid, number)
-    _, said = stage.communicate(timeout=20)
+    _, said = stage.communicate(timeout=120)
     assert stage.returncode == code
     assert said == (b"interrupted\n" if number == signal.SIGINT else b"")
     _, alive = psutil.wait_procs(workers, timeout=10)

@@ -119,8 +119,11 @@ def numbers(split: Split) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("_raw")
-def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
-    stage.run(settings(), AT)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_store_holds_what_filtering_in_memory_leaves(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.pieces.CELLS_PER_PIECE", CELLS // workers // 2)
+    monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
+    stage.run(settings(workers=workers), AT)
     x_NG, label, kept_N = counts(), codes(), kept()
     assert 0.5 < kept_N.mean() < 0.99, "the data must exercise the filter"
     assert list(store().categories) == ["section", "cell_type"]
@@ -250,6 +253,18 @@ def test_same_input_and_parameters_give_the_same_bytes(monkeypatch: pytest.Monke
     stage.run(settings(), AT)
     genes = f"{STORE}/genes.parquet"  # whose sums depend on the blocks, in the last digits
     assert shards() | {genes: ""} == first | {genes: ""}
+
+
+@pytest.mark.usefixtures("_raw")
+def test_any_number_of_workers_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.pieces.CELLS_PER_PIECE", 200)
+    monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
+    stage.run(settings(), AT)
+    first = shards()
+    for workers in (2, 4):
+        shutil.rmtree(STORE)
+        stage.run(settings(workers=workers), AT)
+        assert shards() == first
 
 
 @pytest.mark.usefixtures("_raw")

@@ -129,8 +129,13 @@ def expected_genes(x_NG: np.ndarray, kept_N: np.ndarray, learned_N: np.ndarray) 
 
 
 @pytest.mark.usefixtures("_raw")
-def test_the_store_holds_what_filtering_in_memory_leaves() -> None:
-    stage.run(settings(), AT)
+@pytest.mark.parametrize(("workers", "cells_per_piece"), [(1, CELLS), (1, 300), (2, 300)])
+def test_the_store_holds_what_filtering_in_memory_leaves(
+    workers: int, cells_per_piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.data.pieces.CELLS_PER_PIECE", cells_per_piece)
+    monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
+    stage.run(settings(workers=workers), AT)
     x_NG, label = counts(), codes()
     kept_N = (x_NG.sum(axis=1) >= 20) & ((x_NG > 0).sum(axis=1) >= 12)
     held_out_N = (label["cell_type"] == 2) & (label["perturbation"] == 1)
@@ -306,7 +311,10 @@ def test_blocks_do_not_show_in_the_result(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("_raw")
-def test_held_out_cells_do_not_choose_the_genes() -> None:
+@pytest.mark.parametrize("cells_per_piece", [CELLS, 300])
+def test_held_out_cells_do_not_choose_the_genes(cells_per_piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data.pieces.CELLS_PER_PIECE", cells_per_piece)
+    monkeypatch.setattr("pipeline.data.shuffle.CELLS_PER_RUN", 32)
     stage.run(settings(), AT)
     before = pd.read_parquet(STORE / "genes.parquet")
     x_NG, label = counts(), codes()

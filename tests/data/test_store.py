@@ -12,7 +12,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.store import SPLITS, Store, open_store
-from pipeline.data.store_writer import StoreWriter
+from pipeline.data.store_writer import Layout, ShardWriter, StoreWriter, finish_store
 
 CATEGORIES = {"perturbation": ["control", "drug"], "cell_type": ["B", "NK", "T"], "batch": ["a", "b"]}
 GENES = [f"gene {number}" for number in range(7)]
@@ -286,3 +286,47 @@ def test_a_label_outside_the_categories_is_told(tmp_path: Path) -> None:
 def test_every_split_has_a_folder(tmp_path: Path) -> None:
     store = write(tmp_path / "store", [random_cells(5, 1)])
     assert all((store.folder / split).is_dir() for split in SPLITS)
+
+
+def of_identity(folder: Path, identity: str, seed: int) -> Store:
+    layout = Layout(CATEGORIES, 20, identity=identity)
+    with atomic_folder(folder) as partial:
+        with ShardWriter(partial / "one", layout) as writer:
+            for cells in (random_cells(20, seed), random_cells(20, seed + 1)):
+                writer.append("train", cells, cells.library_size)
+            parts = [(partial / "one", writer.finish())]
+        finish_store(partial, parts, layout, GENES, {}, {"kind": "perturbation", "control": "control"})
+    return open_store(folder)
+
+
+def test_a_shard_of_another_writing_is_refused(tmp_path: Path) -> None:
+    """Same columns, same number of cells: only the identity tells them apart."""
+    first, second = of_identity(tmp_path / "first", "aaaa", 1), of_identity(tmp_path / "second", "bbbb", 3)
+    assert len(first.read("train")) == len(second.read("train")) == 40
+    (first.folder / "train/part-00001.parquet").replace(second.folder / "train/part-00001.parquet")
+    message = (
+        r"^\S+second/train/part-00001\.parquet does not belong to a whole store: it is left from another writing: its "
+        r"identity is schema version 1, store aaaa, expected schema version 1, store bbbb; write the store again"
+    )
+    with pytest.raises(ExpectedError, match=message):
+        second.row_groups("train")
+
+
+def test_a_shard_of_another_schema_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = of_identity(tmp_path / "store", "aaaa", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.data.store.SCHEMA_VERSION", 2)
+        with ShardWriter(tmp_path / "newer", Layout(CATEGORIES, 20, identity="aaaa")) as writer:
+            writer.append("train", random_cells(20, 1), random_cells(20, 1).library_size)
+            writer.finish()
+    (tmp_path / "newer/train/part-00000.parquet").replace(store.folder / "train/part-00000.parquet")
+    with pytest.raises(ExpectedError, match="schema version 2, store aaaa, expected schema version 1, store aaaa"):
+        store.read("train")
+
+
+def test_a_store_without_an_identity_takes_no_shard_with_one(tmp_path: Path) -> None:
+    store = of_identity(tmp_path / "store", "aaaa", 1)
+    dataset = {key: value for key, value in store.dataset.items() if key != "identity"}
+    (store.folder / "dataset.json").write_text(json.dumps(dataset))
+    with pytest.raises(ExpectedError, match="store aaaa, expected none"):
+        open_store(store.folder).read("train")
