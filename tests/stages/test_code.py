@@ -134,3 +134,57 @@ def test_threads_alone_ask_for_no_second_run() -> None:
     write_params(PARAMS | {"mole": mole})
     run()
     assert yaml.safe_load(paths.PLAN.read_text())["plan"]["mole"]["points"]["series-rmlp"]["threads"] == 3
+
+
+def with_files(path: str | list[str]) -> dict[str, Any]:
+    studies = {"pbmc": PARAMS["cfm_vc"]["studies"]["pbmc"], "lab": {"ingest": {"path": path}, "held_out": []}}
+    return {**PARAMS, "cfm_vc": PARAMS["cfm_vc"] | {"studies": studies}}
+
+
+def test_a_file_more_is_a_stage_more_and_changes_nothing_that_those_of_other_files_read() -> None:
+    Path("lab").mkdir()
+    for name in ("b", "c"):
+        Path(f"lab/{name}.h5ad").write_text(name)
+    planned(with_files(["lab/c.h5ad", "lab/b.h5ad"]))
+    first, before = settings()["cfm_vc/lab.json"], yaml.safe_load(paths.PLAN.read_text())["plan"]
+    entry = {"system": "cfm_vc", "study": "lab"}
+    assert before["files"] == {
+        f"cfm_vc-lab-{name}": {**entry, "source": f"lab/{name}.h5ad", "copy": f"data/inputs/cfm_vc/lab/{name}"}
+        for name in ("b", "c")
+    }
+    assert before["folders"] == {}
+    assert before["folds"]["cfm_vc-lab-all_cells"]["counts"] == before["studies"]["cfm_vc-lab"]["source"]
+    assert before["folds"]["cfm_vc-pbmc-held_out"]["counts"] == "data/raw/cfm_vc/pbmc/cells.h5ad"
+    planned(with_files(["lab/b.h5ad", "lab/c.h5ad"]))
+    assert settings()["cfm_vc/lab.json"] == first, "the order of a list means nothing"
+
+    Path("lab/a.h5ad").write_text("a")
+    write_params(with_files("lab"))
+    with pytest.raises(ExpectedError, match=r"plan\.yaml no longer matched .* or data of params\.yaml"):
+        run()
+    run()
+    plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
+    assert list(plan["files"]) == ["cfm_vc-lab-a", *before["files"]]
+    assert {key: plan["files"][key] for key in before["files"]} == before["files"]
+    assert plan["folders"] == {"cfm_vc-lab": {**entry, "source": "lab"}}
+    now, then = json.loads(settings()["cfm_vc/lab.json"]), json.loads(first)
+    assert now["ingest_file"] == then["ingest_file"]
+    assert (now["ingest"]["path"], then["ingest"]["path"]) == ("lab", ["lab/b.h5ad", "lab/c.h5ad"])
+
+    for name in ("a", "b", "left_over"):
+        (paths.INPUTS / "cfm_vc/lab" / name).mkdir(parents=True)
+    (paths.INPUTS / "cfm_vc/lab/files.json").write_text("{}")
+    (paths.INPUTS / "cfm_vc/pbmc").mkdir()
+    (paths.INPUTS / "cfm_vc/pbmc/0.json").write_text("of an older version")
+    Path("lab/a.h5ad").unlink()
+    planned(with_files("lab"))
+    kept = {"cfm_vc/lab/b", "cfm_vc/lab/files.json"}
+    assert {path.relative_to(paths.INPUTS).as_posix() for path in paths.INPUTS.glob("*/*/*")} == kept
+    (Path("lab") / "b.h5ad").unlink()
+    planned(with_files("lab"))
+    plan = yaml.safe_load(paths.PLAN.read_text())["plan"]
+    assert (plan["files"], plan["folders"]) == ({}, {}), "one file is ingest's own"
+    assert plan["studies"]["cfm_vc-lab"]["source"] == "lab"
+    Path("lab").rename("moved")
+    with pytest.raises(ExpectedError, match=r"cfm_vc\.studies\.lab\.ingest\.path: lab not found"):
+        run()
