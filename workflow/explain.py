@@ -16,6 +16,7 @@ from workflow.manifests import FOLDER, Manifest, current_manifests, differences,
 from workflow.repair import Repaired
 
 HASH_LETTERS = 8
+MOST_NAMED = 8  # stages that one comes after; a merge comes after one of each file
 VALUE_LETTERS = 60  # longer values, such as lists of held-out pairs, are truncated
 
 
@@ -64,7 +65,8 @@ def explain(project: Repaired, only: str | None = None, others: Iterable[str] = 
             reasons.append("DVC calls it changed")
         verdicts[stage.address] = True if reasons else (None if before else False)
         if before:
-            reasons.append(f"it comes after {', '.join(before)}")
+            more = f" and {len(before) - MOST_NAMED:,} more" if len(before) > MOST_NAMED else ""
+            reasons.append(f"it comes after {', '.join(before[:MOST_NAMED])}{more}")
         explanations.append(Explanation(stage.address, verdicts[stage.address], tuple(reasons)))
     return [one for one in explanations if only is None or only in (one.address, one.address.partition("@")[0])]
 
