@@ -20,12 +20,15 @@ import yaml
 from benchmarks.generate_h5ad import CELL_TYPES, CONTROL, PERTURBATIONS
 from benchmarks.processes import Measured, load, measure
 from pipeline.core.files import sha256, write_json
+from pipeline.data.raw_cells import UNION
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
+from pipeline.data.union_reader import Member, Union
 
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURE = PROJECT / "benchmarks" / "preprocess.svg"
 MOST_IN_A_FILE = 1_000_000
-RAW, STORE = Path("data/raw/cfm_vc/cells"), Path("data/processed/cfm_vc/cells/held_out")
+RAW, PARTS = Path("data/raw/cfm_vc/cells"), Path("data/inputs/cfm_vc/cells")
+STORE = Path("data/processed/cfm_vc/cells/held_out")
 POINTS = 150  # of a curve in the picture
 MAKE_PLAN = "from pipeline.plan import make_plan; make_plan(with_settings=True); make_plan(with_settings=True)"
 
@@ -39,10 +42,13 @@ def prepared(folder: Path, cells: int) -> tuple[Path, int]:
     if not made.exists():
         # In a process of its own, since a large parent would show in the memory measured later.
         measure([sys.executable, PROJECT / "benchmarks" / "generate_h5ad.py", made, "--cells", f"{in_a_file}"], folder)
+    members = []
     for number in range(cells // in_a_file):
-        link = project / RAW / f"cells-{number:03d}.h5ad"
-        if not link.exists():
-            os.link(made, link)
+        copy = (PARTS / f"{number:03d}" if cells > in_a_file else RAW) / "cells.h5ad"
+        (project / copy).parent.mkdir(parents=True, exist_ok=True)
+        if not (project / copy).exists():
+            os.link(made, project / copy)
+        members.append(copy)
     source = {
         "schema_version": 1,
         "kind": "perturbation",
@@ -55,7 +61,10 @@ def prepared(folder: Path, cells: int) -> tuple[Path, int]:
     }
     write_json(project / RAW / "source.json", source)
     with open_standard_h5ad(made) as reader:
-        return project, reader.nonzeros * (cells // in_a_file)
+        if len(members) > 1:
+            of_files = [Member(copy.as_posix(), copy.parent.name, reader.cells, reader.nonzeros) for copy in members]
+            Union(reader.genes, of_files, names_repeat=True, sections_repeat=False).write(project / RAW / UNION)
+        return project, reader.nonzeros * len(members)
 
 
 def set_workers(project: Path, workers: int) -> None:
@@ -104,7 +113,7 @@ def main() -> None:
         stores = set()
         for workers in arguments.workers:
             set_workers(project, workers)
-            command = [sys.executable, "-m", "benchmarks.linked_cells", "cells-held_out"]
+            command = [sys.executable, "-m", "pipeline.cfm_vc.stages.preprocess", "cells-held_out"]
             stage = measure(command, project, curve=True)
             print(row(f"preprocess, {workers} worker{'s' * (workers > 1)}", cells, nonzeros, stage), flush=True)
             stores.add(sha256(project / STORE))
@@ -121,7 +130,7 @@ def main() -> None:
 def compare(project: Path, cells: int, nonzeros: int) -> None:
     """The obvious script on the same cells."""
     script = PROJECT / "benchmarks" / "obvious_preprocess.py"
-    obvious = measure([sys.executable, script, RAW / "cells-000.h5ad", "obvious.parquet"], project)
+    obvious = measure([sys.executable, script, RAW / "cells.h5ad", "obvious.parquet"], project)
     print(row("obvious script", cells, nonzeros, obvious), flush=True)
     store = sum(file.stat().st_size for file in (project / STORE).rglob("*.parquet"))
     table = (project / "obvious.parquet").stat().st_size
