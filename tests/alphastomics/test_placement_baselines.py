@@ -1,5 +1,6 @@
 """Baselines of placing cells and of expression in space: what each answers, on tissue small enough to know it."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.alphastomics.model.baselines import (
     PLACEMENT,
     Query,
     Reference,
+    _nearest,
     cell_type_centroid,
     cell_type_mean,
     knn,
@@ -224,3 +226,14 @@ def test_what_a_method_needs_and_does_not_get_is_named():
             assert len(method(known, nameless)) == 5
     with pytest.raises(ValueError, match="neither expression, positions nor cell types"):
         random(known, Query(None, None, None, 0))
+
+
+def test_the_search_for_similar_cells_does_not_keep_what_it_computes_of_all_pairs(monkeypatch):
+    monkeypatch.setattr("pipeline.alphastomics.model.baselines._BLOCK_ENTRIES", 20_000)
+    known, asked = np.random.default_rng(0).normal(size=(2_000, 3)), np.random.default_rng(1).normal(size=(1_000, 3))
+    tracemalloc.start()
+    found = _nearest(known, asked, 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6, "of 16 MB of indices"
+    assert set(found[7]) == set(((known - asked[7]) ** 2).sum(axis=1).argsort()[:10])

@@ -240,7 +240,8 @@ def _nearest(known_NK: Array, asked_MK: Array, neighbours: int) -> Codes:
     for start in range(0, len(asked_MK), step):
         # The squared distance less |asked|², which is the same for all known rows.
         distance_BN = squares_N - 2 * asked_MK[start : start + step] @ known_NK.T
-        parts.append(np.argpartition(distance_BN, count - 1, axis=1)[:, :count])
+        # A copy: a view would keep all indices of the block, and so those of all pairs of cells.
+        parts.append(np.argpartition(distance_BN, count - 1, axis=1)[:, :count].copy())
     return np.concatenate(parts)
 
 

@@ -69,7 +69,7 @@ class TrainedTissue:
             x_NG = torch.from_numpy(np.ascontiguousarray(x_NG, np.float32)).to(device)
         return Given(
             x_NG,
-            torch.from_numpy(np.ascontiguousarray(position_NS, np.float32)).to(device),
+            torch.from_numpy(np.array(position_NS, np.float32)).to(device),  # a copy: a store's is read-only
             torch.from_numpy(np.ascontiguousarray(cell_type_N, np.int64)).to(device),
             sections if section is None else section,
         )
