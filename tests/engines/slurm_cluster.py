@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-INSTALL = "sh tests/engines/install_slurm"
+INSTALL = "sh tests/engines/install_clusters"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db")
 SBIN = "/usr/sbin"
 PATIENCE_SECONDS = 60
