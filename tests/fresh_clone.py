@@ -8,13 +8,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", "accelerate ", "torchrun ", ".venv/bin/")
+PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", "accelerate ", "torchrun ", "sh ", ".venv/bin/")
+FENCE = re.compile(r"(?:<!-- ([\w-]+) -->\n)?```([^\n]*)\n(.*?)```", re.DOTALL)  # its name, kind and text
 
 
 def commands_in_text(page: str) -> list[str]:
     """Commands in the running text of a markdown page: the first word must be one that can be run."""
-    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
-    return [command for command in re.findall(r"`([^`\n]+)`", text) if command.startswith(PROGRAMS)]
+    return [span for span in spans(page) if span.startswith(PROGRAMS)]
+
+
+def spans(page: str) -> list[str]:
+    """What may be a command, or an option of one, in the running text of a markdown page: code of several words, or
+    with a dash in front."""
+    found = re.findall(r"`([^`]+)`", re.sub(FENCE, "", page))
+    return [span for span in dict.fromkeys(found) if re.search(r"\s|^-", span)]
 
 
 def fresh_clone(folder: Path) -> Path:
@@ -31,7 +38,8 @@ def fresh_clone(folder: Path) -> Path:
 
 def run(command: str, folder: Path) -> str:
     """Run a command as a reader would, in the activated environment, and return what it printed."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CI")}
+    here = ("PYTHONPATH", "CI", "PYTEST_")  # of the tests that call this
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(here)}
     ended = subprocess.run(
         ["bash", "-c", f"source .venv/bin/activate && {command}"],
         cwd=folder,

@@ -34,7 +34,7 @@ from pipeline.mole.data.windows import windows_of
 from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
 from pipeline.registry import Params
-from tests.fresh_clone import commands_in_text, fresh_clone, run
+from tests.fresh_clone import FENCE, commands_in_text, fresh_clone, run, spans
 from tests.merged import merge
 from tests.mole.ttnn_environment import ttnn_python
 
@@ -50,11 +50,20 @@ COMMANDS = [
     if line.strip() and not line.startswith("#")
 ]
 INLINE = commands_in_text(README)
-INLINE_OPTIONS = re.findall(r"`(--[^`\n]+)`", README)
-(RESOURCES,) = (option for option in INLINE_OPTIONS if option.startswith("--set-resources"))
-MADE_BY_THIS_TEST = {"make test"}  # the command that is running
-SERVERS = {"make ui"}
-RUN_APART = tuple(command for command in INLINE if command.startswith("accelerate "))  # on the last study below
+(RESOURCES,) = (option for option in spans(README) if option.startswith("--set-resources"))
+PREDICTED = [option for option in spans(README) if option.startswith(("--dose", "--perturbation"))]  # of predict
+RUN_APART = {"make test", "make ui"}
+LAUNCHES = [command for command in INLINE if command.startswith(("accelerate ", "torchrun "))]  # on another study below
+RUN_ELSEWHERE = {  # where, by words of that file
+    "--set": ("tests/commands/test_study_commands.py", '"--set"'),
+    "--temp": ("tests/tracking/test_experiments.py", '"--temp"'),
+    "--queue": ("tests/tracking/test_experiments.py", '"--queue"'),
+    "--model FOLDER": ("tests/cfm_vc/test_use_commands.py", '"--model"'),
+    "--version": ("tests/test_package.py", '"--version"'),
+    "--quiet": ("tests/test_package.py", '"--quiet"'),
+    "source <(celldag completion bash)": ("tests/test_package.py", "celldag completion [^`]+"),
+}
+NO_COMMANDS = {"device: cuda", "precision: bfloat16", "counts: auto", "held_out: []", "processes: 2"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -101,9 +110,8 @@ def test_the_results_of_the_readme_are_the_committed_headlines() -> None:
 
 @pytest.mark.slow
 def test_every_command_runs_in_order(made: Path) -> None:
-    assert "make test" in COMMANDS
     for command in [*COMMANDS[1:], *dict.fromkeys(INLINE)]:
-        if command in {*MADE_BY_THIS_TEST, *SERVERS, *RUN_APART}:
+        if command in {*RUN_APART, *LAUNCHES}:
             continue
         if "--profile profiles/" in command:  # on clusters: tests/engines/test_slurm.py and test_kubernetes.py
             for options in ("", RESOURCES):
@@ -225,10 +233,8 @@ def test_a_study_is_drafted_from_a_file_and_run_to_its_page(made: Path) -> None:
 @pytest.mark.slow
 def test_your_own_data_in_five_lines(made: Path) -> None:
     """The README's yaml, merged into params.yaml, runs on an h5ad with those columns."""
-    snippet = re.search(r"<!-- own-data -->\n```yaml\n(.*?)```", README, re.DOTALL)
-    assert snippet
     params = yaml.safe_load((made / "params.yaml").read_text())
-    params["cfm_vc"]["studies"] = yaml.safe_load(snippet.group(1))["cfm_vc"]["studies"]
+    params["cfm_vc"]["studies"] = yaml.safe_load(shown("own-data"))["cfm_vc"]["studies"]
     merge(params, {"cfm_vc": {"vae": {"epochs": 2, "processes": 2}, "flow": {"epochs": 2}}})
     (made / "params.yaml").write_text(yaml.safe_dump(params))
     lab_file(params["cfm_vc"]["studies"]["kang"]["ingest"]["path"], made)
@@ -243,8 +249,9 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     run("python example.py", made)
     weights = made / "models/cfm_vc/kang/held_out/seed_0/vae/weights.safetensors"
     of_snakemake = weights.read_bytes()
-    (launch,) = RUN_APART
-    for command in (launch.replace("pbmc", "kang"), "dvc repro --force --single-item vae_pretrain@kang-held_out-0"):
+    launches = [launch.replace("pbmc", "kang") for launch in LAUNCHES]
+    assert len(launches) == 2
+    for command in (*launches, "dvc repro --force --single-item vae_pretrain@kang-held_out-0"):
         assert "epoch 2/2" in run(command, made)
         assert weights.read_bytes() == of_snakemake
 
@@ -257,13 +264,34 @@ def test_a_training_outside_the_dag(made: Path) -> None:
     assert "moe_8_choose_2" in run(compare, made)
 
 
-def test_every_block_of_commands_is_run_by_a_test() -> None:
+def test_every_block_is_run_by_a_test() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
-    for name, kind, text in re.findall(r"(?:<!-- ([\w-]+) -->\n)?```(\w*)\n(.*?)```", README, re.DOTALL):
-        if kind == "sh":
+    fences = FENCE.findall(README)
+    assert README.count("```") == 2 * len(fences)
+    names = [name for name, _, _ in fences if name]
+    assert len(set(names)) == len(names)
+    for name, kind, text in fences:
+        assert kind in ("", "sh", "yaml", "python"), text
+        if kind == "sh":  # by test_every_command_runs_in_order, or one of its own
             assert set(filter(None, text.splitlines())) <= set(COMMANDS)
-        elif not kind:
+        else:
             assert f'shown("{name}")' in here, text
+    assert not re.search(r"^(~~~|\t|<pre| {4,}\S)", FENCE.sub("", README), re.MULTILINE)  # other ways to show a block
+
+
+def test_every_command_and_option_in_the_text_is_run_by_a_test() -> None:
+    found = set(spans(README))
+    assert not [span for span in found if "\n" in span]
+    assert found == {*INLINE, *PREDICTED, RESOURCES, *RUN_ELSEWHERE, *NO_COMMANDS}
+    for path, words in RUN_ELSEWHERE.values():
+        assert words in (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_tests_are_run_as_the_readme_says(made: Path) -> None:
+    """One file of them."""
+    assert "make test" in COMMANDS
+    assert "passed" in run("PYTEST_ADDOPTS='tests/test_files.py -v' make test", made)
 
 
 def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_catalogue() -> None:
@@ -275,6 +303,15 @@ def test_the_pictures_of_the_readme_are_valid_parameters_of_a_data_set_of_the_ca
     assert study.ingest.path == str(paths.FETCHED / entry.file)
     assert f"md5:{study.ingest.md5}" == entry.hash
     assert (ROOT / study.ingest_ood.path).exists()
+
+
+def test_more_lines_on_your_own_data_are_valid_where_the_readme_puts_them() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    before, last, after = shown("own-data").partition("        control: ctrl\n")
+    merge(params, yaml.safe_load(before + last + shown("own-data-columns") + after))
+    ingest = validated(Params, params, "README.md").cfm_vc.studies["kang"].ingest
+    assert (ingest.combination, ingest.spatial) == ("+", "spatial")
+    assert ingest.dose is not None
 
 
 def test_your_own_tissue_as_the_readme_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,9 +361,7 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
     dates = pd.Index(series.date_T.astype("datetime64[s]"), name="date")
     pd.DataFrame(series.value_TC, dates, list(series.channels)).to_csv("new.csv")
     for command in shown("forecast").replace("--horizon 96", "--horizon 6").splitlines():
-        with pytest.raises(SystemExit) as ended:
-            cli.main(shlex.split(command)[3:])
-        assert ended.value.code == 0
+        called(command)
     names: dict[str, Any] = {}
     exec(shown("forecast-python"), names)
     written = pd.read_csv("forecast.csv", float_precision="round_trip")
@@ -338,9 +373,17 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
 
 def shown(name: str) -> str:
     """The block of the README that follows the comment of this name."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found.group(1)
+    (text,) = (text for named, _, text in FENCE.findall(README) if named == name)
+    return str(text)
+
+
+def called(command: str) -> None:
+    """Call a command of the pipeline in this process."""
+    python, module, package, *words = shlex.split(command)
+    assert (python, module, package) == ("python", "-m", "pipeline")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 0
 
 
 def test_the_ways_to_predict_run_as_they_are_shown(
@@ -352,16 +395,11 @@ def test_the_ways_to_predict_run_as_they_are_shown(
     counts = np.random.default_rng(0).poisson(3.0, (20, 12)).astype(np.float32)
     anndata.AnnData(counts, var=pd.DataFrame(index=[f"gene{g}" for g in range(12)])).write_h5ad("cells.h5ad")
     for command in shown("predict").replace("stim", "B").splitlines():
-        with pytest.raises(SystemExit) as ended:
-            cli.main(shlex.split(command)[3:])
-        assert ended.value.code == 0
-    options = [option for option in INLINE_OPTIONS if option.startswith(("--dose", "--perturbation"))]
-    assert len(options) == 2
-    for number, option in enumerate(options):
-        asked = shlex.split(option if "--perturbation" in option else f"--perturbation B {option}")
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["predict", "--data", "cells.h5ad", "--out", f"{number}.h5ad", *asked])
-        assert ended.value.code == 0
+        called(command)
+    assert len(PREDICTED) == 2
+    for number, option in enumerate(PREDICTED):
+        asked = option if "--perturbation" in option else f"--perturbation B {option}"
+        called(f"python -m pipeline predict --data cells.h5ad --out {number}.h5ad {asked}")
     names: dict[str, Any] = {}
     exec(shown("predict-python").replace("stim", "B"), names)
     predicted = anndata.read_h5ad("predicted.h5ad")
@@ -378,9 +416,7 @@ def test_the_ways_to_place_cells_run_as_they_are_shown(
     every = anndata.read_h5ad(tissue_project / "data/raw/alphastomics/tissue/cells.h5ad")
     every[np.arange(0, 2000, 20)].copy().write_h5ad("cells.h5ad")
     for command in shown("sample").splitlines():
-        with pytest.raises(SystemExit) as ended:
-            cli.main(shlex.split(f"{command} --steps 10 --num-samples 2")[3:])
-        assert ended.value.code == 0
+        called(f"{command} --steps 10 --num-samples 2")
     names: dict[str, Any] = {}
     exec(shown("sample-python").replace('="section"', '="section", steps=10, draws=2'), names)
     placed = anndata.read_h5ad("placed.h5ad")

@@ -88,13 +88,14 @@ def test_experiments_arrive_in_the_store_of_the_main_checkout(call: Any) -> None
     call("dvc", "exp", "run", "--name", "in-place", "--set-param", "fit.rate=2")
     call("dvc", "exp", "run", "--queue", "--name", "queued", "--set-param", "fit.rate=3")
     call("dvc", "exp", "run", "--run-all")
+    call("dvc", "exp", "run", "--temp", "--name", "apart", "--set-param", "fit.rate=4")
     with open_store() as client:
         experiment = client.get_experiment_by_name("celldag")
         assert experiment is not None
         found = client.search_runs([experiment.experiment_id])
     parents = {run.data.tags["experiment"]: run for run in found if "experiment" in run.data.tags}
-    assert sorted(parents) == ["in-place", "queued"]
-    for name, rate in (("in-place", 2), ("queued", 3)):
+    assert sorted(parents) == ["apart", "in-place", "queued"]
+    for name, rate in (("in-place", 2), ("queued", 3), ("apart", 4)):
         [parent] = [r for r in found if r.data.tags.get("experiment") == name and r.data.tags["stage"] == "pipeline"]
         assert parent.info.run_name == name
         assert parent.data.params == {"fit.rate": str(rate)}
