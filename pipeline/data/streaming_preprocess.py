@@ -151,7 +151,7 @@ class Passes:
             {name: column.labels for name, column in covariates.items()},
             settings.cells_per_shard,
             0 if spatial_NS is None else spatial_NS.shape[1],
-            _identity(settings, description, genes, columns),
+            _identity(settings, description, genes, [*columns.values(), split_N]),
         )
         folders = [folder / f"piece-{number}" for number in range(len(self.pieces))]
 
@@ -241,13 +241,17 @@ def _identity(
     settings: StoredCells,
     description: Mapping[str, Any],
     genes: list[str],
-    columns: Mapping[str, npt.NDArray[np.float64]],
+    statistics: Iterable[npt.NDArray[Any]],
 ) -> str:
-    """A hash of what a store is made of and by which settings; not of how many workers have made it."""
+    """A hash of what a store is made of and by which settings; not of how many workers have made it, nor of how the
+    files were named and arranged."""
     made_of = hashlib.sha256()
-    for part in (settings.model_dump(mode="json", exclude={"workers"}), description, genes):
+    content = {
+        name: value for name, value in description.items() if name not in ("description", "input_sha256", "notes")
+    }
+    for part in (settings.model_dump(mode="json", exclude={"workers"}), content, genes):
         made_of.update(json.dumps(part, sort_keys=True).encode())
-    for values in columns.values():
+    for values in statistics:
         made_of.update(values.tobytes())
     return made_of.hexdigest()[:32]
 

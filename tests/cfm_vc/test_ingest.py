@@ -18,6 +18,7 @@ from pipeline.cfm_vc.stages import preprocess
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.paths import StudyPaths
+from pipeline.data.store import SPLITS, open_store
 from tests.ingested import ingest_files, read_raw
 from tests.settled import settled
 
@@ -165,7 +166,8 @@ def stored(project: Path) -> dict[str, str]:
     return hashes | {"dataset.json": json.dumps({**dataset, "description": "", "input_sha256": "", "notes": []})}
 
 
-def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_for_a_folder_and_for_one_file(project, lab_adata):
+def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_and_for_a_folder(project, lab_adata):
+    """And holds the same cells as that of one file, whose shards are others: a shard is of one file."""
     lab_adata = lab_adata[:, sorted(lab_adata.var_names)].copy()
     order = np.argsort(lab_adata.obs["donor"], kind="stable")
     (whole := lab_adata[order].copy()).write_h5ad(project / "cells.h5ad")
@@ -173,8 +175,13 @@ def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_for_a_folder_
     given |= {"preprocess": {"min_counts_per_cell": 1, "min_genes_per_cell": 1, "min_cells_per_gene": 1}}
     configure(project, study=given)
     assert ingest(project).returncode == 0
-    expected = stored(project)
+    stored(project)
+    of_one_file = cells_of(project)
     files = split_up(whole, project / "donors", "donor")
+    configure(project, path=files, study=given)
+    assert ingest(project).returncode == 0
+    expected = stored(project)
+    assert cells_of(project) == of_one_file
     random = np.random.default_rng(0)
     shuffled = whole[whole.obs["donor"] == "d2", random.permutation(whole.n_vars)].copy()
     shuffled.write_h5ad(project / "donors/d2.h5ad")
@@ -182,6 +189,16 @@ def test_the_store_is_the_same_for_any_order_of_files_and_of_genes_for_a_folder_
         configure(project, path=path, study=given)
         assert ingest(project).returncode == 0
         assert stored(project) == expected
+
+
+def cells_of(project):
+    """Counts of the cells of each split of the store, by name."""
+    store = open_store(project / "data/processed/cfm_vc/pbmc/held_out")
+    cells = {split: store.read(split) for split in SPLITS}
+    return {
+        split: dict(zip(found.names.tolist(), found.dense(slice(None)).tolist(), strict=True))
+        for split, found in cells.items()
+    }
 
 
 def test_a_folder_may_hold_zarr_stores(project, lab_adata):
