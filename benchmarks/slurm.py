@@ -4,9 +4,10 @@
 
 Wants root and what tests/engines/install_clusters installs. Runs the last commit in a fresh clone for each way, one
 after another, and prints a markdown table. Own times are those of the stages' processes; DVC's time before and after
-each, paid either way, is not in them. On a busy machine the wall time divided by them compares better than the wall time.
-With --kill there is one more run: Snakemake is killed (SIGKILL) in the middle and called again, and then a training is
-cancelled (scancel), and all is called a third time. Results are compared with those of the first way, byte for byte.
+each, paid either way, is not in them. On a busy machine the wall time divided by them compares better than the wall
+time. With --kill there is one more run: Snakemake is killed (SIGKILL) in the middle and called again, and then a
+training is cancelled (scancel), and all is called a third time. Results are compared with those of the first way, byte
+for byte.
 """
 
 import argparse
