@@ -51,7 +51,9 @@ def fail(_: int, how: str) -> int:
 
 
 def of_this_process() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """Its workers; other tests may have left processes of libraries that wait for more to do."""
+    children = [(child, child.as_dict(["cmdline"])["cmdline"]) for child in psutil.Process().children(recursive=True)]
+    return [child for child, words in children if any("pipeline.core.workers" in word for word in words or [])]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

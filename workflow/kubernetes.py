@@ -11,7 +11,6 @@ killed. By kubectl, which knows every way to sign in to a cluster. The standard 
 
 import json
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,13 +38,16 @@ ASK_SECONDS = 20
 FORCED = Path(".stamps/.forced")  # of `workflow.stamps`
 GOES_ON = "call again: it goes on from its last checkpoint"
 
-PROGRAMS = {
-    "submit": 'exec {python} -S -m workflow.kubernetes submit "$1"\n',
-    "status": """fresh=$(find {folder}/asked -newermt "-{seconds} seconds" 2>/dev/null)
+PROGRAMS = {  # Ctrl-C is Snakemake's, which waits for what these print, also while Python starts
+    "submit": """trap '' INT
+exec {python} -S -m workflow.kubernetes submit "$1"
+""",
+    "status": """trap '' INT
+fresh=$(find {folder}/asked -newermt "-{seconds} seconds" 2>/dev/null)
 [ -n "$fresh" ] && [ ! -e "{ended}/$1" ] && echo running && exit
 exec {python} -S -m workflow.kubernetes status "$1"
 """,
-    "cancel": '#!/bin/sh\nexec {python} -S -m workflow.kubernetes cancel "$@"\n',
+    "cancel": '#!/bin/sh\ntrap "" INT\nexec {python} -S -m workflow.kubernetes cancel "$@"\n',
 }
 
 ENDS = {  # what Kubernetes calls it; what happened, and what to do
@@ -62,7 +64,6 @@ ENDS = {  # what Kubernetes calls it; what happened, and what to do
 def main(words: list[str]) -> int:
     """Run one of the three commands; its exit code."""
     command, *arguments = words
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's, which waits for what this prints
     if command == "submit":
         return submit(Path(arguments[0]))
     if command == "cancel":

@@ -66,10 +66,12 @@ exit $code
 
 # What profiles/slurm names, written before the first job for the Python that runs Snakemake. A shell, since a job's
 # state is asked for every other second, and nearly always there is nothing new.
-PROGRAMS = {
-    "submit": """exec {python} -S -m workflow.slurm submit "$1"
+PROGRAMS = {  # Ctrl-C is Snakemake's, which waits for what these print, also while Python starts
+    "submit": """trap '' INT
+exec {python} -S -m workflow.slurm submit "$1"
 """,
-    "status": """IFS= read -r address <"{folder}/jobs/$1"
+    "status": """trap '' INT
+IFS= read -r address <"{folder}/jobs/$1"
 fresh=$(find {folder}/queue.json -newermt "-{seconds} seconds" 2>/dev/null)
 [ -n "$fresh" ] && [ ! -e "{folder}/ended/$address" ] && echo running && exit
 exec {python} -S -m workflow.slurm status "$1"
@@ -91,7 +93,6 @@ ENDS = {  # what happened, and what to do
 def main(words: list[str]) -> int:
     """Run one of the two commands; its exit code."""
     command, argument = words
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's, which waits for what this prints
     if command == "submit":
         return submit(Path(argument))
     print(status(argument))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import psutil
 import pytest
 
 from pipeline.cfm_vc.stages import preprocess as stage
@@ -18,6 +17,7 @@ from pipeline.core.files import sha256
 from pipeline.data.pieces import cut
 from pipeline.data.store import open_store
 from tests.cfm_vc.test_preprocess import AT, CELLS, PROJECT, STORE, codes, counts, settings, shards, write_raw
+from tests.test_workers import of_this_process
 
 RAW = Path("data/raw/cfm_vc/pbmc/cells.h5ad")
 
@@ -122,7 +122,7 @@ def ended(killed_before: str = "", **changed: object) -> subprocess.CompletedPro
 
 
 def assert_nothing_is_left() -> None:
-    assert not psutil.Process().children(recursive=True)
+    assert not of_this_process()
     assert not list(Path("data").rglob("*.partial"))
 
 
