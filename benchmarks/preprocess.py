@@ -27,7 +27,7 @@ from pipeline.data.union_reader import Member, Union
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURE = PROJECT / "benchmarks" / "preprocess.svg"
 MOST_IN_A_FILE = 1_000_000
-RAW, PARTS = Path("data/raw/cfm_vc/cells"), Path("data/inputs/cfm_vc/cells")
+RAW, PARTS = Path("data/raw/cfm_vc/cells"), Path("files")  # make_plan clears data/inputs
 STORE = Path("data/processed/cfm_vc/cells/held_out")
 POINTS = 150  # of a curve in the picture
 MAKE_PLAN = "from pipeline.plan import make_plan; make_plan(with_settings=True); make_plan(with_settings=True)"
@@ -153,7 +153,7 @@ def draw(curves: dict[str, list[tuple[float, float]]]) -> None:
             axes.plot(shares, [mib for _, mib in thinned], style, label=f"{name} ({points[-1][0]:.0f} s)", linewidth=1)
     axes.set(xlabel="share of the run", ylabel="MiB", title="Memory of preprocess, all processes together")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
