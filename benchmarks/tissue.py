@@ -1,8 +1,8 @@
 """One section of tissue of 10,000, 100,000 and 1,000,000 cells from its recipe to its stitched placement: seconds and
 peak memory of every step, and the placement of a held-out block beside baselines.
 
-    python -m benchmarks.tissue --folder /tmp/bench                 # about 1 hour on 2 cores; 4 GB on the disk
-    python -m benchmarks.tissue --folder /tmp/bench --cells 10000   # 5 minutes
+    python -m benchmarks.tissue --folder /tmp/bench                 # 4 GB on the disk
+    python -m benchmarks.tissue --folder /tmp/bench --cells 10000
 
 The section is simulated as the default data are, over 500 genes. Training is as long for all sizes: EPOCHS x
 NEIGHBOURHOODS of 256 cells. The command `sample` places the whole section, stitched of neighbourhoods of 1,024 cells
