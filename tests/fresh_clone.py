@@ -12,6 +12,27 @@ PROGRAMS = ("make ", "dvc ", "python -m ", "snakemake ", "accelerate ", "torchru
 FENCE = re.compile(r"(?:<!-- ([\w-]+) -->\n)?```([^\n]*)\n(.*?)```", re.DOTALL)  # its name, kind and text
 
 
+# Other ways to show a command: blocks by other marks, of indented lines, or of HTML.
+OTHER = re.compile(r"```|~~~|\t|<[A-Za-z]|^(> ?|[-*+] | {0,3}\d+\. )* {4,}\S", re.MULTILINE)
+# A single word that is a command. By name, not by what is installed: `code` is a stage here, and a program elsewhere.
+PROGRAM = re.compile(
+    r"([A-Z_]+=|\./|\.venv/bin/).*"
+    r"|make|dvc|git|python3?|pip|mlflow|celldag|snakemake|accelerate|torchrun|pytest|ruff|mypy|sh|bash|conda|docker|apptainer"
+)
+
+
+def shown_otherwise(page: str) -> list[str]:
+    """Where a page, without the blocks that are known, shows something in another way."""
+    text = re.sub(r"(?<!`)`[^`]+`(?!`)", "x", page)
+    return [found.group() for found in OTHER.finditer(text)]
+
+
+def single_words(page: str) -> set[str]:
+    """Programs that the running text of a page names without an argument."""
+    found = re.findall(r"(?<!`)`([^`\s]+)`(?!`)", re.sub(FENCE, "", page))
+    return {word for word in found if PROGRAM.fullmatch(word)}
+
+
 def commands_in_text(page: str) -> list[str]:
     """Commands in the running text of a markdown page: the first word must be one that can be run."""
     return [span for span in spans(page) if span.startswith(PROGRAMS)]
@@ -41,7 +62,7 @@ def run(command: str, folder: Path) -> str:
     here = ("PYTHONPATH", "CI", "PYTEST_")  # of the tests that call this
     environment = {name: value for name, value in os.environ.items() if not name.startswith(here)}
     ended = subprocess.run(
-        ["bash", "-c", f"source .venv/bin/activate && {command}"],
+        ["bash", "-c", f"set -o pipefail; source .venv/bin/activate && {command}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -34,7 +34,7 @@ from pipeline.mole.data.windows import windows_of
 from pipeline.mole.stages import ingest as ingest_series
 from pipeline.params.reading import validated
 from pipeline.registry import Params
-from tests.fresh_clone import FENCE, commands_in_text, fresh_clone, run, spans
+from tests.fresh_clone import FENCE, commands_in_text, fresh_clone, run, shown_otherwise, single_words, spans
 from tests.merged import merge
 from tests.mole.ttnn_environment import ttnn_python
 
@@ -63,6 +63,16 @@ RUN_ELSEWHERE = {  # where, by words of that file
     "--quiet": ("tests/test_package.py", '"--quiet"'),
     "source <(celldag completion bash)": ("tests/test_package.py", "celldag completion [^`]+"),
 }
+PROGRAMS_NAMED = {
+    "snakemake",
+    "test",
+    "flock",
+    "squeue",
+    "tmux",
+    "kubectl",
+    "scancel",
+    "celldag",
+}  # not to be called so
 NO_COMMANDS = {"device: cuda", "precision: bfloat16", "counts: auto", "held_out: []", "processes: 2"}
 MINUS = "\N{MINUS SIGN}"
 
@@ -276,7 +286,8 @@ def test_every_block_is_run_by_a_test() -> None:
             assert set(filter(None, text.splitlines())) <= set(COMMANDS)
         else:
             assert f'shown("{name}")' in here, text
-    assert not re.search(r"^(~~~|\t|<pre| {4,}\S)", FENCE.sub("", README), re.MULTILINE)  # other ways to show a block
+    assert not shown_otherwise(FENCE.sub("", README))
+    assert single_words(README) <= PROGRAMS_NAMED
 
 
 def test_every_command_and_option_in_the_text_is_run_by_a_test() -> None:
