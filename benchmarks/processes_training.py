@@ -64,18 +64,21 @@ class Case(NamedTuple):
     examples: int
 
 
-def vae(share: float) -> Case:
-    """256 cells a minibatch, 2,000 genes of which a tenth is not zero, two layers of 512."""
-    cells = int(10_240 * share)
-    store = open_store(Path(os.environ[STORE]))
-    train = store.read("train")
-    train = train.select(np.arange(cells))
-    config = VaeConfig(
-        genes=train.genes, cell_types=len(store.categories["cell_type"]), batches=len(store.categories["batch"]),
-        latent_intrinsic=32, latent_technical=8, hidden=[512, 512], decoder_hidden=[], decoder_link="softplus",
-        covariate_embedding=8, covariate_dropout=0.1, normalised_total=1e4,
-    )  # fmt: skip
-    return Case(VaeObjective(Vae(config), 1.0, 10.0), ResidentCounts(train, 256, CPU, 0), cells)
+def vae(batch_size: int) -> Callable[[float], Case]:
+    """So many cells a minibatch, 2,000 genes of which a tenth is not zero, two layers of 512."""
+
+    def case(share: float) -> Case:
+        cells = int(10_240 * share)
+        store = open_store(Path(os.environ[STORE]))
+        train = store.read("train").select(np.arange(cells))
+        config = VaeConfig(
+            genes=train.genes, cell_types=len(store.categories["cell_type"]), batches=len(store.categories["batch"]),
+            latent_intrinsic=32, latent_technical=8, hidden=[512, 512], decoder_hidden=[], decoder_link="softplus",
+            covariate_embedding=8, covariate_dropout=0.1, normalised_total=1e4,
+        )  # fmt: skip
+        return Case(VaeObjective(Vae(config), 1.0, 10.0), ResidentCounts(train, batch_size, CPU, 0), cells)
+
+    return case
 
 
 def flow(share: float) -> Case:
@@ -145,7 +148,8 @@ def forecaster(share: float) -> Case:
 
 
 CASES: dict[str, Callable[[float], Case]] = {
-    "CFM-VC, VAE": vae,
+    "CFM-VC, VAE, 256 cells": vae(256),
+    "CFM-VC, VAE, 1,024 cells": vae(1024),
     "CFM-VC, flow": flow,
     "AlphaSTomics": diffusion,
     "bayes-moe, dense": classifier(None),
@@ -157,6 +161,7 @@ CASES: dict[str, Callable[[float], Case]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--only", choices=list(CASES), help="one training")
     parser.add_argument("--quick", action="store_true", help="few turns of a fifth of an epoch, to see that it runs")
     arguments = parser.parse_args()
     if "WORLD_SIZE" in os.environ:
@@ -178,9 +183,9 @@ def measure(arguments: argparse.Namespace) -> None:
     turns, share = (2, 0.2) if arguments.quick else (arguments.turns, 1.0)
     say(f"{describe_machine()}; {load()}; {PROCESSES} processes of one thread, medians of {turns} turns\n")
     say("| training | 1 process, examples/s | 2 processes | ratio | least | most | of CPU time |\n" + "|---" * 7 + "|")
-    for name, make in CASES.items():
+    for name in [arguments.only] if arguments.only else CASES:
         torch.manual_seed(0)
-        case = make(share)
+        case = CASES[name](share)
         seconds: dict[int, list[tuple[float, float]]] = {1: [], PROCESSES: []}
         for turn in range(turns + 1):  # the first of each is not counted
             for count in (1, PROCESSES) if turn % 2 else (PROCESSES, 1):

@@ -92,27 +92,31 @@ def totals(*scalars: Tensor) -> tuple[Tensor, ...]:
     return tuple(value.to(scalar.dtype) for value, scalar in zip(summed.unbind(), scalars, strict=True))
 
 
-def everywhere(x_N_: Tensor, uneven: bool = False) -> tuple[Tensor, slice]:
+def everywhere(*tables: Tensor, uneven: bool = False) -> tuple[tuple[Tensor, ...], slice]:
     """The rows of all processes in the order of the minibatch, and which are this one's; differentiable.
 
-    uneven: an example may have more rows than another. ValueError where it has, and that is not said.
+    tables: (N, columns), each of its own columns and type; they travel in one message. uneven: an example may have more
+    rows than another. ValueError where it has, and that is not said.
     """
     if _share is None:
-        return x_N_, slice(None)
-    each, rest = divmod(len(x_N_), _share.count)
+        return tables, slice(None)
+    rows = len(tables[0])
+    each, rest = divmod(rows, _share.count)
     first, whole = each * _share.first, each * _share.whole
     if uneven:
-        size_P = torch.zeros(_share.processes, dtype=torch.int64, device=x_N_.device)
-        size_P[_share.rank] = len(x_N_)
+        size_P = torch.zeros(_share.processes, dtype=torch.int64, device=tables[0].device)
+        size_P[_share.rank] = rows
         sizes: list[int] = sum_over_processes(size_P).tolist()
         first, whole = sum(sizes[: _share.rank]), sum(sizes)
     elif rest:
-        raise ValueError(f"{len(x_N_)} rows are not equally many for each of {_share.count} examples")
-    own = slice(first, first + len(x_N_))
+        raise ValueError(f"{rows} rows are not equally many for each of {_share.count} examples")
+    own = slice(first, first + rows)
     # Every process adds its rows to zeros: exact, and of any sizes, which an all-gather would have to pad.
-    padded_N_ = x_N_.new_zeros((whole, *x_N_.shape[1:]))
-    padded_N_[own] = x_N_
-    return total(padded_N_), own
+    joined_NC = torch.cat(tables, dim=1)
+    padded_NC = joined_NC.new_zeros((whole, joined_NC.shape[1]))
+    padded_NC[own] = joined_NC
+    parts = torch.split(total(padded_NC), [table.shape[1] for table in tables], dim=1)
+    return tuple(part.to(table.dtype) for part, table in zip(parts, tables, strict=True)), own
 
 
 def sum_over_processes(x: Tensor) -> Tensor:

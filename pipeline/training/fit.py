@@ -20,7 +20,7 @@ from pipeline.training.curves import Curve
 from pipeline.training.determinism import Purpose, torch_generator
 from pipeline.training.non_finite import all_finite, not_finite
 from pipeline.training.optimizer import Optimizer, learning_rate
-from pipeline.training.processes import Parts, processes_here
+from pipeline.training.processes import Parts, numbers, processes_here
 from pipeline.training.progress import Progress
 
 CHECKPOINT_STEPS = 500  # between checkpoints within an epoch: a killed run repeats at most these
@@ -152,14 +152,14 @@ class _Training:
         position = self.position
         generator = torch_generator(self.device, self.settings.seed, Purpose.TRAINING, position.epoch, position.step)
         where = f"training, epoch {position.epoch + 1}, step {position.step + 1}"
-        losses = self._losses(self.objective, batch, generator)
-        parts = self.processes.parts(losses)
-        if not all_finite(parts):
-            self._stop(parts, self.processes.blamed(losses, self.train.names(batch)), where)
+        with self._precision():
+            losses = self.processes.losses(self.objective, batch, generator)
         for weight in self.weights:
             weight.grad = None
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        self.processes.sum_gradients(self.weights)
+        parts = self.processes.gathered(losses, self.weights)
+        if not all_finite(parts):
+            self._stop(parts, self.processes.blamed(losses, self.train.names(batch)), where)
         norm = self._clip()
         if not math.isfinite(norm):
             self._stop({"the gradient": norm}, self.train.names(batch), where)
@@ -170,10 +170,9 @@ class _Training:
         position.examples += len(batch)
         position.step += 1
 
-    def _losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+    def _precision(self) -> torch.autocast:
         """Weights are float32 in either precision, and so are the gradients and what the optimizer keeps."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            return self.processes.losses(module, batch, generator)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
     def _clip(self) -> float:
         """Norm of the gradient before it is scaled down to `gradient_clip`, if it is longer."""
@@ -210,17 +209,27 @@ class _Training:
         """Parts of the loss over all examples of a source, in eval mode, with the same random numbers at every call."""
         module.eval()
         sums: Parts = {}
-        examples = 0
+        examples, broken, mine = 0, None, self.processes.evaluates(len(batches))
         for step, batch in enumerate(batches.epoch(0)):
-            generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
-            losses = self._losses(module, batch, generator)
-            parts = self.processes.parts(losses)
-            if not all_finite(parts):
-                where = f"evaluation after epoch {self.position.epoch}, step {step + 1}"
-                self._stop(parts, self.processes.blamed(losses, batches.names(batch)), where)
-            _add(sums, parts, len(batch))
             examples += len(batch)
+            if step not in mine:
+                continue
+            parts = self._evaluated(module, batch, step)
+            _add(sums, parts, len(batch))
+            if not all_finite(parts):
+                broken = step
+                break
+        sums, broken = self.processes.evaluated(sums, broken, len(batches))
+        if broken is not None:
+            batch = next(iter(batches.epoch(0, broken)))
+            where = f"evaluation after epoch {self.position.epoch}, step {broken + 1}"
+            self._stop(self._evaluated(module, batch, broken), batches.names(batch), where)
         return {name: total / examples for name, total in sums.items()}
+
+    def _evaluated(self, module: nn.Module, batch: Any, step: int) -> Parts:
+        generator = torch_generator(self.device, self.settings.seed, Purpose.VALIDATION, step)
+        with self._precision():
+            return numbers(module(batch, generator))
 
     def _stop(self, parts: Parts, names: list[str], where: str) -> NoReturn:
         raise not_finite(self.title, parts, names, where, self.objective)

@@ -36,17 +36,24 @@ class Batch(Protocol):
 class Alone:
     """One process, which computes every minibatch whole."""
 
+    rank, count = 0, 1
+
+    def evaluates(self, minibatches: int) -> range:
+        """Numbers of those that this process evaluates, whole, which costs one message for all; never none."""
+        return range(self.rank % max(minibatches, 1), minibatches, self.count)
+
+    def evaluated(self, sums: Parts, broken: int | None, minibatches: int) -> tuple[Parts, int | None]:  # noqa: ARG002
+        """Sums over all minibatches from those over this process's; of the numbers `broken`, the first."""
+        return sums, broken
+
     def losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> Losses:
         """What this process adds to the parts of a minibatch's loss; the generator is that of the whole minibatch."""
         found: Losses = module(batch, generator)
         return found
 
-    def parts(self, losses: Losses) -> Parts:
-        """The parts of the minibatch's loss."""
-        return _numbers(losses)
-
-    def sum_gradients(self, weights: Sequence[nn.Parameter]) -> None:
-        """Make the gradient of what `losses` gave that of the minibatch's loss."""
+    def gathered(self, losses: Losses, weights: Sequence[nn.Parameter]) -> Parts:  # noqa: ARG002
+        """Make the gradient of what `losses` gave that of the minibatch's loss, and return its parts."""
+        return numbers(losses)
 
     def blamed(self, losses: Losses, names: list[str]) -> list[str]:  # noqa: ARG002
         """Of the examples of a minibatch whose loss is not finite, those of the parts where it is not."""
@@ -85,20 +92,27 @@ class Several(Alone):
             found = module(batch.part(share.first, share.count), generator)
         return {name: value * (share.count / share.whole) for name, value in found.items()}
 
-    def parts(self, losses: Losses) -> Parts:
-        """As above, the same numbers in all processes."""
-        summed = sum_over_processes(torch.stack([value.detach().double() for value in losses.values()]))
-        return dict(zip(losses, summed.tolist(), strict=True))
-
     @torch.no_grad()
-    def sum_gradients(self, weights: Sequence[nn.Parameter]) -> None:
-        """As above: one message for all weights. One without a gradient in any process stays without."""
+    def gathered(self, losses: Losses, weights: Sequence[nn.Parameter]) -> Parts:
+        """As above, in one message. A weight without a gradient in any process stays without."""
+        values = torch.stack([value.detach().float() for value in losses.values()])
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-        found = torch.tensor([float(weight.grad is not None) for weight in weights], device=gradients[0].device)
-        summed = sum_over_processes(torch.cat([*(gradient.reshape(-1) for gradient in gradients), found]))
-        *of_weights, found = torch.split(summed, [*(weight.numel() for weight in weights), len(weights)])
+        found = torch.tensor([float(weight.grad is not None) for weight in weights], device=values.device)
+        summed = sum_over_processes(torch.cat([*(gradient.reshape(-1) for gradient in gradients), found, values]))
+        sizes = [*(weight.numel() for weight in weights), len(weights), len(losses)]
+        *of_weights, found, values = torch.split(summed, sizes)
         for weight, gradient, flat, anywhere in zip(weights, gradients, of_weights, found.tolist(), strict=True):
             weight.grad = gradient.copy_(flat.view_as(gradient)) if anywhere else None
+        return dict(zip(losses, values.tolist(), strict=True))
+
+    def evaluated(self, sums: Parts, broken: int | None, minibatches: int) -> tuple[Parts, int | None]:
+        """As above. Where there are more processes than minibatches, the last ones repeat some, which do not count."""
+        broken_P = torch.zeros(self.count, dtype=torch.float64, device=_device())
+        broken_P[self.rank] = 0 if broken is None else broken + 1
+        mine = torch.tensor(list(sums.values()), dtype=torch.float64, device=_device()) * (self.rank < minibatches)
+        summed = sum_over_processes(torch.cat([mine, broken_P])).tolist()
+        first = min((int(number) - 1 for number in summed[len(sums) :] if number), default=None)
+        return dict(zip(sums, summed, strict=False)), first
 
     def blamed(self, losses: Losses, names: list[str]) -> list[str]:
         """As above. Called by all processes."""
@@ -160,7 +174,8 @@ def _device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
 
 
-def _numbers(losses: Losses) -> Parts:
+def numbers(losses: Losses) -> Parts:
+    """Parts of a loss as numbers."""
     # One transfer from the device for all parts.
     values = torch.stack([value.detach() for value in losses.values()]).tolist()
     return dict(zip(losses, values, strict=True))

@@ -29,13 +29,13 @@ def test_rows_that_are_not_equally_many_for_each_example_are_refused():
     with sharing(share(0, 2)), pytest.raises(ValueError, match="3 rows are not equally many for each of 2 examples"):
         drawn(draw, (3,))
     with sharing(share(0, 2)), pytest.raises(ValueError, match="3 rows are not equally many"):
-        everywhere(torch.zeros(3))
+        everywhere(torch.zeros(3, 1))
 
 
 def test_one_process_gets_back_what_it_gives():
     x = torch.ones(3)
     assert total(x) is x
-    assert everywhere(x) == (x, slice(None))
+    assert everywhere(x) == ((x,), slice(None))
     assert totals(x, x) == (x, x)
     assert whole_of(x) is x
 

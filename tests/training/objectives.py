@@ -82,9 +82,8 @@ def gradients(
     objective.train()
     generator = torch.Generator().manual_seed(seed)
     losses = processes.losses(objective, batch, generator)
-    parts = processes.parts(losses)
     losses["loss"].backward()
-    processes.sum_gradients(list(objective.parameters()))
+    parts = processes.gathered(losses, list(objective.parameters()))
     found = {name: weight.grad.clone() for name, weight in objective.named_parameters() if weight.grad is not None}
     return parts, found | {name: buffer.clone() for name, buffer in objective.named_buffers()}
 

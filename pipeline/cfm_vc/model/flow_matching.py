@@ -70,7 +70,7 @@ class FlowObjective(nn.Module):
         parts = {"flow_matching": error}
         if self.distribution_weight > 0:
             reached_BD = z_BD + (1 - t_B[:, None]) * velocity_BD
-            (reached_BD, _), whole = everywhere(reached_BD), whole_of(batch)
+            ((reached_BD,), _), whole = everywhere(reached_BD), whole_of(batch)
             parts["distribution"] = grouped_energy_distance(reached_BD, whole.target_BD, whole.group_B)
             return {"loss": error + self.distribution_weight * parts["distribution"], **parts}
         return {"loss": error, **parts}

@@ -174,7 +174,7 @@ class VaeObjective(nn.Module):
         posterior = self.model.encode_normalised(normalised_BG, batch.cell_type_B, batch.batch_B, generator)
         int_BI = sample_gaussian(posterior.int_mean_BI, posterior.int_log_variance_BI, generator)
         tech_BT = sample_gaussian(posterior.tech_mean_BT, posterior.tech_log_variance_BT, generator)
-        (all_tech_BT, own), whole = everywhere(tech_BT), whole_of(batch)
+        ((all_tech_BT, mean_BI), own), whole = everywhere(tech_BT, posterior.int_mean_BI), whole_of(batch)
         tech_BT = all_tech_BT.index_select(0, shuffle_within(whole.batch_B, generator)[own])
         log_likelihood_B = log_likelihood_of_shares(
             self.model.logits(int_BI, tech_BT),
@@ -193,7 +193,6 @@ class VaeObjective(nn.Module):
         if self.batch_weight > 0:
             # Cells of one type and perturbation differ between batches for technical reasons only.
             group_B = whole.cell_type_B * (whole.perturbation_B.max() + 1) + whole.perturbation_B
-            mean_BI, _ = everywhere(posterior.int_mean_BI)
             parts["batch"] = energy_distance_between(mean_BI, group_B, whole.batch_B)
             loss = loss + self.batch_weight * parts["batch"]
         return {"loss": loss, **parts}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.nn.moe.experts import Dispatch, Experts
 from pipeline.nn.moe.gates import GATES
 from pipeline.nn.moe.routing import Routing, within_capacity
-from pipeline.nn.share import everywhere, is_shared
+from pipeline.nn.share import everywhere
 
 
 class Mixed(NamedTuple):
@@ -63,7 +63,6 @@ class MixtureOfExperts(nn.Module):
 
 def _limited(routing: Routing, factor: float) -> Routing:
     """The routing within the capacity, which the tokens of the whole minibatch share."""
-    expert_NK, own = everywhere(routing.expert_NK, uneven=True)
-    kept_NK = everywhere(routing.kept_NK.byte(), uneven=True)[0].bool() if is_shared() else routing.kept_NK
+    (expert_NK, kept_NK), own = everywhere(routing.expert_NK, routing.kept_NK, uneven=True)
     capacity = math.ceil(factor * expert_NK.numel() / routing.experts)
     return routing.only(within_capacity(expert_NK, kept_NK, routing.experts, capacity)[own])
