@@ -1,4 +1,4 @@
-"""Memory of a training against time, for stores of 10^5, 10^6 and 10^7 cells that are streamed.
+"""Memory of training and of generation against time, for stores of 10^5, 10^6 and 10^7 cells that are streamed.
 
     python -m benchmarks.streamed_memory --folder /tmp/bench [--cells 100000 1000000 10000000] [--most 4000]
 
@@ -6,7 +6,8 @@ The stage `vae_pretrain` as it is, with the model of params.yaml, minibatches of
 genes, 71 non-zeros per cell. A store of more than a million cells is one of a million whose shards have several names
 (hard links), so that 10^7 cells take 0.2 GB of disk. --most: an epoch ends after so many minibatches, and so do the
 losses at the end, since 10^7 cells take more than the time at hand; what is read before (library sizes and the marginal
-model) is all of the cells. Memory is the resident set of the process, read five times a second. Prints a markdown table
+model) is all of the cells. Then every training cell is carried along a flow (untrained, which costs the same) and
+decoded to every gene. Memory is the resident set of the process, read five times a second. Prints two markdown tables
 and draws benchmarks/streamed_memory.svg.
 """
 
@@ -42,13 +43,14 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{load()}\n\n| cells | of which trained on | stage, s | epoch, cells/s | a whole epoch ", end="")
     print("| median memory in training | peak |\n" + "|---" * 7 + "|", flush=True)
-    curves: dict[int, Curve] = {}
+    curves: dict[str, dict[int, Curve]] = {"vae_pretrain": {}, "generation": {}}
+    most = ["--most", f"{arguments.most}"] if arguments.most else []
     for cells in arguments.cells:
         folder = arguments.folder.resolve() / str(cells)
         prepare(folder, cells)
         write_params(folder, vae=VAE)
-        curve, output = watched(folder, arguments.most)
-        curves[cells] = curve
+        curve, output = watched(folder, ["-m", "benchmarks.timed_stage", "vae_pretrain", *most])
+        curves["vae_pretrain"][cells] = curve
         began = next(at for at, line in output if line.startswith("vae: "))  # the source is chosen
         ended, line = next((at, line) for at, line in output if line.startswith("epoch "))
         seconds, trained = float(line.split()[1]), int(line.split()[2])
@@ -57,6 +59,17 @@ def main() -> None:
         print(
             f"| {cells:,} | {trained:,} | {curve[-1][0]:.0f} | {trained / seconds:,.0f} | {whole} "
             f"| {inside[len(inside) // 2]:,.0f} MiB | {max(mib for _, mib in curve):,.0f} MiB |",
+            flush=True,
+        )
+    print("\n| cells | generation, s | cells/s | median memory | peak |\n" + "|---" * 5 + "|", flush=True)
+    for cells in arguments.cells:
+        curve, output = watched(arguments.folder.resolve() / str(cells), ["-m", "benchmarks.generate_cells", "1"])
+        curves["generation"][cells] = curve
+        seconds = float(output[-1][1].split()[1])
+        memory = sorted(mib for _, mib in curve)
+        print(
+            f"| {cells:,} | {seconds:.0f} | {cells / seconds:,.0f} | {memory[len(memory) // 2]:,.0f} MiB "
+            f"| {memory[-1]:,.0f} MiB |",
             flush=True,
         )
     draw(curves)
@@ -103,9 +116,9 @@ def link(one: Path, store: Path, times: int) -> None:
     (store / DATASET).write_text(json.dumps(dataset))
 
 
-def watched(folder: Path, most: int | None) -> tuple[Curve, list[tuple[float, str]]]:
-    """Run the stage: its memory over time, and its lines with the seconds at which they came."""
-    command = [sys.executable, "-m", "benchmarks.timed_stage", "vae_pretrain", *(["--most", f"{most}"] if most else [])]
+def watched(folder: Path, arguments: list[str]) -> tuple[Curve, list[tuple[float, str]]]:
+    """Run Python with these arguments: its memory over time, and its lines with the seconds at which they came."""
+    command = [sys.executable, *arguments]
     curve: Curve = []
     lines: list[tuple[float, str]] = []
     log = folder / "output.txt"
@@ -125,15 +138,17 @@ def watched(folder: Path, most: int | None) -> tuple[Curve, list[tuple[float, st
     return curve, lines
 
 
-def draw(curves: dict[int, Curve]) -> None:
-    """Memory against time; each curve ends with its stage."""
+def draw(curves: dict[str, dict[int, Curve]]) -> None:
+    """Memory against time, a picture per program; each curve ends with its program."""
     mpl.rcParams["svg.hashsalt"] = "streamed memory"
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for cells, curve in curves.items():
-        axes.plot(*zip(*curve, strict=True), label=f"{cells:,} cells", linewidth=1)
-    axes.set(xlabel="seconds", ylabel="resident set of vae_pretrain, MiB", title="Memory of training on streamed cells")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    figure, pair = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axes, (program, of_cells) in zip(pair, curves.items(), strict=True):
+        for cells, curve in of_cells.items():
+            axes.plot(*zip(*curve, strict=True), label=f"{cells:,} cells", linewidth=1)
+        axes.set(xlabel="seconds", title=program)
+        axes.set_ylim(bottom=0)
+    pair[0].set(ylabel="resident set, MiB")
+    pair[0].legend(frameon=False, loc="lower right")
     figure.savefig(PICTURE, metadata={"Date": None})
 
 

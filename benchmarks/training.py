@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.generate_cells import seconds_of_generation
+from benchmarks.generate_cells import models, seconds_of_generation
 from benchmarks.generated_store import STUDY, write_params, write_store
 from benchmarks.processes import environment, load, measure
 from pipeline.cfm_vc.data.resident import ResidentCounts
@@ -222,7 +222,8 @@ def flow_and_generation(folder: Path, threads: int) -> None:
     stage.end()
     store = open_store(folder / STUDY.store)
     cells = store.read("test")
-    times = [seconds_of_generation(folder, store, cells) for _ in range(6)]
+    vae, field = models(folder, store)
+    times = [seconds_of_generation(vae, field, store, cells) for _ in range(6)]
     generated = len(cells) / statistics.median(times[1:])
     print("\n| what | cells/s | reach |\n|---|---|---|")
     print(f"| flow training on cached latents, pairs and all, batch 1,024 | {trained:,.0f} | >= 50,000 |")
