@@ -23,6 +23,14 @@ GLOSSARY = Glossary(
             "The same over the n most differentially expressed genes.",
             bounds=_CORRELATION,
         ),
+        Metric(
+            "slope_change",
+            "Slope of change",
+            False,
+            "Least-squares slope of the predicted on the true change over all genes: 1 is the right size of the "
+            "effect, below 1 is too small. Methods are compared by their distance to 1.",
+            best_value=1.0,
+        ),
         Metric("mse", "MSE", False, "Mean over genes of the squared error of the predicted mean.", bounds=_POSITIVE),
         Metric(
             "mae",
@@ -31,6 +39,22 @@ GLOSSARY = Glossary(
             "Mean over genes of the absolute error of the predicted mean.",
             "log-normalised expression",
             _POSITIVE,
+        ),
+        Metric(
+            "wmse",
+            "Weighted MSE",
+            False,
+            "MSE with a gene's weight growing with the square of its differential expression (Welch's t) between the "
+            "held-out cells and those of the other perturbations of the cell type (Mejia et al. 2025).",
+            bounds=_POSITIVE,
+        ),
+        Metric(
+            "r2_weighted",
+            "Weighted R² of change",
+            True,
+            "Coefficient of determination, with the same weights, of changes against the mean over all perturbations "
+            "of the cell type (against control where no other is known): predicting that mean scores at most 0.",
+            bounds=(-inf, 1.0),
         ),
         Metric(
             "e_distance",

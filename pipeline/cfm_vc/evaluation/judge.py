@@ -25,6 +25,7 @@ from pipeline.cfm_vc.metrics.response import (
 from pipeline.cfm_vc.model.baselines import BASELINES, Method, Prediction, Question, shuffled_labels
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.errors import ExpectedError
+from pipeline.data.groups import Moments
 from pipeline.data.store import Store
 from pipeline.metrics.bootstrap import draws
 from pipeline.metrics.glossary import Role
@@ -67,7 +68,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
         space = space_of(true_BG, control_BG, settings.principal_components)
         random = _random(settings, group, 0)
         true, resampled = response_of(group.truth, control.mean_G, true_BG, replicates, random)
-        by = yardstick(resampled, control, other_changes(held_out, group), space, settings.top_genes)
+        by = yardstick(resampled, control, other_perturbations(held_out, group), space, settings.top_genes)
         question = Question(
             group.cell_type,
             group.perturbation,
@@ -115,17 +116,15 @@ def role_of(method: str) -> Role:
     return "ceiling" if method == CEILING else "model"
 
 
-def other_changes(held_out: HeldOut, group: HeldOutGroup) -> Array:
-    """True changes of all other perturbations of the group's cell type, held out or not, (Q, G)."""
-    control_G = held_out.known[group.cell_type, held_out.control].mean_G
+def other_perturbations(held_out: HeldOut, group: HeldOutGroup) -> list[Moments]:
+    """The true cells of each other perturbation of the group's cell type, held out or not."""
     truths = {other.perturbation: other.truth for other in held_out.groups if other.cell_type == group.cell_type}
     known = {label: moments for (code, label), moments in held_out.known.items() if code == group.cell_type}
-    others = [
-        moments.mean_G - control_G
+    return [
+        moments
         for label, moments in sorted({**known, **truths}.items())
         if label not in (group.perturbation, held_out.control)
     ]
-    return np.stack(others) if others else np.zeros((0, len(control_G)))
 
 
 def _beside_simulated(scores: dict[str, Array], change_RG: Array, effect_G: Array | None) -> dict[str, Array]:
