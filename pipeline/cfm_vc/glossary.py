@@ -139,9 +139,20 @@ GLOSSARY = Glossary(
             "types.",
         ),
         (
+            "nearest_context",
+            "nearest context",
+            "Control cells shifted by the perturbation's change in the other cell type whose controls are most alike.",
+        ),
+        (
             "ridge",
             "ridge",
             "Control cells shifted by a ridge regression of the change on perturbation and cell type.",
+        ),
+        (
+            "kernel_ridge",
+            "kernel ridge",
+            "Control cells shifted by a kernel ridge regression of the perturbation's change on the mean expression of "
+            "the cell type's controls, which shrinks to the mean change in the other cell types.",
         ),
         ("split_half", "split-half ceiling", "How well one half of the true cells predicts the other."),
         (

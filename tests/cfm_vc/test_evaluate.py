@@ -14,7 +14,8 @@ from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.evaluation.judge import judge, other_perturbations, role_of
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.glossary import GLOSSARY
-from pipeline.cfm_vc.model.baselines import BASELINES, Prediction
+from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.model.question import Prediction
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.cfm_vc.stages import evaluate, score
 from pipeline.core.errors import ExpectedError
@@ -45,7 +46,9 @@ ROLES = {
     "control_mean": "baseline",
     "perturbation_mean": "baseline",
     "additive_shift": "baseline",
+    "nearest_context": "baseline",
     "ridge": "baseline",
+    "kernel_ridge": "baseline",
     "shuffled_labels": "control",
     "truth": "control",
     "split_half": "ceiling",
@@ -316,7 +319,7 @@ def test_the_figures_tables_hold_what_was_scored(project):
         "change_predicted",
         "de_rank",
     ]
-    assert len(change) == 2 * 5 * GENES
+    assert len(change) == 2 * 7 * GENES
     for (cell_type, perturbation, method), rows in change.groupby(["cell_type", "perturbation", "method"]):
         assert sorted(rows["de_rank"]) == list(range(1, GENES + 1))
         found = scores()[f"{perturbation} in {cell_type}", method]["mse"]

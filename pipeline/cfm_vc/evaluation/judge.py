@@ -22,7 +22,8 @@ from pipeline.cfm_vc.metrics.response import (
     split_half_scores,
     yardstick,
 )
-from pipeline.cfm_vc.model.baselines import BASELINES, Method, Prediction, Question, shuffled_labels
+from pipeline.cfm_vc.model.baselines import BASELINES, shuffled_labels
+from pipeline.cfm_vc.model.question import Method, Prediction, Question
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.errors import ExpectedError
 from pipeline.data.groups import Moments

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.cfm_vc.model.baselines import Method, Prediction, Question
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Generated, Source, generate, sample_counts
 from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
+from pipeline.cfm_vc.model.question import Method, Prediction, Question
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.data.cells import Cells, regrouped

@@ -12,10 +12,11 @@ from pipeline.cfm_vc.evaluation.judge import MODEL, judge
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.evaluation.tables import expression_of, latent_table
 from pipeline.cfm_vc.glossary import GLOSSARY
-from pipeline.cfm_vc.model.baselines import BASELINES, Method
+from pipeline.cfm_vc.model.baselines import BASELINES
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.latents import intrinsic_latents
 from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.model.question import Method
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.entry import run_study_stage
