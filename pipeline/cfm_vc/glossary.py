@@ -154,6 +154,12 @@ GLOSSARY = Glossary(
             "Control cells shifted by a kernel ridge regression of the perturbation's change on the mean expression of "
             "the cell type's controls, which shrinks to the mean change in the other cell types.",
         ),
+        (
+            "latent_arithmetic",
+            "latent arithmetic",
+            "Control cells whose latents are shifted by the perturbation's mean latent change in the other cell types, "
+            "decoded by the model's own VAE.",
+        ),
         ("split_half", "split-half ceiling", "How well one half of the true cells predicts the other."),
         (
             "truth",

@@ -49,6 +49,7 @@ ROLES = {
     "nearest_context": "baseline",
     "ridge": "baseline",
     "kernel_ridge": "baseline",
+    "latent_arithmetic": "baseline",
     "shuffled_labels": "control",
     "truth": "control",
     "split_half": "ceiling",
@@ -319,7 +320,7 @@ def test_the_figures_tables_hold_what_was_scored(project):
         "change_predicted",
         "de_rank",
     ]
-    assert len(change) == 2 * 7 * GENES
+    assert len(change) == 2 * 8 * GENES
     for (cell_type, perturbation, method), rows in change.groupby(["cell_type", "perturbation", "method"]):
         assert sorted(rows["de_rank"]) == list(range(1, GENES + 1))
         found = scores()[f"{perturbation} in {cell_type}", method]["mse"]

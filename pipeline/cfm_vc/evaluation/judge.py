@@ -33,6 +33,7 @@ from pipeline.metrics.glossary import Role
 from pipeline.metrics.perturbation import pearson
 
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
+LATENT = "latent_arithmetic"  # a baseline that needs the model's VAE, so not one of `BASELINES`
 PICTURED = {MODEL: "generated", "additive_shift": "additive_shift"}  # methods whose cells the report draws, and as what
 
 Array = npt.NDArray[np.float64]
@@ -110,7 +111,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
 
 def role_of(method: str) -> Role:
     """The role of a method: a model unless it is a baseline, ceiling or control."""
-    if method in BASELINES:
+    if method in BASELINES or method == LATENT:
         return "baseline"
     if method in (NEGATIVE, POSITIVE):
         return "control"

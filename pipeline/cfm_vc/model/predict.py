@@ -3,6 +3,7 @@
 B: cells; G: genes; I: dimensions of z_int; T: of z_tech; P: treatments.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ MEAN_DRAWS = 8  # count samples per decoded cell, averaged for the predicted mea
 LARGEST_COUNT = np.iinfo(np.int32).max
 
 Output = Literal["counts", "means"]
+# Makes of control cells, for a question, their counts and what they become.
+Carry = Callable[[Question, Cells, torch.Generator], tuple[Tensor, Generated]]
 Array = npt.NDArray[np.float32]
 Names = npt.NDArray[np.object_]
 
@@ -55,10 +58,21 @@ class PredictedCells(NamedTuple):
 def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
     """The method that transports the question's control cells along the flow, decodes them and samples counts.
 
-    Both models in eval mode, on `device`. The population is one sample of counts per control cell (see
-    `sample_counts`), log-normalised by its own sum as for real cells. The mean is over `MEAN_DRAWS` samples per cell,
-    to reduce sampling noise. Predictions do not depend on the order of questions: the generator is seeded by seed, cell
-    type and perturbation.
+    Both models in eval mode, on `device`; see `sampled`.
+    """
+
+    def carry(question: Question, cells: Cells, generator: torch.Generator) -> tuple[Tensor, Generated]:
+        return _carried(vae, field, cells, question.p_P, solution, generator)
+
+    return sampled(vae, carry, solution.source, seed, device)
+
+
+def sampled(vae: Vae, carry: Carry, source: Source, seed: int, device: torch.device) -> Method:
+    """The method that samples counts of what `carry` makes of the question's control cells.
+
+    The population is one sample of counts per control cell (see `sample_counts`), log-normalised by its own sum as for
+    real cells. The mean is over `MEAN_DRAWS` samples per cell, to reduce sampling noise. Predictions do not depend on
+    the order of questions: the generator is seeded by seed, cell type and perturbation.
     """
 
     def answer(question: Question) -> Prediction:
@@ -67,8 +81,8 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: to
         total_G = np.zeros(question.start.genes)
         population = []
         for cells in regrouped([question.start], BLOCK):
-            x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
-            samples = sample_counts(vae, generated, x_BG, solution.source, generator, MEAN_DRAWS)
+            x_BG, generated = carry(question, cells, generator)
+            samples = sample_counts(vae, generated, x_BG, source, generator, MEAN_DRAWS)
             for draw, sampled_BG in enumerate(samples):
                 counts_BG = sampled_BG.cpu().numpy()
                 expression_BG = log_normalise(counts_BG, counts_BG.sum(axis=1), question.target)
