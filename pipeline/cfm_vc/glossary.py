@@ -61,8 +61,8 @@ GLOSSARY = Glossary(
             "E\N{NON-BREAKING HYPHEN}distance",
             False,
             "Twice the mean distance between predicted and true cells, minus the mean distances within the predicted "
-            "and within the true ones: Euclidean, in principal components. 0 on average for two samples of the same "
-            "population.",
+            "and within the true ones: Euclidean, in principal components of other cells. 0 on average for two samples "
+            "of the same population.",
             unit="log-normalised expression",
             unbiased_distance=True,
         ),

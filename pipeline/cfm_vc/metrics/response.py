@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.cfm_vc.metrics.differential import de_direction, de_genes, de_overlap, de_rank
-from pipeline.cfm_vc.metrics.distances import e_distance, mmd
-from pipeline.cfm_vc.metrics.populations import Space
+from pipeline.cfm_vc.metrics.populations import Space, population_distances
 from pipeline.cfm_vc.metrics.wasserstein import wasserstein
 from pipeline.cfm_vc.metrics.weighted import de_weights, pooled, r2_weighted, wmse
 from pipeline.data.groups import Moments
@@ -98,7 +97,8 @@ def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, A
         "wmse": wmse(*change, by.weight_RG),
         "r2_weighted": r2_weighted(*change, by.others_QG, by.weight_RG),
     }
-    scores |= _distances(predicted, true, by.space)
+    populations = (predicted.population_BG, true.population_BG, predicted.times_RB, true.times_RB)
+    scores |= population_distances(*populations, by.space)
     scores["discrimination"] = discrimination(*change, by.others_QG)
     overlap = de_overlap(*change, by.top_genes)
     scores |= {f"de_overlap_top{top}": share_R for top, share_R in overlap.items()}
@@ -117,13 +117,15 @@ def split_half_scores(
     """The split-half ceiling: the first half of the true cells as the prediction, the second as the truth.
 
     A prediction that beats it estimates the true mean better than half of the true cells do. For small groups the noise
-    of the half means keeps the ceiling low. The means are those of `halves`; the populations are every second cell of
-    `sample_BG`, a sample of the truth, and the others. Ranks, DE genes, weights and the space are those of all true
-    cells, held fixed; both halves are resampled, means included.
+    of the half means keeps the ceiling low. The means are those of `halves`; the populations are every second pair of
+    rows of `sample_BG`, a sample of the truth, and the others, so that even rows stay even and odd ones odd (see
+    `Space`). Ranks, DE genes, weights and the space are those of all true cells, held fixed; both halves are resampled,
+    means included.
     """
+    part_B = np.arange(len(sample_BG)) // 2 % 2
     first, second = (
-        response_of(half, control_mean_G, sample_BG[start::2], replicates, random)[0]
-        for half, start in zip(halves, (0, 1), strict=True)
+        response_of(half, control_mean_G, sample_BG[part_B == part], replicates, random)[0]
+        for part, half in enumerate(halves)
     )
     fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1], weight_RG=by.weight_RG[:1])
     return scores_of(first, second, fixed)
@@ -149,14 +151,6 @@ def control_misses(scores: Mapping[str, Array], true: Response) -> list[str]:
         if not right and not np.isnan(value):
             misses.append(f"{name} is {value!r}")
     return misses
-
-
-def _distances(predicted: Response, true: Response, space: Space) -> dict[str, Array]:
-    if not _comparable(predicted, true):
-        return dict.fromkeys(["e_distance", "mmd"], _undefined(true))
-    x_NK, y_BK = (space.components.project(response.population_BG) for response in (predicted, true))
-    times = (predicted.times_RB, true.times_RB)
-    return {"e_distance": e_distance(x_NK, y_BK, *times), "mmd": mmd(x_NK, y_BK, space.bandwidth, *times)}
 
 
 def _wasserstein(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:
