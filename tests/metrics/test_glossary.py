@@ -44,6 +44,7 @@ def test_every_entry_has_a_label_a_definition_and_bounds_in_order(system):
         low, high = metric.bounds
         assert low < high
         assert metric.chance is None or low < metric.chance < high
+        assert metric.chance is None or f"{metric.chance:g} is chance" in metric.definition
         assert metric.best_value is None or not metric.higher_is_better  # of its distance, lower is better
         assert not metric.unbiased_distance or (not metric.higher_is_better and math.isinf(low))
     for _, label, definition in GLOSSARIES[system].methods:
