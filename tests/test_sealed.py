@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from pipeline.cfm_vc.controls import load_controls
 
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
-from pipeline.cfm_vc.controls import load_controls
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed, write_sealed
 

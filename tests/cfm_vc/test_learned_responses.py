@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.latents import dense_tensors
-from pipeline.cfm_vc.model.predict import Solution, predict_cells
+from pipeline.cfm_vc.model.predict import predict_cells
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.stages import flow_train, vae_pretrain
 from pipeline.core.paths import StudyPaths

@@ -66,7 +66,9 @@ def test_a_registered_model_predicts_expression_from_rows(trained: Any) -> None:
 def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
     from pipeline.cfm_vc.controls import sample_controls
-    from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+
+    from pipeline.cfm_vc.model.predict import cfm_vc
+    from pipeline.cfm_vc.model.transport import Solution
     from pipeline.cfm_vc.served import question
     from pipeline.cfm_vc.trained import CfmVc
     from pipeline.data.store import open_store as open_cells

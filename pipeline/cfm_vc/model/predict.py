@@ -11,10 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
-from pipeline.cfm_vc.model.generate import Generated, Source, generate, sample_counts
+from pipeline.cfm_vc.model.generate import Generated, Source, sample_counts
 from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
 from pipeline.cfm_vc.model.question import Method, Prediction, Question
+from pipeline.cfm_vc.model.transport import Solution, transported
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.data.cells import Cells, regrouped
@@ -29,15 +31,6 @@ Output = Literal["counts", "means"]
 Carry = Callable[[Question, Cells, torch.Generator], tuple[Tensor, Generated]]
 Array = npt.NDArray[np.float32]
 Names = npt.NDArray[np.object_]
-
-
-class Solution(NamedTuple):
-    """How the flow is integrated."""
-
-    source: Source  # as the flow was trained
-    steps: int = 20
-    method: str = "euler"
-    guidance: float = 1.0  # see `Condition.guided`
 
 
 class Latents(NamedTuple):
@@ -55,16 +48,27 @@ class PredictedCells(NamedTuple):
     control: Latents  # of the control cells; predicted cells have the same z_tech
 
 
-def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
-    """The method that transports the question's control cells along the flow, decodes them and samples counts.
+def cfm_vc(vae: Vae, field: FlowField, solution: Solution, effects: Effects, seed: int, device: torch.device) -> Method:
+    """The method that transports the question's control cells along the flow, decodes them to the size of `effects` and
+    samples counts.
 
-    Both models in eval mode, on `device`; see `sampled`.
+    Both models in eval mode, on `device`; see `sampled`. The mean is that of all controls plus the effect, where the
+    question brings that mean.
     """
 
     def carry(question: Question, cells: Cells, generator: torch.Generator) -> tuple[Tensor, Generated]:
-        return _carried(vae, field, cells, question.p_P, solution, generator)
+        offset_BG = effects.offset(cells.cell_type, question.p_P)
+        return transported(vae, field, cells, question.p_P, solution, generator, offset=offset_BG)
 
-    return sampled(vae, carry, solution.source, seed, device)
+    from_samples = sampled(vae, carry, solution.source, seed, device)
+
+    def answer(question: Question) -> Prediction:
+        prediction, effect = from_samples(question), effects.of(question.cell_type, question.p_P)
+        if effect is None or (question.cell_type, question.control) not in question.known:
+            return prediction
+        return Prediction(np.maximum(question.control_mean_G + effect.change_G, 0), prediction.population_BG)
+
+    return answer
 
 
 def sampled(vae: Vae, carry: Carry, source: Source, seed: int, device: torch.device) -> Method:
@@ -101,6 +105,7 @@ def predict_cells(
     cells: Cells,
     p_P: npt.NDArray[np.float32],
     solution: Solution,
+    effects: Effects,
     output: Output,
     generator: torch.Generator,
 ) -> PredictedCells:
@@ -109,7 +114,8 @@ def predict_cells(
     Counts are sampled, including z_int; means are predicted from each cell's posterior mean. ExpectedError if a value
     is not finite, or a count exceeds 32 bits.
     """
-    x_BG, generated = _carried(vae, field, cells, p_P, solution, generator, sampled=output == "counts")
+    drawn, offset_BG = output == "counts", effects.offset(cells.cell_type, p_P)
+    x_BG, generated = transported(vae, field, cells, p_P, solution, generator, drawn, offset_BG)
     _check_finite(generated.log_mean_BG, cells.names)
     if output == "means":
         made_BG = generated.log_mean_BG.exp()
@@ -145,35 +151,6 @@ def _encoded(vae: Vae, x_BG: Tensor, cells: Cells) -> Latents:
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
     _check_finite(torch.cat([posterior.int_mean_BI, posterior.tech_mean_BT], dim=1), cells.names)
     return Latents(posterior.int_mean_BI.cpu().numpy(), posterior.tech_mean_BT.cpu().numpy())
-
-
-def _carried(
-    vae: Vae,
-    field: FlowField,
-    cells: Cells,
-    p_P: npt.NDArray[np.float32],
-    solution: Solution,
-    generator: torch.Generator,
-    sampled: bool = True,
-) -> tuple[Tensor, Generated]:
-    x_BG, cell_type_B, batch_B = dense_tensors(cells, generator.device)
-    generated = generate(
-        vae,
-        field,
-        x_BG,
-        cell_type_B,
-        batch_B,
-        torch.from_numpy(p_P).to(generator.device).expand(len(cells), -1),
-        source=solution.source,
-        steps=solution.steps,
-        method=solution.method,
-        guidance=solution.guidance,
-        sampled=sampled,
-        place_BS=None if cells.spatial is None else torch.from_numpy(cells.spatial).to(generator.device),
-        generator=generator,
-        names=list(cells.names),
-    )
-    return x_BG, generated
 
 
 def _check_finite(values_B: Tensor, names: Names) -> None:

@@ -7,22 +7,26 @@ import pyarrow.parquet as pq
 import torch
 from threadpoolctl import threadpool_limits
 
+from pipeline.cfm_vc.data.contexts import load_contexts
 from pipeline.cfm_vc.data.held_out import KNOWN, blocks, read_held_out, read_sample
 from pipeline.cfm_vc.evaluation.judge import LATENT, MODEL, judge
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.evaluation.tables import expression_of, latent_table
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.latent_arithmetic import group_latents, latent_arithmetic
 from pipeline.cfm_vc.model.latents import intrinsic_latents
-from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.model.predict import cfm_vc
 from pipeline.cfm_vc.model.question import Method
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder
 from pipeline.core.paths import StudyPaths
+from pipeline.data.doses import Doses
 from pipeline.data.store import open_store
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
@@ -62,8 +66,11 @@ def load_models(settings: Evaluate, folder: Path, device: torch.device) -> tuple
     """The trained VAE, and CFM-VC as a method."""
     vae, _ = load_model(folder / "vae", Vae, device)
     flow, trained = load_model(folder / "flow", FlowField, device)
+    contexts = load_contexts(folder / "contexts")
     solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
-    return vae, cfm_vc(vae, flow, solution, settings.seed, device)
+    doses_CP = Doses(trained["doses"]).matrix(contexts.categories["perturbation"])
+    effects = Effects(vae, flow, solution, contexts, doses_CP)
+    return vae, cfm_vc(vae, flow, solution, effects, settings.seed, device)
 
 
 if __name__ == "__main__":
