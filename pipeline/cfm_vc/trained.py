@@ -161,8 +161,7 @@ class CfmVc:
 
     def effects(self, solution: Solution) -> Effects:
         """The effects of the flow so integrated."""
-        doses_CP = self.doses.matrix(self.contexts.categories["perturbation"])
-        return Effects(self.vae, self.field, solution, self.contexts, doses_CP)
+        return Effects(self.vae, self.field, solution, self.contexts)
 
     @property
     def latent_dimensions(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.cfm_vc.data.contexts import Calibration, read_contexts, save_contexts
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.evaluation.judge import judge, other_perturbations, role_of
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
@@ -21,6 +22,7 @@ from pipeline.cfm_vc.stages import evaluate, score
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.data.expression import log_normalise
+from pipeline.data.store import open_store
 from pipeline.metrics.results import COLUMNS
 from pipeline.metrics.scoreboard import Estimate, scoreboard
 from pipeline.metrics.verdict import compare
@@ -98,6 +100,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
             vae, flow = small_vae(genes=GENES), small_field()
         save_model(folder / AT.model / "vae", vae, {})
         save_model(folder / AT.model / "flow", flow, {"source": source})
+        save_contexts(folder / AT.model / "contexts", read_contexts(open_store(store), Calibration(1.0, 0.0))[0])
         monkeypatch.chdir(folder)
         return store
 

@@ -16,6 +16,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder
 from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.data.cells import Cells, concatenate
+from pipeline.data.doses import Doses
 from pipeline.data.expression import median_library_size
 from pipeline.data.groups import Group, Moments, group_moments, group_samples
 from pipeline.data.store import Store
@@ -47,26 +48,33 @@ class Contexts:
     categories: dict[str, list[str]]
     control: str
     target: float  # library size that expression is normalised to: median of the training controls
+    doses: dict[str, dict[str, float]]  # of each label, see `Doses`
     calibration: Calibration
 
     @property
     def control_code(self) -> int:
         return self.categories["perturbation"].index(self.control)
 
+    @property
+    def doses_CP(self) -> npt.NDArray[np.float32]:
+        """The vector of doses of each perturbation code."""
+        return Doses(self.doses).matrix(self.categories["perturbation"])
 
-def training_moments(store: Store) -> tuple[float, dict[Group, Moments]]:
-    """The median library size of the training controls, and every training group's moments at it; streams the store."""
+
+def read_contexts(store: Store, calibration: Calibration) -> tuple[Contexts, dict[Group, Moments]]:
+    """Of a store: at most `CELLS_PER_TYPE` controls of every cell type, and the moments of every training group.
+
+    Streams the store three times.
+    """
     control = store.categories["perturbation"].index(store.control)
     sizes = [block.library_size[block.perturbation == control] for block in blocks(store, KNOWN, named=False)]
     target = median_library_size(np.concatenate(sizes))
-    return target, group_moments(blocks(store, KNOWN, named=False), target)
-
-
-def sample_controls(store: Store, seed: int = 0) -> Cells:
-    """At most `CELLS_PER_TYPE` training controls of every cell type; streams the store."""
-    control = store.categories["perturbation"].index(store.control)
+    moments = group_moments(blocks(store, KNOWN, named=False), target)
     groups = [(cell_type, control) for cell_type in range(len(store.categories["cell_type"]))]
-    return concatenate(list(group_samples(blocks(store, KNOWN), groups, CELLS_PER_TYPE, seed).values()))
+    cells = concatenate(list(group_samples(blocks(store, KNOWN), groups, CELLS_PER_TYPE, 0).values()))
+    means = {group: of.mean_G for group, of in moments.items()}
+    doses = {label: dict(of) for label, of in store.doses.of_label.items()}
+    return Contexts(cells, means, store.genes, store.categories, store.control, target, doses, calibration), moments
 
 
 def save_contexts(folder: Path, contexts: Contexts) -> None:
@@ -103,5 +111,6 @@ def load_contexts(folder: Path) -> Contexts:
         described["categories"],
         described["control"],
         described["target"],
+        described["doses"],
         Calibration(**described["calibration"]),
     )

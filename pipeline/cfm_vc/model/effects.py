@@ -49,10 +49,9 @@ class Effect(NamedTuple):
 class Effects:
     """Effects of a trained model by cell type and doses, each computed once."""
 
-    def __init__(self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts, doses_CP: Doses) -> None:
-        """doses_CP: of the labels of `contexts`."""
+    def __init__(self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts) -> None:
         self._vae, self._field, self._solution = vae, field, solution
-        self._contexts, self._doses_CP = contexts, doses_CP
+        self._contexts, self._doses_CP = contexts, contexts.doses_CP
         self._found: dict[tuple[int, bytes], Effect | None] = {}
         control = contexts.control_code
         self._controls = {
@@ -144,15 +143,14 @@ class Effects:
         return torch.log1p(x_BG * scale_B1).mean(dim=0)
 
 
-def measured_size(
-    effects: Effects, known: Mapping[Group, Moments], control: int, doses_CP: Doses, most: float
-) -> float:
+def measured_size(effects: Effects, known: Mapping[Group, Moments], contexts: Contexts, most: float) -> float:
     """One over the mean slope of the flow's change on the true one, over the perturbed training groups: from 1 to
     `most`. 1 where no group tells.
 
     The slope over genes is that of least squares, the variance of the true change being free of the sampling of cells:
     a group of few cells, whose measured change is mostly noise, would seem to be predicted too small.
     """
+    control, doses_CP = contexts.control_code, contexts.doses_CP
     groups = [group for group in known if group[1] != control and (group[0], control) in known]
     chosen = [groups[place] for place in np.linspace(0, len(groups) - 1, min(len(groups), MOST_GROUPS)).astype(int)]
     slopes = []

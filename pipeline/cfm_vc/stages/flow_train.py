@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from pipeline.cfm_vc.data.contexts import Calibration, Contexts, sample_controls, save_contexts, training_moments
+from pipeline.cfm_vc.data.contexts import Calibration, read_contexts, save_contexts
 from pipeline.cfm_vc.model.effects import Effects, measured_size
 from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
@@ -51,8 +51,7 @@ def run(settings: FlowSettings, at: StudyPaths) -> None:
         encoded_cells(vae, store.blocks(split, named=False), device, partial(store.names, split)) for split in splits
     )
 
-    doses = store.doses.matrix(store.categories["perturbation"])
-    doses_CP = torch.from_numpy(doses)
+    doses_CP = torch.from_numpy(store.doses.matrix(store.categories["perturbation"]))
     config = FlowConfig.of(
         settings,
         dimensions=vae.config.latent_intrinsic,
@@ -93,13 +92,10 @@ def run(settings: FlowSettings, at: StudyPaths) -> None:
             },
         },
     )
-    target, moments = training_moments(store)
-    means = {group: of.mean_G for group, of in moments.items()}
-    plain = Calibration(1.0, settings.prior_weight)
-    contexts = Contexts(sample_controls(store), means, store.genes, store.categories, store.control, target, plain)
-    effects = Effects(vae, model, Solution(settings.source), contexts, doses)
-    size = measured_size(effects, moments, control, doses, settings.largest_size)
-    save_contexts(at.model / "contexts", replace(contexts, calibration=replace(plain, size=size)))
+    contexts, moments = read_contexts(store, Calibration(1.0, settings.prior_weight))
+    effects = Effects(vae, model, Solution(settings.source), contexts)
+    size = measured_size(effects, moments, contexts, settings.largest_size)
+    save_contexts(at.model / "contexts", replace(contexts, calibration=Calibration(size, settings.prior_weight)))
     print(f"flow: its effects are multiplied by {size:.2f}, by their slope in the training groups")
     write_curve(at.curves / f"{at.run}-flow.csv", fitted.curve)
     write_json(at.training / f"{at.run}-flow.json", training_metrics(fitted, model))

@@ -26,7 +26,6 @@ from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder
 from pipeline.core.paths import StudyPaths
-from pipeline.data.doses import Doses
 from pipeline.data.store import open_store
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import write_results
@@ -66,10 +65,8 @@ def load_models(settings: Evaluate, folder: Path, device: torch.device) -> tuple
     """The trained VAE, and CFM-VC as a method."""
     vae, _ = load_model(folder / "vae", Vae, device)
     flow, trained = load_model(folder / "flow", FlowField, device)
-    contexts = load_contexts(folder / "contexts")
     solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
-    doses_CP = Doses(trained["doses"]).matrix(contexts.categories["perturbation"])
-    effects = Effects(vae, flow, solution, contexts, doses_CP)
+    effects = Effects(vae, flow, solution, load_contexts(folder / "contexts"))
     return vae, cfm_vc(vae, flow, solution, effects, settings.seed, device)
 
 

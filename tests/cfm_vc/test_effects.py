@@ -1,0 +1,129 @@
+"""The size of predicted effects: what is set is reached, what is measured is right, and controls stay as they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.cfm_vc.data.contexts import Calibration, load_contexts, save_contexts
+from pipeline.cfm_vc.model.effects import Effects, measured_size
+from pipeline.cfm_vc.model.predict import predict_cells
+from pipeline.cfm_vc.model.response_prior import ResponsePrior
+from pipeline.cfm_vc.model.transport import Solution
+from pipeline.data.groups import Moments
+from tests.cfm_vc.small_models import small_contexts, small_field, small_vae
+
+GENES, CPU = 12, torch.device("cpu")
+DOSES = {"control": {}, "A": {"A": 1.0}, "B": {"B": 1.0}}
+CATEGORIES = {"perturbation": ["A", "B", "control"], "cell_type": ["x", "y", "z"], "batch": ["a", "b"]}
+A, CONTROL = 0, 2
+P_A = np.array([1.0, 0.0], np.float32)
+
+
+@pytest.fixture
+def models():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae, field = small_vae().eval(), small_field().eval()
+        for parameter in field.parameters():  # an untrained field stands still
+            torch.nn.init.normal_(parameter, std=0.7)
+    return vae, field
+
+
+def contexts(size=1.0, prior_weight=0.0):
+    return small_contexts(GENES, CATEGORIES, DOSES, size, prior_weight)
+
+
+def effects(models, size=1.0, prior_weight=0.0):
+    return Effects(*models, Solution("control"), contexts(size, prior_weight))
+
+
+def predicted(models, of, cells, p_P=P_A, output="counts", seed=0):
+    return predict_cells(*models, cells, p_P, Solution("control"), of, output, torch.Generator().manual_seed(seed))
+
+
+def mean_expression(x_BG, target=24.0):
+    return np.log1p(x_BG / np.maximum(x_BG.sum(1, keepdims=True), 1) * target).mean(0)
+
+
+@pytest.mark.parametrize(("size", "prior_weight"), [(1.5, 0.0), (1.0, 0.5), (1.5, 1.0)])
+def test_the_decoded_cells_have_the_calibrated_change(models, size, prior_weight):
+    of = effects(models, size, prior_weight)
+    cells = contexts().cells
+    for code in range(3):
+        rows = np.flatnonzero(cells.cell_type == code)
+        controls = cells.select(rows)
+        made = [predicted(models, of, controls, seed=seed).x_BG for seed in range(40)]
+        before = mean_expression(controls.dense(slice(None)))
+        change = np.mean([mean_expression(x_BG) for x_BG in made], axis=0) - before
+        effect = of.of(code, P_A)
+        reached = np.abs(effect.offset_G.numpy()) < 7  # the offset is bounded
+        floor = before + effect.change_G > 0.01
+        np.testing.assert_allclose(change[reached & floor], effect.change_G[reached & floor], atol=0.12)
+    plain = effects(models)
+    assert np.abs(of.of(0, P_A).change_G - plain.flow_change(0, P_A)).max() > 0.05  # negative control
+
+
+def test_the_change_is_the_average_of_the_flow_and_the_prior(models):
+    known = contexts()
+    flow = effects(models).flow_change(1, P_A)
+    controls = {code: known.means[code, CONTROL] for code in range(3)}
+    changes = {(c, label): known.means[c, label] - controls[c] for c in range(3) for label in (0, 1)}
+    expected = ResponsePrior.fit(controls, changes)(controls[1], A)
+    found = effects(models, 1.2, 0.25).of(1, P_A).change_G
+    np.testing.assert_allclose(found, np.maximum(0.75 * 1.2 * flow + 0.25 * expected, -controls[1]), atol=1e-9)
+
+
+def test_controls_and_what_is_not_calibrated_are_left_to_the_bit(models):
+    cells = contexts().cells
+    plain, calibrated = effects(models), effects(models, 1.4, 0.5)
+    assert plain.offset(cells.cell_type, P_A) is None
+    assert calibrated.offset(cells.cell_type, np.zeros(2, np.float32)) is None
+    assert calibrated.of(3, P_A) is None  # a cell type of which there are no training controls
+    for output in ("counts", "means"):
+        one, other = (predicted(models, of, cells, np.zeros(2, np.float32), output) for of in (plain, calibrated))
+        np.testing.assert_array_equal(one.x_BG, other.x_BG)
+
+
+def test_a_cell_does_not_depend_on_those_predicted_with_it(models):
+    cells = contexts().cells
+    together = predicted(models, effects(models, 1.4, 0.5), cells, output="means").x_BG
+    for rows in (np.array([0]), np.array([59, 3])):
+        alone = predicted(models, effects(models, 1.4, 0.5), cells.select(rows), output="means").x_BG
+        np.testing.assert_allclose(alone, together[rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("slope", "size"), [(0.8, 1.25), (1.3, 1.0), (0.2, 1.5), (-0.5, 1.0)])
+def test_the_size_is_one_over_the_slope_in_the_training_groups(models, slope, size):
+    of, known = effects(models), contexts()
+    moments = {
+        (code, CONTROL): Moments(1000, known.means[code, CONTROL], 1000 * known.means[code, CONTROL] ** 2)
+        for code in range(3)
+    }
+    for code in range(3):
+        mean = known.means[code, CONTROL] + of.flow_change(code, P_A) / slope
+        moments[code, A] = Moments(1000, mean, 1000 * mean**2)
+    assert measured_size(of, moments, known, 1.5) == pytest.approx(size, rel=1e-6)
+
+
+def test_groups_whose_change_is_noise_do_not_tell_the_size(models):
+    of, known = effects(models), contexts()
+    control = known.means[0, CONTROL]
+    mean = control + of.flow_change(0, P_A) / 0.8
+    moments = {(0, CONTROL): Moments(3, control, 3 * control**2 + 9), (0, A): Moments(3, mean, 3 * mean**2 + 9)}
+    assert measured_size(of, moments, known, 1.5) == 1.0
+
+
+def test_contexts_are_read_back(tmp_path):
+    kept = replace(contexts(), calibration=Calibration(1.25, 0.5))
+    save_contexts(tmp_path / "contexts", kept)
+    found = load_contexts(tmp_path / "contexts")
+    assert found.calibration == kept.calibration
+    assert (found.genes, found.categories, found.control, found.target) == (
+        kept.genes, kept.categories, kept.control, kept.target,
+    )  # fmt: skip
+    assert list(found.means) == list(kept.means)
+    np.testing.assert_array_equal(np.stack(list(found.means.values())), np.stack(list(kept.means.values())))
+    np.testing.assert_array_equal(found.cells.dense(slice(None)), kept.cells.dense(slice(None)))
+    np.testing.assert_array_equal(found.doses_CP, [[1, 0], [0, 1], [0, 0]])
