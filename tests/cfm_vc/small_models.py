@@ -8,6 +8,7 @@ from pipeline.cfm_vc.data.contexts import Calibration, Contexts
 from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.vae import Vae, VaeConfig
 from pipeline.data.cells import Cells, pointers
+from pipeline.data.expression import log_normalise
 
 
 def small_vae(**changes: Any) -> Vae:
@@ -53,7 +54,7 @@ def small_contexts(
     prior_weight: float = 0.0,
     spatial: int = 0,
 ) -> Contexts:
-    """20 controls of each cell type and a mean of each group, at random; nothing is calibrated unless asked for."""
+    """20 controls of each cell type, their mean, and one near it of each group; nothing is calibrated unless asked."""
     random = np.random.default_rng(5)
     types, labels = len(categories["cell_type"]), categories["perturbation"]
     x = random.poisson(2.0, (20 * types, genes)).astype(np.int32)
@@ -73,6 +74,10 @@ def small_contexts(
         spatial=random.normal(size=(len(x), spatial)).astype(np.float32) if spatial else None,
     )
     groups = [(cell_type, label) for cell_type in range(types) for label in range(len(labels))]
-    means = {group: random.uniform(0.0, 2.0, genes) for group in groups}
+    of_controls = [log_normalise(x, x.sum(1), 24.0)[20 * code : 20 * code + 20].mean(0) for code in range(types)]
+    means = {(code, label): of_controls[code].astype(float) for code, label in groups}
+    for code, label in groups:
+        if labels[label] != "control":
+            means[code, label] = np.maximum(means[code, label] + random.normal(0, 0.1, genes), 0)
     names = [f"gene{g}" for g in range(genes)]
     return Contexts(cells, means, names, categories, "control", 24.0, doses, Calibration(size, prior_weight))

@@ -22,7 +22,6 @@ from pipeline.cfm_vc.stages import evaluate, score
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.data.expression import log_normalise
-from pipeline.data.store import open_store
 from pipeline.metrics.results import COLUMNS
 from pipeline.metrics.scoreboard import Estimate, scoreboard
 from pipeline.metrics.verdict import compare
@@ -100,7 +99,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
             vae, flow = small_vae(genes=GENES), small_field()
         save_model(folder / AT.model / "vae", vae, {})
         save_model(folder / AT.model / "flow", flow, {"source": source})
-        save_contexts(folder / AT.model / "contexts", read_contexts(open_store(store), Calibration(1.0, 0.0))[0])
+        save_contexts(folder / AT.model / "contexts", read_contexts(store, Calibration(1.2, 0.5))[0])
         monkeypatch.chdir(folder)
         return store
 
