@@ -17,8 +17,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from pipeline.cfm_vc.controls import Controls, load_controls, sample_controls, save_controls
 from pipeline.cfm_vc.data.dose_request import doses_asked
-from pipeline.cfm_vc.model.baselines import Question
 from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths

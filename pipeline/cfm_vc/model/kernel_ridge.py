@@ -17,7 +17,8 @@ from pipeline.data.groups import Group, Moments
 
 Array = npt.NDArray[np.float64]
 
-PENALTIES = tuple(10.0 ** (power / 2) for power in range(6, -7, -1))  # strongest first, which wins ties
+# The strongest first, which wins ties.
+PENALTIES: tuple[float, ...] = tuple(10.0 ** (power / 2) for power in range(6, -7, -1))
 
 
 class KernelRidge:
