@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows, mean_rows
 from pipeline.metrics.glossary import Glossary, Metric
 from pipeline.metrics.headlines import headline
 from pipeline.metrics.ranking import table
 from pipeline.metrics.results import ALL, Row, difference_name
+from pipeline.metrics.runs import Run, gathered
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import compare
 from pipeline.report.leaderboard import metric_table
@@ -91,6 +93,16 @@ def test_an_undefined_unit_is_left_out():
     board = board_of(net=[None, 0.9], ridge=[0.8, 0.8])
     assert names(board) == ["net"]
     assert names(board_of(net=[None, None], ridge=[None, None])) == []
+
+
+def test_runs_are_gathered_with_the_differences_of_distances():
+    def run(seed: int, net: float) -> Run:
+        rows = [Row("a", "net", "model", "slope", net), Row("a", "ridge", "baseline", "slope", 0.5)]
+        return Run(StudyPaths("toy", "cells", "fold", seed), rows)
+
+    rows = gathered([run(0, 0.8), run(1, 1.4)], GLOSSARY)
+    (in_a,) = (row for row in rows if row.role == "difference" and row.unit == "a")
+    assert in_a.value == pytest.approx(np.mean([0.2, 0.4]) - 0.5)
 
 
 def test_differences_of_other_metrics_are_as_without_a_glossary():
