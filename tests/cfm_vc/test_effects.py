@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.data.contexts import Calibration, load_contexts, save_contexts
-from pipeline.cfm_vc.model.effects import Effects, measured_size
+from pipeline.cfm_vc.model.effects import Effects, calibrated
 from pipeline.cfm_vc.model.predict import predict_cells
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution
@@ -31,12 +31,12 @@ def models():
     return vae, field
 
 
-def contexts(size=1.0, prior_weight=0.0):
-    return small_contexts(GENES, CATEGORIES, DOSES, size, prior_weight)
+def contexts(*calibration):
+    return small_contexts(GENES, CATEGORIES, DOSES, *calibration)
 
 
-def effects(models, size=1.0, prior_weight=0.0):
-    return Effects(*models, Solution("control"), contexts(size, prior_weight))
+def effects(models, *calibration):
+    return Effects(*models, Solution("control"), contexts(*calibration))
 
 
 def predicted(models, of, cells, p_P=P_A, output="counts", seed=0):
@@ -92,29 +92,57 @@ def test_a_cell_does_not_depend_on_those_predicted_with_it(models):
         np.testing.assert_allclose(alone, together[rows], rtol=1e-4, atol=1e-5)
 
 
+def moments_of(means, cells=1000, spread=0.0):
+    return {group: Moments(cells, mean_G, cells * mean_G**2 + spread) for group, mean_G in means.items()}
+
+
 @pytest.mark.parametrize(("slope", "size"), [(0.8, 1.25), (1.3, 1.0), (0.2, 1.5), (-0.5, 1.0)])
 def test_the_size_is_one_over_the_slope_in_the_training_groups(models, slope, size):
     of, known = effects(models), contexts()
-    moments = {
-        (code, CONTROL): Moments(1000, known.means[code, CONTROL], 1000 * known.means[code, CONTROL] ** 2)
-        for code in range(3)
-    }
-    for code in range(3):
-        mean = known.means[code, CONTROL] + of.flow_change(code, P_A) / slope
-        moments[code, A] = Moments(1000, mean, 1000 * mean**2)
-    assert measured_size(of, moments, known, 1.5) == pytest.approx(size, rel=1e-6)
+    means = {(code, CONTROL): known.means[code, CONTROL] for code in range(3)}
+    means |= {(code, A): means[code, CONTROL] + of.flow_change(code, P_A) / slope for code in range(3)}
+    assert calibrated(of, moments_of(means), known, 1.5).size == pytest.approx(size, rel=1e-6)
 
 
 def test_groups_whose_change_is_noise_do_not_tell_the_size(models):
     of, known = effects(models), contexts()
     control = known.means[0, CONTROL]
-    mean = control + of.flow_change(0, P_A) / 0.8
-    moments = {(0, CONTROL): Moments(3, control, 3 * control**2 + 9), (0, A): Moments(3, mean, 3 * mean**2 + 9)}
-    assert measured_size(of, moments, known, 1.5) == 1.0
+    means = {(0, CONTROL): control, (0, A): control + of.flow_change(0, P_A) / 0.8}
+    assert calibrated(of, moments_of(means, cells=3, spread=9.0), known, 1.5).size == 1.0
+
+
+def test_transfer_is_one_over_the_slope_of_the_prior_where_a_context_is_left_out(models):
+    """Contexts that share half of their change: what is expected of one from the others is too small."""
+    random, known = np.random.default_rng(1), contexts(1.0, 0.5)
+    control = {code: known.means[code, CONTROL] for code in range(3)}
+    common = random.normal(0, 0.3, GENES)
+    means = {(code, CONTROL): mean for code, mean in control.items()}
+    means |= {(code, A): mean + common + random.normal(0, 0.3, GENES) for code, mean in control.items()}
+    of = Effects(*models, Solution("control"), replace(known, means=means))
+    left_out = of.prior.left_out()
+    slopes = [np.polyfit(means[code, A] - control[code], left_out[code, A], 1)[0] for code in range(3)]
+    found = calibrated(of, moments_of(means), known, 10.0)
+    assert found.transfer == pytest.approx(min(max(1 / np.mean(slopes), 1), 10 / found.size), rel=1e-6)
+    assert found.transfer > 1.2
+    assert calibrated(of, moments_of(means), known, found.size * 1.1).transfer == pytest.approx(
+        1.1
+    )  # in all at most this
+
+
+def test_only_a_context_where_the_perturbation_was_not_measured_is_a_transfer(models):
+    known = contexts(1.2, 0.5, 1.3)
+    less = replace(known, means={group: mean for group, mean in known.means.items() if group != (1, A)})
+    new, same = (
+        [Effects(*models, Solution("control"), replace(less, calibration=c)).of(code, P_A).change_G for code in (1, 0)]
+        for c in (known.calibration, replace(known.calibration, transfer=1.0))
+    )
+    control = known.means[1, CONTROL]
+    np.testing.assert_allclose(new[0], np.maximum(1.3 * same[0], -control), atol=0.02)  # `same` is clipped before
+    np.testing.assert_array_equal(new[1], same[1])
 
 
 def test_contexts_are_read_back(tmp_path):
-    kept = replace(contexts(), calibration=Calibration(1.25, 0.5))
+    kept = replace(contexts(), calibration=Calibration(1.25, 0.5, 1.1))
     save_contexts(tmp_path / "contexts", kept)
     found = load_contexts(tmp_path / "contexts")
     assert found.calibration == kept.calibration

@@ -1,5 +1,7 @@
 """The closed-form expectation of a response: against the joint Gaussian written out, and on responses of known form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -48,16 +50,13 @@ def test_it_is_the_mean_of_the_joint_gaussian(random, contexts):
 
 def test_contexts_are_left_out_in_closed_form_as_one_by_one(random):
     control, change = study(random)
-    prior = ResponsePrior.fit(control, change)
-    of, own, noise = prior.contexts[1], OWN_EXPRESSION[2], NOISE[4]
-    error_GC = of.left_out(own, noise)[0].reshape(GENES, CONTEXTS)
+    prior = replace(ResponsePrior.fit(control, change), own=OWN_EXPRESSION[2], noise=NOISE[4], fall=-0.3)
+    found, of = prior.left_out(), prior.contexts[1]
     for out in range(CONTEXTS):
         rest = [code for code in range(CONTEXTS) if code != out]
-        left = _Contexts(
-            of.control_CG[rest], of.change_CG[rest] + 9, of.similarity_CC[np.ix_(rest, rest)]
-        )  # + 9: unclipped
-        found = ResponsePrior({1: left}, prior.scale, 0.0, own, noise)(of.control_CG[out], 1)
-        np.testing.assert_allclose(of.change_CG[out] + 9 - found, error_GC[:, out], atol=1e-9)
+        alike_CC = of.similarity_CC[np.ix_(rest, rest)]
+        left = _Contexts(rest, of.control_CG[rest], of.change_CG[rest] + 9, alike_CC)  # + 9: no gene falls below 0
+        np.testing.assert_allclose(replace(prior, contexts={1: left})(control[out], 1) - 9, found[out, 1], atol=1e-9)
 
 
 def test_what_is_expressed_falls_in_proportion(random):
@@ -77,7 +76,7 @@ def test_a_context_that_was_measured_is_remembered_and_one_unlike_all_gets_the_m
     control = {code: x + 10 * code for code, x in control.items()}
     prior = ResponsePrior(ResponsePrior.fit(control, change).contexts, 5.0, 0.0, 0.0, 1e-6)
     contexts = prior.contexts[1]
-    apart = {1: _Contexts(contexts.control_CG, contexts.change_CG, np.eye(CONTEXTS))}
+    apart = {1: replace(contexts, similarity_CC=np.eye(CONTEXTS))}
     prior = ResponsePrior(apart, 5.0, 0.0, 0.0, 1e-6)
     np.testing.assert_allclose(prior(control[3], 1), 0.6, atol=1e-3)
     np.testing.assert_allclose(prior(control[3] + 1e3, 1), 0.4, atol=1e-9)

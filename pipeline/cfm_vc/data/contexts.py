@@ -31,11 +31,13 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the flow's change of mean expression becomes the prediction: multiplied by `size`, then averaged with the
-    closed-form prior, which has this weight (0 to 1)."""
+    """How the flow's change of mean expression becomes the prediction: multiplied by `size`, averaged with the
+    closed-form prior, which has the weight `prior_weight` (0 to 1), and, in a context where the perturbation was not
+    measured, multiplied by `transfer`."""
 
     size: float
     prior_weight: float
+    transfer: float
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ NOISE = tuple(10.0 ** (power / 2) for power in range(2, -5, -1))  # τ, stronges
 class _Contexts:
     """Where one perturbation was measured."""
 
+    codes: list[int]
     control_CG: Array
     change_CG: Array
     similarity_CC: Array
@@ -45,12 +46,12 @@ class _Contexts:
         return inverse_GCC, inverse_GCC - explained_GCC
 
     def left_out(self, own: float, noise: float) -> tuple[Array, Array]:
-        """Errors of the change and of x, (C · G,), where each context is predicted from the others with b = 0."""
+        """Errors of the change and of x, (G, C), where each context is predicted from the others with b = 0."""
         _, centred_GCC = self.solved(own, noise)
         scale_GC = np.einsum("gcc->gc", centred_GCC)
         of_change_GC = np.einsum("gcd,dg->gc", centred_GCC, self.change_CG) / scale_GC
         of_control_GC = np.einsum("gcd,dg->gc", centred_GCC, self.control_CG) / scale_GC
-        return of_change_GC.reshape(-1), of_control_GC.reshape(-1)
+        return of_change_GC, of_control_GC
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,19 @@ class ResponsePrior:
             codes = sorted(code for code, other in change_CG if other == label)
             x_CG = np.stack([control_CG[code] for code in codes])
             changes_CG = np.stack([change_CG[code, label] for code in codes])
-            contexts[label] = _Contexts(x_CG, changes_CG, _similarity(x_CG, x_CG, scale))
+            contexts[label] = _Contexts(codes, x_CG, changes_CG, _similarity(x_CG, x_CG, scale))
         several = [each for each in contexts.values() if len(each.control_CG) > 1]
         return cls(contexts, scale, *_chosen(several))
+
+    def left_out(self) -> dict[tuple[int, int], Array]:
+        """The change (G,) expected of each context and perturbation from the other contexts, where there are any."""
+        found: dict[tuple[int, int], Array] = {}
+        for label, of in self.contexts.items():
+            if len(of.codes) > 1:
+                of_change_GC, of_control_GC = of.left_out(self.own, self.noise)
+                expected_CG = of.change_CG - (of_change_GC - self.fall * of_control_GC).T
+                found |= {(code, label): expected_G for code, expected_G in zip(of.codes, expected_CG, strict=True)}
+        return found
 
     def __call__(self, control_G: Array, perturbation: int) -> Array:
         """The expected change (G,) of a context with this control mean; no gene falls below 0. KeyError where the
@@ -102,7 +113,9 @@ def _chosen(several: Sequence[_Contexts]) -> tuple[float, float, float]:
     for own in OWN_EXPRESSION:
         for noise in NOISE if several else ():
             errors = [each.left_out(own, noise) for each in several]
-            of_change, of_control = (np.concatenate(parts) for parts in zip(*errors, strict=True))
+            of_change, of_control = (
+                np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*errors, strict=True)
+            )
             square = float(of_control @ of_control)
             fall = float(of_change @ of_control) / square if square > 0 else 0.0  # least squares
             error = float(np.sum((of_change - fall * of_control) ** 2))

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from pipeline.cfm_vc.data.contexts import Calibration, read_contexts, save_contexts
-from pipeline.cfm_vc.model.effects import Effects, measured_size
+from pipeline.cfm_vc.model.effects import Effects, calibrated
 from pipeline.cfm_vc.model.flow import FlowConfig, FlowField
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.latent_pairs import LatentPairs, Pairing
@@ -92,11 +92,14 @@ def run(settings: FlowSettings, at: StudyPaths) -> None:
             },
         },
     )
-    contexts, moments = read_contexts(store, Calibration(1.0, settings.prior_weight))
+    contexts, moments = read_contexts(store, Calibration(1.0, settings.prior_weight, 1.0))
     effects = Effects(vae, model, Solution(settings.source), contexts)
-    size = measured_size(effects, moments, contexts, settings.largest_size)
-    save_contexts(at.model / "contexts", replace(contexts, calibration=Calibration(size, settings.prior_weight)))
-    print(f"flow: its effects are multiplied by {size:.2f}, by their slope in the training groups")
+    found = calibrated(effects, moments, contexts, settings.largest_size)
+    save_contexts(at.model / "contexts", replace(contexts, calibration=found))
+    print(
+        f"flow: its effects are multiplied by {found.size:.2f}, by their size in the training groups, and in new "
+        f"contexts by {found.transfer:.2f} more"
+    )
     write_curve(at.curves / f"{at.run}-flow.csv", fitted.curve)
     write_json(at.training / f"{at.run}-flow.json", training_metrics(fitted, model))
     progress.remove()
