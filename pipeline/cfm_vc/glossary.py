@@ -125,7 +125,12 @@ GLOSSARY = Glossary(
         ),
     ),
     methods=(
-        ("cfm_vc", "CFM-VC", "The model: a count VAE, then conditional flow matching in its latent space."),
+        (
+            "cfm_vc",
+            "CFM-VC",
+            "The model: a count VAE, then conditional flow matching in its latent space; the change of the mean is "
+            "calibrated on the training groups and averaged with a closed-form expectation.",
+        ),
         ("control_mean", "control mean", "No effect: the unchanged control cells of the held-out cell type."),
         (
             "perturbation_mean",
