@@ -233,12 +233,13 @@ def saved_cfm_vc():
     """Saves a CFM-VC with random weights: 12 genes, cell types B, NK, T, batches a and b, drugs A (0.1 to 10) and B."""
     import torch
 
+    from pipeline.cfm_vc.data.contexts import save_contexts
     from pipeline.core.files import sha256
     from pipeline.training.weights import save_model
-    from tests.cfm_vc.small_models import small_field, small_vae
+    from tests.cfm_vc.small_models import small_contexts, small_field, small_vae
 
     def save(
-        folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64, frame=None
+        folder: Path, genes: int = 12, source: str = "control", dataset_sha256: str = "d" * 64, frame=None, size=1.0
     ) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -265,6 +266,9 @@ def saved_cfm_vc():
                 "provenance": {**origin, "vae_sha256": vae_sha256},
             },
         )
+        dimensions = frame["dimensions"] if frame else 0
+        contexts = small_contexts(genes, shared["categories"], doses, size=size, spatial=dimensions)
+        save_contexts(folder / "contexts", contexts)
         return folder
 
     return save

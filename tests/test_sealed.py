@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
-from pipeline.cfm_vc.controls import load_controls
+from pipeline.cfm_vc.data.contexts import load_contexts
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed, write_sealed
 
@@ -75,12 +75,12 @@ def test_answers_of_a_sweep_with_a_flipped_bit_name_the_stage(tmp_path: Path) ->
         PointPredictions(folder)
 
 
-def test_controls_of_a_served_model_with_a_flipped_bit(tmp_path: Path) -> None:
-    cells = tmp_path / "cells.safetensors"
-    safetensors.numpy.save_file({"counts": np.zeros(4, np.int32)}, cells)
-    write_sealed(tmp_path / "controls.json", {"genes": []}, cells.name)
-    content = bytearray(cells.read_bytes())
+def test_contexts_of_a_model_with_a_flipped_bit_name_the_stage(saved_cfm_vc, tmp_path: Path) -> None:
+    arrays = saved_cfm_vc(tmp_path) / "contexts/contexts.safetensors"
+    content = bytearray(arrays.read_bytes())
     content[-1] ^= 1
-    cells.write_bytes(content)
-    with pytest.raises(ExpectedError, match=r"no usable controls in .*cells.safetensors is damaged"):
-        load_controls(tmp_path)
+    arrays.write_bytes(content)
+    with pytest.raises(
+        ExpectedError, match=r"no usable contexts in .*contexts.safetensors is damaged.*dvc repro --force flow_train"
+    ):
+        load_contexts(arrays.parent)

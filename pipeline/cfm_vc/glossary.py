@@ -23,6 +23,14 @@ GLOSSARY = Glossary(
             "The same over the n most differentially expressed genes.",
             bounds=_CORRELATION,
         ),
+        Metric(
+            "slope_change",
+            "Slope of change",
+            False,
+            "Least-squares slope of the predicted on the true change over all genes: 1 is the right size of the "
+            "effect, below 1 is too small. Methods are compared by their distance to 1.",
+            best_value=1.0,
+        ),
         Metric("mse", "MSE", False, "Mean over genes of the squared error of the predicted mean.", bounds=_POSITIVE),
         Metric(
             "mae",
@@ -33,12 +41,28 @@ GLOSSARY = Glossary(
             _POSITIVE,
         ),
         Metric(
+            "wmse",
+            "Weighted MSE",
+            False,
+            "MSE with a gene's weight growing with the square of its differential expression (Welch's t) between the "
+            "held-out cells and those of the other perturbations of the cell type (Mejia et al. 2025).",
+            bounds=_POSITIVE,
+        ),
+        Metric(
+            "r2_weighted",
+            "Weighted R² of change",
+            True,
+            "Coefficient of determination, with the same weights, of changes against the mean over all perturbations "
+            "of the cell type (against control where no other is known): predicting that mean scores at most 0.",
+            bounds=(-inf, 1.0),
+        ),
+        Metric(
             "e_distance",
             "E\N{NON-BREAKING HYPHEN}distance",
             False,
             "Twice the mean distance between predicted and true cells, minus the mean distances within the predicted "
-            "and within the true ones: Euclidean, in principal components. 0 on average for two samples of the same "
-            "population.",
+            "and within the true ones: Euclidean, in principal components of other cells. 0 on average for two samples "
+            "of the same population.",
             unit="log-normalised expression",
             unbiased_distance=True,
         ),
@@ -101,7 +125,12 @@ GLOSSARY = Glossary(
         ),
     ),
     methods=(
-        ("cfm_vc", "CFM-VC", "The model: a count VAE, then conditional flow matching in its latent space."),
+        (
+            "cfm_vc",
+            "CFM-VC",
+            "The model: a count VAE, then conditional flow matching in its latent space; the change of the mean is "
+            "calibrated on the training groups and averaged with a closed-form expectation.",
+        ),
         ("control_mean", "control mean", "No effect: the unchanged control cells of the held-out cell type."),
         (
             "perturbation_mean",
@@ -115,9 +144,26 @@ GLOSSARY = Glossary(
             "types.",
         ),
         (
+            "nearest_context",
+            "nearest context",
+            "Control cells shifted by the perturbation's change in the other cell type whose controls are most alike.",
+        ),
+        (
             "ridge",
             "ridge",
             "Control cells shifted by a ridge regression of the change on perturbation and cell type.",
+        ),
+        (
+            "kernel_ridge",
+            "kernel ridge",
+            "Control cells shifted by a kernel ridge regression of the perturbation's change on the mean expression of "
+            "the cell type's controls, which shrinks to the mean change in the other cell types.",
+        ),
+        (
+            "latent_arithmetic",
+            "latent arithmetic",
+            "Control cells whose latents are shifted by the perturbation's mean latent change in the other cell types, "
+            "decoded by the model's own VAE.",
         ),
         ("split_half", "split-half ceiling", "How well one half of the true cells predicts the other."),
         (

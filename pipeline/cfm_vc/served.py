@@ -15,10 +15,11 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from pipeline.cfm_vc.controls import Controls, load_controls, sample_controls, save_controls
+from pipeline.cfm_vc.data.contexts import Contexts
 from pipeline.cfm_vc.data.dose_request import doses_asked
-from pipeline.cfm_vc.model.baselines import Question
-from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.model.predict import cfm_vc
+from pipeline.cfm_vc.model.question import Question
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
@@ -43,6 +44,7 @@ REQUIREMENTS = (
     "torch",
     "zarr",
 )
+PARTS = ("vae", "flow", "contexts")
 COLUMNS = {"perturbation": Text, "cell_type": Text, "batch": Text, "dose": Dose}
 SETTINGS = {"cells": Cells, "steps": Steps, "seed": Seed}
 MOST_ROWS = 1_000
@@ -53,9 +55,7 @@ class ServedCfmVc(PythonModel):
     """Predicts mean expression under a perturbation from training controls of the cell type."""
 
     def load_context(self, context: Any) -> None:
-        folder = Path(context.artifacts["model"])
-        self.model = CfmVc.load(folder)
-        self.controls = load_controls(folder / "controls")
+        self.model = CfmVc.load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         """Mean log-normalised expression, (R, G): natural log of 1 + counts scaled to the training controls' median.
@@ -73,16 +73,16 @@ class ServedCfmVc(PythonModel):
             answers = [self._answer(row, settings) for row in rows]
         except ExpectedError as error:
             raise refused(error) from error
-        answer = pd.DataFrame(np.array(answers, dtype=np.float64), columns=self.controls.genes)
+        answer = pd.DataFrame(np.array(answers, dtype=np.float64), columns=self.model.genes)
         if isinstance(model_input, pd.DataFrame):
             answer.index = model_input.index
         return answer.assign(provenance=json.dumps(self.model.provenance)) if settings["provenance"] else answer
 
     def _answer(self, row: dict[str, Any], settings: dict[str, Any]) -> Any:
-        asked = question(self.controls, self.model, **row, most=settings["cells"], seed=settings["seed"])
         model = self.model
+        asked = question(model, **row, most=settings["cells"], seed=settings["seed"])
         solution = Solution(model.source, settings["steps"])
-        method = cfm_vc(model.vae, model.field, solution, settings["seed"], model.device)
+        method = cfm_vc(model.vae, model.field, solution, model.effects(solution), settings["seed"], model.device)
         return method(asked).mean_G
 
 
@@ -120,7 +120,6 @@ def checked_rows(model_input: Any, steps: int) -> list[dict[str, Any]]:
 
 
 def question(
-    controls: Controls,
     model: CfmVc,
     perturbation: str,
     cell_type: str,
@@ -133,6 +132,7 @@ def question(
 
     ExpectedError: an unknown treatment, or a cell type without controls.
     """
+    controls: Contexts = model.contexts
     doses = doses_asked(model.doses, perturbation, dose)
     known = controls.categories["cell_type"]
     if cell_type not in known:
@@ -163,16 +163,15 @@ def question(
 
 
 def reads(at: StudyPaths) -> list[Path]:
-    """The models of a run, and the store whose controls it starts from."""
-    return [at.model / "vae", at.model / "flow", at.store]
+    """The models of a run, and the store that they were trained on."""
+    return [*(at.model / name for name in PARTS), at.store]
 
 
 def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
-    """Models, and training controls of every cell type. ExpectedError where the models cannot be loaded."""
-    for name in ("vae", "flow"):
+    """The models. ExpectedError where they cannot be loaded."""
+    for name in PARTS:
         shutil.copytree(project / at.model / name, folder / name)
     model, store = CfmVc.load(folder), open_store(project / at.store)
-    save_controls(folder / "controls", sample_controls(store))
     signature = ModelSignature(  # without inputs: MLflow would drop unknown columns, such as "doses"
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),
         params=ParamSchema(

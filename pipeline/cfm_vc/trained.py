@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipeline.cfm_vc.data.contexts import Contexts, load_contexts
 from pipeline.cfm_vc.data.dose_request import DoseRequest, doses_asked, outside_training
 from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Source
 from pipeline.cfm_vc.model.ode import METHODS
-from pipeline.cfm_vc.model.predict import Latents, Output, Solution, decode_latents, encode_cells, predict_cells
+from pipeline.cfm_vc.model.predict import Latents, Output, decode_latents, encode_cells, predict_cells
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
@@ -47,7 +50,9 @@ CELLS_PER_BLOCK = 1024  # random numbers are drawn per block, so another size gi
 class CfmVc:
     """A VAE and the flow that was trained in its latent space; made by `load`."""
 
-    def __init__(self, vae: Vae, field: FlowField, trained: dict[str, Any], provenance: dict[str, Any]) -> None:
+    def __init__(
+        self, vae: Vae, field: FlowField, contexts: Contexts, trained: dict[str, Any], provenance: dict[str, Any]
+    ) -> None:
         self.vae, self.field = vae, field
         self.genes: list[str] = trained["genes"]
         self.cell_types: list[str] = trained["categories"]["cell_type"]
@@ -56,12 +61,13 @@ class CfmVc:
         self.doses = Doses(trained["doses"])
         self.source: Source = trained["source"]
         self.frame = Frame(**trained["spatial"]) if trained["spatial"] else None  # of spatial coordinates
+        self.contexts = contexts
         self.device = vae.log_theta_G.device
         self.provenance = provenance
 
     @classmethod
     def load(cls, folder: str | Path | None = None, device: str = "cpu") -> Self:
-        """The models in the folders `vae` and `flow` of `folder`, by default that of the only run of the DAG.
+        """The models in the folders `vae`, `flow` and `contexts` of `folder`, by default that of the DAG's only run.
 
         ExpectedError if they are missing or damaged, or the flow was trained on another VAE.
         """
@@ -84,7 +90,7 @@ class CfmVc:
                 "flow_sha256": sha256(folder / "flow" / WEIGHTS),
                 "parameters": {"vae": vae_origin["parameters"], "flow": flow_origin["parameters"]},
             }
-            return cls(vae, field, trained, provenance)
+            return cls(vae, field, load_contexts(folder / "contexts"), trained, provenance)
         except KeyError as error:
             raise ExpectedError(
                 f"the models in {folder} lack {error.args[0]}: they were trained by an older version; retrain them: "
@@ -153,6 +159,10 @@ class CfmVc:
         new = latents_of_anndata(latents, self.latent_dimensions)
         return self.decode_blocks(new, library_size, output=output, seed=seed).in_memory()
 
+    def effects(self, solution: Solution) -> Effects:
+        """The effects of the flow so integrated."""
+        return Effects(self.vae, self.field, solution, self.contexts)
+
     @property
     def latent_dimensions(self) -> tuple[int, int]:
         """Dimensions of z_int and of z_tech."""
@@ -175,10 +185,11 @@ class CfmVc:
         check(Output, "output", output)
         check(Literal[tuple(METHODS)], "method", solution.method)
         doses = doses_asked(self.doses, perturbation, dose)
-        p_P = self.doses.vector(doses)
+        p_P, effects = self.doses.vector(doses), self.effects(solution)
 
         def made(number: int, cells: Cells) -> Block:
-            predicted = predict_cells(self.vae, self.field, cells, p_P, solution, output, self._generator(seed, number))
+            generator = self._generator(seed, number)
+            predicted = predict_cells(self.vae, self.field, cells, p_P, solution, effects, output, generator)
             return {
                 "X": _stored(predicted.x_BG, output),
                 f"obsm/{INTRINSIC}": predicted.int_BI,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["model", "baseline", "ceiling", "control"]  # in this order in tables
 
@@ -19,7 +19,8 @@ class Metric:
 
     title: the label for any number, as in the definitions; chance: the score of a random guess. unbiased_distance: two
     samples of one population score 0 on average, so differences below the split-half score are noise (see
-    `pipeline.metrics.verdict`).
+    `pipeline.metrics.verdict`). best_value: where neither the highest nor the lowest score is best; scores are then
+    judged by their distance to it, of which lower is better, so `higher_is_better` is false.
     """
 
     name: str
@@ -32,9 +33,12 @@ class Metric:
     unbiased_distance: bool = False
     number: int | None = None
     title: str = ""
+    best_value: float | None = None
 
     @property
     def arrow(self) -> str:
+        if self.best_value is not None:
+            return f"→\N{NO-BREAK SPACE}{self.best_value:g}"
         return "↑" if self.higher_is_better else "↓"
 
     @property
@@ -44,11 +48,30 @@ class Metric:
 
     @property
     def direction(self) -> str:
+        if self.best_value is not None:
+            return f"nearer to {self.best_value:g} is better"
         return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
+    def perfect(self) -> float:
+        """The best possible score."""
+        return self.bounds[1 if self.higher_is_better else 0] if self.best_value is None else self.best_value
+
+    def loss(self, value: float) -> float:
+        """What orders scores, the smaller the better."""
+        if self.best_value is not None:
+            return abs(value - self.best_value)
+        return -value if self.higher_is_better else value
 
     def best(self, values: Iterable[float | None]) -> float | None:
         """None where nothing is defined."""
-        return (max if self.higher_is_better else min)((value for value in values if value is not None), default=None)
+        return min((value for value in values if value is not None), key=self.loss, default=None)
+
+    def difference(self, ours: Any, theirs: Any) -> Any:
+        """Ours minus theirs, of numbers or arrays; where there is a best value, of their distances to it."""
+        if self.best_value is None:
+            return ours - theirs
+        return abs(ours - self.best_value) - abs(theirs - self.best_value)
 
 
 @dataclass(frozen=True)

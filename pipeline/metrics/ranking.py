@@ -11,7 +11,8 @@ def table(board: Scoreboard, unit: str = ALL) -> str:
         best = board.best(metric, unit)
         scores = {method: board.estimate(method, metric, unit).value for method in board.methods}
         shown = [_shown(score) + ("*" if method in best else " ") for method, score in scores.items()]
-        lines.append([metric.name, "higher" if metric.higher_is_better else "lower", *shown])
+        better = "higher" if metric.higher_is_better else "lower"
+        lines.append([metric.name, better if metric.best_value is None else f"at {metric.best_value:g}", *shown])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join("  ".join(map(_padded, line, widths, range(len(line)))).rstrip() for line in lines)
 

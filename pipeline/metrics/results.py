@@ -5,7 +5,8 @@ A row is one score. Its columns:
     system, study   whose, and in which study: a data set, split and seeds of its own
     unit            what is scored: a held-out group, a section, a horizon; "all": the mean over units
     method, role    a model, a baseline, a ceiling or a control; "difference": a model minus a baseline, on the same
-                    resamples or seeds, with the method named by `difference_name`
+                    resamples or seeds, with the method named by `difference_name`; of a metric with a best value, the
+                    difference of their distances to it
     seed            of the training; empty: no seed, or several together
     metric, value   an empty value is undefined
     low, high       the 95 % interval, both empty where there is none. Of a score and of a difference within a unit it
@@ -53,7 +54,7 @@ class Row:
 
 
 def difference_name(model: str, baseline: str) -> str:
-    """The method of a row that holds the model's score minus the baseline's."""
+    """The method of a row that holds the model's score minus the baseline's (`Metric.difference`)."""
     return f"{model} - {baseline}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows, mean_rows
+from pipeline.metrics.glossary import Glossary
 from pipeline.metrics.results import ALL, Row, read_results
 
 RESULTS = "results.csv"  # of one run, in its folder
@@ -41,13 +42,14 @@ def first_run(at: StudyPaths, folds: Mapping[str, Sequence[int]]) -> StudyPaths:
     return replace(at, fold=fold, seed=seeds[0])
 
 
-def gathered(runs: Sequence[Run]) -> list[Row]:
+def gathered(runs: Sequence[Run], glossary: Glossary | None = None) -> list[Row]:
     """The rows of all runs: scores of single units, their means, and differences to the baselines.
 
     Those of a single run stay as they are, with the intervals that its own resamples gave. Of several runs, a score is
     that of a unit and a seed, and the interval of a difference is by Student's t: within a unit over seeds; over all,
     over the units' means, so that it covers other units too, or over the seeds where there is one unit
-    (`difference_rows`). A unit that a single run scored has one seed, and keeps the interval of that run's resamples.
+    (`difference_rows`, which takes the glossary). A unit that a single run scored has one seed, and keeps the interval
+    of that run's resamples.
     """
     if len(runs) == 1:
         return list(runs[0].rows)
@@ -58,7 +60,7 @@ def gathered(runs: Sequence[Run]) -> list[Row]:
         if row.unit != ALL and row.role != "difference"
     ]
     own = _of_units_scored_once(runs)
-    found = difference_rows(single)
+    found = difference_rows(single, glossary)
     differences = [own.get((row.unit, row.method, row.metric), row) for row in found if row.value is not None]
     if len({row.unit for row in single}) == 1:
         kept = [row for row in differences if row.unit != ALL]

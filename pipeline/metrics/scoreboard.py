@@ -1,6 +1,6 @@
 """Scores of all methods in one study of a system: the source of every figure, table and sentence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import cast, get_args
@@ -68,10 +68,23 @@ class Scoreboard:
         name = difference_name(model.name, baseline.name)
         return self._estimate(name, metric, unit) if (unit, name, metric.name) in self.rows else None
 
-    def points(self, method: Method, metric: Metric) -> list[float]:
-        """Defined scores of all units and seeds, without means."""
-        found = (row for unit in self.units for row in self.rows.get((unit, method.name, metric.name), ()))
+    def points(self, method: Method, metric: Metric, unit: str = ALL) -> list[float]:
+        """Defined scores of a unit, or of all units, and of all seeds, without means."""
+        units = self.units if unit == ALL else (unit,)
+        found = (row for one in units for row in self.rows.get((one, method.name, metric.name), ()))
         return [row.value for row in found if row.value is not None]
+
+    def loss(self, method: Method, metric: Metric, unit: str = ALL) -> float | None:
+        """What orders methods, the smaller the better; None if undefined.
+
+        Where there is a best value it is the mean distance to it: scores on either side do not make up for each other,
+        as they would in their mean.
+        """
+        if metric.best_value is not None:
+            points = self.points(method, metric, unit)
+            return fmean(map(metric.loss, points)) if points else None
+        value = self.estimate(method, metric, unit).value
+        return None if value is None else metric.loss(value)
 
     def defined(self, metric: Metric) -> bool:
         """Whether any model has a score in any unit."""
@@ -88,18 +101,17 @@ class Scoreboard:
         return any(self._values(method, metric) for method in self.competing)
 
     def _tells(self, metric: Metric) -> bool:
-        perfect = metric.bounds[1 if metric.higher_is_better else 0]
-        return self.scored(metric) and any(self._values(method, metric) != {perfect} for method in self.competing)
+        return self.scored(metric) and any(self._values(one, metric) != {metric.perfect} for one in self.competing)
 
     def _values(self, method: Method, metric: Metric) -> set[float]:
         found = (row for unit in (*self.units, ALL) for row in self.rows.get((unit, method.name, metric.name), ()))
         return {row.value for row in found if row.value is not None}
 
-    def best(self, metric: Metric, unit: str = ALL) -> list[Method]:
-        """The best-scoring models and baselines: several if tied, none if undefined."""
-        scores = {method: self.estimate(method, metric, unit).value for method in self.competing}
-        first = metric.best(scores.values())
-        return [method for method, score in scores.items() if score is not None and score == first]
+    def best(self, metric: Metric, unit: str = ALL, among: Sequence[Method] | None = None) -> list[Method]:
+        """The best-scoring of these methods, or of models and baselines: several if tied, none if undefined."""
+        losses = {method: self.loss(method, metric, unit) for method in (self.competing if among is None else among)}
+        least = min((loss for loss in losses.values() if loss is not None), default=None)
+        return [method for method, loss in losses.items() if loss is not None and loss == least]
 
     def _estimate(self, method: str, metric: Metric, unit: str) -> Estimate:
         rows = self.rows.get((unit, method, metric.name), ())

@@ -20,7 +20,7 @@ Standing = Literal["ahead", "level", "behind"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against a baseline on one metric; `difference` is model minus baseline."""
+    """A model against a baseline on one metric; `difference` is model minus baseline (`Metric.difference`)."""
 
     metric: Metric
     model: float | None
@@ -48,11 +48,7 @@ def compare(
     """
     model = board.model if model is None else model
     if baseline is None:
-        scores = {one: board.estimate(one, metric, unit).value for one in board.baselines}
-        first = metric.best(scores.values())
-        baseline = next(
-            (one for one, score in scores.items() if score is not None and score == first), next(iter(scores))
-        )
+        baseline = next(iter(board.best(metric, unit, board.baselines)), board.baselines[0])
     ours, theirs = (board.estimate(method, metric, unit).value for method in (model, baseline))
     if ours is None or theirs is None:
         return Comparison(metric, ours, baseline, theirs, "behind" if ours is None else "ahead")

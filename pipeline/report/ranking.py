@@ -36,12 +36,11 @@ def _is_saturated(board: Scoreboard, metric: Metric) -> bool:
 def _ranking(board: Scoreboard, metric: Metric, width: int) -> Picture:
     means = {method: board.estimate(method, metric).value for method in board.methods}
     decimals = distinct_decimals([means[method] for method in board.methods if method.role != "control"])
-    sign = 1 if metric.higher_is_better else -1
 
     def place(method: Method) -> tuple[int, float]:
-        mean = means[method]
+        loss = board.loss(method, metric)
         part = {"ceiling": 0, "control": 2}.get(method.role, 1)
-        return part, float("inf") if mean is None else -sign * mean
+        return part, float("inf") if loss is None else loss
 
     # An undefined ceiling is left out; an undefined method has failed, which is shown.
     drawn = [method for method in board.methods if method.role != "ceiling" or means[method] is not None]

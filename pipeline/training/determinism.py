@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     TRAINING = 2  # dropout, sampled latents, times
     VALIDATION = 3  # the same in validation: fixed, so that epochs compare
     PREDICTION = 4  # initial states of the flow, sampled counts
+    CALIBRATION = 5  # sampled counts by which the size of effects is measured and set
 
 
 def entropy(seed: int, purpose: Purpose, *place: int) -> list[int]:

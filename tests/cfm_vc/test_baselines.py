@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from pipeline.cfm_vc.model.additive import additive_change
 from pipeline.cfm_vc.model.baselines import (
     BASELINES,
-    Question,
     Ridge,
-    additive_change,
     additive_shift,
     contexts,
     control_mean,
@@ -18,6 +17,7 @@ from pipeline.cfm_vc.model.baselines import (
     perturbation_mean,
     shuffled_labels,
 )
+from pipeline.cfm_vc.model.question import Question
 from pipeline.data.groups import Moments
 from pipeline.nn.ridge import PENALTIES, choose_penalty, fit_ridge
 

@@ -10,9 +10,12 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.cfm_vc.data.contexts import Calibration, read_contexts
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.latents import dense_tensors
-from pipeline.cfm_vc.model.predict import Solution, predict_cells
+from pipeline.cfm_vc.model.predict import predict_cells
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.stages import flow_train, vae_pretrain
 from pipeline.core.paths import StudyPaths
@@ -57,8 +60,10 @@ def controls(store, cell_type, **changes):
 
 def log_fold_change(store, vae, field, cells, doses):
     """Predicted log fold change of each gene's share of the counts, (G,)."""
+    solution = Solution("control")
+    plain = Effects(vae, field, solution, read_contexts(store, Calibration(1.0, 0.0, 1.0))[0])
     made, start = (
-        predict_cells(vae, field, cells, store.doses.vector(asked), Solution("control"), "means", torch.Generator())
+        predict_cells(vae, field, cells, store.doses.vector(asked), solution, plain, "means", torch.Generator())
         for asked in (doses, {})
     )
     return np.log(made.x_BG.sum(0) / made.x_BG.sum()) - np.log(start.x_BG.sum(0) / start.x_BG.sum())

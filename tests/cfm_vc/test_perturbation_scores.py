@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from scipy.spatial.distance import cdist
 
-from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top
+from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top, slope_change
 
 
 def test_pearson_is_that_of_scipy():
@@ -29,6 +29,21 @@ def test_shuffled_genes_have_no_correlation():
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(500)
 
 
+def test_the_slope_is_that_of_scipy_and_the_size_of_the_effect():
+    x, y = np.random.default_rng(0).normal(size=(2, 50))
+    assert slope_change(y, x) == pytest.approx(scipy.stats.linregress(x, y).slope, abs=1e-12)
+    for size in (1, 0.5, 2, -1):
+        assert slope_change(size * x + 7, x) == pytest.approx(size)
+    assert slope_change(np.zeros(50), x) == slope_change(np.full(50, 0.1), x) == 0  # no effect, and the same for all
+    assert np.isnan(slope_change(x, np.full(50, 0.1)))
+
+
+def test_noise_in_the_prediction_leaves_the_slope_and_noise_in_the_truth_lowers_it():
+    x, noise = np.random.default_rng(0).normal(size=(2, 20_000))
+    assert slope_change(x + noise, x) == pytest.approx(1, abs=0.03)
+    assert slope_change(x, x + noise) == pytest.approx(0.5, abs=0.03)
+
+
 def test_errors_of_means():
     assert mse(np.array([1.0, 2.0]), np.array([1.0, 5.0])) == 4.5
     assert mae(np.array([1.0, 2.0]), np.array([1.0, 5.0])) == 1.5
@@ -50,7 +65,7 @@ def test_rows_of_resamples_are_what_each_gives_by_itself():
     predicted, true = random.normal(size=(1, 30)), random.normal(size=(4, 30))
     rank = np.stack([random.permutation(30) + 1 for _ in range(4)])
     others = random.normal(size=(3, 30))
-    for score in (pearson, mse, mae, lambda x, y: discrimination(x, y, others)):
+    for score in (pearson, slope_change, mse, mae, lambda x, y: discrimination(x, y, others)):
         np.testing.assert_allclose(score(predicted, true), [score(predicted[0], row) for row in true], rtol=1e-12)
     found = pearson_top(predicted, true, rank, 5)
     np.testing.assert_allclose(found, [pearson_top(predicted[0], true[r], rank[r], 5) for r in range(4)], rtol=1e-12)

@@ -22,8 +22,11 @@ NAMES = [
     "pearson_change",
     "pearson_change_top5",
     "pearson_change_top20",
+    "slope_change",
     "mse",
     "mae",
+    "wmse",
+    "r2_weighted",
     "e_distance",
     "mmd",
     "discrimination",
@@ -33,7 +36,7 @@ NAMES = [
     "wasserstein",
     "wasserstein_top20",
 ]
-HIGHER = [name for name in NAMES if name.startswith(("pearson", "de_")) or name == "discrimination"]
+ONE = [name for name in NAMES if name.startswith(("pearson", "slope", "r2", "de_")) or name == "discrimination"]
 
 
 def moments(expression):
@@ -47,9 +50,9 @@ def case(effect=2.0, cells=200, replicates=50):
     control = random.normal(3, 1, size=(cells, GENES)).astype(np.float32)
     true = random.normal(3, 1, size=(cells, GENES)).astype(np.float32)
     true += np.float32(effect) * np.linspace(-1, 1, GENES, dtype=np.float32)
+    others = [moments(control + shift_G) for shift_G in random.normal(scale=effect / 2, size=(4, GENES))]
     space = space_of(true, control, 10)
     response, resampled = response_of(moments(true), moments(control).mean_G, true, replicates, random)
-    others = random.normal(scale=effect / 2, size=(4, GENES))
     by = yardstick(resampled, moments(control), others, space, [5, 20])
     return response, by, true, control
 
@@ -70,8 +73,8 @@ def test_the_truth_against_itself_wins_everything():
     assert control_misses(scores, true) == []
     assert all(values.shape == (51,) for values in scores.values())
     found = first(scores)
-    assert all(found[name] == pytest.approx(1, abs=1e-12) for name in HIGHER)
-    assert found["mse"] == found["mae"] == found["wasserstein"] == found["wasserstein_top20"] == 0
+    assert all(found[name] == pytest.approx(1, abs=1e-12) for name in ONE)
+    assert found["mse"] == found["mae"] == found["wmse"] == found["wasserstein"] == found["wasserstein_top20"] == 0
     assert found["e_distance"] < 0
     assert found["mmd"] < 0
 
@@ -98,8 +101,8 @@ def test_no_effect_and_shuffled_genes_lose():
     shuffled = first(scores_of(predicted(true.change_RG[0][order], cells[:, order]), true, by))
     for name in NAMES:
         for worse in (none, shuffled):
-            assert worse[name] < best[name] if name in HIGHER else worse[name] > best[name]
-    assert none["pearson_change"] == none["de_direction"] == none["de_overlap_top5"] == 0
+            assert worse[name] < best[name] if name in ONE else worse[name] > best[name]
+    assert none["pearson_change"] == none["slope_change"] == none["de_direction"] == none["de_overlap_top5"] == 0
     assert abs(shuffled["pearson_change"]) < 0.35
 
 
@@ -124,7 +127,7 @@ def test_every_score_has_an_interval_that_holds_it_and_narrows_with_more_cells()
         return found
 
     few, many = width(50), width(800)
-    for name in ("pearson_change", "mse", "mae", "e_distance", "mmd", "wasserstein"):
+    for name in ("pearson_change", "slope_change", "mse", "mae", "e_distance", "mmd", "wasserstein"):
         assert 0 < many[name] < 0.5 * few[name]
 
 

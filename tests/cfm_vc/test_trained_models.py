@@ -8,11 +8,14 @@ from scipy import stats
 from pipeline.cfm_vc.data.resident import ResidentCounts
 from pipeline.cfm_vc.model.flow_matching import FlowObjective
 from pipeline.cfm_vc.model.generate import generate
+from pipeline.cfm_vc.model.latent_arithmetic import group_latents, latent_arithmetic
 from pipeline.cfm_vc.model.latent_pairs import LatentPairs, Pairing
 from pipeline.cfm_vc.model.latents import dense_tensors, encoded_cells
 from pipeline.cfm_vc.model.marginal_nb import marginal_negative_binomial
+from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.model.vae import Vae, VaeObjective
 from pipeline.data.cells import Cells, pointers
+from pipeline.data.expression import log_normalise
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.determinism import initial_weights
 from pipeline.training.fit import fit
@@ -190,3 +193,15 @@ def test_the_flow_predicts_the_change(trained, train, validation, source, coupli
     assert np.corrcoef(change, truth)[0, 1] > 0.9
     if source == "control":  # a control has nowhere to go
         assert np.abs(unperturbed - start).mean() < 0.2 * np.abs(change).mean()
+
+
+def test_latent_arithmetic_predicts_the_change_in_a_cell_type_never_seen_perturbed(trained, train):
+    model, _ = trained
+    start = train.select(np.flatnonzero(train.cell_type == HELD_OUT))
+    expression = log_normalise(start.dense(slice(None)), start.library_size, 400.0)
+    doses = np.arange(2, dtype=np.float32)[:, None]
+    asked = Question(HELD_OUT, DRUG, CONTROL, doses[DRUG], doses, start, expression, 400.0, {})
+    predicted = latent_arithmetic(model, group_latents(model, [train], CPU), 0, CPU)(asked)
+    change = predicted.mean_G - expression.mean(axis=0)
+    assert np.corrcoef(change, np.r_[np.ones(12), np.zeros(GENES - 12)])[0, 1] > 0.8
+    assert change[:12].mean() > 0.4 * 1.5 > 0.2 > np.abs(change[12:]).mean()

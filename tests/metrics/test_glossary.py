@@ -44,6 +44,8 @@ def test_every_entry_has_a_label_a_definition_and_bounds_in_order(system):
         low, high = metric.bounds
         assert low < high
         assert metric.chance is None or low < metric.chance < high
+        assert metric.chance is None or f"{metric.chance:g} is chance" in metric.definition
+        assert metric.best_value is None or not metric.higher_is_better  # of its distance, lower is better
         assert not metric.unbiased_distance or (not metric.higher_is_better and math.isinf(low))
     for _, label, definition in GLOSSARIES[system].methods:
         assert label
@@ -52,12 +54,14 @@ def test_every_entry_has_a_label_a_definition_and_bounds_in_order(system):
 
 def test_directions_and_bounds_of_responses_are_those_of_their_definitions():
     higher = {"pearson_change", "pearson_change_top20", "truth_pearson_change", "discrimination", "de_overlap_top50"}
-    higher |= {"de_direction"}
+    higher |= {"de_direction", "r2_weighted"}
     for name in higher:
         assert CFM_VC.metric(name).higher_is_better
-    for name in ("mse", "mae", "e_distance", "mmd", "wasserstein", "wasserstein_top100"):
+    for name in ("mse", "mae", "wmse", "e_distance", "mmd", "wasserstein", "wasserstein_top100"):
         assert not CFM_VC.metric(name).higher_is_better
+    assert CFM_VC.metric("slope_change").best_value == 1
     assert CFM_VC.metric("truth_pearson_change").bounds == (-1, 1)
     assert CFM_VC.metric("de_overlap_top20").bounds == CFM_VC.metric("discrimination").bounds == (0, 1)
     assert CFM_VC.metric("wasserstein_top20").bounds == CFM_VC.metric("mse").bounds == (0, math.inf)
+    assert CFM_VC.metric("r2_weighted").bounds == (-math.inf, 1)
     assert CFM_VC.metric("e_distance").bounds == (-math.inf, math.inf)

@@ -153,7 +153,9 @@ class Project:
         """Models trained for no epoch, on the store in `STORE`, in the lock file beside the rest."""
         import torch
 
+        from pipeline.cfm_vc.data.contexts import Calibration, read_contexts, save_contexts
         from pipeline.core.files import sha256
+        from pipeline.data.store import open_store
         from pipeline.training.weights import save_model
         from tests.cfm_vc.small_models import small_field, small_vae
 
@@ -174,6 +176,7 @@ class Project:
             field,
             {**shared, "source": source, "doses": doses, "spatial": None, "provenance": origin},
         )
+        save_contexts(Path(MODELS, "contexts"), read_contexts(open_store(Path(STORE)), Calibration(1.2, 0.5, 1.1))[0])
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["preprocess@cfm_vc-pbmc-held_out"]["outs"] = [self.folder(STORE)]
         lock["stages"][VAE]["outs"][0] = self.folder(f"{MODELS}/vae")
@@ -181,7 +184,7 @@ class Project:
             "cmd": "python -m pipeline.stage cfm_vc.flow_train",
             "deps": [self.folder(STORE), self.folder(f"{MODELS}/vae")],
             "params": {SETTINGS: {"flow": {"source": source}}},
-            "outs": [self.folder(f"{MODELS}/flow")],
+            "outs": [self.folder(f"{MODELS}/flow"), self.folder(f"{MODELS}/contexts")],
         }
         Path("dvc.lock").write_text(yaml.safe_dump(lock))
 

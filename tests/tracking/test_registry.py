@@ -65,22 +65,22 @@ def test_a_registered_model_predicts_expression_from_rows(trained: Any) -> None:
 
 def test_the_served_prediction_is_the_evaluated_one(trained: Any) -> None:
     """The same cells to start from give, through MLflow, what `evaluate` computes from the models in the project."""
-    from pipeline.cfm_vc.controls import sample_controls
-    from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+
+    from pipeline.cfm_vc.model.predict import cfm_vc
+    from pipeline.cfm_vc.model.transport import Solution
     from pipeline.cfm_vc.served import question
     from pipeline.cfm_vc.trained import CfmVc
-    from pipeline.data.store import open_store as open_cells
 
     mirror("celldag")
     row = pd.DataFrame({"perturbation": ["toxin"], "cell_type": ["B"], "batch": ["b"]})
     served = load().predict(row, params={"cells": 10, "steps": 4, "seed": 3}).to_numpy()[0]
     model = CfmVc.load("models/cfm_vc/pbmc/held_out/seed_0")
-    controls = sample_controls(open_cells(Path(STORE)))
-    asked = question(controls, model, "toxin", "B", "b", dose=None, most=10, seed=3)
+    asked = question(model, "toxin", "B", "b", dose=None, most=10, seed=3)
     assert asked.perturbation == 2
     assert set(asked.start.batch) == {1}
     assert len(asked.start) == 10
-    expected = cfm_vc(model.vae, model.field, Solution("control", 4), 3, model.device)(asked).mean_G
+    solution = Solution("control", 4)
+    expected = cfm_vc(model.vae, model.field, solution, model.effects(solution), 3, model.device)(asked).mean_G
     np.testing.assert_allclose(served, expected, rtol=1e-6)
 
 

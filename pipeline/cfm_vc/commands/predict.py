@@ -5,7 +5,7 @@ import argparse
 from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.cfm_vc.data.dose_request import DoseRequest
 from pipeline.cfm_vc.model.ode import METHODS
-from pipeline.cfm_vc.model.predict import Solution
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.commands.output import check_options, deliver
 from pipeline.core.errors import ExpectedError
 from pipeline.data.new_cells import cells_of_file

@@ -22,15 +22,18 @@ from pipeline.cfm_vc.metrics.response import (
     split_half_scores,
     yardstick,
 )
-from pipeline.cfm_vc.model.baselines import BASELINES, Method, Prediction, Question, shuffled_labels
+from pipeline.cfm_vc.model.baselines import BASELINES, shuffled_labels
+from pipeline.cfm_vc.model.question import Method, Prediction, Question
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.errors import ExpectedError
+from pipeline.data.groups import Moments
 from pipeline.data.store import Store
 from pipeline.metrics.bootstrap import draws
 from pipeline.metrics.glossary import Role
 from pipeline.metrics.perturbation import pearson
 
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
+LATENT = "latent_arithmetic"  # a baseline that needs the model's VAE, so not one of `BASELINES`
 PICTURED = {MODEL: "generated", "additive_shift": "additive_shift"}  # methods whose cells the report draws, and as what
 
 Array = npt.NDArray[np.float64]
@@ -67,7 +70,7 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
         space = space_of(true_BG, control_BG, settings.principal_components)
         random = _random(settings, group, 0)
         true, resampled = response_of(group.truth, control.mean_G, true_BG, replicates, random)
-        by = yardstick(resampled, control, other_changes(held_out, group), space, settings.top_genes)
+        by = yardstick(resampled, control, other_perturbations(held_out, group), space, settings.top_genes)
         question = Question(
             group.cell_type,
             group.perturbation,
@@ -108,24 +111,22 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
 
 def role_of(method: str) -> Role:
     """The role of a method: a model unless it is a baseline, ceiling or control."""
-    if method in BASELINES:
+    if method in BASELINES or method == LATENT:
         return "baseline"
     if method in (NEGATIVE, POSITIVE):
         return "control"
     return "ceiling" if method == CEILING else "model"
 
 
-def other_changes(held_out: HeldOut, group: HeldOutGroup) -> Array:
-    """True changes of all other perturbations of the group's cell type, held out or not, (Q, G)."""
-    control_G = held_out.known[group.cell_type, held_out.control].mean_G
+def other_perturbations(held_out: HeldOut, group: HeldOutGroup) -> list[Moments]:
+    """The true cells of each other perturbation of the group's cell type, held out or not."""
     truths = {other.perturbation: other.truth for other in held_out.groups if other.cell_type == group.cell_type}
     known = {label: moments for (code, label), moments in held_out.known.items() if code == group.cell_type}
-    others = [
-        moments.mean_G - control_G
+    return [
+        moments
         for label, moments in sorted({**known, **truths}.items())
         if label not in (group.perturbation, held_out.control)
     ]
-    return np.stack(others) if others else np.zeros((0, len(control_G)))
 
 
 def _beside_simulated(scores: dict[str, Array], change_RG: Array, effect_G: Array | None) -> dict[str, Array]:

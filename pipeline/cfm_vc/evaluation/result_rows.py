@@ -20,7 +20,8 @@ Array = npt.NDArray[np.float64]
 
 
 def result_rows(store: Store, findings: Findings) -> list[Row]:
-    """A row per group, method and metric, then the means over groups, then every model minus every baseline.
+    """A row per group, method and metric, then the means over groups, then every model minus every baseline
+    (`Metric.difference`).
 
     Intervals are from the bootstrap. Differences are paired: both methods are scored on the same resample. Groups are
     resampled independently, and a resample of the mean averages one resample of each group. So an interval covers the
@@ -41,7 +42,8 @@ def result_rows(store: Store, findings: Findings) -> list[Row]:
     for (model, metric), ours in found.items():
         for baseline, theirs in _baselines(found, metric).items() if role_of(model) == "model" else ():
             name = difference_name(model, baseline)
-            differences = {unit: np.subtract(ours[unit], theirs[unit]) for unit in units if unit != ALL}
+            minus = GLOSSARY.metric(metric).difference
+            differences = {unit: minus(ours[unit], theirs[unit]) for unit in units if unit != ALL}
             differences[ALL] = _mean(differences)
             rows += [_row(unit, name, "difference", metric, values_R) for unit, values_R in differences.items()]
     return rows

@@ -30,8 +30,8 @@ def e_distance(x_ND: Array, y_MD: Array, times_RN: Array | None = None, times_RM
     equal distributions. scPerturb (Peidli et al. 2024, Nat. Methods) has the same form on *squared* distances, which
     reduces to twice the squared difference of means: its values are not comparable with these.
 
-    Unit: that of the coordinates. NaN in rows where a single cell is drawn every time. ValueError if either population
-    has fewer than two cells.
+    Unit: that of the coordinates. NaN in rows where no cell is drawn, or a single one every time. ValueError if either
+    population has fewer than two cells.
     """
     return _energy(x_ND, y_MD, times_RN, times_RM, _identity)
 
@@ -86,7 +86,7 @@ def _energy(
     times_RN = np.ones((1, len(x_ND))) if times_RN is None else times_RN
     times_RM = np.ones((1, len(y_MD))) if times_RM is None else times_RM
     pairs_R = times_RN.sum(axis=1) * times_RM.sum(axis=1)
-    between_R = _sum(x_ND, y_MD, times_RN, times_RM, function) / pairs_R
+    between_R = _mean(_sum(x_ND, y_MD, times_RN, times_RM, function), pairs_R)
     energy_R: Array = 2 * between_R - _mean_within(x_ND, times_RN, function) - _mean_within(y_MD, times_RM, function)
     return energy_R
 
@@ -111,5 +111,10 @@ def _mean_within(x_ND: Array, times_RN: Array, function: Callable[[Array], Array
     itself_R = np.sum(times_RN**2, axis=1)
     total_R = _sum(x_ND, x_ND, times_RN, times_RN, function) - itself_R * float(function(np.zeros(1))[0])
     pairs_R = times_RN.sum(axis=1) ** 2 - itself_R
-    mean_R: Array = np.divide(total_R, pairs_R, out=np.full(len(times_RN), np.nan), where=pairs_R > 0)
+    return _mean(total_R, pairs_R)
+
+
+def _mean(total_R: Array, pairs_R: Array) -> Array:
+    """NaN where there is no pair: no cell, or a single one, was drawn."""
+    mean_R: Array = np.divide(total_R, pairs_R, out=np.full(len(pairs_R), np.nan), where=pairs_R > 0)
     return mean_R

@@ -4,24 +4,24 @@ G: genes; B, N: true and predicted cells; Q: other perturbations; R: bootstrap r
 being the original cells (see `pipeline.metrics.bootstrap`).
 
 The true cells are resampled and, for population distances, the predicted cells. What depends on the true cells is
-recomputed: their mean, gene ranks and DE genes. Held fixed are the mean of the controls, the predicted mean, the true
-changes of other perturbations, and the space of the distances. So an interval covers the sampling of cells of the
-held-out group, not that of the training data.
+recomputed: their mean, gene ranks, DE genes and weights. Held fixed are the mean of the controls, the predicted mean,
+the true changes of other perturbations, and the space of the distances. So an interval covers the sampling of cells of
+the held-out group, not that of the training data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.cfm_vc.metrics.differential import de_direction, de_genes, de_overlap, de_rank
-from pipeline.cfm_vc.metrics.distances import e_distance, mmd
-from pipeline.cfm_vc.metrics.populations import Space
+from pipeline.cfm_vc.metrics.populations import Space, population_distances
 from pipeline.cfm_vc.metrics.wasserstein import wasserstein
+from pipeline.cfm_vc.metrics.weighted import de_weights, pooled, r2_weighted, wmse
 from pipeline.data.groups import Moments
 from pipeline.metrics.bootstrap import draws, resampled_moments
-from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top
+from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top, slope_change
 
 Array = npt.NDArray[np.float64]
 Expression = npt.NDArray[np.float32]
@@ -43,12 +43,14 @@ class Response:
 class Yardstick:
     """What scoring needs besides the true response.
 
-    rank_RG: rank of each gene by |Welch's t|; de_RG: the DE genes; others_QG: true changes of the other perturbations
-    of the cell type; top_genes: the numbers n of most DE genes.
+    rank_RG: rank of each gene by |Welch's t|; de_RG: the DE genes; weight_RG: how specific each gene is to the
+    perturbation (`de_weights`); others_QG: true changes of the other perturbations of the cell type; top_genes: the
+    numbers n of most DE genes.
     """
 
     rank_RG: npt.NDArray[np.int64]
     de_RG: npt.NDArray[np.bool_]
+    weight_RG: Array
     others_QG: Array
     space: Space
     top_genes: list[int]
@@ -63,12 +65,16 @@ def response_of(
     return Response(resampled.mean_G - control_mean_G, sample_BG, times_RB), resampled
 
 
-def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space, top_genes: list[int]) -> Yardstick:
-    """Computed from the (resampled) moments of the true cells and those of the controls."""
+def yardstick(
+    treated: Moments, control: Moments, others: Sequence[Moments], space: Space, top_genes: list[int]
+) -> Yardstick:
+    """Computed from the moments of the true cells (resampled), of the controls, and of the true cells of each other
+    perturbation of the cell type."""
     return Yardstick(
         de_rank(treated, control),
         de_genes(treated, control),
-        others_QG,
+        de_weights(treated, pooled(others) if others else control),
+        np.reshape([other.mean_G - control.mean_G for other in others], (len(others), len(control.mean_G))),
         space,
         top_genes,
     )
@@ -77,17 +83,22 @@ def yardstick(treated: Moments, control: Moments, others_QG: Array, space: Space
 def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:
     """Every score by name, (R,); NaN where undefined. See the functions called for definitions.
 
-    pearson_change: over all genes; pearson_change_top<n>: over the n most DE genes; mse, mae, discrimination,
-    de_overlap_top<n>, de_direction; e_distance, mmd: in principal components; wasserstein: mean over all genes, and
-    wasserstein_top<n> over the n most DE genes, for the largest n. Population distances are undefined if either has
-    fewer than two cells.
+    pearson_change, slope_change: over all genes; pearson_change_top<n>: over the n most DE genes; mse, mae, wmse,
+    r2_weighted, discrimination, de_overlap_top<n>, de_direction; e_distance, mmd: in principal components; wasserstein:
+    mean over all genes, and wasserstein_top<n> over the n most DE genes, for the largest n. Population distances are
+    undefined if either has fewer than two cells.
     """
     change = (predicted.change_RG, true.change_RG)
     scores = {"pearson_change": pearson(*change)}
     for top in by.top_genes:
         scores[f"pearson_change_top{top}"] = pearson_top(*change, by.rank_RG, top)
-    scores |= {"mse": mse(*change), "mae": mae(*change)}
-    scores |= _distances(predicted, true, by.space)
+    scores |= {"slope_change": slope_change(*change), "mse": mse(*change), "mae": mae(*change)}
+    scores |= {
+        "wmse": wmse(*change, by.weight_RG),
+        "r2_weighted": r2_weighted(*change, by.others_QG, by.weight_RG),
+    }
+    populations = (predicted.population_BG, true.population_BG, predicted.times_RB, true.times_RB)
+    scores |= population_distances(*populations, by.space)
     scores["discrimination"] = discrimination(*change, by.others_QG)
     overlap = de_overlap(*change, by.top_genes)
     scores |= {f"de_overlap_top{top}": share_R for top, share_R in overlap.items()}
@@ -106,24 +117,26 @@ def split_half_scores(
     """The split-half ceiling: the first half of the true cells as the prediction, the second as the truth.
 
     A prediction that beats it estimates the true mean better than half of the true cells do. For small groups the noise
-    of the half means keeps the ceiling low. The means are those of `halves`; the populations are every second cell of
-    `sample_BG`, a sample of the truth, and the others. Ranks, DE genes and the space are those of all true cells, held
-    fixed; both halves are resampled, means included.
+    of the half means keeps the ceiling low. The means are those of `halves`; the populations are every second pair of
+    rows of `sample_BG`, a sample of the truth, and the others, so that even rows stay even and odd ones odd (see
+    `Space`). Ranks, DE genes, weights and the space are those of all true cells, held fixed; both halves are resampled,
+    means included.
     """
+    part_B = np.arange(len(sample_BG)) // 2 % 2
     first, second = (
-        response_of(half, control_mean_G, sample_BG[start::2], replicates, random)[0]
-        for half, start in zip(halves, (0, 1), strict=True)
+        response_of(half, control_mean_G, sample_BG[part_B == part], replicates, random)[0]
+        for part, half in enumerate(halves)
     )
-    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1])
+    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1], weight_RG=by.weight_RG[:1])
     return scores_of(first, second, fixed)
 
 
 def control_misses(scores: Mapping[str, Array], true: Response) -> list[str]:
     """Scores of the positive control that are not perfect: a bug in the metrics or a fault of their input.
 
-    Correlations, overlaps, directions and discrimination must be 1, errors and Wasserstein distances 0; E-distance and
-    MMD, which exclude a cell's distance to itself within populations only, at most 0. A correlation may also be 0 if
-    the true change is the same for all genes, and undefined scores are accepted.
+    Correlations, slopes, R², overlaps, directions and discrimination must be 1, errors and Wasserstein distances 0;
+    E-distance and MMD, which exclude a cell's distance to itself within populations only, at most 0. A correlation may
+    also be 0 if the true change is the same for all genes, and undefined scores are accepted.
     """
     constant = bool(np.ptp(true.change_RG[0]) == 0)
     misses = []
@@ -131,21 +144,13 @@ def control_misses(scores: Mapping[str, Array], true: Response) -> list[str]:
         value = float(values_R[0])
         if name in ("e_distance", "mmd"):
             right = value <= 1e-9
-        elif name in ("mse", "mae") or name.startswith("wasserstein"):
+        elif name in ("mse", "mae", "wmse") or name.startswith("wasserstein"):
             right = abs(value) <= 1e-9
         else:
             right = abs(value - 1) <= 1e-9 or (constant and value == 0)
         if not right and not np.isnan(value):
             misses.append(f"{name} is {value!r}")
     return misses
-
-
-def _distances(predicted: Response, true: Response, space: Space) -> dict[str, Array]:
-    if not _comparable(predicted, true):
-        return dict.fromkeys(["e_distance", "mmd"], _undefined(true))
-    x_NK, y_BK = (space.components.project(response.population_BG) for response in (predicted, true))
-    times = (predicted.times_RB, true.times_RB)
-    return {"e_distance": e_distance(x_NK, y_BK, *times), "mmd": mmd(x_NK, y_BK, space.bandwidth, *times)}
 
 
 def _wasserstein(predicted: Response, true: Response, by: Yardstick) -> dict[str, Array]:

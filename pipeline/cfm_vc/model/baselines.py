@@ -1,70 +1,23 @@
 """Baselines: closed-form predictions that a model has to beat, on the same cells and scores.
 
-B: cells; G: genes; P: treatments; C: perturbation labels; R: training groups; K: components. A method maps a question
-to a prediction; register a new one in `BASELINES`. A context is a cell type.
+G: genes; P: treatments; C: perturbation labels; R: training groups; K: components. Register a new one in `BASELINES`. A
+context is a cell type.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.cells import Cells
+from pipeline.cfm_vc.model.additive import additive_change, changes, elsewhere
+from pipeline.cfm_vc.model.kernel_ridge import KernelRidge
+from pipeline.cfm_vc.model.question import Method, Prediction, Question, shifted
 from pipeline.data.groups import Group, Moments, sources
 from pipeline.nn.ridge import Linear, choose_penalty, fit_ridge
 
 Array = npt.NDArray[np.float64]
 
 CONTEXT_COMPONENTS = 3  # principal components of the control means, features of the ridge regression
-
-
-@dataclass(frozen=True)
-class Question:
-    """What would these control cells of one cell type look like under this perturbation?
-
-    cell_type, perturbation, control: codes; p_P: the vector of the perturbation's doses, and doses_CP those of all
-    codes (see `pipeline.data.doses`; the code of an unseen perturbation is one past the last); start: control cells to
-    start from; expression_BG: their log-normalised expression; target: the library size it was scaled to; known:
-    moments of log-normalised expression of every training group, including the controls of this cell type but not the
-    group in question; perturbed_BG: log-normalised expression of training cells of the groups listed by `sources`, the
-    same number from each or all it has (None if there are none, or none were read).
-    """
-
-    cell_type: int
-    perturbation: int
-    control: int
-    p_P: npt.NDArray[np.float32]
-    doses_CP: npt.NDArray[np.float32]
-    start: Cells
-    expression_BG: npt.NDArray[np.float32]
-    target: float
-    known: Mapping[Group, Moments]
-    perturbed_BG: npt.NDArray[np.float32] | None = None
-
-    @property
-    def control_mean_G(self) -> Array:
-        """Mean log-normalised expression of all training controls of this cell type."""
-        return self.known[self.cell_type, self.control].mean_G
-
-    @property
-    def group(self) -> Group:
-        """The group to predict."""
-        return self.cell_type, self.perturbation
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Log-normalised expression of a predicted population, and the mean that the method predicts for it.
-
-    They are separate because a method with an exact mean should not be scored on a sample of it.
-    """
-
-    mean_G: Array
-    population_BG: npt.NDArray[np.float32]
-
-
-Method = Callable[[Question], Prediction]
 
 
 def control_mean(question: Question) -> Prediction:
@@ -88,11 +41,24 @@ def perturbation_mean(question: Question) -> Prediction:
 
 
 def additive_shift(question: Question) -> Prediction:
-    """The perturbation's mean change in other contexts, `additive_change`, added to this cell type's controls.
+    """The perturbation's mean change in other contexts, `additive_change`, added to this cell type's controls."""
+    return shifted(question, additive_change(question))
 
-    Both the mean and the shifted cells are clipped at 0, since expression is not negative.
+
+def nearest_context(question: Question) -> Prediction:
+    """The perturbation's change in the one other context whose controls are most alike, added to this cell type's.
+
+    Alike: the smallest Euclidean distance between mean expression of controls. The additive change where no other
+    context has seen the perturbation.
     """
-    return _shifted(question, additive_change(question))
+    seen = elsewhere(question, question.means)
+    if not seen:
+        return additive_shift(question)
+
+    def distance(cell_type: int) -> float:
+        return float(np.linalg.norm(question.known[cell_type, question.control].mean_G - question.control_mean_G))
+
+    return shifted(question, seen[min(seen, key=distance)])
 
 
 def shuffled_labels(shuffled: Mapping[Group, Moments]) -> Method:
@@ -100,9 +66,10 @@ def shuffled_labels(shuffled: Mapping[Group, Moments]) -> Method:
 
     It starts from the true controls. The labels carry no information, so it must not beat "no effect".
     """
+    means = {group: moments.mean_G for group, moments in shuffled.items()}
 
     def answer(question: Question) -> Prediction:
-        return _shifted(question, additive_change(question, shuffled))
+        return shifted(question, additive_change(question, means))
 
     return answer
 
@@ -112,8 +79,8 @@ class Ridge:
 
     Controls are included with change 0 at dose 0; without them the intercept would count twice in a combination of
     treatments seen only alone. The penalty is chosen by leave-one-context-out cross-validation on the training groups;
-    with a single context, by leave-one-perturbation-out. Mean and shifted cells are clipped at 0. The last fit is
-    cached, since all questions of an evaluation share their training groups.
+    with a single context, by leave-one-perturbation-out. The last fit is cached, since all questions of an evaluation
+    share their training groups.
     """
 
     def __init__(self) -> None:
@@ -130,47 +97,17 @@ class Ridge:
             self._fit = _regression(training, question.control, question.doses_CP, context_K)
         if self._fit is None:
             return control_mean(question)
-        return _shifted(question, self._fit(features(question.p_P, context_K[question.cell_type])))
+        return shifted(question, self._fit(features(question.p_P, context_K[question.cell_type])))
 
 
 BASELINES: dict[str, Method] = {
     "control_mean": control_mean,
     "perturbation_mean": perturbation_mean,
     "additive_shift": additive_shift,
+    "nearest_context": nearest_context,
     "ridge": Ridge(),
+    "kernel_ridge": KernelRidge(),
 }
-
-
-def additive_change(question: Question, known: Mapping[Group, Moments] | None = None) -> Array:
-    """The expected change (G,) if effects are additive and the same in every context; `known` defaults to the
-    question's.
-
-    A change is a group's mean minus the mean of its cell type's controls. The first available of:
-
-    1. the perturbation's mean change over the other cell types, weighted equally;
-    2. the sum over its treatments of their single-treatment changes: in this cell type if known, otherwise the mean
-       over the others; linearly interpolated between known doses (0 has no change), constant beyond the largest. A
-       treatment never seen alone adds nothing;
-    3. the mean change of the groups that `sources` names;
-    4. no change.
-    """
-    changes = {
-        group: change
-        for group, change in _changes(known or question.known, question.control).items()
-        if group != question.group
-    }
-    same = [change for (_, label), change in changes.items() if label == question.perturbation]
-    if same:
-        return np.asarray(np.mean(same, axis=0))
-    treatments = [
-        by_dose
-        for treatment in np.flatnonzero(question.p_P)
-        if (by_dose := _by_dose(question, changes, int(treatment))) is not None
-    ]
-    if treatments:
-        return np.asarray(np.sum(treatments, axis=0))
-    rest = [changes[group] for group in sources(changes, question.group, question.control)]
-    return np.asarray(np.mean(rest, axis=0)) if rest else np.zeros_like(question.control_mean_G)
 
 
 def features(p_P: npt.NDArray[np.float32], context_K: Array) -> Array:
@@ -196,44 +133,13 @@ def contexts(known: Mapping[Group, Moments], control: int) -> dict[int, Array]:
 def _regression(
     training: Mapping[Group, Moments], control: int, doses_CP: npt.NDArray[np.float32], context_K: Mapping[int, Array]
 ) -> Linear | None:
-    perturbed = _changes(training, control)
+    perturbed = changes({group: moments.mean_G for group, moments in training.items()}, control)
     if not perturbed:
         return None
     none_G = np.zeros_like(next(iter(perturbed.values())))
-    changes = {**perturbed, **{(cell_type, control): none_G for cell_type in context_K}}
-    x_RF = np.stack([features(doses_CP[label], context_K[cell_type]) for cell_type, label in changes])
-    y_RG = np.stack(list(changes.values()))
-    cell_type_R, label_R = np.array(list(changes)).T
+    learned = {**perturbed, **{(cell_type, control): none_G for cell_type in context_K}}
+    x_RF = np.stack([features(doses_CP[label], context_K[cell_type]) for cell_type, label in learned])
+    y_RG = np.stack(list(learned.values()))
+    cell_type_R, label_R = np.array(list(learned)).T
     penalty = choose_penalty(x_RF, y_RG, cell_type_R if len(set(cell_type_R.tolist())) > 1 else label_R)
     return fit_ridge(x_RF, y_RG, penalty)
-
-
-def _changes(known: Mapping[Group, Moments], control: int) -> dict[Group, Array]:
-    """The change (G,) of every perturbed group whose cell type has controls."""
-    return {
-        (cell_type, label): moments.mean_G - known[cell_type, control].mean_G
-        for (cell_type, label), moments in known.items()
-        if label != control and (cell_type, control) in known
-    }
-
-
-def _by_dose(question: Question, changes: Mapping[Group, Array], treatment: int) -> Array | None:
-    """The change (G,) at the question's dose of one treatment, from single-treatment groups; None without any."""
-    doses_CP = question.doses_CP
-    alone = {label for _, label in changes if np.flatnonzero(doses_CP[label]).tolist() == [treatment]}
-    if not alone:
-        return None
-    labels = sorted(alone, key=lambda label: float(doses_CP[label, treatment]))
-    known_DG = [np.zeros_like(question.control_mean_G)]
-    for label in labels:
-        own = changes.get((question.cell_type, label))
-        others = [change for (_, other), change in changes.items() if other == label]
-        known_DG.append(np.mean(others, axis=0) if own is None else own)
-    doses_D = [0.0, *(float(doses_CP[label, treatment]) for label in labels)]
-    weights_D = [np.interp(question.p_P[treatment], doses_D, one_D) for one_D in np.eye(len(doses_D))]
-    return np.asarray(np.array(weights_D) @ np.stack(known_DG))
-
-
-def _shifted(question: Question, change_G: Array) -> Prediction:
-    shifted_BG = np.maximum(question.expression_BG + change_G.astype(np.float32), 0)
-    return Prediction(np.maximum(question.control_mean_G + change_G, 0), shifted_BG)

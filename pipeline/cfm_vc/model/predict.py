@@ -3,6 +3,7 @@
 B: cells; G: genes; I: dimensions of z_int; T: of z_tech; P: treatments.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.cfm_vc.model.baselines import Method, Prediction, Question
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
-from pipeline.cfm_vc.model.generate import Generated, Source, generate, sample_counts
+from pipeline.cfm_vc.model.generate import Generated, Source, sample_counts
 from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors
+from pipeline.cfm_vc.model.question import Method, Prediction, Question
+from pipeline.cfm_vc.model.transport import Solution, transported
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.core.errors import ExpectedError
 from pipeline.data.cells import Cells, regrouped
@@ -24,17 +27,10 @@ MEAN_DRAWS = 8  # count samples per decoded cell, averaged for the predicted mea
 LARGEST_COUNT = np.iinfo(np.int32).max
 
 Output = Literal["counts", "means"]
+# Makes of control cells, for a question, their counts and what they become.
+Carry = Callable[[Question, Cells, torch.Generator], tuple[Tensor, Generated]]
 Array = npt.NDArray[np.float32]
 Names = npt.NDArray[np.object_]
-
-
-class Solution(NamedTuple):
-    """How the flow is integrated."""
-
-    source: Source  # as the flow was trained
-    steps: int = 20
-    method: str = "euler"
-    guidance: float = 1.0  # see `Condition.guided`
 
 
 class Latents(NamedTuple):
@@ -52,13 +48,35 @@ class PredictedCells(NamedTuple):
     control: Latents  # of the control cells; predicted cells have the same z_tech
 
 
-def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: torch.device) -> Method:
-    """The method that transports the question's control cells along the flow, decodes them and samples counts.
+def cfm_vc(vae: Vae, field: FlowField, solution: Solution, effects: Effects, seed: int, device: torch.device) -> Method:
+    """The method that transports the question's control cells along the flow, decodes them to the size of `effects` and
+    samples counts.
 
-    Both models in eval mode, on `device`. The population is one sample of counts per control cell (see
-    `sample_counts`), log-normalised by its own sum as for real cells. The mean is over `MEAN_DRAWS` samples per cell,
-    to reduce sampling noise. Predictions do not depend on the order of questions: the generator is seeded by seed, cell
-    type and perturbation.
+    Both models in eval mode, on `device`; see `sampled`. The mean is that of all controls plus the effect, where the
+    question brings that mean.
+    """
+
+    def carry(question: Question, cells: Cells, generator: torch.Generator) -> tuple[Tensor, Generated]:
+        offset_BG = effects.offset(cells.cell_type, question.p_P)
+        return transported(vae, field, cells, question.p_P, solution, generator, offset=offset_BG)
+
+    from_samples = sampled(vae, carry, solution.source, seed, device)
+
+    def answer(question: Question) -> Prediction:
+        prediction, effect = from_samples(question), effects.of(question.cell_type, question.p_P)
+        if effect is None or (question.cell_type, question.control) not in question.known:
+            return prediction
+        return Prediction(np.maximum(question.control_mean_G + effect.change_G, 0), prediction.population_BG)
+
+    return answer
+
+
+def sampled(vae: Vae, carry: Carry, source: Source, seed: int, device: torch.device) -> Method:
+    """The method that samples counts of what `carry` makes of the question's control cells.
+
+    The population is one sample of counts per control cell (see `sample_counts`), log-normalised by its own sum as for
+    real cells. The mean is over `MEAN_DRAWS` samples per cell, to reduce sampling noise. Predictions do not depend on
+    the order of questions: the generator is seeded by seed, cell type and perturbation.
     """
 
     def answer(question: Question) -> Prediction:
@@ -67,8 +85,8 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, seed: int, device: to
         total_G = np.zeros(question.start.genes)
         population = []
         for cells in regrouped([question.start], BLOCK):
-            x_BG, generated = _carried(vae, field, cells, question.p_P, solution, generator)
-            samples = sample_counts(vae, generated, x_BG, solution.source, generator, MEAN_DRAWS)
+            x_BG, generated = carry(question, cells, generator)
+            samples = sample_counts(vae, generated, x_BG, source, generator, MEAN_DRAWS)
             for draw, sampled_BG in enumerate(samples):
                 counts_BG = sampled_BG.cpu().numpy()
                 expression_BG = log_normalise(counts_BG, counts_BG.sum(axis=1), question.target)
@@ -87,6 +105,7 @@ def predict_cells(
     cells: Cells,
     p_P: npt.NDArray[np.float32],
     solution: Solution,
+    effects: Effects,
     output: Output,
     generator: torch.Generator,
 ) -> PredictedCells:
@@ -95,7 +114,8 @@ def predict_cells(
     Counts are sampled, including z_int; means are predicted from each cell's posterior mean. ExpectedError if a value
     is not finite, or a count exceeds 32 bits.
     """
-    x_BG, generated = _carried(vae, field, cells, p_P, solution, generator, sampled=output == "counts")
+    drawn, offset_BG = output == "counts", effects.offset(cells.cell_type, p_P)
+    x_BG, generated = transported(vae, field, cells, p_P, solution, generator, drawn, offset_BG)
     _check_finite(generated.log_mean_BG, cells.names)
     if output == "means":
         made_BG = generated.log_mean_BG.exp()
@@ -131,35 +151,6 @@ def _encoded(vae: Vae, x_BG: Tensor, cells: Cells) -> Latents:
     posterior = vae.encode(x_BG, cell_type_B, batch_B)
     _check_finite(torch.cat([posterior.int_mean_BI, posterior.tech_mean_BT], dim=1), cells.names)
     return Latents(posterior.int_mean_BI.cpu().numpy(), posterior.tech_mean_BT.cpu().numpy())
-
-
-def _carried(
-    vae: Vae,
-    field: FlowField,
-    cells: Cells,
-    p_P: npt.NDArray[np.float32],
-    solution: Solution,
-    generator: torch.Generator,
-    sampled: bool = True,
-) -> tuple[Tensor, Generated]:
-    x_BG, cell_type_B, batch_B = dense_tensors(cells, generator.device)
-    generated = generate(
-        vae,
-        field,
-        x_BG,
-        cell_type_B,
-        batch_B,
-        torch.from_numpy(p_P).to(generator.device).expand(len(cells), -1),
-        source=solution.source,
-        steps=solution.steps,
-        method=solution.method,
-        guidance=solution.guidance,
-        sampled=sampled,
-        place_BS=None if cells.spatial is None else torch.from_numpy(cells.spatial).to(generator.device),
-        generator=generator,
-        names=list(cells.names),
-    )
-    return x_BG, generated
 
 
 def _check_finite(values_B: Tensor, names: Names) -> None:

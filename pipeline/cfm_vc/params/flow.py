@@ -28,6 +28,8 @@ class Flow(Optimisation):
     perturbation_dropout: Share = 0.0
     basis: Width = 8
     distribution_weight: NotNegative = 0.1
+    prior_weight: Share = 0.5
+    largest_size: Annotated[float, Field(ge=1, le=10)] = 1.5
     learning_rate: LearningRate = 0.003
     weight_decay: NotNegative = 1e-05
     gradient_clip: Positive = 1.0

@@ -22,11 +22,10 @@ def select(board: Scoreboard) -> Selection:
     if len(board.units) <= MOST:
         return Selection({unit: unit for unit in board.units})
     metric = decisive(board)[0]
-    sign = 1 if metric.higher_is_better else -1
 
     def rank(unit: str) -> float:
-        value = board.estimate(board.model, metric, unit).value
-        return float("-inf") if value is None else sign * value
+        loss = board.loss(board.model, metric, unit)
+        return float("-inf") if loss is None else -loss
 
     ordered = sorted(board.units, key=rank)
     chosen = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}

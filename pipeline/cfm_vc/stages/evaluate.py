@@ -23,7 +23,7 @@ LATENT = "expression_latent.parquet"  # of the first run alone: other runs have 
 def run(runs: Runs, at: StudyPaths) -> None:
     """Write the results, the headlines and the details of a study."""
     found = read_runs(at, runs.folds)
-    rows = gathered(found)
+    rows = gathered(found, GLOSSARY)
     board = scoreboard(rows, GLOSSARY)
     write_results(at.results, at, rows)
     write_headlines(at.headlines, {metric.name: compare(board, metric) for metric in decisive(board)})

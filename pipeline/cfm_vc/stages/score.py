@@ -7,15 +7,20 @@ import pyarrow.parquet as pq
 import torch
 from threadpoolctl import threadpool_limits
 
-from pipeline.cfm_vc.data.held_out import read_held_out, read_sample
-from pipeline.cfm_vc.evaluation.judge import MODEL, judge
+from pipeline.cfm_vc.data.contexts import load_contexts
+from pipeline.cfm_vc.data.held_out import KNOWN, blocks, read_held_out, read_sample
+from pipeline.cfm_vc.evaluation.judge import LATENT, MODEL, judge
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.evaluation.tables import expression_of, latent_table
 from pipeline.cfm_vc.glossary import GLOSSARY
-from pipeline.cfm_vc.model.baselines import BASELINES, Method
+from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.latent_arithmetic import group_latents, latent_arithmetic
 from pipeline.cfm_vc.model.latents import intrinsic_latents
-from pipeline.cfm_vc.model.predict import Solution, cfm_vc
+from pipeline.cfm_vc.model.predict import cfm_vc
+from pipeline.cfm_vc.model.question import Method
+from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.entry import run_study_stage
@@ -40,7 +45,9 @@ def run(settings: Evaluate, at: StudyPaths) -> None:
         store = open_store(at.store)
         vae, model = load_models(settings, at.model, device)
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)
-        findings = judge(store, held_out, {MODEL: model, **BASELINES}, settings)
+        latents = group_latents(vae, blocks(store, KNOWN, named=False), device)
+        methods = {MODEL: model, **BASELINES, LATENT: latent_arithmetic(vae, latents, settings.seed, device)}
+        findings = judge(store, held_out, methods, settings)
         sample = read_sample(store, list(held_out.known), LATENT_CELLS, settings.seed)
         expression_BG = expression_of(sample, held_out.target)
         latent = latent_table(store, sample, expression_BG, intrinsic_latents(vae, sample, device))
@@ -59,7 +66,8 @@ def load_models(settings: Evaluate, folder: Path, device: torch.device) -> tuple
     vae, _ = load_model(folder / "vae", Vae, device)
     flow, trained = load_model(folder / "flow", FlowField, device)
     solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
-    return vae, cfm_vc(vae, flow, solution, settings.seed, device)
+    effects = Effects(vae, flow, solution, load_contexts(folder / "contexts"))
+    return vae, cfm_vc(vae, flow, solution, effects, settings.seed, device)
 
 
 if __name__ == "__main__":

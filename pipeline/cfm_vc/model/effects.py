@@ -1,0 +1,199 @@
+"""The right size of an effect: the flow's change of mean expression, calibrated and averaged with a closed-form prior.
+
+B: reference cells, training controls of the cell type; G: genes; R: training groups; P: treatments.
+
+A flow predicts too small a change, also in the groups that it was trained on. So its change is multiplied by `size`,
+one over its mean slope in these, and then averaged with the closed-form expectation from the other contexts
+(`ResponsePrior`), whose errors are other ones. What is expected of a new context is smaller than what happens there,
+since what is specific to it cannot be foreseen: by how much is measured on the training contexts, each predicted by the
+prior from the others, and made up for (`transfer`). That is no better in mean squared error, but it is in distances
+between populations and in the size of the effect. The decoded cells get this change of the mean by an offset per
+gene of the decoder's logits, found by stochastic approximation (Robbins and Monro, 1951) on reference cells. It is the
+same for all cells of a type: what is predicted of a cell does not depend on the cells predicted with it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.cfm_vc.data.contexts import Calibration, Contexts
+from pipeline.cfm_vc.model.additive import additive_change, changes
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.generate import sample_counts
+from pipeline.cfm_vc.model.question import Question
+from pipeline.cfm_vc.model.response_prior import ResponsePrior
+from pipeline.cfm_vc.model.transport import Solution, transported, with_offset
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.data.groups import Group, Moments
+from pipeline.training.determinism import Purpose, torch_generator
+
+DRAWS = 4  # count samples per reference cell, of which there are at most `CELLS_PER_TYPE`
+CHANGE_DRAWS = 4  # ... times these for the change of the mean
+STEPS, FULL_STEPS = 24, 8  # of the approximation; after the full ones the rate falls as one over the step
+FLOOR = 2e-3  # counts per library of the target size, below which the ratio of two means is noise
+LARGEST_OFFSET = 8.0  # of a logit
+MOST_GROUPS = 200  # by which the size is measured
+
+Array = npt.NDArray[np.float64]
+Doses = npt.NDArray[np.float32]
+
+
+class Effect(NamedTuple):
+    """Predicted change of mean log-normalised expression in a context, and the offset of the logits that makes it."""
+
+    change_G: Array
+    offset_G: Tensor
+
+
+class Effects:
+    """Effects of a trained model by cell type and doses, each computed once."""
+
+    def __init__(self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts) -> None:
+        self._vae, self._field, self._solution = vae, field, solution
+        self._contexts, self._doses_CP = contexts, contexts.doses_CP
+        self._found: dict[tuple[int, bytes], Effect | None] = {}
+        control = contexts.control_code
+        self._controls = {
+            cell_type: mean_G for (cell_type, label), mean_G in contexts.means.items() if label == control
+        }
+        known = changes(contexts.means, control)
+        self.prior = ResponsePrior.fit(self._controls, known) if known else None
+
+    def of(self, cell_type: int, p_P: Doses) -> Effect | None:
+        """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
+        and if nothing is to be calibrated."""
+        inert = self._contexts.calibration == Calibration(1.0, 0.0, 1.0)
+        if inert or not p_P.any() or cell_type not in self._controls:
+            return None
+        key = (cell_type, p_P.tobytes())
+        if key not in self._found:
+            self._found[key] = self._calibrated(cell_type, p_P)
+        return self._found[key]
+
+    def offset(self, cell_type_B: npt.NDArray[np.int64], p_P: Doses) -> Tensor | None:
+        """Offsets of the logits of these cells, (B, G); None where there are none."""
+        types, place_B = np.unique(cell_type_B, return_inverse=True)
+        found = [self.of(int(cell_type), p_P) for cell_type in types]
+        if not any(found):
+            return None
+        none_G = torch.zeros(len(self._contexts.genes), device=self._device)
+        offset_TG = torch.stack([none_G if effect is None else effect.offset_G for effect in found])
+        return offset_TG[torch.from_numpy(place_B.reshape(-1)).to(self._device)]
+
+    def flow_change(self, cell_type: int, p_P: Doses) -> Array:
+        """Change (G,) of mean log-normalised expression by the flow alone, in the reference cells."""
+        cells_BG, means = self._references(cell_type, p_P, torch.zeros((), device=self._device))
+        mean_G = torch.stack([next(means) for _ in range(CHANGE_DRAWS)]).mean(dim=0)
+        found: Array = (mean_G - self._mean_expression(cells_BG)).double().cpu().numpy()
+        return found
+
+    @property
+    def _device(self) -> torch.device:
+        return self._vae.log_theta_G.device
+
+    def _calibrated(self, cell_type: int, p_P: Doses) -> Effect:
+        contexts, control_G = self._contexts, self._controls[cell_type]
+        weight = contexts.calibration.prior_weight
+        label = self._label(p_P)
+        change_G = (1 - weight) * contexts.calibration.size * self.flow_change(cell_type, p_P)
+        if weight:
+            change_G = change_G + weight * self._expected(cell_type, label, p_P)
+        if (cell_type, label) not in contexts.means:
+            change_G = contexts.calibration.transfer * change_G
+        change_G = np.maximum(change_G, -control_G)
+        offset_G = torch.zeros(len(contexts.genes), device=self._device)
+        cells_BG, means = self._references(cell_type, p_P, offset_G)
+        wished_G = self._mean_expression(cells_BG) + torch.from_numpy(change_G).to(offset_G)
+        wished_G = torch.expm1(wished_G.clamp(min=0.0)) + FLOOR
+        for step in range(STEPS):
+            rate = min(1.0, FULL_STEPS / (step + 1))
+            offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
+            offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
+        return Effect(change_G, offset_G)
+
+    def _label(self, p_P: Doses) -> int:
+        """The code of the perturbation with these doses; one past the last where there is none."""
+        labels = np.flatnonzero((self._doses_CP == p_P).all(axis=1))
+        return int(labels[0]) if len(labels) else len(self._doses_CP)
+
+    def _expected(self, cell_type: int, label: int, p_P: Doses) -> Array:
+        """The change by the prior, or the additive one where the perturbation was measured in no context."""
+        contexts = self._contexts
+        if self.prior is not None and label in self.prior.contexts:
+            return self.prior(self._controls[cell_type], label)
+        nothing_BG = np.zeros((0, 0), np.float32)
+        asked = (cell_type, label, contexts.control_code, p_P, self._doses_CP)
+        question = Question(*asked, contexts.cells, nothing_BG, contexts.target, {})
+        return additive_change(question, contexts.means)
+
+    @torch.no_grad()
+    def _references(self, cell_type: int, p_P: Doses, offset: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+        """Counts of the reference cells, and endlessly their mean expression under p with `offset` as it then is, each
+        from new draws."""
+        generator = torch_generator(self._device, 0, Purpose.CALIBRATION, cell_type)
+        cells = self._contexts.cells.select(np.flatnonzero(self._contexts.cells.cell_type == cell_type))
+        x_BG, generated = transported(self._vae, self._field, cells, p_P, self._solution, generator)
+
+        @torch.no_grad()
+        def means() -> Iterator[Tensor]:
+            while True:
+                made = with_offset(generated, offset, x_BG.sum(dim=1))
+                samples = sample_counts(self._vae, made, x_BG, self._solution.source, generator, DRAWS)
+                yield torch.stack([self._mean_expression(sample_BG) for sample_BG in samples]).mean(dim=0)
+
+        return x_BG, means()
+
+    def _mean_expression(self, x_BG: Tensor) -> Tensor:
+        """Mean log-normalised expression, (G,)."""
+        scale_B1 = self._contexts.target / x_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
+        return torch.log1p(x_BG * scale_B1).mean(dim=0)
+
+
+def calibrated(effects: Effects, known: Mapping[Group, Moments], contexts: Contexts, most: float) -> Calibration:
+    """Measured on the training groups, whose moments are `known`.
+
+    size: one over the mean slope of the flow's change on the true one, from 1 to `most`; transfer: the same of the
+    prior's, each context being predicted from the others, so that size · transfer is at most `most`. 1 where no group
+    tells.
+    """
+    control, doses_CP, weight = contexts.control_code, contexts.doses_CP, contexts.calibration.prior_weight
+    groups = [group for group in known if group[1] != control and (group[0], control) in known]
+    chosen = [groups[place] for place in np.linspace(0, len(groups) - 1, min(len(groups), MOST_GROUPS)).astype(int)]
+    told = [group for group in chosen if _mostly_signal(known, group, control)]
+    by_flow = {group: effects.flow_change(group[0], doses_CP[group[1]]) for group in told}
+    size = _one_over_slope(by_flow, known, control, most)
+    left_out = effects.prior.left_out() if effects.prior and weight else {}
+    by_prior = {group: left_out[group] for group in told if group in left_out}
+    return Calibration(size, weight, _one_over_slope(by_prior, known, control, most / size))
+
+
+def _one_over_slope(
+    predicted: Mapping[Group, Array], known: Mapping[Group, Moments], control: int, most: float
+) -> float:
+    """Of the least squares over genes of the predicted on the true change, from 1 to `most`.
+
+    The variance of the true change is freed of that by the sampling of cells: a group of few, whose measured change is
+    mostly noise, would seem to be predicted too small.
+    """
+    slopes = []
+    for group, predicted_G in predicted.items():
+        change_G, noise = _change(known, group, control)
+        slopes.append(float(np.cov(predicted_G, change_G, ddof=0)[0, 1]) / (float(change_G.var()) - noise))
+    slope = float(np.mean(slopes)) if slopes else 1.0
+    return float(np.clip(1 / slope, 1.0, most)) if slope > 0 else 1.0
+
+
+def _mostly_signal(known: Mapping[Group, Moments], group: Group, control: int) -> bool:
+    change_G, noise = _change(known, group, control)
+    return noise < 0.5 * float(change_G.var())
+
+
+def _change(known: Mapping[Group, Moments], group: Group, control: int) -> tuple[Array, float]:
+    """The measured change (G,) of the mean, and the variance that the sampling of cells gives it, mean over genes."""
+    treated, untreated = known[group], known[group[0], control]
+    noise_G = treated.variance_G / treated.cells + untreated.variance_G / untreated.cells
+    return treated.mean_G - untreated.mean_G, float(noise_G.mean())

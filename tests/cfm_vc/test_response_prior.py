@@ -1,0 +1,101 @@
+"""The closed-form expectation of a response: against the joint Gaussian written out, and on responses of known form."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from pipeline.cfm_vc.model.response_prior import NOISE, OWN_EXPRESSION, ResponsePrior, _Contexts
+
+CONTEXTS, GENES = 5, 7
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def study(random, contexts=CONTEXTS, labels=(1,)):
+    control = {code: random.uniform(0, 2, GENES) for code in range(contexts)}
+    change = {(code, label): random.normal(0, 0.3, GENES) for code in control for label in labels}
+    return control, change
+
+
+def reference(prior, control, change, x, label=1):
+    """Gene by gene, with the flat mean as one of very large variance."""
+    codes = sorted(code for code, other in change if other == label)
+    x_CG = np.stack([control[code] for code in codes])
+    y_CG = np.stack([change[code, label] for code in codes])
+    scale = prior.scale or np.inf  # one context, which is like all others
+    alike = np.exp(-((cdist(x_CG, x_CG) / scale) ** 2))
+    to_x = np.exp(-((cdist(x[None], x_CG)[0] / scale) ** 2))
+    expected = []
+    for g in range(GENES):
+        own = prior.own * np.outer(x_CG[:, g], x_CG[:, g])
+        covariance = alike + own + 1e7 + prior.noise * np.eye(len(codes))
+        across = to_x + prior.own * x[g] * x_CG[:, g] + 1e7
+        rest = y_CG[:, g] - prior.fall * x_CG[:, g]
+        expected.append(prior.fall * x[g] + across @ np.linalg.solve(covariance, rest))
+    return np.maximum(expected, -x)
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 5])
+def test_it_is_the_mean_of_the_joint_gaussian(random, contexts):
+    control, change = study(random, contexts)
+    prior = ResponsePrior.fit(control, change)
+    x = random.uniform(0, 2, GENES)
+    np.testing.assert_allclose(prior(x, 1), reference(prior, control, change, x), atol=1e-5)
+
+
+def test_contexts_are_left_out_in_closed_form_as_one_by_one(random):
+    control, change = study(random)
+    prior = replace(ResponsePrior.fit(control, change), own=OWN_EXPRESSION[2], noise=NOISE[4], fall=-0.3)
+    found, of = prior.left_out(), prior.contexts[1]
+    for out in range(CONTEXTS):
+        rest = [code for code in range(CONTEXTS) if code != out]
+        alike_CC = of.similarity_CC[np.ix_(rest, rest)]
+        left = _Contexts(rest, of.control_CG[rest], of.change_CG[rest] + 9, alike_CC)  # + 9: no gene falls below 0
+        np.testing.assert_allclose(replace(prior, contexts={1: left})(control[out], 1) - 9, found[out, 1], atol=1e-9)
+
+
+def test_what_is_expressed_falls_in_proportion(random):
+    """Every gene falls by 40 % of what a context expresses, but for two that are induced everywhere alike."""
+    control = {code: random.uniform(0, 2, GENES) * (random.random(GENES) < 0.6) for code in range(6)}
+    induced = np.array([1.5, 1.0] + [0.0] * (GENES - 2))
+    change = {(code, 1): induced - 0.4 * x for code, x in control.items() if code < 5}
+    prior = ResponsePrior.fit(control, change)
+    np.testing.assert_allclose(prior(control[5], 1), induced - 0.4 * control[5], atol=0.05)
+    mean = np.mean([change[code, 1] for code in range(5)], axis=0)
+    assert np.abs(mean - induced + 0.4 * control[5]).max() > 0.2  # negative control: the mean change is wrong
+
+
+def test_a_context_that_was_measured_is_remembered_and_one_unlike_all_gets_the_mean(random):
+    control, _ = study(random)
+    change = {(code, 1): np.full(GENES, 0.2 * code) for code in control}
+    control = {code: x + 10 * code for code, x in control.items()}
+    prior = ResponsePrior(ResponsePrior.fit(control, change).contexts, 5.0, 0.0, 0.0, 1e-6)
+    contexts = prior.contexts[1]
+    apart = {1: replace(contexts, similarity_CC=np.eye(CONTEXTS))}
+    prior = ResponsePrior(apart, 5.0, 0.0, 0.0, 1e-6)
+    np.testing.assert_allclose(prior(control[3], 1), 0.6, atol=1e-3)
+    np.testing.assert_allclose(prior(control[3] + 1e3, 1), 0.4, atol=1e-9)
+
+
+def test_no_gene_falls_below_zero(random):
+    control, change = study(random)
+    prior = ResponsePrior.fit(control, {group: y - 5 for group, y in change.items()})
+    x = random.uniform(0, 2, GENES)
+    assert (prior(x, 1) >= -x).all()
+
+
+def test_nothing_to_leave_out_gives_the_mean_change(random):
+    control, change = study(random, 3, labels=(1, 2, 3))
+    alone = {group: y for group, y in change.items() if group[0] + 1 == group[1]}
+    prior = ResponsePrior.fit(control, alone)
+    assert (prior.fall, prior.own) == (0.0, 0.0)
+    np.testing.assert_allclose(prior(np.full(GENES, 9.0), 2), change[1, 2])
+    with pytest.raises(ValueError, match="needs a change"):
+        ResponsePrior.fit(control, {})
+    with pytest.raises(KeyError):
+        prior(np.zeros(GENES), 7)
