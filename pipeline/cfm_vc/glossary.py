@@ -117,6 +117,22 @@ GLOSSARY = Glossary(
             bounds=_POSITIVE,
         ),
         Metric(
+            "coverage",
+            "Coverage",
+            False,
+            "Share of the genes whose measured change lies in the 90 % interval of the prediction; 0.9 is best.",
+            bounds=_SHARE,
+            best_value=0.9,
+        ),
+        Metric(
+            "coverage_top{n}",
+            "Coverage top {n}",
+            False,
+            "The same over the n most differentially expressed genes.",
+            bounds=_SHARE,
+            best_value=0.9,
+        ),
+        Metric(
             "truth_pearson_change",
             "Pearson, simulation",
             True,

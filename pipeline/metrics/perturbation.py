@@ -84,6 +84,16 @@ def _centred(x_RG: Array) -> Array:
     return np.where(size_R > error_R, centred_RG, 0.0)
 
 
+def coverage(
+    predicted_RG: Array, half_width_G: Array, true_RG: Array, rank_RG: npt.NDArray[np.int64], top: int
+) -> dict[str, Array]:
+    """Shares of the genes, and of the `top` most DE ones, whose true change lies in its interval: `coverage` and
+    `coverage_top<top>`."""
+    inside_RG = np.abs(true_RG - predicted_RG) <= half_width_G
+    share_R = np.asarray(inside_RG.mean(axis=-1))
+    return {"coverage": share_R, f"coverage_top{top}": np.asarray(np.mean(inside_RG, axis=-1, where=rank_RG <= top))}
+
+
 def _unit(x_RG: Array) -> Array:
     """Centred rows of unit length; zeros for constant rows."""
     centred_RG = _centred(x_RG)

@@ -1,13 +1,16 @@
 """`python -m pipeline predict`: predict how new cells respond to a perturbation."""
 
 import argparse
+from pathlib import Path
 
 from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.cfm_vc.data.dose_request import DoseRequest
+from pipeline.cfm_vc.effect_table import effect_table
 from pipeline.cfm_vc.model.ode import METHODS
 from pipeline.cfm_vc.model.transport import Solution
-from pipeline.commands.output import check_options, deliver
+from pipeline.commands.output import check_options, check_place, deliver
 from pipeline.core.errors import ExpectedError
+from pipeline.core.files import write_text
 from pipeline.data.new_cells import cells_of_file
 from pipeline.data.source import counted
 from pipeline.params.allowed import check
@@ -39,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spatial", metavar="KEY", help="obsm key of spatial coordinates, for a model trained with them"
     )
+    parser.add_argument(
+        "--effects", type=Path, metavar="FILE", help="also write each gene's predicted change, with its interval (.csv)"
+    )
     add_model_arguments(parser)
 
 
@@ -46,6 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Predict, write the file and print a summary."""
     check_options(arguments, {"steps": Steps, "seed": Seed, "guidance": Guidance})
     doses = dose_of(arguments.dose)
+    if arguments.effects:
+        check_place(arguments.effects, arguments.overwrite, arguments.data)
+        if arguments.effects.resolve() == arguments.out.resolve():
+            raise ExpectedError(f"--effects {arguments.effects} is the output: name another file")
     model = load(arguments, arguments.data)
     annotations = annotations_of(arguments)
     solution = Solution(model.source, arguments.steps, arguments.method, arguments.guidance)
@@ -54,6 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
             new, arguments.perturbation, doses, annotations, solution, arguments.output, arguments.seed
         )
         deliver(answer, arguments, f"{counted(len(answer.obs), 'cell')} predicted under {arguments.perturbation}")
+    if arguments.effects:
+        table = effect_table(model, arguments.perturbation, doses, answer.obs["cell_type"], solution)
+        write_text(arguments.effects, table.to_csv(index=False, float_format="%.6g"))
+        print(f"wrote {arguments.effects}: {counted(table['cell_type'].nunique(), 'cell type')} with training controls")
 
 
 def dose_of(given: list[str]) -> DoseRequest:

@@ -30,7 +30,7 @@ from pipeline.data.groups import Moments
 from pipeline.data.store import Store
 from pipeline.metrics.bootstrap import draws
 from pipeline.metrics.glossary import Role
-from pipeline.metrics.perturbation import pearson
+from pipeline.metrics.perturbation import coverage, pearson
 
 MODEL, NEGATIVE, POSITIVE, CEILING = "cfm_vc", "shuffled_labels", "truth", "split_half"
 LATENT = "latent_arithmetic"  # a baseline that needs the model's VAE, so not one of `BASELINES`
@@ -91,6 +91,9 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
             times_RB = draws(len(answer.population_BG), replicates, _random(settings, group, 1))
             predicted = Response((answer.mean_G - control.mean_G)[None], answer.population_BG, times_RB)
             scores = scores_of(predicted, true, by)
+            if answer.half_width_G is not None:
+                intervals = (predicted.change_RG, answer.half_width_G)
+                scores |= coverage(*intervals, true.change_RG, by.rank_RG, max(settings.top_genes))
             findings.scores.append((group, name, _beside_simulated(scores, predicted.change_RG, effect_G)))
             if name != NEGATIVE:
                 changes = (true.change_RG[0], predicted.change_RG[0], by.rank_RG[0])

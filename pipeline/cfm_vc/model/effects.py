@@ -24,6 +24,7 @@ from pipeline.cfm_vc.data.contexts import Calibration, Contexts
 from pipeline.cfm_vc.model.additive import additive_change, changes
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import sample_counts
+from pipeline.cfm_vc.model.intervals import Intervals
 from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution, transported, with_offset
@@ -43,9 +44,11 @@ Doses = npt.NDArray[np.float32]
 
 
 class Effect(NamedTuple):
-    """Predicted change of mean log-normalised expression in a context, and the offset of the logits that makes it."""
+    """Predicted change of mean log-normalised expression in a context, half the width of its intervals (None: unknown),
+    and the offset of the logits that makes the change."""
 
     change_G: Array
+    half_width_G: Array | None
     offset_G: Tensor
 
 
@@ -62,6 +65,7 @@ class Effects:
         }
         known = changes(contexts.means, control)
         self.prior = ResponsePrior.fit(self._controls, known) if known else None
+        self._intervals = Intervals.of(self.prior, contexts.means, control) if self.prior else None
 
     def of(self, cell_type: int, p_P: Doses) -> Effect | None:
         """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
@@ -113,7 +117,8 @@ class Effects:
             rate = min(1.0, FULL_STEPS / (step + 1))
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
-        return Effect(change_G, offset_G)
+        half_width_G = self._intervals.half_width(control_G, change_G) if self._intervals else None
+        return Effect(change_G, half_width_G, offset_G)
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""

@@ -66,7 +66,8 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, effects: Effects, see
         prediction, effect = from_samples(question), effects.of(question.cell_type, question.p_P)
         if effect is None or (question.cell_type, question.control) not in question.known:
             return prediction
-        return Prediction(np.maximum(question.control_mean_G + effect.change_G, 0), prediction.population_BG)
+        mean_G = np.maximum(question.control_mean_G + effect.change_G, 0)
+        return Prediction(mean_G, prediction.population_BG, effect.half_width_G)
 
     return answer
 

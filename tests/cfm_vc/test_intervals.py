@@ -1,0 +1,76 @@
+"""Intervals of a predicted change: they cover contexts that were left out, and tell what they cannot."""
+
+import numpy as np
+import pytest
+
+from pipeline.cfm_vc.model.intervals import COVERAGE, Intervals
+from pipeline.cfm_vc.model.response_prior import ResponsePrior
+from pipeline.metrics.perturbation import coverage
+
+GENES = 2000
+
+
+def study(seed, contexts=6, noise=lambda gene, level: 0.1):  # noqa: ARG005
+    """Control means and changes that a common change and noise make; the last context is the one asked about."""
+    random = np.random.default_rng(seed)
+    gene = random.uniform(0, 1, GENES)
+    level = np.abs(random.normal(0, 1, GENES))
+    means = {}
+    for code in range(contexts):
+        control = np.maximum(level + random.normal(0, 0.05, GENES), 0.5)
+        means[code, 0] = control
+        means[code, 1] = control + 0.3 * gene + random.normal(0, 1, GENES) * noise(gene, level)
+    return means
+
+
+def asked(means, contexts=6):
+    known = {group: mean for group, mean in means.items() if group != (contexts - 1, 1)}
+    controls = {code: mean for (code, label), mean in known.items() if label == 0}
+    prior = ResponsePrior.fit(controls, {g: mean - controls[g[0]] for g, mean in known.items() if g[1]})
+    new = controls[contexts - 1]
+    return Intervals.of(prior, known, 0), new, prior(new, 1), means[contexts - 1, 1] - new
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [lambda gene, level: 0.1, lambda gene, level: 0.02 + 0.2 * level, lambda gene, level: 0.02 + 0.3 * (gene > 0.7)],  # noqa: ARG005
+)
+def test_nine_of_ten_genes_are_covered_in_a_context_like_the_others(noise):
+    shares = []
+    for seed in range(5):
+        intervals, control, change, true = asked(study(seed, noise=noise))
+        shares.append(np.mean(np.abs(true - change) <= intervals.half_width(control, change)))
+    assert abs(np.mean(shares) - COVERAGE) < 0.03
+
+
+def test_genes_that_vary_more_between_contexts_have_wider_intervals():
+    intervals, control, change, _ = asked(study(0, noise=lambda gene, level: 0.02 + 0.3 * (gene > 0.7)))  # noqa: ARG005
+    gene = np.random.default_rng(0).uniform(0, 1, GENES)
+    width = intervals.half_width(control, change)
+    assert width[gene > 0.7].mean() > 1.5 * width[gene <= 0.7].mean()
+
+
+def test_a_context_unlike_the_others_is_covered_less():
+    """The negative control: a change three times as noisy as in training."""
+    means = study(0)
+    random = np.random.default_rng(9)
+    means[5, 1] = means[5, 1] + random.normal(0, 0.3, GENES)
+    intervals, control, change, true = asked(means)
+    assert np.mean(np.abs(true - change) <= intervals.half_width(control, change)) < 0.6
+
+
+def test_fewer_than_two_contexts_have_no_interval():
+    means = study(0, contexts=2)
+    controls = {code: means[code, 0] for code in range(2)}
+    prior = ResponsePrior.fit(controls, {(0, 1): means[0, 1] - controls[0]})
+    assert Intervals.of(prior, {group: mean for group, mean in means.items() if group != (1, 1)}, 0) is None
+    with pytest.raises(ValueError, match="two contexts"):
+        Intervals(np.zeros((1, 3)), np.zeros((1, 3)), np.array([4]))
+
+
+def test_coverage_by_hand():
+    true = np.array([[0.0, 1.0, 2.0, 3.0], [5.0, 1.0, 2.0, 3.0]])
+    rank = np.array([[1, 2, 3, 4], [4, 3, 2, 1]])
+    found = coverage(np.zeros((1, 4)), np.array([0.5, 2.0, 1.0, 3.0]), true, rank, 2)
+    np.testing.assert_array_equal(found["coverage"], [0.75, 0.5])
+    np.testing.assert_array_equal(found["coverage_top2"], [1.0, 0.5])
