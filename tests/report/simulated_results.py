@@ -231,7 +231,7 @@ def _with_means(rows: list[Row], half: float) -> list[Row]:
 
 
 def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain: float = 0.03) -> None:
-    """What benchmarks/leave_one_out.py would write: the model `gain` ahead of the best baseline, but in the first
+    """What benchmarks/effects.py would write: the model `gain` ahead of the best baseline, but in the first
     cell type, where it is as far behind."""
     rng = np.random.default_rng(1)
     folder = root / "reports/measured/cfm_vc"
@@ -271,10 +271,8 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
     about = {
         "title": "Blood cells of two donors with and without interferon beta (a fixture of the tests)",
         "data_sha256": "fedcba9876543210" * 4,
-        "command": "python -m benchmarks.leave_one_out cells.h5ad --seeds 3",
+        "commands": ["python -m pipeline run cells", "python -m benchmarks.effects cells"],
         "commit": "f" * 40,
-        "chosen_by": "e_distance",
-        "chosen": dict.fromkeys(cell_types, "+ OT coupling"),
         "parameters": {"vae": {"epochs": 50}, "seeds": [0, 1, 2]},
     }
     _json(folder / "about.json", about)

@@ -82,7 +82,7 @@ def test_the_page_answers_what_its_reader_asks(finished):
         "perturbation mean",
         "Measured cells: leave one cell type out Blood cells of two donors",  # the title of the measured data
         "(a fixture of the tests), other cells than in this run.",
-        "python -m benchmarks.leave_one_out cells.h5ad --seeds 3",
+        "python -m benchmarks.effects cells",
         "What the scores mean",
         "Negative control",
         "cytokine in CD14+ Monocyte",

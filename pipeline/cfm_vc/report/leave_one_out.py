@@ -37,7 +37,7 @@ def leave_one_out(found: LeaveOneOut) -> Section:
             )
             for metric in decisive(board)
         ),
-        Heading("Ablation: what each component adds"),
+        Heading("Ablation: what each part of an effect's size adds"),
         Figures(
             [_ladder(found, metric) for metric in _ablated(found)[:2]],
             "Ablation, adding one component at a time; grey: the best baseline. Small dots: single predictions; large "
@@ -121,13 +121,7 @@ def _steps(found: LeaveOneOut) -> Table:
 
     rows = [[Cell(str(v)), *(cell(metric, v) for metric in metrics)] for v in variants]
     header = ["variant", *(metric.heading for metric in metrics)]
-    chosen = "; ".join(f"{variant} for {cell_type}" for cell_type, variant in found.about["chosen"].items())
-    by = GLOSSARY.metric(found.about["chosen_by"]).label
-    caption = (
-        f"Means over cell types, held out in pairs{_over_seeds(found.ablation)}. The variant used for a cell type "
-        f"above was selected by the {by} of the other type in its pairs, never on its own held-out cells: {chosen}."
-    )
-    return Table(header, rows, caption)
+    return Table(header, rows, f"Means over the held-out groups{_over_seeds(found.ablation)}.")
 
 
 def _over_seeds(rows: pd.DataFrame) -> str:

@@ -69,7 +69,7 @@ class LeaveOneOut:
 
     board: Scoreboard
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
-    about: Mapping[str, Any]  # provenance, and the variant selected for each cell type
+    about: Mapping[str, Any]  # provenance
     of_this_run: bool  # whether this run uses the same cells
 
     @property
@@ -84,7 +84,7 @@ class LeaveOneOut:
 
 
 _LEAVE_ONE_OUT = Maker("git checkout reports/measured", "git checkout reports/measured")
-_ABOUT = ("title", "data_sha256", "command", "commit", "parameters", "chosen", "chosen_by")
+_ABOUT = ("title", "data_sha256", "commands", "commit", "parameters")
 _DATASET = (
     *("simulated", "description", "input_sha256", "control", "genes", "categories", "held_out", "splits", "notes"),
 )

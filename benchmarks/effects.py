@@ -1,0 +1,137 @@
+"""What each part of an effect's size brings: the trained flows of a study, their effects set in several ways.
+
+    python -m pipeline run kang && python -m benchmarks.effects kang [--out reports/measured/cfm_vc]
+
+Of every fold and seed of the study in this folder; nothing is trained. Prints a markdown table of means over held-out
+groups and seeds, beside the baselines. With --out it also writes what the report shows of measured cells: these scores,
+the results of the study, and where they come from.
+"""
+
+import argparse
+import csv
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from pipeline.cfm_vc.data.contexts import Calibration, load_contexts
+from pipeline.cfm_vc.data.held_out import read_held_out
+from pipeline.cfm_vc.evaluation.judge import judge
+from pipeline.cfm_vc.evaluation.tables import group_names
+from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.cfm_vc.model.baselines import BASELINES
+from pipeline.cfm_vc.model.effects import Effects
+from pipeline.cfm_vc.model.flow import FlowField
+from pipeline.cfm_vc.model.predict import cfm_vc
+from pipeline.cfm_vc.model.transport import Solution
+from pipeline.cfm_vc.model.vae import Vae
+from pipeline.cfm_vc.params.evaluate import Evaluate
+from pipeline.core.files import write_text
+from pipeline.core.machine import describe_machine
+from pipeline.core.paths import StudyPaths
+from pipeline.data.store import open_store
+from pipeline.training.weights import load_model
+
+CPU = torch.device("cpu")
+SHOWN = ("pearson_change", "pearson_change_top20", "pearson_change_top50", "pearson_change_top100", "mse")
+SHOWN += ("e_distance", "slope_change")
+LABELS = {name: label for name, label, _ in GLOSSARY.methods}
+COLUMNS = ("variant", "cell_type", "perturbation", "seed", "metric", "value")
+
+
+def variants(found: Calibration) -> dict[str, Calibration]:
+    """One part after the other, and the prior alone."""
+    return {
+        "flow alone": Calibration(1.0, 0.0, 1.0),
+        "+ size in the training groups": Calibration(found.size, 0.0, 1.0),
+        "+ average with the closed form": replace(found, transfer=1.0),
+        "+ size in new contexts": found,
+        "closed form alone, flow's cells": Calibration(1.0, 1.0, 1.0),
+    }
+
+
+def scores(study: str) -> Iterator[dict[str, Any]]:
+    """A row per variant or baseline, held-out group, seed and metric."""
+    settings = Evaluate(bootstrap_replicates=0)
+    for fold in sorted(path.name for path in Path("models/cfm_vc", study).iterdir()):
+        store = open_store(StudyPaths("cfm_vc", study, fold).store)
+        held_out = read_held_out(store, settings.cells_per_group, settings.seed)
+        runs = sorted(Path("models/cfm_vc", study, fold).glob("seed_*"))
+        for run in runs:
+            vae, _ = load_model(run / "vae", Vae)
+            field, described = load_model(run / "flow", FlowField)
+            contexts, solution = load_contexts(run / "contexts"), Solution(described["source"])
+            methods = {
+                name: cfm_vc(
+                    vae, field, solution, Effects(vae, field, solution, replace(contexts, calibration=c)), 0, CPU
+                )
+                for name, c in variants(contexts.calibration).items()
+            }
+            for group, name, found in judge(store, held_out, methods | BASELINES, settings).scores:
+                if name in methods or name in BASELINES:
+                    cell_type, perturbation = group_names(store, group)
+                    row = {"variant": LABELS.get(name, name), "cell_type": cell_type, "perturbation": perturbation}
+                    seed = int(run.name.removeprefix("seed_"))
+                    yield from (row | {"seed": seed, "metric": key, "value": float(found[key][0])} for key in SHOWN)
+
+
+def write(folder: Path, study: str, rows: list[dict[str, Any]]) -> None:
+    """The three files that the report reads."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(folder / "ablation.csv", text.getvalue())
+    shutil.copyfile(StudyPaths("cfm_vc", study).results, folder / "results.csv")
+    params = yaml.safe_load(Path("params.yaml").read_text())["cfm_vc"]
+    own = params["studies"][study]
+    (dataset,) = {json.loads(path.read_text())["input_sha256"] for path in stores(study)}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    about = {
+        "title": own.get("title", study),
+        "commands": [f"python -m pipeline run {study}", f"python -m benchmarks.effects {study} --out {folder}"],
+        "data_sha256": dataset,
+        "commit": commit,
+        "machine": describe_machine(),
+        "study": study,
+        "parameters": {name: value for name, value in own.items() if name not in ("title", "ingest")},
+    }
+    write_text(folder / "about.json", json.dumps(about, indent=1) + "\n")
+
+
+def stores(study: str) -> list[Path]:
+    return sorted(Path("data/processed/cfm_vc", study).glob("*/dataset.json"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study")
+    parser.add_argument("--out", type=Path, help="a folder for the report's files")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = list(scores(arguments.study))
+    headings = [GLOSSARY.metric(name).heading for name in SHOWN]
+    seeds = len({row["seed"] for row in rows})
+    print(f"{describe_machine()}; {arguments.study}, {seeds} {'seed' if seeds == 1 else 'seeds'}\n")
+    print(f"| effects | {' | '.join(headings)} |\n|---|{'--:|' * len(SHOWN)}")
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        means = [
+            np.mean([row["value"] for row in rows if (row["variant"], row["metric"]) == (variant, metric)])
+            for metric in SHOWN
+        ]
+        digits = [4 if metric == "mse" else 3 for metric in SHOWN]
+        print(f"| {variant} | {' | '.join(f'{mean:.{d}f}' for mean, d in zip(means, digits, strict=True))} |")
+    if arguments.out:
+        write(arguments.out, arguments.study, rows)
+
+
+if __name__ == "__main__":
+    main()
