@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.data.contexts import Calibration, load_contexts, save_contexts
-from pipeline.cfm_vc.model.effects import Effects, calibrated
+from pipeline.cfm_vc.model.effects import LARGEST_TRANSFER, Effects, calibrated
 from pipeline.cfm_vc.model.predict import predict_cells
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution
@@ -122,11 +122,23 @@ def test_transfer_is_one_over_the_slope_of_the_prior_where_a_context_is_left_out
     left_out = of.prior.left_out()
     slopes = [np.polyfit(means[code, A] - control[code], left_out[code, A], 1)[0] for code in range(3)]
     found = calibrated(of, moments_of(means), known, 10.0)
-    assert found.transfer == pytest.approx(min(max(1 / np.mean(slopes), 1), 10 / found.size), rel=1e-6)
-    assert found.transfer > 1.2
-    assert calibrated(of, moments_of(means), known, found.size * 1.1).transfer == pytest.approx(
-        1.1
-    )  # in all at most this
+    assert found.transfer == pytest.approx(min(1 / np.mean(slopes), LARGEST_TRANSFER), rel=1e-6)
+    assert found.transfer > 1.1
+
+
+@pytest.mark.parametrize("closed_form_is_right", [True, False])
+def test_the_prior_weighs_more_where_the_flow_is_worse_even_in_training(models, closed_form_is_right):
+    random, known = np.random.default_rng(1), contexts(1.0, 0.5)
+    control = {code: known.means[code, CONTROL] for code in range(3)}
+    common = random.normal(0, 0.3, GENES)
+    plain = effects(models)
+    means = {(code, CONTROL): mean for code, mean in control.items()}
+    for code, mean in control.items():
+        change = common if closed_form_is_right else plain.flow_change(code, P_A)
+        means[code, A] = mean + change + random.normal(0, 0.02, GENES)
+    of = Effects(*models, Solution("control"), replace(known, means=means))
+    found = calibrated(of, moments_of(means), known, 1.0).prior_weight
+    assert found > 0.9 if closed_form_is_right else found == 0.5  # never less than what is asked for
 
 
 def test_only_a_context_where_the_perturbation_was_not_measured_is_a_transfer(models):

@@ -38,6 +38,7 @@ STEPS, FULL_STEPS = 24, 8  # of the approximation; after the full ones the rate 
 FLOOR = 2e-3  # counts per library of the target size, below which the ratio of two means is noise
 LARGEST_OFFSET = 8.0  # of a logit
 MOST_GROUPS = 200  # by which the size is measured
+LARGEST_TRANSFER = 1.25  # where little can be foreseen, a larger one would add more error than it makes up for
 
 Array = npt.NDArray[np.float64]
 Doses = npt.NDArray[np.float32]
@@ -159,21 +160,28 @@ class Effects:
 
 
 def calibrated(effects: Effects, known: Mapping[Group, Moments], contexts: Contexts, most: float) -> Calibration:
-    """Measured on the training groups, whose moments are `known`.
+    """Measured on the training groups, whose moments are `known`; 1 and the least weight where no group tells.
 
-    size: one over the mean slope of the flow's change on the true one, from 1 to `most`; transfer: the same of the
-    prior's, each context being predicted from the others, so that size · transfer is at most `most`. 1 where no group
-    tells.
+    size: one over the mean slope of the flow's change on the true one, from 1 to `most`. prior_weight: that of least
+    squared error, from that of `contexts` to 1; the flow has seen these groups, the prior predicts each from the other
+    contexts, so that a flow which is worse even here has little to say. transfer: one over the slope of that prior,
+    from 1 to `LARGEST_TRANSFER`.
     """
-    control, doses_CP, weight = contexts.control_code, contexts.doses_CP, contexts.calibration.prior_weight
+    control, doses_CP, least = contexts.control_code, contexts.doses_CP, contexts.calibration.prior_weight
     groups = [group for group in known if group[1] != control and (group[0], control) in known]
     chosen = [groups[place] for place in np.linspace(0, len(groups) - 1, min(len(groups), MOST_GROUPS)).astype(int)]
     told = [group for group in chosen if _mostly_signal(known, group, control)]
     by_flow = {group: effects.flow_change(group[0], doses_CP[group[1]]) for group in told}
     size = _one_over_slope(by_flow, known, control, most)
-    left_out = effects.prior.left_out() if effects.prior and weight else {}
+    left_out = effects.prior.left_out() if effects.prior and least else {}
     by_prior = {group: left_out[group] for group in told if group in left_out}
-    return Calibration(size, weight, _one_over_slope(by_prior, known, control, most / size))
+    weight, square = 0.0, 0.0
+    for group, expected_G in by_prior.items():
+        flow_G = size * by_flow[group]
+        weight += float((_change(known, group, control)[0] - flow_G) @ (expected_G - flow_G))
+        square += float((expected_G - flow_G) @ (expected_G - flow_G))
+    weight = float(np.clip(weight / square, least, 1.0)) if square > 0 else least
+    return Calibration(size, weight, _one_over_slope(by_prior, known, control, LARGEST_TRANSFER))
 
 
 def _one_over_slope(

@@ -97,8 +97,8 @@ def run(settings: FlowSettings, at: StudyPaths) -> None:
     found = calibrated(effects, moments, contexts, settings.largest_size)
     save_contexts(at.model / "contexts", replace(contexts, calibration=found))
     print(
-        f"flow: its effects are multiplied by {found.size:.2f}, by their size in the training groups, and in new "
-        f"contexts by {found.transfer:.2f} more"
+        f"flow: effects x {found.size:.2f}, their size in the training groups; averaged with the closed form, weight "
+        f"{found.prior_weight:.2f}; in new contexts x {found.transfer:.2f}"
     )
     write_curve(at.curves / f"{at.run}-flow.csv", fitted.curve)
     write_json(at.training / f"{at.run}-flow.json", training_metrics(fitted, model))
