@@ -33,11 +33,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Of several processes only the first writes: what the others put there is removed. ExpectedError, before anything is
     written, where `path` cannot hold a file.
     """
-    if not is_first():
-        with tempfile.TemporaryDirectory() as unused:
-            yield Path(unused) / path.name
-        return
     check_replaceable(path)
+    if not is_first():
+        with _scratch(path) as scratch:
+            yield scratch / path.name
+        return
     with _scratch(path) as scratch:
         partial = scratch / path.name
         yield partial
@@ -64,16 +64,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Of several processes only the first writes, as above.
     """
-    if not is_first():
-        with tempfile.TemporaryDirectory() as unused:
-            partial = Path(unused) / path.name
-            partial.mkdir()
-            yield partial
-        return
     with _scratch(path) as scratch:
         partial = scratch / path.name
         partial.mkdir()
         yield partial
+        if not is_first():
+            return
         for file in sorted(partial.rglob("*")):
             _fsync(file)
         partial.chmod(0o777 & ~_umask())

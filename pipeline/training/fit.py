@@ -84,7 +84,8 @@ def fit(
     become columns of the curve.
 
     Several processes (of a stage that asks for them, or started by torchrun or accelerate) each call this with the same
-    arguments, and all get the same result, that of one process to rounding. ExpectedError where they disagree.
+    arguments, and all get the same result. Every step is that of one process to rounding. ExpectedError where they
+    disagree.
     """
     training = _Training(title, objective, train, validation, settings, device, judge)
     return training.run(checkpoints)

@@ -2,7 +2,7 @@
 
 All processes hold the same weights. Each reads the same minibatches and computes the gradient of its part; the sum of
 these is the gradient of the whole, and every process takes the same step. What a minibatch is does not depend on how
-many processes there are, and results agree to rounding.
+many processes there are, and every step is that of one process to rounding; over a training, rounding can grow.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.core import rank
 from pipeline.core.errors import ExpectedError
 from pipeline.nn.share import Share, sharing, sum_over_processes
+from pipeline.training.agreement import mark
 
 TIMEOUT = timedelta(minutes=10)  # the most that one may be behind; one that ends is noticed at once
 
@@ -68,6 +69,7 @@ class Several(Alone):
 
     def __init__(self, device: torch.device) -> None:
         """LostProcessError where they do not all come."""
+        self.title, self.mark = "training", 0  # for messages; of the minibatch in hand
         self.rank, self.count = rank.rank(), rank.processes()
         os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or accelerate chooses a number
         if not torch.distributed.is_initialized():
@@ -85,6 +87,7 @@ class Several(Alone):
 
     def losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> Losses:
         """As above: the parts over the examples that are this process's, times their share of the minibatch."""
+        self.mark = mark(batch)
         share = self._share(batch, self.rank)
         if share is None:
             return {name: value / self.count for name, value in module(batch, generator).items()}
@@ -94,13 +97,17 @@ class Several(Alone):
 
     @torch.no_grad()
     def gathered(self, losses: Losses, weights: Sequence[nn.Parameter]) -> Parts:
-        """As above, in one message. A weight without a gradient in any process stays without."""
-        values = torch.stack([value.detach().float() for value in losses.values()])
+        """As above, in one message. A weight without a gradient in any process stays without. ExpectedError where the
+        processes have not read the same minibatch."""
+        told = [value.detach().float() for value in losses.values()]
+        values = torch.stack([*told, torch.tensor(float(self.mark), device=told[0].device)])
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         found = torch.tensor([float(weight.grad is not None) for weight in weights], device=values.device)
         summed = sum_over_processes(torch.cat([*(gradient.reshape(-1) for gradient in gradients), found, values]))
-        sizes = [*(weight.numel() for weight in weights), len(weights), len(losses)]
-        *of_weights, found, values = torch.split(summed, sizes)
+        sizes = [*(weight.numel() for weight in weights), len(weights), len(losses), 1]
+        *of_weights, found, values, marks = torch.split(summed, sizes)
+        if int(marks) != self.count * self.mark:
+            raise self._disagreement(["the training data"])
         for weight, gradient, flat, anywhere in zip(weights, gradients, of_weights, found.tolist(), strict=True):
             weight.grad = gradient.copy_(flat.view_as(gradient)) if anywhere else None
         return dict(zip(losses, values.tolist(), strict=True))
@@ -126,17 +133,20 @@ class Several(Alone):
 
     def agree(self, title: str, told: Callable[[], dict[str, bytes]]) -> None:
         """As above. Only digests are sent."""
-        contents = told()
+        self.title, contents = title, told()
         mine = [int.from_bytes(hashlib.sha256(content).digest()[:6], "big") for content in contents.values()]
         table_PT = torch.zeros(self.count, len(mine), dtype=torch.int64, device=_device())
         table_PT[self.rank] = torch.tensor(mine)
         same_T = (sum_over_processes(table_PT) == table_PT[0]).all(0).tolist()
         differing = [name for name, same in zip(contents, same_T, strict=True) if not same]
         if differing:
-            raise ExpectedError(
-                f"{title}: the {self.count} processes of this training disagree about {', '.join(differing)}: start "
-                "them on one machine or a shared folder, with the same data, parameters and code"
-            )
+            raise self._disagreement(differing)
+
+    def _disagreement(self, about: list[str]) -> ExpectedError:
+        return ExpectedError(
+            f"{self.title}: the {self.count} processes of this training disagree about {', '.join(about)}: start them "
+            "on one machine or a shared folder, with the same data, parameters and code"
+        )
 
     def _share(self, batch: Any, number: int) -> Share | None:
         """The part of process `number`; None where there are too few examples for all: then each computes all of them,

@@ -33,12 +33,13 @@ class KilledError(Exception):
 class Line:
     """Minibatches of y = 2x + 1; `kill_at` (epoch, step) ends the process, as it were, before that minibatch."""
 
-    def __init__(self, points=40, kill_at=None, spoil=None, slope=2):
+    def __init__(self, points=40, kill_at=None, spoil=None, slope=2, spoil_later=0.0):
         self.x = torch.linspace(-1, 1, points)
         self.y = slope * self.x + 1
         if spoil is not None:
             self.y[spoil] = math.nan
         self.kill_at = kill_at
+        self.spoil_later = spoil_later  # added to what is asked of the sixth minibatch
 
     def __len__(self):
         return len(self.x.chunk(10))
@@ -49,7 +50,7 @@ class Line:
             if step >= start:
                 if (number, step) == self.kill_at:
                     raise KilledError
-                yield Points(rows, self.x[rows], self.y[rows])
+                yield Points(rows, self.x[rows], self.y[rows] + self.spoil_later * (step == 5))
 
     def names(self, batch):
         return [f"point{row}" for row in batch.rows.tolist()]

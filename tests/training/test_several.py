@@ -132,6 +132,7 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both_with_one_message(fo
     ("what", "about"),
     [
         ("other data", "the training data: "),
+        ("other later data", "the training data: "),
         ("other values", "the validation data: "),
         ("other parameters", "the parameters: "),
     ],
