@@ -92,7 +92,7 @@ class Scoreboard:
 
     @property
     def telling(self) -> list[Metric]:
-        """Metrics that tell methods apart: in which two models or baselines have a score, and not all have the best
+        """Metrics that tell methods apart: in which a model or a baseline has a score, and not all have the best
         possible one in every unit."""
         return [metric for metric in self.metrics if self._tells(metric)]
 
@@ -100,9 +100,12 @@ class Scoreboard:
         """Whether a model or a baseline has a score in any unit, or over all."""
         return any(self._values(method, metric) for method in self.competing)
 
+    def contested(self, metric: Metric) -> bool:
+        """Whether a model and a baseline have a score in any unit."""
+        return self.defined(metric) and any(self.points(baseline, metric) for baseline in self.baselines)
+
     def _tells(self, metric: Metric) -> bool:
-        found = [values for one in self.competing if (values := self._values(one, metric))]
-        return len(found) > 1 and any(values != {metric.perfect} for values in found)
+        return self.scored(metric) and any(self._values(one, metric) != {metric.perfect} for one in self.competing)
 
     def _values(self, method: Method, metric: Metric) -> set[float]:
         found = (row for unit in (*self.units, ALL) for row in self.rows.get((unit, method.name, metric.name), ()))

@@ -70,5 +70,6 @@ def test_a_metric_tells_methods_apart_unless_it_is_undefined_or_all_are_perfect(
     rows.append(Row("group 0", "truth", "control", "pearson", 1.0))
     assert bool(scoreboard(rows, GLOSSARY).telling) == tells
     one = replace(rows[0], value=0.9)
-    told = [] if value is None else [PEARSON]  # a score that one method alone has
-    assert scoreboard([one, *rows[1:]], GLOSSARY).telling == told
+    board = scoreboard([one, *rows[1:]], GLOSSARY)
+    assert board.telling == [PEARSON]
+    assert board.contested(PEARSON) == (value is not None)  # the model alone has a score

@@ -4,9 +4,9 @@ G: genes; B, N: true and predicted cells; Q: other perturbations; R: bootstrap r
 being the original cells (see `pipeline.metrics.bootstrap`).
 
 The true cells are resampled and, for population distances, the predicted cells. What depends on the true cells is
-recomputed: their mean, gene ranks, DE genes and weights. Held fixed are the mean of the controls, the predicted mean,
-the true changes of other perturbations, and the space of the distances. So an interval covers the sampling of cells of
-the held-out group, not that of the training data.
+recomputed: their mean, gene ranks and DE genes. Held fixed are the weights of genes, the mean of the controls, the
+predicted mean, the true changes of other perturbations, and the space of the distances. So an interval covers the
+sampling of cells of the held-out group, not that of the training data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,14 +43,15 @@ class Response:
 class Yardstick:
     """What scoring needs besides the true response.
 
-    rank_RG: rank of each gene by |Welch's t|; de_RG: the DE genes; weight_RG: how specific each gene is to the
-    perturbation (`de_weights`); others_QG: true changes of the other perturbations of the cell type; top_genes: the
+    rank_RG: rank of each gene by |Welch's t|; de_RG: the DE genes; weight_1G: how specific each gene is to the
+    perturbation (`de_weights`), of the original cells: in a resample a gene can be constant, t infinite, and all weight
+    on it; others_QG: true changes of the other perturbations of the cell type; top_genes: the
     numbers n of most DE genes.
     """
 
     rank_RG: npt.NDArray[np.int64]
     de_RG: npt.NDArray[np.bool_]
-    weight_RG: Array
+    weight_1G: Array
     others_QG: Array
     space: Space
     top_genes: list[int]
@@ -73,7 +74,7 @@ def yardstick(
     return Yardstick(
         de_rank(treated, control),
         de_genes(treated, control),
-        de_weights(treated, pooled(others) if others else control),
+        de_weights(treated, pooled(others) if others else control)[:1],
         np.reshape([other.mean_G - control.mean_G for other in others], (len(others), len(control.mean_G))),
         space,
         top_genes,
@@ -94,8 +95,8 @@ def scores_of(predicted: Response, true: Response, by: Yardstick) -> dict[str, A
         scores[f"pearson_change_top{top}"] = pearson_top(*change, by.rank_RG, top)
     scores |= {"slope_change": slope_change(*change), "mse": mse(*change), "mae": mae(*change)}
     scores |= {
-        "wmse": wmse(*change, by.weight_RG),
-        "r2_weighted": r2_weighted(*change, by.others_QG, by.weight_RG),
+        "wmse": wmse(*change, by.weight_1G),
+        "r2_weighted": r2_weighted(*change, by.others_QG, by.weight_1G),
     }
     populations = (predicted.population_BG, true.population_BG, predicted.times_RB, true.times_RB)
     scores |= population_distances(*populations, by.space)
@@ -127,7 +128,7 @@ def split_half_scores(
         response_of(half, control_mean_G, sample_BG[part_B == part], replicates, random)[0]
         for part, half in enumerate(halves)
     )
-    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1], weight_RG=by.weight_RG[:1])
+    fixed = replace(by, rank_RG=by.rank_RG[:1], de_RG=by.de_RG[:1])
     return scores_of(first, second, fixed)
 
 

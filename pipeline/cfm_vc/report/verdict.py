@@ -64,7 +64,7 @@ def lead(results: PerturbationResults) -> str:
 
 def breadth(board: Scoreboard, cells: int) -> str:
     """Breadth of the verdict: over all metrics, and over the groups."""
-    standings = [compare(board, metric).standing for metric in board.telling if board.defined(metric)]
+    standings = [compare(board, metric).standing for metric in board.telling if board.contested(metric)]
     level = standings.count("level")
     parts = [
         f"Over all {len(standings)} metrics, {board.model.label} is ahead of the best baseline in "
