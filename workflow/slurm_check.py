@@ -19,8 +19,8 @@ from workflow.slurm_queue import FOLDER, Job, NoAnswerError, ask, forget_old_job
 PROGRAMS = ("sbatch", "squeue", "sinfo", "scancel")
 PROFILE = "profiles/slurm/config.yaml"
 LOCALLY = "or run on this machine: snakemake --cores all"
-# With these a job waits for its turn, or for a node to come back.
-PASSING = re.compile(r"busy|down|drained|reserved|temporarily", re.IGNORECASE)
+# With these a job waits for its turn, or for a node to come back. No other line is looked at: it may name a partition.
+PASSING = re.compile(r"^allocation failure: .*(busy|down|drained|reserved|temporarily)", re.IGNORECASE | re.MULTILINE)
 OF_ONE_MACHINE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - only looked at
 
 
@@ -114,8 +114,8 @@ def _try(stage: str, asked: list[str], partitions: Iterable[str]) -> None:
     done = subprocess.run(
         command, input="#!/bin/sh\n", env=environment(), capture_output=True, text=True, errors="replace", check=False
     )
-    said = "; ".join(re.sub(r"sbatch: error: |allocation failure: ", "", done.stderr).splitlines())
-    if done.returncode and not PASSING.search(said):
+    if done.returncode and not PASSING.search(done.stderr):
+        said = "; ".join(re.sub(r"sbatch: error: |allocation failure: ", "", done.stderr).splitlines())
         raise ExpectedError(
             f"SLURM would not take {stage} with {' '.join(asked[len(ALWAYS) :])}: {said}. Change slurm_partition "
             f"(there are {', '.join(sorted(set(partitions)))}), slurm_account or runtime in {PROFILE}, or mem_mb, "

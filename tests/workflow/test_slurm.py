@@ -224,8 +224,10 @@ def test_a_job_left_by_an_earlier_call_is_taken_over_but_not_one_that_ends_or_is
     assert (STAGES / FIRST).read_text() == "13"
 
 
-def workflow_on(executor: str) -> SimpleNamespace:
-    dag = SimpleNamespace(needrun_jobs=list)
+def workflow_on(executor: str, **resources: object) -> SimpleNamespace:
+    """One job that asks for these, or none."""
+    job = SimpleNamespace(is_local=False, threads=1, resources=resources, rule=SimpleNamespace(name=FIRST))
+    dag = SimpleNamespace(needrun_jobs=lambda: [job] if resources else [])
     return SimpleNamespace(executor_plugin=SimpleNamespace(name=executor), dag=dag)
 
 
@@ -238,6 +240,24 @@ def test_a_controller_away_at_the_start_is_an_error_and_so_are_jobs_left_on_this
     say("squeue", line("12", "RUNNING"))
     with pytest.raises(ExpectedError, match=r"go on with `snakemake --profile profiles/slurm`, or `scancel 12` first"):
         slurm_check.before_first_job(workflow_on("local"))
+
+
+@pytest.mark.parametrize("partition", ["shutdown", "busy", "reserved-2", "undrained", "Temporarily"])
+def test_a_missing_partition_is_an_error_whatever_its_name(say: Say, partition: str) -> None:
+    problem = f"sbatch: error: invalid partition specified: {partition}\nallocation failure: Invalid partition name\n"
+    say("sbatch", problem=problem, code=1)
+    with pytest.raises(
+        ExpectedError, match=f"SLURM would not take {FIRST} with .*: invalid partition .*: {partition};"
+    ):
+        slurm_check.before_first_job(workflow_on("cluster-generic", slurm_partition=partition))
+
+
+@pytest.mark.parametrize(
+    "reason", ["Requested nodes are busy", "Required node not available (down, drained or reserved)"]
+)
+def test_a_job_may_wait_for_nodes_to_come_back(say: Say, reason: str) -> None:
+    say("sbatch", problem=f"allocation failure: {reason}\n", code=1)
+    slurm_check.before_first_job(workflow_on("cluster-generic", slurm_partition="busy"))
 
 
 def test_a_folder_of_one_machine_alone_is_told_where_there_are_several(say: Say, capsys: pytest.CaptureFixture) -> None:
