@@ -28,6 +28,14 @@ OF_SLURM = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "sacct", "srun")
             ["--set-resources", "left:mem_mb=1", "first:mem_mb=99999999"],
             "error: SLURM would not take first with .*mem=",
         ),
+        (
+            ["--set-resources", "last:runtime=1441"],
+            r"error: SLURM would never start last: .* 1441 minutes, is above that of partition main \(1-00:00:00\)",
+        ),
+        (
+            ["--default-resources", "runtime=1441", "slurm_partition=main", "--set-resources", "first:runtime=1440"],
+            r"error: SLURM would never start \S+: .* 1441 minutes, is above that of partition main \(1-00:00:00\)",
+        ),
     ],
 )
 def test_what_slurm_would_never_start_is_said_before_the_first_job(
