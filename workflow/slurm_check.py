@@ -1,13 +1,16 @@
 """What Snakemake looks at before its first job: SLURM, and what an earlier call has left in its queue."""
 
 import fcntl
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,16 @@ from workflow.slurm_queue import FOLDER, Job, NoAnswerError, ask, forget_old_job
 PROGRAMS = ("sbatch", "squeue", "sinfo", "scancel")
 PROFILE = "profiles/slurm/config.yaml"
 LOCALLY = "or run on this machine: snakemake --cores all"
-# With these a job waits for its turn, or for a node to come back.
-PASSING = re.compile(r"busy|down|drained|reserved|temporarily", re.IGNORECASE)
+# With these a job waits for its turn, or for a node to come back. No other line is looked at: it may name a partition.
+PASSING = re.compile(r"^allocation failure: .*(busy|down|drained|reserved|temporarily)", re.IGNORECASE | re.MULTILINE)
+CHOSEN = re.compile(r"^sbatch: Job .* in partition (\S+)$", re.MULTILINE)  # by SLURM, where none was named
 OF_ONE_MACHINE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - only looked at
+
+
+@dataclass(frozen=True)
+class Partition:
+    nodes: int
+    limit: str  # of a job's time, in SLURM's words
 
 
 def refuse_edits() -> None:
@@ -56,17 +66,18 @@ def before_first_job(workflow: Any) -> None:
             f"SLURM's jobs are submitted (perhaps after `module load slurm`), {LOCALLY}"
         )
     try:
-        partitions = ask("sinfo", "--noheader", "--format=%R\t%D").splitlines()
+        lines = ask("sinfo", "--noheader", "--format=%R\t%D\t%l").splitlines()
         forget_old_jobs()
     except NoAnswerError as problem:
         raise ExpectedError(
             f"profiles/slurm: SLURM's controller does not answer ({problem}): wait until `sinfo` does, {LOCALLY}"
         ) from problem
-    nodes = dict(line.split("\t") for line in partitions)
+    partitions = {name: Partition(int(nodes), limit) for name, nodes, limit in (line.split("\t") for line in lines)}
     _try_lock()
     for stage, asked in _distinct(workflow.dag.needrun_jobs()):
-        _try(stage, asked, nodes)
-    if max(map(int, nodes.values()), default=1) > 1 and _is_of_one_machine(Path.cwd()):
+        said = _try(stage, asked, partitions)
+        _refuse_long(stage, asked, said, partitions)
+    if max((partition.nodes for partition in partitions.values()), default=1) > 1 and _is_of_one_machine(Path.cwd()):
         print(
             f"warning: {Path.cwd()} looks like a folder of this machine alone: all nodes must see it", file=sys.stderr
         )
@@ -108,19 +119,55 @@ def _distinct(jobs: Iterable[Any]) -> list[tuple[str, list[str]]]:
     return [(stage, list(options)) for options, stage in asked.items()]
 
 
-def _try(stage: str, asked: list[str], partitions: Iterable[str]) -> None:
-    """Have SLURM say whether it would ever start such a job."""
+def _try(stage: str, asked: list[str], partitions: Iterable[str]) -> str:
+    """Have SLURM say whether it would ever start such a job; what it says."""
     command = ["sbatch", "--test-only", *asked]
     done = subprocess.run(
         command, input="#!/bin/sh\n", env=environment(), capture_output=True, text=True, errors="replace", check=False
     )
-    said = "; ".join(re.sub(r"sbatch: error: |allocation failure: ", "", done.stderr).splitlines())
-    if done.returncode and not PASSING.search(said):
+    if done.returncode and not PASSING.search(done.stderr):
+        said = "; ".join(re.sub(r"sbatch: error: |allocation failure: ", "", done.stderr).splitlines())
         raise ExpectedError(
             f"SLURM would not take {stage} with {' '.join(asked[len(ALWAYS) :])}: {said}. Change slurm_partition "
             f"(there are {', '.join(sorted(set(partitions)))}), slurm_account or runtime in {PROFILE}, or mem_mb, "
             "threads or gpu in the stage's meta in dvc.yaml"
         )
+    return done.stderr
+
+
+def _refuse_long(stage: str, asked: list[str], said: str, partitions: Mapping[str, Partition]) -> None:
+    """ExpectedError where a job's time limit is above those of all partitions that might take it.
+
+    Most clusters take such a job, and have it wait for ever. A quality of service may lift the partition's limit.
+    """
+    values = dict(option.split("=", 1) for option in asked if "=" in option)
+    time = values.get("--time")
+    qos = values.get("--qos") or os.environ.get("SBATCH_QOS")
+    named = values.get("--partition") or os.environ.get("SBATCH_PARTITION")
+    names = named.split(",") if named else CHOSEN.findall(said)
+    if not time or qos or not names or not partitions.keys() >= set(names):
+        return
+    limits = {name: partitions[name].limit for name in names}
+    if seconds(time) > max(map(seconds, limits.values())):
+        others = ", ".join(f"{name}: {partition.limit}" for name, partition in sorted(partitions.items()))
+        raise ExpectedError(
+            f"SLURM would never start {stage}: its time limit, `runtime` of {time} minutes, is above that of partition "
+            f"{' or '.join(f'{name} ({limit})' for name, limit in limits.items())}: lower `runtime`, or change "
+            f"slurm_partition (there are {others}), in {PROFILE} or by --set-resources {stage}:runtime=MINUTES"
+        )
+
+
+def seconds(limit: str) -> float:
+    """A time limit as SLURM writes it, MM, MM:SS, HH:MM:SS or D-HH:MM:SS; infinite for any other word."""
+    days, dash, clock = limit.rpartition("-")
+    try:
+        numbers = [int(number) for number in clock.split(":")]
+        if not dash and len(numbers) < 3:  # no hours
+            numbers.insert(0, 0)
+        hours, minutes, rest = [*numbers, 0, 0][:3]
+        return timedelta(int(days or 0), hours=hours, minutes=minutes, seconds=rest).total_seconds()
+    except ValueError:
+        return math.inf
 
 
 def _try_lock() -> None:

@@ -106,6 +106,19 @@ def test_a_job_has_the_name_of_its_stage_and_asks_for_what_meta_says(submitted: 
     assert list(submitted.status()) == ["last"]
 
 
+def test_the_profiles_set_memory_and_gpus_of_one_stage(submitted: Project, cluster: Cluster) -> None:
+    profile, default = (submitted.root / f"profiles/{name}/config.yaml" for name in ("slurm", "default"))
+    profile.write_text(profile.read_text() + "set-resources:\n  lonely: {mem_mb: 150, gpu: 2}\n")
+    default.write_text(default.read_text().replace("gpu: 1", "gpu: 2"))
+    waiting = hold(submitted, "lonely", how="wait")
+    process = start(submitted, "lonely")
+    submitted.wait_for_start("lonely")
+    lonely = queue(cluster)["celldag:lonely"]
+    assert (lonely["memory"], lonely["gpu"]) == ("150M", "gres:gpu:2")
+    release(waiting)
+    finish(process, submitted)
+
+
 def test_all_stages_run_where_there_is_accounting(
     project: Project, accounted: Cluster, finished_template: Path
 ) -> None:

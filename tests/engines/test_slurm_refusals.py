@@ -21,8 +21,20 @@ OF_SLURM = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "sacct", "srun")
             "error: SLURM would not take last with .*--partition=nope: invalid partition specified.*there are main",
         ),
         (
+            ["--set-resources", "last:slurm_partition=shutdown"],
+            "error: SLURM would not take last with .*--partition=shutdown: invalid partition specified.*there are main",
+        ),
+        (
             ["--set-resources", "left:mem_mb=1", "first:mem_mb=99999999"],
             "error: SLURM would not take first with .*mem=",
+        ),
+        (
+            ["--set-resources", "last:runtime=1441"],
+            r"error: SLURM would never start last: .* 1441 minutes, is above that of partition main \(1-00:00:00\)",
+        ),
+        (
+            ["--default-resources", "runtime=1441", "slurm_partition=main", "--set-resources", "first:runtime=1440"],
+            r"error: SLURM would never start \S+: .* 1441 minutes, is above that of partition main \(1-00:00:00\)",
         ),
     ],
 )
@@ -31,7 +43,8 @@ def test_what_slurm_would_never_start_is_said_before_the_first_job(
 ) -> None:
     done = submitted.call(*SUBMIT, *options)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(sentence, done.stderr)
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert re.match(sentence, error)
     assert "Traceback" not in done.stderr
     assert "Submitted" not in done.stderr
     assert submitted.ran() == []

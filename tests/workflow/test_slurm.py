@@ -1,7 +1,9 @@
 """Stages as jobs of SLURM, with programs that only say what a real one's would: tests/engines has a real one."""
 
 import json
+import math
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -224,8 +226,10 @@ def test_a_job_left_by_an_earlier_call_is_taken_over_but_not_one_that_ends_or_is
     assert (STAGES / FIRST).read_text() == "13"
 
 
-def workflow_on(executor: str) -> SimpleNamespace:
-    dag = SimpleNamespace(needrun_jobs=list)
+def workflow_on(executor: str, **resources: object) -> SimpleNamespace:
+    """One job that asks for these, or none."""
+    job = SimpleNamespace(is_local=False, threads=1, resources=resources, rule=SimpleNamespace(name=FIRST))
+    dag = SimpleNamespace(needrun_jobs=lambda: [job] if resources else [])
     return SimpleNamespace(executor_plugin=SimpleNamespace(name=executor), dag=dag)
 
 
@@ -240,9 +244,85 @@ def test_a_controller_away_at_the_start_is_an_error_and_so_are_jobs_left_on_this
         slurm_check.before_first_job(workflow_on("local"))
 
 
+@pytest.mark.parametrize("partition", ["shutdown", "busy", "reserved-2", "undrained", "Temporarily"])
+def test_a_missing_partition_is_an_error_whatever_its_name(say: Say, partition: str) -> None:
+    problem = f"sbatch: error: invalid partition specified: {partition}\nallocation failure: Invalid partition name\n"
+    say("sbatch", problem=problem, code=1)
+    with pytest.raises(
+        ExpectedError, match=f"SLURM would not take {FIRST} with .*: invalid partition .*: {partition};"
+    ):
+        slurm_check.before_first_job(workflow_on("cluster-generic", slurm_partition=partition))
+
+
+@pytest.mark.parametrize(
+    "reason", ["Requested nodes are busy", "Required node not available (down, drained or reserved)"]
+)
+def test_a_job_may_wait_for_nodes_to_come_back(say: Say, reason: str) -> None:
+    say("sbatch", problem=f"allocation failure: {reason}\n", code=1)
+    slurm_check.before_first_job(workflow_on("cluster-generic", slurm_partition="busy"))
+
+
+CHOSEN = "sbatch: Job 1 to start at 2026-11-30T06:14:21 using 1 processors on nodes n1 in partition short\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "refused"),
+    [
+        ({"runtime": 31}, CHOSEN, "31 minutes, is above that of partition short (30:00): lower `runtime`, or change"),
+        ({"runtime": 31, "slurm_partition": "short"}, "", "partition short (30:00)"),
+        ({"runtime": 61, "slurm_partition": "short,hour"}, "", "partition short (30:00) or hour (1:00:00)"),
+        ({"runtime": 30}, CHOSEN, None),
+        ({"runtime": 60, "slurm_partition": "short,hour"}, CHOSEN, None),
+        ({"runtime": 100_000, "slurm_partition": "long"}, "", None),
+        ({"runtime": 31, "slurm_qos": "over_all_limits"}, CHOSEN, None),
+        ({"runtime": 31, "slurm_partition": "hidden"}, CHOSEN, None),
+        ({"runtime": 31}, "", None),
+        ({"slurm_partition": "short"}, "", None),
+    ],
+)
+def test_a_time_limit_above_the_partitions_is_an_error(
+    say: Say, monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], said: str, refused: str | None
+) -> None:
+    for name in ("SBATCH_QOS", "SBATCH_PARTITION"):
+        monkeypatch.delenv(name, raising=False)
+    say("sinfo", "short\t1\t30:00\nhour\t1\t1:00:00\nlong\t1\tinfinite\n")
+    say("sbatch", problem=said)
+    if refused is None:
+        slurm_check.before_first_job(workflow_on("cluster-generic", **asked))
+        return
+    with pytest.raises(ExpectedError, match=re.escape(refused)) as error:
+        slurm_check.before_first_job(workflow_on("cluster-generic", **asked))
+    assert f"SLURM would never start {FIRST}: " in str(error.value)
+    assert "(there are hour: 1:00:00, long: infinite, short: 30:00)" in str(error.value)
+
+
+def test_a_partition_of_sbatchs_own_variable_has_its_limit(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    say("sinfo", "short\t1\t30:00\nlong\t1\tinfinite\n")
+    say("sbatch", problem=CHOSEN)
+    monkeypatch.setenv("SBATCH_PARTITION", "short,long")
+    slurm_check.before_first_job(workflow_on("cluster-generic", runtime=31))
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [
+        ("30", 30),
+        ("30:30", 30.5),
+        ("1:00:00", 60),
+        ("1-00:00:00", 1440),
+        ("2-01:02:00", 2942),
+        ("1-2", 1560),
+        ("infinite", math.inf),
+        ("n/a", math.inf),
+    ],
+)
+def test_time_limits_as_slurm_writes_them(limit: str, minutes: float) -> None:
+    assert slurm_check.seconds(limit) == 60 * minutes
+
+
 def test_a_folder_of_one_machine_alone_is_told_where_there_are_several(say: Say, capsys: pytest.CaptureFixture) -> None:
     for nodes, warned in (("1", False), ("2", True)):
-        say("sinfo", f"main\t{nodes}\n")
+        say("sinfo", f"main\t{nodes}\tinfinite\n")
         slurm_check.before_first_job(workflow_on("cluster-generic"))
         assert ("looks like a folder of this machine alone" in capsys.readouterr().err) == warned
 
