@@ -230,14 +230,8 @@ class CfmVc:
             for number, (int_BI, tech_BT) in enumerate(latents.blocks(CELLS_PER_BLOCK)):
                 start = number * CELLS_PER_BLOCK
                 given = Latents(int_BI, tech_BT)
-                x_BG = decode_latents(
-                    self.vae,
-                    given,
-                    library_size,
-                    output,
-                    self._generator(seed, number),
-                    names[start : start + len(int_BI)],
-                )
+                named, generator = names[start : start + len(int_BI)], self._generator(seed, number)
+                x_BG = decode_latents(self.vae, given, library_size, output, generator, named)
                 yield {"X": _stored(x_BG, output), **_latents_stored(given)}
 
         arguments = {"library_size": library_size, "output": output, "seed": seed}
