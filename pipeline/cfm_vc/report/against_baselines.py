@@ -28,9 +28,9 @@ def against_baselines(results: PerturbationResults) -> Section:
         "predicts the other, with its range over groups. Hollow: positive and negative controls."
     )
     means = (
-        f"Means over the held-out groups{beside_scores(board)}. ↑ higher is better, ↓ lower is better, → 1 nearer to "
-        "1 is better; ▸ and bold mark the best of each row, ceiling and controls aside. “Undefined”: too few cells or "
-        "perturbations for a score. "
+        f"Means over the held-out groups{beside_scores(board)}. ↑ higher is better, ↓ lower is better, → nearer to the "
+        "number after it is better; ▸ and bold mark the best of each row, ceiling and controls aside. “Undefined”: too "
+        "few cells or perturbations for a score, or a method without intervals. "
         f"{left_out(board)}"
     ).rstrip()
     scores = f"Scores{beside_scores(board, board.units)}"
