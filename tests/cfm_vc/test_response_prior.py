@@ -99,3 +99,14 @@ def test_nothing_to_leave_out_gives_the_mean_change(random):
         ResponsePrior.fit(control, {})
     with pytest.raises(KeyError):
         prior(np.zeros(GENES), 7)
+
+
+def test_of_very_many_perturbations_some_are_enough(random, monkeypatch):
+    control, change = study(random, 3, labels=range(1, 8))
+    monkeypatch.setattr("pipeline.cfm_vc.model.response_prior.MOST_PERTURBATIONS", 3)
+    some = ResponsePrior.fit(control, change)
+    monkeypatch.undo()
+    third = {group: y for group, y in change.items() if group[1] in (1, 4, 7)}
+    same = ResponsePrior.fit(control, third)
+    assert (some.fall, some.own, some.noise) == (same.fall, same.own, same.noise)
+    assert some.contexts.keys() == set(range(1, 8))

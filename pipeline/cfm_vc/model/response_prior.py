@@ -8,7 +8,7 @@ gene g in it is
 with s the median distance between contexts, and m_g unknown (a flat prior). So similar contexts respond alike; where a
 context has no like, the mean response is expected; a gene that falls does so in proportion to what a context expresses
 of it (ρ); and what is induced takes its share of the library from all that is expressed (b < 0). b, ρ and τ are those
-with the smallest squared error when each context is predicted from the others, over all perturbations.
+with the smallest squared error when each context is predicted from the others, over the perturbations (or many).
 
 Sources: Rasmussen and Williams, "Gaussian processes for machine learning" (2006), 2.7 (the flat mean) and 5.4.2
 (leaving out in closed form; with a flat mean, Dubrule, 1983).
@@ -26,6 +26,8 @@ Array = npt.NDArray[np.float64]
 
 OWN_EXPRESSION = (0.0, 0.1, 0.3, 1.0, 3.0)  # ρ
 NOISE = tuple(10.0 ** (power / 2) for power in range(2, -5, -1))  # τ, strongest first, which wins ties
+
+MOST_PERTURBATIONS = 50  # on which b, ρ and τ are chosen, evenly among all
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class ResponsePrior:
             changes_CG = np.stack([change_CG[code, label] for code in codes])
             contexts[label] = _Contexts(codes, x_CG, changes_CG, _similarity(x_CG, x_CG, scale))
         several = [each for each in contexts.values() if len(each.control_CG) > 1]
-        return cls(contexts, scale, *_chosen(several))
+        return cls(contexts, scale, *_chosen(several[:: -(-len(several) // MOST_PERTURBATIONS) or 1]))
 
     def left_out(self) -> dict[tuple[int, int], Array]:
         """The change (G,) expected of each context and perturbation from the other contexts, where there are any."""
