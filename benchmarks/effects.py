@@ -4,14 +4,13 @@
 
 Of every fold and seed of the study in this folder; nothing is trained. Prints a markdown table of means over held-out
 groups and seeds, beside the baselines. With --out it also writes what the report shows of measured cells: these scores,
-the results of the study, and where they come from.
+the same of the study's results, and where they come from.
 """
 
 import argparse
 import csv
 import io
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,6 +42,7 @@ from pipeline.training.weights import load_model
 CPU = torch.device("cpu")
 SHOWN = ("pearson_change", "pearson_change_top20", "pearson_change_top50", "pearson_change_top100", "mse")
 SHOWN += ("e_distance", "slope_change")
+KEPT = ("metric", *SHOWN, "coverage", "coverage_top100")  # of the results, which have twice as many scores; the header
 LABELS = {name: label for name, label, _ in GLOSSARY.methods}
 COLUMNS = ("variant", "cell_type", "perturbation", "seed", "metric", "value")
 
@@ -90,7 +90,10 @@ def write(folder: Path, study: str, rows: list[dict[str, Any]]) -> None:
     table.writeheader()
     table.writerows(rows)
     write_text(folder / "ablation.csv", text.getvalue())
-    shutil.copyfile(StudyPaths("cfm_vc", study).results, folder / "results.csv")
+    kept = [line for line in csv.reader(StudyPaths("cfm_vc", study).results.open(newline="")) if line[6] in KEPT]
+    table_of_results = io.StringIO()
+    csv.writer(table_of_results, lineterminator="\n").writerows(kept)
+    write_text(folder / "results.csv", table_of_results.getvalue())
     params = yaml.safe_load(Path("params.yaml").read_text())["cfm_vc"]
     own = params["studies"][study]
     (dataset,) = {json.loads(path.read_text())["input_sha256"] for path in stores(study)}
