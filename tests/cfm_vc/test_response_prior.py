@@ -27,9 +27,8 @@ def reference(prior, control, change, x, label=1):
     codes = sorted(code for code, other in change if other == label)
     x_CG = np.stack([control[code] for code in codes])
     y_CG = np.stack([change[code, label] for code in codes])
-    scale = prior.scale or np.inf  # one context, which is like all others
-    alike = np.exp(-((cdist(x_CG, x_CG) / scale) ** 2))
-    to_x = np.exp(-((cdist(x[None], x_CG)[0] / scale) ** 2))
+    alike = np.exp(-((cdist(x_CG, x_CG) / prior.scale) ** 2))
+    to_x = np.exp(-((cdist(x[None], x_CG)[0] / prior.scale) ** 2))
     expected = []
     for g in range(GENES):
         own = prior.own * np.outer(x_CG[:, g], x_CG[:, g])

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from pipeline.training import fit as fit_module
+from pipeline.training.agreement import mark
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.processes import Alone
-from tests.training.line import KilledError, Line, trained
+from tests.training.line import KilledError, Line, Points, trained
 from tests.training.objectives import OBJECTIVES, SYSTEMS, gradients, made, trained_system
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +146,11 @@ def test_processes_that_disagree_stop(found, what, about):
 def test_files_are_written_once(folder):
     written = sorted(path.name for path in (folder / "written").iterdir())
     assert written == ["0.txt", "checkpoints_0", "folder_0"]
+
+
+@pytest.mark.parametrize("change", [lambda y: y + torch.eye(5)[2], lambda y: y[[1, 0, 2, 3, 4]]])
+def test_a_mark_tells_minibatches_apart(change):
+    """One value changed, and two values swapped, which a sum of them would not notice."""
+    y = torch.arange(5.0)
+    assert mark(Points(torch.arange(5), y, y)) == mark(Points(torch.arange(5), y.clone(), y))
+    assert mark(Points(torch.arange(5), y, y)) != mark(Points(torch.arange(5), y, change(y)))

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from pipeline.cfm_vc.metrics.distances import median_distance
+
 Array = npt.NDArray[np.float64]
 
 OWN_EXPRESSION = (0.0, 0.1, 0.3, 1.0, 3.0)  # ρ
@@ -74,7 +76,7 @@ class ResponsePrior:
         """
         if not change_CG:
             raise ValueError("a prior of the response needs a change")
-        scale = 2 * _median_distance([control_CG[code] for code in sorted({code for code, _ in change_CG})])
+        scale = 2 * median_distance(np.stack([control_CG[code] for code in sorted({code for code, _ in change_CG})]))
         contexts = {}
         for label in sorted({label for _, label in change_CG}):
             codes = sorted(code for code, other in change_CG if other == label)
@@ -126,12 +128,5 @@ def _chosen(several: Sequence[_Contexts]) -> tuple[float, float, float]:
     return best[1:]
 
 
-def _median_distance(x_CG: Sequence[Array]) -> float:
-    distances = cdist(np.stack(x_CG), np.stack(x_CG))[np.triu_indices(len(x_CG), 1)]
-    return float(np.median(distances)) if len(distances) else 0.0
-
-
 def _similarity(x_CG: Array, y_DG: Array, scale: float) -> Array:
-    if scale == 0:  # one context, or several that are the same
-        return np.ones((len(x_CG), len(y_DG)))
     return np.asarray(np.exp(-((cdist(x_CG, y_DG) / scale) ** 2)))
