@@ -31,6 +31,7 @@ OF_ONE_MACHINE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - only looked at
 @dataclass(frozen=True)
 class Partition:
     nodes: int
+    takes_jobs: bool
     limit: str  # of a job's time, in SLURM's words
 
 
@@ -66,17 +67,20 @@ def before_first_job(workflow: Any) -> None:
             f"SLURM's jobs are submitted (perhaps after `module load slurm`), {LOCALLY}"
         )
     try:
-        lines = ask("sinfo", "--noheader", "--format=%R\t%D\t%l").splitlines()
+        lines = ask("sinfo", "--noheader", "--format=%R\t%D\t%a\t%l").splitlines()
         forget_old_jobs()
     except NoAnswerError as problem:
         raise ExpectedError(
             f"profiles/slurm: SLURM's controller does not answer ({problem}): wait until `sinfo` does, {LOCALLY}"
         ) from problem
-    partitions = {name: Partition(int(nodes), limit) for name, nodes, limit in (line.split("\t") for line in lines)}
+    partitions = {
+        name: Partition(int(nodes), available == "up", limit)
+        for name, nodes, available, limit in (line.split("\t") for line in lines)
+    }
     _try_lock()
     for stage, asked in _distinct(workflow.dag.needrun_jobs()):
         said = _try(stage, asked, partitions)
-        _refuse_long(stage, asked, said, partitions)
+        _judge(stage, asked, said, partitions)
     if max((partition.nodes for partition in partitions.values()), default=1) > 1 and _is_of_one_machine(Path.cwd()):
         print(
             f"warning: {Path.cwd()} looks like a folder of this machine alone: all nodes must see it", file=sys.stderr
@@ -135,17 +139,24 @@ def _try(stage: str, asked: list[str], partitions: Iterable[str]) -> str:
     return done.stderr
 
 
-def _refuse_long(stage: str, asked: list[str], said: str, partitions: Mapping[str, Partition]) -> None:
-    """ExpectedError where a job's time limit is above those of all partitions that might take it.
+def _judge(stage: str, asked: list[str], said: str, partitions: Mapping[str, Partition]) -> None:
+    """ExpectedError where a job's time limit is above those of all partitions that might take it; a warning where they
+    are closed.
 
     Most clusters take such a job, and have it wait for ever. A quality of service may lift the partition's limit.
     """
     values = dict(option.split("=", 1) for option in asked if "=" in option)
     time = values.get("--time")
+    if time and time.startswith("-"):
+        raise ExpectedError(f"the `runtime` of {stage} is {time} minutes: set it to a positive number in {PROFILE}")
     qos = values.get("--qos") or os.environ.get("SBATCH_QOS")
     named = values.get("--partition") or os.environ.get("SBATCH_PARTITION")
     names = named.split(",") if named else CHOSEN.findall(said)
-    if not time or qos or not names or not partitions.keys() >= set(names):
+    if not names or not partitions.keys() >= set(names):
+        return
+    if not any(partitions[name].takes_jobs for name in names):
+        print(f"warning: {stage} waits until partition {' or '.join(names)} takes jobs again", file=sys.stderr)
+    if not time or qos:
         return
     limits = {name: partitions[name].limit for name in names}
     if seconds(time) > max(map(seconds, limits.values())):

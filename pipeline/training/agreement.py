@@ -15,8 +15,8 @@ MARKS = 65_521  # a prime; sums of marks are exact in float32 for up to 256 proc
 def described(train: Any, validation: Any, settings: BaseModel, state: dict[str, Any]) -> dict[str, bytes]:
     """By what it is called in a message: bytes that are equal where two processes have the same.
 
-    train, validation: sources of minibatches, of which the first stands for all (those of training are compared as they
-    come, by `mark`). state: as a checkpoint holds it.
+    train, validation: sources of minibatches, of which the first stands for all: they are compared as they come, by
+    `mark`. state: as a checkpoint holds it.
     """
     return {
         "the training data": _of_source(train),
@@ -31,12 +31,13 @@ def _of_source(batches: Any) -> bytes:
     return repr((len(batches), batches.names(batch))).encode() + _of_tensors(vars(batch))
 
 
-def mark(batch: Any) -> int:
-    """A number below `MARKS` of the bits of a minibatch: cheap enough for every step, the same on every machine."""
-    found = 0
+def mark(batch: Any, before: int = 0) -> int:
+    """A number below `MARKS` of the tensors of a minibatch and the mark `before` it: cheap enough for every step, the
+    same on every machine."""
+    found = before
     for part in _parts(vars(batch)):
         if isinstance(part, Tensor):
-            found = zlib.crc32(_bytes(part), found)
+            found = zlib.crc32(_bytes(part), zlib.crc32(_form(part), found))
     return found % MARKS
 
 
@@ -45,10 +46,15 @@ def _of_tensors(content: Any) -> bytes:
     digest = hashlib.sha256()
     for part in _parts(content):
         if isinstance(part, Tensor):
+            digest.update(_form(part))
             digest.update(_bytes(part))
         else:
             digest.update(repr(part).encode())
     return digest.digest()
+
+
+def _form(tensor: Tensor) -> bytes:
+    return f"{tensor.dtype} {tuple(tensor.shape)}".encode()
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -138,7 +138,7 @@ class _Training:
         return Fitted(
             curve=self.curve,
             best_epoch=position.best_epoch,
-            train=self._evaluate(self.objective, self.train),
+            train=self._evaluate(self.objective, self.train, "the training data"),
             validation=self._evaluate(self.objective, self.validation),
         )
 
@@ -206,25 +206,23 @@ class _Training:
         return self.average.module if self.average else self.objective
 
     @torch.no_grad()
-    def _evaluate(self, module: nn.Module, batches: Batches[Any]) -> Parts:
+    def _evaluate(self, module: nn.Module, batches: Batches[Any], source: str = "the validation data") -> Parts:
         """Parts of the loss over all examples of a source, in eval mode, with the same random numbers at every call."""
         module.eval()
         sums: Parts = {}
-        examples, broken, mine = 0, None, self.processes.evaluates(len(batches))
-        for step, batch in enumerate(batches.epoch(0)):
-            examples += len(batch)
-            if step not in mine:
-                continue
+        broken = None
+        for step, batch in self.processes.evaluates(batches):
             parts = self._evaluated(module, batch, step)
-            _add(sums, parts, len(batch))
+            _add(sums, parts | {"examples": 1.0}, len(batch))
             if not all_finite(parts):
                 broken = step
                 break
-        sums, broken = self.processes.evaluated(sums, broken, len(batches))
+        sums, broken = self.processes.evaluated(sums, broken, len(batches), source)
         if broken is not None:
             batch = next(iter(batches.epoch(0, broken)))
             where = f"evaluation after epoch {self.position.epoch}, step {broken + 1}"
             self._stop(self._evaluated(module, batch, broken), batches.names(batch), where)
+        examples = sums.pop("examples")
         return {name: total / examples for name, total in sums.items()}
 
     def _evaluated(self, module: nn.Module, batch: Any, step: int) -> Parts:

@@ -7,7 +7,7 @@ many processes there are, and every step is that of one process to rounding; ove
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, Self
 
@@ -39,12 +39,13 @@ class Alone:
 
     rank, count = 0, 1
 
-    def evaluates(self, minibatches: int) -> range:
-        """Numbers of those that this process evaluates, whole, which costs one message for all; never none."""
-        return range(self.rank % max(minibatches, 1), minibatches, self.count)
+    def evaluates(self, batches: Any) -> Iterator[tuple[int, Any]]:
+        """The minibatches of a source that this process evaluates, whole, and their numbers; never none."""
+        yield from enumerate(batches.epoch(0))
 
-    def evaluated(self, sums: Parts, broken: int | None, minibatches: int) -> tuple[Parts, int | None]:  # noqa: ARG002
-        """Sums over all minibatches from those over this process's; of the numbers `broken`, the first."""
+    def evaluated(self, sums: Parts, broken: int | None, minibatches: int, source: str) -> tuple[Parts, int | None]:  # noqa: ARG002
+        """Sums over all minibatches from those over this process's; of the numbers `broken`, the first. ExpectedError
+        where the processes have not read the same from `source`."""
         return sums, broken
 
     def losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> Losses:
@@ -69,7 +70,7 @@ class Several(Alone):
 
     def __init__(self, device: torch.device) -> None:
         """LostProcessError where they do not all come."""
-        self.title, self.mark = "training", 0  # for messages; of the minibatch in hand
+        self.title, self.mark = "training", 0  # for messages; of what was read
         self.rank, self.count = rank.rank(), rank.processes()
         os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or accelerate chooses a number
         if not torch.distributed.is_initialized():
@@ -112,13 +113,26 @@ class Several(Alone):
             weight.grad = gradient.copy_(flat.view_as(gradient)) if anywhere else None
         return dict(zip(losses, values.tolist(), strict=True))
 
-    def evaluated(self, sums: Parts, broken: int | None, minibatches: int) -> tuple[Parts, int | None]:
-        """As above. Where there are more processes than minibatches, the last ones repeat some, which do not count."""
-        broken_P = torch.zeros(self.count, dtype=torch.float64, device=_device())
-        broken_P[self.rank] = 0 if broken is None else broken + 1
+    def evaluates(self, batches: Any) -> Iterator[tuple[int, Any]]:
+        """As above. All read all, which tells whether they read the same."""
+        self.mark = 0
+        first = self.rank % max(len(batches), 1)
+        for number, batch in enumerate(batches.epoch(0)):
+            self.mark = mark(batch, self.mark)
+            if number >= first and (number - first) % self.count == 0:
+                yield number, batch
+
+    def evaluated(self, sums: Parts, broken: int | None, minibatches: int, source: str) -> tuple[Parts, int | None]:
+        """As above, in one message. Where there are more processes than minibatches, the last ones repeat some, which
+        do not count."""
+        table_2P = torch.zeros(2, self.count, dtype=torch.float64, device=_device())
+        table_2P[:, self.rank] = torch.tensor([0 if broken is None else broken + 1, self.mark])
         mine = torch.tensor(list(sums.values()), dtype=torch.float64, device=_device()) * (self.rank < minibatches)
-        summed = sum_over_processes(torch.cat([mine, broken_P])).tolist()
-        first = min((int(number) - 1 for number in summed[len(sums) :] if number), default=None)
+        summed = sum_over_processes(torch.cat([mine, table_2P.flatten()])).tolist()
+        broken_P, marks_P = summed[len(sums) : -self.count], summed[-self.count :]
+        first = min((int(number) - 1 for number in broken_P if number), default=None)
+        if first is None and len(set(marks_P)) > 1:  # where a loss is not finite, a process may not have read all
+            raise self._disagreement([source])
         return dict(zip(sums, summed, strict=False)), first
 
     def blamed(self, losses: Losses, names: list[str]) -> list[str]:

@@ -33,13 +33,14 @@ class KilledError(Exception):
 class Line:
     """Minibatches of y = 2x + 1; `kill_at` (epoch, step) ends the process, as it were, before that minibatch."""
 
-    def __init__(self, points=40, kill_at=None, spoil=None, slope=2, spoil_later=0.0):
+    def __init__(self, points=40, kill_at=None, spoil=None, slope=2, spoil_later=0.0, without=0):
         self.x = torch.linspace(-1, 1, points)
         self.y = slope * self.x + 1
         if spoil is not None:
             self.y[spoil] = math.nan
         self.kill_at = kill_at
         self.spoil_later = spoil_later  # added to what is asked of the sixth minibatch
+        self.without = without  # examples that the last minibatch lacks
 
     def __len__(self):
         return len(self.x.chunk(10))
@@ -50,6 +51,7 @@ class Line:
             if step >= start:
                 if (number, step) == self.kill_at:
                     raise KilledError
+                rows = rows[: len(rows) - self.without] if step == len(self) - 1 else rows
                 yield Points(rows, self.x[rows], self.y[rows] + self.spoil_later * (step == 5))
 
     def names(self, batch):

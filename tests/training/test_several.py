@@ -135,6 +135,8 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both_with_one_message(fo
         ("other data", "the training data: "),
         ("other later data", "the training data: "),
         ("other values", "the validation data: "),
+        ("other later validation data", "the validation data: "),
+        ("fewer validation data", "the validation data: "),
         ("other parameters", "the parameters: "),
     ],
 )
@@ -154,3 +156,9 @@ def test_a_mark_tells_minibatches_apart(change):
     y = torch.arange(5.0)
     assert mark(Points(torch.arange(5), y, y)) == mark(Points(torch.arange(5), y.clone(), y))
     assert mark(Points(torch.arange(5), y, y)) != mark(Points(torch.arange(5), y, change(y)))
+
+
+def test_a_mark_tells_shapes_and_what_came_before_apart():
+    y = torch.arange(6.0)
+    assert mark(Points(y, y, y)) != mark(Points(y, y, y.view(2, 3)))
+    assert mark(Points(y, y, y), 1) != mark(Points(y, y, y))

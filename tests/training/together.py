@@ -77,6 +77,8 @@ def main(folder: Path) -> None:
     found["other data"] = said(lambda: trained(Line(points=40 + mine)))
     found["other values"] = said(lambda: trained(validation=Line(slope=2 + mine)))
     found["other later data"] = said(lambda: trained(Line(spoil_later=mine)))
+    found["other later validation data"] = said(lambda: trained(validation=Line(spoil_later=mine)))
+    found["fewer validation data"] = said(lambda: trained(validation=Line(without=mine)))
     found["other parameters"] = said(lambda: trained(learning_rate=0.01 * (1 + mine)))
     write_text(folder / f"written/{mine}.txt", "")
     with atomic_folder(folder / f"written/folder_{mine}") as partial:

@@ -285,7 +285,7 @@ def test_a_time_limit_above_the_partitions_is_an_error(
 ) -> None:
     for name in ("SBATCH_QOS", "SBATCH_PARTITION"):
         monkeypatch.delenv(name, raising=False)
-    say("sinfo", "short\t1\t30:00\nhour\t1\t1:00:00\nlong\t1\tinfinite\n")
+    say("sinfo", "short\t1\tup\t30:00\nhour\t1\tup\t1:00:00\nlong\t1\tup\tinfinite\n")
     say("sbatch", problem=said)
     if refused is None:
         slurm_check.before_first_job(workflow_on("cluster-generic", **asked))
@@ -297,10 +297,23 @@ def test_a_time_limit_above_the_partitions_is_an_error(
 
 
 def test_a_partition_of_sbatchs_own_variable_has_its_limit(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    say("sinfo", "short\t1\t30:00\nlong\t1\tinfinite\n")
+    say("sinfo", "short\t1\tup\t30:00\nlong\t1\tup\tinfinite\n")
     say("sbatch", problem=CHOSEN)
     monkeypatch.setenv("SBATCH_PARTITION", "short,long")
     slurm_check.before_first_job(workflow_on("cluster-generic", runtime=31))
+
+
+def test_a_time_limit_below_zero_is_an_error(say: Say) -> None:
+    with pytest.raises(ExpectedError, match=f"the `runtime` of {FIRST} is -1 minutes: set it to a positive number"):
+        slurm_check.before_first_job(workflow_on("cluster-generic", runtime=-1))
+
+
+@pytest.mark.parametrize(("partition", "warned"), [("closed", True), ("closed,main", False)])
+def test_a_closed_partition_is_told(say: Say, capsys: pytest.CaptureFixture, partition: str, warned: bool) -> None:
+    say("sinfo", "closed\t1\tdown\tinfinite\nmain\t1\tup\tinfinite\n")
+    slurm_check.before_first_job(workflow_on("cluster-generic", slurm_partition=partition))
+    told = f"warning: {FIRST} waits until partition closed takes jobs again" in capsys.readouterr().err
+    assert told == warned
 
 
 @pytest.mark.parametrize(
@@ -322,7 +335,7 @@ def test_time_limits_as_slurm_writes_them(limit: str, minutes: float) -> None:
 
 def test_a_folder_of_one_machine_alone_is_told_where_there_are_several(say: Say, capsys: pytest.CaptureFixture) -> None:
     for nodes, warned in (("1", False), ("2", True)):
-        say("sinfo", f"main\t{nodes}\tinfinite\n")
+        say("sinfo", f"main\t{nodes}\tup\tinfinite\n")
         slurm_check.before_first_job(workflow_on("cluster-generic"))
         assert ("looks like a folder of this machine alone" in capsys.readouterr().err) == warned
 
