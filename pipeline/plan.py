@@ -112,8 +112,11 @@ def plan_of(params: Params, folds: Folds, files: Files) -> Plan:
                 of_fold = {"fold": fold, "counts": counts, "threads": study.preprocess.workers}
                 plan["folds"][f"{system}-{name}-{fold}"] = where | of_fold
                 for seed in split.seeds:
-                    run = {"study": name, "fold": fold, "seed": seed, "threads": study.training_threads}
-                    of_system["runs"][f"{name}-{fold}-{seed}"] = run
+                    for member in range(study.members):
+                        run = replace(at, fold=fold, seed=seed, member=member)
+                        written = {"model": run.model.as_posix(), "files": run.run}
+                        of_run = {"study": name, "fold": fold, "seed": seed, "member": member, **written}
+                        of_system["runs"][run.instance] = of_run | {"threads": study.training_threads}
                     if study.evaluated:
                         scored = {**where, "fold": fold, "seed": seed, "threads": study.evaluation_threads}
                         plan["runs"][f"{system}-{name}-{fold}-{seed}"] = scored

@@ -259,11 +259,21 @@ def test_your_own_data_in_five_lines(made: Path) -> None:
     run("python example.py", made)
     weights = made / "models/cfm_vc/kang/held_out/seed_0/vae/weights.safetensors"
     of_snakemake = weights.read_bytes()
+    run("dvc repro --force --single-item vae_pretrain@kang-held_out-0", made)
+    assert weights.read_bytes() == of_snakemake
+    merge(params, {"cfm_vc": {"vae": {"processes": 1}}})  # a launcher's number of processes is its own
+    (made / "params.yaml").write_text(yaml.safe_dump(params))
+    run("python -m pipeline.stage code", made)
     launches = [launch.replace("pbmc", "kang") for launch in LAUNCHES]
     assert len(launches) == 2
-    for command in (*launches, "dvc repro --force --single-item vae_pretrain@kang-held_out-0"):
+    for command in launches:
         assert "epoch 2/2" in run(command, made)
         assert weights.read_bytes() == of_snakemake
+    alone = "python -m pipeline.stage cfm_vc.vae_pretrain kang-held_out-0"
+    assert "accelerate has started one process" in run(
+        f"accelerate launch --cpu --num_processes 2 -m {alone[10:]}", made
+    )
+    assert weights.read_bytes() != of_snakemake  # the control: one process rounds in another order
 
 
 @pytest.mark.slow

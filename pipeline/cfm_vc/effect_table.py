@@ -12,16 +12,16 @@ from pipeline.cfm_vc.trained import CfmVc
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["cell_type", "gene", "control", "change", "low", "high"]
+COLUMNS = ["cell_type", "gene", "control", "change", "low", "high", "deviation"]
 
 
 def effect_table(
     model: CfmVc, perturbation: str, dose: DoseRequest, cell_types: Iterable[str], solution: Solution
 ) -> "pd.DataFrame":
     """A row for each of these cell types that the model has controls of, and gene: mean log-normalised expression of
-    the controls, its predicted change, and the bounds of the change's 90 % interval (empty where it is not known: fewer
-    than two contexts to learn it from). Without an effect (the control) there are no rows. ExpectedError for an unknown
-    treatment.
+    the controls, its predicted change, the bounds of the change's 90 % interval (empty where it is not known: fewer
+    than two contexts to learn it from), and its standard deviation over the members of an ensemble (empty without).
+    Without an effect (the control) there are no rows. ExpectedError for an unknown treatment.
     """
     import pandas as pd
 
@@ -32,9 +32,12 @@ def effect_table(
         effect = effects.of(code, p_P)
         if effect is None:
             continue
-        half_G = np.full(len(contexts.genes), np.nan) if effect.half_width_G is None else effect.half_width_G
+        unknown_G = np.full(len(contexts.genes), np.nan)
+        half_G = unknown_G if effect.half_width_G is None else effect.half_width_G
+        deviation_G = unknown_G if effect.deviation_G is None else effect.deviation_G
         control_G = contexts.means[code, contexts.control_code]
         columns = {"control": control_G, "change": effect.change_G}
         bounds = {"low": np.maximum(effect.change_G - half_G, -control_G), "high": effect.change_G + half_G}
-        parts.append(pd.DataFrame({"cell_type": name, "gene": contexts.genes, **columns, **bounds}))
+        columns |= bounds | {"deviation": deviation_G}
+        parts.append(pd.DataFrame({"cell_type": name, "gene": contexts.genes, **columns}))
     return pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)

@@ -17,6 +17,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from pipeline.cfm_vc.data.contexts import Contexts
 from pipeline.cfm_vc.data.dose_request import doses_asked
+from pipeline.cfm_vc.members import member_folders
 from pipeline.cfm_vc.model.predict import cfm_vc
 from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.model.transport import Solution
@@ -164,13 +165,15 @@ def question(
 
 def reads(at: StudyPaths) -> list[Path]:
     """The models of a run, and the store that they were trained on."""
-    return [*(at.model / name for name in PARTS), at.store]
+    members = member_folders(at.model)
+    return [*(folder / name for folder in (at.model, *members) for name in PARTS), at.store]
 
 
 def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     """The models. ExpectedError where they cannot be loaded."""
-    for name in PARTS:
-        shutil.copytree(project / at.model / name, folder / name)
+    for own in (project / at.model, *member_folders(project / at.model)):
+        for name in PARTS:
+            shutil.copytree(own / name, folder / own.relative_to(project / at.model) / name)
     model, store = CfmVc.load(folder), open_store(project / at.store)
     signature = ModelSignature(  # without inputs: MLflow would drop unknown columns, such as "doses"
         outputs=Schema([ColSpec("double", gene) for gene in store.genes]),

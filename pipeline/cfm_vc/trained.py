@@ -6,7 +6,7 @@
 The commands `predict`, `latent` and `decode` do the same from file to file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,7 +18,8 @@ import torch
 from pipeline.cfm_vc.data.contexts import Contexts, load_contexts
 from pipeline.cfm_vc.data.dose_request import DoseRequest, doses_asked, outside_training
 from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
-from pipeline.cfm_vc.model.effects import Effects
+from pipeline.cfm_vc.members import load_members, unfit
+from pipeline.cfm_vc.model.effects import Effects, Member
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import Source
 from pipeline.cfm_vc.model.ode import METHODS
@@ -51,9 +52,9 @@ class CfmVc:
     """A VAE and the flow that was trained in its latent space; made by `load`."""
 
     def __init__(
-        self, vae: Vae, field: FlowField, contexts: Contexts, trained: dict[str, Any], provenance: dict[str, Any]
+        self, vae: Vae, field: FlowField, contexts: Contexts, trained: dict[str, Any], others: Sequence[Member] = ()
     ) -> None:
-        self.vae, self.field = vae, field
+        self.vae, self.field, self._others = vae, field, others
         self.genes: list[str] = trained["genes"]
         self.cell_types: list[str] = trained["categories"]["cell_type"]
         self.batches: list[str] = trained["categories"]["batch"]
@@ -63,11 +64,12 @@ class CfmVc:
         self.frame = Frame(**trained["spatial"]) if trained["spatial"] else None  # of spatial coordinates
         self.contexts = contexts
         self.device = vae.log_theta_G.device
-        self.provenance = provenance
+        self.provenance: dict[str, Any] = trained["provenance"]
 
     @classmethod
     def load(cls, folder: str | Path | None = None, device: str = "cpu") -> Self:
-        """The models in the folders `vae`, `flow` and `contexts` of `folder`, by default that of the DAG's only run.
+        """The models in the folders `vae`, `flow` and `contexts` of `folder` (default: that of the DAG's only run), and
+        further members of the ensemble in its folders `member_1`, ...
 
         ExpectedError if they are missing or damaged, or the flow was trained on another VAE.
         """
@@ -77,20 +79,19 @@ class CfmVc:
         vae_sha256 = sha256(folder / "vae" / WEIGHTS)
         try:
             trained = {**vae_config, **flow_config, "genes": vae_config["genes"], "doses": flow_config["doses"]}
-            vae_origin, flow_origin = vae_config["provenance"], flow_config["provenance"]
-            if flow_origin["vae_sha256"] != vae_sha256:
-                raise ExpectedError(
-                    f"the flow in {folder} was trained on another VAE than the one beside it; retrain it: dvc repro "
-                    "flow_train"
-                )
-            provenance = {
+            of_vae, origin = vae_config["provenance"], flow_config["provenance"]
+            if origin["vae_sha256"] != vae_sha256:
+                raise unfit(folder)
+            others = load_members(folder, torch.device(device))
+            trained["provenance"] = {
                 **commit_around(folder),
-                "dataset_sha256": flow_origin["dataset_sha256"],
+                "dataset_sha256": origin["dataset_sha256"],
                 "vae_sha256": vae_sha256,
                 "flow_sha256": sha256(folder / "flow" / WEIGHTS),
-                "parameters": {"vae": vae_origin["parameters"], "flow": flow_origin["parameters"]},
+                "parameters": {"vae": of_vae["parameters"], "flow": origin["parameters"]},
+                "members": 1 + len(others),
             }
-            return cls(vae, field, load_contexts(folder / "contexts"), trained, provenance)
+            return cls(vae, field, load_contexts(folder / "contexts"), trained, others)
         except KeyError as error:
             raise ExpectedError(
                 f"the models in {folder} lack {error.args[0]}: they were trained by an older version; retrain them: "
@@ -161,7 +162,7 @@ class CfmVc:
 
     def effects(self, solution: Solution) -> Effects:
         """The effects of the flow so integrated."""
-        return Effects(self.vae, self.field, solution, self.contexts)
+        return Effects(self.vae, self.field, solution, self.contexts, self._others)
 
     @property
     def latent_dimensions(self) -> tuple[int, int]:

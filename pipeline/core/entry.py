@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -15,6 +16,8 @@ from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
 from pipeline.core.rank import ask_for, can_ask, let_others_speak, processes
 from pipeline.params.reading import read_yaml, select_section, validated
+
+OF_ACCELERATE = "ACCELERATE_USE_CPU"  # set by `accelerate launch` where it starts one process
 
 
 def guarded(action: Callable[[], None], debug: bool = False) -> NoReturn:
@@ -99,6 +102,12 @@ def run_study_stage(
             asked = getattr(settings[0], "recipe", settings[0])
             if asked.processes > 1 and can_ask():
                 ask_for(asked.processes, asked.threads)
+            if OF_ACCELERATE in os.environ and processes() == 1:
+                print(
+                    "note: accelerate has started one process, as it does without --multi_gpu, whatever "
+                    "--num_processes says",
+                    file=sys.stderr,
+                )
         else:
             _refuse_several()
         run(*settings, at)
@@ -129,7 +138,8 @@ def instance(system: str, name: str, kind: str | None = None) -> StudyPaths:
         advice = f"did you mean {close[0]!r}?" if close else f"plan.yaml has {', '.join(listed) or 'none'}"
         raise ExpectedError(f"no instance {name!r} of a stage of {system}: {advice}")
     file = Path(entry["copy"]).name if "copy" in entry else None
-    return StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"), file)
+    at = StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"), file)
+    return replace(at, member=entry.get("member", 0))
 
 
 def read_settings(at: StudyPaths, sections: Sequence[str], run: Callable[..., None]) -> list[Any]:

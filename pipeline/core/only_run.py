@@ -37,7 +37,8 @@ def model_folder(system: str, given: str | Path | None, option: str = "--model")
 def _planned(system: str) -> list[StudyPaths]:
     """The runs of plan.yaml, or the sweeps."""
     plan = read_yaml(paths.PLAN)["plan"][system] if paths.PLAN.is_file() else {}
-    found = [StudyPaths(system, of["study"], of["fold"], of["seed"]) for of in plan.get("runs", {}).values()]
+    runs = plan.get("runs", {}).values()
+    found = list(dict.fromkeys(StudyPaths(system, of["study"], of["fold"], of["seed"]) for of in runs))
     sweeps = dict.fromkeys(of["study"] for of in plan.get("points", {}).values())
     return found or [StudyPaths(system, name) for name in sweeps]
 

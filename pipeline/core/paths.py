@@ -38,6 +38,7 @@ class StudyPaths:
     seed: int | None = None
     point: str | None = None  # of a sweep
     file: str | None = None  # of several that are ingested one by one
+    member: int = 0  # of the models that are trained alike with one seed and averaged
 
     @property
     def key(self) -> str:
@@ -47,13 +48,14 @@ class StudyPaths:
     @property
     def instance(self) -> str:
         """What tells this instance from others of its system: `kang-b_cells-0`."""
-        parts = (self.study, self.fold, self.seed, self.point, self.file)
+        member = f"member_{self.member}" if self.member else None
+        parts = (self.study, self.fold, self.seed, member, self.point, self.file)
         return "-".join(str(part) for part in parts if part is not None)
 
     @property
     def run(self) -> str:
-        """A fold and a seed, as in the names of files."""
-        return f"{self.fold}-{self.seed}"
+        """A fold and a seed, and the member after the first, as in the names of files."""
+        return f"{self.fold}-{self.seed}" + (f"-member_{self.member}" if self.member else "")
 
     @property
     def parts(self) -> Path:
@@ -82,8 +84,10 @@ class StudyPaths:
 
     @property
     def model(self) -> Path:
-        """Of one run, or of one point: weights.safetensors and config.json, or a folder per model."""
-        return self.models / (self.point or f"{self.fold}/seed_{self.seed}")
+        """Of one run, or of one point: weights.safetensors and config.json, or a folder per model. Members after the
+        first lie in folders of it."""
+        own = f"/member_{self.member}" if self.member else ""
+        return self.models / (self.point or f"{self.fold}/seed_{self.seed}{own}")
 
     @property
     def reports(self) -> Path:

@@ -147,11 +147,13 @@ class Passes:
             "variance": statistics.variance_G,
             "variance_standardised": statistics.variance_standardised_G,
         }
+        categories = {name: column.labels for name, column in covariates.items()}
+        of_cells: list[npt.NDArray[Any]] = [split_N, *(column.codes for column in covariates.values())]
         layout = Layout(
-            {name: column.labels for name, column in covariates.items()},
+            categories,
             settings.cells_per_shard,
             0 if spatial_NS is None else spatial_NS.shape[1],
-            _identity(settings, description, genes, [*columns.values(), split_N]),
+            _identity(settings, {**description, "categories": categories}, genes, [*columns.values(), *of_cells]),
         )
         folders = [folder / f"piece-{number}" for number in range(len(self.pieces))]
 

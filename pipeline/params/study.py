@@ -42,6 +42,11 @@ class Study(Section):
     def evaluation_threads(self) -> int:
         return self.training_threads
 
+    @property
+    def members(self) -> int:
+        """Models that are trained alike with each seed, and averaged."""
+        return 1
+
     def own_stages(self) -> Mapping[str, Mapping[str, Any]]:
         """What plan.yaml holds of this study for stages that only its system has, by the plan's key."""
         return {}

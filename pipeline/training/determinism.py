@@ -39,6 +39,12 @@ def torch_generator(device: torch.device, seed: int, purpose: Purpose, *place: i
     return torch.Generator(device).manual_seed(int(state) >> 1)  # torch takes 63 bits
 
 
+def member_seed(seed: int | None, member: int) -> int:
+    """The seed of a member of an ensemble, whose first has the given one."""
+    own = np.random.SeedSequence([seed or 0, member]).generate_state(1)[0]
+    return int(own) >> 1 if member else seed or 0
+
+
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
     """Modules built inside this context get initial weights that depend on the seed alone.

@@ -7,6 +7,7 @@ Several processes train as one does (`pipeline.training.processes`): there is no
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
@@ -119,7 +120,8 @@ class _Training:
         state = checkpoints.load(self.device) if checkpoints else None
         if state is not None:
             self._restore(state)
-        self.processes.agree(self.title, lambda: described(self.train, self.validation, settings, self._state()))
+        told = partial(described, self.train, self.validation, settings, self._state())
+        self.processes.agree(self.title, told, len(self.train))
         with Progress(self.title, settings.epochs * len(self.train), self._steps_done()) as progress:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")
@@ -212,11 +214,10 @@ class _Training:
         sums: Parts = {}
         broken = None
         for step, batch in self.processes.evaluates(batches):
-            parts = self._evaluated(module, batch, step)
-            _add(sums, parts | {"examples": 1.0}, len(batch))
-            if not all_finite(parts):
-                broken = step
-                break
+            if broken is None:  # otherwise the rest is only read
+                parts = self._evaluated(module, batch, step)
+                _add(sums, parts | {"examples": 1.0}, len(batch))
+                broken = None if all_finite(parts) else step
         sums, broken = self.processes.evaluated(sums, broken, len(batches), source)
         if broken is not None:
             batch = next(iter(batches.epoch(0, broken)))

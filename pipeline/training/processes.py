@@ -61,8 +61,13 @@ class Alone:
         """Of the examples of a minibatch whose loss is not finite, those of the parts where it is not."""
         return names
 
-    def agree(self, title: str, told: Callable[[], dict[str, bytes]]) -> None:
-        """ExpectedError where the processes do not agree on something; told: what of each is compared, by its name."""
+    def agree(self, title: str, told: Callable[[], dict[str, bytes]], first: int) -> None:
+        """ExpectedError where the processes do not agree on something; told: what of each is compared, by its name.
+
+        first: of how many minibatches is it asked whether all read the same before anything is computed of them. Where
+        their lengths differ, the messages of a network's layers would not fit. Later ones hold the same examples in
+        another order, and are compared with their losses.
+        """
 
 
 class Several(Alone):
@@ -70,7 +75,7 @@ class Several(Alone):
 
     def __init__(self, device: torch.device) -> None:
         """LostProcessError where they do not all come."""
-        self.title, self.mark = "training", 0  # for messages; of what was read
+        self.title, self.mark, self.to_ask = "training", 0, 0  # for messages; of what was read; see `agree`
         self.rank, self.count = rank.rank(), rank.processes()
         os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # or accelerate chooses a number
         if not torch.distributed.is_initialized():
@@ -89,6 +94,9 @@ class Several(Alone):
     def losses(self, module: nn.Module, batch: Any, generator: torch.Generator) -> Losses:
         """As above: the parts over the examples that are this process's, times their share of the minibatch."""
         self.mark = mark(batch)
+        if self.to_ask:
+            self.to_ask -= 1
+            self._compare({"the training data": self.mark})
         share = self._share(batch, self.rank)
         if share is None:
             return {name: value / self.count for name, value in module(batch, generator).items()}
@@ -131,7 +139,7 @@ class Several(Alone):
         summed = sum_over_processes(torch.cat([mine, table_2P.flatten()])).tolist()
         broken_P, marks_P = summed[len(sums) : -self.count], summed[-self.count :]
         first = min((int(number) - 1 for number in broken_P if number), default=None)
-        if first is None and len(set(marks_P)) > 1:  # where a loss is not finite, a process may not have read all
+        if len(set(marks_P)) > 1:
             raise self._disagreement([source])
         return dict(zip(sums, summed, strict=False)), first
 
@@ -145,14 +153,19 @@ class Several(Alone):
         found = [name for share in shares if share for name in names[share.first : share.first + share.count]]
         return found or names
 
-    def agree(self, title: str, told: Callable[[], dict[str, bytes]]) -> None:
+    def agree(self, title: str, told: Callable[[], dict[str, bytes]], first: int) -> None:
         """As above. Only digests are sent."""
-        self.title, contents = title, told()
-        mine = [int.from_bytes(hashlib.sha256(content).digest()[:6], "big") for content in contents.values()]
-        table_PT = torch.zeros(self.count, len(mine), dtype=torch.int64, device=_device())
-        table_PT[self.rank] = torch.tensor(mine)
-        same_T = (sum_over_processes(table_PT) == table_PT[0]).all(0).tolist()
-        differing = [name for name, same in zip(contents, same_T, strict=True) if not same]
+        self.title, self.to_ask = title, first
+        digests = {name: hashlib.sha256(content).digest() for name, content in told().items()}
+        self._compare({name: int.from_bytes(digest[:6], "big") for name, digest in digests.items()})
+
+    def _compare(self, told: dict[str, int]) -> None:
+        """ExpectedError where the processes do not tell the same numbers, below 2^63, by what they are of."""
+        table_PT = torch.zeros(self.count, len(told), dtype=torch.int64, device=_device())
+        table_PT[self.rank] = torch.tensor(list(told.values()))
+        table_PT = sum_over_processes(table_PT)
+        same_T = (table_PT == table_PT[0]).all(dim=0).tolist()
+        differing = [name for name, same in zip(told, same_T, strict=True) if not same]
         if differing:
             raise self._disagreement(differing)
 

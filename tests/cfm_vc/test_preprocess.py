@@ -434,3 +434,18 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
     assert shards() == before
     stage.run(settings(seed=5), AT)
     assert shards() != before
+
+
+def test_shards_of_cells_that_are_labelled_otherwise_are_of_another_store(tmp_path):
+    """Same counts, genes and splits: only the batches of cells tell the two stores apart."""
+    labels = codes()
+    relabelled = {**labels, "batch": np.random.default_rng(1).permutation(labels["batch"])}
+    for name, of in (("first", labels), ("second", relabelled)):
+        write_raw(counts(), of)
+        stage.run(settings(cells_per_shard=64), AT)
+        shutil.copytree(STORE, tmp_path / name)
+    shard = open_store(tmp_path / "first").dataset["splits"]["train"]["shards"][1]["file"]
+    assert len(open_store(tmp_path / "first").read("train")) > 0
+    shutil.copy(tmp_path / "second" / shard, tmp_path / "first" / shard)
+    with pytest.raises(ExpectedError, match="it is left from another writing"):
+        open_store(tmp_path / "first").read("train")

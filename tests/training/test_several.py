@@ -135,6 +135,8 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both_with_one_message(fo
         ("other data", "the training data: "),
         ("other later data", "the training data: "),
         ("other values", "the validation data: "),
+        ("fewer later data", "the training data: "),
+        ("validation spoiled in one", "the validation data: "),
         ("other later validation data", "the validation data: "),
         ("fewer validation data", "the validation data: "),
         ("other parameters", "the parameters: "),

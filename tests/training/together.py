@@ -79,6 +79,8 @@ def main(folder: Path) -> None:
     found["other later data"] = said(lambda: trained(Line(spoil_later=mine)))
     found["other later validation data"] = said(lambda: trained(validation=Line(spoil_later=mine)))
     found["fewer validation data"] = said(lambda: trained(validation=Line(without=mine)))
+    found["validation spoiled in one"] = said(lambda: trained(validation=Line(spoil=17 if mine else None)))
+    found["fewer later data"] = said(lambda: trained(Line(without=mine)))
     found["other parameters"] = said(lambda: trained(learning_rate=0.01 * (1 + mine)))
     write_text(folder / f"written/{mine}.txt", "")
     with atomic_folder(folder / f"written/folder_{mine}") as partial:

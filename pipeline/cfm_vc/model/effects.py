@@ -7,12 +7,15 @@ one over its mean slope in these, and then averaged with the closed-form expecta
 (`ResponsePrior`), whose errors are other ones. What is expected of a new context is smaller than what happens there,
 since what is specific to it cannot be foreseen: by how much is measured on the training contexts, each predicted by the
 prior from the others, and made up for (`transfer`). That is no better in mean squared error, but it is in distances
-between populations and in the size of the effect. The decoded cells get this change of the mean by an offset per
-gene of the decoder's logits, found by stochastic approximation (Robbins and Monro, 1951) on reference cells. It is the
-same for all cells of a type: what is predicted of a cell does not depend on the cells predicted with it.
+between populations and in the size of the effect. Members of an ensemble, each a VAE and a flow with a calibration of
+their own, are averaged.
+
+The decoded cells get this change of the mean by an offset per gene of the decoder's logits, found by stochastic
+approximation (Robbins and Monro, 1951) on reference cells. It is the same for all cells of a type: what is predicted of
+a cell does not depend on the cells predicted with it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,20 +47,32 @@ Array = npt.NDArray[np.float64]
 Doses = npt.NDArray[np.float32]
 
 
+class Member(NamedTuple):
+    """One of the models that are averaged."""
+
+    vae: Vae
+    field: FlowField
+    calibration: Calibration
+
+
 class Effect(NamedTuple):
     """Predicted change of mean log-normalised expression in a context, half the width of its intervals (None: unknown),
-    and the offset of the logits that makes the change."""
+    its standard deviation over members (None: there is one), and the offset of the logits that makes the change."""
 
     change_G: Array
     half_width_G: Array | None
+    deviation_G: Array | None
     offset_G: Tensor
 
 
 class Effects:
-    """Effects of a trained model by cell type and doses, each computed once."""
+    """Effects of a trained model, averaged with those of other members, by cell type and doses, each computed once."""
 
-    def __init__(self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts) -> None:
-        self._vae, self._field, self._solution = vae, field, solution
+    def __init__(
+        self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts, others: Sequence[Member] = ()
+    ) -> None:
+        self._members = (Member(vae, field, contexts.calibration), *others)  # the first decodes
+        self._solution = solution
         self._contexts, self._doses_CP = contexts, contexts.doses_CP
         self._found: dict[tuple[int, bytes], Effect | None] = {}
         control = contexts.control_code
@@ -71,7 +86,7 @@ class Effects:
     def of(self, cell_type: int, p_P: Doses) -> Effect | None:
         """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
         and if nothing is to be calibrated."""
-        inert = self._contexts.calibration == Calibration(1.0, 0.0, 1.0)
+        inert = len(self._members) == 1 and self._contexts.calibration == Calibration(1.0, 0.0, 1.0)
         if inert or not p_P.any() or cell_type not in self._controls:
             return None
         key = (cell_type, p_P.tobytes())
@@ -89,27 +104,22 @@ class Effects:
         offset_TG = torch.stack([none_G if effect is None else effect.offset_G for effect in found])
         return offset_TG[torch.from_numpy(place_B.reshape(-1)).to(self._device)]
 
-    def flow_change(self, cell_type: int, p_P: Doses) -> Array:
-        """Change (G,) of mean log-normalised expression by the flow alone, in the reference cells."""
-        cells_BG, means = self._references(cell_type, p_P, torch.zeros((), device=self._device))
+    def flow_change(self, cell_type: int, p_P: Doses, member: int = 0) -> Array:
+        """Change (G,) of mean log-normalised expression by a member's flow alone, in the reference cells."""
+        cells_BG, means = self._references(cell_type, p_P, torch.zeros((), device=self._device), member)
         mean_G = torch.stack([next(means) for _ in range(CHANGE_DRAWS)]).mean(dim=0)
         found: Array = (mean_G - self._mean_expression(cells_BG)).double().cpu().numpy()
         return found
 
     @property
     def _device(self) -> torch.device:
-        return self._vae.log_theta_G.device
+        return self._members[0].vae.log_theta_G.device
 
     def _calibrated(self, cell_type: int, p_P: Doses) -> Effect:
         contexts, control_G = self._contexts, self._controls[cell_type]
-        weight = contexts.calibration.prior_weight
-        label = self._label(p_P)
-        change_G = (1 - weight) * contexts.calibration.size * self.flow_change(cell_type, p_P)
-        if weight:
-            change_G = change_G + weight * self._expected(cell_type, label, p_P)
-        if (cell_type, label) not in contexts.means:
-            change_G = contexts.calibration.transfer * change_G
-        change_G = np.maximum(change_G, -control_G)
+        change_MG = np.stack([self._change_by(number, cell_type, p_P) for number in range(len(self._members))])
+        change_G = np.maximum(change_MG.mean(axis=0), -control_G)
+        deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
         offset_G = torch.zeros(len(contexts.genes), device=self._device)
         cells_BG, means = self._references(cell_type, p_P, offset_G)
         wished_G = self._mean_expression(cells_BG) + torch.from_numpy(change_G).to(offset_G)
@@ -119,7 +129,18 @@ class Effects:
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
         half_width_G = self._intervals.half_width(control_G, change_G) if self._intervals else None
-        return Effect(change_G, half_width_G, offset_G)
+        return Effect(change_G, half_width_G, deviation_G, offset_G)
+
+    def _change_by(self, member: int, cell_type: int, p_P: Doses) -> Array:
+        """A member's change (G,), in the right size."""
+        calibration, label = self._members[member].calibration, self._label(p_P)
+        weight = calibration.prior_weight
+        change_G = (1 - weight) * calibration.size * self.flow_change(cell_type, p_P, member)
+        if weight:
+            change_G = change_G + weight * self._expected(cell_type, label, p_P)
+        if (cell_type, label) not in self._contexts.means:
+            change_G = calibration.transfer * change_G
+        return change_G
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""
@@ -137,18 +158,21 @@ class Effects:
         return additive_change(question, contexts.means)
 
     @torch.no_grad()
-    def _references(self, cell_type: int, p_P: Doses, offset: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
-        """Counts of the reference cells, and endlessly their mean expression under p with `offset` as it then is, each
-        from new draws."""
+    def _references(
+        self, cell_type: int, p_P: Doses, offset: Tensor, member: int = 0
+    ) -> tuple[Tensor, Iterator[Tensor]]:
+        """Counts of the reference cells, and endlessly their mean expression under p by a member, with `offset` as it
+        then is, each from new draws."""
+        vae, field, _ = self._members[member]
         generator = torch_generator(self._device, 0, Purpose.CALIBRATION, cell_type)
         cells = self._contexts.cells.select(np.flatnonzero(self._contexts.cells.cell_type == cell_type))
-        x_BG, generated = transported(self._vae, self._field, cells, p_P, self._solution, generator)
+        x_BG, generated = transported(vae, field, cells, p_P, self._solution, generator)
 
         @torch.no_grad()
         def means() -> Iterator[Tensor]:
             while True:
                 made = with_offset(generated, offset, x_BG.sum(dim=1))
-                samples = sample_counts(self._vae, made, x_BG, self._solution.source, generator, DRAWS)
+                samples = sample_counts(vae, made, x_BG, self._solution.source, generator, DRAWS)
                 yield torch.stack([self._mean_expression(sample_BG) for sample_BG in samples]).mean(dim=0)
 
         return x_BG, means()

@@ -6,8 +6,11 @@ from pydantic import Field
 
 from pipeline.params.section import MOST, Counts, Device, Guidance, Resamples, Section, Seed, Steps, Threads, Width
 
+MOST_MEMBERS = 100
+
 
 class Evaluate(Section):
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
     solver: Literal["euler", "midpoint", "rk4"] = "euler"
     steps: Steps = 20
     guidance: Guidance = 1.0

@@ -46,6 +46,10 @@ class Study(AnyStudy):
     def evaluation_threads(self) -> int:
         return self.evaluate.threads
 
+    @property
+    def members(self) -> int:
+        return self.evaluate.members
+
     @model_validator(mode="after")
     def _a_group_is_scored_in_one_fold(self) -> Self:
         if not isinstance(self.held_out, dict):

@@ -25,7 +25,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.store import DATASET, Split, open_store
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
-from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.determinism import initial_weights, member_seed, prepare_device
 from pipeline.training.fit import fit
 from pipeline.training.metrics import training_metrics
 from pipeline.training.weights import WEIGHTS, load_model, save_model
@@ -35,7 +35,7 @@ SECTION = "cfm_vc.flow"
 
 def run(settings: FlowSettings, at: StudyPaths) -> None:
     """Read the store and the VAE; write the flow, what it keeps of the contexts, its learning curve and losses."""
-    settings = settings.model_copy(update={"seed": at.seed})
+    settings = settings.model_copy(update={"seed": member_seed(at.seed, at.member)})
     vae_folder = at.model / "vae"
     device = prepare_device(settings.device, settings.threads)
     store = open_store(at.store)

@@ -13,6 +13,7 @@ from pipeline.cfm_vc.evaluation.judge import LATENT, MODEL, judge
 from pipeline.cfm_vc.evaluation.result_rows import result_rows
 from pipeline.cfm_vc.evaluation.tables import expression_of, latent_table
 from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.cfm_vc.members import load_members
 from pipeline.cfm_vc.model.baselines import BASELINES
 from pipeline.cfm_vc.model.effects import Effects
 from pipeline.cfm_vc.model.flow import FlowField
@@ -62,11 +63,12 @@ def run(settings: Evaluate, at: StudyPaths) -> None:
 
 
 def load_models(settings: Evaluate, folder: Path, device: torch.device) -> tuple[Vae, Method]:
-    """The trained VAE, and CFM-VC as a method."""
+    """The trained VAE (of the first member), and CFM-VC as a method."""
     vae, _ = load_model(folder / "vae", Vae, device)
     flow, trained = load_model(folder / "flow", FlowField, device)
     solution = Solution(trained["source"], settings.steps, settings.solver, settings.guidance)
-    effects = Effects(vae, flow, solution, load_contexts(folder / "contexts"))
+    others = load_members(folder, device, settings.members)
+    effects = Effects(vae, flow, solution, load_contexts(folder / "contexts"), others)
     return vae, cfm_vc(vae, flow, solution, effects, settings.seed, device)
 
 

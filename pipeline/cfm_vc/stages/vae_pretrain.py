@@ -13,7 +13,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.data.store import DATASET, open_store
 from pipeline.training.checkpoint import checkpoints
 from pipeline.training.curves import write_curve
-from pipeline.training.determinism import initial_weights, prepare_device
+from pipeline.training.determinism import initial_weights, member_seed, prepare_device
 from pipeline.training.fit import fit
 from pipeline.training.metrics import training_metrics
 from pipeline.training.weights import save_model
@@ -23,7 +23,7 @@ SECTION = "cfm_vc.vae"
 
 def run(settings: VaeSettings, at: StudyPaths) -> None:
     """Read the store; write the model, its learning curve and its final losses."""
-    settings = settings.model_copy(update={"seed": at.seed})
+    settings = settings.model_copy(update={"seed": member_seed(at.seed, at.member)})
     device = prepare_device(settings.device, settings.threads)
     store = open_store(at.store)
     train, validation = count_batches(store, settings, device)
