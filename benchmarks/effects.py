@@ -27,9 +27,10 @@ from pipeline.cfm_vc.evaluation.judge import judge
 from pipeline.cfm_vc.evaluation.tables import group_names
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES
-from pipeline.cfm_vc.model.effects import Effects
+from pipeline.cfm_vc.model.effects import Effects, Member
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.predict import cfm_vc
+from pipeline.cfm_vc.model.question import Method
 from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
@@ -65,22 +66,32 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
         store = open_store(StudyPaths("cfm_vc", study, fold).store)
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)
         runs = sorted(Path("models/cfm_vc", study, fold).glob("seed_*"))
+        contexts = load_contexts(runs[0] / "contexts")
+        solution = Solution(load_model(runs[0] / "flow", FlowField)[1]["source"])
+        members = {run.name: loaded(run) for run in runs}
+
+        def method(first: Member, *others: Member) -> Method:
+            of = replace(contexts, calibration=first.calibration)  # noqa: B023 - called below
+            effects = Effects(first.vae, first.field, solution, of, others)  # noqa: B023
+            return cfm_vc(first.vae, first.field, solution, effects, 0, CPU)  # noqa: B023
+
         for run in runs:
-            vae, _ = load_model(run / "vae", Vae)
-            field, described = load_model(run / "flow", FlowField)
-            contexts, solution = load_contexts(run / "contexts"), Solution(described["source"])
-            methods = {
-                name: cfm_vc(
-                    vae, field, solution, Effects(vae, field, solution, replace(contexts, calibration=c)), 0, CPU
-                )
-                for name, c in variants(contexts.calibration).items()
-            }
+            own = members[run.name]
+            methods = {name: method(own._replace(calibration=c)) for name, c in variants(own.calibration).items()}
+            if others := [member for name, member in members.items() if name != run.name]:
+                methods["all, averaged over the seeds"] = method(own, *others)
             for group, name, found in judge(store, held_out, methods | BASELINES, settings).scores:
                 if name in methods or name in BASELINES:
                     cell_type, perturbation = group_names(store, group)
                     row = {"variant": LABELS.get(name, name), "cell_type": cell_type, "perturbation": perturbation}
                     seed = int(run.name.removeprefix("seed_"))
                     yield from (row | {"seed": seed, "metric": key, "value": float(found[key][0])} for key in SHOWN)
+
+
+def loaded(run: Path) -> Member:
+    """The model of a seed, as a member of an ensemble of all seeds."""
+    vae, field = load_model(run / "vae", Vae)[0], load_model(run / "flow", FlowField)[0]
+    return Member(vae, field, load_contexts(run / "contexts").calibration)
 
 
 def write(folder: Path, study: str, rows: list[dict[str, Any]]) -> None:

@@ -109,6 +109,7 @@ def test_the_served_model_says_where_it_comes_from(trained: Any) -> None:
         "vae_sha256": None,
         "flow_sha256": None,
         "parameters": None,
+        "members": 1,
     }
 
 
