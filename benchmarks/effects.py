@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import yaml
 
-from pipeline.cfm_vc.data.contexts import Calibration, load_contexts
+from pipeline.cfm_vc.data.contexts import Calibration, Contexts, load_contexts
 from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.evaluation.judge import judge
 from pipeline.cfm_vc.evaluation.tables import group_names
@@ -69,23 +69,26 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
         contexts = load_contexts(runs[0] / "contexts")
         solution = Solution(load_model(runs[0] / "flow", FlowField)[1]["source"])
         members = {run.name: loaded(run) for run in runs}
-
-        def method(first: Member, *others: Member) -> Method:
-            of = replace(contexts, calibration=first.calibration)  # noqa: B023 - called below
-            effects = Effects(first.vae, first.field, solution, of, others)  # noqa: B023
-            return cfm_vc(first.vae, first.field, solution, effects, 0, CPU)  # noqa: B023
-
         for run in runs:
             own = members[run.name]
-            methods = {name: method(own._replace(calibration=c)) for name, c in variants(own.calibration).items()}
+            methods = {
+                name: method(solution, contexts, own._replace(calibration=calibration))
+                for name, calibration in variants(own.calibration).items()
+            }
             if others := [member for name, member in members.items() if name != run.name]:
-                methods["all, averaged over the seeds"] = method(own, *others)
+                methods["all, averaged over the seeds"] = method(solution, contexts, own, *others)
             for group, name, found in judge(store, held_out, methods | BASELINES, settings).scores:
                 if name in methods or name in BASELINES:
                     cell_type, perturbation = group_names(store, group)
                     row = {"variant": LABELS.get(name, name), "cell_type": cell_type, "perturbation": perturbation}
                     seed = int(run.name.removeprefix("seed_"))
                     yield from (row | {"seed": seed, "metric": key, "value": float(found[key][0])} for key in SHOWN)
+
+
+def method(solution: Solution, contexts: Contexts, first: Member, *others: Member) -> Method:
+    """The model `first`, its effects averaged with those of the others."""
+    of = replace(contexts, calibration=first.calibration)
+    return cfm_vc(first.vae, first.field, solution, Effects(first.vae, first.field, solution, of, others), 0, CPU)
 
 
 def loaded(run: Path) -> Member:
