@@ -18,10 +18,11 @@ from pipeline.mole.data.windows import windows_of
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
 from pipeline.mole.metrics.forecasting import ForecastErrors
-from pipeline.mole.model.baselines import last_value, least_squares, seasonal_naive
+from pipeline.mole.model.baselines import last_value, seasonal_naive
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
+from pipeline.mole.model.ridge import least_squares
 from pipeline.mole.points import ForecastPoint, twin_of
 
 BATCH_SIZE = 256  # windows forecast together; no score depends on it
@@ -62,11 +63,12 @@ class Tables(NamedTuple):
 
 def horizon_of_series(series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device) -> Horizon:
     """The windows of a horizon of so many rows."""
-    train, validation, test = (
+    train = windows_of(series, scaler, "train", lookback, rows)
+    validation, test = (
         ResidentWindows(windows_of(series, scaler, split, lookback, rows), BATCH_SIZE, device)
-        for split in ("train", "validation", "test")
+        for split in ("validation", "test")
     )
-    return Horizon(rows, validation, test, least_squares(train.epoch(0)).float())
+    return Horizon(rows, validation, test, least_squares(train).float().to(device))
 
 
 def judge_baselines(horizon: Horizon, season: int) -> list[Found]:

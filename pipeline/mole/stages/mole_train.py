@@ -19,9 +19,9 @@ from pipeline.mole.data.rolling_origin import earlier_origins
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
-from pipeline.mole.model.baselines import least_squares
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import score
+from pipeline.mole.model.ridge import least_squares
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
@@ -98,7 +98,7 @@ def _data(series: Series, recipe: Recipe, horizon: int, device: torch.device) ->
         windows_of(series, scaler, split, recipe.lookback, horizon) for split in ("train", "validation")
     )
     held = ResidentWindows(validation, AT_ONCE, device)
-    weight_HL = least_squares(ResidentWindows(train, AT_ONCE, device).epoch(0))
+    weight_HL = least_squares(train).to(device)
     errors = score(lambda batch: batch.x_BCL @ weight_HL.float().T, held.epoch(0))
     return Data(train, held, weight_HL, errors.mse)
 
