@@ -79,8 +79,8 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
     beyond = [repr(name) for name, x_T in zip(series.channels, value_TC.T, strict=True) if not np.isfinite(x_T).all()]
     if beyond:
         raise ExpectedError(
-            f"{listed(beyond)} of the series holds {split} values too far from its train rows for 32-bit numbers: check "
-            "them, and their unit"
+            f"{listed(beyond)} of the series holds {split} values too far from its train rows for 32-bit numbers: "
+            "check them, and their unit"
         )
     stamp_T = series.date_T[start:after]
     return Windows(np.ascontiguousarray(value_TC.T), time_features(stamp_T), stamp_T, lookback, horizon)

@@ -32,11 +32,12 @@ class Heads(NamedTuple):
 
 
 class MoleConfig(ModelConfig):
-    """`offset`: what DLinear takes out of a window first: `none`, as published, or its `last` value; the other
-    backbones normalise each window anyway. `router_hidden` is experts x channels by default. The other fields are
-    parameters of a point and of the recipe of `mole.sweep`, and sizes of the data."""
+    """`backbone`: `linear` is one linear map and nothing else. `offset`: what DLinear subtracts from a window first:
+    `none`, as published, or its `last` value; rlinear and rmlp normalise each window anyway. `router_hidden` is
+    experts x channels by default. The other fields are parameters of a point and of the recipe of `mole.sweep`, and
+    sizes of the data."""
 
-    backbone: Literal["dlinear", "rlinear", "rmlp"]
+    backbone: Literal["dlinear", "rlinear", "rmlp", "linear"]
     lookback: int
     horizon: int
     channels: int
@@ -64,9 +65,9 @@ class Mole(nn.Module):
         self.lookback, self.horizon, self.channels, self.experts = lookback, horizon, channels, experts
         self.decomposes = config.backbone == "dlinear"
         self.norm: ReversibleNorm | LastOffset | None = None
-        if not self.decomposes:
+        if config.backbone in ("rlinear", "rmlp"):
             self.norm = ReversibleNorm(channels)
-        elif config.offset == "last":
+        elif self.decomposes and config.offset == "last":
             self.norm = LastOffset()
         if self.decomposes:
             self.seasonal = nn.Linear(lookback, experts * horizon)

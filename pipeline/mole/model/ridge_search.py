@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.ridge import RidgePath, moments_of
-from pipeline.mole.model.window_moments import Offset
+from pipeline.mole.params.ridge import Offset
 
 PENALTIES = (0.0, *(10 ** (power / 4) for power in range(-16, 9)))  # over the mean eigenvalue: 1e-4 to 1e2
 
@@ -37,21 +37,25 @@ class Ridge(NamedTuple):
         return geometric_mean(max(loss, float_info.min) for loss in self.losses)
 
 
-def search_ridge(windows_of: WindowsOf, lookbacks: Iterable[int], offsets: Iterable[Offset]) -> list[Ridge]:
+def search_ridge(
+    windows_of: WindowsOf,
+    lookbacks: Iterable[int],
+    offsets: Sequence[Offset],
+    penalties: Sequence[float] = PENALTIES,
+) -> list[Ridge]:
     """For each lookback and offset, the penalty of the lowest loss.
 
     Each map is fitted to the train windows of an origin and judged on its validation windows. One eigendecomposition
     for each origin serves all penalties, and no window is materialised.
     """
-    offsets = list(offsets)
     found = []
     for lookback in lookbacks:
         moments = [(moments_of(train), moments_of(validation)) for train, validation in windows_of(lookback)]
         for offset in offsets:
-            errors = [RidgePath(train, offset).errors(validation, PENALTIES) for train, validation in moments]
+            errors = [RidgePath(train, offset).errors(validation, penalties) for train, validation in moments]
             of_penalty = [
                 Ridge(lookback, offset, penalty, losses)
-                for penalty, losses in zip(PENALTIES, zip(*errors, strict=True), strict=True)
+                for penalty, losses in zip(penalties, zip(*errors, strict=True), strict=True)
             ]
             found.append(min(of_penalty, key=lambda one: one.loss))
     return found

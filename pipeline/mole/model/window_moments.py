@@ -3,12 +3,12 @@
 C: channels, T: rows, N: windows, L: rows of the lookback, H: rows of the horizon, K = L + H.
 """
 
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-Offset = Literal["none", "last", "mean"]
+from pipeline.mole.params.ridge import Offset
 
 
 class WindowMoments(NamedTuple):

@@ -7,7 +7,6 @@ at earlier origins, of which only the losses are kept: by them `pipeline.mole.po
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from pipeline.core.entry import run_study_stage
@@ -15,7 +14,7 @@ from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import earlier_origins
+from pipeline.mole.data.rolling_origin import earlier_origins, first_validation_stamp
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
@@ -114,8 +113,7 @@ def _trained(trainings: PointTraining, key: str, training: Training, data: Data,
 
 def _origin(series: Series, data: Data, loss: float) -> dict[str, Any]:
     """What `pipeline.mole.points.Origin` holds."""
-    start = np.datetime64(int(series.date_T[series.splits["validation"][0]]), "s")
-    return {"start": str(start), "loss": loss, "least_squares": data.least_squares_loss}
+    return {"start": first_validation_stamp(series), "loss": loss, "least_squares": data.least_squares_loss}
 
 
 def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:
