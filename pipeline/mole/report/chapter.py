@@ -1,4 +1,4 @@
-"""The chapters that answer: does a mixture of linear experts forecast better than least squares and its dense twin?"""
+"""The chapters that answer: does a mixture of linear experts forecast better than a tuned ridge and its dense twin?"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Is a mixture of linear experts better than least squares, and what do its experts do? From all trained forecasters.
+"""Is a mixture of linear experts better than a tuned ridge, and what do its experts do? From all trained forecasters.
 
 What is chosen is chosen by validation rows, of all origins.
 """

@@ -66,7 +66,7 @@ def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
                 {"start": first_validation_stamp(one), "loss": loss, "least_squares": reference}
                 for one, loss, reference in zip(known, best.losses, least_squares.losses, strict=True)
             ]
-            told = ", ".join(f"{name} {value}" for name, value in choice.items())
+            told = f"lookback {best.lookback}, offset {best.offset}, penalty {best.penalty:.3g}"
             print(f"horizon {horizon}: {told}; validation MSE {best.losses[-1]:.4f}", flush=True)
         about = {
             "point": {"backbone": model.config.backbone, "experts": 1, "top_k": None},
