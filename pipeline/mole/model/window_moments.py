@@ -81,6 +81,8 @@ def _lagged_products(value_CT: Tensor, windows: int) -> Tensor:
     """(K,): Σ_n v_n v_(n+k) over channels and n < N, by the fast Fourier transform."""
     rows = value_CT.shape[1]
     size = 1 << (rows + windows - 1).bit_length()  # long enough that nothing wraps around
-    first_CF, whole_CF = torch.fft.rfft(value_CT[:, :windows], size), torch.fft.rfft(value_CT, size)
-    products: Tensor = torch.fft.irfft((first_CF.conj() * whole_CF).sum(0), size)
+    spectrum_F = torch.zeros(size // 2 + 1, dtype=torch.complex128)
+    for value_T in value_CT:  # one by one: a series of many channels takes no more memory
+        spectrum_F += torch.fft.rfft(value_T[:windows], size).conj() * torch.fft.rfft(value_T, size)
+    products: Tensor = torch.fft.irfft(spectrum_F, size)
     return products[: rows - windows + 1]

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.section import MOST_POINTS, NotNegative, Section, Window
 
-LONGEST = 8_192  # rows: the eigendecomposition of a square of so many float64 takes minutes and 2 GB
+LONGEST = 4_096  # rows: the moments and the eigendecomposition of so many take 2 GB and a minute
 
 
 Offset = Literal["none", "last", "mean"]  # what is subtracted from a window: nothing, its last value, its mean
