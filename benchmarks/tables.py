@@ -9,12 +9,17 @@ import torch
 from benchmarks.processes import load
 
 
-def print_tables(description: str | None, tables: Mapping[str, Callable[[argparse.Namespace], None]]) -> None:
-    """Print the tables named on the command line; each gets `quick` and `threads`."""
+def print_tables(
+    description: str | None,
+    tables: Mapping[str, Callable[[argparse.Namespace], None]],
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+) -> None:
+    """Print the tables named on the command line; each gets `quick`, `threads` and what `add_arguments` adds."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(tables), metavar="A,B", help="of %(default)s")
     parser.add_argument("--quick", action="store_true", help="few turns, to see that it runs")
     parser.add_argument("--threads", type=int, default=2)
+    add_arguments(parser)
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
     if not set(wanted) <= set(tables):

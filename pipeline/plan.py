@@ -78,7 +78,7 @@ def files_of_studies(params: Params) -> Files:
 
 def plan_of(params: Params, folds: Folds, files: Files) -> Plan:
     """The entries of plan.yaml: by the key of a stage instance, what dvc.yaml fills in."""
-    groups = ("studies", "folders", "files", "folds", "runs", "evaluated", "ood", "inference")
+    groups = ("studies", "folders", "files", "folds", "runs", "evaluated", "ood", "ridge", "inference")
     plan: Plan = {name: {} for name in groups}
     for system in SYSTEMS:
         of_system: dict[str, dict[str, Any]] = {"runs": {}, "points": {}}

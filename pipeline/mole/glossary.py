@@ -42,6 +42,13 @@ GLOSSARY = Glossary(
         ("mole_rlinear", "MoLE-RLinear", ""),
         ("mole_rmlp", "MoLE-RMLP", ""),
         (
+            "ridge",
+            "ridge",
+            "Linear regression with a penalty on the squares of its weights, in closed form on the training rows; its "
+            "lookback, what it subtracts from a window and its penalty are searched on validation rows and earlier "
+            "origins, at each horizon.",
+        ),
+        (
             "least_squares",
             "least squares",
             "The best linear map of the lookback minus its last value, in closed form on the training rows: no epochs, "

@@ -1,7 +1,7 @@
-"""The forecasters that mole_train wrote: which there are, which one validation chooses, and how to load one."""
+"""The forecasters that mole_train and ridge wrote: which there are, which one validation prefers, how to load one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -11,6 +11,8 @@ import torch
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
 from pipeline.mole.model.mixture import Mole
+from pipeline.mole.params.ridge import RidgeChoice
+from pipeline.mole.params.sweep import RIDGE
 from pipeline.training.weights import load_model
 
 ABOUT = "about.json"
@@ -32,15 +34,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class ForecastPoint:
-    """One point of the sweep, trained for several horizons and with several seeds."""
+    """One point of the sweep, trained for several horizons and with several seeds; or the tuned linear baseline, with
+    seed 0 alone."""
 
     folder: Path
     backbone: str
     experts: int
     top_k: int | None
-    lookback: int
+    lookback: int | None  # None: of the baseline, which has its own at each horizon
     validation: Mapping[int, Mapping[int, float]]  # loss by horizon and seed
     origins: Mapping[int, Sequence[Origin]]  # by horizon: from the earliest to the validation rows themselves
+    ridge: Mapping[int, RidgeChoice] = field(default_factory=dict)  # of the baseline alone: by horizon
 
     @property
     def name(self) -> str:
@@ -69,7 +73,7 @@ class ForecastPoint:
 
 
 def read_point(folder: Path) -> ForecastPoint:
-    """What mole_train wrote to `folder`. ExpectedError where it is not there, or damaged."""
+    """What mole_train or ridge wrote to `folder`. ExpectedError where it is not there, or damaged."""
     try:
         about = read_sealed(folder / ABOUT)
         point = about["point"]
@@ -78,8 +82,9 @@ def read_point(folder: Path) -> ForecastPoint:
             for horizon, losses in about["validation_loss"].items()
         }
         origins = {int(horizon): [Origin(**one) for one in found] for horizon, found in about["origins"].items()}
+        ridge = {int(horizon): RidgeChoice.model_validate(one) for horizon, one in about.get("ridge", {}).items()}
         return ForecastPoint(
-            folder, point["backbone"], point["experts"], point["top_k"], about["lookback"], validation, origins
+            folder, point["backbone"], point["experts"], point["top_k"], about["lookback"], validation, origins, ridge
         )
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
@@ -89,7 +94,8 @@ def read_point(folder: Path) -> ForecastPoint:
 
 
 def _stage(folder: Path) -> str:
-    return f"mole_train@{folder.parent.name}-{folder.name}"
+    study = folder.parent.name
+    return f"ridge@{study}" if folder.name == RIDGE else f"mole_train@{study}-{folder.name}"
 
 
 def read_points(folder: Path) -> list[ForecastPoint]:
@@ -106,6 +112,15 @@ def chosen_mixture(points: Iterable[ForecastPoint], horizon: int) -> ForecastPoi
     The test rows have no part in the choice.
     """
     return min((point for point in points if point.experts > 1), key=lambda point: point.relative_loss(horizon))
+
+
+def preferred(points: Sequence[ForecastPoint], horizon: int) -> ForecastPoint | None:
+    """The chosen mixture, or the ridge where that has the lower validation loss over all origins; None: there is
+    neither."""
+    rivals = [point for point in points if point.name == RIDGE]
+    if any(point.experts > 1 for point in points):
+        rivals.insert(0, chosen_mixture(points, horizon))
+    return min(rivals, key=lambda point: point.relative_loss(horizon), default=None)
 
 
 def twin_of(point: ForecastPoint, points: Iterable[ForecastPoint]) -> ForecastPoint:

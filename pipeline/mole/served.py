@@ -1,5 +1,5 @@
-"""The mixture of experts that validation chose for each horizon, as MLflow serves it: a window of rows in, the rows
-that follow out.
+"""The forecaster that validation prefers at each horizon, a mixture of experts or the ridge, as MLflow serves it: a
+window of rows in, the rows that follow out.
 
 MLflow runs this file ("models from code"): nothing is pickled. L: rows of the lookback, H: rows of a horizon.
 """
@@ -19,7 +19,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.core.provenance import commit_around
 from pipeline.data.source import listed
 from pipeline.mole.data.series import DATE, read_series
-from pipeline.mole.points import ABOUT, chosen_mixture, read_points
+from pipeline.mole.points import ABOUT, preferred, read_points
 from pipeline.mole.trained import Forecaster
 from pipeline.tracking.packed import Packed, refused
 
@@ -74,7 +74,7 @@ def checked_rows(given: Any) -> pd.DataFrame:
 
 
 def forecasters(folder: Path) -> dict[int, Forecaster]:
-    """By horizon, the mixture of the lowest validation loss with its best seed, of the points in `folder`."""
+    """By horizon, what validation prefers of the points in `folder`, with its best seed."""
     horizons = {horizon for point in read_points(folder) for horizon in point.validation}
     return {horizon: Forecaster.load(folder, horizon) for horizon in sorted(horizons)}
 
@@ -89,7 +89,8 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     points = read_points(project / at.models)
     horizons = sorted({horizon for point in points for horizon in point.validation})
     for horizon in horizons:
-        chosen = chosen_mixture(points, horizon)
+        chosen = preferred(points, horizon)
+        assert chosen is not None  # a sweep has a mixture
         (folder / chosen.name).mkdir(exist_ok=True)
         shutil.copy(chosen.folder / ABOUT, folder / chosen.name / ABOUT)
         network = chosen.network(horizon, chosen.best_seed(horizon))
@@ -97,7 +98,7 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     served = forecasters(folder)
     longest = served[horizons[-1]]
     series = read_series(project / at.raw)
-    rows = slice(-longest.lookback.rows, None)
+    rows = slice(-max(forecaster.lookback.rows for forecaster in served.values()), None)  # enough for each
     dates = pd.Series(series.date_T[rows].astype("datetime64[s]")).astype(str)
     example = pd.DataFrame({DATE: dates, **dict(zip(series.channels, series.value_TC[rows].T, strict=True))})
     channels = [ColSpec("double", name) for name in series.channels]

@@ -25,7 +25,7 @@ from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.step import Step, told
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.model.mixture import Mole
-from pipeline.mole.points import ForecastPoint, chosen_mixture, read_point, read_points
+from pipeline.mole.points import ForecastPoint, preferred, read_point, read_points
 from pipeline.params.allowed import check
 from pipeline.params.section import Seed, Window
 from pipeline.training.weights import WEIGHTS
@@ -55,8 +55,9 @@ class Forecaster:
     ) -> Self:
         """A network of those in `folder`, all points of a study's sweep; by default those of the only study.
 
-        horizon: the longest by default; point: the mixture of experts with the lowest validation loss at this horizon;
-        seed: the one of that point with the lowest. ExpectedError where there is no such network, or a file is damaged.
+        horizon: the longest by default; point: what validation prefers at this horizon, a mixture of experts or the
+        ridge; seed: the one of that point with the lowest validation loss. ExpectedError where there is no such
+        network, or a file is damaged.
         """
         for kind, name, value in ((Window, "horizon", horizon), (Seed, "seed", seed)):
             if value is not None:
@@ -100,7 +101,8 @@ class Forecaster:
         import pandas as pd
 
         if experts and self.point.experts == 1:
-            raise ExpectedError(f"{self.point.name} is a backbone alone: it has no experts to show")
+            what = "the linear baseline" if self.point.ridge else "a backbone alone"
+            raise ExpectedError(f"{self.point.name} is {what}: it has no experts to show")
         with np.errstate(over="ignore"):  # told below
             x_CL = self.scaler.scale(recent.value_LC).astype(np.float32).T
         x_1CL = torch.from_numpy(np.ascontiguousarray(x_CL)[None]).to(self._device)
@@ -155,6 +157,9 @@ class Forecaster:
         return origin_in_json("forecast", self.provenance, recent.origin, arguments, report, notes)
 
     def _described(self) -> str:
+        if self.point.ridge:
+            found = self.point.ridge[self.horizon]
+            return f"lookback {found.lookback:,}, offset {found.offset}, penalty {found.penalty:.3g}"
         if self.point.experts == 1:
             return f"{self.point.backbone} alone"
         return f"{counted(self.point.experts, 'expert')} of {self.point.backbone}"
@@ -178,7 +183,8 @@ def _chosen(folder: Path, name: str | None, horizon: int | None) -> tuple[Foreca
         )
     if name is not None:
         return having[0], horizon
-    if all(point.experts == 1 for point in having):
+    chosen = preferred(having, horizon)
+    if chosen is None:
         names = listed(point.name for point in having)
         raise ExpectedError(f"no mixture of experts in {folder} has horizon {horizon:,}: name a point of {names}")
-    return chosen_mixture(having, horizon), horizon
+    return chosen, horizon

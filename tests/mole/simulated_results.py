@@ -14,7 +14,7 @@ from pipeline.mole.glossary import unit_of
 
 AT = StudyPaths("mole", "series")
 BACKBONES = ("dlinear", "rlinear", "rmlp")
-BASELINES = {"least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
+BASELINES = {"ridge": 0.002, "least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
 REASON = "not measured: the TTNN environment is not set up (make ttnn)"
 
 
@@ -158,7 +158,9 @@ def _chosen(series: Series) -> dict[str, object]:
         f"mole_{backbone}": {start: 0.97 + 0.02 * rank + 0.01 * place for place, start in enumerate(starts)}
         for rank, backbone in enumerate(series.backbones)
     }
-    choice = {"chosen": f"mole_{series.backbones[0]}", "twin": series.backbones[0], "origins": origins}
+    origins["ridge"] = {start: 0.99 if series.lead.get(24, 0.0) >= 0 else 0.9 for start in starts}
+    ridge = {"lookback": 192, "offset": "last", "penalty": 0.1}
+    choice = {"ridge": ridge, "chosen": f"mole_{series.backbones[0]}", "twin": series.backbones[0], "origins": origins}
     horizons = [str(horizon) for horizon in series.horizons]
     return {"horizons": dict.fromkeys(horizons, choice), "windows": {name: 580 - int(name) for name in horizons}}
 

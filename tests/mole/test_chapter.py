@@ -13,7 +13,7 @@ from pipeline.mole.report.chapter import example_of, forecasting, measured
 from pipeline.mole.report.results import Forecasting, read_forecasting
 from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
 from pipeline.mole.report.summary import card, results
-from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table
+from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table, ridge_table
 from pipeline.mole.report.ttnn_results import read_inference
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
 from pipeline.report.page import Figures
@@ -139,13 +139,14 @@ def test_the_table_has_all_methods_with_mean_and_deviation(found):
     rows = {row[0].text: row for row in main_table(series.board).rows}
     assert (rows["RLinear"][4].text, rows["RLinear"][4].remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
     assert list(rows)[-3:] == ["least squares", "seasonal naive", "last value"]
-    assert len(rows) == 9
+    assert list(rows)[-4] == "ridge"
+    assert len(rows) == 10
 
 
 def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(found):
     table = choice_table(found().board)
     assert list(table.header) == [
-        "mixture", "from 2021-04-12", "from 2021-05-03", "from 2021-05-25", "geometric mean\N{NO-BREAK SPACE}↓"
+        "method", "from 2021-04-12", "from 2021-05-03", "from 2021-05-25", "geometric mean\N{NO-BREAK SPACE}↓"
     ]  # fmt: skip
     horizon, best, second, last = table.rows[:4]
     assert len(horizon) == 1
@@ -158,6 +159,53 @@ def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(fou
     ]
     assert [row[-1].best for row in (best, second, last)] == [True, False, False]
     assert [cell.quiet for cell in second[1:-1]] == [False, False, True]
+
+
+def _with_ridge(ratio: float | None, *horizons: str) -> Forecasting:
+    """The results with such losses of the ridge over those of least squares; None: older results, without one."""
+    path = AT.details / "choices.json"
+    about = json.loads(path.read_text())
+    for horizon in horizons:
+        choice = about["horizons"][horizon]
+        if ratio is None:
+            del choice["ridge"], choice["origins"]["ridge"]
+        else:
+            choice["origins"]["ridge"] = dict.fromkeys(choice["origins"]["ridge"], ratio)
+    path.write_text(json.dumps(about))
+    return read_forecasting(AT)
+
+
+def test_where_validation_prefers_the_ridge_the_report_says_so(found):
+    found()
+    series = _with_ridge(0.999, "24", "96")
+    assert "Validation prefers it to the ridge at every horizon." in verdict(series)
+    series = _with_ridge(0.5, "96")
+    assert "prefers the ridge to it at 96 steps: forecasts there are made with the ridge." in verdict(series)
+    rows = {row[0].text: row for row in choice_table(series.board).rows}  # the last horizon's
+    assert (rows["ridge"][-1].text, rows["ridge"][-1].remark, rows["ridge"][-1].best) == ("0.5000", "preferred", True)
+    assert (rows["MoLE-DLinear"][-1].remark, rows["MoLE-DLinear"][-1].best) == ("chosen", False)
+    series = _with_ridge(0.5, "24", "96")
+    assert "prefers the ridge to it at every horizon" in verdict(series)
+    table = ridge_table(series.board)
+    assert [cell.text for cell in table.rows[1]] == ["96 steps ahead", "192", "last value", "0.1", "0.5000"]
+
+
+def test_results_without_a_ridge_are_shown_without_it(found):
+    found()
+    series = _with_ridge(None, "24", "96")
+    assert ridge_table(series.board) is None
+    assert "the ridge" not in verdict(series)
+    assert "preferred" not in choice_table(series.board).caption
+
+
+def test_a_ridge_without_its_losses_is_named(found):
+    found()
+    path = AT.details / "choices.json"
+    about = json.loads(path.read_text())
+    del about["horizons"]["24"]["origins"]["ridge"]
+    path.write_text(json.dumps(about))
+    with pytest.raises(ExpectedError, match="the ridge at horizon 24 lacks its settings or its losses"):
+        read_forecasting(AT)
 
 
 def test_a_mixture_without_one_of_the_origins_is_named(found):
@@ -173,8 +221,8 @@ def test_a_mixture_without_one_of_the_origins_is_named(found):
 def test_every_channel_has_its_row_and_its_best(found):
     table = channel_table(found(), 24)
     assert [row[0].text for row in table.rows] == ["load", "heat", "wind", "sun"]
-    assert table.header[1:] == ["MoLE-DLinear", "DLinear", "least squares", "seasonal naive", "last value"]
-    assert all([cell.best for cell in row[1:]] == [True, False, False, False, False] for row in table.rows)
+    assert table.header[1:] == ["MoLE-DLinear", "DLinear", "ridge", "least squares", "seasonal naive", "last value"]
+    assert all([cell.best for cell in row[1:]] == [True, *[False] * 5] for row in table.rows)
     assert table.folded
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.mole.points import ForecastPoint, Origin, chosen_mixture
+from pipeline.mole.points import ForecastPoint, Origin, chosen_mixture, preferred
 
 MONTHS = ("2016-01-01T00:00:00", "2016-03-01T00:00:00", "2016-05-01T00:00:00")
 
@@ -32,3 +32,13 @@ def test_every_stretch_counts_alike_whatever_its_level() -> None:
 
 def test_a_backbone_alone_is_never_chosen() -> None:
     assert chosen_mixture([point("alone", 0.1, experts=1), point("mixture", 1.1)], 8).name == "mixture"
+
+
+def test_the_ridge_is_preferred_where_its_losses_are_lower() -> None:
+    mixture, alone = point("mixture", 0.98, 0.99), point("alone", 0.1, 0.1, experts=1)
+    better, worse = (point("ridge", ratio, ratio, experts=1) for ratio in (0.9, 0.999))
+    assert preferred([alone, mixture, better], 8) is better
+    assert preferred([alone, mixture, worse], 8) is mixture
+    assert preferred([alone, mixture], 8) is mixture
+    assert preferred([alone, worse], 8) is worse
+    assert preferred([alone], 8) is None

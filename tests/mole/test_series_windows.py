@@ -150,6 +150,14 @@ def test_a_split_shorter_than_a_window_is_refused() -> None:
         windows_of(whole, scaler, "validation", 60, 2)
 
 
+def test_a_value_beyond_32_bits_is_refused() -> None:
+    whole = series()
+    whole.value_TC[80, 1] = 1e300
+    assert len(windows_of(whole, fit_scaler(whole), "validation", 12, 4))
+    with pytest.raises(ExpectedError, match="'channel 1' of the series holds test values too far from its train rows"):
+        windows_of(whole, fit_scaler(whole), "test", 12, 4)
+
+
 def windows(lookback: int = 7, horizon: int = 4, split: str = "train") -> Windows:
     whole = series()
     return windows_of(whole, fit_scaler(whole), split, lookback, horizon)

@@ -20,7 +20,7 @@ from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
 from pipeline.mole.evaluation import judge
 from pipeline.mole.stages import evaluate as forecasting
-from pipeline.mole.stages import ingest, mole_train
+from pipeline.mole.stages import ingest, mole_train, ridge
 from pipeline.mole.trained import Forecaster
 from pipeline.registry import load_params
 from tests.settled import settled
@@ -44,7 +44,7 @@ POINTS: dict[str, dict[str, Any]] = {
     "mole_dlinear": {"backbone": "dlinear", "experts": 3},
     "two_of_four": {"backbone": "rlinear", "experts": 4, "top_k": 2, "head_dropout": 0.2},
 }
-BASELINES = ["least_squares", "seasonal_naive", "last_value"]
+BASELINES = ["ridge", "least_squares", "seasonal_naive", "last_value"]
 COLUMNS = {
     "points": "point backbone experts top_k twin parameters horizon flops",
     "channels": "horizon method channel mse mae",
@@ -85,11 +85,12 @@ def evaluate(folder: Path, code: int = 0) -> str:
 
 
 def here(folder: Path, *points: str, first: bool = False, last: bool = False) -> None:
-    """In this process, which is quicker: ingest, if it is asked for, the training of points, the evaluation."""
+    """In this process, which is quicker: ingest and ridge, if asked for, the training of points, the evaluation."""
     with chdir(folder):
         study = load_params(Path("params.yaml")).mole.studies["series"]
         if first:
             ingest.run(study.ingest, AT)
+            ridge.run(study.ridge, study.sweep, AT)
         for name in points:
             mole_train.run(study.sweep, replace(AT, point=name))
         if last:
@@ -189,7 +190,14 @@ def test_the_choice_is_by_validation(whole: Path) -> None:
             relative[name] = np.prod([one["loss"] / one["least_squares"] for one in origins]) ** (1 / 3)
             ratios = {one["start"]: one["loss"] / one["least_squares"] for one in origins}
             assert found["origins"][name] == pytest.approx(ratios, rel=1e-5)
-        assert set(found["origins"]) == set(twins)
+        about = read_json(whole / "models/mole/series/ridge/about.json")
+        origins = about["origins"][str(horizon)]
+        assert origins[-1]["loss"] == pytest.approx(score_of(whole, horizon, "ridge", "validation_mse"), rel=1e-4)
+        assert found["ridge"] == about["ridge"][str(horizon)]
+        assert found["origins"]["ridge"] == pytest.approx(
+            {one["start"]: one["loss"] / one["least_squares"] for one in origins}, rel=1e-5
+        )
+        assert set(found["origins"]) == {*twins, "ridge"}
         assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
         losses = read_json(whole / f"models/mole/series/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
@@ -266,7 +274,7 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     train(tmp_path, list(POINTS)[-1])
     assert "horizon 8 (73 test windows; validation chose " in evaluate(tmp_path)
     assert written(tmp_path) == written(whole)
-    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + 3 + len(COLUMNS) + 1
+    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + (1 + 2 * 2) + 3 + len(COLUMNS) + 1
 
 
 def test_another_seed_gives_other_weights(whole: Path) -> None:
@@ -339,8 +347,9 @@ def test_the_example_is_in_the_units_of_the_file_and_as_the_forecaster_has_it(wh
         np.testing.assert_allclose(shown["truth"], truth, rtol=1e-5)
         frame = pd.DataFrame(series.value_TC, columns=list(series.channels))
         frame["date"] = series.date_T.astype("datetime64[s]")
-        forecaster = Forecaster.load(whole / "models/mole/series", horizon)
-        assert set(rows["point"]) == {forecaster.point.name}
+        chosen = read_json(whole / "reports/mole/series/details/choices.json")["horizons"][str(horizon)]["chosen"]
+        forecaster = Forecaster.load(whole / "models/mole/series", horizon, chosen)
+        assert set(rows["point"]) == {chosen}
         forecast = forecaster.forecast(frame.iloc[: start + LOOKBACK], experts=True)
         np.testing.assert_allclose(shown["mixture"], forecast[channel], rtol=1e-5)
         for expert in range(1, forecaster.point.experts + 1):
@@ -348,6 +357,59 @@ def test_the_example_is_in_the_units_of_the_file_and_as_the_forecaster_has_it(wh
         assert set(shown) == {
             "truth", "mixture", "least_squares", *(f"expert_{e + 1}" for e in range(forecaster.point.experts))
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_the_ridge_is_never_behind_least_squares_where_it_was_chosen(whole: Path, horizon: int) -> None:
+    """Least squares of the recipe's lookback is one of the maps that it is chosen from."""
+    about = read_json(whole / "models/mole/series/ridge/about.json")
+    origins = about["origins"][str(horizon)]
+    mixture = read_json(whole / "models/mole/series/mole_dlinear/about.json")["origins"][str(horizon)]
+    assert [one["start"] for one in origins] == [one["start"] for one in mixture]
+    for one, other in zip(origins, mixture, strict=True):
+        assert one["least_squares"] == pytest.approx(other["least_squares"], rel=1e-5)
+    assert np.prod([one["loss"] / one["least_squares"] for one in origins]) <= 1
+    assert about["ridge"][str(horizon)]["lookback"] in (24, 96)  # the train rows of the first origin are 140
+
+
+def test_the_ridge_sees_no_test_row(whole: Path, project: Path) -> None:
+    series = series_of(project)
+    series.value_TC[series.splits["test"][0] :] = 1e6
+    write_series(project / "data/raw/mole/series/series.parquet", series)
+    with chdir(project):
+        study = load_params(Path("params.yaml")).mole.studies["series"]
+        ridge.run(study.ridge, study.sweep, AT)
+    for horizon in HORIZONS:
+        weights = f"models/mole/series/ridge/h{horizon}_seed0/weights.safetensors"
+        assert (project / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ({"lookbacks": [96, 96]}, "mole.studies.series.ridge: lookbacks holds a value twice"),
+        ({"lookbacks": [0]}, "mole.studies.series.ridge.lookbacks.0 = 0: "),
+        ({"offsets": []}, "mole.studies.series.ridge.offsets"),
+        ({"offsets": ["median"]}, "'none', 'last' or 'mean'"),
+        ({"penalties": [1.0]}, "mole.studies.series.ridge.penalties"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_one_message(project: Path, grid: dict[str, Any], words: str) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["mole"]["studies"]["series"]["ridge"] = grid
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    assert words in refusal(project)
+
+
+def test_a_ridge_in_a_process_writes_the_same_and_refuses_with_exit_code_2(whole: Path, project: Path) -> None:
+    settled(project)
+    output = run(project, "pipeline.mole.stages.ridge", "series", code=0)
+    assert "horizon 8: lookback " in output
+    assert written(project) == written(whole)
+    configure(project, horizons=[4, 300])
+    settled(project)
+    output = run(project, "pipeline.mole.stages.ridge", "series", code=2)
+    assert output.count("error: ") == 1
 
 
 ALIKE = {"level": 20.0, "weekly": 0.0, "yearly": 0.0, "noise": 1.0, "usual": {"daily": 3.0, "persistence": 0.9}}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import chdir
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, sha256
+from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.mole.data.new_series import Lookback, recent_of_frame
 from pipeline.mole.data.resident_windows import ResidentWindows
@@ -18,8 +20,11 @@ from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.windows import windows_of
-from pipeline.mole.points import read_points
+from pipeline.mole.model.ridge import RidgePath, moments_of
+from pipeline.mole.points import preferred, read_points
+from pipeline.mole.stages import ridge
 from pipeline.mole.trained import Forecaster
+from pipeline.registry import load_params
 
 CPU = torch.device("cpu")
 ORIGIN = "celldag"
@@ -128,6 +133,37 @@ def test_what_validation_chose_is_taken_unless_told_otherwise(models, frame):
     assert Forecaster.load(models).horizon == 12
     told = Forecaster.load(models, 6, "rlinear", 3)
     assert (told.horizon, told.point.name, told.seed) == (6, "rlinear", 3)
+
+
+@pytest.fixture
+def with_ridge(series_project, tmp_path):
+    """The models with the ridge beside them."""
+    for folder in ("data", "models"):
+        shutil.copytree(series_project / folder, tmp_path / folder)
+    study = load_params(series_project / "params.yaml").mole.studies["series"]
+    with chdir(tmp_path):
+        ridge.run(study.ridge, study.sweep, StudyPaths("mole", "series"))
+    return tmp_path / "models/mole/series"
+
+
+def test_the_ridge_forecasts_where_validation_prefers_it(with_ridge, frame, series):
+    points = {point.name: point for point in read_points(with_ridge)}
+    for horizon in (6, 12):
+        forecaster = Forecaster.load(with_ridge, horizon)
+        assert forecaster.point.name == preferred(list(points.values()), horizon).name
+        forecaster = Forecaster.load(with_ridge, horizon, "ridge")
+        chosen = points["ridge"].ridge[horizon]
+        assert forecaster.lookback.rows == chosen.lookback
+        train = windows_of(series, fit_scaler(series), "train", chosen.lookback, horizon)
+        weight_HL = RidgePath(moments_of(train), chosen.offset).weights(chosen.penalty).numpy()
+        x_LC = fit_scaler(series).scale(frame[list(series.channels)].to_numpy()[-chosen.lookback :])
+        found = forecaster.forecast(frame)
+        np.testing.assert_allclose(
+            found[list(series.channels)], fit_scaler(series).unscale(weight_HL @ x_LC), rtol=1e-4, atol=1e-4
+        )
+        assert found.attrs[ORIGIN]["notes"][0].startswith(f"forecast by ridge (lookback {chosen.lookback}, offset ")
+    with pytest.raises(ExpectedError, match="ridge is the linear baseline: it has no experts to show"):
+        forecaster.forecast(frame, experts=True)
 
 
 def test_it_says_where_it_comes_from(models, frame, series_project):

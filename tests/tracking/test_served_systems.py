@@ -63,8 +63,9 @@ def served(project: Any) -> Callable[..., Any]:
     return register
 
 
-def test_a_forecast_is_that_of_the_mixture_that_validation_chose(params: Params, served: Any) -> None:
-    from pipeline.mole.stages import ingest, mole_train
+def test_a_forecast_is_that_of_what_validation_prefers(params: Params, served: Any) -> None:
+    from pipeline.mole.points import preferred, read_points
+    from pipeline.mole.stages import ingest, mole_train, ridge
     from pipeline.mole.trained import Forecaster
 
     study, at = params.mole.studies["series"], StudyPaths("mole", "series")
@@ -73,10 +74,11 @@ def test_a_forecast_is_that_of_the_mixture_that_validation_chose(params: Params,
     ingest.run(study.ingest, at)
     for point in ("dlinear", "mole_dlinear", "mole_rlinear"):
         mole_train.run(sweep, StudyPaths("mole", "series", point=point))
+    ridge.run(study.ridge, sweep, at)
     model = served(at, [*sorted(at.models.iterdir()), at.raw])
     for horizon in (8, 24):
         forecaster = Forecaster.load(at.models, horizon)
-        assert forecaster.point.experts > 1
+        assert forecaster.point.name == preferred(read_points(at.models), horizon).name
         expected = forecaster.forecast(model.input_example)
         found = model.predict(model.input_example, params={"horizon": horizon, "provenance": True})
         np.testing.assert_allclose(found[list(expected.columns[1:])], expected.iloc[:, 1:], rtol=1e-6)
@@ -85,7 +87,7 @@ def test_a_forecast_is_that_of_the_mixture_that_validation_chose(params: Params,
     assert len(model.predict(model.input_example)) == 24
     for rows, asked, words in (
         (model.input_example, {"horizon": 9}, "horizon 9: expected 8, 24"),
-        (model.input_example.iloc[:5], {}, "24 or more"),
+        (model.input_example.iloc[:5], {}, f"{forecaster.lookback.rows} or more"),
         (model.input_example.drop(columns="town"), {}, "no 'town'"),
     ):
         with pytest.raises(MlflowException, match=words):

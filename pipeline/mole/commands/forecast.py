@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--date-format", metavar="FORM", help="of its time stamps, such as %%d/%%m/%%Y %%H:%%M (default: found out)"
     )
     parser.add_argument(
-        "--point", metavar="NAME", help="of mole.sweep.points (default: the mixture of experts that validation chooses)"
+        "--point",
+        metavar="NAME",
+        help="of mole.sweep.points, or ridge (default: what validation prefers, a mixture of experts or the ridge)",
     )
     parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
     parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")

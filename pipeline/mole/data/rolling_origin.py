@@ -8,9 +8,13 @@ practice" (3rd edition), section 5.10.
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
+
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted
+from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
+from pipeline.mole.data.windows import Windows, windows_of
 
 
 def earlier_origins(series: Series, count: int, lookback: int, horizon: int) -> list[Series]:
@@ -33,3 +37,25 @@ def earlier_origins(series: Series, count: int, lookback: int, horizon: int) -> 
         replace(series, splits={"train": (first, cut), "validation": (cut, end), "test": (end, end)})
         for cut, end in pairwise(cuts)
     ]
+
+
+def origin_windows(series: Series, count: int, lookback: int, horizon: int) -> list[tuple[Windows, Windows]]:
+    """The train and the validation windows at `count` earlier origins and at that of the validation rows, each in the
+    scale of its train rows."""
+    found = []
+    for known in [*earlier_origins(series, count, lookback, horizon), series]:
+        scaler = fit_scaler(known)
+        train, validation = (windows_of(known, scaler, split, lookback, horizon) for split in ("train", "validation"))
+        found.append((train, validation))
+    return found
+
+
+def longest_lookback(series: Series, count: int, horizon: int) -> int:
+    """Of which there is a train window at the earliest of `count` earlier origins."""
+    first, after = series.splits["train"]
+    return (after - first) // (2 if count else 1) - horizon
+
+
+def first_validation_stamp(series: Series) -> str:
+    """The time stamp by which an origin is called."""
+    return str(np.datetime64(int(series.date_T[series.splits["validation"][0]]), "s"))

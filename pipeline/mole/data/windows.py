@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.data.source import counted, listed
 from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.time_features import time_features
@@ -61,7 +61,7 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
 
     The first window of validation and of test looks back at the L rows before its split, so that every row of theirs
     is forecast (Zhou et al. 2021, Informer); train has nothing before it. ExpectedError where there are fewer rows than
-    one window needs.
+    one window needs, or a scaled value is beyond 32-bit numbers.
     """
     first, after = series.splits[split]
     start = first if split == "train" else first - lookback
@@ -74,6 +74,13 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
             f"bring a longer series (it has {counted(len(series.date_T), 'row')}, of which {after - first:,} are "
             f"{split} rows)"
         )
-    value_TC = scaler.scale(series.value_TC[start:after]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        value_TC = scaler.scale(series.value_TC[start:after]).astype(np.float32)
+    beyond = [repr(name) for name, x_T in zip(series.channels, value_TC.T, strict=True) if not np.isfinite(x_T).all()]
+    if beyond:
+        raise ExpectedError(
+            f"{listed(beyond)} of the series holds {split} values too far from its train rows for 32-bit numbers: "
+            "check them, and their unit"
+        )
     stamp_T = series.date_T[start:after]
     return Windows(np.ascontiguousarray(value_TC.T), time_features(stamp_T), stamp_T, lookback, horizon)

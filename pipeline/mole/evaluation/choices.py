@@ -1,4 +1,4 @@
-"""Which mixture validation chose at each horizon, and by what."""
+"""Which mixture validation chose at each horizon, whether it prefers the ridge to it, and by what."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,31 +8,38 @@ from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.points import ForecastPoint, chosen_mixture, twin_of
 
 
-def choices_of(points: Sequence[ForecastPoint], windows: Mapping[int, int]) -> dict[str, Any]:
-    """What choices.json holds: of each horizon the test windows, the chosen mixture, its dense twin, and the origins.
+def choices_of(points: Sequence[ForecastPoint], ridge: ForecastPoint, windows: Mapping[int, int]) -> dict[str, Any]:
+    """What choices.json holds: of each horizon the test windows, the chosen mixture, its dense twin, the settings of
+    the ridge, and the origins.
 
-    origins: of each mixture its validation loss over that of least squares, by where validation starts.
+    origins: of each mixture and the ridge, its validation loss over that of least squares, by where validation starts.
     """
     horizons = {}
     for horizon in windows:
         chosen = chosen_mixture(points, horizon)
         origins = {
             point.name: {origin.start: float(f"{origin.relative_loss:.6g}") for origin in point.origins[horizon]}
-            for point in points
-            if point.experts > 1
+            for point in (*points, ridge)
+            if point.experts > 1 or point is ridge
         }
-        horizons[str(horizon)] = {"chosen": chosen.name, "twin": twin_of(chosen, points).name, "origins": origins}
+        horizons[str(horizon)] = {
+            "chosen": chosen.name,
+            "twin": twin_of(chosen, points).name,
+            "ridge": ridge.ridge[horizon].model_dump(),
+            "origins": origins,
+        }
     return {"windows": {str(horizon): count for horizon, count in windows.items()}, "horizons": horizons}
 
 
-def refuse_stale(points: list[ForecastPoint], sweep: Sweep) -> None:
+def refuse_stale(points: Sequence[ForecastPoint], ridge: ForecastPoint, sweep: Sweep) -> None:
     """ExpectedError where a point was trained by other parameters than those it is now to be judged by."""
     recipe = sweep.recipe
-    for point in points:
-        told = sweep.points[point.name]
+    for point in (*points, ridge):
         missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
         if missing:
             raise ExpectedError(f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it")
+    for point in points:
+        told = sweep.points[point.name]
         if (
             (point.backbone, point.experts, point.top_k, point.lookback)
             != (told.backbone, told.experts, told.top_k, recipe.lookback)

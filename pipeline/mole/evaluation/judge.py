@@ -18,14 +18,17 @@ from pipeline.mole.data.windows import windows_of
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
 from pipeline.mole.metrics.forecasting import ForecastErrors
-from pipeline.mole.model.baselines import last_value, least_squares, seasonal_naive
+from pipeline.mole.model.baselines import last_value, seasonal_naive
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service
+from pipeline.mole.model.mixture import Mole
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
+from pipeline.mole.model.ridge import least_squares
+from pipeline.mole.params.sweep import RIDGE
 from pipeline.mole.points import ForecastPoint, twin_of
 
 BATCH_SIZE = 256  # windows forecast together; no score depends on it
-BASELINES = ("least_squares", "seasonal_naive", "last_value")
+BASELINES = (RIDGE, "least_squares", "seasonal_naive", "last_value")
 Fields = dict[str, Any]
 
 
@@ -62,15 +65,23 @@ class Tables(NamedTuple):
 
 def horizon_of_series(series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device) -> Horizon:
     """The windows of a horizon of so many rows."""
-    train, validation, test = (
-        ResidentWindows(windows_of(series, scaler, split, lookback, rows), BATCH_SIZE, device)
-        for split in ("train", "validation", "test")
+    validation, test = _judged(series, scaler, lookback, rows, device)
+    weight_HL = least_squares(windows_of(series, scaler, "train", lookback, rows))
+    return Horizon(rows, validation, test, weight_HL.float().to(device))
+
+
+def judge_ridge(ridge: ForecastPoint, series: Series, scaler: Scaler, horizon: Horizon) -> Found:
+    """The tuned linear baseline, from windows of its own lookback before the same rows to forecast."""
+    model = _loaded(ridge, horizon, 0, series.channels)
+    validation, test = (
+        score(lambda batch: model(batch.x_BCL, batch.mark_BF), windows.epoch(0))
+        for windows in _judged(series, scaler, model.lookback, horizon.rows, horizon.test.device)
     )
-    return Horizon(rows, validation, test, least_squares(train.epoch(0)).float())
+    return Found(RIDGE, "baseline", None, test, validation.mse)
 
 
 def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
-    """What needs no training; season: rows after which the seasonal-naive forecast repeats itself."""
+    """What has nothing to choose; season: rows after which the seasonal-naive forecast repeats itself."""
     rows = horizon.rows
     forecasts = {
         "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
@@ -82,10 +93,10 @@ def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
             name,
             "baseline",
             None,
-            score(forecasts[name], horizon.test.epoch(0)),
-            score(forecasts[name], horizon.validation.epoch(0)).mse,
+            score(forecast, horizon.test.epoch(0)),
+            score(forecast, horizon.validation.epoch(0)).mse,
         )
-        for name in BASELINES
+        for name, forecast in forecasts.items()
     ]
 
 
@@ -95,9 +106,7 @@ def judge_point(
     """Every seed of a point, and rows about its experts where it has several."""
     found = []
     for seed in point.validation[horizon.rows]:
-        model, config = point.load(horizon.rows, seed, horizon.test.device)
-        if tuple(config["channels"]) != channels:
-            raise ExpectedError(f"{point.folder} is of other channels: `dvc repro {point.stage}` trains anew")
+        model = _loaded(point, horizon, seed, channels)
         place = {"point": point.name, "horizon": horizon.rows, "seed": seed}
         variants = {}
         if point.experts > 1:
@@ -121,6 +130,24 @@ def judge_point(
     twin = twin_of(point, points).name
     tables.points.append({"horizon": horizon.rows, "point": point.name, **about, "twin": twin, **forecast_cost(model)})
     return found
+
+
+def _judged(
+    series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device
+) -> tuple[ResidentWindows, ResidentWindows]:
+    """The validation and the test windows."""
+    validation, test = (
+        ResidentWindows(windows_of(series, scaler, split, lookback, rows), BATCH_SIZE, device)
+        for split in ("validation", "test")
+    )
+    return validation, test
+
+
+def _loaded(point: ForecastPoint, horizon: Horizon, seed: int, channels: tuple[str, ...]) -> Mole:
+    model, config = point.load(horizon.rows, seed, horizon.test.device)
+    if tuple(config["channels"]) != channels:
+        raise ExpectedError(f"{point.folder} is of other channels: `dvc repro {point.stage}` trains anew")
+    return model
 
 
 def _reduced(way: str, experts: int, test: ForecastErrors, validation: ForecastErrors) -> Fields:

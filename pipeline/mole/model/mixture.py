@@ -32,11 +32,12 @@ class Heads(NamedTuple):
 
 
 class MoleConfig(ModelConfig):
-    """`offset`: what DLinear takes out of a window first: `none`, as published, or its `last` value; the other
-    backbones normalise each window anyway. `router_hidden` is experts x channels by default. The other fields are
-    parameters of a point and of the recipe of `mole.sweep`, and sizes of the data."""
+    """`backbone`: `linear` is one linear map and nothing else. `offset`: what DLinear subtracts from a window first:
+    `none`, as published, or its `last` value; rlinear and rmlp normalise each window anyway. `router_hidden` is
+    experts x channels by default. The other fields are parameters of a point and of the recipe of `mole.sweep`, and
+    sizes of the data."""
 
-    backbone: Literal["dlinear", "rlinear", "rmlp"]
+    backbone: Literal["dlinear", "rlinear", "rmlp", "linear"]
     lookback: int
     horizon: int
     channels: int
@@ -64,9 +65,9 @@ class Mole(nn.Module):
         self.lookback, self.horizon, self.channels, self.experts = lookback, horizon, channels, experts
         self.decomposes = config.backbone == "dlinear"
         self.norm: ReversibleNorm | LastOffset | None = None
-        if not self.decomposes:
+        if config.backbone in ("rlinear", "rmlp"):
             self.norm = ReversibleNorm(channels)
-        elif config.offset == "last":
+        elif self.decomposes and config.offset == "last":
             self.norm = LastOffset()
         if self.decomposes:
             self.seasonal = nn.Linear(lookback, experts * horizon)
@@ -179,11 +180,11 @@ class ForecastObjective(nn.Module):
 
 @torch.no_grad()
 def start_from(model: Mole, weight_HL: Tensor) -> None:
-    """Make every expert the linear map `weight_HL`, whose rows sum to 1 (see `forecast_baselines.least_squares`).
+    """Make every expert the linear map `weight_HL`; where the backbone normalises windows, its rows have to sum to 1
+    (see `ridge.least_squares`).
 
-    Level and scale that a norm takes out and puts back are no matter to such a map, an MLP that adds nothing is none,
-    and equal maps of trend and rest are one: so every backbone starts at the same forecast. Experts part in training,
-    since the router, whose weights are as they were, gives each its own share of every window.
+    Such a map commutes with the normalisation, the residual MLP starts at zero, and equal maps of trend and rest are
+    one: every backbone starts from the same forecast. The router's initial weights then break the symmetry.
     """
     weight_PL = weight_HL.to(torch.float32).repeat(model.experts, 1)
     layers: list[nn.Linear] = [model.seasonal, model.trend] if model.decomposes else [model.linear]

@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from pipeline.mole.params.evaluate import Evaluate
 from pipeline.mole.params.ingest import Ingest
+from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.params.ttnn import Ttnn
 from pipeline.params.study import SweepStudy
@@ -17,12 +18,14 @@ class Study(SweepStudy):
 
     ingest: Ingest
     inference: bool = False
+    ridge: RidgeGrid = RidgeGrid()
     sweep: Sweep = Sweep()
     evaluate: Evaluate = Evaluate()
     ttnn: Ttnn = Ttnn()
 
     def own_stages(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"inference": {"threads": self.ttnn.threads}} if self.inference else {}
+        inference = {"inference": {"threads": self.ttnn.threads}} if self.inference else {}
+        return {"ridge": {"threads": self.sweep.recipe.threads}, **inference}
 
     @model_validator(mode="after")
     def _season_is_seen(self) -> Self:

@@ -22,6 +22,7 @@ from pipeline.params.section import (
 )
 from pipeline.params.sweep import check_mixtures, check_twin
 
+RIDGE = "ridge"  # the tuned linear baseline, beside the points in the models of a study and in the results
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -86,6 +87,12 @@ POINTS = {
 class Sweep(Section):
     recipe: Recipe = Recipe()
     points: Annotated[dict[PointName, Point], Field(max_length=MOST_POINTS)] = POINTS
+
+    @model_validator(mode="after")
+    def _ridge_is_taken(self) -> Self:
+        if RIDGE in self.points:
+            raise ValueError(f"points names {RIDGE}, which is the searched linear baseline: choose another name")
+        return self
 
     @model_validator(mode="after")
     def _twins(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.mole.params.evaluate import Evaluate
+from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.study import Study
 from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.params.ttnn import Ttnn
@@ -16,6 +17,7 @@ class Mole(WithStudies):
     seeded = ("sweep.recipe.seeds", "sweep.recipe.seed")
 
     studies: Annotated[dict[PointName, Study], Field(max_length=MOST_POINTS)] = {}
+    ridge: RidgeGrid = RidgeGrid()
     sweep: Sweep = Sweep()
     evaluate: Evaluate = Evaluate()
     ttnn: Ttnn = Ttnn()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import geometric_mean
 
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.glossary import Metric
@@ -9,6 +10,8 @@ from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.mole.glossary import GLOSSARY, MAE, MSE, unit_of
+from pipeline.mole.params.ridge import RidgeChoice
+from pipeline.mole.params.sweep import RIDGE
 from pipeline.report.spreads import Spread
 
 
@@ -18,7 +21,18 @@ class Choice:
 
     chosen: str
     twin: str
-    origins: Mapping[str, Mapping[str, float]]  # of each mixture, loss over least squares' by where validation starts
+    # Of each mixture and of the ridge: loss over that of least squares, by where validation starts.
+    origins: Mapping[str, Mapping[str, float]]
+    ridge: RidgeChoice | None = None  # None: an older result, without a ridge
+
+    def relative_loss(self, name: str) -> float:
+        """Its geometric mean over the origins."""
+        return geometric_mean(self.origins[name].values())
+
+    @property
+    def prefers_ridge(self) -> bool:
+        """Whether the ridge has the lower loss, so that forecasts are made with it."""
+        return self.ridge is not None and self.relative_loss(RIDGE) < self.relative_loss(self.chosen)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,8 @@ def board_of(rows: Iterable[Row], choices: Mapping[int, Choice], windows: Mappin
                 raise ExpectedError(f"{name}, named as chosen or as its twin at horizon {horizon}, is no model of it")
         if choice.chosen not in choice.origins or len({tuple(of) for of in choice.origins.values()}) != 1:
             raise ExpectedError(f"what was chosen by at horizon {horizon} does not hold every origin of every mixture")
+        if (choice.ridge is None) == (RIDGE in choice.origins):
+            raise ExpectedError(f"the ridge at horizon {horizon} lacks its settings or its losses")
         for method in scores.competing:
             for metric in (MSE, MAE):
                 if scores.estimate(method, metric, unit_of(horizon)).value is None:

@@ -1,13 +1,14 @@
-"""The chapters that answer: does a mixture of linear experts forecast better than least squares and its dense twin?"""
+"""The chapters that answer: does a mixture of linear experts forecast better than a tuned ridge and its dense twin?"""
 
 import numpy as np
 import pandas as pd
 
 from pipeline.mole.glossary import ahead, label_of
+from pipeline.mole.params.sweep import RIDGE
 from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting, MeasuredSeries
-from pipeline.mole.report.tables import channel_table, choice_table, main_table, size_table
+from pipeline.mole.report.tables import channel_table, choice_table, main_table, ridge_table, size_table
 from pipeline.mole.report.verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.scatter import Floats
@@ -29,13 +30,13 @@ def forecasting(found: Forecasting) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        choice_table(board),
+        *_choice_tables(board),
         Heading("How errors grow with the step ahead"),
         Figures(
             [_by_step(found, horizon) for horizon in board.horizons],
             "Mean squared error of scaled values at each step, over all test windows, channels and seeds. Orange: the "
-            "mixture that validation chose; blue: its dense twin; dashed: least squares; grey: naive forecasts, which "
-            "may leave the frame.",
+            "mixture that validation chose; blue: its dense twin; dashed: the linear baseline; grey: naive "
+            "forecasts, which may leave the frame.",
         ),
         *(channel_table(found, horizon) for horizon in board.horizons),
         Heading("One window"),
@@ -53,10 +54,15 @@ def measured(found: MeasuredSeries) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        choice_table(board),
+        *_choice_tables(board),
         Facts(origin(about), small=True),
     ]
     return Section("A measured series", MEASURED, lead, blocks, answer_of(board))
+
+
+def _choice_tables(board: Board) -> list[Block]:
+    ridge = ridge_table(board)
+    return [choice_table(board), *([] if ridge is None else [ridge])]
 
 
 def rankings(board: Board) -> Figures:
@@ -117,12 +123,13 @@ def _example(found: Forecasting, horizon: int) -> Figures:
 def _by_step(found: Forecasting, horizon: int) -> Picture:
     board, rows = found.board, found.steps[found.steps["horizon"] == horizon]
     choice = board.choices[horizon]
-    naive = [name for name in board.baselines if name != "least_squares"]
+    fits = [name for name in (RIDGE, "least_squares") if name in board.baselines][:1]  # the ridge where there is one
+    naive = [name for name in board.baselines if name not in (RIDGE, "least_squares")]
     kinds: dict[str, Kind] = dict.fromkeys(naive, "naive")
     kinds |= dict(zip(naive, _NAIVE, strict=False))
-    kinds |= {choice.chosen: "model", choice.twin: "twin", "least_squares": "fit"}
+    kinds |= {choice.chosen: "model", choice.twin: "twin", **dict.fromkeys(fits, "fit")}
     lines = []
-    for method in (choice.chosen, choice.twin, *board.baselines):
+    for method in (choice.chosen, choice.twin, *fits, *naive):
         of = rows[rows["method"] == method].sort_values("step")
         step, error = (of[name].to_numpy(np.float64) for name in ("step", "mse"))
         lines.append(StepErrors(label_of(method), kinds[method], step, error))

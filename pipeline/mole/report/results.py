@@ -12,6 +12,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.step import Step
+from pipeline.mole.params.ridge import RidgeChoice
 from pipeline.mole.report.board import Board, Choice, board_of
 from pipeline.report.frames import read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage
@@ -137,4 +138,5 @@ def _choice(of: Mapping[str, Any]) -> Choice:
         str(name): {str(start): float(ratio) for start, ratio in by_start.items()}
         for name, by_start in of["origins"].items()
     }
-    return Choice(str(of["chosen"]), str(of["twin"]), origins)
+    ridge = RidgeChoice.model_validate(of["ridge"]) if "ridge" in of else None
+    return Choice(str(of["chosen"]), str(of["twin"]), origins, ridge)

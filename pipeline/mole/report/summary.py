@@ -35,7 +35,7 @@ def card(found: Forecasting) -> System:
     chosen = dict.fromkeys(label_of(board.choices[horizon].chosen) for horizon in horizons)
     return System(
         name="MoLE",
-        question="Does a mixture of linear experts forecast better than least squares?",
+        question="Does a mixture of linear experts forecast better than a tuned ridge regression?",
         answer=answer_of(board),
         standing=overall([board.comparison(horizon) for horizon in board.horizons]),
         model=joined(list(chosen)),

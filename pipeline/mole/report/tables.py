@@ -1,10 +1,11 @@
 """The tables on forecasts: every method at every horizon, channel by channel, and with fewer experts."""
 
 from collections.abc import Mapping
-from statistics import geometric_mean
 
 from pipeline.metrics.glossary import Metric
 from pipeline.mole.glossary import MAE, MSE, VALIDATION, ahead, label_of
+from pipeline.mole.params.ridge import Offset
+from pipeline.mole.params.sweep import RIDGE
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import amount, counted
@@ -12,7 +13,8 @@ from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import spread, spread_cell
 
-_CHOSEN = "chosen"
+_CHOSEN, _PREFERRED = "chosen", "preferred"
+_SUBTRACTED: Mapping[Offset, str] = {"none": "nothing", "last": "last value", "mean": "mean of the lookback"}
 
 
 def main_table(board: Board) -> Table:
@@ -38,24 +40,51 @@ def choice_table(board: Board) -> Table:
     starts = list(next(iter(board.choices[board.horizons[0]].origins.values())))
     for horizon in board.horizons:
         choice = board.choices[horizon]
-        means = {name: geometric_mean(of.values()) for name, of in choice.origins.items()}
+        preferred = RIDGE if choice.prefers_ridge else choice.chosen
         rows.append([Cell(f"{ahead(horizon)} ahead")])
-        rows.extend(
-            [
-                Cell(label_of(name)),
-                *(Cell(f"{of[start]:.3f}", quiet=of[start] > 1) for start in starts),
-                Cell(f"{means[name]:.4f}", best=name == choice.chosen, remark=_CHOSEN if name == choice.chosen else ""),
-            ]
-            for name, of in choice.origins.items()
-        )
-    header = ["mixture", *(f"from {start[:10]}" for start in starts), "geometric mean\N{NO-BREAK SPACE}↓"]
+        for name, of in choice.origins.items():
+            remark = _CHOSEN if name == choice.chosen else _PREFERRED if name == preferred else ""
+            rows.append(
+                [
+                    Cell(label_of(name)),
+                    *(Cell(f"{of[start]:.3f}", quiet=of[start] > 1) for start in starts),
+                    Cell(f"{choice.relative_loss(name):.4f}", best=name == preferred, remark=remark),
+                ]
+            )
+    header = ["method", *(f"from {start[:10]}" for start in starts), "geometric mean\N{NO-BREAK SPACE}↓"]
     caption = (
         "Validation error over that of least squares, both trained on the rows before the day named and judged on "
         "those from there on. The last of the days begins validation proper (mean over seeds); the others begin parts "
         "of train held out in turn (first seed). Above 1, in grey, least squares was better. The geometric mean "
         "decides: one stretch of time may like best what does worst in the next."
     )
+    if any(choice.prefers_ridge for choice in board.choices.values()):
+        caption += f" “{_PREFERRED}”: the ridge, where it is better than the chosen mixture."
     return Table(header, rows, caption, folded="Validation, by which the mixture was chosen")
+
+
+def ridge_table(board: Board) -> Table | None:
+    """What the search for the ridge chose, a row per horizon; None where none was searched."""
+    found = {horizon: choice.ridge for horizon, choice in board.choices.items() if choice.ridge is not None}
+    if not found:
+        return None
+    rows = [
+        [
+            Cell(f"{ahead(horizon)} ahead"),
+            Cell(f"{ridge.lookback:,}"),
+            Cell(_SUBTRACTED[ridge.offset]),
+            Cell(f"{ridge.penalty:.2g}"),
+            Cell(f"{board.choices[horizon].relative_loss(RIDGE):.4f}"),
+        ]
+        for horizon, ridge in found.items()
+    ]
+    header = ["ridge", "lookback (rows)", "subtracted", "penalty", "validation error\N{NO-BREAK SPACE}↓"]
+    caption = (
+        "What validation rows and earlier origins chose for the linear regression. Subtracted: from a window, and "
+        "added to its forecast again. Penalty: over the mean eigenvalue of the windows' second moments. Validation "
+        "error: over that of least squares, geometric mean over the origins."
+    )
+    return Table(header, rows, caption, folded="The ridge: what was searched and chosen")
 
 
 def channel_table(found: Forecasting, horizon: int) -> Table:

@@ -21,7 +21,7 @@ def answer_of(board: Board) -> str:
 
 def sentences(board: Board) -> str:
     """The choice, how it stands beside the best baseline at each horizon, and beside its dense twin."""
-    parts = [_choice(board), f"By MSE on the test windows it is {_beside_baselines(board)}."]
+    parts = [_choice(board), *_preference(board), f"By MSE on the test windows it is {_beside_baselines(board)}."]
     parts.append(f"Its dense twin, the same backbone without experts: the mixture is {_beside_twins(board)}.")
     if board.seeds == 1:
         parts.append("One seed says nothing of how much another training run would differ, and carries no gain.")
@@ -80,6 +80,17 @@ def _choice(board: Board) -> str:
         for name, horizons in by_name.items()
     ]
     return f"Of the mixtures among {counted(mixtures, 'model')}, validation windows chose {joined(chosen)}."
+
+
+def _preference(board: Board) -> list[str]:
+    """Whether validation prefers the ridge to the chosen mixture; nothing where there is no ridge."""
+    if any(choice.ridge is None for choice in board.choices.values()):
+        return []
+    preferring = [horizon for horizon, choice in board.choices.items() if choice.prefers_ridge]
+    if not preferring:
+        return ["Validation prefers it to the ridge at every horizon."]
+    where = "every horizon" if len(preferring) == len(board.horizons) else listed_horizons(preferring)
+    return [f"Validation prefers the ridge to it at {where}: forecasts there are made with the ridge."]
 
 
 def _beside_baselines(board: Board) -> str:

@@ -1,4 +1,4 @@
-"""Is a mixture of linear experts better than least squares, and what do its experts do? From all trained forecasters.
+"""Is a mixture of linear experts better than a tuned ridge, and what do its experts do? From all trained forecasters.
 
 What is chosen is chosen by validation rows, of all origins.
 """
@@ -24,12 +24,13 @@ from pipeline.mole.evaluation.judge import (
     horizon_of_series,
     judge_baselines,
     judge_point,
+    judge_ridge,
     rows_of,
 )
 from pipeline.mole.evaluation.result_rows import with_differences
 from pipeline.mole.glossary import GLOSSARY, MSE, unit_of
 from pipeline.mole.params.evaluate import Evaluate
-from pipeline.mole.params.sweep import Sweep
+from pipeline.mole.params.sweep import RIDGE, Sweep
 from pipeline.mole.points import chosen_mixture, read_point, twin_of
 from pipeline.training.determinism import prepare_device
 
@@ -43,14 +44,15 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     series = read_series(at.raw)
     scaler = fit_scaler(series)
     points = [read_point(at.models / name) for name in sweep.points]
-    refuse_stale(points, sweep)
+    ridge = read_point(at.models / RIDGE)
+    refuse_stale(points, ridge, sweep)
     rows: list[Row] = []
     tables = Tables([], [], [], [], [], [], [])
     windows = {}
     for length in sweep.recipe.horizons:
         horizon = horizon_of_series(series, scaler, sweep.recipe.lookback, length, device)
         chosen = chosen_mixture(points, length)
-        found = judge_baselines(horizon, evaluation.season)
+        found = [judge_ridge(ridge, series, scaler, horizon), *judge_baselines(horizon, evaluation.season)]
         for point in points:
             found += judge_point(point, points, horizon, series.channels, tables)
         rows += [row for one in found for row in rows_of(one, length)]
@@ -61,7 +63,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
     rows = with_differences(rows, twins)
     board = scoreboard(rows, GLOSSARY)
-    choices = choices_of(points, windows)
+    choices = choices_of(points, ridge, windows)
     chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
     headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
     write_results(at.results, at, rows, DIGITS)

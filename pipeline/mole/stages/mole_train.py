@@ -7,7 +7,6 @@ at earlier origins, of which only the losses are kept: by them `pipeline.mole.po
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from pipeline.core.entry import run_study_stage
@@ -15,13 +14,13 @@ from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import earlier_origins
+from pipeline.mole.data.rolling_origin import earlier_origins, first_validation_stamp
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
-from pipeline.mole.model.baselines import least_squares
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import score
+from pipeline.mole.model.ridge import least_squares
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
@@ -98,7 +97,7 @@ def _data(series: Series, recipe: Recipe, horizon: int, device: torch.device) ->
         windows_of(series, scaler, split, recipe.lookback, horizon) for split in ("train", "validation")
     )
     held = ResidentWindows(validation, AT_ONCE, device)
-    weight_HL = least_squares(ResidentWindows(train, AT_ONCE, device).epoch(0))
+    weight_HL = least_squares(train).to(device)
     errors = score(lambda batch: batch.x_BCL @ weight_HL.float().T, held.epoch(0))
     return Data(train, held, weight_HL, errors.mse)
 
@@ -114,8 +113,7 @@ def _trained(trainings: PointTraining, key: str, training: Training, data: Data,
 
 def _origin(series: Series, data: Data, loss: float) -> dict[str, Any]:
     """What `pipeline.mole.points.Origin` holds."""
-    start = np.datetime64(int(series.date_T[series.splits["validation"][0]]), "s")
-    return {"start": str(start), "loss": loss, "least_squares": data.least_squares_loss}
+    return {"start": first_validation_stamp(series), "loss": loss, "least_squares": data.least_squares_loss}
 
 
 def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:

@@ -1,0 +1,90 @@
+"""The searched ridge regression on a series: what was chosen, its errors, and how long the whole search takes.
+
+    python -m benchmarks.ridge --data ../shared/data/ETTh1.csv
+    python -m benchmarks.ridge --data ../shared/data/ETTh1.csv --only search --threads 1
+
+`search`: seconds and CPU seconds of the search at each horizon, as the stage `ridge` runs it (validation rows and
+`--origins` earlier origins), and of all. `choice`: errors on all test windows of what is chosen so, of what the
+validation rows alone would choose, and of least squares of one lookback. Test rows have no part in any choice.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.tables import print_tables
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.series import Series
+from pipeline.mole.data.source import accept_series
+from pipeline.mole.data.windows import windows_of
+from pipeline.mole.model.mixture_scores import score
+from pipeline.mole.model.ridge_search import Ridge, fitted
+from pipeline.mole.params.ridge import RidgeGrid
+from pipeline.mole.params.sweep import Recipe
+from pipeline.mole.stages.ridge import searched
+
+
+def search(arguments: argparse.Namespace) -> None:
+    """Seconds of the search at every horizon."""
+    series, seconds, of_cpu = _series(arguments), 0.0, 0.0
+    print("| horizon | seconds | CPU seconds |\n|--:|--:|--:|")
+    for horizon in arguments.horizons:
+        started, started_cpu = time.perf_counter(), time.process_time()
+        searched(series, RidgeGrid(), _recipe(arguments, arguments.origins), horizon)
+        took, took_cpu = time.perf_counter() - started, time.process_time() - started_cpu
+        seconds, of_cpu = seconds + took, of_cpu + took_cpu
+        print(f"| {horizon} | {took:.1f} | {took_cpu:.1f} |", flush=True)
+    print(f"| all | {seconds:.1f} | {of_cpu:.1f} |")
+
+
+def choice(arguments: argparse.Namespace) -> None:
+    """Test errors of what was chosen, and of what would have been."""
+    series = _series(arguments)
+    print("| horizon | chosen by | lookback | offset | penalty | validation MSE | test MSE | test MAE |")
+    print("|--:|---|--:|---|--:|--:|--:|--:|")
+    for horizon in arguments.horizons:
+        by_all, least_squares = searched(series, RidgeGrid(), _recipe(arguments, arguments.origins), horizon)
+        by_validation, _ = searched(series, RidgeGrid(), _recipe(arguments, 0), horizon)
+        origins = f"validation rows and {arguments.origins} earlier origins"
+        rows = {origins: by_all, "validation rows alone": by_validation, "nothing: least squares": least_squares}
+        for name, ridge in rows.items():
+            _print_row(series, horizon, name, ridge)
+
+
+def _print_row(series: Series, horizon: int, name: str, ridge: Ridge) -> None:
+    windows = partial(windows_of, series, fit_scaler(series), lookback=ridge.lookback, horizon=horizon)
+    weight_LH = fitted(ridge, windows(split="train")).float().T
+    test = ResidentWindows(windows(split="test"), 256, torch.device("cpu"))
+    errors = score(lambda batch: batch.x_BCL @ weight_LH, test.epoch(0))
+    settings = f"{ridge.lookback} | {ridge.offset} | {ridge.penalty:.2g}"
+    print(
+        f"| {horizon} | {name} | {settings} | {ridge.losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} |",
+        flush=True,
+    )
+
+
+def _series(arguments: argparse.Namespace) -> Series:
+    return accept_series(arguments.data, CsvOptions("date"), arguments.layout).series
+
+
+def _recipe(arguments: argparse.Namespace, origins: int) -> Recipe:
+    return Recipe(lookback=arguments.lookback, horizons=arguments.horizons, earlier_origins=origins)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="the series (.csv)")
+    parser.add_argument("--layout", default="etth", help="of mole.ingest.layout (default: %(default)s)")
+    parser.add_argument(
+        "--lookback", type=int, default=336, metavar="N", help="of least squares (default: %(default)s)"
+    )
+    parser.add_argument("--horizons", type=int, nargs="+", default=[96, 192, 336, 720], metavar="N")
+    parser.add_argument("--origins", type=int, default=3, metavar="N", help="earlier ones (default: %(default)s)")
+
+
+if __name__ == "__main__":
+    print_tables(__doc__, {"search": search, "choice": choice}, _add_arguments)
