@@ -32,13 +32,13 @@ class StageRecord:
     study: str | None = None  # that it belongs to: `cfm_vc/pbmc`
 
 
-def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str) -> list[StageRecord]:
+def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str, whole: bool = True) -> list[StageRecord]:
     """The stages upstream of `track`, by address; all stages if dvc.yaml declares no `track`.
 
     `lock`, `dvc_yaml`, `params` and `plan` are the texts of the four files at `revision`; the last is empty where an
     older commit has no plan.yaml. Left out are stages that are no longer declared, whose entries DVC keeps, and gates,
-    which have no result. ExpectedError if one of the texts is not in DVC's format, or the lock file lacks a stage
-    upstream of `track`.
+    which have no result. ExpectedError if one of the texts is not in DVC's format, or, where it has to be `whole`, the
+    lock file lacks a stage upstream of `track`.
     """
     source = f"{paths.DVC_LOCK} of {revision}"
     declared = _stages(parse_yaml(dvc_yaml, f"{paths.DVC_YAML} of {revision}"))
@@ -66,7 +66,7 @@ def read_lock(lock: str, dvc_yaml: str, params: str, plan: str, revision: str) -
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ExpectedError(f"{source} {MALFORMED}") from error
-    if missing:
+    if missing and whole:
         raise ExpectedError(
             f"{source} lacks {', '.join(sorted(missing))}, whose results `{TRACK}` waits for: "
             "`python -m pipeline repair` restores what a kill cut off, `dvc repro` runs what has never run"

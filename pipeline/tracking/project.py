@@ -22,7 +22,7 @@ class Mirrored:
     runs: list[StageRun]
 
 
-def mirror(experiment: str, revision: str | None = None) -> Mirrored:
+def mirror(experiment: str, revision: str | None = None, whole: bool = True) -> Mirrored:
     """Bring MLflow's `experiment` up to the working tree, or to the commit or DVC experiment that `revision` names.
 
     The source is dvc.lock: the stages upstream of `track`, each as it last ran, whatever params.yaml or the code are
@@ -31,7 +31,7 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
     the new commit. What an experiment of DVC makes is filed under its name and the commit it is based on. The runs are
     the same whether the stage `track` makes them, during `dvc repro`, or the command does, afterwards.
 
-    ExpectedError if the revision, its dvc.lock or the store cannot be read.
+    ExpectedError if the revision, its dvc.lock or the store cannot be read, or the lock is not `whole` but has to be.
     """
     commit = find_commit(revision)
     if revision is None:
@@ -47,11 +47,12 @@ def mirror(experiment: str, revision: str | None = None) -> Mirrored:
         absent = paths.DVC_YAML if declared is None else paths.DVC_LOCK
         advice = "run `dvc repro` first" if revision is None else "name a commit whose results were committed with it"
         raise ExpectedError(f"{state} has no {absent}, hence no results to mirror: {advice}")
-    records = read_lock(lock, declared, params or "", plan or "", state)
+    records = read_lock(lock, declared, params or "", plan or "", state, whole)
     committed = entry_hashes(_past_file(commit.hash, paths.DVC_LOCK) or "", f"commit {commit.hash[:8]}")
     dirty = frozenset(record.address for record in records if record.hash not in committed)
     if revision is None and committed and dirty and not commit.experiment:
-        mirror(experiment, commit.hash)  # whose headlines are those of its own results
+        # Whose headlines are those of its own results. A stage may have been committed that had never run.
+        mirror(experiment, commit.hash, whole=False)
     # What is not committed may change, unlike the parameters of a run.
     used = params if commit.experiment else _past_file(commit.hash, paths.PARAMS)
     planned = (parse_yaml(plan or "", f"{paths.PLAN} of {state}") or {}).get("plan") or {}

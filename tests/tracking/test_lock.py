@@ -47,6 +47,8 @@ def test_all_stages_but_the_mirrors_own_and_gates_are_records() -> None:
 def test_a_lock_that_lacks_stages_is_refused(missing: tuple[str, ...], named: str) -> None:
     with pytest.raises(ExpectedError, match=f"dvc.lock of HEAD lacks {named}, whose results.*pipeline repair"):
         read_lock(without(*missing), DVC_YAML, PARAMS, PLAN, "HEAD")
+    found = read_lock(without(*missing), DVC_YAML, PARAMS, PLAN, "HEAD", whole=False)
+    assert not {record.address for record in found} & set(missing)
 
 
 def test_where_nothing_is_mirrored_nothing_is_missed() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.core.errors import ExpectedError
 from pipeline.tracking.points import Point, metric_points
 from pipeline.tracking.project import mirror
 from pipeline.tracking.store import open_store
@@ -369,3 +370,19 @@ def test_artifacts_that_someone_keeps_elsewhere_stay_there(project: Any) -> None
     mirror("celldag")
     [report] = runs(stage="report")
     assert report.info.artifact_uri == (elsewhere / report.info.run_id / "artifacts").as_uri()
+
+
+def test_a_stage_may_be_committed_before_it_has_run(project: Any) -> None:
+    """As after `python -m pipeline add`, a commit, and the first run of the new study."""
+    declared = yaml.safe_load(Path("dvc.yaml").read_text())
+    declared["stages"]["new"] = {"cmd": "true", "outs": ["models/new"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump(declared))
+    hash_of_commit = project.commit("A stage that has never run")
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    Path("models/new").write_text("made")
+    lock["stages"]["new"] = {"cmd": "true", "outs": [project.file("models/new")]}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    mirrored = mirror("celldag")
+    assert [stage.address for stage in mirrored.runs] == sorted([*ALL, "new"])
+    with pytest.raises(ExpectedError, match="lacks new, whose results `track` waits for"):
+        mirror("celldag", hash_of_commit)
