@@ -58,6 +58,14 @@ GLOSSARY = Glossary(
             bounds=_SHARE,
         ),
         Metric(
+            "aurc",
+            "AURC",
+            False,
+            "Area under the curve of risk against coverage: the error rate among the most confident images, mean over "
+            "all shares of them. The error rate itself where confidence says nothing.",
+            bounds=_SHARE,
+        ),
+        Metric(
             "least_used",
             "least used expert",
             True,

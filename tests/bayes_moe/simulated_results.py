@@ -18,6 +18,10 @@ POINTS: dict[str, dict[str, object]] = {
     "unbalanced": {"experts": 4, "balance_weight": 0.0},
 }
 _CORRUPTIONS = ("gaussian_noise", "jpeg")
+_EMPTY = {  # columns of what may have no rows
+    "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
+    "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+}
 
 
 @dataclass
@@ -51,7 +55,8 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     place = {name: sweep.points[name].get("place", "head") for name in names}
     twins = {name: next(o for o in names if o not in sparse and place[o] == place[name]) for name in names}
     frames: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("points", "reliability", "corruption", "experts", "sampled")
+        name: []
+        for name in ("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage")
     }
     table: list[Row] = []
     (root / AT.curves).mkdir(parents=True, exist_ok=True)
@@ -72,15 +77,38 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
             frames["sampled"] += _sampled(name, sweep, rng)
         frames["reliability"] += _reliability(name, sweep, rng)
         frames["corruption"] += _corruption(name, sweep, rng)
+        frames["ensembles"] += _ensembles(name, name in sparse, sweep)
+        frames["coverage"] += _coverage(name, sweep, rng) if name in (sweep.chosen, twins[sweep.chosen]) else []
         table += _scores(name, name in sparse, sweep, rng)
         experts = int(point["experts"]) if name in sparse else 0
         _curve(name, experts, sweep, rng).to_csv(root / AT.curves / f"{name}.csv", index=False)
     folder = root / AT.details
     folder.mkdir(parents=True, exist_ok=True)
+    for metric, kind in (("accuracy", "raw"), ("nll", "scaled"), ("ece", "scaled")) if sweep.seeds > 1 else ():
+        power = {"difference": 0.002, "deviation": 0.01, "smallest": 0.03, "needed": 200.0 if kind == "raw" else np.nan}
+        frames["power"].append({"metric": metric, "kind": kind, **power})
     for name, rows in frames.items():
-        columns = ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"] if name == "sampled" else None
-        pd.DataFrame(rows, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
+        pd.DataFrame(rows, columns=_EMPTY.get(name)).to_parquet(folder / f"{name}.parquet", index=False)
     write_results(root / AT.results, AT, table)
+
+
+def _ensembles(name: str, sparse: bool, sweep: Sweep) -> list[dict[str, object]]:
+    scores = {"accuracy": 0.9, "nll": 0.3, "brier": 0.15, "ece": 0.03, "aurc": 0.02, "auroc": 0.8}
+    if sparse:
+        return [{"point": name, "networks": 1, **scores, "equivalents": 1.4, "low": 1.0, "high": 2.5, "flops": 28e4}]
+    unknown = {"low": np.nan, "high": np.nan}
+    return [
+        {"point": name, "networks": size, **scores, "equivalents": float(size), **unknown, "flops": 28e4 * size}
+        for size in range(1, sweep.seeds + 1)
+    ]
+
+
+def _coverage(name: str, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:
+    return [
+        {"point": name, "seed": seed, "coverage": step / 20, "risk": 0.1 * (step / 20) ** 2 * rng.uniform(0.9, 1.1)}
+        for seed in range(sweep.seeds)
+        for step in range(1, 21)
+    ]
 
 
 def _scores(name: str, sparse: bool, sweep: Sweep, rng: np.random.Generator) -> list[Row]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from pipeline.bayes_moe.evaluation.ensembles import aurc
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.glossary import RAW, SCALED
 from pipeline.bayes_moe.metrics import paired
@@ -36,6 +37,7 @@ def _scores(point: PointPredictions, sweep: Sweep, corruption: pd.DataFrame, bin
         of_validation = class_scores(validation, point.labels("validation"), bins)
         raw |= {f"validation_{name}": value for name, value in of_validation.items()}
         raw |= {"temperature": float(point.temperature_R[place])}
+        raw |= {"aurc": aurc(test, point.labels("test"))}
         raw |= known_from_other(test, point.logits("other")[place])
         raw |= {f"corrupted_{name}": float(value) for name, value in corrupted.loc[seed].items()}
         if "expert_label" in point.arrays:

@@ -27,7 +27,14 @@ _COLUMNS = {
     "corruption": ["point", "seed", "corruption", "severity", "accuracy", "nll", "ece"],
     "experts": ["point", "seed", "expert", "label", "tokens"],
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
+    "ensembles": [
+        *("point", "networks", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
+        *("equivalents", "low", "high", "flops"),
+    ],
+    "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+    "coverage": ["point", "seed", "coverage", "risk"],
 }
+_MAY_BE_EMPTY = ("sampled", "power")
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,9 @@ class Moe:
     corruption: pd.DataFrame
     experts: pd.DataFrame
     sampled: pd.DataFrame  # no rows where no gate is stochastic
+    ensembles: pd.DataFrame
+    power: pd.DataFrame  # no rows for a single seed
+    coverage: pd.DataFrame
     curves: Mapping[str, pd.DataFrame]
     source: Mapping[str, Any]  # source.json of the images
     notes: Sequence[str]  # on the images: what ingest made of them
@@ -80,6 +90,10 @@ class Moe:
         members = {twin: tuple(m for m in self.board.methods if self.twin_of(m.name) == twin) for twin in twins}
         return [replace(self.board, methods=methods) for methods in members.values()]
 
+    def largest_ensemble(self, point: str) -> int:
+        """Of the networks of a dense point."""
+        return int(self.ensembles.loc[self.ensembles["point"] == point, "networks"].max())
+
     def twin_of(self, point: str) -> str:
         return str(self.points.at[point, "twin"])
 
@@ -119,7 +133,7 @@ def read_moe(at: StudyPaths) -> Moe:
     maker = stage(f"evaluate@bayes_moe-{at.study}")
     files = {name: at.details / f"{name}.parquet" for name in _COLUMNS}
     frames = {
-        name: read_parquet(files[name], maker, columns, may_be_empty=name == "sampled")
+        name: read_parquet(files[name], maker, columns, may_be_empty=name in _MAY_BE_EMPTY)
         for name, columns in _COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
@@ -127,7 +141,9 @@ def read_moe(at: StudyPaths) -> Moe:
     sparse = {method.name for method in board.models}
     if list(points.index[points["chosen"]]) != [board.models[0].name]:
         raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
-    for name, needed in (("reliability", set(points.index)), ("corruption", set(points.index)), ("experts", sparse)):
+    everything = set(points.index)
+    needs = {"reliability": everything, "corruption": everything, "ensembles": everything, "experts": sparse}
+    for name, needed in needs.items():
         for point in sorted(needed - set(frames[name]["point"])):
             raise malformed(files[name], maker, f"nothing about {point}")
     curves = {str(point): _curve(at, str(point), point in sparse) for point in points.index}

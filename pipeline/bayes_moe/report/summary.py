@@ -1,6 +1,7 @@
 """The mixture of experts in short: its card on the first screen, and its part of RESULTS.md."""
 
 from pipeline.bayes_moe.report.chapter import ANCHOR
+from pipeline.bayes_moe.report.ensembles import ensembles_table
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import differences_table, main_table
 from pipeline.bayes_moe.report.verdict import lead
@@ -32,4 +33,5 @@ def results(moe: Moe) -> list[str]:
         f"**{answer(moe.decisive)}** {lead(moe)}",
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded="")),
+        markdown(ensembles_table(moe)),
     ]

@@ -1,6 +1,7 @@
 """Draw the chapter on the mixture of experts: what the evaluation of the sweep found."""
 
 from pipeline.bayes_moe.report.chapter import mixture
+from pipeline.bayes_moe.report.ensembles import ensembles
 from pipeline.bayes_moe.report.results import read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import routing
@@ -25,7 +26,7 @@ def run(settings: Chapter, at: StudyPaths) -> None:
     """Read the results of the sweep and write the chapter."""
     found = read_moe(at)
     words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL, "moe-definitions")
-    sections = [mixture(found), routing(found), robustness(found), words]
+    sections = [mixture(found), ensembles(found), routing(found), robustness(found), words]
     part = Part("bayes-moe: sparse experts and calibration", sections)
     write_chapter(at, settings, part, card(found), results(found), found.source)
 

@@ -3,7 +3,7 @@
 from threadpoolctl import threadpool_limits
 
 from pipeline.bayes_moe.decisive import chosen_on_validation, decisive
-from pipeline.bayes_moe.evaluation import details
+from pipeline.bayes_moe.evaluation import details, ensembles
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.evaluation.result_rows import result_rows
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW
@@ -36,6 +36,9 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
             "corruption": corruption,
             "experts": details.expert_table(points.values()),
             "sampled": details.sampled_table(points.values(), bins),
+            "ensembles": ensembles.ensemble_table(points, sweep, evaluation),
+            "power": ensembles.power_table(points, sweep, chosen, bins),
+            "coverage": ensembles.coverage_table(points, sweep, chosen),
         }
     write_results(at.results, at, rows, DIGITS)
     write_headlines(at.headlines, decisive(board, chosen, sweep.twin_of(chosen)))

@@ -1,0 +1,139 @@
+"""The section on deep ensembles: how many dense networks a point is worth, abstention, and what the seeds can show."""
+
+import numpy as np
+
+from pipeline.bayes_moe.glossary import GLOSSARY, SCALED, in_unit
+from pipeline.bayes_moe.metrics.power import smallest_difference
+from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
+from pipeline.bayes_moe.report.results import Moe
+from pipeline.plots.lines import Line, draw_lines
+from pipeline.plots.theme import PANEL_WIDTH, Picture
+from pipeline.report.numbers import amount, counted
+from pipeline.report.page import Block, Cell, Figures, Section, Table
+from pipeline.report.scores import decimals_for, shown, signed
+
+_SCORES = ("accuracy", "nll", "brier", "ece", "aurc", "auroc")
+_RAW = ("aurc", "auroc")
+_MOST_SEEDS = 30  # of the curve
+
+
+def ensembles(moe: Moe) -> Section:
+    """Deep-ensemble equivalents, risk against coverage, and the power of the comparison."""
+    seen = moe.power.set_index("metric")
+    blocks: list[Block] = [
+        ensembles_table(moe),
+        Figures(
+            [_equivalents(moe), _coverage(moe)],
+            "Left: how many independently trained dense networks, averaged, have the likelihood of a point, against "
+            "the arithmetic that it costs; lines are 95 % intervals over test images and seeds. Right: the error rate "
+            "among the most confident images, where a classifier may abstain on the others. Thick: means over seeds; "
+            "thin: each seed.",
+        ),
+    ]
+    if len(seen):
+        blocks += [
+            Figures(
+                [_power(moe, metric) for metric in seen.index],
+                f"The smallest true difference between {moe.label(moe.chosen)} and {moe.label(moe.twin)} that a paired "
+                "t-test over so many seeds finds in four of five cases, by the spread of the differences of these "
+                "seeds, and the difference that was seen.",
+                small=True,
+            ),
+            power_table(moe),
+        ]
+    return Section("In deep-ensemble equivalents", "ensembles", _lead(moe), blocks)
+
+
+def worth(moe: Moe, point: str) -> str:
+    """The equivalents of a point in words: at most what the ensembles reach."""
+    of = moe.ensembles.set_index("point").loc[point]
+    most = moe.largest_ensemble(moe.twin_of(point))
+    value, low, high = (shown(float(of[name]), 1) for name in ("equivalents", "low", "high"))
+    least = "at least " if float(of["equivalents"]) >= most else ""
+    return f"{least}{value} (95 % interval {low} to {high})"
+
+
+def ensembles_table(moe: Moe) -> Table:
+    """Every ensemble of dense networks, and every sparse point, at its cost."""
+    rows, frame = [], moe.ensembles
+    metrics = [in_unit(GLOSSARY.metric(name), "raw" if name in _RAW else SCALED) for name in _SCORES]
+    digits = [decimals_for(frame[name].tolist()) for name in _SCORES]
+    for of in frame.to_dict("records"):
+        point = str(of["point"])
+        dense = point not in moe.sparse
+        label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
+        equivalents = shown(of["equivalents"], 0 if dense else 1)
+        remark = "" if dense else f"({shown(of['low'], 1)} to {shown(of['high'], 1)})"
+        scores = [Cell(shown(of[name], places)) for name, places in zip(_SCORES, digits, strict=True)]
+        rows.append([Cell(label), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
+    header = ["averaged networks", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
+    caption = (
+        "DEE: deep-ensemble equivalents, the number of dense networks whose averaged probabilities have the scaled NLL "
+        "of this row, with its 95 % interval; 1 where a single one has it, and no more than the seeds. Ensembles are "
+        "scaled by a temperature of their own. Scores of ensembles are means over the choices of networks."
+    )
+    return Table(header, rows, caption)
+
+
+def power_table(moe: Moe) -> Table:
+    """What the seeds can show of each decisive score."""
+    rows = []
+    for of in moe.power.to_dict("records"):
+        metric = in_unit(GLOSSARY.metric(of["metric"]), of["kind"])
+        digits = decimals_for([of["difference"], of["smallest"]])
+        needed = "more than 10,000" if np.isnan(of["needed"]) else f"{of['needed']:,.0f}"
+        values = [signed(of["difference"], digits), *(shown(of[name], digits) for name in ("deviation", "smallest"))]
+        rows.append([Cell(metric.label), *map(Cell, values), Cell(needed)])
+    header = ["score", "difference", "standard deviation over seeds", "smallest that is found", "seeds for this one"]
+    caption = (
+        f"{moe.label(moe.chosen)} minus {moe.label(moe.twin)}, {counted(moe.seeds, 'seed')}: the smallest difference "
+        "that a paired t-test at 5 % finds with a chance of 80 %, and the seeds that would find the difference that "
+        "was seen. The test images are taken as given."
+    )
+    return Table(header, rows, caption)
+
+
+def _lead(moe: Moe) -> str:
+    said = f"{moe.quoted(moe.chosen)} is worth {worth(moe, moe.chosen)} dense networks."
+    nll = moe.power[moe.power["metric"] == "nll"]
+    if not len(nll):
+        return f"{said} One seed says nothing about what another would show."
+    of = nll.iloc[0]
+    digits = decimals_for([of["difference"], of["smallest"]])
+    return (
+        f"{said} {counted(moe.seeds, 'seed')} find a difference in scaled NLL of {shown(of['smallest'], digits)} or "
+        f"more; {shown(abs(of['difference']), digits)} was seen."
+    )
+
+
+def _equivalents(moe: Moe) -> Picture:
+    rows = moe.ensembles[(moe.ensembles["networks"] == 1) | (moe.ensembles["point"] == moe.twin)]
+    points = []
+    for of in rows.to_dict("records"):
+        point = str(of["point"])
+        label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
+        spread = None if np.isnan(of["low"]) else (of["high"] - of["low"]) / 2
+        points.append(Cost(label, moe.role(point), of["flops"], of["equivalents"], spread))
+    return draw_tradeoff("Deep-ensemble equivalents", "DEE, higher is better", points)
+
+
+def _coverage(moe: Moe) -> Picture:
+    lines = []
+    for point in (moe.twin, moe.chosen):
+        rows = moe.coverage[moe.coverage["point"] == point]
+        seeds = [
+            (100 * of["coverage"].to_numpy(np.float64), of["risk"].to_numpy(np.float64))
+            for _, of in rows.groupby("seed")
+        ]
+        lines.append(Line(moe.label(point), moe.role(point), seeds))
+    return draw_lines("Error rate with abstention", "most confident images (%)", lines, PANEL_WIDTH)
+
+
+def _power(moe: Moe, metric: str) -> Picture:
+    of = moe.power[moe.power["metric"] == metric].iloc[0]
+    seeds = np.arange(2, max(_MOST_SEEDS, moe.seeds) + 1, dtype=np.float64)
+    smallest = np.array([smallest_difference(float(of["deviation"]), int(count)) for count in seeds])
+    observed = np.full(len(seeds), abs(float(of["difference"])))
+    lines = [Line("smallest found", "model", [(seeds, smallest)]), Line("seen", "baseline", [(seeds, observed)])]
+    title = in_unit(GLOSSARY.metric(metric), str(of["kind"])).label
+    return draw_lines(f"Difference in {title}", "seeds", lines, logarithmic=True)

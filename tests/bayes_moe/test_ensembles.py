@@ -1,0 +1,83 @@
+"""The tables on deep ensembles, from what points of a sweep predict."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.bayes_moe.evaluation.ensembles import COVERAGES, aurc, coverage_table, ensemble_table, power_table
+from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
+from pipeline.bayes_moe.metrics.calibration import negative_log_likelihood
+from pipeline.bayes_moe.params.evaluate import Evaluate
+
+EVALUATION = Evaluate(replicates=100)
+SWEEP = SimpleNamespace(sparse=["sparse"], twin_of=lambda _: "dense")
+
+
+def point(name: str, seeds: int, averages: int, noise: float = 2.0, own: int = 0) -> PointPredictions:
+    """Networks that are the truth and noise of their own; `averages`: each is itself an ensemble of so many."""
+    found = PointPredictions.__new__(PointPredictions)
+    found.name, found.seeds = name, list(range(seeds))
+    arrays: dict[str, np.ndarray] = {}
+    for place, part in enumerate(("validation", "test", "other")):
+        label_N = np.random.default_rng(place).integers(0, 5, 1500)
+        random = np.random.default_rng([own, place])
+        truth_NK = 3.0 * np.eye(5)[label_N] * (part != "other")
+        logit_RANK = truth_NK + noise * random.standard_normal((seeds, averages, 1500, 5))
+        probability = np.exp(logit_RANK) / np.exp(logit_RANK).sum(-1, keepdims=True)
+        arrays |= {part: np.log(probability.mean(1)), f"{part}_label": label_N}
+    found.arrays, found.about = arrays, {"cost": {"activated_flops": 100 * averages}}
+    return found
+
+
+def table(sparse: PointPredictions, seeds: int = 5):
+    return ensemble_table({"dense": point("dense", seeds, 1), "sparse": sparse}, SWEEP, EVALUATION)
+
+
+@pytest.mark.parametrize(("averages", "noise", "worth"), [(1, 2.0, 1.0), (3, 2.0, 3.0), (1, 4.0, 1.0), (5, 1.0, 5.0)])
+def test_a_point_is_worth_as_many_networks_as_it_averages(averages: int, noise: float, worth: float):
+    """Controls: a single network, a worse one, and one that is better than all ensembles."""
+    found = table(point("sparse", 3, averages, noise, own=7)).set_index("point").loc["sparse"]
+    assert found["equivalents"] == pytest.approx(worth, abs=0.4)
+    assert 1 <= found["low"] <= found["equivalents"] <= found["high"] <= 5
+
+
+def test_ensembles_of_dense_networks_improve_and_cost_as_many():
+    rows = table(point("sparse", 2, 1, own=7))
+    dense = rows[rows["point"] == "dense"]
+    assert list(dense["networks"]) == [1, 2, 3, 4, 5] == list(dense["equivalents"])
+    assert list(dense["flops"]) == [100, 200, 300, 400, 500]
+    for metric in ("nll", "brier", "aurc"):
+        assert (np.diff(dense[metric]) < 0).all(), metric
+    of_one = [
+        negative_log_likelihood(logit_NK, point("dense", 5, 1).labels("test"))
+        for logit_NK in point("dense", 5, 1).test_logits("scaled")
+    ]
+    assert dense["nll"].iloc[0] == pytest.approx(np.mean(of_one))
+
+
+def test_power_is_of_the_paired_differences_of_seeds():
+    points = {"dense": point("dense", 4, 1), "sparse": point("sparse", 4, 3, own=7)}
+    found = power_table(points, SWEEP, "sparse", 15).set_index("metric")
+    nll = [
+        [negative_log_likelihood(logit_NK, one.labels("test")) for logit_NK in one.test_logits("scaled")]
+        for one in points.values()
+    ]
+    differences = np.array(nll[1]) - np.array(nll[0])
+    assert found.loc["nll", "difference"] == pytest.approx(differences.mean())
+    assert found.loc["nll", "deviation"] == pytest.approx(differences.std(ddof=1))
+    assert found.loc["nll", "smallest"] < abs(differences.mean())
+    assert found.loc["nll", "needed"] <= 4
+    assert power_table({name: point(name, 1, 1) for name in points}, SWEEP, "sparse", 15).empty
+
+
+def test_risk_is_shown_for_the_point_and_its_twin():
+    points = {"dense": point("dense", 2, 1), "sparse": point("sparse", 2, 3, own=7)}
+    found = coverage_table(points, SWEEP, "sparse")
+    assert len(found) == 2 * 2 * COVERAGES
+    everything = found[found["coverage"] == 1.0].set_index(["point", "seed"])["risk"]
+    for name, one in points.items():
+        for seed, logit_NK in zip(one.seeds, one.logits("test"), strict=True):
+            wrong = (logit_NK.argmax(1) != one.labels("test")).mean()
+            assert everything[name, seed] == pytest.approx(wrong)
+            assert aurc(logit_NK, one.labels("test")) < wrong  # confidence tells something here
