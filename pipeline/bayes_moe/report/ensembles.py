@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.bayes_moe.glossary import GLOSSARY, SCALED, in_unit
+from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED, in_unit
 from pipeline.bayes_moe.metrics.power import smallest_difference
 from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
 from pipeline.bayes_moe.report.results import Moe
@@ -13,7 +13,7 @@ from pipeline.report.page import Block, Cell, Figures, Section, Table
 from pipeline.report.scores import decimals_for, shown, signed
 
 _SCORES = ("accuracy", "nll", "brier", "ece", "aurc", "auroc")
-_RAW = ("aurc", "auroc")
+_RAW = ("accuracy", "aurc", "auroc")
 _MOST_SEEDS = 30  # of the curve
 
 
@@ -56,14 +56,14 @@ def worth(moe: Moe, point: str) -> str:
 def ensembles_table(moe: Moe) -> Table:
     """Every ensemble of dense networks, and every sparse point, at its cost."""
     rows, frame = [], moe.ensembles
-    metrics = [in_unit(GLOSSARY.metric(name), "raw" if name in _RAW else SCALED) for name in _SCORES]
+    metrics = [in_unit(GLOSSARY.metric(name), RAW if name in _RAW else SCALED) for name in _SCORES]
     digits = [decimals_for(frame[name].tolist()) for name in _SCORES]
     for of in frame.to_dict("records"):
         point = str(of["point"])
         dense = point not in moe.sparse
         label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
         equivalents = shown(of["equivalents"], 0 if dense else 1)
-        remark = "" if dense else f"({shown(of['low'], 1)} to {shown(of['high'], 1)})"
+        remark = "" if dense else f"{shown(of['low'], 1)} to {shown(of['high'], 1)}"
         scores = [Cell(shown(of[name], places)) for name, places in zip(_SCORES, digits, strict=True)]
         rows.append([Cell(label), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
     header = ["averaged networks", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
