@@ -12,13 +12,21 @@ from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortene
 
 @dataclass(frozen=True)
 class Cost:
-    """One classifier: operations per image, and mean and standard deviation of a score over seeds."""
+    """One classifier: operations per image, and mean and standard deviation of a score over seeds, or its interval."""
 
     label: str
     role: str  # model, baseline or other
     flops: float
     mean: float
     deviation: float | None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def bar(self) -> tuple[float, float] | None:
+        """From where to where a line is drawn."""
+        if self.interval is None and self.deviation is not None:
+            return self.mean - self.deviation, self.mean + self.deviation
+        return self.interval
 
 
 @dataclass(frozen=True)
@@ -39,17 +47,18 @@ class Sampling:
 
 
 def draw_tradeoff(title: str, axis: str, points: Sequence[Cost]) -> Picture:
-    """A dot per classifier with its standard deviation; FLOPs on a logarithmic axis. `axis` says what is better."""
+    """A dot per classifier with its standard deviation or interval; FLOPs on a logarithmic axis. `axis` says what is better."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
         axes.grid()
         for point in points:
             colour = _colour(theme, point.role)
+            low, high = point.bar or (point.mean, point.mean)
             axes.errorbar(
                 point.flops,
                 point.mean,
-                yerr=point.deviation,
+                yerr=[[point.mean - low], [high - point.mean]],
                 fmt="o",
                 color=colour,
                 markersize=10 if point.role == "model" else 8,
@@ -63,7 +72,7 @@ def draw_tradeoff(title: str, axis: str, points: Sequence[Cost]) -> Picture:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
         ordered = sorted(points, key=lambda point: point.role == "other")  # the chosen and the dense are named first
-        bars = [(p.flops, p.mean - p.deviation, p.mean + p.deviation) for p in points if p.deviation is not None]
+        bars = [(point.flops, *point.bar) for point in points if point.bar]
         spots, names = [(p.flops, p.mean) for p in ordered], [shortened(p.label, 18) for p in ordered]
         place_labels(axes, theme, spots, names, bars=bars)
 

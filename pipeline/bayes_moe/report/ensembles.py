@@ -112,8 +112,8 @@ def _equivalents(moe: Moe) -> Picture:
     for of in rows.to_dict("records"):
         point = str(of["point"])
         label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
-        spread = None if np.isnan(of["low"]) else (of["high"] - of["low"]) / 2
-        points.append(Cost(label, moe.role(point), of["flops"], of["equivalents"], spread))
+        interval = None if np.isnan(of["low"]) else (of["low"], of["high"])
+        points.append(Cost(label, moe.role(point), of["flops"], of["equivalents"], None, interval))
     return draw_tradeoff("Deep-ensemble equivalents", "DEE, higher is better", points)
 
 
