@@ -47,7 +47,7 @@ class Sampling:
 
 
 def draw_tradeoff(title: str, axis: str, points: Sequence[Cost]) -> Picture:
-    """A dot per classifier with its standard deviation or interval; FLOPs on a logarithmic axis. `axis` says what is better."""
+    """A dot per classifier with its deviation or interval; FLOPs on a logarithmic axis. `axis` says what is better."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_title(shortened(title, 46))
