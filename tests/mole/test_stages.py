@@ -461,6 +461,10 @@ def test_networks_start_as_the_ridge_and_are_never_behind_it_on_validation_rows(
             for metric in ("mse", "mae", "validation_mse"):
                 wanted = score_of(tmp_path, int(horizon), "ridge", metric)
                 assert score_of(tmp_path, int(horizon), name, metric) == pytest.approx(wanted, rel=1e-4)
+    rows = read_results(tmp_path / "reports/mole/series/results.csv", "dvc repro evaluate@mole-series")
+    differences = [row for row in rows if row.role == "difference" and row.method.endswith("- ridge")]
+    assert len(differences) == 3 * len(HORIZONS) * 2  # mixtures, and of MSE and MAE
+    assert {(row.value, row.low, row.high) for row in differences} == {(0.0, 0.0, 0.0)}
     configure(tmp_path, points, **start, learning_rate=1.0)
     here(tmp_path, "mole_dlinear")
     numbers = read_json(tmp_path / "reports/mole/series/training/mole_dlinear.json")

@@ -116,7 +116,7 @@ def _data(series: Series, recipe: Recipe, start: RidgeChoice | None, horizon: in
 def _trained(trainings: PointTraining, key: str, training: Training, data: Data, channels: int) -> tuple[Mole, float]:
     """The model with its best weights, and its validation loss."""
     recipe = training.recipe
-    model = untrained(channels, training, data)
+    model = untrained(channels, training, data.start, data.start_HL)
     router_rate = recipe.router_learning_rate or recipe.learning_rate
     train = ResidentWindows(data.train, recipe.batch_size, trainings.device, recipe.seed)
     found = trainings.fit(
@@ -131,15 +131,17 @@ def _trained(trainings: PointTraining, key: str, training: Training, data: Data,
     return model, found.validation["loss"]
 
 
-def untrained(channels: int, training: Training, data: Data) -> Mole:
+def untrained(
+    channels: int, training: Training, start: RidgeChoice | None = None, start_HL: torch.Tensor | None = None
+) -> Mole:
     """The forecaster of a point, with the initial weights of its seed or those of the ridge."""
     recipe, point = training.recipe, training.point
-    own = {"lookback": data.start.lookback, "offset": data.start.offset} if data.start else {}
+    own = {"lookback": start.lookback, "offset": start.offset} if start else {}
     config = MoleConfig.of(recipe.model_copy(update=own), point, horizon=training.horizon, channels=channels)
     with initial_weights(recipe.seed):
         model = Mole(config)
-    if data.start_HL is not None:
-        start_from(model, data.start_HL)
+    if start_HL is not None:
+        start_from(model, start_HL)
     return model
 
 
