@@ -1,5 +1,6 @@
 """Data that tests of several parts share, and the order in which workers take the files."""
 
+import shutil
 from contextlib import chdir
 from pathlib import Path
 
@@ -308,11 +309,12 @@ def tissue_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with params.yaml and plan.yaml, 600 rows of the embedded series as ingest makes them, and
     small forecasters trained on them (models/mole/series): dlinear, rlinear and mixtures of 3 of each, L 24, H 6 and
-    12, seeds 0 and 3. Not to be written to."""
+    12, seeds 0 and 3; no ridge. Not to be written to."""
     import yaml
 
     from pipeline.core.paths import StudyPaths
-    from pipeline.mole.stages import ingest, mole_train
+    from pipeline.mole.params.sweep import RIDGE
+    from pipeline.mole.stages import ingest, mole_train, ridge
     from tests.settled import settled
 
     root = Path(__file__).parents[1]
@@ -321,7 +323,8 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content["mole"]["studies"] = {
         "series": {"ingest": {"path": "series.yaml", "date": "date", "layout": None}, "seeds": [0, 3]}
     }
-    content["mole"]["sweep"]["recipe"] |= {"lookback": 24, "horizons": [6, 12], "kernel": 5, "epochs": 2}
+    small = {"start": "random", "lookback": 24, "horizons": [6, 12], "kernel": 5, "learning_rate": 0.01, "epochs": 4}
+    content["mole"]["sweep"]["recipe"] |= small
     content["mole"]["sweep"]["points"] = {
         "dlinear": {"backbone": "dlinear"},
         "rlinear": {"backbone": "rlinear"},
@@ -333,8 +336,11 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "series.yaml").write_text(yaml.safe_dump(recipe | {"rows": 600}, sort_keys=False), encoding="utf-8")
         (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         study = settled(folder).mole.studies["series"]
-        ingest.run(study.ingest, StudyPaths("mole", "series"))
+        at = StudyPaths("mole", "series")
+        ingest.run(study.ingest, at)
+        ridge.run(study.ridge, study.sweep, at)
         for name in study.sweep.points:
             mole_train.run(study.sweep, StudyPaths("mole", "series", point=name))
+        shutil.rmtree(at.models / RIDGE)
 
     return made_once(tmp_path_factory, "series-project", make)

@@ -216,8 +216,9 @@ def test_what_a_point_has_of_its_own_goes_before_the_recipe_and_the_rest_is_the_
         ({"lookback": 1}, "mole.sweep.recipe.lookback = 1"),
         ({"lookback": 23}, "mole.studies.series: evaluate.season (24) must not exceed sweep.recipe.lookback (23)"),
         ({"head_dropout": 1.0}, "mole.sweep.recipe.head_dropout = 1.0"),
-        ({"start": "zero"}, "'random' or 'least_squares'"),
-        ({"offset": "mean"}, "'none' or 'last'"),
+        ({"start": "zero"}, "'random' or 'ridge'"),
+        ({"offset": "median"}, "'none', 'last' or 'mean'"),
+        ({"router_learning_rate": 0.0}, "mole.sweep.recipe.router_learning_rate = 0.0"),
     ],
 )
 def test_a_recipe_of_forecasters_that_makes_no_sense(changes: dict[str, Any], words: str) -> None:

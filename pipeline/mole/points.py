@@ -41,7 +41,7 @@ class ForecastPoint:
     backbone: str
     experts: int
     top_k: int | None
-    lookback: int | None  # None: of the baseline, which has its own at each horizon
+    lookback: Mapping[int, int]  # by horizon
     validation: Mapping[int, Mapping[int, float]]  # loss by horizon and seed
     origins: Mapping[int, Sequence[Origin]]  # by horizon: from the earliest to the validation rows themselves
     ridge: Mapping[int, RidgeChoice] = field(default_factory=dict)  # of the baseline alone: by horizon
@@ -83,14 +83,22 @@ def read_point(folder: Path) -> ForecastPoint:
         }
         origins = {int(horizon): [Origin(**one) for one in found] for horizon, found in about["origins"].items()}
         ridge = {int(horizon): RidgeChoice.model_validate(one) for horizon, one in about.get("ridge", {}).items()}
+        lookback = {int(horizon): rows for horizon, rows in about["lookback"].items()}
         return ForecastPoint(
-            folder, point["backbone"], point["experts"], point["top_k"], about["lookback"], validation, origins, ridge
+            folder, point["backbone"], point["experts"], point["top_k"], lookback, validation, origins, ridge
         )
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         again = f"dvc repro --force {_stage(folder)}"
         raise ExpectedError(f"{folder / ABOUT} is damaged: `{again}` makes it anew") from error
+
+
+def refuse_missing_horizon(point: ForecastPoint, horizons: Iterable[int]) -> None:
+    """ExpectedError where the point was not trained for one of these horizons."""
+    missing = [horizon for horizon in horizons if horizon not in point.validation]
+    if missing:
+        raise ExpectedError(f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it")
 
 
 def _stage(folder: Path) -> str:

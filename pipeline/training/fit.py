@@ -5,7 +5,7 @@ Several processes train as one does (`pipeline.training.processes`): there is no
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -75,6 +75,8 @@ def fit(
     device: torch.device,
     checkpoints: Checkpoints | None = None,
     judge: Callable[[nn.Module], Parts] | None = None,
+    keep_initial: bool = False,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> Fitted:
     """Train until the epochs are over or `patience` epochs bring no better validation loss.
 
@@ -82,14 +84,16 @@ def fit(
     The objective ends in eval mode with the weights of the best epoch (with `ema_decay`, the averaged ones). A loss
     that is not finite is an ExpectedError. With `checkpoints`, a killed training resumes and ends with bit-identical
     weights. `judge` is called on the objective after each epoch; its numbers, which need not be means over minibatches,
-    become columns of the curve.
+    become columns of the curve. `keep_initial`: the initial weights are kept, as those of epoch 0, where no epoch
+    brings a better validation loss than theirs. `rate_factors`: of weights whose name begins so, the learning rate over
+    that of the settings.
 
     Several processes (of a stage that asks for them, or started by torchrun or accelerate) each call this with the same
     arguments, and all get the same result. Every step is that of one process to rounding. ExpectedError where they
     disagree.
     """
-    training = _Training(title, objective, train, validation, settings, device, judge)
-    return training.run(checkpoints)
+    training = _Training(title, objective, train, validation, settings, device, judge, rate_factors or {})
+    return training.run(checkpoints, keep_initial)
 
 
 class _Training:
@@ -102,12 +106,15 @@ class _Training:
         settings: Optimisation,
         device: torch.device,
         judge: Callable[[nn.Module], Parts] | None,
+        rate_factors: Mapping[str, float],
     ) -> None:
         self.title, self.settings, self.device, self.judge = title, settings, device, judge
         self.objective = objective.to(device)
         self.train, self.validation = train, validation
         self.processes = processes_here(device)
-        self.optimizer = Optimizer(objective.parameters(), settings)
+        names = [name for name, _ in objective.named_parameters()]
+        factors = [next((of for part, of in rate_factors.items() if name.startswith(part)), 1.0) for name in names]
+        self.optimizer = Optimizer(objective.parameters(), settings, factors)
         self.weights = list(objective.parameters())
         self.average = Average(objective, settings.ema_decay) if settings.ema_decay else None
         self.position = _Position()
@@ -115,13 +122,15 @@ class _Training:
         self.curve: Curve = []
         self.best = _copy(self._judged())
 
-    def run(self, checkpoints: Checkpoints | None) -> Fitted:
+    def run(self, checkpoints: Checkpoints | None, keep_initial: bool) -> Fitted:
         settings, position = self.settings, self.position
         state = checkpoints.load(self.device) if checkpoints else None
         if state is not None:
             self._restore(state)
         told = partial(described, self.train, self.validation, settings, self._state())
         self.processes.agree(self.title, told, len(self.train))
+        if keep_initial and state is None:
+            position.best_loss = self._evaluate(self._judged(), self.validation)["loss"]
         with Progress(self.title, settings.epochs * len(self.train), self._steps_done()) as progress:
             if state is not None:
                 progress.line(f"continues at epoch {position.epoch + 1}, step {position.step + 1}")

@@ -1,7 +1,7 @@
 """The optimizer, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,16 @@ class Optimizer:
 
     Torch's functional forms take the steps, which are those of its classes to the bit. The classes would import torch's
     compiler first, more than a second of the start of every training, and sort the weights by kind at every step.
+
+    factors: of each weight, its learning rate over that of the step; by default 1.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], settings: Optimisation) -> None:
+    def __init__(
+        self, weights: Iterable[nn.Parameter], settings: Optimisation, factors: Sequence[float] | None = None
+    ) -> None:
         self._settings = settings
         self._weights: list[Tensor] = list(weights)
+        self._factors = [1.0] * len(self._weights) if factors is None else factors
         self._state: State = {"mean": [torch.zeros_like(weight) for weight in self._weights]}  # of the gradients
         if settings.optimizer == "adamw":
             self._state["square"] = [torch.zeros_like(weight) for weight in self._weights]
@@ -30,9 +35,13 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Move every weight that has a gradient, at this learning rate."""
+        """Move every weight that has a gradient, at this learning rate times its factor."""
+        for factor in dict.fromkeys(self._factors):
+            self._move(rate * factor, [i for i, own in enumerate(self._factors) if own == factor])
+
+    def _move(self, rate: float, group: Sequence[int]) -> None:
         settings = self._settings
-        moving = [i for i, weight in enumerate(self._weights) if weight.grad is not None]
+        moving = [i for i in group if self._weights[i].grad is not None]
         weights = [self._weights[i] for i in moving]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         state = {name: [kept[i] for i in moving] for name, kept in self._state.items()}

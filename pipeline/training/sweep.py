@@ -1,6 +1,6 @@
 """The trainings of one point of a sweep: a checkpoint each, one file of curves and one of final losses for all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,25 @@ class PointTraining:
         train: Batches[Any],
         validation: Batches[Any],
         judge: Callable[[nn.Module], Parts] | None = None,
+        keep_initial: bool = False,
+        rate_factors: Mapping[str, float] | None = None,
     ) -> Fitted:
         """Train once with `fit`; `key` names the training in the file of final losses."""
         place = {**training.model_dump(exclude={"recipe", "point"}), "seed": training.recipe.seed}
         title = ", ".join([self.at.instance, *(f"{axis} {value}" for axis, value in place.items())])
         self._progress.append(checkpoints(self.stage, training, self.inputs))
-        found = fit(title, objective, train, validation, training.recipe, self.device, self._progress[-1], judge)
+        found = fit(
+            title,
+            objective,
+            train,
+            validation,
+            training.recipe,
+            self.device,
+            self._progress[-1],
+            judge,
+            keep_initial,
+            rate_factors,
+        )
         self._curves.extend({**place, **row} for row in found.curve)
         self._numbers[key] = training_metrics(found, objective)
         return found

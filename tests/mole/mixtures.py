@@ -7,7 +7,13 @@ import torch
 from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.mixture import Mole, MoleConfig
 
-KINDS = [("dlinear", "none"), ("dlinear", "last"), ("rlinear", "none")]
+KINDS = [
+    ("dlinear", "none"),
+    ("dlinear", "last"),
+    ("dlinear", "mean"),
+    ("rlinear", "none"),
+    ("rlinear", "mean"),
+]
 
 
 def mixture(backbone: str, offset: str = "none", experts: int = 4, top_k: int | None = None, **sizes: int) -> Mole:

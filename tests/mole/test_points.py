@@ -15,7 +15,7 @@ def point(name: str, *ratios: float, experts: int = 4) -> ForecastPoint:
         Origin(month, ratio * 2.0**place, 2.0**place)
         for place, (month, ratio) in enumerate(zip(MONTHS[-len(ratios) :], ratios, strict=True))
     ]
-    return ForecastPoint(Path(name), "rlinear", experts, None, 24, {8: {0: origins[-1].loss}}, {8: origins})
+    return ForecastPoint(Path(name), "rlinear", experts, None, {8: 24}, {8: {0: origins[-1].loss}}, {8: origins})
 
 
 def test_a_mixture_that_is_best_in_one_stretch_of_time_is_not_chosen_for_it() -> None:

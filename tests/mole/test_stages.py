@@ -16,6 +16,7 @@ import yaml
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.sealed import write_sealed
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
 from pipeline.mole.evaluation import judge
@@ -31,7 +32,9 @@ pytestmark = pytest.mark.slow
 AT = StudyPaths("mole", "series")
 LOOKBACK, HORIZONS, SEEDS = 24, [4, 8], [0, 3]
 SMALL = {
+    "start": "random",  # so that little training makes a difference
     "lookback": LOOKBACK,
+    "learning_rate": 1e-2,
     "horizons": HORIZONS,
     "kernel": 5,
     "hidden": 8,
@@ -62,6 +65,7 @@ def configure(
     rows: int = 400,
     channels: Any = None,
     seeds: Sequence[int] = SEEDS,
+    lookbacks: Sequence[int] = (96, 192),  # of the ridge, beside the recipe's
     **recipe: object,
 ) -> None:
     series = yaml.safe_load((ROOT / "data/embedded/series.yaml").read_text())
@@ -70,6 +74,7 @@ def configure(
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     study = {"ingest": {"path": "series.yaml", "date": "date", "layout": None}, "seeds": list(seeds)}
     study["sweep"] = {"recipe": SMALL | recipe, "points": points}
+    study["ridge"] = {"lookbacks": list(lookbacks)}
     params["mole"]["studies"] = {"series": study}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -213,6 +218,9 @@ def test_an_earlier_origin_is_a_training_on_a_series_that_ends_there(whole: Path
     write_series(project / "data/raw/mole/series/series.parquet", ended)
     source = read_json(project / "data/raw/mole/series/source.json")
     write_json(project / "data/raw/mole/series/source.json", source | {"splits": ended.splits})
+    about = read_json(project / "models/mole/series/ridge/about.json")
+    about["origins"] = {horizon: of[:1] for horizon, of in about["origins"].items()}
+    write_sealed(project / "models/mole/series/ridge/about.json", about)
     configure(project, earlier_origins=0, seeds=[0])
     here(project, "mole_dlinear")
     for horizon in map(str, HORIZONS):
@@ -424,13 +432,43 @@ def test_a_mixture_is_better_where_the_calendar_tells_the_regime_and_only_there(
     points = {name: dict(POINTS["rlinear"]) for name in ("rlinear", "mole_rlinear")}
     points["mole_rlinear"]["experts"] = 4
     channels = dict.fromkeys("abc", ALIKE | regime)
-    once: dict[str, Any] = {"horizons": [12], "seeds": [0], "epochs": 6, "learning_rate": 3e-3, "batch_size": 64}
-    configure(tmp_path, points, 2500, channels, **once)
+    once: dict[str, Any] = {"horizons": [12], "seeds": [0], "epochs": 10, "learning_rate": 3e-4, "batch_size": 64}
+    configure(tmp_path, points, 2500, channels, lookbacks=[], start="ridge", **once)  # a week is not seen
     here(tmp_path, *points, first=True, last=True)
     for metric in ("validation_mse", "mse"):
-        of_mixture, of_map = (score_of(tmp_path, 12, name, metric) for name in ("mole_rlinear", "least_squares"))
+        of_mixture, of_map = (score_of(tmp_path, 12, name, metric) for name in ("mole_rlinear", "ridge"))
         assert low < of_mixture / of_map < high, metric
         assert score_of(tmp_path, 12, "rlinear", metric) == pytest.approx(of_map, rel=0.02)
+
+
+def test_networks_start_as_the_ridge_and_are_never_behind_it_on_validation_rows(tmp_path: Path) -> None:
+    """At a learning rate of next to nothing they are the ridge, and at one that ruins them they stay it."""
+    points = POINTS | {"rmlp": {"backbone": "rmlp"}, "mole_rmlp": {"backbone": "rmlp", "experts": 2}}
+    start: dict[str, Any] = {"start": "ridge", "lookback": 72, "lookbacks": [24]}
+    configure(tmp_path, points, **start, learning_rate=1e-9, router_learning_rate=1e-9)
+    here(tmp_path, *points, first=True, last=True)
+    about = read_json(tmp_path / "models/mole/series/ridge/about.json")
+    assert set(about["lookback"].values()) == {24}
+    for name in points:
+        found = read_json(tmp_path / f"models/mole/series/{name}/about.json")
+        assert found["lookback"] == about["lookback"]
+        for horizon, of_ridge in about["origins"].items():
+            of_point = found["origins"][horizon]
+            wanted = [(one["start"], one["least_squares"]) for one in of_ridge[-len(of_point) :]]
+            assert [(one["start"], one["least_squares"]) for one in of_point] == wanted
+            losses = [one["loss"] for one in of_ridge[-len(of_point) :]]
+            np.testing.assert_allclose([one["loss"] for one in of_point], losses, rtol=1e-4)
+            for metric in ("mse", "mae", "validation_mse"):
+                wanted = score_of(tmp_path, int(horizon), "ridge", metric)
+                assert score_of(tmp_path, int(horizon), name, metric) == pytest.approx(wanted, rel=1e-4)
+    rows = read_results(tmp_path / "reports/mole/series/results.csv", "dvc repro evaluate@mole-series")
+    differences = [row for row in rows if row.role == "difference" and row.method.endswith("- ridge")]
+    assert len(differences) == 3 * len(HORIZONS) * 2  # mixtures, and of MSE and MAE
+    assert {(row.value, row.low, row.high) for row in differences} == {(0.0, 0.0, 0.0)}
+    configure(tmp_path, points, **start, learning_rate=1.0)
+    here(tmp_path, "mole_dlinear")
+    numbers = read_json(tmp_path / "reports/mole/series/training/mole_dlinear.json")
+    assert {one["best_epoch"] for one in numbers.values()} == {0}
 
 
 @pytest.mark.parametrize(
@@ -440,13 +478,27 @@ def test_a_mixture_is_better_where_the_calendar_tells_the_regime_and_only_there(
         ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
         ({"horizons": [4, 4]}, "horizons holds a value twice"),
         ({"lookback": 12}, "mole.studies.series: evaluate.season (24) must not exceed sweep.recipe.lookback (12)"),
-        ({"horizons": [4, 300]}, "the train rows of the series are 280 rows, but one window needs 324: 24 of lookback"),
-        ({"horizons": [4, 60]}, "the validation rows of the series and the lookback before them are 64 rows, but one"),
     ],
 )
 def test_training_what_makes_no_sense_is_one_message(project: Path, changes: dict[str, Any], words: str) -> None:
     configure(project, **changes)
     assert words in refusal(project, "mole_dlinear")
+
+
+@pytest.mark.parametrize(
+    ("horizon", "words"),
+    [
+        (300, "mole.sweep.recipe.earlier_origins (2) leaves 140 rows to train on"),
+        (60, "the validation rows of the series and the lookback before them are 64 rows, but one"),
+    ],
+)
+def test_horizons_without_a_window_are_one_message(project: Path, horizon: int, words: str) -> None:
+    configure(project, horizons=[4, horizon])
+    assert f"has no horizon {horizon}: `dvc repro ridge@series` adds it" in refusal(project, "mole_dlinear")
+    study = load_params(project / "params.yaml").mole.studies["series"]
+    with chdir(project), pytest.raises(ExpectedError) as caught:
+        ridge.run(study.ridge, study.sweep, AT)
+    assert words in str(caught.value)
 
 
 def test_a_refusal_is_exit_code_2(project: Path) -> None:
@@ -480,7 +532,7 @@ def test_points_removed_and_points_to_come(project: Path) -> None:
     [
         ({"horizons": [4, 8, 12]}, "has no horizon 12: `dvc repro mole_train@series-dlinear` adds it"),
         (
-            {"lookback": 25},
+            {"lookback": 25},  # read where the start is random
             "models/mole/series/dlinear was trained by other parameters than mole.sweep.recipe and mole.",
         ),
         ({"seeds": [0, 1]}, "`dvc repro mole_train@series-dlinear` trains anew"),

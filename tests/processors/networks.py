@@ -160,7 +160,7 @@ def forecaster(**point: Any) -> Network:
         mark_BF=torch.rand(windows, len(FEATURES)) - 0.5,
         stamp_B=torch.arange(windows) * 3600,
     )
-    return ForecastObjective(mole_train.untrained(channels, training, None)), batch
+    return ForecastObjective(mole_train.untrained(channels, training)), batch
 
 
 class MixtureObjective(nn.Module):

@@ -88,7 +88,25 @@ def settings(**changes) -> Optimisation:
     return Optimisation(**(values | changes))
 
 
-def trained(train=None, validation=None, checkpoints=None, objective=None, **changes):
+def trained(
+    train=None,
+    validation=None,
+    checkpoints=None,
+    objective=None,
+    keep_initial=False,
+    rate_factors=None,
+    **changes,
+):
     objective = objective or Regression()
-    fitted = fit("line", objective, train or Line(), validation or Line(), settings(**changes), CPU, checkpoints)
+    fitted = fit(
+        "line",
+        objective,
+        train or Line(),
+        validation or Line(),
+        settings(**changes),
+        CPU,
+        checkpoints,
+        keep_initial=keep_initial,
+        rate_factors=rate_factors,
+    )
     return objective.state_dict(), fitted

@@ -89,6 +89,39 @@ def test_training_stops_when_validation_does_not_get_better_and_keeps_the_best_w
     assert_same_bits(weights, again)
 
 
+def test_initial_weights_are_kept_only_where_no_epoch_is_better_and_that_is_asked_for(tmp_path):
+    best, _ = trained(epochs=60, patience=60)
+
+    def again(**changes):
+        objective = Regression()
+        objective.load_state_dict(best)
+        return trained(objective=objective, learning_rate=10.0, epochs=5, patience=2, **changes)
+
+    kept, fitted = again(keep_initial=True)
+    assert_same_bits(kept, best)
+    assert (fitted.best_epoch, len(fitted.curve)) == (0, 2)
+    assert fitted.validation["loss"] < fitted.curve[0]["validation_loss"]
+    assert again()[1].best_epoch > 0
+    keeper = Checkpoints(tmp_path / "key")
+    with pytest.raises(KilledError):
+        again(train=Line(kill_at=(1, 5)), keep_initial=True, checkpoints=keeper)
+    resumed, found = again(keep_initial=True, checkpoints=keeper)
+    assert_same_bits(resumed, best)
+    assert found == fitted
+    assert_same_bits(trained(keep_initial=True)[0], trained()[0])
+
+
+def test_weights_may_have_learning_rates_of_their_own():
+    same, _ = trained()
+    names = list(same)
+    again, _ = trained(rate_factors={"elsewhere": 10.0})
+    assert_same_bits(same, again)
+    still, _ = trained(rate_factors={names[0]: 1e-9})
+    initial = Regression().state_dict()
+    torch.testing.assert_close(still[names[0]], initial[names[0]], atol=1e-6, rtol=0)
+    assert not torch.allclose(same[names[0]], initial[names[0]], atol=1e-3)
+
+
 def test_the_average_is_what_is_judged_and_kept():
     plain, _ = trained()
     averaged, _ = trained(ema_decay=0.99)

@@ -113,3 +113,19 @@ def test_adamw_decays_weights_beside_the_gradient():
     weight.grad = torch.tensor([0.5])
     optimizer.step(0.1)
     assert weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.01) - 0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_factor_is_a_learning_rate_of_ones_own(optimizer):
+    both = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    alone = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    together = Optimizer(both, settings(optimizer=optimizer), [10.0, 1.0])
+    apart = [Optimizer([weight], settings(optimizer=optimizer)) for weight in alone]
+    for value in (1.0, -3.0):
+        for weight in (*both, *alone):
+            weight.grad = torch.full((2,), value)
+        together.step(0.01)
+        for one, rate in zip(apart, (0.1, 0.01), strict=True):
+            one.step(rate)
+    assert all(torch.equal(one, other) for one, other in zip(both, alone, strict=True))
+    assert not torch.equal(*both)

@@ -109,7 +109,7 @@ def _recent(
         )
     if found.rows < lookback.rows:
         rows = f"{lookback.rows:,} or more: a forecast is made from the last {lookback.rows:,}"
-        mend = "bring more rows, or train with a shorter mole.sweep.recipe.lookback"
+        mend = "bring more rows, or train with shorter lookbacks: those of mole.ridge and mole.sweep.recipe"
         findings.problem("rows", counted(found.rows, "row"), rows, mend)
     if found.step not in (None, lookback.step):
         findings.problem(

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.params.sweep import Sweep
-from pipeline.mole.points import ForecastPoint, chosen_mixture, twin_of
+from pipeline.mole.points import ForecastPoint, chosen_mixture, refuse_missing_horizon, twin_of
 
 
 def choices_of(points: Sequence[ForecastPoint], ridge: ForecastPoint, windows: Mapping[int, int]) -> dict[str, Any]:
@@ -35,16 +35,15 @@ def refuse_stale(points: Sequence[ForecastPoint], ridge: ForecastPoint, sweep: S
     """ExpectedError where a point was trained by other parameters than those it is now to be judged by."""
     recipe = sweep.recipe
     for point in (*points, ridge):
-        missing = [horizon for horizon in recipe.horizons if horizon not in point.validation]
-        if missing:
-            raise ExpectedError(f"{point.folder} has no horizon {missing[0]}: `dvc repro {point.stage}` adds it")
+        refuse_missing_horizon(point, recipe.horizons)
     for point in points:
         told = sweep.points[point.name]
+        lookback = ridge.lookback if recipe.start == "ridge" else dict.fromkeys(recipe.horizons, recipe.lookback)
         if (
-            (point.backbone, point.experts, point.top_k, point.lookback)
-            != (told.backbone, told.experts, told.top_k, recipe.lookback)
+            (point.backbone, point.experts, point.top_k) != (told.backbone, told.experts, told.top_k)
+            or any(point.lookback[horizon] != lookback[horizon] for horizon in recipe.horizons)
             or any(set(point.validation[horizon]) != set(recipe.seeds) for horizon in recipe.horizons)
-        ):  # fmt: skip
+        ):
             raise ExpectedError(
                 f"{point.folder} was trained by other parameters than mole.sweep.recipe and "
                 f"mole.sweep.points.{point.name} have by now: `dvc repro {point.stage}` trains anew"

@@ -15,32 +15,33 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def example(
-    point: ForecastPoint, horizon: "Horizon", channels: tuple[str, ...], scaler: Scaler, channel: str | None
-) -> list[dict[str, Any]]:
+def example(point: ForecastPoint, horizon: "Horizon", channel: str | None) -> list[dict[str, Any]]:
     """The window in the middle of the test rows, of one channel (None: the last), in the units of the file.
 
     The middle one, since a window that is chosen by its errors would be no example. Step 1 is the first forecast row;
     the lookback has steps up to 0.
     """
+    channels = horizon.series.channels
     if channel is not None and channel not in channels:
         raise ExpectedError(f"mole.evaluate.example_channel = {channel!r}: the series has {', '.join(channels)}")
     place = channels.index(channel) if channel is not None else len(channels) - 1
-    model, _ = point.load(horizon.rows, point.best_seed(horizon.rows), horizon.test.device)
-    batch = horizon.test.take(torch.tensor([horizon.test.windows // 2]))
+    model, _ = point.load(horizon.rows, point.best_seed(horizon.rows), horizon.device)
+    test, test_of_map = horizon.windows("test", model.lookback), horizon.windows("test")
+    middle = torch.tensor([test.windows // 2])  # the same rows to forecast, whatever the lookback
+    batch = test.take(middle)
     heads = model.heads(batch.x_BCL)
     series = {"truth": torch.cat([batch.x_BCL, batch.y_BCH], dim=2), "mixture": model(batch.x_BCL, batch.mark_BF)}
     series |= {f"expert_{expert + 1}": model.alone(heads, expert) for expert in range(model.experts)}
-    series["least_squares"] = batch.x_BCL @ horizon.least_squares_HL.T
+    series["least_squares"] = test_of_map.take(middle).x_BCL @ horizon.least_squares_HL.T
     rows = []
     for name, y_1CT in series.items():
-        value_T = _unscaled(y_1CT, scaler)[:, place]
+        value_T = _unscaled(y_1CT, horizon.scaler)[:, place]
         first = horizon.rows - len(value_T) + 1
         rows += [
             {
                 "point": point.name,
                 "horizon": horizon.rows,
-                "window": horizon.test.names(batch)[0],
+                "window": test.names(batch)[0],
                 "channel": channels[place],
                 "series": name,
                 "step": first + step,

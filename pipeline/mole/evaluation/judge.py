@@ -3,6 +3,8 @@
 Every test window counts. S: seeds, N: windows, C: channels, E: experts.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,13 +34,26 @@ BASELINES = (RIDGE, "least_squares", "seasonal_naive", "last_value")
 Fields = dict[str, Any]
 
 
-class Horizon(NamedTuple):
-    """The windows of one horizon, and what needs no training on them."""
+@dataclass(frozen=True)
+class Horizon:
+    """One horizon of so many rows of a series; windows of any lookback lie before the same rows to forecast."""
 
     rows: int
-    validation: ResidentWindows
-    test: ResidentWindows
-    least_squares_HL: Tensor
+    series: Series
+    scaler: Scaler
+    device: torch.device
+    lookback: int  # of least squares
+
+    def windows(self, split: str, lookback: int | None = None) -> ResidentWindows:
+        """Every window of a split, in the order of time; lookback: by default that of least squares."""
+        found = windows_of(self.series, self.scaler, split, lookback or self.lookback, self.rows)
+        return ResidentWindows(found, BATCH_SIZE, self.device)
+
+    @cached_property
+    def least_squares_HL(self) -> Tensor:
+        """The map of least squares on the train windows."""
+        train = windows_of(self.series, self.scaler, "train", self.lookback, self.rows)
+        return least_squares(train).float().to(self.device)
 
 
 class Found(NamedTuple):
@@ -63,26 +78,19 @@ class Tables(NamedTuple):
     example: list[Fields]
 
 
-def horizon_of_series(series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device) -> Horizon:
-    """The windows of a horizon of so many rows."""
-    validation, test = _judged(series, scaler, lookback, rows, device)
-    weight_HL = least_squares(windows_of(series, scaler, "train", lookback, rows))
-    return Horizon(rows, validation, test, weight_HL.float().to(device))
-
-
-def judge_ridge(ridge: ForecastPoint, series: Series, scaler: Scaler, horizon: Horizon) -> Found:
-    """The tuned linear baseline, from windows of its own lookback before the same rows to forecast."""
-    model = _loaded(ridge, horizon, 0, series.channels)
+def judge_ridge(ridge: ForecastPoint, horizon: Horizon) -> Found:
+    """The tuned linear baseline."""
+    model = _loaded(ridge, horizon, 0)
     validation, test = (
-        score(lambda batch: model(batch.x_BCL, batch.mark_BF), windows.epoch(0))
-        for windows in _judged(series, scaler, model.lookback, horizon.rows, horizon.test.device)
+        score(lambda batch: model(batch.x_BCL, batch.mark_BF), horizon.windows(split, model.lookback).epoch(0))
+        for split in ("validation", "test")
     )
     return Found(RIDGE, "baseline", None, test, validation.mse)
 
 
 def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
     """What has nothing to choose; season: rows after which the seasonal-naive forecast repeats itself."""
-    rows = horizon.rows
+    rows, validation, test = horizon.rows, horizon.windows("validation"), horizon.windows("test")
     forecasts = {
         "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
         "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, season),
@@ -93,27 +101,26 @@ def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
             name,
             "baseline",
             None,
-            score(forecast, horizon.test.epoch(0)),
-            score(forecast, horizon.validation.epoch(0)).mse,
+            score(forecast, test.epoch(0)),
+            score(forecast, validation.epoch(0)).mse,
         )
         for name, forecast in forecasts.items()
     ]
 
 
-def judge_point(
-    point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, channels: tuple[str, ...], tables: Tables
-) -> list[Found]:
+def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, tables: Tables) -> list[Found]:
     """Every seed of a point, and rows about its experts where it has several."""
-    found = []
+    found, channels = [], horizon.series.channels
+    of_validation, of_test = (horizon.windows(split, point.lookback[horizon.rows]) for split in ("validation", "test"))
     for seed in point.validation[horizon.rows]:
-        model = _loaded(point, horizon, seed, channels)
+        model = _loaded(point, horizon, seed)
         place = {"point": point.name, "horizon": horizon.rows, "seed": seed}
         variants = {}
         if point.experts > 1:
-            weight_E = all_router_weights(model, horizon.validation.epoch(0)).mean((0, 1))
+            weight_E = all_router_weights(model, of_validation.epoch(0)).mean((0, 1))
             variants = variants_of(point.experts, by_service(weight_E))
-        test, reduced = scores(model, horizon.test.epoch(0), variants)
-        validation, reduced_validation = scores(model, horizon.validation.epoch(0), variants)
+        test, reduced = scores(model, of_test.epoch(0), variants)
+        validation, reduced_validation = scores(model, of_validation.epoch(0), variants)
         found.append(Found(point.name, "model", seed, test, validation.mse))
         if point.experts > 1:
             for way in ("prune", "top_k"):
@@ -122,8 +129,8 @@ def judge_point(
                 place | _reduced(variant.way, variant.experts, errors, reduced_validation[variant])
                 for variant, errors in reduced.items()
             )
-            weight_NCE = all_router_weights(model, horizon.test.epoch(0)).double().numpy()
-            stamp_N = np.concatenate([batch.stamp_B.cpu().numpy() for batch in horizon.test.epoch(0)])
+            weight_NCE = all_router_weights(model, of_test.epoch(0)).double().numpy()
+            stamp_N = np.concatenate([batch.stamp_B.cpu().numpy() for batch in of_test.epoch(0)])
             tables.expert_weights.extend(weight_rows(weight_NCE, stamp_N, channels, place))
             tables.usage.extend(usage_rows(weight_NCE, place))
     about = {"backbone": point.backbone, "experts": point.experts, "top_k": point.top_k}
@@ -132,20 +139,9 @@ def judge_point(
     return found
 
 
-def _judged(
-    series: Series, scaler: Scaler, lookback: int, rows: int, device: torch.device
-) -> tuple[ResidentWindows, ResidentWindows]:
-    """The validation and the test windows."""
-    validation, test = (
-        ResidentWindows(windows_of(series, scaler, split, lookback, rows), BATCH_SIZE, device)
-        for split in ("validation", "test")
-    )
-    return validation, test
-
-
-def _loaded(point: ForecastPoint, horizon: Horizon, seed: int, channels: tuple[str, ...]) -> Mole:
-    model, config = point.load(horizon.rows, seed, horizon.test.device)
-    if tuple(config["channels"]) != channels:
+def _loaded(point: ForecastPoint, horizon: Horizon, seed: int) -> Mole:
+    model, config = point.load(horizon.rows, seed, horizon.device)
+    if tuple(config["channels"]) != horizon.series.channels:
         raise ExpectedError(f"{point.folder} is of other channels: `dvc repro {point.stage}` trains anew")
     return model
 

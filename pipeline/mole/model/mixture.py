@@ -19,7 +19,8 @@ from torch.nn.functional import linear, mse_loss
 from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
-from pipeline.mole.model.instance_norm import LastOffset, Level, ReversibleNorm
+from pipeline.mole.model.instance_norm import Level, ReversibleNorm, WindowOffset
+from pipeline.mole.params.ridge import Offset
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.share import drawn
 
@@ -32,8 +33,8 @@ class Heads(NamedTuple):
 
 
 class MoleConfig(ModelConfig):
-    """`backbone`: `linear` is one linear map and nothing else. `offset`: what DLinear subtracts from a window first:
-    `none`, as published, or its `last` value; rlinear and rmlp normalise each window anyway. `router_hidden` is
+    """`backbone`: `linear` is one linear map and nothing else. `offset`: what is subtracted from a window first;
+    rlinear and rmlp, which divide by its deviation anyway, subtract its mean unless it is `none`. `router_hidden` is
     experts x channels by default. The other fields are parameters of a point and of the recipe of `mole.sweep`, and
     sizes of the data."""
 
@@ -45,7 +46,7 @@ class MoleConfig(ModelConfig):
     top_k: int | None = None
     head_dropout: float = 0.0
     kernel: int = 25
-    offset: Literal["none", "last"] = "none"
+    offset: Offset = "none"
     hidden: int = 256
     router_hidden: int | None = None
 
@@ -64,11 +65,11 @@ class Mole(nn.Module):
         lookback, horizon, channels, experts = config.lookback, config.horizon, config.channels, config.experts
         self.lookback, self.horizon, self.channels, self.experts = lookback, horizon, channels, experts
         self.decomposes = config.backbone == "dlinear"
-        self.norm: ReversibleNorm | LastOffset | None = None
+        self.norm: ReversibleNorm | WindowOffset | None = None
         if config.backbone in ("rlinear", "rmlp"):
-            self.norm = ReversibleNorm(channels)
-        elif self.decomposes and config.offset == "last":
-            self.norm = LastOffset()
+            self.norm = ReversibleNorm(channels, centred=config.offset != "none")
+        elif self.decomposes and config.offset != "none":
+            self.norm = WindowOffset(config.offset)
         if self.decomposes:
             self.seasonal = nn.Linear(lookback, experts * horizon)
             self.trend = nn.Linear(lookback, experts * horizon)
@@ -180,8 +181,8 @@ class ForecastObjective(nn.Module):
 
 @torch.no_grad()
 def start_from(model: Mole, weight_HL: Tensor) -> None:
-    """Make every expert the linear map `weight_HL`; where the backbone normalises windows, its rows have to sum to 1
-    (see `ridge.least_squares`).
+    """Make every expert the linear map `weight_HL`, whose rows have to sum to 1 unless the model's offset is `none`
+    (see `RidgePath.weights`).
 
     Such a map commutes with the normalisation, the residual MLP starts at zero, and equal maps of trend and rest are
     one: every backbone starts from the same forecast. The router's initial weights then break the symmetry.

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.mole.params.ridge import Offset
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import (
     MOST_AT_ONCE,
@@ -29,17 +30,18 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Recipe(Optimisation):
     """What all points share, so that nothing but the point itself can make a difference."""
 
+    start: Literal["random", "ridge"] = "ridge"
     lookback: Annotated[int, Field(ge=2, le=MOST_AT_ONCE)] = 96
+    offset: Offset = "last"
     horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)] = [24, 96]
     kernel: Window = 25
-    offset: Literal["none", "last"] = "last"
     hidden: Width = 64
-    start: Literal["random", "least_squares"] = "least_squares"
     earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 1
     head_dropout: Dropout = 0.0
     seeds: Seeds = [0]  # of the study
     seed: Seed = 0  # of one training: one of `seeds`
-    learning_rate: LearningRate = 0.01
+    learning_rate: LearningRate = 3.0e-4
+    router_learning_rate: LearningRate | None = 3.0e-3
     weight_decay: NotNegative = 0.0
     gradient_clip: Positive = 5.0
     batch_size: Count = 128

@@ -19,9 +19,9 @@ from pipeline.mole.evaluation.choices import choices_of, refuse_stale
 from pipeline.mole.evaluation.forecast_example import example
 from pipeline.mole.evaluation.judge import (
     BASELINES,
+    Horizon,
     Tables,
     add_means,
-    horizon_of_series,
     judge_baselines,
     judge_point,
     judge_ridge,
@@ -50,15 +50,15 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     tables = Tables([], [], [], [], [], [], [])
     windows = {}
     for length in sweep.recipe.horizons:
-        horizon = horizon_of_series(series, scaler, sweep.recipe.lookback, length, device)
+        horizon = Horizon(length, series, scaler, device, sweep.recipe.lookback)
         chosen = chosen_mixture(points, length)
-        found = [judge_ridge(ridge, series, scaler, horizon), *judge_baselines(horizon, evaluation.season)]
+        found = [judge_ridge(ridge, horizon), *judge_baselines(horizon, evaluation.season)]
         for point in points:
-            found += judge_point(point, points, horizon, series.channels, tables)
+            found += judge_point(point, points, horizon, tables)
         rows += [row for one in found for row in rows_of(one, length)]
         add_means(tables, found, length, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
-        tables.example.extend(example(chosen, horizon, series.channels, scaler, evaluation.example_channel))
-        windows[length] = horizon.test.windows
+        tables.example.extend(example(chosen, horizon, evaluation.example_channel))
+        windows[length] = horizon.windows("test").windows
 
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
     rows = with_differences(rows, twins)

@@ -2,6 +2,9 @@
 
 Nothing is judged here: `evaluate` compares the points. Test rows are never read. A mixture is also trained
 at earlier origins, of which only the losses are kept: by them `pipeline.mole.points.chosen_mixture` chooses.
+
+By default a network starts as the ridge that was searched for its horizon, refitted to the train rows of its origin,
+and keeps the weights of its start where no epoch validates better: on validation rows it is never behind the ridge.
 """
 
 from statistics import fmean
@@ -14,14 +17,15 @@ from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import earlier_origins, first_validation_stamp
+from pipeline.mole.data.rolling_origin import earlier_origins
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
-from pipeline.mole.model.mixture_scores import score
-from pipeline.mole.model.ridge import least_squares
-from pipeline.mole.params.sweep import Point, Recipe, Sweep
+from pipeline.mole.model.ridge import RidgePath, moments_of
+from pipeline.mole.params.ridge import RidgeChoice
+from pipeline.mole.params.sweep import RIDGE, Point, Recipe, Sweep
+from pipeline.mole.points import ABOUT, read_point, refuse_missing_horizon
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
@@ -40,34 +44,40 @@ class Training(SweepTraining[Recipe, Point]):
 
 
 class Data(NamedTuple):
-    """What a training sees of one horizon at one origin, and what the closed form does there."""
+    """What a training sees of one horizon at one origin, and the map that it starts from."""
 
     train: Windows
     validation: ResidentWindows
-    least_squares_HL: torch.Tensor
-    least_squares_loss: float
+    start: RidgeChoice | None  # None: at random
+    start_HL: torch.Tensor | None
 
 
 def run(settings: Sweep, at: StudyPaths) -> None:
     """Write the forecasters of a point, their learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[str(at.point)]
     series = read_series(at.raw)
+    ridge = read_point(at.models / RIDGE)
+    refuse_missing_horizon(ridge, recipe.horizons)
     channels = len(series.channels)
     dataset_sha256 = sha256(at.raw / "series.parquet")
     device = prepare_device(recipe.device, recipe.threads)
+    lookbacks: dict[str, int] = {}
     losses: dict[str, dict[str, float]] = {}
     origins: dict[str, list[dict[str, Any]]] = {}
-    trainings = PointTraining(at, "mole_train", [at.raw / "series.parquet", at.raw / "source.json"], device)
+    inputs = [at.raw / "series.parquet", at.raw / "source.json", ridge.folder / ABOUT]
+    trainings = PointTraining(at, "mole_train", inputs, device)
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
-            data = _data(series, recipe, horizon, device)
+            start = ridge.ridge[horizon] if recipe.start == "ridge" else None
+            data = _data(series, recipe, start, horizon, device)
+            lookbacks[str(horizon)] = data.train.lookback
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
             found_at = []
-            for origin, known in enumerate(earlier_origins(series, count, recipe.lookback, horizon), start=1):
-                data_then = _data(known, recipe, horizon, device)
+            for origin, known in enumerate(earlier_origins(series, count, data.train.lookback, horizon), start=1):
+                data_then = _data(known, recipe, start, horizon, device)
                 training = Training.of(recipe, point, recipe.seeds[0], horizon=horizon, origin=origin)
                 _, loss = _trained(trainings, f"h{horizon}_origin{origin}", training, data_then, channels)
-                found_at.append(_origin(known, data_then, loss))
+                found_at.append(loss)
             of_seed = losses[str(horizon)] = {}
             for seed in recipe.seeds:
                 training, key = Training.of(recipe, point, seed, horizon=horizon, origin=0), f"h{horizon}_seed{seed}"
@@ -80,10 +90,14 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
                 save_model(folder / key, model, config)
-            origins[str(horizon)] = [*found_at, _origin(series, data, fmean(of_seed.values()))]
+            found_at.append(fmean(of_seed.values()))
+            origins[str(horizon)] = [
+                {"start": of_ridge.start, "loss": loss, "least_squares": of_ridge.least_squares}
+                for of_ridge, loss in zip(ridge.origins[horizon][-len(found_at) :], found_at, strict=True)
+            ]
         about = {
             "point": point.model_dump(),
-            "lookback": recipe.lookback,
+            "lookback": lookbacks,
             "validation_loss": losses,
             "origins": origins,
         }
@@ -91,35 +105,39 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     trainings.write()
 
 
-def _data(series: Series, recipe: Recipe, horizon: int, device: torch.device) -> Data:
+def _data(series: Series, recipe: Recipe, start: RidgeChoice | None, horizon: int, device: torch.device) -> Data:
     scaler = fit_scaler(series)
-    train, validation = (
-        windows_of(series, scaler, split, recipe.lookback, horizon) for split in ("train", "validation")
-    )
-    held = ResidentWindows(validation, AT_ONCE, device)
-    weight_HL = least_squares(train).to(device)
-    errors = score(lambda batch: batch.x_BCL @ weight_HL.float().T, held.epoch(0))
-    return Data(train, held, weight_HL, errors.mse)
+    lookback = start.lookback if start else recipe.lookback
+    train, validation = (windows_of(series, scaler, split, lookback, horizon) for split in ("train", "validation"))
+    weight_HL = RidgePath(moments_of(train), start.offset).weights(start.penalty) if start else None
+    return Data(train, ResidentWindows(validation, AT_ONCE, device), start, weight_HL)
 
 
 def _trained(trainings: PointTraining, key: str, training: Training, data: Data, channels: int) -> tuple[Mole, float]:
     """The model with its best weights, and its validation loss."""
     recipe = training.recipe
-    model = untrained(channels, training, data.least_squares_HL if recipe.start == "least_squares" else None)
+    model = untrained(channels, training, data.start, data.start_HL)
+    router_rate = recipe.router_learning_rate or recipe.learning_rate
     train = ResidentWindows(data.train, recipe.batch_size, trainings.device, recipe.seed)
-    found = trainings.fit(key, training, ForecastObjective(model), train, data.validation)
+    found = trainings.fit(
+        key,
+        training,
+        ForecastObjective(model),
+        train,
+        data.validation,
+        keep_initial=data.start is not None,
+        rate_factors={"model.router.": router_rate / recipe.learning_rate},
+    )
     return model, found.validation["loss"]
 
 
-def _origin(series: Series, data: Data, loss: float) -> dict[str, Any]:
-    """What `pipeline.mole.points.Origin` holds."""
-    return {"start": first_validation_stamp(series), "loss": loss, "least_squares": data.least_squares_loss}
-
-
-def untrained(channels: int, training: Training, start_HL: torch.Tensor | None) -> Mole:
-    """The forecaster of a point, with the initial weights of its seed or those of the closed form."""
+def untrained(
+    channels: int, training: Training, start: RidgeChoice | None = None, start_HL: torch.Tensor | None = None
+) -> Mole:
+    """The forecaster of a point, with the initial weights of its seed or those of the ridge."""
     recipe, point = training.recipe, training.point
-    config = MoleConfig.of(recipe, point, horizon=training.horizon, channels=channels)
+    own = {"lookback": start.lookback, "offset": start.offset} if start else {}
+    config = MoleConfig.of(recipe.model_copy(update=own), point, horizon=training.horizon, channels=channels)
     with initial_weights(recipe.seed):
         model = Mole(config)
     if start_HL is not None:

@@ -70,7 +70,7 @@ def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
             print(f"horizon {horizon}: {told}; validation MSE {best.losses[-1]:.4f}", flush=True)
         about = {
             "point": {"backbone": model.config.backbone, "experts": 1, "top_k": None},
-            "lookback": None,
+            "lookback": {horizon: choice["lookback"] for horizon, choice in chosen.items()},
             "validation_loss": losses,
             "origins": origins,
             "ridge": chosen,

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.model.decomposition import moving_average_matrix
 from pipeline.mole.model.mixture import MoleConfig
+from pipeline.mole.model.window_moments import offset_weights
 from pipeline.mole.ttnn.programs import Plan
 
 BACKBONES = ("dlinear", "rlinear")
@@ -29,7 +30,6 @@ def plan_of(config: MoleConfig, batch: int) -> Plan:
         )
     if top_k is not None and top_k > experts:
         raise ExpectedError(f"top_k = {top_k} of {experts} experts: at most as many can be kept as there are")
-    offset = backbone == "dlinear" and config.offset == "last"
     return Plan(
         backbone,
         batch,
@@ -38,7 +38,7 @@ def plan_of(config: MoleConfig, batch: int) -> Plan:
         config.horizon,
         experts=experts,
         top_k=top_k,
-        offset=offset,
+        offset=config.offset != "none",
     )
 
 
@@ -52,8 +52,8 @@ def constants_of(config: MoleConfig, tensors: Mapping[str, Tensor]) -> dict[str,
             "trend_LP": tensors["trend.weight"].T,
             "bias_1P": (tensors["seasonal.bias"] + tensors["trend.bias"])[None],
         }
-        if config.offset == "last":
-            constants["last_L1"] = torch.eye(config.lookback)[:, -1:]
+        if config.offset != "none":
+            constants["offset_L1"] = offset_weights(config.offset, config.lookback)[:, None]
     else:
         constants = {
             "linear_LP": tensors["linear.weight"].T,

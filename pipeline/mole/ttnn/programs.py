@@ -32,7 +32,7 @@ class Plan:
     horizon: int
     experts: int
     top_k: int | None = None
-    offset: bool = False  # whether dlinear takes a window's last value out first
+    offset: bool = False  # whether a window's level is subtracted first
 
     @property
     def levelled(self) -> bool:
@@ -65,14 +65,14 @@ def place_inputs(ops: Places, plan: Plan, x_BCL: Tensor, mark_BF: Tensor) -> tup
 def forecast(ops: Ops, plan: Plan, constants: Mapping[str, Any], x_RL: Any, mark_BF: Any) -> tuple[Any, Any]:
     """(y_RH, weight_RE): the forecast in the scale of x, and what each expert weighs (None where there is one only)."""
     levels: tuple[Any, Any] | None = None
-    last_R1: Any = None
+    offset_R1: Any = None
     if plan.backbone == "rlinear":
-        x_RL, levels = _normalised(ops, constants, x_RL)
+        x_RL, levels = _normalised(ops, plan, constants, x_RL)
         y_RP = ops.linear(x_RL, constants["linear_LP"], constants["bias_1P"])
     else:
         if plan.offset:
-            last_R1 = ops.linear(x_RL, constants["last_L1"], narrow=True)
-            x_RL = ops.subtract(x_RL, last_R1)
+            offset_R1 = ops.linear(x_RL, constants["offset_L1"], narrow=True)
+            x_RL = ops.subtract(x_RL, offset_R1)
         trend_RL = ops.linear(x_RL, constants["average_LL"], narrow=plan.levelled)
         y_RP = ops.add(
             ops.linear(ops.subtract(x_RL, trend_RL), constants["seasonal_LP"]),
@@ -85,9 +85,9 @@ def forecast(ops: Ops, plan: Plan, constants: Mapping[str, Any], x_RL: Any, mark
         weight_RP = ops.linear(weight_RE, constants["repeat_EP"])
         y_RH = ops.linear(ops.multiply(y_RP, weight_RP), constants["sum_PH"])
     if levels is not None:
-        y_RH = _restored(ops, constants, y_RH, levels)
+        y_RH = _restored(ops, plan, constants, y_RH, levels)
     elif plan.offset:
-        y_RH = ops.add(ops.narrow(y_RH), last_R1)
+        y_RH = ops.add(ops.narrow(y_RH), offset_R1)
     return y_RH, weight_RE
 
 
@@ -109,17 +109,19 @@ def router_weights(ops: Ops, plan: Plan, constants: Mapping[str, Any], mark_BF: 
     return ops.softmax(logit_RE)
 
 
-def _normalised(ops: Ops, constants: Mapping[str, Any], x_RL: Any) -> tuple[Any, tuple[Any, Any]]:
+def _normalised(ops: Ops, plan: Plan, constants: Mapping[str, Any], x_RL: Any) -> tuple[Any, tuple[Any, Any]]:
     mean_R1 = ops.mean(x_RL)
     centred_RL = ops.subtract(x_RL, mean_R1)
     variance_R1 = ops.mean(ops.multiply(centred_RL, centred_RL))
     deviation_R1 = ops.root(ops.add(variance_R1, NORM_EPSILON))
     factor_R1 = ops.multiply(ops.inverse(deviation_R1), constants["scale_R1"])
-    return ops.add(ops.multiply(centred_RL, factor_R1), constants["shift_R1"]), (mean_R1, deviation_R1)
+    levelled_RL = centred_RL if plan.offset else x_RL
+    return ops.add(ops.multiply(levelled_RL, factor_R1), constants["shift_R1"]), (mean_R1, deviation_R1)
 
 
-def _restored(ops: Ops, constants: Mapping[str, Any], y_RH: Any, level: tuple[Any, Any]) -> Any:
+def _restored(ops: Ops, plan: Plan, constants: Mapping[str, Any], y_RH: Any, level: tuple[Any, Any]) -> Any:
     mean_R1, deviation_R1 = level
     plain_RH = ops.subtract(ops.narrow(y_RH), constants["shift_R1"])
     factor_R1 = ops.multiply(deviation_R1, constants["inverse_scale_R1"])
-    return ops.add(ops.multiply(plain_RH, factor_R1), mean_R1)
+    y_RH = ops.multiply(plain_RH, factor_R1)
+    return ops.add(y_RH, mean_R1) if plan.offset else y_RH
