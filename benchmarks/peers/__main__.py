@@ -16,6 +16,7 @@ import csv
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def scores(study: str, arguments: argparse.Namespace, learned: Learned) -> Itera
         held_out = read_held_out(store, settings.cells_per_group, settings.seed)
         methods: dict[tuple[str, int | None], Method] = {(name, None): each for name, each in BASELINES.items()}
         methods |= own_models(study, fold)
-        with tempfile.TemporaryDirectory() as name:
+        with nullcontext(arguments.keep / fold) if arguments.keep else tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "seen"
             asked = export(store, held_out, folder, settings.cells_per_group, settings.seed)
             for seed in arguments.seeds:
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the peers")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--cellflow", default="", metavar="OPTIONS", help='of cellflow/predict.py: "--steps 4000"')
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the peers' cells, which are not made twice")
     parser.add_argument("--out", type=Path, help="a table of all scores, as CSV")
     arguments = parser.parse_args()
     for peer in arguments.peers:

@@ -3,8 +3,8 @@
 training.h5ad   counts of all cells that are not held out, of the splits train and validation, with `obs` perturbation
                 and cell_type
 controls.h5ad   counts of the control cells that predictions start from: the training cells that every method gets
-asked.json      the control's label, counts per cell after normalisation, and the groups: those held out and, to see
-                whether a peer has learned at all, some that it trains on
+asked.json      the control's label, counts per cell after normalisation, the store's identity, and the groups: those
+                held out and, to see whether a peer has learned at all, some that it trains on
 
 None of the held-out cells is among them.
 """
@@ -41,7 +41,7 @@ class Asked:
 
 def export(store: Store, held_out: HeldOut, folder: Path, most: int, seed: int) -> Asked:
     """Write the three files; at most `most` control cells of each cell type, drawn as the evaluation draws them."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     asked = Asked(
         [(group.cell_type, group.perturbation) for group in held_out.groups],
         [group for group in held_out.known if group[1] != held_out.control][:CHECKED],
@@ -56,7 +56,7 @@ def export(store: Store, held_out: HeldOut, folder: Path, most: int, seed: int) 
     write_cells(store, training, folder / "training.h5ad")
     write_cells(store, concatenate([starts[code] for code in sorted(starts)]), folder / "controls.h5ad")
     labels = [label(store, group) for group in asked.groups]
-    about = {"control": store.control, "target": held_out.target, "groups": labels}
+    about = {"control": store.control, "target": held_out.target, "groups": labels, "store": store.dataset["identity"]}
     (folder / "asked.json").write_text(json.dumps(about, indent=1))
     return asked
 

@@ -1,12 +1,14 @@
 """What benchmarks/peers lets another method see, and how that method's cells are scored."""
 
 import json
+import sys
 
 import anndata
 import numpy as np
 import pytest
 
 from benchmarks.effects import SHOWN
+from benchmarks.peers import answers
 from benchmarks.peers.answers import CHANGE, read
 from benchmarks.peers.exported import export, refuse_held_out
 from benchmarks.peers.tables import as_markdown
@@ -82,6 +84,46 @@ def test_what_a_peer_predicts_is_scored_as_any_method(exported, tmp_path):
     assert perfect == pytest.approx([1.0] * len(held_out.groups), abs=1e-5)
     none = [row["value"] for row in rows if (row["method"], row["metric"]) == (CHANGE, "slope_change")]
     assert none == pytest.approx([0.0] * len(held_out.groups), abs=1e-5)
+
+
+PEER = """
+import json, sys
+from pathlib import Path
+import numpy as np
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+asked = json.loads((folder / "asked.json").read_text())
+out.mkdir()
+for number, _ in enumerate(asked["groups"]):
+    np.save(out / f"{number}.npy", np.full((2, 12), number, np.float32))
+(out / "about.json").write_text(json.dumps({"versions": {}, "trained": sys.argv[4]}))
+"""
+
+
+def test_a_peer_runs_in_a_process_of_its_own_and_once_for_each_question(exported, tmp_path, monkeypatch):
+    _, _, folder, asked = exported
+    program = tmp_path / "peer" / "predict.py"
+    program.parent.mkdir()
+    program.write_text(PEER)
+    (program.parent / "requirements.txt").touch()
+    monkeypatch.setattr(answers, "HERE", tmp_path)
+    monkeypatch.setattr(answers, "python_of", lambda _: sys.executable)
+    out = tmp_path / "answers"
+    found = answers.ask("peer", folder, out, asked.groups, 3, [])
+    assert found.trained == "3"
+    assert [cells[0, 0] for cells in found.population.values()] == list(range(len(asked.groups)))
+    kept = (out / "0.npy").stat().st_mtime_ns
+    answers.ask("peer", folder, out, asked.groups, 3, [])
+    assert (out / "0.npy").stat().st_mtime_ns == kept
+    assert answers.ask("peer", folder, out, asked.groups, 4, []).trained == "4"
+    program.write_text("raise SystemExit('no cells')")
+    with pytest.raises(SystemExit, match="no cells"):
+        answers.ask("peer", folder, out, asked.groups, 4, [])
+
+
+def test_a_peer_without_its_environment_says_how_to_make_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "HERE", tmp_path)
+    with pytest.raises(SystemExit, match=r"setup\.sh scgen"):
+        answers.python_of("scgen")
 
 
 def test_the_tables_average_over_seeds_and_groups():

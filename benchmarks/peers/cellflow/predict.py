@@ -34,9 +34,9 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--components", type=int, default=50)
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument(
-        "--width", type=int, default=512, help="of the layers of time and cells; the decoder's is twice"
+        "--width", type=int, default=256, help="of the layers of time and cells; the decoder's is twice"
     )
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--accumulate", type=int, default=1, help="steps whose gradients make one update")
