@@ -147,6 +147,7 @@ class SpatialDiffusion(nn.Module):
             noised_BNS = along_BNS @ cells.frame_BSS
         noised_BNS = based(noised_BNS, cells.mask_BN, self.shared_frame)
         position_BNS = noised_BNS * cells.position_signal_B[:, None, None]
+        section_BD = self.section(self._told(cells.section_B, _SECTION_DROPOUT, generator))
         cell_type_BN = self._told(cells.cell_type_BN, self.config.covariate_dropout, generator)
         if self.config.shows_estimates:
             cells = self.near.shown(cells, cell_type_BN)
@@ -154,7 +155,6 @@ class SpatialDiffusion(nn.Module):
             noise_B11 = (1 - cells.position_signal_B)[:, None, None]
             position_BNS = position_BNS + noise_B11 * cells.near_place_BNKS.mean(2)
         condition_BC = self.time(_times(cells.x_time_B, cells.position_time_B))
-        section_BD = self.section(self._told(cells.section_B, _SECTION_DROPOUT, generator))
         state_BND = (
             self.expression(x_BNG)
             + self.place(self._place(position_BNS, cells.frame_BSS))
