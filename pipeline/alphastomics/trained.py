@@ -171,8 +171,8 @@ class Tissue:
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":
             config = self.trained.model.config
-            known = self.frames if config.shared_frame else {}
-            place_NS = framed_places(new, request.spatial, config.space, sections, known)
+            frames = self.frames if config.shared_frame else {}
+            place_NS = framed_places(new, request.spatial, config.space, sections, frames)
             return Brought(sections, cell_type_N, place_NS=place_NS)
         match = match_genes(new.genes, self.genes, new.where)
         unseen.missing_genes, unseen.extra_genes = match.missing, match.extra

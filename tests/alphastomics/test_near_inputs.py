@@ -51,7 +51,7 @@ def test_the_network_that_is_not_to_be_shown_estimates_does_not_look_at_them():
 
 def test_the_estimate_of_a_type_is_seen_only_where_the_type_is_told():
     model = with_estimates()
-    same = EXPRESSIONS.index("nearest_same_type")
+    same = [EXPRESSIONS.index(name) for name in ("nearest_same_type", "near_same_type")]
     for code, seen in ((0, True), (TYPES, False)):
         given = shown(cell_type_BN=torch.full((B, N), code))
         other_BNKG = given.near_x_BNKG.clone()

@@ -17,13 +17,14 @@ from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.baselines import FOLDS
 from pipeline.alphastomics.model.measured_cells import Codes, CrossFitted, Floats, MeasuredCells
 from pipeline.data.cells import Cells
+from pipeline.data.coordinates import Coordinates
 
 MOST_MEASURED = 16_384  # cells that estimates rest on; of more, as many at random
 _LEAST_BLOCKS = 4  # per side, where a study holds out sections and trains on a single one
 
 
 class Estimates(Protocol):
-    """Estimates of cells of a section: of their places (N, 2, S) from expression, of their expression (N, 3, G)."""
+    """Estimates of cells of a section: of their places (N, 2, S) from expression, of their expression (N, 4, G)."""
 
     def __call__(self, section: Section, rows: Codes, x_NG: Floats) -> tuple[Floats, Floats]:
         """Of these rows of the section, whose standardised expression may be thinned."""
@@ -38,7 +39,7 @@ class TrainingEstimates:
         fold_M = np.concatenate([self.fold_of[section.code] for section in sections])[_rows(sections, seed)]
         margin = 0.0
         if split["test"]["by"] == "blocks":
-            side = max(block_side(section.position_NS, split["blocks_per_side"]) for section in sections)
+            side = max(block_side(_places(section), split["blocks_per_side"]) for section in sections)
             margin = split["margin"] * side
         self.cross_fitted = CrossFitted(*measured(sections, standard, seed), fold_M, margin)
         # Positions are the same at every step, so of data that are small enough this is computed once.
@@ -102,7 +103,11 @@ def _folds(sections: Sequence[Section], split: dict[str, Any], seed: int) -> dic
     blocks = max(_LEAST_BLOCKS, 0 if by_sections else split["blocks_per_side"])
     found = {}
     for section in sections:
-        block_N = block_numbers(section.position_NS, blocks)
+        block_N = block_numbers(_places(section), blocks)
         number = block_N.max() + 1
         found[section.code] = (np.random.default_rng([seed, section.code]).permutation(number) % FOLDS)[block_N]
     return found
+
+
+def _places(section: Section) -> Coordinates:
+    return np.asarray(section.position_NS, np.float64)

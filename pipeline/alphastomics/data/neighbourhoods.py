@@ -9,7 +9,7 @@ B: neighbourhoods, N: cells of the largest of them, G: genes, S: spatial dimensi
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -47,7 +47,7 @@ class NeighbourhoodBatch:
     def part(self, first: int, count: int) -> Self:
         """The minibatch of these of its neighbourhoods, padded as it is."""
         chosen = slice(first, first + count)
-        return type(self)(*(value if value is None else value[chosen] for value in vars(self).values()))
+        return replace(self, **{name: value[chosen] for name, value in vars(self).items() if value is not None})
 
 
 class SampledNeighbourhoods:

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int64]
 
 PLACES = ("ridge", "nearest")  # estimates of a place
-EXPRESSIONS = ("nearest", "near", "nearest_same_type")  # estimates of expression
+EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
 NEAREST, NEAR = 10, 40  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 
@@ -53,7 +53,7 @@ class MeasuredCells:
         place_MS = np.asarray(position_MS, np.float64)
         linear = fit_ridge(scaled_MG, place_MS, choose_penalty(scaled_MG, place_MS, fold_M))
         centre_G, axes_GK = (part.astype(np.float32) for part in principal_axes(x_MG, COMPONENTS))
-        known_MK = (x_MG - centre_G) @ axes_GK
+        known_MK = ((x_MG - centre_G) @ axes_GK).astype(np.float32)
         rows_of = {int(code): np.flatnonzero(cell_type_M == code) for code in np.unique(cell_type_M)}
         trees = {code: (rows, cKDTree(position_MS[rows])) for code, rows in rows_of.items()}
         return cls(x_MG, position_MS, cell_type_M, linear, centre_G, axes_GK, known_MK, cKDTree(position_MS), trees)
@@ -61,22 +61,27 @@ class MeasuredCells:
     def places(self, x_NG: Floats) -> Floats:
         """Estimates of the places of cells of this expression, (N, 2, S), as in PLACES: by ridge regression, and the
         mean over the cells of most similar expression."""
-        nearest_NK = _most_similar(self.known_MK, (x_NG - self.centre_G) @ self.axes_GK, NEAREST)
+        asked_NK = ((x_NG - self.centre_G) @ self.axes_GK).astype(np.float32)
+        nearest_NK = _most_similar(self.known_MK, asked_NK, NEAREST)
         linear_NS = self.linear(np.asarray(x_NG, np.float64) / np.sqrt(len(self.x_MG)))
         return np.stack([linear_NS, self.position_MS[nearest_NK].mean(axis=1)], axis=1).astype(np.float32)
 
     def expressions(self, position_NS: Floats, cell_type_N: Codes) -> Floats:
-        """Estimates of the expression of cells at these places, (N, 3, G), as in EXPRESSIONS: means over the cells that
-        are nearest, over more of them, and over the nearest of the same type (over all where none is of it)."""
-        order_NK = _nearest(self.tree, position_NS, NEAR)
-        found = [self._mean(rows_NK) for rows_NK in (order_NK[:, :NEAREST], order_NK)]
-        same_NG = found[0].copy()
+        """Estimates of the expression of cells at these places, (N, 4, G), as in EXPRESSIONS: means over the cells that
+        are nearest and over more of them, and the same among those of the cell's type (among all where none is)."""
+        found_NKG = np.empty((len(position_NS), len(EXPRESSIONS), self.x_MG.shape[1]), np.float32)
+        found_NKG[:, :2] = self._means(_nearest(self.tree, position_NS, NEAR))
+        found_NKG[:, 2:] = found_NKG[:, :2]
         for code in np.unique(cell_type_N):
             if int(code) in self.tree_of_type:
                 rows, tree = self.tree_of_type[int(code)]
                 like_N = cell_type_N == code
-                same_NG[like_N] = self._mean(rows[_nearest(tree, position_NS[like_N], NEAREST)])
-        return np.stack([*found, same_NG], axis=1)
+                found_NKG[like_N, 2:] = self._means(rows[_nearest(tree, position_NS[like_N], NEAR)])
+        return found_NKG
+
+    def _means(self, order_NK: Codes) -> Floats:
+        """Mean expression of each row's first cells and of all of them, (N, 2, G)."""
+        return np.stack([self._mean(order_NK[:, :NEAREST]), self._mean(order_NK)], axis=1)
 
     def _mean(self, rows_NK: Codes) -> Floats:
         """Mean expression of each row's cells, (N, G)."""
@@ -132,7 +137,8 @@ def _most_similar(known_MK: Floats, asked_NK: Floats, most: int) -> Codes:
     fewer. In torch, whose selection of the smallest takes a tenth of numpy's time."""
     known, square_M = torch.from_numpy(known_MK), torch.from_numpy((known_MK**2).sum(axis=1))
     found = []
-    for asked in torch.from_numpy(asked_NK).split(_BLOCK):
+    for start in range(0, len(asked_NK), _BLOCK):
+        asked = torch.from_numpy(asked_NK[start : start + _BLOCK])
         distance = torch.addmm(square_M, asked, known.T, alpha=-2)  # less |asked|², the same for all
         found.append(distance.topk(min(most, len(known)), dim=1, largest=False, sorted=False).indices)
     return np.asarray(torch.cat(found).numpy(), np.int64)

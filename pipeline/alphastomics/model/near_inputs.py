@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WAVES = (0.25, 0.5, 1.0, 2.0)  # half periods in a unit of the frame: a perceptron alone learns fine patterns slowly
 WAVE_FEATURES = 1 + 2 * len(_WAVES)  # of a coordinate
-_OF_ALL, _SAME_TYPE = EXPRESSIONS.index("nearest"), EXPRESSIONS.index("nearest_same_type")
+_OF_ALL = len(EXPRESSIONS) // 2  # estimates from cells of all types; those of the same type follow in the same order
 
 
 class NearInputs(nn.Module):
@@ -36,23 +36,21 @@ class NearInputs(nn.Module):
 
     def shown(self, cells: "Neighbourhoods", cell_type_BN: Tensor) -> "Neighbourhoods":
         """The neighbourhoods with what is to be seen of their estimates, zeros elsewhere. Where a cell's type is not
-        told, the estimate of its type is that of all."""
+        told, estimates of its type are those of all."""
         batch, number = cells.mask_BN.shape
         place_BNKS, x_BNKG = cells.near_place_BNKS, cells.near_x_BNKG
         if place_BNKS is None:
             place_BNKS = cells.x_BNG.new_zeros(batch, number, len(PLACES), self.space)
         if x_BNKG is None:
             x_BNKG = cells.x_BNG.new_zeros(batch, number, len(EXPRESSIONS), self.genes)
-        told_BN1 = (cell_type_BN < self.cell_types)[..., None]
-        estimates = list(x_BNKG.unbind(2))
-        estimates[_SAME_TYPE] = torch.where(told_BN1, estimates[_SAME_TYPE], estimates[_OF_ALL])
+        told_BN11 = (cell_type_BN < self.cell_types)[..., None, None]
+        of_all_BNKG, same_type_BNKG = x_BNKG.split_with_sizes([_OF_ALL, _OF_ALL], dim=2)
+        x_BNKG = torch.cat([of_all_BNKG, torch.where(told_BN11, same_type_BNKG, of_all_BNKG)], dim=2)
         place_shown, x_shown = (
             (time_B == 0)[:, None, None, None] & cells.mask_BN[..., None, None]
             for time_B in (cells.x_time_B, cells.position_time_B)
         )
-        return replace(
-            cells, near_place_BNKS=place_BNKS * place_shown, near_x_BNKG=torch.stack(estimates, dim=2) * x_shown
-        )
+        return replace(cells, near_place_BNKS=place_BNKS * place_shown, near_x_BNKG=x_BNKG * x_shown)
 
     def state(self, cells: "Neighbourhoods") -> Tensor:
         """What is added to the state of the cells, (B, N, D)."""

@@ -120,10 +120,10 @@ def _near(given: Given, mode: Mode, x_BNG: Tensor, rows_BN: Tensor) -> tuple[Ten
     rows = rows_BN.flatten()
     if mode == "expr_to_pos":
         places = given.measured.places(x_BNG.flatten(0, 1).cpu().numpy())
-        return torch.from_numpy(places).to(x_BNG.device).unflatten(0, rows_BN.shape), None
+        return torch.from_numpy(places).to(x_BNG.device).reshape(*rows_BN.shape, *places.shape[1:]), None
     position_NS, cell_type_N = (value[rows].cpu().numpy() for value in (given.position_NS, given.cell_type_N))
     expressions = given.measured.expressions(position_NS, cell_type_N)
-    return None, torch.from_numpy(expressions).to(x_BNG.device).unflatten(0, rows_BN.shape)
+    return None, torch.from_numpy(expressions).to(x_BNG.device).reshape(*rows_BN.shape, *expressions.shape[1:])
 
 
 def _groups(order: Tensor, sampling: Sampling, anchors: int) -> Iterator[list[Tensor]]:

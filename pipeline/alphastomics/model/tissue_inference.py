@@ -53,9 +53,10 @@ class TrainedTissue:
         standard = Standard.from_description(config["standard"])
         measured = None
         if isinstance(model, SpatialDiffusion) and model.config.measured:
-            measured = MeasuredCells.of(
-                *(_numpy(model.get_buffer(f"measured_{name}")) for name in ("x_MG", "position_MS", "type_M"))
+            x_MG, position_MS, type_M = (
+                model.get_buffer(f"measured_{name}").cpu().numpy() for name in ("x_MG", "position_MS", "type_M")
             )
+            measured = MeasuredCells.of(x_MG, position_MS, type_M)
         return cls(model, Noising.of(**config["noising"]), standard, config["categories"], measured)
 
     def given(
