@@ -70,9 +70,7 @@ class Layer(nn.Module):
             self.near(condition_BC),
             cells.mask_BN,
         )
-        centre_BNHS = gathered.vectors_BNHU.unflatten(-1, (2, -1)).flatten(2, 3)  # 2 H
-        if not self.shared_frame:
-            centre_BNHS = unit_scaled(centre_BNHS, cells.mask_BN)
+        centre_BNHS = unit_scaled(gathered.vectors_BNHU.unflatten(-1, (2, -1)).flatten(2, 3), cells.mask_BN)  # 2 H
         told = torch.cat([gathered.features_BND, *self._invariants(centre_BNHS, position_BNS, cells.frame_BSS)], dim=-1)
         x_BND = x_BND + self.attention_gate(dropped(self.output(told)), condition_BC)
         y_BND, routing = self._feed_forward(self.ffn_norm(x_BND, condition_BC), cells.mask_BN)
