@@ -31,6 +31,8 @@ class Batch(NamedTuple):
     mask_BN: Tensor
     cell_type_BN: Tensor
     section_B: Tensor
+    near_place_BNKS: Tensor | None = None
+    near_x_BNKG: Tensor | None = None
 
 
 class Step:

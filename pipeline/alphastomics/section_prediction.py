@@ -132,9 +132,14 @@ class SectionAnswers:
                 # Sections differ in nothing but their size here, so each needs a seed of its own.
                 generator = self._generator(draw, number)
                 found = sample(self.trained.model, self.trained.noising, self._given(section), self.sampling, generator)
-                position_NS[section.rows] = frame.restored(_centred(found.position_NS))
+                position_NS[section.rows] = frame.restored(self._framed(found.position_NS))
                 expression_NG[section.rows] = standard.log_normalised(found.x_NG.cpu().numpy())
             yield {"obsm/spatial": position_NS, "layers/expression": expression_NG}
+
+    def _framed(self, position_NS: torch.Tensor) -> Coordinates:
+        """In the shared frame, or else centred over the section: a draw is centred over its first neighbourhood."""
+        place_NS: Coordinates = position_NS.double().cpu().numpy()
+        return place_NS if self.trained.model.shared_frame else place_NS - place_NS.mean(axis=0)
 
     def _given(self, section: NewSection) -> Given:
         brought, rows = self.brought, section.rows
@@ -157,9 +162,3 @@ class SectionAnswers:
     def _generator(self, *place: int) -> torch.Generator:
         device = next(self.trained.model.parameters()).device
         return torch_generator(device, self.seed, Purpose.PREDICTION, *place)
-
-
-def _centred(position_NS: torch.Tensor) -> Coordinates:
-    """Over the section: a draw is centred over its first neighbourhood."""
-    centred_NS: Coordinates = (position_NS.double() - position_NS.double().mean(0)).cpu().numpy()
-    return centred_NS

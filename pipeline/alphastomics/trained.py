@@ -111,7 +111,8 @@ class Tissue:
         """Sample each section independently.
 
         mode: expr_to_pos, from raw counts at `counts` (X, raw/X or layers/<name>) to positions; pos_to_expr, from
-        positions in obsm[spatial], in any unit, to expression; joint, both for as many cells as there are.
+        positions in obsm[spatial], in any unit (but that of training where the section is one that was trained on and
+        the model has a shared frame), to expression; joint, both for as many cells as there are.
         section_column: of obs; without it all cells are one section. cell_type: one label for all cells, or the column
         of obs that holds them; labels not seen in training, and missing ones, are "unknown". draws: 8 by default; 0 for
         the estimate alone, which takes a step where a draw takes `steps`; 1 in `joint`, where each is a tissue of its
@@ -169,8 +170,10 @@ class Tissue:
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":
-            dimensions = self.trained.model.config.space
-            return Brought(sections, cell_type_N, place_NS=framed_places(new, request.spatial, dimensions, sections))
+            config = self.trained.model.config
+            frames = self.frames if config.shared_frame else {}
+            place_NS = framed_places(new, request.spatial, config.space, sections, frames)
+            return Brought(sections, cell_type_N, place_NS=place_NS)
         match = match_genes(new.genes, self.genes, new.where)
         unseen.missing_genes, unseen.extra_genes = match.missing, match.extra
         every_N = np.ones(len(cell_type_N), bool)

@@ -67,8 +67,12 @@ def orthogonal(space, seed, reflected):
 
 
 def turned(given, turn, with_frame):
-    """Positions turned, moved and not centred again; the frame's axes are turned along, as rows."""
-    moved = given.position_BNS @ turn.mT + normal(B, 1, turn.shape[1], seed=8)
+    """Positions turned; with the frame, whose axes are turned along, as rows, or without, and then moved too."""
+    moved = given.position_BNS @ turn.mT
+    if with_frame and given.near_place_BNKS is not None:
+        given = replace(given, near_place_BNKS=given.near_place_BNKS @ turn.mT[:, None])
+    if not with_frame:
+        moved = moved + normal(B, 1, turn.shape[1], seed=8)
     return replace(given, position_BNS=moved, frame_BSS=given.frame_BSS @ turn.mT if with_frame else given.frame_BSS)
 
 
@@ -80,7 +84,7 @@ def difference(one, other):
 @pytest.mark.parametrize("space", [2, 3])
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "free"])
 def test_expression_is_invariant_and_positions_turn_with_a_rigid_motion(attention, gate, ffn, space, shared):
-    """In a shared frame positions and frame move together; without one, positions alone."""
+    """In a shared frame positions and frame turn together; without one, positions turn and move alone."""
     model, given = network(space, shared, attention, gate, ffn), cells(space, PADDED)
     found = answer(model, given)
     for seed, reflected in itertools.product((0, 1), (False, True)):
@@ -116,6 +120,17 @@ def test_in_a_shared_frame_a_direction_is_seen(attention, space):
     found, moved = answer(model, given), answer(model, turned(given, turn, with_frame=False))
     assert difference(moved.x_BNG, found.x_BNG) > 1e-2
     assert difference(moved.position_BNS, found.position_BNS @ turn.mT) > 1e-2
+
+
+def test_only_in_a_shared_frame_is_it_seen_where_a_neighbourhood_lies():
+    """Its origin belongs to a frame: the same neighbourhood elsewhere is another place of the tissue."""
+    for shared, least, most in ((True, 1e-2, 1e9), (False, 0, 1e-9)):
+        model, given = network(shared=shared), cells(mask=PADDED)
+        moved = given.with_noised(given.x_BNG, given.position_BNS + torch.tensor([0.8, -0.5]) * PADDED[..., None])
+        found, elsewhere = answer(model, given), answer(model, moved)
+        assert least <= difference(elsewhere.x_BNG, found.x_BNG) <= most
+        assert least <= difference(elsewhere.position_BNS, found.position_BNS) <= most
+        assert answer(model, moved).position_BNS.equal(elsewhere.position_BNS)
 
 
 def test_without_one_the_frame_is_not_looked_at():
@@ -219,7 +234,7 @@ def test_clean_positions_stay_and_noised_ones_move(shared):
     found = answer(model, clean).position_BNS
     assert difference(found[[0, 2]], clean.position_BNS[[0, 2]]) < 1e-12
     assert difference(found[1], clean.position_BNS[1]) > 0.1
-    assert found.mean(1).abs().max() < 1e-12
+    assert shared == (found[1].mean(0).abs().max() > 1e-3)  # without a frame, positions stay centred
 
 
 def test_times_and_signal_are_seen():

@@ -10,6 +10,7 @@ from scipy.spatial.distance import pdist
 
 from pipeline.alphastomics.data.recipe import TissueRecipe, read_recipe
 from pipeline.alphastomics.data.simulation import Tissue, fields, simulate
+from pipeline.alphastomics.model.baselines import Query, Reference, knn, random, ridge
 from pipeline.core.errors import ExpectedError
 
 RECIPE = Path(__file__).parents[2] / "data/embedded/tissue.yaml"
@@ -196,3 +197,19 @@ def test_a_recipe_that_cannot_be_is_told(tmp_path, changes, words):
     with pytest.raises(ExpectedError) as caught:
         read_recipe(path)
     assert words in str(caught.value)
+
+
+def test_the_tissue_in_three_dimensions_is_harder_for_the_most_similar_cells_than_for_a_linear_map():
+    """Of single blocks of it, beside chance: what sets the recipe apart."""
+    tissue = simulate(read_recipe(RECIPE.parents[2] / "benchmarks/tissue_3d.yaml"))
+    assert tissue.places_NS.shape == (5000, 3)
+    place_NS = (tissue.places_NS - tissue.places_NS.mean(0)) / tissue.places_NS.std()
+    x_NG = logs(dense(tissue))
+    x_NG = ((x_NG - x_NG.mean(0)) / x_NG.std(0)).astype(np.float32)
+    test_N = (tissue.tissue_NS > 0.4).all(axis=1)
+    known = Reference(x_NG[~test_N], place_NS[~test_N], tissue.columns["cell_type"].codes[~test_N].astype(np.int64))
+    query = Query(x_NG[test_N], None, None, 0)
+    true_NS = place_NS[test_N]
+    error = {method: np.sqrt(((method(known, query) - true_NS) ** 2).sum(1).mean()) for method in (ridge, knn, random)}
+    assert error[ridge] < 0.8 * error[knn]
+    assert error[knn] < 0.9 * error[random]

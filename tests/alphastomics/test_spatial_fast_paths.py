@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pipeline.alphastomics.model.attention import linear_attention
+from pipeline.alphastomics.model.layer import inner_product, length, unit_scaled
 from pipeline.alphastomics.model.layout_loss import neighbour_divergence, squared_distances
-from pipeline.alphastomics.model.network import inner_product, length, unit_scaled
 from pipeline.alphastomics.model.objective import mean_where
 
 MASK = torch.tensor([[True, True, True, True], [True, True, False, False]])

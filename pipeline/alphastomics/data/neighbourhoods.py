@@ -9,7 +9,7 @@ B: neighbourhoods, N: cells of the largest of them, G: genes, S: spatial dimensi
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from pipeline.alphastomics.data.near_estimates import Estimates
 from pipeline.alphastomics.data.sections import Section
 from pipeline.alphastomics.data.standardised import Standard
 from pipeline.data.cells import Cells
@@ -32,11 +33,13 @@ class NeighbourhoodBatch:
     """B neighbourhoods, padded to the largest; everything but `names` is on the training device."""
 
     x_BNG: Tensor  # standardised expression, float32; 0 at padding
-    position_BNS: Tensor  # in the frame of the section, centred over the neighbourhood; 0 at padding
+    position_BNS: Tensor  # in the frame of the section, which may have been centred; 0 at padding
     mask_BN: Tensor  # true where there is a cell
     cell_type_BN: Tensor  # int64 codes
     section_B: Tensor  # int64 codes
     names: list[str]  # section and first cells of each neighbourhood, for messages
+    near_place_BNKS: Tensor | None = None  # estimates from measured cells, where they are shown; 0 at padding
+    near_x_BNKG: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.section_B)
@@ -44,7 +47,7 @@ class NeighbourhoodBatch:
     def part(self, first: int, count: int) -> Self:
         """The minibatch of these of its neighbourhoods, padded as it is."""
         chosen = slice(first, first + count)
-        return type(self)(*(value[chosen] for value in vars(self).values()))
+        return replace(self, **{name: value[chosen] for name, value in vars(self).items() if value is not None})
 
 
 class SampledNeighbourhoods:
@@ -61,16 +64,20 @@ class SampledNeighbourhoods:
         seed: int,
         scattered: float = 0.5,
         thinning: float = 0.0,
+        centred: bool = True,
+        estimates: Estimates | None = None,
     ) -> None:
         """scattered: the chance that a neighbourhood is drawn from its whole section. thinning: each cell keeps a
         random share of its counts, at least 1 - thinning, as if sequenced less deeply: augmentation by
-        downsampling. ValueError where a section has fewer cells than a neighbourhood."""
+        downsampling. centred: positions are about the mean of the neighbourhood, not of the section. estimates: what to
+        add to minibatches. ValueError where a section has fewer cells than a neighbourhood."""
         small = [section.name for section in sections if len(section.cells) < cells]
         if small or not sections:
             raise ValueError(f"sections with fewer than {cells} cells: {', '.join(small) or 'there are none at all'}")
         self.sections, self.standard, self.cells = sections, standard, cells
         self.per_epoch, self.batch_size, self.device = per_epoch, batch_size, device
         self.seed, self.scattered, self.thinning = seed, scattered, thinning
+        self.centred, self.estimates = centred, estimates
         sizes = np.array([len(section.cells) for section in sections], np.float64)
         self._chance = sizes / sizes.sum()
         self._trees = [cKDTree(section.position_NS) for section in sections]
@@ -85,7 +92,8 @@ class SampledNeighbourhoods:
             rng = np.random.default_rng([self.seed, number, step])
             size = min(self.batch_size, self.per_epoch - step * self.batch_size)
             drawn = [self._draw(rng) for _ in range(size)]
-            yield assemble(drawn, self.standard, self.device, (self.thinning, rng) if self.thinning > 0 else None)
+            thinned = (self.thinning, rng) if self.thinning > 0 else None
+            yield assemble(drawn, self.standard, self.device, thinned, self.centred, self.estimates)
 
     def names(self, batch: NeighbourhoodBatch) -> list[str]:
         """Names of a minibatch's neighbourhoods, for messages."""
@@ -122,6 +130,8 @@ class AllNeighbourhoods:
         seed: int,
         times: int = 1,
         most: int | None = None,
+        centred: bool = True,
+        estimates: Estimates | None = None,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.drawn: list[tuple[Section, Rows]] = []
@@ -131,6 +141,7 @@ class AllNeighbourhoods:
             order = rng.permutation(len(section.cells))[: math.ceil(share * len(section.cells))]
             self.drawn += [(section, rows) for rows in np.array_split(order, -(-len(order) // cells)) if len(rows)]
         self.standard, self.batch_size, self.device = standard, batch_size, device
+        self.centred, self.estimates = centred, estimates
 
     def __len__(self) -> int:
         return -(-len(self.drawn) // self.batch_size)
@@ -138,7 +149,8 @@ class AllNeighbourhoods:
     def epoch(self, number: int, start: int = 0) -> Iterator[NeighbourhoodBatch]:  # noqa: ARG002 - of the protocol
         """The same minibatches at every epoch."""
         for first in range(start * self.batch_size, len(self.drawn), self.batch_size):
-            yield assemble(self.drawn[first : first + self.batch_size], self.standard, self.device)
+            drawn = self.drawn[first : first + self.batch_size]
+            yield assemble(drawn, self.standard, self.device, None, self.centred, self.estimates)
 
     def names(self, batch: NeighbourhoodBatch) -> list[str]:
         return batch.names
@@ -149,24 +161,33 @@ def assemble(
     standard: Standard,
     device: torch.device,
     thinned: tuple[float, np.random.Generator] | None = None,
+    centred: bool = True,
+    estimates: Estimates | None = None,
 ) -> NeighbourhoodBatch:
-    """The chosen cells (rows) of sections as one minibatch, padded to the largest; `thinned`: see above."""
+    """The chosen cells (rows) of sections as one minibatch, padded to the largest; other arguments: see above."""
     largest, genes = max(len(rows) for _, rows in drawn), len(standard.mean_G)
     dimensions = drawn[0][0].position_NS.shape[1]
     shape = (len(drawn), largest)
     x_BNG, position_BNS = np.zeros((*shape, genes), np.float32), np.zeros((*shape, dimensions), np.float32)
     mask_BN, cell_type_BN = np.zeros(shape, bool), np.zeros(shape, np.int64)
+    near: list[npt.NDArray[np.float32]] = []
     for place, (section, rows) in enumerate(drawn):
         here = place, slice(len(rows))
         x_BNG[here] = expression_of(section.cells, rows, standard, thinned)
         position_NS = section.position_NS[rows]
-        position_BNS[here] = position_NS - position_NS.mean(0, dtype=np.float64)
+        position_BNS[here] = position_NS - (position_NS.mean(0, dtype=np.float64) if centred else 0)
         mask_BN[here] = True
         cell_type_BN[here] = section.cells.cell_type[rows]
+        if estimates is not None:
+            found = estimates(section, rows, x_BNG[here])
+            near = near or [np.zeros((*shape, *part.shape[1:]), np.float32) for part in found]
+            for all_of, part in zip(near, found, strict=True):
+                all_of[here] = part
     section_B = np.array([section.code for section, _ in drawn], np.int64)
     arrays = (x_BNG, position_BNS, mask_BN, cell_type_BN, section_B)
     x, position, mask, cell_type, code = (torch.from_numpy(array).to(device) for array in arrays)
-    return NeighbourhoodBatch(x, position, mask, cell_type, code, list(map(_name, drawn)))
+    shown = (torch.from_numpy(array).to(device) for array in near)
+    return NeighbourhoodBatch(x, position, mask, cell_type, code, list(map(_name, drawn)), *shown)
 
 
 def expression_of(

@@ -50,8 +50,11 @@ def new_sections(new: NewCells, column: str | None) -> list[NewSection]:
     return sections
 
 
-def framed_places(new: NewCells, key: str, dimensions: int, sections: list[NewSection]) -> Places:
-    """The positions (N, S) in obsm, each section in its own frame, as in training.
+def framed_places(
+    new: NewCells, key: str, dimensions: int, sections: list[NewSection], known: Mapping[str, Frame]
+) -> Places:
+    """The positions (N, S) in obsm, each section in its own frame, as in training; one that is known by name in the
+    frame it was trained in, so that a part of it lies where it did.
 
     ExpectedError: no such array, other dimensions than the model's, a coordinate that is not finite, or two cells of a
     section at one position.
@@ -69,7 +72,7 @@ def framed_places(new: NewCells, key: str, dimensions: int, sections: list[NewSe
         )
     framed_NS = np.empty(places_NS.shape, np.float32)
     for section in sections:
-        frame = Frame.of_section(places_NS[section.rows], section.name or "")
+        frame = known.get(section.name or "") or Frame.of_section(places_NS[section.rows], section.name or "")
         framed_NS[section.rows] = frame.scaled(places_NS[section.rows])
     return framed_NS
 

@@ -71,7 +71,7 @@ def pca_2(reference: Reference, query: Query) -> Array:
     """
     position_NS = _positions(reference)
     places = position_NS.shape[1]
-    centre_G, axes_GK = _principal_axes(reference.expression_NG, places)
+    centre_G, axes_GK = principal_axes(reference.expression_NG, places)
     if axes_GK.shape[1] < places:
         raise ValueError(f"{axes_GK.shape[1]} principal components cannot stand for {places} dimensions of space")
     radius = _radius((reference.expression_NG - centre_G) @ axes_GK)
@@ -99,7 +99,7 @@ def knn(reference: Reference, query: Query) -> Array:
 
     Similar: near in the space of the first 30 principal components of the training cells (plain Euclidean).
     """
-    centre_G, axes_GK = _principal_axes(reference.expression_NG, COMPONENTS)
+    centre_G, axes_GK = principal_axes(reference.expression_NG, COMPONENTS)
     known_NK = (reference.expression_NG - centre_G) @ axes_GK
     nearest_MK = _nearest(known_NK, (_expression(query) - centre_G) @ axes_GK, NEIGHBOURS)
     placed_MS: Array = _positions(reference)[nearest_MK].mean(axis=1)
@@ -216,7 +216,7 @@ def _nearby_mean(reference: Reference, place_MS: Array, neighbours: int) -> Arra
     return total_MG / count
 
 
-def _principal_axes(x_NG: npt.NDArray[np.floating], count: int) -> tuple[Array, Array]:
+def principal_axes(x_NG: npt.NDArray[np.floating], count: int) -> tuple[Array, Array]:
     """The mean (G,) and the first principal axes (G, K), fewer where N − 1 or G is smaller.
 
     By the eigenvectors of the covariance of genes; the sign of an axis, which is free, makes its entry of largest

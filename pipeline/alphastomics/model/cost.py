@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from pipeline.alphastomics.model.network import Layer, SpatialConfig, SpatialDiffusion
+from pipeline.alphastomics.model.layer import Layer
+from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.nn.moe import cost
 from pipeline.nn.moe.layer import MixtureOfExperts
 

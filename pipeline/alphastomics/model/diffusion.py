@@ -139,6 +139,18 @@ def centred(x_BNS: Tensor, mask_BN: Tensor) -> Tensor:
     return (kept_BNS - mean_B1S) * real_BN1
 
 
+def based(x_BNS: Tensor, mask_BN: Tensor, shared_frame: bool) -> Tensor:
+    """Positions about the origin that they are known from: that of a shared frame, in which they stay as they are, or
+    else the mean of their neighbourhood; zeros at padding."""
+    return x_BNS.masked_fill(~mask_BN[..., None], 0) if shared_frame else centred(x_BNS, mask_BN)
+
+
+def position_noise(mask_BN: Tensor, dimensions: int, generator: torch.Generator, shared_frame: bool) -> Tensor:
+    """Standard normal noise of positions, (B, N, S) float32: in all of space in a shared frame, else `centred_normal`;
+    zeros at padding."""
+    return based(_normal(mask_BN, dimensions, generator), mask_BN, shared_frame)
+
+
 def centred_normal(mask_BN: Tensor, dimensions: int, generator: torch.Generator) -> Tensor:
     """Standard normal noise in the subspace of zero mean over the real cells, (B, N, S) float32; zeros at padding.
 
@@ -146,9 +158,12 @@ def centred_normal(mask_BN: Tensor, dimensions: int, generator: torch.Generator)
     Hoogeboom et al., "Equivariant diffusion for molecule generation in 3D" (2022), section 3.1. Of n cells the variance
     of a coordinate is 1 − 1/n; a neighbourhood of one cell has no noise.
     """
+    return centred(_normal(mask_BN, dimensions, generator), mask_BN)
+
+
+def _normal(mask_BN: Tensor, dimensions: int, generator: torch.Generator) -> Tensor:
     shape = (*mask_BN.shape, dimensions)
-    noise_BNS = drawn(lambda shape: torch.randn(shape, generator=generator, device=mask_BN.device), shape)
-    return centred(noise_BNS, mask_BN)
+    return drawn(lambda shape: torch.randn(shape, generator=generator, device=mask_BN.device), shape)
 
 
 def _with_noise(mean_B_: Tensor, variance_B: Tensor, noise_B_: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from pipeline.alphastomics.model.diffusion import Schedule, centred_normal
+from pipeline.alphastomics.model.diffusion import Schedule, position_noise
 from pipeline.alphastomics.model.layout_loss import neighbour_divergence, some_cells, squared_distances, stress
 from pipeline.alphastomics.model.masking import hidden
 from pipeline.alphastomics.model.network import Denoised, Neighbourhoods, SpatialDiffusion
@@ -29,7 +29,7 @@ class CleanBatch(Protocol):
 
     @property
     def position_BNS(self) -> Tensor:
-        """Centred positions."""
+        """Positions: in the frame that is shared, or centred."""
 
     @property
     def mask_BN(self) -> Tensor:
@@ -42,6 +42,14 @@ class CleanBatch(Protocol):
     @property
     def section_B(self) -> Tensor:
         """Codes."""
+
+    @property
+    def near_place_BNKS(self) -> Tensor | None:
+        """Estimates of positions from measured cells, where they are shown."""
+
+    @property
+    def near_x_BNKG(self) -> Tensor | None:
+        """Estimates of expression; the same."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,7 @@ class SpatialObjective(nn.Module):
         noise_BNG = drawn(
             lambda shape: torch.randn(shape, generator=generator, device=batch.x_BNG.device), batch.x_BNG.shape
         )
-        noise_BNS = centred_normal(batch.mask_BN, dimensions, generator)
+        noise_BNS = position_noise(batch.mask_BN, dimensions, generator, self.model.shared_frame)
         hidden_BNG = hidden_BNS = None
         if self.training and self.masking != "none":
             hidden_BNG = hidden(self.masking, tuple(batch.x_BNG.shape), self.masked_genes, generator)  # type: ignore[arg-type]
@@ -230,6 +238,8 @@ def shown(
         noising.position.alpha_bar(position_time_B).sqrt().to(like.dtype),
         hidden_BNG,
         hidden_BNS,
+        batch.near_place_BNKS,
+        batch.near_x_BNKG,
     )
 
 

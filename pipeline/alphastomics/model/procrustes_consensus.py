@@ -19,13 +19,13 @@ _SETTLED = 1e-10  # relative change of the consensus
 class Consensus(NamedTuple):
     """In the unit of the draws."""
 
-    place_NS: Array  # mean of the draws, centred
+    place_NS: Array  # mean of the draws; centred where they were free
     spread_N: Array  # root mean square distance of the draws from it; 0 of a single draw, which tells nothing
-    draws_DNS: Array  # centred and, where they were free, turned to agree
+    draws_DNS: Array  # where they were free, centred and turned to agree
 
 
 def consensus(draws_DNS: npt.NDArray[np.floating], free: bool) -> Consensus:
-    """The mean placement of draws, up to translation, and where `free` also up to rotation and reflection.
+    """The mean placement of draws; where `free`, up to translation, rotation and reflection.
 
     free: a network without a frame draws the tissue in any orientation, so draws are first aligned to their mean:
     generalised Procrustes analysis (Gower, Psychometrika 40, 33, 1975) without scaling, starting from the draw that
@@ -36,7 +36,9 @@ def consensus(draws_DNS: npt.NDArray[np.floating], free: bool) -> Consensus:
     """
     if draws_DNS.ndim != 3 or not draws_DNS.size or not np.isfinite(draws_DNS).all():
         raise ValueError(f"finite draws (D, N, S) are needed, got shape {draws_DNS.shape}")
-    posed_DNS: Array = draws_DNS - draws_DNS.mean(axis=1, keepdims=True, dtype=np.float64)
+    posed_DNS: Array = draws_DNS.astype(np.float64)
+    if free:
+        posed_DNS = posed_DNS - draws_DNS.mean(axis=1, keepdims=True, dtype=np.float64)
     place_NS: Array = _best_agreed(posed_DNS) if free else posed_DNS.mean(axis=0)
     for _ in range(_ROUNDS if free else 0):
         posed_DNS = turned_onto(posed_DNS, place_NS)

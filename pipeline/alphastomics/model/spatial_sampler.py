@@ -1,8 +1,9 @@
 """Sampling a tissue from a trained AlphaSTomics: positions from expression, expression from positions, or both.
 
 A section larger than a neighbourhood is sampled in several that are stitched together: the first is a random sample of
-the whole section; a part of it, the anchors, belongs to every later one, whose estimates are moved onto the anchors'
-positions at each step. So all end in one layout. Where expression is sampled too, the anchors keep theirs.
+the whole section; a part of it, the anchors, belongs to every later one, and keeps its positions. Where no frame is
+shared, estimates are moved onto the anchors' positions at each step. So all end in one layout. Where expression is
+sampled too, the anchors keep theirs.
 
 B: neighbourhoods, N: cells, G: genes, S: spatial dimensions.
 """
@@ -15,7 +16,8 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from pipeline.alphastomics.model.diffusion import Schedule, centred, centred_normal
+from pipeline.alphastomics.model.diffusion import Schedule, based, centred, position_noise
+from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import Denoised, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, shown
 from pipeline.alphastomics.model.rigid import rotation, turned
@@ -38,6 +40,7 @@ class Given:
     position_NS: Tensor  # in the frame of a section; the same
     cell_type_N: Tensor  # int64 codes; the number of categories or more: unknown
     section: int  # code; the same
+    measured: MeasuredCells | None = None  # cells in the same frame
 
     def __len__(self) -> int:
         return len(self.cell_type_N)
@@ -59,7 +62,7 @@ class Sampled(NamedTuple):
     """A tissue: its positions, given or sampled, and its expression."""
 
     x_NG: Tensor  # sampled expression; (0, G) where it was given
-    position_NS: Tensor  # centred over the first neighbourhood
+    position_NS: Tensor  # in the shared frame; centred over the first neighbourhood where there is none
 
 
 class _Clean(NamedTuple):
@@ -70,6 +73,8 @@ class _Clean(NamedTuple):
     mask_BN: Tensor
     cell_type_BN: Tensor
     section_B: Tensor
+    near_place_BNKS: Tensor | None
+    near_x_BNKG: Tensor | None
 
 
 @torch.no_grad()
@@ -90,12 +95,14 @@ def sample(
         rows_BN, mask_BN = _padded([torch.cat([anchors, rows]) if stitched else rows for rows in group])
         known_BN = torch.zeros_like(mask_BN)
         known_BN[:, : len(anchors) if stitched else 0] = True
+        x_BNG = x_NG[rows_BN] * mask_BN[..., None]
         clean = _Clean(
-            x_NG[rows_BN] * mask_BN[..., None],
+            x_BNG,
             position_NS[rows_BN],
             mask_BN,
             given.cell_type_N[rows_BN],
             torch.full((len(rows_BN),), given.section, device=position_NS.device),
+            *_near(given, sampling.mode, x_BNG, rows_BN),
         )
         found = _sample(model, noising, clean, sampling, known_BN, generator)
         new_BN = mask_BN & ~known_BN
@@ -104,6 +111,19 @@ def sample(
         if not placed:
             position_NS[rows_BN[new_BN]] = found.position_BNS[new_BN]
     return Sampled(sampled_NG, position_NS)
+
+
+def _near(given: Given, mode: Mode, x_BNG: Tensor, rows_BN: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Estimates from measured cells, of places (B, N, K, S) or of expression (B, N, K, G)."""
+    if given.measured is None or mode == "joint":
+        return None, None
+    rows = rows_BN.flatten()
+    if mode == "expr_to_pos":
+        places = given.measured.places(x_BNG.flatten(0, 1).cpu().numpy())
+        return torch.from_numpy(places).to(x_BNG.device).reshape(*rows_BN.shape, *places.shape[1:]), None
+    position_NS, cell_type_N = (value[rows].cpu().numpy() for value in (given.position_NS, given.cell_type_N))
+    expressions = given.measured.expressions(position_NS, cell_type_N)
+    return None, torch.from_numpy(expressions).to(x_BNG.device).reshape(*rows_BN.shape, *expressions.shape[1:])
 
 
 def _groups(order: Tensor, sampling: Sampling, anchors: int) -> Iterator[list[Tensor]]:
@@ -137,13 +157,13 @@ def _sample(
     around them."""
     batch, dimensions = len(clean.x_BNG), clean.position_BNS.shape[2]
     x_noised, position_noised = sampling.mode != "expr_to_pos", sampling.mode != "pos_to_expr"
-    x_BNG, position_BNS = clean.x_BNG, centred(clean.position_BNS, clean.mask_BN)
+    x_BNG, position_BNS = clean.x_BNG, based(clean.position_BNS, clean.mask_BN, model.shared_frame)
     if x_noised:
         x_BNG = torch.randn(x_BNG.shape, generator=generator, device=x_BNG.device) * clean.mask_BN[..., None]
     if position_noised:
-        position_BNS = centred_normal(clean.mask_BN, dimensions, generator)
+        position_BNS = position_noise(clean.mask_BN, dimensions, generator, model.shared_frame)
     times = noising.position.strided(sampling.steps)
-    unshown = _noise_of_condition(clean, sampling, generator) if sampling.guidance != 1.0 else None
+    unshown = _noise_of_condition(model, clean, sampling, generator) if sampling.guidance != 1.0 else None
     for now, then in pairwise(times):
         t_B, s_B = (torch.full((batch,), time, device=x_BNG.device) for time in (now, then))
         zero_B = torch.zeros_like(t_B)
@@ -164,8 +184,8 @@ def _sample(
             if bool(known_BN.any()):
                 estimate_BNS = _anchored(estimate_BNS, clean, known_BN, model.shared_frame)
             position_BNS = _step(noising.position, position_BNS, estimate_BNS, t_B, s_B, sampling, generator)
-            position_BNS = centred(position_BNS, clean.mask_BN)
-    if position_noised and bool(known_BN.any()):
+            position_BNS = based(position_BNS, clean.mask_BN, model.shared_frame)
+    if position_noised and bool(known_BN.any()) and not model.shared_frame:
         position_BNS = position_BNS + _offset(position_BNS, clean.position_BNS, known_BN)
     return Denoised(x_BNG, position_BNS, [])
 
@@ -183,14 +203,16 @@ def _estimate(
     return noising.clean(model(cells), cells, x_time_B, position_time_B)
 
 
-def _noise_of_condition(clean: _Clean, sampling: Sampling, generator: torch.Generator) -> Tensor:
+def _noise_of_condition(
+    model: SpatialDiffusion, clean: _Clean, sampling: Sampling, generator: torch.Generator
+) -> Tensor:
     """What stands for a condition that is not shown: pure noise. Nothing is conditioned on in `joint`: ValueError."""
     if sampling.mode == "joint":
         raise ValueError("guidance needs a condition, and joint sampling has none")
     if sampling.mode == "expr_to_pos":
         noise_BNG = torch.randn(clean.x_BNG.shape, generator=generator, device=clean.x_BNG.device)
         return noise_BNG * clean.mask_BN[..., None]
-    return centred_normal(clean.mask_BN, clean.position_BNS.shape[2], generator)
+    return position_noise(clean.mask_BN, clean.position_BNS.shape[2], generator, model.shared_frame)
 
 
 def _guided(
@@ -218,13 +240,13 @@ def _guided(
 
 
 def _anchored(estimate_BNS: Tensor, clean: _Clean, known_BN: Tensor, shared_frame: bool) -> Tensor:
-    """The estimate, moved (and turned, where no frame is shared) so that the known cells lie where they are known to
-    be, and those put exactly there; centred over all cells."""
+    """The estimate with the known cells exactly where they are known to be. Where no frame is shared, it is moved and
+    turned beforehand so that they come near it, and centred over all cells afterwards."""
+    if shared_frame:
+        return torch.where(known_BN[..., None], clean.position_BNS, estimate_BNS)
     anchor_BNS, centre_B1S = _about_known(clean.position_BNS, known_BN)
     near_BNS, mean_B1S = _about_known(estimate_BNS, known_BN)
-    moved_BNS = estimate_BNS - mean_B1S
-    if not shared_frame:
-        moved_BNS = moved_BNS @ rotation(near_BNS, anchor_BNS, known_BN).mT.to(moved_BNS.dtype)
+    moved_BNS = (estimate_BNS - mean_B1S) @ rotation(near_BNS, anchor_BNS, known_BN).mT.to(estimate_BNS.dtype)
     put_BNS = torch.where(known_BN[..., None], clean.position_BNS, moved_BNS + centre_B1S)
     return centred(put_BNS, clean.mask_BN)
 

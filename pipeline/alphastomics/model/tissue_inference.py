@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.procrustes_consensus import Consensus, consensus
@@ -21,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Placed(NamedTuple):
-    """Positions in the frame of the training sections, centred."""
+    """Positions in the frame of the training sections; where none is shared, centred."""
 
     estimate_NS: Floats  # from noise alone: where distances are as expected
     draws_RNS: Floats  # samples; with no frame shared, turned to agree
@@ -44,12 +45,19 @@ class TrainedTissue:
     noising: Noising
     standard: Standard
     categories: dict[str, list[str]]
+    measured: MeasuredCells | None = None  # what estimates rest on
 
     @classmethod
     def of(cls, model: SpatialDiffusion, config: dict[str, Any]) -> Self:
         """From what `load_model` gives."""
         standard = Standard.from_description(config["standard"])
-        return cls(model, Noising.of(**config["noising"]), standard, config["categories"])
+        measured = None
+        if isinstance(model, SpatialDiffusion) and model.config.measured:
+            x_MG, position_MS, type_M = (
+                model.get_buffer(f"measured_{name}").cpu().numpy() for name in ("x_MG", "position_MS", "type_M")
+            )
+            measured = MeasuredCells.of(x_MG, position_MS, type_M)
+        return cls(model, Noising.of(**config["noising"]), standard, config["categories"], measured)
 
     def given(
         self,
@@ -72,6 +80,7 @@ class TrainedTissue:
             torch.from_numpy(np.array(position_NS, np.float32)).to(device),  # a copy: a store's is read-only
             torch.from_numpy(np.ascontiguousarray(cell_type_N, np.int64)).to(device),
             sections if section is None else section,
+            self.measured,
         )
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:

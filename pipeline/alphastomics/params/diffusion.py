@@ -81,6 +81,7 @@ class Diffusion(Network, Optimisation):
     covariate_dropout: Share = 0.3
     condition_dropout: Share = 0.1
     orientation: Literal["shared", "free"] = "shared"
+    estimates: Literal["measured", "none"] = "measured"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     learning_rate: LearningRate = 0.003
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -106,4 +107,5 @@ class Diffusion(Network, Optimisation):
 SWITCHES = (
     ("ffn", "dense", ("experts", "top_k", "capacity_factor", "balance_weight")),
     ("masking", "none", ("masked_genes", "masked_dimensions", "masked_weight")),
+    ("orientation", "free", ("estimates",)),
 )

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from pipeline.alphastomics.data.near_estimates import Estimates, NewEstimates, TrainingEstimates, measured
 from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods
 from pipeline.alphastomics.data.sections import Section, read_sections
 from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 from pipeline.alphastomics.params.diffusion import Diffusion
@@ -70,7 +73,12 @@ def train_model(
         masked_weight=settings.masked_weight,
         balance_weight=settings.balance_weight,
     )
-    size, batch = settings.neighbourhood, settings.batch_size
+    of_training: Estimates | None = None
+    of_new: Estimates | None = None
+    if model.config.shows_estimates:
+        of_training = TrainingEstimates(train, standard, store.dataset["split"], settings.seed)
+        of_new = NewEstimates(MeasuredCells.of(*measured(train, standard, settings.seed)))
+    size, batch, centred = settings.neighbourhood, settings.batch_size, not model.shared_frame
     fitted = fit(
         "diffusion",
         objective,
@@ -84,12 +92,28 @@ def train_model(
             settings.seed,
             settings.scattered,
             settings.thinning,
+            centred,
+            of_training,
         ),
-        AllNeighbourhoods(validation, standard, size, batch, device, settings.seed, VALIDATION_TIMES, MOST_VALIDATED),
+        AllNeighbourhoods(
+            validation,
+            standard,
+            size,
+            batch,
+            device,
+            settings.seed,
+            VALIDATION_TIMES,
+            MOST_VALIDATED,
+            centred,
+            of_new,
+        ),
         settings,
         device,
         kept,
     )
+    if model.config.shows_estimates:
+        kept_cells = measured([*train, *validation], standard, settings.seed)
+        model.keep(*(torch.from_numpy(part).to(device) for part in kept_cells))
     description = {
         "genes": store.genes,
         "categories": store.categories,
