@@ -76,7 +76,12 @@ def project(tmp_path, monkeypatch) -> Path:
             torch.manual_seed(seed)
             save_model(folder / f"h8_seed{seed}", Mole(MoleConfig(backbone=backbone, **SIZES, kernel=5, hidden=4)), {})
         point = {"backbone": backbone, "experts": 2, "top_k": None}
-        about = {"point": point, "lookback": 16, "validation_loss": {"8": {"0": 0.5, "1": 0.4}}, "origins": {"8": []}}
+        about = {
+            "point": point,
+            "lookback": {"8": 16},
+            "validation_loss": {"8": {"0": 0.5, "1": 0.4}},
+            "origins": {"8": []},
+        }
         write_sealed(folder / "about.json", about)
     return tmp_path
 
