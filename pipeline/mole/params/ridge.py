@@ -1,23 +1,13 @@
 """Section `mole.ridge`: what is searched for the tuned linear baseline."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import MOST_POINTS, NotNegative, Section, Window
+from pipeline.mole.data.ridge_choice import Offset
+from pipeline.params.section import MOST_POINTS, Section
 
 LONGEST = 4_096  # rows: the moments and the eigendecomposition of so many take 2 GB and a minute
-
-
-Offset = Literal["none", "last", "mean"]  # what is subtracted from a window: nothing, its last value, its mean
-
-
-class RidgeChoice(Section):
-    """What was chosen at a horizon; the penalty is over the mean eigenvalue of the windows' second moments."""
-
-    lookback: Window
-    offset: Offset
-    penalty: NotNegative
 
 
 class RidgeGrid(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.mole.params.ridge import Offset
+from pipeline.mole.data.ridge_choice import RIDGE, Offset
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import (
     MOST_AT_ONCE,
@@ -23,7 +23,6 @@ from pipeline.params.section import (
 )
 from pipeline.params.sweep import check_mixtures, check_twin
 
-RIDGE = "ridge"  # the tuned linear baseline, beside the points in the models of a study and in the results
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -9,9 +9,8 @@ from pipeline.metrics.glossary import Metric
 from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
+from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
 from pipeline.mole.glossary import GLOSSARY, MAE, MSE, unit_of
-from pipeline.mole.params.ridge import RidgeChoice
-from pipeline.mole.params.sweep import RIDGE
 from pipeline.report.spreads import Spread
 
 
