@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.mole.data.ridge_choice import Offset
+from pipeline.mole.params.ridge_choice import Offset
 from pipeline.params.section import MOST_POINTS, Section
 
 LONGEST = 4_096  # rows: the moments and the eigendecomposition of so many take 2 GB and a minute

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.mole.data.ridge_choice import RIDGE, Offset
+from pipeline.mole.params.ridge_choice import RIDGE, Offset
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import (
     MOST_AT_ONCE,
