@@ -313,7 +313,7 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import yaml
 
     from pipeline.core.paths import StudyPaths
-    from pipeline.mole.params.ridge_choice import RIDGE
+    from pipeline.mole.data.ridge_choice import RIDGE
     from pipeline.mole.stages import ingest, mole_train, ridge
     from tests.settled import settled
 

@@ -10,8 +10,8 @@ import torch
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
+from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
 from pipeline.mole.model.mixture import Mole
-from pipeline.mole.params.ridge_choice import RIDGE, RidgeChoice
 from pipeline.training.weights import load_model
 
 ABOUT = "about.json"

@@ -73,6 +73,7 @@ class Effects:
     ) -> None:
         self._members = (Member(vae, field, contexts.calibration), *others)  # the first decodes
         self._solution = solution
+        self._use_prior = any(member.calibration.prior_weight for member in self._members)
         self._contexts, self._doses_CP = contexts, contexts.doses_CP
         self._found: dict[tuple[int, bytes], Effect | None] = {}
         control = contexts.control_code
@@ -117,7 +118,13 @@ class Effects:
 
     def _calibrated(self, cell_type: int, p_P: Doses) -> Effect:
         contexts, control_G = self._contexts, self._controls[cell_type]
-        change_MG = np.stack([self._change_by(number, cell_type, p_P) for number in range(len(self._members))])
+        label, changes = self._label(p_P), []
+        expected_G = self._expected(cell_type, label, p_P) if self._use_prior else np.zeros_like(control_G)
+        for number, (_, _, of) in enumerate(self._members):
+            change_G = (1 - of.prior_weight) * of.size * self.flow_change(cell_type, p_P, number)
+            change_G = change_G + of.prior_weight * expected_G
+            changes.append(change_G if (cell_type, label) in contexts.means else of.transfer * change_G)
+        change_MG = np.stack(changes)
         change_G = np.maximum(change_MG.mean(axis=0), -control_G)
         deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
         offset_G = torch.zeros(len(contexts.genes), device=self._device)
@@ -130,17 +137,6 @@ class Effects:
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
         half_width_G = self._intervals.half_width(control_G, change_G) if self._intervals else None
         return Effect(change_G, half_width_G, deviation_G, offset_G)
-
-    def _change_by(self, member: int, cell_type: int, p_P: Doses) -> Array:
-        """A member's change (G,), in the right size."""
-        calibration, label = self._members[member].calibration, self._label(p_P)
-        weight = calibration.prior_weight
-        change_G = (1 - weight) * calibration.size * self.flow_change(cell_type, p_P, member)
-        if weight:
-            change_G = change_G + weight * self._expected(cell_type, label, p_P)
-        if (cell_type, label) not in self._contexts.means:
-            change_G = calibration.transfer * change_G
-        return change_G
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""

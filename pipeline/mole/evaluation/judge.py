@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.results import Row
 from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.windows import windows_of
@@ -26,7 +27,6 @@ from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
 from pipeline.mole.model.ridge import least_squares
-from pipeline.mole.params.ridge_choice import RIDGE
 from pipeline.mole.points import ForecastPoint, twin_of
 
 BATCH_SIZE = 256  # windows forecast together; no score depends on it

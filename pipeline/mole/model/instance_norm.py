@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.mole.params.ridge_choice import Offset
+from pipeline.mole.data.ridge_choice import Offset
 
 EPSILON = 1e-5
 

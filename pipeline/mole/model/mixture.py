@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, mse_loss
 
 from pipeline.mole.data.resident_windows import WindowBatch
+from pipeline.mole.data.ridge_choice import Offset
 from pipeline.mole.data.time_features import FEATURES
 from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
 from pipeline.mole.model.instance_norm import Level, ReversibleNorm, WindowOffset
-from pipeline.mole.params.ridge_choice import Offset
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.share import drawn
 

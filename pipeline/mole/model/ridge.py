@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipeline.mole.data.ridge_choice import Offset
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.window_moments import WindowMoments, offset_weights, window_moments
-from pipeline.mole.params.ridge_choice import Offset
 
 EPSILON = torch.finfo(torch.float64).eps
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from pipeline.mole.data.ridge_choice import Offset
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.ridge import RidgePath, moments_of
-from pipeline.mole.params.ridge_choice import Offset
 
 PENALTIES = (0.0, *(10 ** (power / 4) for power in range(-16, 9)))  # over the mean eigenvalue: 1e-4 to 1e2
 

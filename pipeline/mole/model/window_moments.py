@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from pipeline.mole.params.ridge_choice import Offset
+from pipeline.mole.data.ridge_choice import Offset
 
 
 class WindowMoments(NamedTuple):

@@ -1,10 +1,9 @@
 """Section `mole.ridge`: what is searched for the tuned linear baseline."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.mole.params.ridge_choice import Offset
 from pipeline.params.section import MOST_POINTS, Section
 
 LONGEST = 4_096  # rows: the moments and the eigendecomposition of so many take 2 GB and a minute
@@ -20,7 +19,7 @@ class RidgeGrid(Section):
         512,
         720,
     ]
-    offsets: Annotated[list[Offset], Field(min_length=1, max_length=3)] = [
+    offsets: Annotated[list[Literal["none", "last", "mean"]], Field(min_length=1, max_length=3)] = [
         "none",
         "last",
         "mean",

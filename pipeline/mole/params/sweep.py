@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.mole.params.ridge_choice import RIDGE, Offset
 from pipeline.params.optimisation import Optimisation
 from pipeline.params.section import (
     MOST_AT_ONCE,
@@ -31,7 +30,7 @@ class Recipe(Optimisation):
 
     start: Literal["random", "ridge"] = "ridge"
     lookback: Annotated[int, Field(ge=2, le=MOST_AT_ONCE)] = 96
-    offset: Offset = "last"
+    offset: Literal["none", "last", "mean"] = "last"
     horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)] = [24, 96]
     kernel: Window = 25
     hidden: Width = 64
@@ -91,8 +90,8 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _ridge_is_taken(self) -> Self:
-        if RIDGE in self.points:
-            raise ValueError(f"points names {RIDGE}, which is the searched linear baseline: choose another name")
+        if "ridge" in self.points:
+            raise ValueError("points names ridge, which is the searched linear baseline: choose another name")
         return self
 
     @model_validator(mode="after")

@@ -9,8 +9,8 @@ from pipeline.metrics.glossary import Metric
 from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
+from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
 from pipeline.mole.glossary import GLOSSARY, MAE, MSE, unit_of
-from pipeline.mole.params.ridge_choice import RIDGE, RidgeChoice
 from pipeline.report.spreads import Spread
 
 

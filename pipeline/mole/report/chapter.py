@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.glossary import ahead, label_of
-from pipeline.mole.params.ridge_choice import RIDGE
 from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting, MeasuredSeries

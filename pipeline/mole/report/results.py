@@ -11,8 +11,8 @@ import pandas as pd
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths, measured
 from pipeline.metrics.results import read_results
+from pipeline.mole.data.ridge_choice import RidgeChoice
 from pipeline.mole.data.step import Step
-from pipeline.mole.params.ridge_choice import RidgeChoice
 from pipeline.mole.report.board import Board, Choice, board_of
 from pipeline.report.frames import read_parquet
 from pipeline.report.reading import Maker, malformed, read_json, stage

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pipeline.metrics.glossary import Metric
+from pipeline.mole.data.ridge_choice import RIDGE, Offset
 from pipeline.mole.glossary import MAE, MSE, VALIDATION, ahead, label_of
-from pipeline.mole.params.ridge_choice import RIDGE, Offset
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import amount, counted

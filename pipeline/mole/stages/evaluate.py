@@ -13,6 +13,7 @@ from pipeline.metrics.ranking import table
 from pipeline.metrics.results import Row, write_results
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
+from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.evaluation.choices import choices_of, refuse_stale
@@ -30,7 +31,6 @@ from pipeline.mole.evaluation.judge import (
 from pipeline.mole.evaluation.result_rows import with_differences
 from pipeline.mole.glossary import GLOSSARY, MSE, unit_of
 from pipeline.mole.params.evaluate import Evaluate
-from pipeline.mole.params.ridge_choice import RIDGE
 from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.points import chosen_mixture, read_point, twin_of
 from pipeline.training.determinism import prepare_device

@@ -17,13 +17,13 @@ from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
 from pipeline.mole.data.rolling_origin import earlier_origins
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.ridge import RidgePath, moments_of
-from pipeline.mole.params.ridge_choice import RIDGE, RidgeChoice
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
 from pipeline.mole.points import ABOUT, read_point, refuse_missing_horizon
 from pipeline.params.sweep import Training as SweepTraining

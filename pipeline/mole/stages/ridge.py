@@ -12,6 +12,7 @@ from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
+from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.data.rolling_origin import (
     earlier_origins,
     first_validation_stamp,
@@ -24,7 +25,6 @@ from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.model.mixture import Mole, MoleConfig, start_from
 from pipeline.mole.model.ridge_search import Ridge, fitted, search_ridge
 from pipeline.mole.params.ridge import RidgeGrid
-from pipeline.mole.params.ridge_choice import RIDGE
 from pipeline.mole.params.sweep import Recipe, Sweep
 from pipeline.mole.points import ABOUT
 from pipeline.training.determinism import initial_weights, prepare_device
