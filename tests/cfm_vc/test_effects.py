@@ -153,6 +153,23 @@ def test_only_a_context_where_the_perturbation_was_not_measured_is_a_transfer(mo
     np.testing.assert_array_equal(new[1], same[1])
 
 
+def test_what_no_context_was_measured_under_is_the_sum_of_its_treatments(models):
+    both, half = np.array([1.0, 1.0], np.float32), np.array([0.5, 0.0], np.float32)
+    known, of = contexts(), effects(models, 1.4, 0.5, 1.2)
+    own = [known.means[1, label] - known.means[1, CONTROL] for label in (0, 1)]
+    for p_P, expected in ((both, own[0] + own[1]), (half, own[0] / 2)):
+        np.testing.assert_allclose(of.of(1, p_P).change_G, np.maximum(expected, -known.means[1, CONTROL]), atol=1e-9)
+
+
+def test_the_flow_keeps_its_say_in_a_combination_of_which_a_part_was_not_measured_alone(models):
+    both, known = np.array([1.0, 1.0], np.float32), contexts()
+    without = replace(known, means={group: mean_G for group, mean_G in known.means.items() if group[1] != 1})
+    of = Effects(*models, Solution("control"), replace(without, calibration=Calibration(1.4, 0.5, 1.0)))
+    flow, control_G = effects(models).flow_change(1, both), known.means[1, CONTROL]
+    expected = 0.5 * 1.4 * flow + 0.5 * (known.means[1, A] - control_G)
+    np.testing.assert_allclose(of.of(1, both).change_G, np.maximum(expected, -control_G), atol=1e-9)
+
+
 def test_contexts_are_read_back(tmp_path):
     kept = replace(contexts(), calibration=Calibration(1.25, 0.5, 1.1))
     save_contexts(tmp_path / "contexts", kept)

@@ -3,7 +3,7 @@
 G: genes, or dimensions of a latent space: all of this holds for means in either. A context is a cell type.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from pipeline.cfm_vc.model.question import Question
 from pipeline.data.groups import Group, sources
 
 Array = npt.NDArray[np.float64]
+Doses = npt.NDArray[np.float32]
 
 
 def changes(means: Mapping[Group, Array], control: int) -> dict[Group, Array]:
@@ -59,6 +60,12 @@ def additive_change(question: Question, means: Mapping[Group, Array] | None = No
         return np.asarray(np.sum(treatments, axis=0))
     rest = [known[group] for group in sources(known, question.group, question.control)]
     return np.asarray(np.mean(rest, axis=0)) if rest else np.zeros_like(means[question.cell_type, question.control])
+
+
+def adds_up(p_P: Doses, doses_CP: Doses, measured: Collection[Group]) -> bool:
+    """Whether each treatment of these doses was measured alone, so that `additive_change` knows all parts of a sum."""
+    alone = {int(treatments[0]) for _, label in measured if len(treatments := np.flatnonzero(doses_CP[label])) == 1}
+    return alone.issuperset(np.flatnonzero(p_P).tolist())
 
 
 def _by_dose(question: Question, known: Mapping[Group, Array], treatment: int) -> Array | None:

@@ -7,8 +7,9 @@ one over its mean slope in these, and then averaged with the closed-form expecta
 (`ResponsePrior`), whose errors are other ones. What is expected of a new context is smaller than what happens there,
 since what is specific to it cannot be foreseen: by how much is measured on the training contexts, each predicted by the
 prior from the others, and made up for (`transfer`). That is no better in mean squared error, but it is in distances
-between populations and in the size of the effect. Members of an ensemble, each a VAE and a flow with a calibration of
-their own, are averaged.
+between populations and in the size of the effect. A combination or dose that no context was measured under is what its
+treatments add up to (`additive_change`), where each was measured alone: of these the flow knows less. Members of an
+ensemble, each a VAE and a flow with a calibration of their own, are averaged.
 
 The decoded cells get this change of the mean by an offset per gene of the decoder's logits, found by stochastic
 approximation (Robbins and Monro, 1951) on reference cells. It is the same for all cells of a type: what is predicted of
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from pipeline.cfm_vc.data.contexts import Calibration, Contexts
-from pipeline.cfm_vc.model.additive import additive_change, changes
+from pipeline.cfm_vc.model.additive import additive_change, adds_up, changes
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import sample_counts
 from pipeline.cfm_vc.model.intervals import Intervals
@@ -120,10 +121,16 @@ class Effects:
         contexts, control_G = self._contexts, self._controls[cell_type]
         label, changes = self._label(p_P), []
         expected_G = self._expected(cell_type, label, p_P) if self._use_prior else np.zeros_like(control_G)
+        elsewhere = label in {other for _, other in contexts.means}
         for number, (_, _, of) in enumerate(self._members):
+            if of.prior_weight and not elsewhere and adds_up(p_P, self._doses_CP, contexts.means):
+                changes.append(expected_G)
+                continue
             change_G = (1 - of.prior_weight) * of.size * self.flow_change(cell_type, p_P, number)
             change_G = change_G + of.prior_weight * expected_G
-            changes.append(change_G if (cell_type, label) in contexts.means else of.transfer * change_G)
+            changes.append(
+                of.transfer * change_G if elsewhere and (cell_type, label) not in contexts.means else change_G
+            )
         change_MG = np.stack(changes)
         change_G = np.maximum(change_MG.mean(axis=0), -control_G)
         deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
