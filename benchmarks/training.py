@@ -172,7 +172,7 @@ def profile_vae(folder: Path, arguments: argparse.Namespace) -> None:
 def write_vae_params(folder: Path, batch_size: int, epochs: int, threads: int) -> None:
     """Those of a network of SCVI's size."""
     layers = {"hidden": [HIDDEN, HIDDEN], "decoder_hidden": [HIDDEN, HIDDEN]}
-    latents = {"latent_intrinsic": 32, "latent_technical": 8, "batch_weight": 0.0}
+    latents = {"latent_intrinsic": 32, "latent_technical": 8, "batch_weight": 0.0, "kl_weight": 1.0}
     training = {"learning_rate": 1e-3, "batch_size": batch_size, "epochs": epochs, "patience": epochs}
     write_params(folder, vae={**layers, **latents, **training, "threads": threads})
 
