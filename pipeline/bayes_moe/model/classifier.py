@@ -107,10 +107,10 @@ def routings(model: ResNet18, batches: Iterator[ImageBatch]) -> Iterator[tuple[R
 
 @torch.no_grad()
 def averaged(model: ResNet18, batches: Iterator[ImageBatch], samples: list[int], generator: torch.Generator) -> Tensor:
-    """Logarithm of probabilities averaged over the first S samples of routes, for each S of `samples`: (len, N, K).
+    """Logarithm of probabilities averaged over the first S passes with noise, for each S of `samples`: (len, N, K).
 
-    The mixture over routes of a Bayesian prediction, by Monte Carlo; log p = logsumexp_s(log p_s) − log S. Samples of
-    one image share what lies before the gate.
+    The predictive distribution over routes, or over dropout (Gal and Ghahramani, 2016), by Monte Carlo: log p =
+    logsumexp_s(log p_s) − log S. Passes of one image share what lies before the noise.
     """
     parts = []
     for batch in batches:

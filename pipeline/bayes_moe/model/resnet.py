@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from pipeline.bayes_moe.model.batch_norm import BatchNorm2d
+from pipeline.nn.dropout import dropout
 from pipeline.nn.model_config import ModelConfig
+from pipeline.nn.moe.gates import TopKGate
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
 
@@ -60,8 +62,9 @@ class BasicBlock(nn.Module):
 
 class ResNetConfig(ModelConfig):
     """`network`: none, dense, or experts, a mixture. `mean`, `deviation`: of the training images' channels, in
-    [0, 1]. The other fields are parameters of a point and of the recipe of `bayes_moe.sweep`, and sizes of the data;
-    those from `experts` on are the mixture's (see `MixtureOfExperts`)."""
+    [0, 1]. `dropout`: the rate, before each linear layer from a dense network on. The other fields are parameters of a
+    point and of the recipe of `bayes_moe.sweep`, and sizes of the data; those from `experts` to `hidden_per_expert` are
+    the mixture's (see `MixtureOfExperts`)."""
 
     channels: int
     classes: int
@@ -78,6 +81,7 @@ class ResNetConfig(ModelConfig):
     capacity_factor: float | None = None
     adaptive_entropy: float = 0.0
     hidden_per_expert: int | None = None
+    dropout: float = 0.0
 
 
 class ResNet18(nn.Module):
@@ -124,10 +128,15 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether passes can have noise: that of the gate, or dropout."""
+        return self.config.dropout > 0 or (self.mixture is not None and type(self.mixture.gate) is not TopKGate)
+
     def forward(
         self, x_BCHW: Tensor, generator: torch.Generator | None = None, sample: bool | None = None
     ) -> Classified:
-        """Logits of images in [0, 1]; `generator` and `sample` are the gate's, see `TopKGate.forward`."""
+        """Logits of images in [0, 1]. `sample`: whether gate and dropout have noise; None: while training only."""
         return self.classify(self.trunk(x_BCHW), generator, sample)
 
     def trunk(self, x_BCHW: Tensor) -> Tensor:
@@ -144,11 +153,12 @@ class ResNet18(nn.Module):
         """Logits from what `trunk` made: many routes of one image share it."""
         if self.place == "head":
             feature_BD, routing = self._fed_forward(trunk, generator, sample)
-            return Classified(self.classifier(feature_BD), routing)
+            return Classified(self.classifier(self._dropout(feature_BD, generator, sample)), routing)
         positions_BHWD = trunk.permute(0, 2, 3, 1)
         feature_ND, routing = self._fed_forward(positions_BHWD.flatten(0, 2), generator, sample)
         mapped_BDHW = feature_ND.view(positions_BHWD.shape).permute(0, 3, 1, 2)
-        return Classified(self.classifier(self._last_stage(mapped_BDHW)), routing)
+        feature_BD = self._dropout(self._last_stage(mapped_BDHW), generator, sample)
+        return Classified(self.classifier(feature_BD), routing)
 
     def tokens(self, height: int, width: int) -> int:
         """Of one image of H x W pixels: 1 in the head, in the block the positions that two strides leave."""
@@ -161,11 +171,17 @@ class ResNet18(nn.Module):
         self, x_ND: Tensor, generator: torch.Generator | None, sample: bool | None
     ) -> tuple[Tensor, Routing | None]:
         if self.dense is not None:
-            return x_ND + self.dense(self.network_norm(x_ND)), None
+            up, activation, down = self.dense
+            hidden_NH = activation(up(self._dropout(self.network_norm(x_ND), generator, sample)))
+            return x_ND + down(self._dropout(hidden_NH, generator, sample)), None
         if self.mixture is not None:
             y_ND, routing = self.mixture(self.network_norm(x_ND), generator, sample)
             return x_ND + y_ND, routing
         return x_ND, None
+
+    def _dropout(self, x: Tensor, generator: torch.Generator | None, sample: bool | None) -> Tensor:
+        noisy = self.training if sample is None else sample
+        return dropout(x, self.config.dropout, generator) if noisy and self.config.dropout else x
 
     def _last_stage(self, mapped_BDHW: Tensor) -> Tensor:
         pooled_BD: Tensor = self.stages[-1](mapped_BDHW).mean(dim=(2, 3))

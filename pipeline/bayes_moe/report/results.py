@@ -21,6 +21,7 @@ _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_
 _COLUMNS = {
     "points": [
         *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
+        *("hidden", "dropout"),
         *("parameters", "activated_parameters", "flops", "activated_flops"),
     ],
     "reliability": ["point", "kind", "bin", "count", "confidence", "accuracy"],
@@ -28,8 +29,8 @@ _COLUMNS = {
     "experts": ["point", "seed", "expert", "label", "tokens"],
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
     "ensembles": [
-        *("point", "networks", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
-        *("equivalents", "low", "high", "flops"),
+        *("point", "networks", "samples", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
+        *("corrupted_accuracy", "corrupted_nll", "equivalents", "low", "high", "flops"),
     ],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
     "coverage": ["point", "seed", "coverage", "risk"],
@@ -108,6 +109,14 @@ class Moe:
         """How a point is drawn: the chosen one as the model, dense ones as baselines."""
         return "model" if point == self.chosen else "other" if point in self.sparse else "baseline"
 
+    def dense_kind(self, point: str) -> str:
+        """What a dense point is, in a few words."""
+        if self.twin_of(point) == point:
+            return "dense twin"
+        hidden, dropout = (self.number(point, name) for name in ("hidden", "dropout"))
+        units = "" if pd.isna(hidden) else f", {hidden:.0f} units"
+        return f"dense{units}" + (f", dropout {dropout:g}" if dropout else "")
+
     def number_of_experts(self, point: str) -> int:
         return int(self.number(point, "experts"))
 
@@ -181,7 +190,9 @@ def _board(at: StudyPaths, points: pd.DataFrame, maker: Maker) -> Scoreboard:
 def _definition(method: Method, points: pd.DataFrame) -> str:
     of = points.loc[method.name]
     if method.role == "baseline":
-        return f"Dense, in the {of['place']}: one feed-forward network that every image goes through."
+        units: str = "" if pd.isna(of["hidden"]) else f" of {of['hidden']:.0f} units"
+        noise = f" Dropout of {of['dropout']:g} before each of its layers and the classifier." if of["dropout"] else ""
+        return f"Dense, in the {of['place']}: one feed-forward network{units} that every image goes through.{noise}"
     return (
         f"Sparse, in the {of['place']}: {of['experts']:.0f} experts, {of['top_k']} active; gate: {of['gate']}; "
         f"balance: {of['balance']}, weight {of['balance_weight']:g}."
