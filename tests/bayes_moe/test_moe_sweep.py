@@ -240,7 +240,7 @@ GOOD = {
         ({"c/data_batch_1.bin": record(0) + record(2)}, "has label 2, but batches.meta.txt names 2 classes"),
         ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': a classifier needs two"),
         ({"../../evil.bin": b""}, "which leaves its folder; it is not trusted"),
-        ({"c/batches.meta.txt": None}, "is not CIFAR in its binary format"),
+        ({"c/batches.meta.txt": None}, "is not CIFAR in its binary or Python format"),
         (None, "cannot be read as a tar archive"),
     ],
 )
