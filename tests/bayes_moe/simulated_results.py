@@ -53,7 +53,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     names = list(sweep.points)
     sparse = [name for name in names if "experts" in sweep.points[name]]
     place = {name: sweep.points[name].get("place", "head") for name in names}
-    plain = [name for name in names if not sweep.points[name].keys() & {"experts", "hidden", "dropout"}]
+    plain = [name for name in names if not sweep.points[name].keys() & {"experts", "hidden", "dropout", "members"}]
     twins = {name: next(o for o in plain if place[o] == place[name]) for name in names}
     frames: dict[str, list[dict[str, object]]] = {
         name: []
@@ -63,7 +63,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     (root / AT.curves).mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
-        point |= {"place": "head", "hidden": np.nan, "dropout": 0.0} | sweep.points[name]
+        point |= {"place": "head", "hidden": np.nan, "dropout": 0.0, "members": np.nan} | sweep.points[name]
         cost = {
             "parameters": 61_000 + rank,
             "activated_parameters": 49_000,

@@ -109,7 +109,9 @@ ODD = {
         seeds=10,
         classes=30,
     ),
-    "baselines": Sweep(points={**POINTS, "dropped_out": {"dropout": 0.1}, "small": {"hidden": 36}}),
+    "baselines": Sweep(
+        points={**POINTS, "dropped_out": {"dropout": 0.1}, "small": {"hidden": 36}, "four": {"members": 4}}
+    ),
 }
 
 
@@ -215,15 +217,16 @@ def test_baselines_stand_beside_the_ensembles_and_are_called_what_they_are(tmp_p
     moe = read_moe(AT)
     assert [row[0].text for row in ensembles_table(moe).rows] == [
         *("dense", "2 x dense", "3 x dense", "top 1", "gumbel top 2", "gumbel top 2, 4 routes", "unbalanced"),
-        *("dropped out", "dropped out, 4 dropout masks", "small"),
+        *("dropped out", "dropped out, 4 dropout masks", "small", "four"),
     ]
     assert [row[1].text for row in ensembles_table(moe).rows[:4]] == ["1", "2", "3", "1.4"]
-    assert "“dropped out, 4 dropout masks” 1.4, “small” 1.4" in ensembles(moe).lead
+    assert "“dropped out, 4 dropout masks” 1.4, “small” 1.4, “four” 1.4" in ensembles(moe).lead
     remarks = {row[0].text: row[0].remark for row in main_table(moe).rows}
-    assert [remarks[name] for name in ("dense", "dropped out", "small")] == [
+    assert [remarks[name] for name in ("dense", "dropped out", "small", "four")] == [
         "dense twin",
         "dense, dropout 0.1",
         "dense, 36 units",
+        "4 members, averaged",
     ]
 
 

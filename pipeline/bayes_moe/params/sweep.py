@@ -48,9 +48,12 @@ class Recipe(Optimisation):
     patience: Count = 8
 
 
+_OF_DENSE = {"hidden", "dropout", "members", "diversity_weight"}
+
+
 class Point(Section):
-    """One classifier of the sweep: dense where it has no `experts`. A dense one without `hidden` and `dropout` is the
-    twin of the others in its place."""
+    """One classifier of the sweep: dense where it has no `experts`. A dense one without `hidden`, `dropout` and
+    `members` is the twin of the others in its place."""
 
     place: Literal["head", "block"] = "head"
     experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
@@ -67,18 +70,34 @@ class Point(Section):
     hidden: Width | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    members: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
+    diversity_weight: NotNegative = 0.2
+
     @property
     def is_twin(self) -> bool:
         """Whether the others in its place are compared with it."""
-        return self.experts is None and self.hidden is None and self.dropout == 0
+        return self.network == "dense" and self.hidden is None and self.dropout == 0
+
+    @property
+    def network(self) -> Literal["dense", "experts", "members"]:
+        """What the points differ in."""
+        if self.experts is not None:
+            return "experts"
+        return "dense" if self.members is None else "members"
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
         if self.experts is None:
-            idle = sorted(self.model_fields_set - {"place", "experts", "hidden", "dropout"})
+            idle = sorted(self.model_fields_set - {"place", "experts", *_OF_DENSE})
             if idle:
                 raise ValueError(f"{idle[0]} says nothing about a dense point: give experts, or leave it out")
-        elif idle := sorted(self.model_fields_set & {"hidden", "dropout"}):
+            if self.members is None and "diversity_weight" in self.model_fields_set:
+                raise ValueError(
+                    "diversity_weight says nothing about a point without members: give them, or leave it out"
+                )
+            if self.members is not None and (self.place == "block" or self.dropout > 0):
+                raise ValueError("members are in the head, and have no dropout: leave out place and dropout")
+        elif idle := sorted(self.model_fields_set & _OF_DENSE):
             raise ValueError(f"{idle[0]} is for dense points: leave it out, or leave out experts")
         elif self.top_k > self.experts:
             raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
@@ -87,12 +106,10 @@ class Point(Section):
 
 POINTS = {
     "dense": Point(),
-    "top_1": Point(experts=8, top_k=1, temperature=0.25),
-    "top_2": Point(experts=8, top_k=2),
-    "gumbel_top_2": Point(experts=8, top_k=2, gate="gumbel_top_k"),
-    "unbalanced": Point(experts=8, top_k=1, temperature=0.25, balance_weight=0.0),
     "mc_dropout": Point(dropout=0.1),
-    "narrow": Point(hidden=36),
+    "members": Point(members=4, hidden=168),
+    "top_1": Point(experts=8, top_k=1, temperature=0.25),
+    "gumbel_top_2": Point(experts=8, top_k=2, gate="gumbel_top_k"),
 }
 
 
@@ -107,7 +124,7 @@ class Sweep(Section):
             inside = {name: point for name, point in self.points.items() if point.place == place}
             twins = [name for name, point in inside.items() if point.is_twin]
             others = [name for name in inside if name not in twins]
-            check_twin(f"dense point in the {place} without hidden and dropout", len(twins), others)
+            check_twin(f"dense point in the {place} without hidden, dropout and members", len(twins), others)
         return self
 
     @property

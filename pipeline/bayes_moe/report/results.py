@@ -21,7 +21,7 @@ _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_
 _COLUMNS = {
     "points": [
         *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
-        *("hidden", "dropout"),
+        *("hidden", "dropout", "members"),
         *("parameters", "activated_parameters", "flops", "activated_flops"),
     ],
     "reliability": ["point", "kind", "bin", "count", "confidence", "accuracy"],
@@ -113,7 +113,9 @@ class Moe:
         """What a dense point is, in a few words."""
         if self.twin_of(point) == point:
             return "dense twin"
-        hidden, dropout = (self.number(point, name) for name in ("hidden", "dropout"))
+        hidden, dropout, members = (self.number(point, name) for name in ("hidden", "dropout", "members"))
+        if not pd.isna(members):
+            return f"{members:.0f} members, averaged"
         units = "" if pd.isna(hidden) else f", {hidden:.0f} units"
         return f"dense{units}" + (f", dropout {dropout:g}" if dropout else "")
 
@@ -190,6 +192,11 @@ def _board(at: StudyPaths, points: pd.DataFrame, maker: Maker) -> Scoreboard:
 def _definition(method: Method, points: pd.DataFrame) -> str:
     of = points.loc[method.name]
     if method.role == "baseline":
+        if not pd.isna(of["members"]):
+            return (
+                f"{of['members']:.0f} narrow last stages with a feed-forward network each behind shared layers; their "
+                "probabilities are averaged. Each learns by itself, and differing is rewarded."
+            )
         units: str = "" if pd.isna(of["hidden"]) else f" of {of['hidden']:.0f} units"
         noise = f" Dropout of {of['dropout']:g} before each of its layers and the classifier." if of["dropout"] else ""
         return f"Dense, in the {of['place']}: one feed-forward network{units} that every image goes through.{noise}"
