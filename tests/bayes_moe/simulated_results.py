@@ -21,6 +21,7 @@ _CORRUPTIONS = ("gaussian_noise", "jpeg")
 _EMPTY = {  # columns of what may have no rows
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+    "agreement": ["point", "first", "second", "agreement"],
 }
 
 
@@ -57,7 +58,10 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     twins = {name: next(o for o in plain if place[o] == place[name]) for name in names}
     frames: dict[str, list[dict[str, object]]] = {
         name: []
-        for name in ("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage")
+        for name in (
+            *("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage"),
+            *("stability", "agreement"),
+        )
     }
     table: list[Row] = []
     (root / AT.curves).mkdir(parents=True, exist_ok=True)
@@ -74,6 +78,17 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         if name in sparse:
             table += _differences(name, twins[name], sweep)
             frames["experts"] += _experts(name, int(point["experts"]), sweep, rng)
+            frames["stability"] += [
+                {"point": name, "seed": seed, "corruption": kind, "severity": severity, "same": 1 - 0.1 * severity}
+                for seed in range(sweep.seeds)
+                for kind in _CORRUPTIONS
+                for severity in range(1, 6)
+            ]
+            frames["agreement"] += [
+                {"point": name, "first": first, "second": second, "agreement": 0.1 * first + 0.2}
+                for second in range(sweep.seeds)
+                for first in range(second)
+            ]
         if noisy := "gumbel" in point["gate"] or point["dropout"] > 0:
             frames["sampled"] += _sampled(name, sweep, rng)
         frames["reliability"] += _reliability(name, sweep, rng)

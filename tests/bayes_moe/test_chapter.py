@@ -12,6 +12,7 @@ from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table
 from pipeline.bayes_moe.report.results import Moe, read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
+from pipeline.bayes_moe.report.stability import by_chance, stability_table
 from pipeline.bayes_moe.report.tables import (
     corruptions_table,
     differences_table,
@@ -122,7 +123,7 @@ def test_the_chapters_of_a_sweep_of_any_shape_are_drawn(tmp_path, monkeypatch, s
     moe = read_moe(AT)
     sections = [mixture(moe), ensembles(moe), routing(moe), robustness(moe)]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
-    assert len(pictures) == {"least": 18, "most": 26, "baselines": 26}[shape]  # of one point; of two, sampled
+    assert len(pictures) == {"least": 19, "most": 28, "baselines": 28}[shape]  # of one point; of two, sampled
     assert all(picture.alt for picture in pictures)
     assert not re.search(r"\bnan\b|None", " ".join([*(p.alt for p in pictures), *(s.lead for s in sections)]))
 
@@ -209,6 +210,19 @@ def test_the_point_that_differs_in_nothing_but_balance_is_named_too(found):
 
 def test_a_chosen_point_without_balance_is_shown_beside_the_most_alike_with_it(found):
     assert compared(found(chosen="unbalanced")) == ["unbalanced", "top_1"]
+
+
+def test_stability_has_what_stays_what_chance_gives_and_how_seeds_agree(found):
+    moe = found()
+    first = stability_table(moe).rows[0]
+    assert [cell.text for cell in first] == ["top 1", "90", "50", f"{100 * by_chance(moe, 'top_1'):.0f}", "0.23"]
+    assert first[-1].remark == "0.20 to 0.30"
+    rows = moe.experts[moe.experts["point"] == "top_1"]
+    each = []
+    for seed in range(3):
+        tokens = [rows[(rows["seed"] == seed) & (rows["expert"] == e)]["tokens"].sum() for e in range(4)]
+        each.append(sum((count / sum(tokens)) ** 2 for count in tokens))
+    assert by_chance(moe, "top_1") == pytest.approx(sum(each) / 3)
 
 
 def test_baselines_stand_beside_the_ensembles_and_are_called_what_they_are(tmp_path, monkeypatch):

@@ -97,6 +97,8 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
         "other": (2, 260, 10),
         "corrupted": (2, 10, 5, 20, 10),
         "expert_label": (2, 3, 10),
+        "first_expert": (2, 450),
+        "same_expert": (2, 10, 5),
         "sampled_test": (2, 2, 450, 10),
         "sampled_validation": (2, 201, 10),
         "sampled_other": (2, 260, 10),
@@ -116,7 +118,10 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
     assert not [name for name in whole if name.startswith("sampled")]
     assert "expert_label" not in load_file(trained / "models/bayes_moe/digits/dense/answers.safetensors")
     dropped = load_file(trained / "models/bayes_moe/digits/mc_dropout/answers.safetensors")
-    assert dropped.keys() == answers.keys() - {"expert_label"}
+    assert dropped.keys() == answers.keys() - {"expert_label", "first_expert", "same_expert"}
+    assert ((answers["same_expert"] >= 0) & (answers["same_expert"] <= 1)).all()
+    of_experts = [np.bincount(first_N, minlength=3) for first_N in whole["first_expert"]]
+    np.testing.assert_array_equal(whole["expert_label"].sum(2), of_experts)
     config = read_json(trained / "models/bayes_moe/digits/mc_dropout/seed_0/config.json")
     assert (config["config"]["hidden"], config["config"]["dropout"]) == (5, 0.2)
     curve = pd.read_csv(trained / "reports/bayes_moe/digits/curves/top_1.csv")
@@ -170,6 +175,11 @@ def test_the_points_are_compared(trained: Path) -> None:
         450,
         450,
     ]
+    stability = pd.read_parquet(folder / "stability.parquet")
+    assert stability.groupby(["point", "seed"]).size().tolist() == [50] * 4
+    assert stability.groupby("severity")["same"].mean()[1] > stability.groupby("severity")["same"].mean()[5]
+    agreement = pd.read_parquet(folder / "agreement.parquet")
+    assert agreement[["point", "first", "second"]].to_numpy().tolist() == [["sampled", 0, 3], ["top_1", 0, 3]]
     methods = pd.read_parquet(folder / "ensembles.parquet")
     assert list(zip(methods["point"], methods["networks"], methods["samples"], strict=True)) == [
         *(("dense", 1, 0), ("dense", 2, 0), ("mc_dropout", 1, 0), ("mc_dropout", 1, 3)),

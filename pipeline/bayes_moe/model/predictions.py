@@ -65,14 +65,16 @@ class EvaluationImages:
         """Logits: validation (V, K), test (N, K), other (M, K), corrupted (T, L, Q, K).
 
         Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test
-        images. Of a stochastic one also log probabilities averaged over passes with noise: sampled_test (S, N, K) over
-        each number of them; over the largest sampled_validation, sampled_other and sampled_corrupted, shaped as above.
+        images; first_expert (tokens of test images); and same_expert (T, L): the share of tokens of corrupted images
+        whose first expert is that of the image as it was. Of a stochastic one also log probabilities averaged over
+        passes with noise: sampled_test (S, N, K) over each number of them; over the largest sampled_validation,
+        sampled_other and sampled_corrupted, shaped as above.
         """
         model.eval()
         found: Arrays = {name: logits(model, self._batches(part)).numpy() for name, part in self.splits.items()}
         found["corrupted"] = _by_kind([logits(model, self._batches(part)).numpy() for part in corrupted])
         if model.mixture is not None:
-            found["expert_label"] = self._expert_by_label(model)
+            found |= self._routing(model, corrupted)
         if model.stochastic:
             found |= self._sampled(model, corrupted, samples, torch_generator(self.device, seed, Purpose.PREDICTION))
         return found
@@ -88,13 +90,24 @@ class EvaluationImages:
         found |= {f"sampled_{name}": of(self.splits[name], most)[0] for name in ("validation", "other")}
         return found | {"sampled_corrupted": _by_kind([of(part, most)[0] for part in corrupted])}
 
-    def _expert_by_label(self, model: ResNet18) -> npt.NDArray[np.int64]:
-        classes = model.classifier.out_features
+    def _routing(self, model: ResNet18, corrupted: list[Images]) -> Arrays:
+        classes, first = model.classifier.out_features, []
         assert model.mixture is not None
         total_EK = torch.zeros(len(model.mixture.experts.up_EDH), classes, dtype=torch.int64)
         for routing, label_N in routings(model, self._batches(self.splits["test"])):
             total_EK += expert_by_label(routing, label_N, classes).cpu()
-        found: npt.NDArray[np.int64] = total_EK.numpy()
+            first.append(routing.expert_NK[:, 0].cpu())
+        before = self._first_experts(model, self.chosen)
+        same = np.array([(self._first_experts(model, part) == before).mean() for part in corrupted], np.float32)
+        return {
+            "expert_label": total_EK.numpy(),
+            "first_expert": torch.cat(first).to(torch.int16).numpy(),
+            "same_expert": same.reshape(len(CORRUPTIONS), len(SEVERITIES)),
+        }
+
+    def _first_experts(self, model: ResNet18, images: Images) -> npt.NDArray[np.int64]:
+        chosen = [routing.expert_NK[:, 0].cpu() for routing, _ in routings(model, self._batches(images))]
+        found: npt.NDArray[np.int64] = torch.cat(chosen).numpy()
         return found
 
     def _batches(self, images: Images) -> Iterator[ImageBatch]:

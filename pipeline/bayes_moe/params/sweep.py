@@ -106,8 +106,8 @@ class Point(Section):
 
 POINTS = {
     "dense": Point(),
+    "narrow": Point(hidden=36),
     "mc_dropout": Point(dropout=0.1),
-    "members": Point(members=4, hidden=168),
     "top_1": Point(experts=8, top_k=1, temperature=0.25),
     "gumbel_top_2": Point(experts=8, top_k=2, gate="gumbel_top_k"),
 }

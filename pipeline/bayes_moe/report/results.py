@@ -34,8 +34,10 @@ _COLUMNS = {
     ],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
     "coverage": ["point", "seed", "coverage", "risk"],
+    "stability": ["point", "seed", "corruption", "severity", "same"],
+    "agreement": ["point", "first", "second", "agreement"],
 }
-_MAY_BE_EMPTY = ("sampled", "power")
+_MAY_BE_EMPTY = ("sampled", "power", "agreement")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Moe:
     ensembles: pd.DataFrame
     power: pd.DataFrame  # no rows for a single seed
     coverage: pd.DataFrame
+    stability: pd.DataFrame
+    agreement: pd.DataFrame  # no rows for a single seed
     curves: Mapping[str, pd.DataFrame]
     source: Mapping[str, Any]  # source.json of the images
     notes: Sequence[str]  # on the images: what ingest made of them
@@ -154,6 +158,7 @@ def read_moe(at: StudyPaths) -> Moe:
         raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
     everything = set(points.index)
     needs = {"reliability": everything, "corruption": everything, "ensembles": everything, "experts": sparse}
+    needs |= {"stability": sparse}
     for name, needed in needs.items():
         for point in sorted(needed - set(frames[name]["point"])):
             raise malformed(files[name], maker, f"nothing about {point}")

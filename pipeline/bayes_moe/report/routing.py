@@ -9,6 +9,7 @@ from pipeline.bayes_moe.glossary import GLOSSARY
 from pipeline.bayes_moe.plots.cost import Cost, Sampling, draw_sampling
 from pipeline.bayes_moe.report.chapter import title_of
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.bayes_moe.report.stability import stability
 from pipeline.bayes_moe.report.tables import sampled_table
 from pipeline.plots.experts import LIMIT, draw_classes, draw_usage, draw_usage_by_epoch
 from pipeline.plots.lines import Line, draw_lines
@@ -47,6 +48,7 @@ def routing(moe: Moe) -> Section:
             "logarithmic axis.",
             small=True,
         ),
+        *stability(moe),
         *_sampled(moe),
     ]
     return Section("How the experts are used", "experts", usage_in_words(moe), blocks)
