@@ -67,7 +67,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     (root / AT.curves).mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
-        point |= {"place": "head", "hidden": np.nan, "dropout": 0.0, "members": np.nan} | sweep.points[name]
+        point |= {"place": "head", "hidden": None, "dropout": 0.0, "members": None} | sweep.points[name]
         cost = {
             "parameters": 61_000 + rank,
             "activated_parameters": 49_000,

@@ -110,6 +110,7 @@ ODD = {
         seeds=10,
         classes=30,
     ),
+    "dropout": Sweep(points={"dense": {}, "top_1": {"experts": 4}, "dropped_out": {"dropout": 0.1}}),  # no other key
     "baselines": Sweep(
         points={**POINTS, "dropped_out": {"dropout": 0.1}, "small": {"hidden": 36}, "four": {"members": 4}}
     ),
@@ -123,7 +124,8 @@ def test_the_chapters_of_a_sweep_of_any_shape_are_drawn(tmp_path, monkeypatch, s
     moe = read_moe(AT)
     sections = [mixture(moe), ensembles(moe), routing(moe), robustness(moe)]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
-    assert len(pictures) == {"least": 19, "most": 28, "baselines": 28}[shape]  # of one point; of two, sampled
+    many = {"least": 19, "most": 28, "dropout": 25, "baselines": 28}  # of one point; of two, and sampled
+    assert len(pictures) == many[shape]
     assert all(picture.alt for picture in pictures)
     assert not re.search(r"\bnan\b|None", " ".join([*(p.alt for p in pictures), *(s.lead for s in sections)]))
 

@@ -152,6 +152,7 @@ def read_moe(at: StudyPaths) -> Moe:
         for name, columns in _COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
+    points = points.astype(dict.fromkeys(("experts", "hidden", "members"), float))  # None where no point has any
     board = _board(at, points, maker)
     sparse = {method.name for method in board.models}
     if list(points.index[points["chosen"]]) != [board.models[0].name]:
