@@ -29,7 +29,7 @@ def ensembles(moe: Moe) -> Section:
             [_equivalents(moe), _coverage(moe)],
             "Left: how many independently trained dense networks, averaged, have the likelihood of a method, against "
             "the arithmetic of all its passes; lines are 95 % intervals over test images and seeds. Of a method with "
-            "noise, the average over passes is shown. Right: the error rate "
+            "noise, the average over passes is shown; in brackets, their number. Right: the error rate "
             "among the most confident images, where a classifier may abstain on the others. Thick: means over seeds; "
             "thin: each seed.",
         ),
@@ -128,6 +128,8 @@ def _equivalents(moe: Moe) -> Picture:
     points = []
     for of in rows.to_dict("records"):
         point, label = str(of["point"]), _name(moe, of)
+        if of["samples"]:
+            label = f"{moe.label(point)} ({of['samples']})"
         if not of["samples"] and point in averaged and point != moe.chosen:
             continue
         interval = None if np.isnan(of["low"]) else (of["low"], of["high"])
