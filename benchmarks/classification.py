@@ -1,26 +1,35 @@
-"""Images per second of every classifier of the sweep, dense and sparse, by turns in one run.
+"""Images per second of every method of the sweep, by turns in one run: each point, averages over passes with noise, and
+ensembles of the dense twin.
 
     python -m benchmarks.classification
 
-The points and the recipe are those of params.yaml, the images those of data/raw/bayes_moe (`dvc repro
-ingest@bayes_moe` makes them), the weights untrained: neither changes what an image costs. Prints a markdown table of
-medians and of ratios to the dense point in the same place, paired turn by turn.
+The points and the recipe are those of the default study in params.yaml, the images its test images, the weights
+untrained: neither changes what an image costs. Prints a markdown table of medians and of ratios to the dense twin in
+the same place, paired turn by turn.
 """
 
 import argparse
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from benchmarks.processes import load
-from pipeline.bayes_moe.data.images import read_images
+from pipeline.bayes_moe.data.embedded import read_embedded
 from pipeline.bayes_moe.data.resident import ResidentImages
+from pipeline.bayes_moe.model.classifier import averaged, logits
+from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
-from pipeline.bayes_moe.paths import PATHS
 from pipeline.bayes_moe.stages.moe_sweep import Training, untrained
 from pipeline.registry import load_params
+
+STUDY = "digits"
+
+Method = tuple[str, str, int, Callable[[], object]]  # name, point, FLOPs of an image, what classifies all of them
 
 
 def main() -> None:
@@ -29,36 +38,49 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = load_params().bayes_moe.sweep
-    train, test = (read_images(PATHS.raw / split) for split in ("train", "test"))
-    batches = ResidentImages(test, settings.recipe.batch_size, torch.device("cpu"))
+    study = load_params().bayes_moe.studies[STUDY]
+    sweep, recipe = study.sweep, study.sweep.recipe
+    source = read_embedded(Path(study.ingest.path))
+    test = source.splits["test"]
+    batches = ResidentImages(test, recipe.batch_size, torch.device("cpu"))
     height, width, channels = test.image_NHWC.shape[1:]
-    classes = int(train.label_N.max()) + 1
-    models = {
-        name: untrained(train, classes, Training(recipe=settings.recipe, point=point)).eval()
-        for name, point in settings.points.items()
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    with torch.no_grad():
-        for turn in range(arguments.turns + 2):
-            for name, model in models.items():
-                began = time.perf_counter()
-                for batch in batches.epoch(0):
-                    model(batch.x_BCHW)
-                if turn >= 2:
-                    seconds[name].append(time.perf_counter() - began)
+    methods: list[Method] = []
+    for name, point in sweep.points.items():
+        training = Training.of(recipe, point, recipe.seed)
+        model = untrained(source.splits["train"], len(source.classes), training).eval()
+        cost = classifier_cost(model, channels, height, width)
+        networks = len(recipe.seeds) if point.is_twin else 1
+        for size in range(1, networks + 1):
+            label = name if size == 1 else f"{size} x {name}"
+            methods.append((label, name, size * cost["activated_flops"], partial(_ensemble, model, batches, size)))
+        if model.stochastic:
+            most = max(recipe.samples)
+            flops = cost["trunk_flops"] + most * (cost["activated_flops"] - cost["trunk_flops"])
+            methods.append((f"{name}, {most} samples", name, flops, partial(_sampled, model, batches, most)))
+    seconds: dict[str, list[float]] = {label: [] for label, *_ in methods}
+    for turn in range(arguments.turns + 2):
+        for label, _, _, classify in methods:
+            began = time.perf_counter()
+            classify()
+            if turn >= 2:
+                seconds[label].append(time.perf_counter() - began)
     print(f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(test.label_N):,} images of {height} x {width} pixels, {settings.recipe.batch_size} at a time\n")
-    print("| point | images/s | times the dense one's | MFLOP, activated | MFLOP, all experts |\n|---|---|---|---|---|")
-    for name, times in seconds.items():
-        place = settings.points[name].place
-        twin = next(n for n, p in settings.points.items() if p.experts is None and p.place == place)
-        ratio = statistics.median(b / a for a, b in zip(times, seconds[twin], strict=True))
-        cost = classifier_cost(models[name], channels, height, width)
+    print(f"{len(test.label_N):,} images of {height} x {width} pixels, {recipe.batch_size} at a time\n")
+    print("| method | images/s | times the dense one's | MFLOP, active |\n|---|---|---|---|")
+    for label, name, flops, _ in methods:
+        times = seconds[label]
+        ratio = statistics.median(b / a for a, b in zip(times, seconds[sweep.twin_of(name)], strict=True))
         rate = len(test.label_N) / statistics.median(times)
-        print(
-            f"| {name} | {rate:,.0f} | {ratio:.2f} | {cost['activated_flops'] / 1e6:.3f} | {cost['flops'] / 1e6:.3f} |"
-        )
+        print(f"| {label} | {rate:,.0f} | {ratio:.2f} | {flops / 1e6:.3f} |")
+
+
+def _ensemble(model: ResNet18, batches: ResidentImages, size: int) -> object:
+    """As many passes as there are networks: which weights they have costs nothing."""
+    return torch.stack([logits(model, batches.epoch(0)).log_softmax(1) for _ in range(size)]).logsumexp(0)
+
+
+def _sampled(model: ResNet18, batches: ResidentImages, samples: int) -> object:
+    return averaged(model, batches.epoch(0), [samples], torch.Generator().manual_seed(0))
 
 
 if __name__ == "__main__":

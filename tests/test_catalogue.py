@@ -51,6 +51,24 @@ def test_a_file_is_fetched_once_and_checked(server: str, tmp_path: Path) -> None
     assert fetch(known, tmp_path / "fetched") == path
 
 
+def test_several_files_of_one_address_lie_in_one_folder_each_checked(server: str, tmp_path: Path) -> None:
+    (tmp_path / "served" / "b.gz").write_bytes(b"labels")
+    known = {"some.tar.gz": hashlib.md5(CONTENT).hexdigest(), "b.gz": hashlib.md5(b"labels").hexdigest()}
+    about = {"url": server.removesuffix("some.tar.gz"), "name": "both", **dict.fromkeys(("description", "licence"), "")}
+    of = {**about, "citation": "", "study": {}}
+    entry = Entry(**of, files={name: f"md5:{digest}" for name, digest in known.items()})
+    path = fetch(entry, tmp_path / "fetched")
+    assert path == tmp_path / "fetched" / "both"
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {"some.tar.gz": CONTENT, "b.gz": b"labels"}
+    changed = Entry(**of, files={"some.tar.gz": f"md5:{known['some.tar.gz']}", "b.gz": f"md5:{'0' * 32}"})
+    with pytest.raises(ExpectedError, match=r"b\.gz does not have the expected content"):
+        fetch(changed, tmp_path / "again")
+    assert [file.name for file in (tmp_path / "again" / "both").iterdir()] == ["some.tar.gz"]
+    for wrong in ({"url": server}, {"name": None}, {"hash": f"md5:{'0' * 32}"}, {"files": {}}):
+        with pytest.raises(ValueError, match=r"several files have|the address of one file"):
+            Entry(**{**of, "files": entry.files, **wrong})
+
+
 def test_a_file_of_unknown_hash_is_kept_under_its_own_name(server: str, tmp_path: Path) -> None:
     known = Entry(url=server, hash=None, name="own.h5ad", description="", licence="", citation="", study={})
     assert fetch(known, tmp_path / "fetched") == tmp_path / "fetched" / "own.h5ad"

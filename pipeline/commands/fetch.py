@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     if added.returncode != 0:
         raise ExpectedError(f"{path} was downloaded, but `dvc add` failed: {added.stderr.strip()}")
     print(f"downloaded {path}; commit {path}.dvc")
-    if entry.hash is None:
+    if entry.hash is None and not entry.files:
         print(f"its hash was not known: {path}.dvc records that of this download, sha256:{sha256(path)}")
     if entry.study:
         print(f"a study of it, for params.yaml (or a file, for `python -m pipeline add FILE`):\n{entry.lines}")

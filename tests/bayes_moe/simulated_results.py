@@ -21,6 +21,7 @@ _CORRUPTIONS = ("gaussian_noise", "jpeg")
 _EMPTY = {  # columns of what may have no rows
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+    "agreement": ["point", "first", "second", "agreement"],
 }
 
 
@@ -53,16 +54,20 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     names = list(sweep.points)
     sparse = [name for name in names if "experts" in sweep.points[name]]
     place = {name: sweep.points[name].get("place", "head") for name in names}
-    twins = {name: next(o for o in names if o not in sparse and place[o] == place[name]) for name in names}
+    plain = [name for name in names if not sweep.points[name].keys() & {"experts", "hidden", "dropout", "members"}]
+    twins = {name: next(o for o in plain if place[o] == place[name]) for name in names}
     frames: dict[str, list[dict[str, object]]] = {
         name: []
-        for name in ("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage")
+        for name in (
+            *("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage"),
+            *("stability", "agreement"),
+        )
     }
     table: list[Row] = []
     (root / AT.curves).mkdir(parents=True, exist_ok=True)
     for rank, name in enumerate(names):
         point = {"experts": np.nan, "top_k": 1, "gate": "top_k", "balance": "switch", "balance_weight": 0.01}
-        point |= {"place": "head"} | sweep.points[name]
+        point |= {"place": "head", "hidden": None, "dropout": 0.0, "members": None} | sweep.points[name]
         cost = {
             "parameters": 61_000 + rank,
             "activated_parameters": 49_000,
@@ -73,11 +78,22 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         if name in sparse:
             table += _differences(name, twins[name], sweep)
             frames["experts"] += _experts(name, int(point["experts"]), sweep, rng)
-        if "gumbel" in point["gate"]:
+            frames["stability"] += [
+                {"point": name, "seed": seed, "corruption": kind, "severity": severity, "same": 1 - 0.1 * severity}
+                for seed in range(sweep.seeds)
+                for kind in _CORRUPTIONS
+                for severity in range(1, 6)
+            ]
+            frames["agreement"] += [
+                {"point": name, "first": first, "second": second, "agreement": 0.1 * first + 0.2}
+                for second in range(sweep.seeds)
+                for first in range(second)
+            ]
+        if noisy := "gumbel" in point["gate"] or point["dropout"] > 0:
             frames["sampled"] += _sampled(name, sweep, rng)
         frames["reliability"] += _reliability(name, sweep, rng)
         frames["corruption"] += _corruption(name, sweep, rng)
-        frames["ensembles"] += _ensembles(name, name in sparse, sweep)
+        frames["ensembles"] += _ensembles(name, name == twins[name], noisy, sweep)
         frames["coverage"] += _coverage(name, sweep, rng) if name in (sweep.chosen, twins[sweep.chosen]) else []
         table += _scores(name, name in sparse, sweep, rng)
         experts = int(point["experts"]) if name in sparse else 0
@@ -92,13 +108,17 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     write_results(root / AT.results, AT, table)
 
 
-def _ensembles(name: str, sparse: bool, sweep: Sweep) -> list[dict[str, object]]:
-    scores = {"accuracy": 0.9, "nll": 0.3, "brier": 0.15, "ece": 0.03, "aurc": 0.02, "auroc": 0.8}
-    if sparse:
-        return [{"point": name, "networks": 1, **scores, "equivalents": 1.4, "low": 1.0, "high": 2.5, "flops": 28e4}]
-    unknown = {"low": np.nan, "high": np.nan}
+def _ensembles(name: str, twin: bool, noisy: bool, sweep: Sweep) -> list[dict[str, object]]:
+    scores = {"point": name, "accuracy": 0.9, "nll": 0.3, "brier": 0.15, "ece": 0.03, "aurc": 0.02, "auroc": 0.8}
+    scores |= {"corrupted_accuracy": 0.7, "corrupted_nll": 0.9}
+    if not twin:
+        worth = {"networks": 1, "equivalents": 1.4, "low": 1.0, "high": 2.5}
+        return [
+            {**scores, **worth, "samples": samples, "flops": 28e4 + 1e4 * samples} for samples in (0, 4)[: 1 + noisy]
+        ]
+    unknown = {"samples": 0, "low": np.nan, "high": np.nan}
     return [
-        {"point": name, "networks": size, **scores, "equivalents": float(size), **unknown, "flops": 28e4 * size}
+        {**scores, **unknown, "networks": size, "equivalents": float(size), "flops": 28e4 * size}
         for size in range(1, sweep.seeds + 1)
     ]
 

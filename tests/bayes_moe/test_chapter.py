@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from pipeline.bayes_moe.report.chapter import mixture
+from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table
 from pipeline.bayes_moe.report.results import Moe, read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
+from pipeline.bayes_moe.report.stability import by_chance, stability_table
 from pipeline.bayes_moe.report.tables import (
     corruptions_table,
     differences_table,
@@ -108,6 +110,10 @@ ODD = {
         seeds=10,
         classes=30,
     ),
+    "dropout": Sweep(points={"dense": {}, "top_1": {"experts": 4}, "dropped_out": {"dropout": 0.1}}),  # no other key
+    "baselines": Sweep(
+        points={**POINTS, "dropped_out": {"dropout": 0.1}, "small": {"hidden": 36}, "four": {"members": 4}}
+    ),
 }
 
 
@@ -116,9 +122,10 @@ def test_the_chapters_of_a_sweep_of_any_shape_are_drawn(tmp_path, monkeypatch, s
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD[shape])
     moe = read_moe(AT)
-    sections = [mixture(moe), routing(moe), robustness(moe)]
+    sections = [mixture(moe), ensembles(moe), routing(moe), robustness(moe)]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
-    assert len(pictures) == {"least": 16, "most": 21}[shape]  # of one point; of two, and with sampled routes
+    many = {"least": 19, "most": 28, "dropout": 25, "baselines": 28}  # of one point; of two, and sampled
+    assert len(pictures) == many[shape]
     assert all(picture.alt for picture in pictures)
     assert not re.search(r"\bnan\b|None", " ".join([*(p.alt for p in pictures), *(s.lead for s in sections)]))
 
@@ -177,8 +184,8 @@ def test_tables_of_what_was_not_learned_from(found):
     assert [row[0].text for row in corruptions_table(moe).rows] == ["gaussian noise", "jpeg"]
     assert [row[0].text for row in sampled_table(moe).rows][:3] == [
         "gumbel top 2",
-        "the route without noise",
-        "1 sampled route",
+        "one pass without noise",
+        "1 sample",
     ]
 
 
@@ -205,6 +212,38 @@ def test_the_point_that_differs_in_nothing_but_balance_is_named_too(found):
 
 def test_a_chosen_point_without_balance_is_shown_beside_the_most_alike_with_it(found):
     assert compared(found(chosen="unbalanced")) == ["unbalanced", "top_1"]
+
+
+def test_stability_has_what_stays_what_chance_gives_and_how_seeds_agree(found):
+    moe = found()
+    first = stability_table(moe).rows[0]
+    assert [cell.text for cell in first] == ["top 1", "90", "50", f"{100 * by_chance(moe, 'top_1'):.0f}", "0.23"]
+    assert first[-1].remark == "0.20 to 0.30"
+    rows = moe.experts[moe.experts["point"] == "top_1"]
+    each = []
+    for seed in range(3):
+        tokens = [rows[(rows["seed"] == seed) & (rows["expert"] == e)]["tokens"].sum() for e in range(4)]
+        each.append(sum((count / sum(tokens)) ** 2 for count in tokens))
+    assert by_chance(moe, "top_1") == pytest.approx(sum(each) / 3)
+
+
+def test_baselines_stand_beside_the_ensembles_and_are_called_what_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_moe(tmp_path, ODD["baselines"])
+    moe = read_moe(AT)
+    assert [row[0].text for row in ensembles_table(moe).rows] == [
+        *("dense", "2 x dense", "3 x dense", "top 1", "gumbel top 2", "gumbel top 2, 4 routes", "unbalanced"),
+        *("dropped out", "dropped out, 4 dropout masks", "small", "four"),
+    ]
+    assert [row[1].text for row in ensembles_table(moe).rows[:4]] == ["1", "2", "3", "1.4"]
+    assert "“dropped out, 4 dropout masks” 1.4, “small” 1.4, “four” 1.4" in ensembles(moe).lead
+    remarks = {row[0].text: row[0].remark for row in main_table(moe).rows}
+    assert [remarks[name] for name in ("dense", "dropped out", "small", "four")] == [
+        "dense twin",
+        "dense, dropout 0.1",
+        "dense, 36 units",
+        "4 members, averaged",
+    ]
 
 
 def test_without_a_stochastic_gate_nothing_is_said_of_sampled_routes(found):

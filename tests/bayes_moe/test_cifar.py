@@ -77,7 +77,7 @@ def test_the_class_of_cifar_100_is_the_fine_label(tmp_path):
             r"test_batch.bin .* 3,072 bytes, not .* the 3,073 of",
         ),
         ({"c__test_batch_bin": b""}, r"0 bytes"),
-        ({"c__test_batch_bin": None}, r"no .bin file of the test split"),
+        ({"c__test_batch_bin": None}, r"has no file of the test split"),
         ({"c__data_batch_2_bin": records([7]).tobytes()}, r"image 2 of the train split .* label 7.* names 3 classes"),
         ({"c/batches.meta.txt": None}, r"no batches.meta.txt or fine_label_names.txt"),
         ({"../../etc/evil.bin": b"x"}, r"leaves its folder"),

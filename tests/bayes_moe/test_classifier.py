@@ -76,7 +76,7 @@ def test_the_loss_of_training_has_what_keeps_routing_in_order_and_that_of_evalua
         objective.train()
         parts = objective(batch, generator())
         torch.manual_seed(0)
-        logit_BK, routing = model(batch.x_BCHW, generator())
+        logit_BK, routing, _ = model(batch.x_BCHW, generator())
         nll = cross_entropy(logit_BK, batch.label_B)
         expected = nll + 2 * penalty(routing) + 0.5 * z_loss(routing) + 0.25 * routing.divergence
         torch.testing.assert_close(parts["loss"], expected)

@@ -11,7 +11,6 @@ from pipeline.bayes_moe.metrics.deep_ensembles import (
     averaged,
     equivalents,
     losses,
-    scaled_ensembles,
     subsets,
 )
 from pipeline.bayes_moe.metrics.temperature import fit_temperature
@@ -27,10 +26,19 @@ def networks(count: int, examples: int, seed: int, noise: float = 2.0) -> tuple[
     return truth_NK + noise * random.standard_normal((count, examples, 5)), label_N
 
 
+def scaled(validation: np.ndarray, label_M: np.ndarray, test: np.ndarray, size: int) -> list[np.ndarray]:
+    """Every ensemble of this size on the test examples, at the temperature that fits the validation examples."""
+    return [
+        averaged(test[chosen]) / fit_temperature(averaged(validation[chosen]), label_M)
+        for chosen in map(list, subsets(len(test), size))
+    ]
+
+
 def test_an_ensemble_averages_probabilities():
     logit_RNK, label_N = networks(3, 50, 0)
     expected_NK = np.mean([probabilities(logit_NK) for logit_NK in logit_RNK], axis=0)
     np.testing.assert_allclose(np.exp(averaged(logit_RNK)), expected_NK, rtol=1e-12)
+    np.testing.assert_allclose(averaged(logit_RNK.reshape(3, 10, 5, 5)), averaged(logit_RNK).reshape(10, 5, 5))
     np.testing.assert_allclose(averaged(logit_RNK[:1]), np.log(probabilities(logit_RNK[0])), rtol=1e-12)
     assert losses(logit_RNK[0], label_N).mean() == pytest.approx(negative_log_likelihood(logit_RNK[0], label_N))
 
@@ -71,12 +79,7 @@ def test_an_ensemble_of_n_networks_is_worth_n():
     (validation, label_M), (test, label_N) = networks(12, 2000, 1), networks(12, 4000, 2)
     curve = np.array(
         [
-            np.mean(
-                [
-                    losses(logit_NK, label_N).mean()
-                    for logit_NK in scaled_ensembles(validation[:6], label_M, test[:6], size)
-                ]
-            )
+            np.mean([losses(one, label_N).mean() for one in scaled(validation[:6], label_M, test[:6], size)])
             for size in range(1, 7)
         ]
     )
@@ -91,7 +94,7 @@ def test_an_ensemble_of_n_networks_is_worth_n():
 def test_a_network_averaged_with_itself_is_worth_one():
     (validation, label_M), (test, label_N) = networks(1, 500, 1), networks(1, 500, 2)
     same = [np.repeat(part, 3, axis=0) for part in (validation, test)]
-    nll = [losses(scaled_ensembles(same[0], label_M, same[1], size)[0], label_N).mean() for size in (1, 3)]
+    nll = [losses(scaled(same[0], label_M, same[1], size)[0], label_N).mean() for size in (1, 3)]
     assert nll[0] == pytest.approx(nll[1], abs=1e-9)
 
 

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.bayes_moe.evaluation.ensembles import COVERAGES, aurc, coverage_table, ensemble_table, power_table
+from pipeline.bayes_moe.evaluation.ensembles import COVERAGES, coverage_table, ensemble_table, power_table
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
-from pipeline.bayes_moe.metrics.calibration import negative_log_likelihood
+from pipeline.bayes_moe.metrics.calibration import accuracy, negative_log_likelihood
+from pipeline.bayes_moe.metrics.classification import aurc
 from pipeline.bayes_moe.params.evaluate import Evaluate
 
 EVALUATION = Evaluate(replicates=100)
@@ -19,15 +20,25 @@ def point(name: str, seeds: int, averages: int, noise: float = 2.0, own: int = 0
     found = PointPredictions.__new__(PointPredictions)
     found.name, found.seeds = name, list(range(seeds))
     arrays: dict[str, np.ndarray] = {}
-    for place, part in enumerate(("validation", "test", "other")):
+    for place, part in enumerate(("validation", "test", "other", "corrupted")):
         label_N = np.random.default_rng(place).integers(0, 5, 1500)
         random = np.random.default_rng([own, place])
-        truth_NK = 3.0 * np.eye(5)[label_N] * (part != "other")
+        truth_NK = {"other": 0.0, "corrupted": 2.0}.get(part, 3.0) * np.eye(5)[label_N]
         logit_RANK = truth_NK + noise * random.standard_normal((seeds, averages, 1500, 5))
         probability = np.exp(logit_RANK) / np.exp(logit_RANK).sum(-1, keepdims=True)
         arrays |= {part: np.log(probability.mean(1)), f"{part}_label": label_N}
-    found.arrays, found.about = arrays, {"cost": {"activated_flops": 100 * averages}}
+    arrays["corrupted"] = arrays["corrupted"].reshape(seeds, 2, 3, 250, 5)
+    arrays["corrupted_label"] = arrays["corrupted_label"][:250]
+    found.arrays, found.about = arrays, {"cost": {"activated_flops": 100 * averages, "trunk_flops": 70 * averages}}
     return found
+
+
+def noisy(one: PointPredictions, average: PointPredictions, samples: int) -> PointPredictions:
+    """A point that answers as `one` without noise, and as `average` over so many passes."""
+    one.arrays |= {f"sampled_{part}": average.arrays[part] for part in ("validation", "test", "other", "corrupted")}
+    one.arrays["sampled_test"] = np.stack([one.arrays["test"], average.arrays["test"]], axis=1)
+    one.about["samples"] = [1, samples]
+    return one
 
 
 def table(sparse: PointPredictions, seeds: int = 5):
@@ -54,6 +65,27 @@ def test_ensembles_of_dense_networks_improve_and_cost_as_many():
         for logit_NK in point("dense", 5, 1).test_logits("scaled")
     ]
     assert dense["nll"].iloc[0] == pytest.approx(np.mean(of_one))
+
+
+def test_an_average_over_passes_is_worth_what_it_averages_and_costs_what_it_repeats():
+    found = table(noisy(point("sparse", 3, 1, own=7), point("sparse", 3, 3, own=8), samples=3))
+    of_sparse = found[found["point"] == "sparse"].set_index("samples")
+    assert list(of_sparse.index) == [0, 3]
+    assert list(of_sparse["flops"]) == [100, 70 + 3 * 30]
+    assert of_sparse.loc[0, "equivalents"] == pytest.approx(1.0, abs=0.4)
+    assert of_sparse.loc[3, "equivalents"] == pytest.approx(3.0, abs=0.4)
+    dense = found[found["point"] == "dense"]
+    assert (dense["samples"] == 0).all()
+
+
+def test_images_under_corruption_are_scored_all_alike_at_the_temperature_of_the_validation_images():
+    sparse = point("sparse", 2, 1, own=7)
+    row = table(sparse).set_index("point").loc["sparse"]
+    label_N = np.concatenate([sparse.labels("corrupted")] * 6)
+    flat = sparse.logits("corrupted").reshape(2, 1500, 5)
+    assert row["corrupted_accuracy"] == pytest.approx(np.mean([accuracy(one, label_N) for one in flat]))
+    scaled = flat / sparse.temperature_R[:, None, None]
+    assert row["corrupted_nll"] == pytest.approx(np.mean([negative_log_likelihood(one, label_N) for one in scaled]))
 
 
 def test_power_is_of_the_paired_differences_of_seeds():

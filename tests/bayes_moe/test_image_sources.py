@@ -168,3 +168,21 @@ def test_a_path_to_a_pipe_or_a_loop_is_refused_without_waiting(tmp_path):
 
 def test_a_recipe_s_suffix_in_any_case(tmp_path):
     assert len(read_image_source(recipe(tmp_path).rename(tmp_path / "R.YAML"), 8, None).classes) == 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "described"),
+    [("L", 1, "in grey"), ("LA", 1, "in grey"), ("I;16", 1, "in grey"), ("RGB", 3, "in colour")],
+)
+def test_grey_images_stay_grey_and_one_in_colour_makes_all_of_them_so(tmp_path, kind, channels, described):
+    value = {"L": 9, "LA": (9, 255), "I;16": 9 * 257, "RGB": (9, 9, 10)}[kind]
+    for place, name in enumerate("ab"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (4, 4), 200 + place).save(tmp_path / "x" / name / f"{number}.png")
+    Image.new(kind, (4, 4), value).save(tmp_path / "x" / "a" / "0.png")
+    source = read_image_source(tmp_path / "x", 4, None, 65535)
+    images = [images.image_NHWC for images in source.splits.values()]
+    assert {image_NHWC.shape[3] for image_NHWC in images} == {channels}
+    assert {int(value) for image_NHWC in images for value in np.unique(image_NHWC[..., 0])} == {9, 200, 201}
+    assert described in write_image_source(tmp_path / "images", tmp_path / "x", source)

@@ -34,6 +34,7 @@ POINTS = {
     "dense": {},
     "top_1": {"experts": 3, "top_k": 1},
     "sampled": {"experts": 3, "top_k": 2, "gate": "gumbel_top_k", "capacity_factor": 1.0, "balance": "importance"},
+    "mc_dropout": {"dropout": 0.2, "hidden": 5},
 }
 SMALL = {
     "width": 2,
@@ -96,20 +97,33 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
         "other": (2, 260, 10),
         "corrupted": (2, 10, 5, 20, 10),
         "expert_label": (2, 3, 10),
-        "sampled": (2, 2, 450, 10),
+        "first_expert": (2, 450),
+        "same_expert": (2, 10, 5),
+        "sampled_test": (2, 2, 450, 10),
+        "sampled_validation": (2, 201, 10),
+        "sampled_other": (2, 260, 10),
+        "sampled_corrupted": (2, 10, 5, 20, 10),
         "validation_label": (201,),
         "test_label": (450,),
         "corrupted_label": (20,),
     }
     assert not np.array_equal(answers["test"][0], answers["test"][1])
-    np.testing.assert_allclose(np.exp(answers["sampled"]).sum(-1), 1, rtol=1e-5)
+    for part in ("test", "validation", "other", "corrupted"):
+        np.testing.assert_allclose(np.exp(answers[f"sampled_{part}"]).sum(-1), 1, rtol=1e-5)
     # Capacity 1 drops some of the 2 x 450 slots, and no expert has more than its share.
     assert (answers["expert_label"].sum(2) <= 4 * np.ceil(2 * 113 / 3)).all()
     assert (answers["expert_label"].sum((1, 2)) < 900).all()
     whole = load_file(trained / "models/bayes_moe/digits/top_1/answers.safetensors")
     np.testing.assert_array_equal(whole["expert_label"].sum(1), np.bincount(whole["test_label"]) * np.ones((2, 1)))
-    assert "sampled" not in whole
+    assert not [name for name in whole if name.startswith("sampled")]
     assert "expert_label" not in load_file(trained / "models/bayes_moe/digits/dense/answers.safetensors")
+    dropped = load_file(trained / "models/bayes_moe/digits/mc_dropout/answers.safetensors")
+    assert dropped.keys() == answers.keys() - {"expert_label", "first_expert", "same_expert"}
+    assert ((answers["same_expert"] >= 0) & (answers["same_expert"] <= 1)).all()
+    of_experts = [np.bincount(first_N, minlength=3) for first_N in whole["first_expert"]]
+    np.testing.assert_array_equal(whole["expert_label"].sum(2), of_experts)
+    config = read_json(trained / "models/bayes_moe/digits/mc_dropout/seed_0/config.json")
+    assert (config["config"]["hidden"], config["config"]["dropout"]) == (5, 0.2)
     curve = pd.read_csv(trained / "reports/bayes_moe/digits/curves/top_1.csv")
     assert curve["seed"].tolist() == [0, 0, 0, 3, 3, 3]
     assert {"validation_ece", "train_nll", "train_balance", "validation_entropy", "train_load_2"} <= set(curve.columns)
@@ -126,9 +140,8 @@ def test_the_points_are_compared(trained: Path) -> None:
         points = pd.read_parquet(AT.details / "points.parquet").set_index("point")
         headlines = {path.stem: read_json(path) for path in AT.headlines.iterdir()}
     roles = {row.method: row.role for row in rows}
-    assert roles == {"dense": "baseline", "top_1": "model", "sampled": "model"} | dict.fromkeys(
-        ("top_1 - dense", "sampled - dense"), "difference"
-    )
+    of_points = {"dense": "baseline", "top_1": "model", "sampled": "model", "mc_dropout": "baseline"}
+    assert roles == of_points | dict.fromkeys(("top_1 - dense", "sampled - dense"), "difference")
     assert {row.unit for row in rows} == {"raw", "scaled"}
     assert all((row.low is not None) == (row.role == "difference") for row in rows)
 
@@ -154,14 +167,25 @@ def test_the_points_are_compared(trained: Path) -> None:
         assert found["gain_low"] <= found["gain"] <= found["gain_high"]
     folder = trained / "reports/bayes_moe/digits/details"
     corruption = pd.read_parquet(folder / "corruption.parquet")
-    assert len(corruption) == 3 * 2 * 10 * 5
+    assert len(corruption) == 4 * 2 * 10 * 5
     sampled = pd.read_parquet(folder / "sampled.parquet")
-    assert sampled["samples"].tolist() == [0, 1, 3] * 2
+    assert sampled["samples"].tolist() == [0, 1, 3] * 4
     assert (sampled.loc[sampled["samples"] == 3, "flops"] > sampled.loc[sampled["samples"] == 1, "flops"].max()).all()
     assert pd.read_parquet(folder / "experts.parquet").groupby(["point", "seed"])["tokens"].sum()["top_1"].tolist() == [
         450,
         450,
     ]
+    stability = pd.read_parquet(folder / "stability.parquet")
+    assert stability.groupby(["point", "seed"]).size().tolist() == [50] * 4
+    assert stability.groupby("severity")["same"].mean()[1] > stability.groupby("severity")["same"].mean()[5]
+    agreement = pd.read_parquet(folder / "agreement.parquet")
+    assert agreement[["point", "first", "second"]].to_numpy().tolist() == [["sampled", 0, 3], ["top_1", 0, 3]]
+    methods = pd.read_parquet(folder / "ensembles.parquet")
+    assert list(zip(methods["point"], methods["networks"], methods["samples"], strict=True)) == [
+        *(("dense", 1, 0), ("dense", 2, 0), ("mc_dropout", 1, 0), ("mc_dropout", 1, 3)),
+        *(("sampled", 1, 0), ("sampled", 1, 3), ("top_1", 1, 0)),
+    ]
+    assert methods.drop(columns=["low", "high"]).notna().all(axis=None)
     before = written(trained)
     run(trained, "pipeline.bayes_moe.stages.evaluate", "digits")
     assert written(trained) == before
@@ -226,7 +250,7 @@ GOOD = {
         ({"c/data_batch_1.bin": record(0) + record(2)}, "has label 2, but batches.meta.txt names 2 classes"),
         ({"c/data_batch_1.bin": record(0) * 3}, "are of one class, 'cat': a classifier needs two"),
         ({"../../evil.bin": b""}, "which leaves its folder; it is not trusted"),
-        ({"c/batches.meta.txt": None}, "is not CIFAR in its binary format"),
+        ({"c/batches.meta.txt": None}, "is not CIFAR in its binary or Python format"),
         (None, "cannot be read as a tar archive"),
     ],
 )

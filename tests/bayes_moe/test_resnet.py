@@ -68,6 +68,38 @@ def test_routes_of_one_image_share_its_trunk(place):
 
 
 @pytest.mark.parametrize("place", ["head", "block"])
+def test_dropout_of_the_dense_network_is_noise_that_passes_of_one_image_share_the_trunk_before(place):
+    model, plain = (net(network="dense", place=place, hidden=32, dropout=rate).eval() for rate in (0.4, 0.0))
+    assert model.stochastic
+    assert not plain.stochastic
+    x = torch.rand(50, 3, 8, 8)
+    without = model(x).logit_BK
+    torch.testing.assert_close(without, plain(x).logit_BK)  # the weights are the same, and there is no noise
+    torch.testing.assert_close(plain(x, sample=True).logit_BK, without)
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    whole = model(x, generators[0], sample=True).logit_BK
+    torch.testing.assert_close(model.classify(model.trunk(x), generators[1], sample=True).logit_BK, whole)
+    assert not torch.equal(model(x, generators[0], sample=True).logit_BK, whole)
+    assert not torch.equal(whole, without)
+    assert not torch.equal(model.train()(x, torch.Generator()).logit_BK, plain.train()(x).logit_BK)
+
+
+def test_dropout_before_each_linear_layer_of_the_head_is_that_of_its_formula():
+    """The dense head, masks and all, written out; the masks are drawn in the order of the layers."""
+    model = net(network="dense", hidden=32, dropout=0.25).eval()
+    feature_BD = torch.randn(7, 64)
+    generator = torch.Generator().manual_seed(1)
+
+    def masked(x):
+        return x * (torch.rand(x.shape, generator=generator) >= 0.25) / 0.75
+
+    hidden_BH = masked(torch.nn.functional.gelu(model.dense[0](masked(model.network_norm(feature_BD)))))
+    expected_BK = model.classifier(masked(feature_BD + model.dense[2](hidden_BH)))
+    found = model.classify(feature_BD, torch.Generator().manual_seed(1), sample=True).logit_BK
+    torch.testing.assert_close(found, expected_BK)
+
+
+@pytest.mark.parametrize("place", ["head", "block"])
 def test_a_block_reads_each_position_alone(place):
     """The dense network in the block is a 1x1 convolution, and beside a residual connection."""
     model = net(network="dense", place=place, hidden=32).eval()

@@ -15,6 +15,7 @@ from pipeline.mole.data.proposal import season_of
 from pipeline.mole.data.step import Step
 from pipeline.params.draft import Draft
 from pipeline.registry import Params
+from tests.bayes_moe.test_idx import write as write_idx
 from tests.commands.test_study_commands import perturbed, write_cells
 
 
@@ -119,6 +120,15 @@ def test_positions_in_columns_and_cells_in_one_place(tmp_path: Path) -> None:
     )
     assert settings["ingest"]["spatial"] == ["x_centroid", "y_centroid"]
     assert settings["ingest"]["same_place"] == "first"
+
+
+def test_files_in_idx_format(tmp_path: Path) -> None:
+    write_idx(tmp_path / "mnist", train=[0, 1] * 20, t10k=[0, 1, 1])
+    system, draft, settings = drafted(tmp_path / "mnist")
+    assert system == "bayes_moe"
+    assert draft.data == "mnist: IDX, 40 training and 3 test images, 2 classes"
+    assert settings["ingest_ood"]["path"] == "data/embedded/photographs.yaml"
+    assert settings["sweep"]["recipe"] == {"corrupted_pictures": 3, "batch_size": 10}
 
 
 def test_images_in_folders(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _LIKE_A_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})(set|data|images|
 def read_image_folder(
     folder: Path, size: int, white_level: float | None = None, parameter: str = "white_level", seed: int = 0
 ) -> ImageSource:
-    """All images, in colour, brought to `size` x `size` pixels, as `ImageReader` does it.
+    """All images, brought to `size` x `size` pixels, as `ImageReader` does it: grey where all are, and else in colour.
 
     Splits are known by the names in SPLIT_NAMES, in any case. A validation set without a test set is the test set.
     ExpectedError where there is no folder, its splits are not clear, fewer than two classes, a class without images,
@@ -57,6 +57,8 @@ def read_image_folder(
             few = names[int(count.argmin())]
             raise ExpectedError(f"{folder}: class {few!r} has one image; a training and a test set need one each")
         splits["train"], splits["test"] = split_by_class(whole, TEST_SHARE, seed)
+    if all((images.image_NHWC[..., :1] == images.image_NHWC).all() for images in splits.values()):
+        splits = {split: Images(one.image_NHWC[..., :1].copy(), one.label_N) for split, one in splits.items()}
     return ImageSource(splits, names, (*notes, *walk.notes(), *files.notes(folder)))
 
 

@@ -1,4 +1,5 @@
-"""Images from whatever a path names: a recipe (.yaml), a folder of classes, or a CIFAR archive. One check for all."""
+"""Images from whatever a path names: a recipe (.yaml), a folder of classes or of files in IDX format, or a CIFAR
+archive. One check for all."""
 
 import hashlib
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 
 from pipeline.bayes_moe.data.cifar import read_cifar
 from pipeline.bayes_moe.data.embedded import read_embedded
+from pipeline.bayes_moe.data.idx import idx_files, is_idx_name, read_idx
 from pipeline.bayes_moe.data.image_folder import read_image_folder
 from pipeline.bayes_moe.data.images import ImageSource, write_images
 from pipeline.core.errors import ExpectedError
@@ -21,8 +23,8 @@ def read_image_source(
 ) -> ImageSource:
     """Training and test images, and the names of the classes.
 
-    size: pixels that the images of a folder are brought to; md5: what the file's should be, checked first, None: not;
-    white_level: the value of white in a folder's images of more than 8 bits, None: their type's; section: of
+    size: pixels that the images of a folder of classes are brought to; md5: what the file's should be, checked first,
+    None: not; white_level: the value of white in a folder's images of more than 8 bits, None: their type's; section: of
     params.yaml that says so.
     ExpectedError where the source cannot be read, is not the file that was expected, or has fewer than two classes.
     """
@@ -31,6 +33,10 @@ def read_image_source(
     kind = file_kind(path)
     if is_recipe(path):
         source = read_embedded(path)
+    elif kind == "folder" and idx_files(path):
+        source = read_idx(path)
+    elif is_idx_name(path.name):
+        raise ExpectedError(f"{path} is one of the files of a data set in IDX format: name their folder, {path.parent}")
     elif kind == "folder":
         source = read_image_folder(path, size, white_level, f"{section}.white_level")
     else:

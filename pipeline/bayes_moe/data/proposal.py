@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.bayes_moe.data.cifar import read_cifar
+from pipeline.bayes_moe.data.idx import idx_files, read_idx
 from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.bayes_moe.data.image_folder import TEST_SHARE, files_of_classes
 from pipeline.bayes_moe.params.system import BayesMoe
@@ -30,6 +31,8 @@ def recognise(paths: tuple[Path, ...], _: Mapping[str, Any]) -> str | None:
     kind = file_kind(paths[0])
     if kind in ("gzip", "tar") and paths[0].name.lower().endswith(ARCHIVES):
         return "an archive, as those of CIFAR"
+    if kind == "folder" and idx_files(paths[0]):
+        return "files in IDX format, as those of MNIST"
     if kind == "folder" and any(path.suffix.lower() in SUFFIXES for path in paths[0].rglob("*")):
         return "a folder of images"
     return None
@@ -41,13 +44,14 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: BayesMoe) -> None:
         raise ExpectedError("images lie in one folder, or in one archive: name that")
     (path,) = paths
     draft.decide("ingest.path", str(path), "")
-    if file_kind(path) == "folder":
+    idx = file_kind(path) == "folder" and bool(idx_files(path))
+    if file_kind(path) == "folder" and not idx:
         train, test, grey = _folder(draft, path)
     else:
-        source = read_cifar(path)
-        train, test, grey = len(source.splits["train"].label_N), len(source.splits["test"].label_N), False
+        source, name = (read_idx(path), "IDX") if idx else (read_cifar(path), "CIFAR")
+        train, test, grey = len(source.splits["train"].label_N), len(source.splits["test"].label_N), idx
         sizes = f"{train:,} training and {test:,} test images"
-        draft.data = f"{path.name}: CIFAR, {sizes}, {len(source.classes)} classes"
+        draft.data = f"{path.name}: {name}, {sizes}, {len(source.classes)} classes"
     other, why = (PHOTOGRAPHS, "photographs") if grey else (DIGITS, "handwritten digits")
     draft.decide("ingest_ood.path", other, f"out-of-distribution images: {why}, which the project has; better your own")
     recipe = shared.sweep.recipe
@@ -80,4 +84,4 @@ def _folder(draft: Draft, path: Path) -> tuple[int, int, bool]:
     draft.decide("ingest.size", size, why)
     classes = counted(len(splits["train"]), "class").removesuffix("s").replace("class", "classes")
     draft.data = f"{path.name}: a folder of {train:,} training and {test:,} test images, {classes}"
-    return train, test, modes <= {"1", "L", "I", "I;16"}
+    return train, test, modes <= {"1", "L", "LA", "I", "I;16"}

@@ -77,17 +77,17 @@ def expert_table(points: Iterable[PointPredictions]) -> pd.DataFrame:
 
 
 def sampled_table(points: Iterable[PointPredictions], bins: int) -> pd.DataFrame:
-    """A row per point with a stochastic gate, seed and number of sampled routes that probabilities are averaged over.
+    """A row per point with noise, seed and number of passes that probabilities are averaged over.
 
-    0 samples: the one route without noise. What comes before the gate is computed once per image.
+    0 samples: the one pass without noise. What comes before the noise is computed once per image.
     """
     rows = []
     for point in points:
-        if "sampled" not in point.arrays:
+        if "sampled_test" not in point.arrays:
             continue
         cost, label_N = point.about["cost"], point.labels("test")
         for place, seed in enumerate(point.seeds):
-            logits = [point.logits("test")[place], *point.logits("sampled")[place]]
+            logits = [point.logits("test")[place], *point.logits("sampled_test")[place]]
             for samples, logit_NK in zip([0, *point.about["samples"]], logits, strict=True):
                 found = class_scores(logit_NK, label_N, bins)
                 flops = cost["trunk_flops"] + max(samples, 1) * (cost["activated_flops"] - cost["trunk_flops"])

@@ -1,52 +1,43 @@
-"""Deep ensembles of the dense networks, how many of these each sparse point is worth, and what the seeds can show."""
+"""Every method at its cost, in deep-ensemble equivalents; and what the seeds can show of the chosen point."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pipeline.bayes_moe.decisive import DECISIVE
+from pipeline.bayes_moe.evaluation.methods import Method, alone, ensembles, sampled
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
-from pipeline.bayes_moe.glossary import SCALED
-from pipeline.bayes_moe.metrics import deep_ensembles
-from pipeline.bayes_moe.metrics.calibration import probabilities
-from pipeline.bayes_moe.metrics.classification import class_scores, known_from_other
+from pipeline.bayes_moe.metrics.classification import class_scores, confidence
+from pipeline.bayes_moe.metrics.deep_ensembles import equivalents
 from pipeline.bayes_moe.metrics.power import seeds_needed, smallest_difference
-from pipeline.bayes_moe.metrics.selective import area_under_risk, risk_coverage
+from pipeline.bayes_moe.metrics.selective import risk_coverage
 from pipeline.bayes_moe.params.evaluate import Evaluate
 from pipeline.bayes_moe.params.sweep import Sweep
 
-SHOWN = ("accuracy", "nll", "brier", "ece")
 COVERAGES = 20  # of the curve of risk against coverage
 
 Array = npt.NDArray[np.float64]
 
 
 def ensemble_table(points: Mapping[str, PointPredictions], sweep: Sweep, evaluation: Evaluate) -> pd.DataFrame:
-    """A row per dense point and number of its networks that are averaged, and one per sparse point.
+    """A row per twin and number of its networks that are averaged; and per other point, one without noise (0 samples)
+    and, where it has noise, one of the average over the most passes.
 
-    Scores are means over the choices of networks, or over seeds, after temperature scaling; AUROC is of unscaled
-    probabilities. The interval of the equivalents is over test images and the sparse point's seeds.
+    Scores are those of `Method.scores`. The interval of the equivalents is over test images and the point's seeds.
     """
-    rows = []
-    for name, point in points.items():
-        flops, label_N = point.about["cost"]["activated_flops"], point.labels("test")
-        if name in sweep.sparse:
-            logits, others = list(point.test_logits(SCALED)), list(point.logits("other"))
-            scored = _mean_scores(logits, list(point.logits("test")), others, label_N, evaluation.bins)
-            worth = _worth(point, points[sweep.twin_of(name)], evaluation)
-            rows.append({"point": name, "networks": 1, **scored, **worth, "flops": flops})
-            continue
-        for size in range(1, len(point.seeds) + 1):
-            logits = _ensembles(point, size)
-            raw, others = (
-                [deep_ensembles.averaged(point.logits(part)[list(of)]) for of in _subsets(point, size)]
-                for part in ("test", "other")
-            )
-            scored = _mean_scores(logits, raw, others, label_N, evaluation.bins)
-            worth = {"equivalents": float(size), "low": np.nan, "high": np.nan}
-            rows.append({"point": name, "networks": size, **scored, **worth, "flops": size * flops})
+    rows: list[dict[str, Any]] = []
+    for twin in dict.fromkeys(map(sweep.twin_of, points)):
+        dense = ensembles(points[twin])
+        loss_LN = np.stack([method.losses().mean(axis=0) for method in dense])
+        for method in dense:
+            worth = {"equivalents": float(method.networks), "low": np.nan, "high": np.nan}
+            rows.append(_row(method, worth, evaluation.bins))
+        for name in (name for name in points if sweep.twin_of(name) == twin != name):
+            others = filter(None, (alone(points[name]), sampled(points[name])))
+            rows += [_row(one, worth_of(one.losses(), loss_LN, evaluation), evaluation.bins) for one in others]
     return pd.DataFrame(rows)
 
 
@@ -81,58 +72,29 @@ def coverage_table(points: Mapping[str, PointPredictions], sweep: Sweep, chosen:
     rows = []
     for point in (points[sweep.twin_of(chosen)], points[chosen]):
         for seed, logit_NK in zip(point.seeds, point.logits("test"), strict=True):
-            _, risk_N = risk_coverage(*_confidence(logit_NK, point.labels("test")))
+            _, risk_N = risk_coverage(*confidence(logit_NK, point.labels("test")))
             for step in range(1, COVERAGES + 1):
                 place = max(len(risk_N) * step // COVERAGES, 1) - 1
                 rows.append((point.name, seed, step / COVERAGES, float(risk_N[place])))
     return pd.DataFrame(rows, columns=["point", "seed", "coverage", "risk"])
 
 
-def aurc(logit_NK: Array, label_N: npt.NDArray[np.int64]) -> float:
-    """Area under risk and coverage, by the largest probability."""
-    return area_under_risk(*_confidence(logit_NK, label_N))
+def worth_of(loss_RN: Array, loss_LN: Array, evaluation: Evaluate) -> dict[str, float]:
+    """Deep-ensemble equivalents, with the 95 % interval of a bootstrap over test images and seeds.
 
-
-def _confidence(logit_NK: Array, label_N: npt.NDArray[np.int64]) -> tuple[Array, npt.NDArray[np.bool_]]:
-    return probabilities(logit_NK).max(1), logit_NK.argmax(1) == label_N
-
-
-def _subsets(point: PointPredictions, size: int) -> list[tuple[int, ...]]:
-    return deep_ensembles.subsets(len(point.seeds), size)
-
-
-def _ensembles(point: PointPredictions, size: int) -> list[Array]:
-    parts = point.logits("validation"), point.labels("validation"), point.logits("test")
-    return deep_ensembles.scaled_ensembles(*parts, size)
-
-
-def _mean_scores(
-    scaled: list[Array], raw: list[Array], others: list[Array], label_N: npt.NDArray[np.int64], bins: int
-) -> dict[str, float]:
-    found = []
-    for scaled_NK, raw_NK, other_MK in zip(scaled, raw, others, strict=True):
-        scores = class_scores(scaled_NK, label_N, bins)
-        more = {"aurc": aurc(raw_NK, label_N), "auroc": known_from_other(raw_NK, other_MK)["auroc"]}
-        found.append({name: scores[name] for name in SHOWN} | more)
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-
-
-def _worth(sparse: PointPredictions, dense: PointPredictions, evaluation: Evaluate) -> dict[str, float]:
-    """The deep-ensemble equivalents of a sparse point with their 95 % interval, of a bootstrap over test images and the
-    point's seeds. N: images, R: seeds, L: sizes, B: replicates."""
-    label_N = sparse.labels("test")
-    loss_RN = np.stack([deep_ensembles.losses(logit_NK, label_N) for logit_NK in sparse.test_logits(SCALED)])
-    loss_LN = np.stack(
-        [
-            np.mean([deep_ensembles.losses(logit_NK, label_N) for logit_NK in _ensembles(dense, size)], axis=0)
-            for size in range(1, len(dense.seeds) + 1)
-        ]
-    )
-    random, images, seeds = np.random.default_rng(evaluation.seed), len(label_N), len(loss_RN)
+    loss_RN: of each seed of a method on each test image; loss_LN: of the ensembles of 1, ..., L networks, mean over
+    their choices. N: images, R: seeds, B: replicates.
+    """
+    random, (seeds, images) = np.random.default_rng(evaluation.seed), loss_RN.shape
     times_BN = random.multinomial(images, np.full(images, 1 / images), size=evaluation.replicates) / images
     times_BR = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=evaluation.replicates) / seeds
     nll_B = np.einsum("br,br->b", times_BR, times_BN @ loss_RN.T)
-    drawn_B = deep_ensembles.equivalents(nll_B, times_BN @ loss_LN.T)
-    value = float(deep_ensembles.equivalents(loss_RN.mean(), loss_LN.mean(axis=1)))
+    drawn_B = equivalents(nll_B, times_BN @ loss_LN.T)
+    value = float(equivalents(loss_RN.mean(), loss_LN.mean(axis=1)))
     low, high = np.quantile(drawn_B, (0.025, 0.975)) if len(drawn_B) else (value, value)
     return {"equivalents": value, "low": min(float(low), value), "high": max(float(high), value)}
+
+
+def _row(method: Method, worth: dict[str, float], bins: int) -> dict[str, Any]:
+    what = {"point": method.point.name, "networks": method.networks, "samples": method.samples}
+    return {**what, **method.scores(bins), **worth, "flops": method.flops}

@@ -17,8 +17,8 @@ from pipeline.core.sealed import read_sealed
 
 
 class PointPredictions:
-    """Logits of every seed, and what the point is. Parts: validation, test, other, corrupted and, of a stochastic gate,
-    sampled; see `pipeline.bayes_moe.model.predictions.EvaluationImages.predictions`."""
+    """Logits of every seed, and what the point is. Parts: validation, test, other, corrupted, and of a point with
+    noise sampled_ and each of these; see `pipeline.bayes_moe.model.predictions.EvaluationImages.predictions`."""
 
     def __init__(self, folder: Path) -> None:
         """ExpectedError where the folder of the point lacks a file, or holds a damaged one."""

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from pipeline.bayes_moe.evaluation.ensembles import aurc
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.glossary import RAW, SCALED
 from pipeline.bayes_moe.metrics import paired
-from pipeline.bayes_moe.metrics.classification import class_scores, known_from_other, least_used
+from pipeline.bayes_moe.metrics.classification import aurc, class_scores, known_from_other, least_used
 from pipeline.bayes_moe.params.evaluate import Evaluate
 from pipeline.bayes_moe.params.sweep import Sweep
 from pipeline.metrics.results import Row, difference_name

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bayes_moe.metrics import calibration, out_of_distribution
+from pipeline.bayes_moe.metrics.selective import area_under_risk
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -28,6 +29,16 @@ def known_from_other(logit_NK: Array, other_MK: Array) -> dict[str, float]:
         "auroc": out_of_distribution.auroc(known_N, other_M),
         "fpr95": out_of_distribution.false_positive_rate(known_N, other_M),
     }
+
+
+def confidence(logit_NK: Array, label_N: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The largest probability of each image, and whether its class is the right one: both (N,)."""
+    return calibration.probabilities(logit_NK).max(1), logit_NK.argmax(1) == label_N
+
+
+def aurc(logit_NK: Array, label_N: Labels) -> float:
+    """Area under risk and coverage, by the largest probability."""
+    return area_under_risk(*confidence(logit_NK, label_N))
 
 
 def corrupted_scores(corrupted_TLNK: Array, label_N: Labels, bins: int) -> Array:

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
-from pipeline.bayes_moe.metrics.temperature import fit_temperature
-
 MOST_SUBSETS = 32  # of one size: more hardly move the mean
 
 Array = npt.NDArray[np.float64]
@@ -23,8 +21,8 @@ Labels = npt.NDArray[np.int64]
 
 
 def averaged(logit_RNK: Array) -> Array:
-    """The logarithm of the mean probability of the networks, (N, K)."""
-    return np.asarray(logsumexp(log_softmax(logit_RNK, axis=2), axis=0) - np.log(len(logit_RNK)))
+    """The logarithm of the mean probability of the networks, (N, K); N may be several axes."""
+    return np.asarray(logsumexp(log_softmax(logit_RNK, axis=-1), axis=0) - np.log(len(logit_RNK)))
 
 
 def subsets(networks: int, size: int, seed: int = 0) -> list[tuple[int, ...]]:
@@ -36,17 +34,6 @@ def subsets(networks: int, size: int, seed: int = 0) -> list[tuple[int, ...]]:
     while len(found) < MOST_SUBSETS:
         found.add(tuple(sorted(random.choice(networks, size, replace=False).tolist())))
     return sorted(found)
-
-
-def scaled_ensembles(validation_RMK: Array, label_M: Labels, test_RNK: Array, size: int) -> list[Array]:
-    """The logits (N, K) of every ensemble of this size on the test examples, divided by the temperature that fits it on
-    the validation examples."""
-    found = []
-    for chosen in subsets(len(test_RNK), size):
-        networks = list(chosen)
-        temperature = fit_temperature(averaged(validation_RMK[networks]), label_M)
-        found.append(averaged(test_RNK[networks]) / temperature)
-    return found
 
 
 def losses(logit_NK: Array, label_N: Labels) -> Array:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from pipeline.bayes_moe.data.resident import ImageBatch
+from pipeline.bayes_moe.model.members import diversity, own_cross_entropy
 from pipeline.bayes_moe.model.moe_statistics import statistics_of
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.nn.moe import balance
@@ -21,7 +22,8 @@ BALANCES = {"switch": balance.switch, "importance": balance.importance}
 
 
 class ClassifierObjective(nn.Module):
-    """Cross-entropy; of a sparse network also the auxiliary losses of its routing, each times its weight.
+    """Cross-entropy; of a sparse network also the auxiliary losses of its routing, each times its weight. Of members
+    each its own cross-entropy, less their diversity times its weight.
 
     balance: the loss that is weighted by `balance_weight`; or `bias`, which has none, and `balance_weight` is its step.
 
@@ -39,19 +41,26 @@ class ClassifierObjective(nn.Module):
         balance_weight: float = 0.0,
         z_weight: float = 0.0,
         divergence_weight: float = 0.0,
+        diversity_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.shift, self.flip = model, shift, flip
         self.balance, self.balance_weight = balance, balance_weight
         self.z_weight, self.divergence_weight = z_weight, divergence_weight
+        self.diversity_weight = diversity_weight
 
     def forward(self, batch: ImageBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Means over the minibatch: loss, nll, accuracy; with experts also balance, z, entropy, dropped, loads."""
+        """Means over the minibatch: loss, nll, accuracy; with experts also balance, z, entropy, dropped, loads;
+        with members their diversity."""
         x_BCHW = moved(batch.x_BCHW, self.shift, self.flip, generator) if self.training else batch.x_BCHW
-        logit_BK, routing = self.model(x_BCHW, generator)
+        logit_BK, routing, member_MBK = self.model(x_BCHW, generator)
         nll = cross_entropy(logit_BK, batch.label_B)
         parts = {"nll": nll, "accuracy": (logit_BK.detach().argmax(1) == batch.label_B).float().mean()}
         loss = nll
+        if member_MBK is not None:
+            parts |= {"diversity": (differing := diversity(member_MBK))}
+            if self.training:
+                loss = own_cross_entropy(member_MBK, batch.label_B) - self.diversity_weight * differing
         if routing is not None:
             penalty = BALANCES.get(self.balance, balance.switch)(routing)
             z = balance.z_loss(routing)
@@ -107,10 +116,10 @@ def routings(model: ResNet18, batches: Iterator[ImageBatch]) -> Iterator[tuple[R
 
 @torch.no_grad()
 def averaged(model: ResNet18, batches: Iterator[ImageBatch], samples: list[int], generator: torch.Generator) -> Tensor:
-    """Logarithm of probabilities averaged over the first S samples of routes, for each S of `samples`: (len, N, K).
+    """Logarithm of probabilities averaged over the first S passes with noise, for each S of `samples`: (len, N, K).
 
-    The mixture over routes of a Bayesian prediction, by Monte Carlo; log p = logsumexp_s(log p_s) − log S. Samples of
-    one image share what lies before the gate.
+    The predictive distribution over routes, or over dropout (Gal and Ghahramani, 2016), by Monte Carlo: log p =
+    logsumexp_s(log p_s) − log S. Passes of one image share what lies before the noise.
     """
     parts = []
     for batch in batches:

@@ -16,7 +16,6 @@ from pipeline.bayes_moe.data.resident import ImageBatch, ResidentImages
 from pipeline.bayes_moe.model.classifier import averaged, logits, routings
 from pipeline.bayes_moe.model.moe_statistics import expert_by_label
 from pipeline.bayes_moe.model.resnet import ResNet18
-from pipeline.nn.moe.gates import TopKGate
 from pipeline.training.determinism import Purpose, entropy, torch_generator
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -66,27 +65,55 @@ class EvaluationImages:
         """Logits: validation (V, K), test (N, K), other (M, K), corrupted (T, L, Q, K).
 
         Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test
-        images; and of one whose gate is stochastic, sampled (S, N, K): log probabilities averaged over S routes.
+        images; first_expert (tokens of test images); and same_expert (T, L): the share of tokens of corrupted images
+        whose first expert is that of the image as it was. Of a stochastic one also log probabilities averaged over
+        passes with noise: sampled_test (S, N, K) over each number of them; over the largest sampled_validation,
+        sampled_other and sampled_corrupted, shaped as above.
         """
         model.eval()
         found: Arrays = {name: logits(model, self._batches(part)).numpy() for name, part in self.splits.items()}
-        each = np.stack([logits(model, self._batches(part)).numpy() for part in corrupted])
-        found["corrupted"] = each.reshape(len(CORRUPTIONS), len(SEVERITIES), *each.shape[1:])
+        found["corrupted"] = _by_kind([logits(model, self._batches(part)).numpy() for part in corrupted])
         if model.mixture is not None:
-            found["expert_label"] = self._expert_by_label(model)
-            if type(model.mixture.gate) is not TopKGate:
-                generator = torch_generator(self.device, seed, Purpose.PREDICTION)
-                found["sampled"] = averaged(model, self._batches(self.splits["test"]), samples, generator).numpy()
+            found |= self._routing(model, corrupted)
+        if model.stochastic:
+            found |= self._sampled(model, corrupted, samples, torch_generator(self.device, seed, Purpose.PREDICTION))
         return found
 
-    def _expert_by_label(self, model: ResNet18) -> npt.NDArray[np.int64]:
-        classes = model.classifier.out_features
+    def _sampled(
+        self, model: ResNet18, corrupted: list[Images], samples: list[int], generator: torch.Generator
+    ) -> Arrays:
+        def of(images: Images, numbers: list[int]) -> npt.NDArray[np.float32]:
+            return averaged(model, self._batches(images), numbers, generator).numpy()
+
+        most = [max(samples)]
+        found: Arrays = {"sampled_test": of(self.splits["test"], samples)}
+        found |= {f"sampled_{name}": of(self.splits[name], most)[0] for name in ("validation", "other")}
+        return found | {"sampled_corrupted": _by_kind([of(part, most)[0] for part in corrupted])}
+
+    def _routing(self, model: ResNet18, corrupted: list[Images]) -> Arrays:
+        classes, first = model.classifier.out_features, []
         assert model.mixture is not None
         total_EK = torch.zeros(len(model.mixture.experts.up_EDH), classes, dtype=torch.int64)
         for routing, label_N in routings(model, self._batches(self.splits["test"])):
             total_EK += expert_by_label(routing, label_N, classes).cpu()
-        found: npt.NDArray[np.int64] = total_EK.numpy()
+            first.append(routing.expert_NK[:, 0].cpu())
+        before = self._first_experts(model, self.chosen)
+        same = np.array([(self._first_experts(model, part) == before).mean() for part in corrupted], np.float32)
+        return {
+            "expert_label": total_EK.numpy(),
+            "first_expert": torch.cat(first).to(torch.int16).numpy(),
+            "same_expert": same.reshape(len(CORRUPTIONS), len(SEVERITIES)),
+        }
+
+    def _first_experts(self, model: ResNet18, images: Images) -> npt.NDArray[np.int64]:
+        chosen = [routing.expert_NK[:, 0].cpu() for routing, _ in routings(model, self._batches(images))]
+        found: npt.NDArray[np.int64] = torch.cat(chosen).numpy()
         return found
 
     def _batches(self, images: Images) -> Iterator[ImageBatch]:
         return ResidentImages(images, self.batch_size, self.device).epoch(0)
+
+
+def _by_kind(each: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Of every corruption and severity, one after the other: (T, L, Q, K)."""
+    return np.stack(each).reshape(len(CORRUPTIONS), len(SEVERITIES), *each[0].shape)

@@ -48,8 +48,12 @@ class Recipe(Optimisation):
     patience: Count = 8
 
 
+_OF_DENSE = {"hidden", "dropout", "members", "diversity_weight"}
+
+
 class Point(Section):
-    """One classifier of the sweep: dense where it has no `experts`."""
+    """One classifier of the sweep: dense where it has no `experts`. A dense one without `hidden`, `dropout` and
+    `members` is the twin of the others in its place."""
 
     place: Literal["head", "block"] = "head"
     experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
@@ -63,13 +67,38 @@ class Point(Section):
     capacity_factor: Positive | None = None
     adaptive_entropy: Share = 0.0
     hidden_per_expert: Width | None = None
+    hidden: Width | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    members: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
+    diversity_weight: NotNegative = 0.2
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether the others in its place are compared with it."""
+        return self.network == "dense" and self.hidden is None and self.dropout == 0
+
+    @property
+    def network(self) -> Literal["dense", "experts", "members"]:
+        """What the points differ in."""
+        if self.experts is not None:
+            return "experts"
+        return "dense" if self.members is None else "members"
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
         if self.experts is None:
-            idle = sorted(self.model_fields_set - {"place", "experts"})
+            idle = sorted(self.model_fields_set - {"place", "experts", *_OF_DENSE})
             if idle:
                 raise ValueError(f"{idle[0]} says nothing about a dense point: give experts, or leave it out")
+            if self.members is None and "diversity_weight" in self.model_fields_set:
+                raise ValueError(
+                    "diversity_weight says nothing about a point without members: give them, or leave it out"
+                )
+            if self.members is not None and (self.place == "block" or self.dropout > 0):
+                raise ValueError("members are in the head, and have no dropout: leave out place and dropout")
+        elif idle := sorted(self.model_fields_set & _OF_DENSE):
+            raise ValueError(f"{idle[0]} is for dense points: leave it out, or leave out experts")
         elif self.top_k > self.experts:
             raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
         return self
@@ -77,10 +106,10 @@ class Point(Section):
 
 POINTS = {
     "dense": Point(),
+    "narrow": Point(hidden=36),
+    "mc_dropout": Point(dropout=0.1),
     "top_1": Point(experts=8, top_k=1, temperature=0.25),
-    "top_2": Point(experts=8, top_k=2),
     "gumbel_top_2": Point(experts=8, top_k=2, gate="gumbel_top_k"),
-    "unbalanced": Point(experts=8, top_k=1, temperature=0.25, balance_weight=0.0),
 }
 
 
@@ -90,11 +119,12 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _twins(self) -> Self:
-        dense = [point.place for point in self.points.values() if point.experts is None]
-        check_mixtures(len(dense), len(self.points))
+        check_mixtures(len(self.points) - len(self.sparse), len(self.points))
         for place in ("head", "block"):
-            sparse = [name for name, p in self.points.items() if p.experts is not None and p.place == place]
-            check_twin(f"dense point in the {place}", dense.count(place), sparse)
+            inside = {name: point for name, point in self.points.items() if point.place == place}
+            twins = [name for name, point in inside.items() if point.is_twin]
+            others = [name for name in inside if name not in twins]
+            check_twin(f"dense point in the {place} without hidden, dropout and members", len(twins), others)
         return self
 
     @property
@@ -103,6 +133,6 @@ class Sweep(Section):
         return [name for name, point in self.points.items() if point.experts is not None]
 
     def twin_of(self, name: str) -> str:
-        """The dense point in the same place; of a dense point, itself or the first one there."""
+        """The dense point in the same place that the others are compared with; of this one, itself."""
         place = self.points[name].place
-        return next(other for other, p in self.points.items() if p.experts is None and p.place == place)
+        return next(other for other, point in self.points.items() if point.is_twin and point.place == place)

@@ -1,5 +1,8 @@
 """The section on deep ensembles: how many dense networks a point is worth, abstention, and what the seeds can show."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED, in_unit
@@ -12,8 +15,8 @@ from pipeline.report.numbers import amount, counted
 from pipeline.report.page import Block, Cell, Figures, Section, Table
 from pipeline.report.scores import decimals_for, shown, signed
 
-_SCORES = ("accuracy", "nll", "brier", "ece", "aurc", "auroc")
-_RAW = ("accuracy", "aurc", "auroc")
+_SCORES = ("accuracy", "nll", "brier", "ece", "aurc", "auroc", "corrupted_accuracy", "corrupted_nll")
+_RAW = ("accuracy", "aurc", "auroc", "corrupted_accuracy")
 _MOST_SEEDS = 30  # of the curve
 
 
@@ -24,8 +27,9 @@ def ensembles(moe: Moe) -> Section:
         ensembles_table(moe),
         Figures(
             [_equivalents(moe), _coverage(moe)],
-            "Left: how many independently trained dense networks, averaged, have the likelihood of a point, against "
-            "the arithmetic that it costs; lines are 95 % intervals over test images and seeds. Right: the error rate "
+            "Left: how many independently trained dense networks, averaged, have the likelihood of a method, against "
+            "the arithmetic of all its passes; lines are 95 % intervals over test images and seeds. Of a method with "
+            "noise, the average over passes is shown; in brackets, their number. Right: the error rate "
             "among the most confident images, where a classifier may abstain on the others. Thick: means over seeds; "
             "thin: each seed.",
         ),
@@ -46,7 +50,7 @@ def ensembles(moe: Moe) -> Section:
 
 def worth(moe: Moe, point: str) -> str:
     """The equivalents of a point in words: at most what the ensembles reach."""
-    of = moe.ensembles.set_index("point").loc[point]
+    of = moe.ensembles[moe.ensembles["samples"] == 0].set_index("point").loc[point]
     most = moe.largest_ensemble(moe.twin_of(point))
     value, low, high = (shown(float(of[name]), 1) for name in ("equivalents", "low", "high"))
     least = "at least " if float(of["equivalents"]) >= most else ""
@@ -54,23 +58,23 @@ def worth(moe: Moe, point: str) -> str:
 
 
 def ensembles_table(moe: Moe) -> Table:
-    """Every ensemble of dense networks, and every sparse point, at its cost."""
+    """Every ensemble of dense networks, and every other point, alone and averaged over passes, at its cost."""
     rows, frame = [], moe.ensembles
     metrics = [in_unit(GLOSSARY.metric(name), RAW if name in _RAW else SCALED) for name in _SCORES]
     digits = [decimals_for(frame[name].tolist()) for name in _SCORES]
     for of in frame.to_dict("records"):
-        point = str(of["point"])
-        dense = point not in moe.sparse
-        label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
-        equivalents = shown(of["equivalents"], 0 if dense else 1)
-        remark = "" if dense else f"{shown(of['low'], 1)} to {shown(of['high'], 1)}"
+        exact = np.isnan(of["low"])  # ensembles of the twin, which the others are measured by
+        equivalents = shown(of["equivalents"], 0 if exact else 1)
+        remark = "" if exact else f"{shown(of['low'], 1)} to {shown(of['high'], 1)}"
         scores = [Cell(shown(of[name], places)) for name, places in zip(_SCORES, digits, strict=True)]
-        rows.append([Cell(label), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
-    header = ["averaged networks", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
+        rows.append([Cell(_name(moe, of)), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
+    header = ["method", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
     caption = (
         "DEE: deep-ensemble equivalents, the number of dense networks whose averaged probabilities have the scaled NLL "
-        "of this row, with its 95 % interval; 1 where a single one has it, and no more than the seeds. Ensembles are "
-        "scaled by a temperature of their own. Scores of ensembles are means over the choices of networks."
+        "of this row, with its 95 % interval; 1 where a single one has it, and no more than the seeds. Ensembles and "
+        "averages over passes are scaled by a temperature of their own. Scores of ensembles are means over the choices "
+        "of networks. Corrupted: means over all kinds and severities, with the temperature of the images as they are. "
+        "FLOPs per image, of all networks and passes; what lies before the noise is computed once."
     )
     return Table(header, rows, caption)
 
@@ -94,7 +98,7 @@ def power_table(moe: Moe) -> Table:
 
 
 def _lead(moe: Moe) -> str:
-    said = f"{moe.quoted(moe.chosen)} is worth {worth(moe, moe.chosen)} dense networks."
+    said = f"{moe.quoted(moe.chosen)} is worth {worth(moe, moe.chosen)} dense networks{_beside(moe)}."
     nll = moe.power[moe.power["metric"] == "nll"]
     if not len(nll):
         return f"{said} One seed says nothing about what another would show."
@@ -106,15 +110,39 @@ def _lead(moe: Moe) -> str:
     )
 
 
+def _beside(moe: Moe) -> str:
+    """What the dense baselines and the averages over passes with noise are worth."""
+    rows = moe.ensembles[[moe.twin_of(str(point)) == moe.twin != point for point in moe.ensembles["point"]]]
+    averaged = set(rows.loc[rows["samples"] > 0, "point"])
+    said = [
+        f"“{_name(moe, of)}” {shown(of['equivalents'], 1)}"
+        for of in rows.to_dict("records")
+        if of["samples"] or (of["point"] not in moe.sparse and of["point"] not in averaged)
+    ]
+    return f"; beside it, {', '.join(said)}" if said else ""
+
+
 def _equivalents(moe: Moe) -> Picture:
-    rows = moe.ensembles[(moe.ensembles["networks"] == 1) | (moe.ensembles["point"] == moe.twin)]
+    rows = moe.ensembles[[moe.twin_of(str(point)) == moe.twin for point in moe.ensembles["point"]]]
+    averaged = set(rows.loc[rows["samples"] > 0, "point"])
     points = []
     for of in rows.to_dict("records"):
-        point = str(of["point"])
-        label = moe.label(point) if of["networks"] == 1 else f"{of['networks']} x {moe.label(point)}"
+        point, label = str(of["point"]), _name(moe, of)
+        if of["samples"]:
+            label = f"{moe.label(point)} ({of['samples']})"
+        if not of["samples"] and point in averaged and point != moe.chosen:
+            continue
         interval = None if np.isnan(of["low"]) else (of["low"], of["high"])
         points.append(Cost(label, moe.role(point), of["flops"], of["equivalents"], None, interval))
     return draw_tradeoff("Deep-ensemble equivalents", "DEE, higher is better", points)
+
+
+def _name(moe: Moe, of: Mapping[Any, Any]) -> str:
+    """What is averaged, in a few words."""
+    label, point = moe.label(str(of["point"])), str(of["point"])
+    if of["samples"]:
+        return f"{label}, {counted(of['samples'], 'route' if point in moe.sparse else 'dropout mask')}"
+    return label if of["networks"] == 1 else f"{of['networks']} x {label}"
 
 
 def _coverage(moe: Moe) -> Picture:

@@ -21,6 +21,7 @@ _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_
 _COLUMNS = {
     "points": [
         *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
+        *("hidden", "dropout", "members"),
         *("parameters", "activated_parameters", "flops", "activated_flops"),
     ],
     "reliability": ["point", "kind", "bin", "count", "confidence", "accuracy"],
@@ -28,13 +29,15 @@ _COLUMNS = {
     "experts": ["point", "seed", "expert", "label", "tokens"],
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
     "ensembles": [
-        *("point", "networks", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
-        *("equivalents", "low", "high", "flops"),
+        *("point", "networks", "samples", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
+        *("corrupted_accuracy", "corrupted_nll", "equivalents", "low", "high", "flops"),
     ],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
     "coverage": ["point", "seed", "coverage", "risk"],
+    "stability": ["point", "seed", "corruption", "severity", "same"],
+    "agreement": ["point", "first", "second", "agreement"],
 }
-_MAY_BE_EMPTY = ("sampled", "power")
+_MAY_BE_EMPTY = ("sampled", "power", "agreement")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Moe:
     ensembles: pd.DataFrame
     power: pd.DataFrame  # no rows for a single seed
     coverage: pd.DataFrame
+    stability: pd.DataFrame
+    agreement: pd.DataFrame  # no rows for a single seed
     curves: Mapping[str, pd.DataFrame]
     source: Mapping[str, Any]  # source.json of the images
     notes: Sequence[str]  # on the images: what ingest made of them
@@ -108,6 +113,16 @@ class Moe:
         """How a point is drawn: the chosen one as the model, dense ones as baselines."""
         return "model" if point == self.chosen else "other" if point in self.sparse else "baseline"
 
+    def dense_kind(self, point: str) -> str:
+        """What a dense point is, in a few words."""
+        if self.twin_of(point) == point:
+            return "dense twin"
+        hidden, dropout, members = (self.number(point, name) for name in ("hidden", "dropout", "members"))
+        if not pd.isna(members):
+            return f"{members:.0f} members, averaged"
+        units = "" if pd.isna(hidden) else f", {hidden:.0f} units"
+        return f"dense{units}" + (f", dropout {dropout:g}" if dropout else "")
+
     def number_of_experts(self, point: str) -> int:
         return int(self.number(point, "experts"))
 
@@ -137,12 +152,14 @@ def read_moe(at: StudyPaths) -> Moe:
         for name, columns in _COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
+    points = points.astype(dict.fromkeys(("experts", "hidden", "members"), float))  # None where no point has any
     board = _board(at, points, maker)
     sparse = {method.name for method in board.models}
     if list(points.index[points["chosen"]]) != [board.models[0].name]:
         raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
     everything = set(points.index)
     needs = {"reliability": everything, "corruption": everything, "ensembles": everything, "experts": sparse}
+    needs |= {"stability": sparse}
     for name, needed in needs.items():
         for point in sorted(needed - set(frames[name]["point"])):
             raise malformed(files[name], maker, f"nothing about {point}")
@@ -181,7 +198,14 @@ def _board(at: StudyPaths, points: pd.DataFrame, maker: Maker) -> Scoreboard:
 def _definition(method: Method, points: pd.DataFrame) -> str:
     of = points.loc[method.name]
     if method.role == "baseline":
-        return f"Dense, in the {of['place']}: one feed-forward network that every image goes through."
+        if not pd.isna(of["members"]):
+            return (
+                f"{of['members']:.0f} narrow last stages with a feed-forward network each behind shared layers; their "
+                "probabilities are averaged. Each learns by itself, and differing is rewarded."
+            )
+        units: str = "" if pd.isna(of["hidden"]) else f" of {of['hidden']:.0f} units"
+        noise = f" Dropout of {of['dropout']:g} before each of its layers and the classifier." if of["dropout"] else ""
+        return f"Dense, in the {of['place']}: one feed-forward network{units} that every image goes through.{noise}"
     return (
         f"Sparse, in the {of['place']}: {of['experts']:.0f} experts, {of['top_k']} active; gate: {of['gate']}; "
         f"balance: {of['balance']}, weight {of['balance_weight']:g}."

@@ -9,6 +9,7 @@ from pipeline.bayes_moe.glossary import GLOSSARY
 from pipeline.bayes_moe.plots.cost import Cost, Sampling, draw_sampling
 from pipeline.bayes_moe.report.chapter import title_of
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.bayes_moe.report.stability import stability
 from pipeline.bayes_moe.report.tables import sampled_table
 from pipeline.plots.experts import LIMIT, draw_classes, draw_usage, draw_usage_by_epoch
 from pipeline.plots.lines import Line, draw_lines
@@ -47,6 +48,7 @@ def routing(moe: Moe) -> Section:
             "logarithmic axis.",
             small=True,
         ),
+        *stability(moe),
         *_sampled(moe),
     ]
     return Section("How the experts are used", "experts", usage_in_words(moe), blocks)
@@ -168,17 +170,17 @@ def _by_seed(curve: pd.DataFrame, column: str) -> list[tuple[Floats, Floats]]:
 
 
 def _sampled(moe: Moe) -> list[Block]:
-    """Averages over sampled routes; nothing where no gate is stochastic."""
+    """Averages over passes with noise; nothing where no point has any."""
     if moe.sampled.empty:
         return []
     points = [point for point in moe.points.index if point in set(moe.sampled["point"])]
     return [
-        Heading("Averages over sampled routes"),
+        Heading("Averages over sampled routes and dropout masks"),
         Figures(
             [_sampling(moe, points, metric) for metric in ("nll", "ece")],
-            "A stochastic gate can be sampled several times. Numbers: routes that the probabilities are averaged over; "
-            "hollow: the one route without noise; vertical lines: standard deviation over seeds of the difference to "
-            "it; dashed: the dense twin. The layers before the experts are computed once per image.",
+            "A stochastic gate, or dropout, can be sampled several times. Numbers: samples that the probabilities are "
+            "averaged over; hollow: one pass without noise; vertical lines: standard deviation over seeds of the "
+            "difference to it; dashed: the dense twin. The layers before the noise are computed once per image.",
         ),
         sampled_table(moe),
     ]
@@ -207,4 +209,4 @@ def _sampling(moe: Moe, points: Sequence[str], metric: str) -> Picture:
     twin, about = moe.twin_of(points[0]), GLOSSARY.metric(metric)
     dense = moe.score(twin, metric)
     cost = Cost(moe.label(twin), "baseline", moe.number(twin, "flops"), dense.value or 0.0, dense.deviation)
-    return draw_sampling(f"{about.label} of averaged routes", f"{about.label}, {about.direction}", samplings, cost)
+    return draw_sampling(f"{about.label} of averages", f"{about.label}, {about.direction}", samplings, cost)

@@ -84,17 +84,17 @@ def corruptions_table(moe: Moe) -> Table:
 
 
 def sampled_table(moe: Moe) -> Table:
-    """Scores of averages over sampled routes: a block per point, a row per number of routes."""
+    """Scores of averages over samples: a block per point, a row per number of them."""
     metrics = [GLOSSARY.metric(name) for name in ("accuracy", "nll", "ece")]
     rows = []
     for point, of_point in moe.sampled.groupby("point", sort=False):
         rows.append([Cell(moe.label(str(point)))])
         for number, of_number in of_point.groupby("samples"):
-            routes = counted(int(str(number)), "sampled route") if number else "the route without noise"
+            passes = counted(int(str(number)), "sample") if number else "one pass without noise"
             cells = [_seed_cells([of_number[metric.name]], None, 4)[0] for metric in metrics]
-            rows.append([Cell(routes), *cells, Cell(amount(float(of_number["flops"].iloc[0])))])
+            rows.append([Cell(passes), *cells, Cell(amount(float(of_number["flops"].iloc[0])))])
     header = ["point", *(metric.heading for metric in metrics), "active FLOPs"]
-    return Table(header, rows, f"Scores on the test images, {_over_seeds(moe)}.", folded="Sampled routes as a table")
+    return Table(header, rows, f"Scores on the test images, {_over_seeds(moe)}.", folded="Samples as a table")
 
 
 def _score_table(moe: Moe, columns: Sequence[Column], caption: str, costs: bool = False, folded: str = "") -> Table:
@@ -120,7 +120,7 @@ def _score_table(moe: Moe, columns: Sequence[Column], caption: str, costs: bool 
 
 def _name(moe: Moe, point: str) -> Cell:
     if point not in moe.sparse:
-        return Cell(moe.label(point), remark="dense twin" if moe.twin_of(point) == point else "dense")
+        return Cell(moe.label(point), remark=moe.dense_kind(point))
     shape = f"{moe.number_of_experts(point)} experts, {moe.number(point, 'top_k'):.0f} active"
     return Cell(moe.label(point), remark=shape + ("; chosen on validation" if point == moe.chosen else ""))
 

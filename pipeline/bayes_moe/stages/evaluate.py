@@ -6,6 +6,7 @@ from pipeline.bayes_moe.decisive import chosen_on_validation, decisive
 from pipeline.bayes_moe.evaluation import details, ensembles
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.evaluation.result_rows import result_rows
+from pipeline.bayes_moe.evaluation.stability import agreement_table, stability_table
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW
 from pipeline.bayes_moe.params.evaluate import Evaluate
 from pipeline.bayes_moe.params.sweep import Sweep
@@ -39,6 +40,8 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
             "ensembles": ensembles.ensemble_table(points, sweep, evaluation),
             "power": ensembles.power_table(points, sweep, chosen, bins),
             "coverage": ensembles.coverage_table(points, sweep, chosen),
+            "stability": stability_table(points.values()),
+            "agreement": agreement_table(points.values()),
         }
     write_results(at.results, at, rows, DIGITS)
     write_headlines(at.headlines, decisive(board, chosen, sweep.twin_of(chosen)))

@@ -61,6 +61,7 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                 balance_weight=point.balance_weight,
                 z_weight=point.z_weight,
                 divergence_weight=point.divergence_weight,
+                diversity_weight=point.diversity_weight,
             )
             batches = ResidentImages(train, recipe.batch_size, device, seed)
             trainings.fit(key, training, objective, batches, held, epoch_calibration(held))
@@ -84,7 +85,7 @@ def untrained(train: Images, classes: int, training: Training) -> ResNet18:
         point,
         channels=image_NHWC.shape[3],
         classes=classes,
-        network="dense" if point.experts is None else "experts",
+        network=point.network,
         mean=image_NHWC.mean((0, 1, 2)).tolist(),
         deviation=np.maximum(image_NHWC.std((0, 1, 2)), 1 / 255).tolist(),
     )

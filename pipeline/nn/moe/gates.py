@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pipeline.nn.distributions import kl_to_standard_normal
+from pipeline.nn.dropout import dropout
 from pipeline.nn.moe.routing import Routing, combine_weights, probabilities
 from pipeline.nn.share import drawn
 
@@ -119,9 +120,7 @@ class DropoutGate(TopKGate):
 
     def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """As above."""
-        chance_ND = drawn(lambda shape: torch.rand(shape, generator=generator, device=x_ND.device), x_ND.shape)
-        kept_ND = chance_ND >= self.RATE
-        return self.clean_logits(x_ND * kept_ND / (1 - self.RATE)), None
+        return self.clean_logits(dropout(x_ND, self.RATE, generator)), None
 
 
 class VariationalGate(TopKGate):
