@@ -6,6 +6,7 @@ import pandas as pd
 from pipeline.alphastomics.decisive import MODEL
 from pipeline.alphastomics.evaluation.judge import Judged
 from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.alphastomics.model.calibration import LEVELS, SHOWN_LEVEL
 from pipeline.data.store import Store
 
 SHOWN_PAIRS = 2000  # pairs of cells whose distances are drawn, of each section
@@ -24,6 +25,8 @@ def section_tables(one: Judged, store: Store, seed: int) -> dict[str, pd.DataFra
         **{f"true_{axis}": true_NS[:, axis] for axis in range(true_NS.shape[1])},
         **{f"predicted_{axis}": predicted_NS[:, axis] for axis in range(true_NS.shape[1])},
         "spread": placed.spread_N * section.frame.scale,
+        "radius_90": placed.radius_NL[:, LEVELS.index(SHOWN_LEVEL)] * section.frame.scale,
+        "error": np.linalg.norm(one.aligned_NS - section.position_NS, axis=1) * section.frame.scale,
     }
     rng = np.random.default_rng([seed, section.code])
     pair_2P = rng.integers(len(true_NS), size=(2, SHOWN_PAIRS))

@@ -66,6 +66,14 @@ class MeasuredCells:
         linear_NS = self.linear(np.asarray(x_NG, np.float64) / np.sqrt(len(self.x_MG)))
         return np.stack([linear_NS, self.position_MS[nearest_NK].mean(axis=1)], axis=1).astype(np.float32)
 
+    def scatter(self, x_NG: Floats) -> Floats:
+        """How scattered the places of measured cells of this expression are, (N,): the mean squared distance from their
+        mean, over more cells than an estimate rests on."""
+        asked_NK = ((x_NG - self.centre_G) @ self.axes_GK).astype(np.float32)
+        place_NKS = self.position_MS[_most_similar(self.known_MK, asked_NK, NEAR)]
+        scatter_N: Floats = place_NKS.var(axis=1).sum(axis=1)
+        return scatter_N
+
     def expressions(self, position_NS: Floats, cell_type_N: Codes) -> Floats:
         """Estimates of the expression of cells at these places, (N, 4, G), as in EXPRESSIONS: means over the cells that
         are nearest and over more of them, and the same among those of the cell's type (among all where none is)."""

@@ -3,6 +3,7 @@
 N: cells, G: genes, S: spatial dimensions, R: draws.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -12,21 +13,26 @@ import torch
 from torch import Tensor
 
 from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.calibration import LEVELS, Calibration, place_features, spread_as_expected
 from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
-from pipeline.alphastomics.model.procrustes_consensus import Consensus, consensus
+from pipeline.alphastomics.model.procrustes_consensus import Consensus, consensus, turned_onto
 from pipeline.alphastomics.model.spatial_sampler import Expression, Given, Sampled, Sampling, sample
 
 Floats = npt.NDArray[np.float32]
+
+CALIBRATED_FOR = ("typed", "untyped")  # cells whose type is told, and others: their errors differ
+_BLOCK = 4096  # cells that measured ones are compared with at once
 
 
 class Placed(NamedTuple):
     """Positions in the frame of the training sections; where none is shared, centred."""
 
     estimate_NS: Floats  # from noise alone: where distances are as expected
-    draws_RNS: Floats  # samples; with no frame shared, turned to agree
-    spread_N: Floats  # root mean square distance of a cell's draws from their mean
+    draws_RNS: Floats  # samples: about the estimate, as far from it as its error is expected to be
+    spread_N: Floats  # the expected root mean square distance of the true place from the estimate
+    radius_NL: Floats  # of the ball around the estimate that holds the true place, for each of `calibration.LEVELS`
 
 
 class Expressed(NamedTuple):
@@ -46,6 +52,7 @@ class TrainedTissue:
     standard: Standard
     categories: dict[str, list[str]]
     measured: MeasuredCells | None = None  # what estimates rest on
+    calibration: Mapping[str, Calibration] | None = None  # by CALIBRATED_FOR; None: draws are as the network's
 
     @classmethod
     def of(cls, model: SpatialDiffusion, config: dict[str, Any]) -> Self:
@@ -57,7 +64,8 @@ class TrainedTissue:
                 model.get_buffer(f"measured_{name}").cpu().numpy() for name in ("x_MG", "position_MS", "type_M")
             )
             measured = MeasuredCells.of(x_MG, position_MS, type_M)
-        return cls(model, Noising.of(**config["noising"]), standard, config["categories"], measured)
+        calibration = {name: Calibration.from_description(config["calibration"][name]) for name in CALIBRATED_FOR}
+        return cls(model, Noising.of(**config["noising"]), standard, config["categories"], measured, calibration)
 
     def given(
         self,
@@ -86,10 +94,56 @@ class TrainedTissue:
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
         """Positions of cells of known expression; `seeds`: a generator for each of so many draws, for none one."""
         estimate_NS = self.expected_place(given, sampling, max(draws, 1), seeds)
-        if not draws:
-            return Placed(estimate_NS, estimate_NS[None][:0], np.zeros(len(given), np.float32))
-        drawn = self._agreed(given, sampling, seeds[:draws])
-        return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32))
+        if self.calibration is None:
+            return self._uncalibrated(estimate_NS, given, sampling, seeds[:draws])
+        spread_N, radius_NL = self.uncertainty(given, estimate_NS)
+        draws_RNS = estimate_NS[None][:0]
+        if draws:  # of a single one, the deviation is that from another one, by the same generator
+            asked = seeds[:draws] if draws > 1 else [seeds[0], seeds[0]]
+            drawn_DNS = self._agreed(given, sampling, asked).draws_DNS
+            if not self.model.shared_frame:
+                drawn_DNS = turned_onto(drawn_DNS, estimate_NS.astype(np.float64))
+            spread_DNS = spread_as_expected(estimate_NS.astype(np.float64), drawn_DNS, spread_N.astype(np.float64))
+            draws_RNS = spread_DNS[:draws].astype(np.float32)
+            if draws == 1:  # half the difference of two draws has half their variance
+                draws_RNS = estimate_NS + np.float32(np.sqrt(2)) * (draws_RNS - estimate_NS)
+        return Placed(estimate_NS, draws_RNS, spread_N, radius_NL)
+
+    def uncertainty(self, given: Given, estimate_NS: Floats) -> tuple[Floats, Floats]:
+        """The spread of each cell (N,) and the radii of its regions (N, L), as in `Placed`."""
+        assert self.calibration is not None, "a model that was calibrated"
+        features_NF = self.features(given, estimate_NS)
+        spread_N, radius_NL = np.empty(len(given)), np.empty((len(given), len(LEVELS)))
+        typed_N = given.cell_type_N.cpu().numpy() < self.model.config.cell_types
+        for name, of_N in zip(CALIBRATED_FOR, (typed_N, ~typed_N), strict=True):
+            spread_N[of_N] = self.calibration[name].spread(features_NF[of_N])
+            radius_NL[of_N] = self.calibration[name].radius(features_NF[of_N])
+        return spread_N.astype(np.float32), radius_NL.astype(np.float32)
+
+    def features(self, given: Given, estimate_NS: Floats) -> npt.NDArray[np.float64]:
+        """What the error of each cell's place is expected to depend on, (N, F)."""
+        if given.measured is None:
+            return place_features(estimate_NS)
+        near, scatter = [], []
+        for x_BG in self._expression_by_blocks(given):
+            near.append(given.measured.places(x_BG))
+            scatter.append(given.measured.scatter(x_BG))
+        return place_features(estimate_NS, np.concatenate(near), np.concatenate(scatter))
+
+    def _expression_by_blocks(self, given: Given) -> Iterator[Floats]:
+        assert given.x_NG is not None, "the expression of cells to be placed"
+        for start in range(0, len(given), _BLOCK):
+            rows = torch.arange(start, min(start + _BLOCK, len(given)), device=given.cell_type_N.device)
+            yield _numpy(given.x_NG[rows])
+
+    def _uncalibrated(
+        self, estimate_NS: Floats, given: Given, sampling: Sampling, seeds: list[torch.Generator]
+    ) -> Placed:
+        radius_N0 = np.zeros((len(given), 0), np.float32)
+        if not seeds:
+            return Placed(estimate_NS, estimate_NS[None][:0], np.zeros(len(given), np.float32), radius_N0)
+        drawn = self._agreed(given, sampling, seeds)
+        return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32), radius_N0)
 
     def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
         """The estimate of `place` alone, (N, S), which takes one step of each draw."""
