@@ -13,7 +13,8 @@ _OWN_METHODS = (
         "model",
         "AlphaSTomics",
         "The model: masked diffusion over the cells of a neighbourhood, one network for both tasks, given cell types; "
-        "its estimate from noise alone.",
+        "its estimate from noise alone. Where sections share a frame, it is combined with ridge and kNN regression, or "
+        "with means over near cells and cells of the type, by weights from training and validation cells.",
     ),
     ("model_untyped", "AlphaSTomics, types unknown", "The same network without the cell types."),
     (

@@ -1,87 +1,165 @@
-"""What a trained network says of the places of cells that it was not trained on, to calibrate what is said of others.
+"""What a trained network and measured cells say of cells as if these were new: how to combine both, and how far off the
+result may be.
 
-Validation cells are asked about as test cells will be: from the measured cells of other sections where sections are
-held out, else from training cells alone, from which a margin parts them.
+Each cell is asked about as test cells will be: from the measured cells of other folds (`near_estimates`), which are
+sections or blocks as the study holds them out. The weights of a combination are from training and validation cells: the
+validation blocks alone are few places of a section. The calibration is from validation cells alone: the network was
+trained on the others, and is less wrong on them than on new ones.
 
-M: validation cells, S: spatial dimensions, F: features.
+M: cells, S: spatial dimensions, G: genes, K: estimates.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates
 from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
 from pipeline.alphastomics.metrics.alignment import kabsch
-from pipeline.alphastomics.model.calibration import Array, Calibration
-from pipeline.alphastomics.model.measured_cells import Codes, MeasuredCells
-from pipeline.alphastomics.model.spatial_sampler import Given, Sampling
-from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR, TrainedTissue
+from pipeline.alphastomics.model.calibration import Array, Calibration, place_features
+from pipeline.alphastomics.model.combination import Combination, residual_products
+from pipeline.alphastomics.model.measured_cells import EXPRESSIONS, MEANS, Codes, Floats, MeasuredCells
+from pipeline.alphastomics.model.spatial_sampler import Given, Mode, Sampling
+from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR, NearPlaces, TrainedTissue
 from pipeline.training.determinism import Purpose, torch_generator
 
-MOST_ASKED = 16_384  # validation cells; of more, as many at random
+MOST_ASKED = 8_192  # training cells, and validation cells; of more, as many at random
 NEIGHBOURHOOD = 1024  # cells asked about together, as in use
-ESTIMATES = 4  # from different noise, whose mean is the estimate, as in use
+ESTIMATES = 4  # from different noise, whose mean is the network's estimate, as in use
+_BLOCK = 1024  # cells whose residuals are multiplied at once
 
 
-def calibrations(
-    trained: TrainedTissue, validation: Sequence[Section], of_training: TrainingEstimates | None, seed: int
+def fitted(
+    trained: TrainedTissue,
+    train: Sequence[Section],
+    validation: Sequence[Section],
+    of_training: TrainingEstimates | None,
+    seed: int,
 ) -> dict[str, Any]:
-    """For `TrainedTissue.calibration`, as plain JSON; trained.measured: training cells alone."""
-    found = {}
+    """`calibration` of TrainedTissue, and where the model keeps measured cells `combination`, as plain JSON.
+
+    trained.measured: training cells alone. of_training: None where the model shows no estimates.
+    """
+    found: dict[str, dict[str, Any]] = {"combination": {}, "calibration": {}}
     for name in CALIBRATED_FOR:
-        asked = list(_asked(trained, validation, of_training, name == "typed", seed))
-        parts = [_features_and_distances(one, section, rows, given, seed) for one, section, rows, given in asked]
-        features, distances = (np.concatenate(of) for of in zip(*parts, strict=True))
-        found[name] = Calibration.fit(features, distances).described()
+        asked = list(_of_validation(trained, validation, of_training, seed))
+        known = [one.placed(name == "typed") for one in asked]
+        combination = None
+        if of_training is not None:
+            of_train = list(_of_training(trained, train, of_training, seed))
+            both = [*known, *(one.placed(name == "typed") for one in of_train)]
+            combination = Combination.fit(
+                np.sum([answer.products().sum(axis=0) for answer in both], axis=0),
+                np.sum([one.expression_products(name == "typed") for one in [*asked, *of_train]], axis=0),
+            )
+            found["combination"][name] = combination.described()
+        features, distances = zip(*(answer.errors(combination) for answer in known), strict=True)
+        found["calibration"][name] = Calibration.fit(np.concatenate(features), np.concatenate(distances)).described()
     return found
 
 
-def _asked(
-    trained: TrainedTissue,
-    validation: Sequence[Section],
-    of_training: TrainingEstimates | None,
-    typed: bool,
-    seed: int,
-) -> Iterator[tuple[TrainedTissue, Section, Codes, Given]]:
-    """The network with the measured cells that each section's validation cells are estimated from, these cells, and
-    what is given of them."""
+@dataclass(frozen=True)
+class PlacesAsked:
+    """Estimates of the places of some cells of a section, beside their true places."""
+
+    network_MS: Floats
+    near: NearPlaces
+    true_MS: Floats
+    shared_frame: bool
+
+    def products(self) -> Array:
+        """Of residuals, (S, K, K)."""
+        assert self.near.places_NKS is not None, "a model that keeps measured cells"
+        return residual_products(self.network_MS, self.near.places_NKS, self.true_MS)
+
+    def errors(self, combination: Combination | None) -> tuple[Array, Array]:
+        """What the error of each place is expected to depend on (M, F), and how far off it is (M,): in the frame, or
+        where none is shared, once the cells are aligned."""
+        estimate_MS = self.network_MS
+        if combination is not None and self.near.places_NKS is not None:
+            estimate_MS = combination.place(estimate_MS, self.near.places_NKS)
+        placed_MS: Array = np.asarray(estimate_MS, np.float64)
+        if not self.shared_frame:
+            placed_MS = kabsch(placed_MS, self.true_MS, reflection=True).apply(placed_MS)
+        return place_features(estimate_MS, *self.near), np.linalg.norm(placed_MS - self.true_MS, axis=1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some cells of a section, and the model with the measured cells that they are estimated from."""
+
+    trained: TrainedTissue
+    section: Section
+    rows: Codes
+    seed: int
+
+    def placed(self, typed: bool) -> PlacesAsked:
+        """Their places; typed: with their cell types told."""
+        given = self._given(typed, x_NG=expression_of(self.section.cells, self.rows, self.trained.standard))
+        network_MS = self.trained.network_place(given, _sampling("expr_to_pos"), self._seeds(given))
+        true_MS, shared = self.section.position_NS[self.rows], self.trained.model.shared_frame
+        return PlacesAsked(network_MS, self.trained.near_places(given), true_MS, shared)
+
+    def expression_products(self, typed: bool) -> Array:
+        """Products of residuals of their expression, (G, K, K)."""
+        given = self._given(typed, position_NS=self.section.position_NS[self.rows])
+        network_MG = self.trained.network_expression(given, _sampling("pos_to_expr"), self._seeds(given))
+        genes, estimates = network_MG.shape[1], 1 + len(EXPRESSIONS) + len(MEANS)
+        products_GKK = np.zeros((genes, estimates, estimates))
+        for start in range(0, len(given), _BLOCK):
+            here = np.arange(start, min(start + _BLOCK, len(given)))
+            near_BKG = self.trained.near_expression(given, torch.from_numpy(here).to(given.cell_type_N.device))
+            true_BG = expression_of(self.section.cells, self.rows[here], self.trained.standard)
+            products_GKK += residual_products(network_MG[here], near_BKG, true_BG)
+        return products_GKK
+
+    def _given(self, typed: bool, **known: Any) -> Given:
+        cell_type_N = self.section.cells.cell_type[self.rows] if typed else None
+        return self.trained.given(len(self.rows), cell_type_N=cell_type_N, **known)
+
+    def _seeds(self, given: Given) -> list[torch.Generator]:
+        device = given.cell_type_N.device
+        place = (Purpose.PREDICTION, self.section.code)
+        return [torch_generator(device, self.seed, *place, number) for number in range(ESTIMATES)]
+
+
+def _of_validation(
+    trained: TrainedTissue, validation: Sequence[Section], of_training: TrainingEstimates | None, seed: int
+) -> Iterator[Asked]:
+    """From training cells, of other sections where sections are held out."""
     total = sum(len(section.cells) for section in validation)
     for section in validation:
-        rows = np.arange(len(section.cells))
-        if total > MOST_ASKED:
-            most = max(2, MOST_ASKED * len(rows) // total)
-            rows = np.sort(np.random.default_rng([seed, section.code]).choice(len(rows), min(most, len(rows)), False))
-        if len(rows) < 2:
-            continue
-        one = replace(trained, measured=_measured_for(section, trained.measured, of_training))
-        x_NG = expression_of(section.cells, rows, trained.standard)
-        yield one, section, rows, one.given(len(rows), x_NG, None, section.cells.cell_type[rows] if typed else None)
+        measured: MeasuredCells | None = trained.measured
+        if of_training is not None and of_training.by_sections:
+            measured = of_training.cross_fitted.without.get(section.code, measured)
+        rows = _some(np.arange(len(section.cells)), total, seed)
+        if len(rows) > 1:
+            yield Asked(replace(trained, measured=measured), section, rows, seed)
 
 
-def _measured_for(
-    section: Section, measured: MeasuredCells | None, of_training: TrainingEstimates | None
-) -> MeasuredCells | None:
-    """Without the section itself where sections are held out."""
-    if of_training is None or not of_training.by_sections:
-        return measured
-    return of_training.cross_fitted.without.get(section.code, measured)
+def _of_training(
+    trained: TrainedTissue, train: Sequence[Section], of_training: TrainingEstimates, seed: int
+) -> Iterator[Asked]:
+    """Each fold of each section from the other folds."""
+    total = sum(len(section.cells) for section in train)
+    for fold, measured in of_training.cross_fitted.without.items():
+        for section in train:
+            rows = _some(np.flatnonzero(of_training.fold_of[section.code] == fold), total, seed)
+            if len(rows) > 1:
+                yield Asked(replace(trained, measured=measured), section, rows, seed)
 
 
-def _features_and_distances(
-    trained: TrainedTissue, section: Section, rows: Codes, given: Given, seed: int
-) -> tuple[Array, Array]:
-    """What the error of the cells' places is expected to depend on (M, F), and how far they are from their estimates
-    (M,): in the frame, or where none is shared, after alignment of the section."""
-    device = given.cell_type_N.device
-    seeds = [torch_generator(device, seed, Purpose.PREDICTION, section.code, number) for number in range(ESTIMATES)]
-    sampling = Sampling("expr_to_pos", 1, neighbourhood=NEIGHBOURHOOD)
-    estimate_NS = trained.expected_place(given, sampling, ESTIMATES, seeds)
-    features_MF, true_NS = trained.features(given, estimate_NS), section.position_NS[rows]
-    if trained.model.shared_frame:
-        return features_MF, np.linalg.norm(np.asarray(estimate_NS - true_NS, np.float64), axis=1)
-    aligned_NS = kabsch(estimate_NS, true_NS, reflection=True).apply(estimate_NS)
-    return features_MF, np.linalg.norm(aligned_NS - true_NS, axis=1)
+def _some(rows: Codes, total: int, seed: int) -> Codes:
+    """The part of these rows that is asked about, of so many cells in all."""
+    if total <= MOST_ASKED:
+        return rows
+    most = len(rows) * MOST_ASKED // total
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _sampling(mode: Mode) -> Sampling:
+    return Sampling(mode, 1, neighbourhood=NEIGHBOURHOOD)

@@ -72,8 +72,8 @@ def judge(
 
     draws, place, express = settings.draws, _sampling(settings, EXPR_TO_POS), _sampling(settings, POS_TO_EXPR)
     placed = trained.place(given(False, True), place, draws, generators())
-    untyped_NS = trained.expected_place(given(False, False), place, draws, generators())
-    radii = {MODEL: placed.radius_NL, UNTYPED: trained.uncertainty(given(False, False), untyped_NS)[1]}
+    untyped_NS, radius_NL = trained.expected_place_and_radius(given(False, False), place, draws, generators())
+    radii = {MODEL: placed.radius_NL, UNTYPED: radius_NL}
     query = Query(standard_NG, None, cell_type_N, seed)
     position: dict[str, Array] = {
         MODEL: placed.estimate_NS,

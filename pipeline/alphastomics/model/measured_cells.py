@@ -26,6 +26,7 @@ Codes = npt.NDArray[np.int64]
 
 PLACES = ("ridge", "nearest")  # estimates of a place
 EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
+MEANS = ("cell_type", "all")  # estimates that do not depend on the place
 NEAREST, NEAR = 10, 40  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 
@@ -85,6 +86,16 @@ class MeasuredCells:
                 rows, tree = self.tree_of_type[int(code)]
                 like_N = cell_type_N == code
                 found_NKG[like_N, 2:] = self._means(rows[_nearest(tree, position_NS[like_N], NEAR)])
+        return found_NKG
+
+    def means(self, cell_type_N: Codes) -> Floats:
+        """Mean expression of the measured cells of each cell's type (of all where there is none) and of all, (N, 2, G),
+        as in MEANS."""
+        mean_G = self.x_MG.mean(axis=0)
+        found_NKG = np.tile(mean_G, (len(cell_type_N), len(MEANS), 1))
+        for code in np.unique(cell_type_N):
+            if int(code) in self.tree_of_type:
+                found_NKG[cell_type_N == code, 0] = self.x_MG[self.tree_of_type[int(code)][0]].mean(axis=0)
         return found_NKG
 
     def _means(self, order_NK: Codes) -> Floats:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.alphastomics import out_of_fold
 from pipeline.alphastomics.data.near_estimates import NewEstimates, TrainingEstimates, measured
 from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods
 from pipeline.alphastomics.data.sections import Section, read_sections
@@ -14,7 +15,6 @@ from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
-from pipeline.alphastomics.out_of_fold import calibrations
 from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
@@ -115,7 +115,7 @@ def train_model(
     )
     measured_alone = of_new.measured if of_new else None
     trained = TrainedTissue(model, objective.noising, standard, store.categories, measured_alone)
-    calibration = calibrations(trained, validation, of_training, settings.seed)
+    found = out_of_fold.fitted(trained, train, validation, of_training, settings.seed)
     if model.config.shows_estimates:
         kept_cells = measured([*train, *validation], standard, settings.seed)
         model.keep(*(torch.from_numpy(part).to(device) for part in kept_cells))
@@ -124,7 +124,7 @@ def train_model(
         "categories": store.categories,
         "standard": standard.described(),
         "noising": noising,
-        "calibration": calibration,
+        **found,
         "neighbourhood": size,
         "frames": {section.name: section.frame.described() for section in train},
         "provenance": {"dataset_sha256": sha256(folder / DATASET), "parameters": settings.model_dump()},
