@@ -72,9 +72,11 @@ class PlacesAsked:
     shared_frame: bool
 
     def products(self) -> Array:
-        """Of residuals, (S, K, K)."""
+        """Of residuals, (S, K, K), those of the frame's origin the last."""
         assert self.near.places_NKS is not None, "a model that keeps measured cells"
-        return residual_products(self.network_MS, self.near.places_NKS, self.true_MS)
+        origin_M1S = np.zeros_like(self.network_MS)[:, None]
+        near_MKS = np.concatenate([self.near.places_NKS, origin_M1S], axis=1)
+        return residual_products(self.network_MS, near_MKS, self.true_MS)
 
     def errors(self, combination: Combination | None) -> tuple[Array, Array]:
         """What the error of each place is expected to depend on (M, F), and how far off it is (M,): in the frame, or

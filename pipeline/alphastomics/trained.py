@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipeline.alphastomics.data.new_tissue import framed_places, new_sections
+from pipeline.alphastomics.data.sections import known_types
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import MODES
 from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
@@ -169,7 +170,7 @@ class Tissue:
         sections = new_sections(new, request.section_column)
         annotations = ObsAnnotations(cell_type=request.cell_type, cell_type_column=request.cell_type_column)
         known = self.trained.categories["cell_type"]
-        cell_type_N = codes_of(annotations.labels(new, "cell_type"), "cell_type", known, unseen)
+        cell_type_N = known_types(codes_of(annotations.labels(new, "cell_type"), "cell_type", known, unseen), known)
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":

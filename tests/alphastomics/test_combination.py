@@ -48,17 +48,29 @@ def test_a_perfect_estimate_gets_all_the_weight_and_none_of_worth_gets_none():
 def test_a_combination_is_no_worse_than_any_part_on_the_cells_it_is_from():
     true = RNG.normal(size=(300, 2)).astype(np.float32)
     network, ridge, nearest = (true + RNG.normal(0, size, true.shape).astype(np.float32) for size in (0.5, 0.6, 2))
-    near = np.stack([ridge, nearest], axis=1)
-    products_of_axes = residual_products(network, near, true)
-    residual = np.stack([network, ridge, nearest], axis=1) - true[:, None]
+    near, origin = np.stack([ridge, nearest], axis=1), np.zeros_like(true)
+    products_of_axes = residual_products(network, np.stack([ridge, nearest, origin], axis=1), true)
+    residual = np.stack([network, ridge, nearest, origin], axis=1) - true[:, None]
     np.testing.assert_allclose(products_of_axes, np.einsum("nks,nls->skl", residual, residual), rtol=1e-4, atol=1e-3)
     combination = Combination.fit(products_of_axes.sum(axis=0), np.ones((1, 3, 3)))
     combined = combination.place(network, near)
     errors = [np.square(part - true).sum() for part in (network, ridge, nearest)]
     assert np.square(combined - true).sum() < min(errors)
     np.testing.assert_allclose(
-        combined, np.tensordot(combination.place_K, np.stack([network, ridge, nearest]), axes=1), rtol=1e-5, atol=1e-5
+        combined,
+        np.tensordot(combination.place_K, np.stack([network, ridge, nearest, origin]), axes=1),
+        rtol=1e-5,
+        atol=1e-5,
     )
+
+
+def test_an_estimate_that_is_spread_too_far_is_drawn_in_and_keeps_its_weight_beside_one_that_is_not():
+    """Twice the truth is as good as the truth in the order of distances; without the origin it would have half."""
+    true = RNG.normal(size=(300, 2)).astype(np.float32)
+    near = np.stack([true + RNG.normal(0, 0.5, true.shape), np.zeros_like(true)], axis=1).astype(np.float32)
+    combination = Combination.fit(residual_products(2 * true, near, true).sum(axis=0), np.ones((1, 2, 2)))
+    np.testing.assert_allclose(combination.place_K, [0.5, 0, 0.5], atol=1e-5)
+    np.testing.assert_allclose(combination.place(2 * true, near[:, :1]), true, atol=1e-4)
 
 
 def test_genes_have_weights_of_their_own_drawn_to_those_of_all():

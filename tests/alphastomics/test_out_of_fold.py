@@ -9,6 +9,7 @@ import torch
 
 from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.model.combination import Combination
+from pipeline.alphastomics.model.measured_cells import UNKNOWN_TYPE
 from pipeline.alphastomics.model.spatial_sampler import Sampling
 from pipeline.alphastomics.trained import Tissue
 from pipeline.core.files import read_json
@@ -46,7 +47,7 @@ def test_a_model_says_how_its_estimates_are_combined_and_how_far_off_they_are(ti
     genes = len(config["genes"])
     for name in ("typed", "untyped"):
         combination = config["combination"][name]
-        assert len(combination["place"]) == 3
+        assert len(combination["place"]) == 4
         assert np.shape(combination["expression"]) == (7, genes)
         for weights in (combination["place"], *np.transpose(combination["expression"])):
             assert sum(weights) == pytest.approx(1)
@@ -90,7 +91,19 @@ def test_all_weight_on_one_estimate_gives_that_estimate(trained, cells):
     known = given(trained, cells)
     genes = len(trained.standard.mean_G)
     for number in range(3):
-        weights = Combination(np.eye(3)[number], np.tile(np.eye(7)[0][:, None], genes))
+        weights = Combination(np.eye(4)[number], np.tile(np.eye(7)[0][:, None], genes))
         alone = replace(trained, combination=dict.fromkeys(trained.combination, weights))
         parts = [trained.network_place(known, PLACING, seeds()), *trained.near_places(known).places_NKS.swapaxes(0, 1)]
         np.testing.assert_allclose(alone.expected_place(known, PLACING, 2, seeds()), parts[number], atol=1e-6)
+
+
+def test_cells_of_a_missing_type_are_asked_about_as_if_it_were_not_told(trained, cells):
+    for sampling, known in ((PLACING, {}), (TELLING, {"position": True})):
+        untold = given(trained, cells, typed=False, **known)
+        missing = replace(untold, cell_type_N=torch.full((50,), UNKNOWN_TYPE))
+        if sampling is PLACING:
+            found = [trained.place(one, sampling, 2, seeds()) for one in (untold, missing)]
+        else:
+            found = [trained.express(one, sampling, 2, seeds()) for one in (untold, missing)]
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, other)

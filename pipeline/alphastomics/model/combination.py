@@ -25,7 +25,7 @@ _JITTER = 1e-9  # of the mean squared residual: estimates may be the same
 class Combination:
     """Weights, which are not negative and sum to 1."""
 
-    place_K: Array  # of the network's place, then of `measured_cells.PLACES`
+    place_K: Array  # of the network's place, of `measured_cells.PLACES`, and of the frame's origin, a section's middle
     expression_KG: Array  # of the network's expression, then of EXPRESSIONS and MEANS there, for each gene
 
     @classmethod
@@ -49,9 +49,11 @@ class Combination:
         return {"place": self.place_K.tolist(), "expression": self.expression_KG.tolist()}
 
     def place(self, network_NS: Floats, near_NKS: Floats) -> Floats:
-        """(N, S), of the network's and the other estimates."""
+        """(N, S), of the network's and the other estimates. The origin adds nothing: its weight is by how much the rest
+        is drawn to the middle, and without it those would have more weight that lie nearer to it, whatever their order.
+        """
         both_NKS = np.concatenate([network_NS[:, None], near_NKS], axis=1)
-        combined_NS: Floats = np.einsum("nks,k->ns", both_NKS, self.place_K).astype(np.float32)
+        combined_NS: Floats = np.einsum("nks,k->ns", both_NKS, self.place_K[:-1]).astype(np.float32)
         return combined_NS
 
     def expression(self, network_NG: Floats, near_NKG: Floats) -> Floats:

@@ -27,6 +27,7 @@ Codes = npt.NDArray[np.int64]
 PLACES = ("ridge", "nearest")  # estimates of a place
 EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
 MEANS = ("cell_type", "all")  # estimates that do not depend on the place
+UNKNOWN_TYPE = int(np.iinfo(np.int32).max)  # code of the cells of no known type, which are not of one type
 NEAREST, NEAR = 10, 40  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 
@@ -55,7 +56,8 @@ class MeasuredCells:
         linear = fit_ridge(scaled_MG, place_MS, choose_penalty(scaled_MG, place_MS, fold_M))
         centre_G, axes_GK = (part.astype(np.float32) for part in principal_axes(x_MG, COMPONENTS))
         known_MK = ((x_MG - centre_G) @ axes_GK).astype(np.float32)
-        rows_of = {int(code): np.flatnonzero(cell_type_M == code) for code in np.unique(cell_type_M)}
+        known = [int(code) for code in np.unique(cell_type_M) if code != UNKNOWN_TYPE]
+        rows_of = {code: np.flatnonzero(cell_type_M == code) for code in known}
         trees = {code: (rows, cKDTree(position_MS[rows])) for code, rows in rows_of.items()}
         return cls(x_MG, position_MS, cell_type_M, linear, centre_G, axes_GK, known_MK, cKDTree(position_MS), trees)
 
