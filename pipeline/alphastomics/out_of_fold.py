@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates
@@ -25,6 +26,7 @@ from pipeline.alphastomics.model.combination import Combination, residual_produc
 from pipeline.alphastomics.model.measured_cells import EXPRESSIONS, MEANS, Codes, Floats, MeasuredCells
 from pipeline.alphastomics.model.spatial_sampler import Given, Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR, NearPlaces, TrainedTissue
+from pipeline.data.cells import concatenate
 from pipeline.training.determinism import Purpose, torch_generator
 
 MOST_ASKED = 8_192  # training cells, and validation cells; of more, as many at random
@@ -39,11 +41,16 @@ def fitted(
     validation: Sequence[Section],
     of_training: TrainingEstimates | None,
     seed: int,
+    whole_sections: bool = True,
 ) -> dict[str, Any]:
     """`calibration` of TrainedTissue, and where the model keeps measured cells `combination`, as plain JSON.
 
-    trained.measured: training cells alone. of_training: None where the model shows no estimates.
+    trained.measured: training cells alone. of_training: None where the model shows no estimates. whole_sections: that
+    these are held out, so that without a shared frame validation cells are placed and aligned with all of their
+    section: a few blocks alone can be aligned better than a section.
     """
+    if whole_sections and not trained.model.shared_frame:
+        validation = [_with_all(section, train) for section in validation]
     found: dict[str, dict[str, Any]] = {"combination": {}, "calibration": {}}
     for name in CALIBRATED_FOR:
         asked = list(_of_validation(trained, validation, of_training, seed))
@@ -63,13 +70,20 @@ def fitted(
 
 
 @dataclass(frozen=True)
+class WholeSection(Section):
+    """A section whose first cells are those of validation."""
+
+    first: int
+
+
+@dataclass(frozen=True)
 class PlacesAsked:
     """Estimates of the places of some cells of a section, beside their true places."""
 
     network_MS: Floats
     near: NearPlaces
     true_MS: Floats
-    shared_frame: bool
+    validation_M: npt.NDArray[np.bool_] | None  # without a frame: which cells errors are taken of; others align them
 
     def products(self) -> Array:
         """Of residuals, (S, K, K), those of the frame's origin the last."""
@@ -85,9 +99,12 @@ class PlacesAsked:
         if combination is not None and self.near.places_NKS is not None:
             estimate_MS = combination.place(estimate_MS, self.near.places_NKS)
         placed_MS: Array = np.asarray(estimate_MS, np.float64)
-        if not self.shared_frame:
-            placed_MS = kabsch(placed_MS, self.true_MS, reflection=True).apply(placed_MS)
-        return place_features(estimate_MS, *self.near), np.linalg.norm(placed_MS - self.true_MS, axis=1)
+        features_MF = place_features(estimate_MS, *self.near)
+        if self.validation_M is None:
+            return features_MF, np.linalg.norm(placed_MS - self.true_MS, axis=1)
+        placed_MS = kabsch(placed_MS, self.true_MS, reflection=True).apply(placed_MS)
+        distance_M = np.linalg.norm(placed_MS - self.true_MS, axis=1)
+        return features_MF[self.validation_M], distance_M[self.validation_M]
 
 
 @dataclass(frozen=True)
@@ -103,8 +120,11 @@ class Asked:
         """Their places; typed: with their cell types told."""
         given = self._given(typed, x_NG=expression_of(self.section.cells, self.rows, self.trained.standard))
         network_MS = self.trained.network_place(given, _sampling("expr_to_pos"), self._seeds(given))
-        true_MS, shared = self.section.position_NS[self.rows], self.trained.model.shared_frame
-        return PlacesAsked(network_MS, self.trained.near_places(given), true_MS, shared)
+        true_MS = self.section.position_NS[self.rows]
+        if self.trained.model.shared_frame:
+            return PlacesAsked(network_MS, self.trained.near_places(given), true_MS, None)
+        asked = self.section.first if isinstance(self.section, WholeSection) else len(self.section.cells)
+        return PlacesAsked(network_MS, NearPlaces(None, None), true_MS, self.rows < asked)
 
     def expression_products(self, typed: bool) -> Array:
         """Products of residuals of their expression, (G, K, K)."""
@@ -127,6 +147,19 @@ class Asked:
         device = given.cell_type_N.device
         place = (Purpose.PREDICTION, self.section.code)
         return [torch_generator(device, self.seed, *place, number) for number in range(ESTIMATES)]
+
+
+def _with_all(section: Section, train: Sequence[Section]) -> Section:
+    """Validation cells of a section, then its training cells, where there are any."""
+    others = [other for other in train if other.code == section.code]
+    return WholeSection(
+        section.name,
+        section.code,
+        concatenate([section.cells, *(other.cells for other in others)]),
+        np.concatenate([section.position_NS, *(other.position_NS for other in others)]),
+        section.frame,
+        len(section.cells),
+    )
 
 
 def _of_validation(

@@ -6,6 +6,7 @@ import torch
 
 from pipeline.alphastomics import out_of_fold
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates, measured
+from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Calibration
 from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
@@ -86,6 +87,22 @@ def test_a_model_in_a_shared_frame_is_combined_and_calibrated_twice_the_same():
         assert len(found["combination"][name]["place"]) == 4
         assert np.shape(found["combination"][name]["expression"]) == (7, GENES)
         assert len(found["calibration"][name]["mean"]) == 5
+
+
+def test_without_a_frame_validation_cells_are_placed_and_aligned_with_all_of_their_section():
+    model = trained("free")
+    both = [out_of_fold._with_all(one, TRAIN) for one in VALIDATION]
+    for one, of, rest in zip(both, VALIDATION, TRAIN, strict=True):
+        assert one.cells.names.tolist() == [*of.cells.names, *rest.cells.names]
+        np.testing.assert_array_equal(one.position_NS, np.concatenate([of.position_NS, rest.position_NS]))
+    (ask, _) = out_of_fold._of_validation(model, both, None, 0)
+    placed = ask.placed(True)
+    features, distance = placed.errors(None)
+    aligned = kabsch(placed.network_MS, placed.true_MS, reflection=True).apply(placed.network_MS)
+    assert len(features) == 40  # errors are those of validation cells alone
+    np.testing.assert_allclose(distance, np.linalg.norm(aligned - both[0].position_NS, axis=1)[:40])
+    whole, blocks = (out_of_fold.fitted(model, TRAIN, VALIDATION, None, 0, alike) for alike in (True, False))
+    assert whole["calibration"] != blocks["calibration"]
 
 
 def test_a_free_model_is_calibrated_after_alignment_and_its_draws_turned_onto_the_estimate():

@@ -115,7 +115,8 @@ def train_model(
     )
     measured_alone = of_new.measured if of_new else None
     trained = TrainedTissue(model, objective.noising, standard, store.categories, measured_alone)
-    found = out_of_fold.fitted(trained, train, validation, of_training, settings.seed)
+    whole_sections = store.dataset["split"]["test"]["by"] == "sections"
+    found = out_of_fold.fitted(trained, train, validation, of_training, settings.seed, whole_sections)
     if model.config.shows_estimates:
         kept_cells = measured([*train, *validation], standard, settings.seed)
         model.keep(*(torch.from_numpy(part).to(device) for part in kept_cells))
