@@ -107,32 +107,35 @@ class TrainedTissue:
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
         """Positions of cells of known expression; `seeds`: a generator for each of so many draws, for none one."""
         near = self.near_places(given)
-        estimate_NS = self._estimated_place(given, near, sampling, seeds[: max(draws, 1)])
+        network_NS = self.network_place(given, sampling, seeds[: max(draws, 1)])
+        estimate_NS = self._combined_place(given, near, network_NS)
         if self.calibration is None:
             return self._uncalibrated(estimate_NS, given, sampling, seeds[:draws])
         spread_N, radius_NL = self._uncertainty(given, place_features(estimate_NS, *near))
         draws_RNS = estimate_NS[None][:0]
-        if draws:  # of a single one, the deviation is that from another one, by the same generator
-            asked = seeds[:draws] if draws > 1 else [seeds[0], seeds[0]]
-            drawn_DNS = self._agreed(given, sampling, asked).draws_DNS
+        if draws:
+            drawn_DNS = self._agreed(given, sampling, seeds[:draws]).draws_DNS
+            if draws == 1:  # it deviates from the network's estimate, not from a mean of draws
+                drawn_DNS = np.concatenate([drawn_DNS, network_NS[None]])
             if not self.model.shared_frame:
                 drawn_DNS = turned_onto(drawn_DNS, estimate_NS.astype(np.float64))
             spread_DNS = spread_as_expected(estimate_NS.astype(np.float64), drawn_DNS, spread_N.astype(np.float64))
             draws_RNS = spread_DNS[:draws].astype(np.float32)
-            if draws == 1:  # half the difference of two draws has half their variance
+            if draws == 1:  # each of two lies the spread over √2 from their mean
                 draws_RNS = estimate_NS + np.float32(np.sqrt(2)) * (draws_RNS - estimate_NS)
         return Placed(estimate_NS, draws_RNS, spread_N, radius_NL)
 
     def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
         """The estimate of `place` alone, (N, S), which takes one step of each draw."""
-        return self._estimated_place(given, self.near_places(given), sampling, seeds[:draws])
+        network_NS = self.network_place(given, sampling, seeds[:draws])
+        return self._combined_place(given, self.near_places(given), network_NS)
 
     def expected_place_and_radius(
         self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]
     ) -> tuple[Floats, Floats]:
         """The same with the radii of its regions, (N, L)."""
         near = self.near_places(given)
-        estimate_NS = self._estimated_place(given, near, sampling, seeds[:draws])
+        estimate_NS = self._combined_place(given, near, self.network_place(given, sampling, seeds[:draws]))
         return estimate_NS, self._uncertainty(given, place_features(estimate_NS, *near))[1]
 
     def near_places(self, given: Given) -> NearPlaces:
@@ -147,14 +150,12 @@ class TrainedTissue:
         """The network's own estimate, (N, S)."""
         return self._agreed(given, replace(sampling, steps=1), seeds).place_NS.astype(np.float32)
 
-    def _estimated_place(
-        self, given: Given, near: NearPlaces, sampling: Sampling, seeds: list[torch.Generator]
-    ) -> Floats:
-        estimate_NS = self.network_place(given, sampling, seeds)
+    def _combined_place(self, given: Given, near: NearPlaces, network_NS: Floats) -> Floats:
         if self.combination is None or near.places_NKS is None:
-            return estimate_NS
+            return network_NS
+        estimate_NS = np.empty_like(network_NS)
         for name, of_N in self._by_type(given):
-            estimate_NS[of_N] = self.combination[name].place(estimate_NS[of_N], near.places_NKS[of_N])
+            estimate_NS[of_N] = self.combination[name].place(network_NS[of_N], near.places_NKS[of_N])
         return estimate_NS
 
     def _uncertainty(self, given: Given, features_NF: npt.NDArray[np.float64]) -> tuple[Floats, Floats]:
