@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anndata
 import numpy as np
@@ -32,9 +32,11 @@ from torch import Tensor
 from benchmarks.processes import environment, measure
 from benchmarks.spatial_step import GENES, NETWORK, Step
 from benchmarks.tables import print_tables
+from pipeline.alphastomics.model.calibration import Calibration, place_features
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
+from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR
 from pipeline.alphastomics.params.diffusion import Network
 from pipeline.training.weights import save_model
 
@@ -168,6 +170,12 @@ def untrained() -> SpatialDiffusion:
     return SpatialDiffusion(config).eval()
 
 
+def calibration() -> dict[str, Any]:
+    """Of places that are off by a random distance."""
+    rng = np.random.default_rng(0)
+    return Calibration.fit(place_features(rng.normal(size=(100, SPACE))), rng.random(100)).described()
+
+
 def place(arguments: argparse.Namespace) -> None:
     """One draw of one section."""
     model, cells = untrained(), 1000
@@ -197,6 +205,7 @@ def many(arguments: argparse.Namespace) -> None:
             "categories": {"cell_type": [f"type{t}" for t in range(8)], "section": [f"section{s}" for s in range(4)]},
             "standard": {"target": 200.0, "mean": [0.3] * GENES, "deviation": [0.5] * GENES},
             "noising": {"steps": 1000, "expression_exponent": 1.0, "position_exponent": 1.0, "prediction": "x0"},
+            "calibration": dict.fromkeys(CALIBRATED_FOR, calibration()),
             "neighbourhood": 256,
             "frames": {"section0": {"dimensions": SPACE, "centre": [0.0, 0.0], "scale": 300.0}},
             "provenance": {"dataset_sha256": "0" * 64, "parameters": {}},

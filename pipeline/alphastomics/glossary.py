@@ -13,10 +13,17 @@ _OWN_METHODS = (
         "model",
         "AlphaSTomics",
         "The model: masked diffusion over the cells of a neighbourhood, one network for both tasks, given cell types; "
-        "its estimate from noise alone.",
+        "its estimate from noise alone. Where sections share a frame, it is combined with ridge and kNN regression, or "
+        "with means over near cells and cells of the type, by weights from training and validation cells.",
     ),
     ("model_untyped", "AlphaSTomics, types unknown", "The same network without the cell types."),
-    ("model_draw", "AlphaSTomics, one sample", "One sample instead of the estimate, with the variability of tissue."),
+    (
+        "model_draw",
+        "AlphaSTomics, one sample",
+        "One sample instead of the estimate: a place as far from it as its error is expected to be, so that the "
+        "sample's root-mean-square error is about √2 times the estimate's; expression with the variability of tissue. "
+        "The energy score is of all samples.",
+    ),
 )
 _CONTROLS = (
     ("truth", "truth", "Positive control: the measurements, through the same code. It has to score perfectly."),
@@ -59,6 +66,15 @@ POSITION = Glossary(
             "Root-mean-square distance of predicted and measured positions after the best rotation, reflection and "
             "translation (Kabsch), over the tissue's radius of gyration; all cells at one position score 1. No "
             "reflection: rotation and translation only. In the frame: as predicted, without any alignment.",
+            bounds=_POSITIVE,
+        ),
+        Metric(
+            "energy_score_over_gyration",
+            "Energy score / Rg",
+            False,
+            "Mean distance of a cell's draws from its measured position less half their mean distance from each other, "
+            "over the radius of gyration; of a single place, the mean distance. A proper score: lowest on average for "
+            "draws that are spread as the errors are. In the frame; where none is shared, after alignment.",
             bounds=_POSITIVE,
         ),
         Metric("pearson_distances", "Pearson of distances", True, bounds=_CORRELATION),

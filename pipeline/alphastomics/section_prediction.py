@@ -13,6 +13,7 @@ import torch
 
 from pipeline.alphastomics.data.new_tissue import NewSection, training_frames
 from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.model.calibration import LEVELS, SHOWN_LEVEL
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
 from pipeline.alphastomics.model.tissue_inference import TrainedTissue
 from pipeline.data.anndata_blocks import Block
@@ -81,15 +82,15 @@ class SectionAnswers:
         dimensions = self.trained.model.config.space
         estimate_NS = np.empty((len(obs), dimensions), np.float32)
         draws_NRS = np.empty((len(obs), self.draws, dimensions), np.float32)
-        spread_N = np.empty(len(obs), np.float32)
+        spread_N, radius_N = np.empty(len(obs), np.float32), np.empty(len(obs), np.float32)
         for section, frame in zip(self.brought.sections, self.frames, strict=True):
             found = self.trained.place(self._given(section), self.sampling, self.draws, self._generators())
             estimate_NS[section.rows] = frame.restored(found.estimate_NS)
             draws_NRS[section.rows] = frame.restored(found.draws_RNS).transpose(1, 0, 2)
             spread_N[section.rows] = found.spread_N * frame.scale
+            radius_N[section.rows] = found.radius_NL[:, LEVELS.index(SHOWN_LEVEL)] * frame.scale
         obs = obs.copy()
-        if self.draws > 1:
-            obs["spatial_spread"] = spread_N
+        obs["spatial_spread"], obs["spatial_radius_90"] = spread_N, radius_N
         block = {"obsm/spatial": estimate_NS}
         if self.draws:
             block["obsm/spatial_draws"] = draws_NRS.reshape(len(obs), -1)

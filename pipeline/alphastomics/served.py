@@ -38,6 +38,7 @@ REQUIREMENTS = (
     "torch",
     "zarr",
 )
+UNCERTAINTY = ("spread", "radius_90")  # columns of the answer
 LABELS = ("section", "cell_type")  # columns that are no genes; both may be left out
 SETTINGS = {"draws": (Draws, 4), "steps": (Steps, 50), "seed": (Seed, 0)}
 MOST_CELLS = 2_000
@@ -52,8 +53,9 @@ class ServedTissue(PythonModel):
         self.tissue = Tissue.load(context.artifacts["model"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Positions, columns x, y and where there are three z, in the unit of the training sections; and `spread`, the
-        root mean square distance of the draws from their mean, 0 for a single draw.
+        """Positions, columns x, y and where there are three z, in the unit of the training sections; `spread`, the
+        distance (root mean square) at which the true place is expected; and `radius_90`, of the ball around the
+        position that holds it with a probability of 90 %, as `Tissue.sample` says.
 
         Columns are genes, raw counts; `section` names sections, which are sampled one by one (without it all cells are
         one), and `cell_type` known types. params: `draws`, of which the estimate is made; `steps` of the sampler;
@@ -76,9 +78,8 @@ class ServedTissue(PythonModel):
             raise refused(error) from error
         place_NS = np.asarray(sampled.obsm["spatial"], np.float64)
         answer = pd.DataFrame(place_NS, columns=axes(place_NS.shape[1]), index=frame.index)
-        answer["spread"] = (
-            sampled.obs["spatial_spread"].to_numpy(np.float64) if "spatial_spread" in sampled.obs else 0.0
-        )
+        for name in UNCERTAINTY:
+            answer[name] = sampled.obs[f"spatial_{name}"].to_numpy(np.float64)
         if settings["provenance"]:
             answer["provenance"] = json.dumps(plain(sampled.uns["celldag"]))
         return answer
@@ -140,7 +141,7 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     example = pd.DataFrame(cells.dense(slice(EXAMPLE_CELLS)).astype(np.int64), columns=store.genes)
     example.insert(0, "cell_type", [store.categories["cell_type"][code] for code in cells.cell_type[:EXAMPLE_CELLS]])
     signature = ModelSignature(  # without inputs: MLflow would drop a column whose name is misspelt
-        outputs=Schema([ColSpec("double", name) for name in (*axes(store.dimensions), "spread")]),
+        outputs=Schema([ColSpec("double", name) for name in (*axes(store.dimensions), *UNCERTAINTY)]),
         params=ParamSchema(
             [
                 *(ParamSpec(name, DataType.long, default) for name, (_, default) in SETTINGS.items()),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipeline.alphastomics.data.new_tissue import framed_places, new_sections
+from pipeline.alphastomics.data.sections import known_types
 from pipeline.alphastomics.model.network import SpatialDiffusion
 from pipeline.alphastomics.model.objective import MODES
 from pipeline.alphastomics.model.spatial_sampler import Mode, Sampling
@@ -120,12 +121,15 @@ class Tissue:
         for none; neighbourhood: the most cells sampled together; larger sections are stitched from several.
 
         The result has obs, the fields below, and uns["celldag"]: provenance, and what the model had not seen.
-        expr_to_pos: obsm["spatial"], the estimate, and obsm["spatial_draws"] (N, R S), the draws side by side, both in
-        the unit of the training sections; obs["spatial_spread"], the root mean square distance of the draws from their
-        mean in the same unit, absent for a single draw. pos_to_expr, over the model's genes, log(1 + counts / library
-        size · the median library size of training): layers["expression"], the estimate, layers["expression_draw"], one
-        draw, layers["expression_spread"], the standard deviation over draws, absent for a single one. joint:
-        obsm["spatial"] and layers["expression"]; several draws are concatenated, numbered by obs["draw"].
+        expr_to_pos: obsm["spatial"], the estimate, and obsm["spatial_draws"] (N, R S), the draws side by side, whose
+        mean is the estimate where there are several, both in the unit of the training sections; in the same unit
+        obs["spatial_spread"], the distance (root mean square) at which a cell's true place is expected, as it was for
+        validation cells, and obs["spatial_radius_90"], of the ball around the estimate that holds it with a probability
+        of 90 %; where no frame is shared, once the section is aligned. pos_to_expr, over the model's genes,
+        log(1 + counts / library size · the median library size of training): layers["expression"], the estimate,
+        layers["expression_draw"], one draw, layers["expression_spread"], the standard deviation over draws, absent for
+        a single one. joint: obsm["spatial"] and layers["expression"]; several draws are concatenated, numbered by
+        obs["draw"].
 
         Genes are matched by name; a missing one is taken at its training mean, and the cell's library size as if it had
         its usual share there. The result depends on the cells, their order and the seed alone, and that of a known
@@ -166,7 +170,7 @@ class Tissue:
         sections = new_sections(new, request.section_column)
         annotations = ObsAnnotations(cell_type=request.cell_type, cell_type_column=request.cell_type_column)
         known = self.trained.categories["cell_type"]
-        cell_type_N = codes_of(annotations.labels(new, "cell_type"), "cell_type", known, unseen)
+        cell_type_N = known_types(codes_of(annotations.labels(new, "cell_type"), "cell_type", known, unseen), known)
         if request.mode == "joint":
             return Brought(sections, cell_type_N)
         if request.mode == "pos_to_expr":

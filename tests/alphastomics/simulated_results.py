@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.alphastomics.evaluation.judge import role_of
 from pipeline.alphastomics.evaluation.result_rows import result_rows
+from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.differences import difference_rows
 from pipeline.metrics.results import Row, write_results
@@ -61,6 +62,7 @@ class Tissue:
     seeds: int = 3
     simulated: bool = True
     input_sha256: str = "of a recipe"
+    wider: float = 0.0  # how much more the regions cover than they are made for
 
 
 def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
@@ -70,7 +72,9 @@ def write_spatial(root: Path, tissue: Tissue | None = None) -> None:
     folder = root / AT.details
     for path in (folder, root / AT.curves, root / "reports/measured/alphastomics"):
         path.mkdir(parents=True, exist_ok=True)
-    write_scores(root / RESULTS, _scores(tissue, tissue.sections, [None], rng))
+    write_scores(
+        root / RESULTS, [*_scores(tissue, tissue.sections, [None], rng), *coverage_rows(tissue.sections, tissue.wider)]
+    )
     frames: dict[str, list[pd.DataFrame]] = {}
     for section in tissue.sections:
         for name, frame in _section(tissue, section, rng).items():
@@ -103,6 +107,15 @@ def write_scores(path: Path, scores: list[Row]) -> None:
             for row in difference_rows(scores)
         }
     write_results(path, AT, result_rows(scores, intervals))
+
+
+def coverage_rows(sections: tuple[str, ...], wider: float = 0.0) -> list[Row]:
+    """Coverage of the model's regions in each section."""
+    return [
+        Row(section, "model", "model", f"coverage_{100 * level:.0f}", min(max(level + wider, 0.0), 1.0))
+        for section in sections
+        for level in LEVELS
+    ]
 
 
 def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generator) -> None:
@@ -175,6 +188,7 @@ def _section(tissue: Tissue, section: str, rng: np.random.Generator) -> dict[str
     frame |= {f"true_{axis}": true[:, axis] for axis in range(dimensions)}
     frame |= {f"predicted_{axis}": predicted[:, axis] for axis in range(dimensions)}
     frame["spread"] = spread
+    frame["error"] = np.linalg.norm(predicted - true, axis=1)
     i, j = rng.integers(0, cells, (2, min(2000, cells * 3)))
     distances = {
         "section": section,

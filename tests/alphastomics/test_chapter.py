@@ -15,6 +15,7 @@ from pipeline.alphastomics.report.left_out import ablation_table, gains, in_word
 from pipeline.alphastomics.report.results import Spatial, read_spatial
 from pipeline.alphastomics.report.summary import card
 from pipeline.alphastomics.report.tables import main_table, rankings, section_table
+from pipeline.alphastomics.report.trust import coverage_curve, coverage_table, trust
 from pipeline.alphastomics.report.verdict import answer_of, counts, lead
 from pipeline.core.errors import ExpectedError
 from pipeline.metrics.mean_interval import mean_interval
@@ -131,16 +132,16 @@ def test_the_data_is_said_to_be_simulated_or_measured(found):
 @pytest.mark.parametrize(
     ("how", "drawn", "said"),
     [
-        ({}, 2 + 3 + 2 + 3 + 3 + 2 + 1, ""),
-        ({"sections": ("a", "b")}, 4 + 3 + 2 + 3 + 3 + 2 + 1, ""),
+        ({}, 2 + 3 + 3 + 3 + 3 + 2 + 1, ""),
+        ({"sections": ("a", "b")}, 4 + 3 + 3 + 3 + 3 + 2 + 1, ""),
         (
             {"sections": tuple("abcdefg"), "dimensions": 3},
-            6 + 3 + 2 + 3 + 3 + 2 + 1,
+            6 + 3 + 3 + 3 + 3 + 2 + 1,
             "Of the three axes, the first two are shown; scores are of all three.",
         ),
         (
             {"cell_types": tuple(f"type {i}" for i in range(40)), "genes": 3},
-            2 + 3 + 2 + 3 + 3 + 2 + 1,
+            2 + 3 + 3 + 3 + 3 + 2 + 1,
             "Grey: the types beyond the 11 commonest.",
         ),
     ],
@@ -338,3 +339,35 @@ def test_each_task_has_its_own_methods_and_scores(found):
 def test_the_tables_of_the_results_file_are_unfolded(found):
     for one in found().measured:
         assert all(isinstance(table, Table) and not table.folded for table in tables_of(one))
+
+
+@pytest.mark.parametrize(
+    ("wider", "said", "unsaid"),
+    [
+        (0.0, "On section_3, the 90 % regions can be trusted: they cover 90 % of true places.", "too"),
+        (-0.2, "On section_3, they are too narrow: they cover 70 %.", "can be trusted"),
+        (0.08, "On section_3, they are too wide: they cover 98 %.", "can be trusted"),
+    ],
+)
+def test_the_chapter_says_when_regions_can_be_trusted(found, wider, said, unsaid):
+    spatial = found(wider=wider)
+    assert said in trust(spatial)
+    assert unsaid not in trust(spatial)
+    table = coverage_table(spatial)
+    assert table.header == ["section", "50 % region", "80 % region", "90 % region", "95 % region"]
+    assert [cell.text for cell in table.rows[0][:2]] == ["section_3", f"{100 * (0.5 + wider):.1f} %"]
+    assert "Coverage of the regions. section_3: " in coverage_curve(spatial).alt
+
+
+def test_regions_of_several_sections_are_told_apart(found):
+    found(sections=("a", "b"))
+    spatial = rewritten(lambda row: replace(row, value=0.7) if row.unit == "b" and row.metric == "coverage_90" else row)
+    assert "On a, the 90 % regions can be trusted" in trust(spatial)
+    assert "On b, they are too narrow: they cover 70 %." in trust(spatial)
+    assert "mean of sections" in coverage_curve(spatial).alt
+
+
+def test_results_without_coverage_are_refused(found):
+    found()
+    with pytest.raises(ExpectedError, match="has no coverage of model"):
+        rewritten(lambda row: None if row.metric.startswith("coverage") else row)

@@ -10,7 +10,14 @@ from pipeline.alphastomics.data import near_estimates
 from pipeline.alphastomics.data.near_estimates import NewEstimates, TrainingEstimates, measured, standardised
 from pipeline.alphastomics.data.neighbourhoods import SampledNeighbourhoods
 from pipeline.alphastomics.model.baselines import Query, Reference, knn, knn_in_space, knn_in_space_same_type, ridge
-from pipeline.alphastomics.model.measured_cells import EXPRESSIONS, NEAR, PLACES, CrossFitted, MeasuredCells
+from pipeline.alphastomics.model.measured_cells import (
+    EXPRESSIONS,
+    NEAR,
+    PLACES,
+    UNKNOWN_TYPE,
+    CrossFitted,
+    MeasuredCells,
+)
 from pipeline.alphastomics.model.network import Denoised, SpatialConfig
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
@@ -55,6 +62,35 @@ def test_of_an_unknown_type_and_of_few_cells_there_are_estimates_too():
     np.testing.assert_allclose(found[0, 2], x_MG.mean(0), atol=1e-6)
     np.testing.assert_allclose(found[1, 2], x_MG[:2].mean(0), atol=1e-6)
     np.testing.assert_allclose(cells.places(x_MG)[:, 1], np.tile(position_MS.mean(0), (5, 1)), atol=1e-6)
+
+
+def test_measured_cells_of_no_known_type_are_not_of_one_type():
+    x, position, cell_type = tissue(200)
+    unknown = np.where(cell_type == 1, UNKNOWN_TYPE, cell_type)
+    cells, new = MeasuredCells.of(x, position, unknown), tissue(20, 1)[1]
+    found = cells.expressions(new, np.full(20, UNKNOWN_TYPE))
+    np.testing.assert_array_equal(found[:, 2:], found[:, :2])
+    means = cells.means(np.full(20, UNKNOWN_TYPE))
+    np.testing.assert_array_equal(means[:, 0], means[:, 1])
+    typed = cells.expressions(new, np.zeros(20, int)), MeasuredCells.of(x, position, cell_type)
+    np.testing.assert_array_equal(typed[0], typed[1].expressions(new, np.zeros(20, int)))  # others are as they were
+
+
+def test_means_are_of_the_type_and_of_all():
+    x, position, cell_type = tissue(200)
+    means = MeasuredCells.of(x, position, cell_type).means(np.array([0, 2, 7]))
+    expected = [x[cell_type == 0].mean(0), x[cell_type == 2].mean(0), x.mean(0)]
+    np.testing.assert_allclose(means[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(means[:, 1], np.tile(x.mean(0), (3, 1)), atol=1e-5)
+
+
+def test_the_scatter_is_that_of_the_places_of_cells_of_similar_expression():
+    x, position, cell_type = tissue(200)
+    cells, asked = MeasuredCells.of(x, position, cell_type), tissue(20, 1)[0]
+    known, along = (value @ cells.axes_GK - cells.centre_G @ cells.axes_GK for value in (x, asked))
+    nearest = ((along[:, None] - known) ** 2).sum(2).argsort(1)[:, :NEAR]
+    expected = [((position[rows] - position[rows].mean(0)) ** 2).sum(1).mean() for rows in nearest]
+    np.testing.assert_allclose(cells.scatter(asked), expected, rtol=1e-4)
 
 
 def test_a_fold_is_estimated_without_its_cells_and_those_within_the_margin():

@@ -13,6 +13,7 @@ from torch import nn
 from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model import spatial_sampler as place
+from pipeline.alphastomics.model.calibration import Calibration
 from pipeline.alphastomics.model.diffusion import based
 from pipeline.alphastomics.model.network import Denoised, SpatialConfig
 from pipeline.alphastomics.model.objective import Noising
@@ -358,12 +359,14 @@ def test_what_is_not_known_of_cells_is_shown_as_unknown():
 
 
 def test_an_answerer_is_made_from_what_a_model_was_saved_with():
+    calibration = Calibration.fit(np.eye(4), np.arange(1.0, 5.0))
     found = TrainedTissue.of(
         Truth(2),
         {
             "standard": {"target": 10.0, "mean": [0.0] * G, "deviation": [2.0] * G},
             "noising": {"steps": 7, "expression_exponent": 1.0, "position_exponent": 2.0, "prediction": "v"},
             "categories": {"cell_type": ["T"], "section": ["a"]},
+            "calibration": {"typed": calibration.described(), "untyped": calibration.described()},
         },
     )
     assert (found.noising.position.steps, found.noising.position.exponent, found.noising.prediction) == (7, 2.0, "v")

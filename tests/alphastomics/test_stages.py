@@ -13,9 +13,12 @@ from safetensors.numpy import load_file
 
 from pipeline.alphastomics.data.folds import folds
 from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.decisive import COVERAGE
+from pipeline.alphastomics.evaluation.judge import coverage_name
 from pipeline.alphastomics.evaluation.tables import SHOWN_PAIRS
 from pipeline.alphastomics.metrics.placement import SCORES
 from pipeline.alphastomics.model.baselines import EXPRESSION, PLACEMENT
+from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.stages import evaluate, ingest, preprocess, score
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
@@ -29,6 +32,8 @@ from tests.stages.stage_process import ROOT, kill_after, run, run_from_start
 pytestmark = pytest.mark.slow
 
 AT = StudyPaths("alphastomics", "tissue", "held_out", 0)
+ENERGY = "energy_score_over_gyration"
+PLACED = (*SCORES, ENERGY, *map(coverage_name, LEVELS))
 OUTS = [
     "models/alphastomics/tissue/held_out/seed_0",
     "reports/alphastomics/tissue/training/held_out-0.json",
@@ -203,7 +208,7 @@ def scores(folder: Path) -> pd.Series:
     table = pd.read_csv(folder / "reports/alphastomics/tissue/results.csv")
     table = table[(table["unit"] != "all") & (table["role"] != "difference")]
     assert np.isfinite(table["value"]).all()
-    table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
+    table["task"] = np.where(table["metric"].isin(PLACED), "expr_to_pos", "pos_to_expr")
     return table.set_index(["task", "unit", "method", "metric"])["value"].sort_index()
 
 
@@ -214,13 +219,14 @@ def test_every_method_and_control_is_scored_on_the_test_section(evaluated: Path)
     placed, filled = found["expr_to_pos"], found["pos_to_expr"]
     assert set(placed.index.get_level_values("method")) == own | set(PLACEMENT)
     assert set(filled.index.get_level_values("method")) == own | set(EXPRESSION)
-    assert set(placed.index.get_level_values("metric")) == set(SCORES)
-    assert placed.groupby("method").size().nunique() == filled.groupby("method").size().nunique() == 1
+    assert set(placed.index.get_level_values("metric")) == set(PLACED)
+    of_all = placed[~placed.index.get_level_values("metric").str.startswith(COVERAGE)]  # only the model has regions
+    assert of_all.groupby("method").size().nunique() == filled.groupby("method").size().nunique() == 1
 
 
 def test_the_model_is_compared_with_every_baseline_with_an_interval(evaluated: Path) -> None:
     table = pd.read_csv(evaluated / "reports/alphastomics/tissue/results.csv")
-    table["task"] = np.where(table["metric"].isin(SCORES), "expr_to_pos", "pos_to_expr")
+    table["task"] = np.where(table["metric"].isin(PLACED), "expr_to_pos", "pos_to_expr")
     single = table.set_index(["task", "unit", "method", "metric"])["value"]
     differences = table[(table["role"] == "difference") & table["method"].str.startswith("model - ")]
     assert (differences["low"] <= differences["value"]).all()
@@ -238,6 +244,17 @@ def test_the_model_is_compared_with_every_baseline_with_an_interval(evaluated: P
         alone.sort_values(["method", "metric"], ignore_index=True),
         table[table["unit"] != "all"].drop(columns="unit").sort_values(["method", "metric"], ignore_index=True),
     )
+
+
+def test_the_regions_of_the_models_places_are_judged(evaluated: Path) -> None:
+    placed = scores(evaluated)["expr_to_pos", "section_3"]
+    for method in ("model", "model_untyped"):
+        covered = [placed[method, coverage_name(level)] for level in LEVELS]
+        assert covered == sorted(covered)
+        assert 0.5 < placed[method, "coverage_90"] <= 1
+    cells = pd.read_parquet(evaluated / "reports/alphastomics/tissue/details/cells.parquet")
+    assert np.mean(cells["error"] <= cells["radius_90"]) == pytest.approx(placed["model", "coverage_90"], abs=1e-6)
+    assert (cells["spread"] > 0).all()
 
 
 def test_the_headlines_are_decisive_scores_beside_the_best_baseline(evaluated: Path) -> None:
@@ -267,6 +284,8 @@ def test_the_truth_scores_perfectly_and_shuffled_cells_by_chance(evaluated: Path
     for metric in SCORES:
         perfect = 0.0 if "rmsd" in metric else 1.0
         assert placed["truth", metric] == pytest.approx(perfect, abs=1e-5), metric
+    assert placed["truth", ENERGY] == pytest.approx(0, abs=1e-5)
+    assert placed["shuffled", ENERGY] > placed["model", ENERGY]
     assert abs(placed["shuffled", "spearman_distances"]) < 0.1
     assert placed["shuffled", "knn_overlap"] == pytest.approx(10 / 149, abs=0.05)
     assert placed["shuffled", "contact_f1"] == pytest.approx(0.1, abs=0.05)

@@ -230,10 +230,17 @@ def test_the_estimate_alone_is_that_of_one_draw(tissue, every):
             np.testing.assert_array_equal(alone.layers[name], drawn.layers[name])
 
 
-def test_a_single_draw_has_no_spread(tissue, every):
-    placed = tissue.sample(some(every), "expr_to_pos", steps=10, draws=1)
+def test_the_spread_of_expression_takes_two_draws_and_that_of_places_none(tissue, every):
     told = tissue.sample(some(every), "pos_to_expr", steps=10, draws=1)
-    assert "spatial_spread" not in placed.obs
+    several, one, none = (tissue.sample(some(every), "expr_to_pos", steps=10, draws=draws) for draws in (2, 1, 0))
+    for name in ("spatial_spread", "spatial_radius_90"):
+        np.testing.assert_array_equal(one.obs[name], none.obs[name])
+        assert (several.obs[name] > 0).all()
+    assert (none.obs["spatial_radius_90"] > none.obs["spatial_spread"]).all()
+    away = one.obsm["spatial_draws"] - one.obsm["spatial"]
+    assert np.mean((away**2).sum(1) / one.obs["spatial_spread"] ** 2) == pytest.approx(1, rel=1e-3)
+    mean = several.obsm["spatial_draws"].reshape(60, 2, 2).mean(1)
+    np.testing.assert_allclose(mean, several.obsm["spatial"], atol=0.1)
     assert set(told.layers) == {"expression", "expression_draw"}
 
 
@@ -305,12 +312,15 @@ def test_cells_without_a_count_are_taken_at_the_training_mean(tissue, every):
 
 
 def test_a_model_without_a_sense_of_direction_says_so(tissue_project, every, tmp_path):
+    from pipeline.alphastomics.model.calibration import Calibration
     from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
     from pipeline.training.determinism import initial_weights
     from pipeline.training.weights import save_model
 
     config = read_json(tissue_project / "models/alphastomics/tissue/held_out/seed_0/config.json")
-    free = SpatialConfig(**config.pop("config") | {"orientation": "free"})
+    free = SpatialConfig(**config.pop("config") | {"orientation": "free", "measured": 0})
+    calibration = Calibration.fit(np.eye(2), np.array([1.0, 2.0])).described()
+    config["calibration"] = {"typed": calibration, "untyped": calibration}
     with initial_weights(0):
         model = SpatialDiffusion(free)
     save_model(tmp_path / "free", model, {k: v for k, v in config.items() if k not in ("schema_version", "model")})

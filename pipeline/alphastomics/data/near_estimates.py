@@ -35,6 +35,7 @@ class TrainingEstimates:
 
     def __init__(self, sections: Sequence[Section], standard: Standard, split: dict[str, Any], seed: int) -> None:
         """split: as dataset.json describes it."""
+        self.by_sections = split["test"]["by"] == "sections" and len(sections) > 1
         self.fold_of = _folds(sections, split, seed)
         fold_M = np.concatenate([self.fold_of[section.code] for section in sections])[_rows(sections, seed)]
         margin = 0.0

@@ -3,11 +3,14 @@
 Axes: N cells, S spatial dimensions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.cells import Cells, Places, concatenate
+from pipeline.alphastomics.model.measured_cells import UNKNOWN_TYPE
+from pipeline.data.cells import Cells, Codes, Places, concatenate
+from pipeline.data.columns import UNKNOWN
 from pipeline.data.coordinates import Frame
 from pipeline.data.store import Split, Store
 
@@ -26,12 +29,14 @@ class Section:
 
 
 def read_sections(store: Store, split: Split, share: float = 1.0, seed: int = 0) -> list[Section]:
-    """All sections with cells in a split, by their code; the cells of each in the order of the store.
+    """All sections with cells in a split, by their code; the cells of each in the order of the store. Cells whose type
+    is missing have the code UNKNOWN_TYPE: they are no type of their own.
 
     share: of the cells, at random; below 1 the others are never in memory together. Memory: the split, twice.
     ExpectedError where the store is damaged.
     """
     cells = store.read(split) if share >= 1 or not store.cells(split) else _share_of(store, split, share, seed)
+    cells = cells.relabelled(cell_type=known_types(cells.cell_type, store.categories["cell_type"]))
     found = []
     for code, name in enumerate(store.categories["section"]):
         rows = np.flatnonzero(cells.covariates["section"] == code)
@@ -40,6 +45,13 @@ def read_sections(store: Store, split: Split, share: float = 1.0, seed: int = 0)
             assert of_section.spatial is not None, "a spatial store has positions"
             found.append(Section(name, code, of_section, of_section.spatial, frame_of(store, name)))
     return found
+
+
+def known_types(code_N: Codes, categories: Sequence[str]) -> Codes:
+    """The codes (N,), UNKNOWN_TYPE for the category that stands for a missing type."""
+    if UNKNOWN not in categories:
+        return code_N
+    return np.where(code_N == list(categories).index(UNKNOWN), UNKNOWN_TYPE, code_N).astype(code_N.dtype)
 
 
 def _share_of(store: Store, split: Split, share: float, seed: int) -> Cells:

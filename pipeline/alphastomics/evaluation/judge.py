@@ -12,12 +12,15 @@ import torch
 
 from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
-from pipeline.alphastomics.decisive import MODEL
+from pipeline.alphastomics.decisive import COVERAGE, MODEL
 from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
+from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.metrics.block_jackknife import BLOCKS, spatial_blocks
+from pipeline.alphastomics.metrics.place_uncertainty import coverage, energy_score
 from pipeline.alphastomics.metrics.placement import drawn_cells, placement_scores
 from pipeline.alphastomics.metrics.spatial_expression import ExpressionScores, expression_scores
 from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMENT, Query, Reference
+from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling
 from pipeline.alphastomics.model.tissue_inference import Expressed, Placed, TrainedTissue
 from pipeline.alphastomics.params.evaluate import Evaluate
@@ -40,6 +43,8 @@ class Judged:
     standard_NG: Array  # measured, standardised
     placed: Placed
     expressed: Expressed
+    radii: Mapping[str, Array]  # of the regions of the models' places (N, L), by method; in the frame
+    aligned_NS: Array  # the model's places where its regions are: in the frame, or once aligned
     scores: Mapping[str, Mapping[str, Scores]]  # by task, then by method
     expression: Mapping[str, ExpressionScores]  # by method
 
@@ -67,10 +72,12 @@ def judge(
 
     draws, place, express = settings.draws, _sampling(settings, EXPR_TO_POS), _sampling(settings, POS_TO_EXPR)
     placed = trained.place(given(False, True), place, draws, generators())
+    untyped_NS, radius_NL = trained.expected_place_and_radius(given(False, False), place, draws, generators())
+    radii = {MODEL: placed.radius_NL, UNTYPED: radius_NL}
     query = Query(standard_NG, None, cell_type_N, seed)
     position: dict[str, Array] = {
         MODEL: placed.estimate_NS,
-        UNTYPED: trained.expected_place(given(False, False), place, draws, generators()),
+        UNTYPED: untyped_NS,
         DRAW: placed.draws_RNS[0],
         **{name: method(reference, query) for name, method in PLACEMENT.items()},
         **{name: control(true_NS, seed) for name, control in CONTROLS.items()},
@@ -89,11 +96,18 @@ def judge(
     kept = list(_kept(true_NS)) if jackknife else []
     pairs_M, rows_N = (drawn_cells(len(true_NS), most, seed) for most in (MOST_IN_PAIRS, MOST_EXPRESSED))
 
+    uncertain = Uncertain(true_NS, trained.model.shared_frame)
+
+    def honesty(method: str, rows: npt.NDArray[np.intp] | slice = slice(None)) -> dict[str, float]:
+        draws_RNS = placed.draws_RNS if method == DRAW else position[method][None]
+        return uncertain.scores(position[MODEL if method == DRAW else method], draws_RNS, radii.get(method), rows)
+
     def placements(method: str) -> Iterator[dict[str, float]]:
-        yield placement_scores(true_NS, position[method], seed=seed)
+        yield placement_scores(true_NS, position[method], seed=seed) | honesty(method)
         for kept_N in kept if role_of(method) != "control" else ():
             scored_M = np.flatnonzero(np.isin(np.flatnonzero(kept_N), pairs_M))
-            yield placement_scores(true_NS[kept_N], position[method][kept_N], scored_M=scored_M)
+            of_kept = placement_scores(true_NS[kept_N], position[method][kept_N], scored_M=scored_M)
+            yield of_kept | honesty(method, np.flatnonzero(kept_N))
 
     def expressions(method: str) -> Iterator[dict[str, float]]:
         yield by_method[method].means()
@@ -106,7 +120,44 @@ def judge(
         EXPR_TO_POS: {method: _stacked(placements(method)) for method in position},
         POS_TO_EXPR: {method: _stacked(expressions(method)) for method in predicted},
     }
-    return Judged(section, standard_NG, placed, expressed, scores, by_method)
+    aligned_NS = uncertain.aligned(placed.estimate_NS, placed.estimate_NS)
+    return Judged(section, standard_NG, placed, expressed, radii, aligned_NS, scores, by_method)
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """Scores of how honest the uncertainty of places is, in the frame; where none is shared, once they are aligned."""
+
+    true_NS: Array
+    shared_frame: bool
+
+    def aligned(self, estimate_NS: Array, place_NS: Array) -> Array:
+        """Places moved as the estimate has to be to lie where it should."""
+        if self.shared_frame:
+            return place_NS
+        return kabsch(estimate_NS, self.true_NS, reflection=True).apply(place_NS)
+
+    def scores(
+        self,
+        estimate_NS: Array,
+        draws_RNS: Array,
+        radius_NL: Array | None,
+        rows: npt.NDArray[np.intp] | slice = slice(None),
+    ) -> dict[str, float]:
+        """Of some of the cells: the energy score over the radius of gyration, and of regions their coverage."""
+        true_NS = self.true_NS[rows]
+        gyration = float(np.sqrt(((true_NS - true_NS.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        draws_RNS = np.stack([self.aligned(estimate_NS, draw_NS)[rows] for draw_NS in draws_RNS])
+        found = {"energy_score_over_gyration": energy_score(true_NS, draws_RNS) / gyration}
+        if radius_NL is not None:
+            covered_L = coverage(true_NS, self.aligned(estimate_NS, estimate_NS)[rows], radius_NL[rows])
+            found |= {coverage_name(level): float(of) for level, of in zip(LEVELS, covered_L, strict=True)}
+        return found
+
+
+def coverage_name(level: float) -> str:
+    """The metric of regions of this level."""
+    return f"{COVERAGE}{100 * level:.0f}"
 
 
 def role_of(method: str) -> Role:

@@ -43,6 +43,7 @@ def difference_intervals(judged: Sequence[Judged]) -> Intervals:
         for baseline, theirs in of_task.items()
         if (role_of(model), role_of(baseline)) == ("model", "baseline")
         for metric, ours_K1 in ours.items()
+        if metric in theirs  # baselines have no regions
     }
 
 

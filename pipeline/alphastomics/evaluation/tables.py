@@ -6,6 +6,8 @@ import pandas as pd
 from pipeline.alphastomics.decisive import MODEL
 from pipeline.alphastomics.evaluation.judge import Judged
 from pipeline.alphastomics.metrics.alignment import kabsch
+from pipeline.alphastomics.model.calibration import LEVELS, SHOWN_LEVEL
+from pipeline.data.columns import UNKNOWN
 from pipeline.data.store import Store
 
 SHOWN_PAIRS = 2000  # pairs of cells whose distances are drawn, of each section
@@ -13,17 +15,19 @@ SHOWN_PAIRS = 2000  # pairs of cells whose distances are drawn, of each section
 
 def section_tables(one: Judged, store: Store, seed: int) -> dict[str, pd.DataFrame]:
     """Cells at their measured and predicted positions, distances of pairs, scores of genes, and three genes."""
-    section, placed = one.section, one.placed
+    section, placed, types = one.section, one.placed, store.categories["cell_type"]
     alignment = kabsch(placed.estimate_NS, section.position_NS, reflection=True)
     true_NS = section.frame.restored(section.position_NS)
     predicted_NS = section.frame.restored(alignment.apply(placed.estimate_NS).astype(np.float32))
     cells = {
         "section": section.name,
         "cell": section.cells.names,
-        "cell_type": np.array(store.categories["cell_type"], object)[section.cells.cell_type],
+        "cell_type": np.array([*types, UNKNOWN], object)[np.minimum(section.cells.cell_type, len(types))],
         **{f"true_{axis}": true_NS[:, axis] for axis in range(true_NS.shape[1])},
         **{f"predicted_{axis}": predicted_NS[:, axis] for axis in range(true_NS.shape[1])},
         "spread": placed.spread_N * section.frame.scale,
+        "radius_90": placed.radius_NL[:, LEVELS.index(SHOWN_LEVEL)] * section.frame.scale,
+        "error": np.linalg.norm(one.aligned_NS - section.position_NS, axis=1) * section.frame.scale,
     }
     rng = np.random.default_rng([seed, section.code])
     pair_2P = rng.integers(len(true_NS), size=(2, SHOWN_PAIRS))

@@ -26,6 +26,8 @@ Codes = npt.NDArray[np.int64]
 
 PLACES = ("ridge", "nearest")  # estimates of a place
 EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
+MEANS = ("cell_type", "all")  # estimates that do not depend on the place
+UNKNOWN_TYPE = int(np.iinfo(np.int32).max)  # code of the cells of no known type, which are not of one type
 NEAREST, NEAR = 10, 40  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 
@@ -54,7 +56,8 @@ class MeasuredCells:
         linear = fit_ridge(scaled_MG, place_MS, choose_penalty(scaled_MG, place_MS, fold_M))
         centre_G, axes_GK = (part.astype(np.float32) for part in principal_axes(x_MG, COMPONENTS))
         known_MK = ((x_MG - centre_G) @ axes_GK).astype(np.float32)
-        rows_of = {int(code): np.flatnonzero(cell_type_M == code) for code in np.unique(cell_type_M)}
+        known = [int(code) for code in np.unique(cell_type_M) if code != UNKNOWN_TYPE]
+        rows_of = {code: np.flatnonzero(cell_type_M == code) for code in known}
         trees = {code: (rows, cKDTree(position_MS[rows])) for code, rows in rows_of.items()}
         return cls(x_MG, position_MS, cell_type_M, linear, centre_G, axes_GK, known_MK, cKDTree(position_MS), trees)
 
@@ -65,6 +68,14 @@ class MeasuredCells:
         nearest_NK = _most_similar(self.known_MK, asked_NK, NEAREST)
         linear_NS = self.linear(np.asarray(x_NG, np.float64) / np.sqrt(len(self.x_MG)))
         return np.stack([linear_NS, self.position_MS[nearest_NK].mean(axis=1)], axis=1).astype(np.float32)
+
+    def scatter(self, x_NG: Floats) -> Floats:
+        """How scattered the places of measured cells of this expression are, (N,): the mean squared distance from their
+        mean, over more cells than an estimate rests on."""
+        asked_NK = ((x_NG - self.centre_G) @ self.axes_GK).astype(np.float32)
+        place_NKS = self.position_MS[_most_similar(self.known_MK, asked_NK, NEAR)]
+        scatter_N: Floats = place_NKS.var(axis=1).sum(axis=1)
+        return scatter_N
 
     def expressions(self, position_NS: Floats, cell_type_N: Codes) -> Floats:
         """Estimates of the expression of cells at these places, (N, 4, G), as in EXPRESSIONS: means over the cells that
@@ -77,6 +88,16 @@ class MeasuredCells:
                 rows, tree = self.tree_of_type[int(code)]
                 like_N = cell_type_N == code
                 found_NKG[like_N, 2:] = self._means(rows[_nearest(tree, position_NS[like_N], NEAR)])
+        return found_NKG
+
+    def means(self, cell_type_N: Codes) -> Floats:
+        """Mean expression of the measured cells of each cell's type (of all where there is none) and of all, (N, 2, G),
+        as in MEANS."""
+        mean_G = self.x_MG.mean(axis=0)
+        found_NKG = np.tile(mean_G, (len(cell_type_N), len(MEANS), 1))
+        for code in np.unique(cell_type_N):
+            if int(code) in self.tree_of_type:
+                found_NKG[cell_type_N == code, 0] = self.x_MG[self.tree_of_type[int(code)][0]].mean(axis=0)
         return found_NKG
 
     def _means(self, order_NK: Codes) -> Floats:

@@ -9,12 +9,13 @@ from pipeline.alphastomics.plots.identity_scatter import draw_against
 from pipeline.alphastomics.plots.tissue import OTHER, Frame, colour_names, draw_expression, draw_tissue
 from pipeline.alphastomics.report.results import Spatial, places
 from pipeline.alphastomics.report.tables import main_table, other_table, rankings, section_table
+from pipeline.alphastomics.report.trust import coverage_curve, coverage_table, trust
 from pipeline.alphastomics.report.verdict import answer_of, lead
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.metrics.verdict import compare
 from pipeline.plots.curves import draw_learning_curve
 from pipeline.plots.theme import Picture
-from pipeline.report.page import Block, Figures, Heading, Section
+from pipeline.report.page import Block, Figures, Heading, Notes, Section
 from pipeline.report.runs import first_run_in_words, shown_predictions, shown_training
 from pipeline.report.scores import shown
 
@@ -31,12 +32,20 @@ def tissue(spatial: Spatial) -> Section:
         *_tissues(spatial),
         rankings(position, EXPR_TO_POS, _ranking_caption(position)),
         Figures(
-            [_distances(spatial), _trust(spatial)],
-            "Left: distances of pairs of cells; a correct placement keeps all of them. Right: distance of a cell from "
-            "its measured position, after alignment, against the spread of the model's samples; on the dashed line the "
-            "spread equals the error, above it the model is overconfident. Lines: medians in twelve bins of equal "
-            "count; bands: quartiles.",
+            [_distances(spatial)],
+            "Distances of pairs of cells; a correct placement keeps all of them. Line: medians in twelve bins of equal "
+            "count; band: quartiles.",
         ),
+        Heading("Can the uncertainty of positions be trusted?"),
+        Notes([trust(spatial)]),
+        Figures(
+            [coverage_curve(spatial), _errors(spatial)],
+            "Left: the share of measured positions within the regions around predicted ones, by the probability that "
+            "the regions are made for; calibrated on the dashed line, within the grey band to 5 points. Right: how far "
+            "a cell is from its measured position, against how far it was expected to be (root mean square). Line: "
+            "medians in twelve bins of equal count; band: quartiles.",
+        ),
+        coverage_table(spatial),
         *_tables(position, EXPR_TO_POS),
         Heading("From position to expression"),
         rankings(expression, POS_TO_EXPR, _ranking_caption(expression)),
@@ -110,15 +119,14 @@ def _with_unit(spatial: Spatial, *names: str) -> tuple[str, str]:
     return first, second
 
 
-def _trust(spatial: Spatial) -> Picture:
-    """Error of each cell against the spread of its samples."""
-    spread = spatial.cells["spread"].to_numpy(np.float64)
-    error = np.linalg.norm(places(spatial.cells, "predicted") - places(spatial.cells, "true"), axis=1)
+def _errors(spatial: Spatial) -> Picture:
+    """Error of each cell against the one that was expected."""
+    spread, error = (spatial.cells[name].to_numpy(np.float64) for name in ("spread", "error"))
     varies = np.ptp(spread) > 0 and np.ptp(error) > 0
     ranks = pd.DataFrame({"spread": spread, "error": error}).rank()
     note = f"Spearman {shown(float(np.corrcoef(ranks.T)[0, 1]) if varies else None, 2)}"
-    names = _with_unit(spatial, "spread of samples", "error")
-    return draw_against("Error and the model's uncertainty", names, spread, error, note, equal=False)
+    names = _with_unit(spatial, "expected error", "error")
+    return draw_against("Error and expected error", names, spread, error, note, equal=False)
 
 
 def _maps(spatial: Spatial, section: str) -> Figures:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.alphastomics.decisive import Boards, boards
+from pipeline.alphastomics.decisive import COVERAGE, MODEL, Boards, boards
 from pipeline.alphastomics.glossary import EXPR_TO_POS
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths, measured
-from pipeline.metrics.results import read_results
+from pipeline.metrics.results import ALL, read_results
 from pipeline.metrics.runs import first_run
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
@@ -27,7 +27,7 @@ _COLUMNS = {
     "expression": ["section", "gene", "role", "cell", "true", "predicted"],
 }
 _ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commit", "commands")
-_CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread")
+_CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread", "error")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Spatial:
 
     dataset: Mapping[str, Any]
     boards: Boards
+    coverage: pd.DataFrame  # section, level, coverage: of the regions of the model's places, means over seeds
     cells: pd.DataFrame
     distances: pd.DataFrame
     genes: pd.DataFrame
@@ -106,6 +107,7 @@ def read_spatial(at: StudyPaths, folds: Folds) -> Spatial:
     return Spatial(
         dataset=dataset,
         boards=found,
+        coverage=_coverage(at.results, maker),
         cells=cells,
         curve=read_csv(
             at.curves / f"{at.run}.csv",
@@ -116,6 +118,19 @@ def read_spatial(at: StudyPaths, folds: Folds) -> Spatial:
         folds=folds,
         **frames,
     )
+
+
+def _coverage(path: Path, maker: Maker) -> pd.DataFrame:
+    """Of the rows of results, coverage of single sections. ExpectedError where there is none."""
+    rows = [
+        {"section": row.unit, "level": int(row.metric.removeprefix(COVERAGE)) / 100, "coverage": row.value}
+        for row in read_results(path, maker.command, maker.again)
+        if row.method == MODEL and row.metric.startswith(COVERAGE) and row.unit != ALL
+    ]
+    if not rows:
+        raise malformed(path, maker, f"has no coverage of {MODEL}")
+    by_level = pd.DataFrame(rows).groupby(["section", "level"], sort=False)
+    return by_level["coverage"].mean().reset_index()
 
 
 def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.alphastomics.data.near_estimates import Estimates, NewEstimates, TrainingEstimates, measured
+from pipeline.alphastomics import out_of_fold
+from pipeline.alphastomics.data.near_estimates import NewEstimates, TrainingEstimates, measured
 from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods
 from pipeline.alphastomics.data.sections import Section, read_sections
 from pipeline.alphastomics.data.standardised import Standard
 from pipeline.alphastomics.model.measured_cells import MeasuredCells
 from pipeline.alphastomics.model.network import SpatialConfig, SpatialDiffusion
 from pipeline.alphastomics.model.objective import Noising, SpatialObjective
+from pipeline.alphastomics.model.tissue_inference import TrainedTissue
 from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
@@ -73,8 +75,8 @@ def train_model(
         masked_weight=settings.masked_weight,
         balance_weight=settings.balance_weight,
     )
-    of_training: Estimates | None = None
-    of_new: Estimates | None = None
+    of_training: TrainingEstimates | None = None
+    of_new: NewEstimates | None = None
     if model.config.shows_estimates:
         of_training = TrainingEstimates(train, standard, store.dataset["split"], settings.seed)
         of_new = NewEstimates(MeasuredCells.of(*measured(train, standard, settings.seed)))
@@ -111,6 +113,10 @@ def train_model(
         device,
         kept,
     )
+    measured_alone = of_new.measured if of_new else None
+    trained = TrainedTissue(model, objective.noising, standard, store.categories, measured_alone)
+    whole_sections = store.dataset["split"]["test"]["by"] == "sections"
+    found = out_of_fold.fitted(trained, train, validation, of_training, settings.seed, whole_sections)
     if model.config.shows_estimates:
         kept_cells = measured([*train, *validation], standard, settings.seed)
         model.keep(*(torch.from_numpy(part).to(device) for part in kept_cells))
@@ -119,6 +125,7 @@ def train_model(
         "categories": store.categories,
         "standard": standard.described(),
         "noising": noising,
+        **found,
         "neighbourhood": size,
         "frames": {section.name: section.frame.described() for section in train},
         "provenance": {"dataset_sha256": sha256(folder / DATASET), "parameters": settings.model_dump()},
