@@ -19,9 +19,11 @@ from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
 from pipeline.mole.data.windows import windows_of
+from pipeline.mole.evaluation.horizon import Horizon
 from pipeline.mole.model.mixture_scores import score
 from pipeline.mole.model.ridge_search import Ridge, fitted
 from pipeline.mole.params.ridge import RidgeGrid
@@ -60,7 +62,10 @@ def _print_row(series: Series, horizon: int, name: str, ridge: Ridge) -> None:
     windows = partial(windows_of, series, fit_scaler(series), lookback=ridge.lookback, horizon=horizon)
     weight_LH = fitted(ridge, windows(split="train")).float().T
     test = ResidentWindows(windows(split="test"), 256, torch.device("cpu"))
-    errors = score(lambda batch: batch.x_BCL @ weight_LH, test.epoch(0))
+    horizon_of = Horizon(
+        horizon, series, fit_scaler(series), torch.device("cpu"), ridge.lookback, season_of(series.step)[0]
+    )
+    errors = score(lambda batch: batch.x_BCL @ weight_LH, test.epoch(0), horizon_of.units)
     settings = f"{ridge.lookback} | {ridge.offset} | {ridge.penalty:.2g}"
     print(
         f"| {horizon} | {name} | {settings} | {ridge.losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} |",

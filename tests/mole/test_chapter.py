@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.glossary import label_of, listed_horizons
 from pipeline.mole.report.chapter import example_of, forecasting, measured
+from pipeline.mole.report.intervals import interval_table, intervals, intervals_in_words
 from pipeline.mole.report.results import Forecasting, read_forecasting
 from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
 from pipeline.mole.report.summary import card, results
@@ -355,3 +356,29 @@ def test_names_and_horizons_for_reading():
         "24 and 96 steps",
         "1, 2 and 3 steps",
     ]
+
+
+def test_intervals_are_told_by_step_and_hour_and_beside_the_ridge(found):
+    series = found()
+    said = intervals_in_words(series)
+    assert said.startswith("90 % intervals of the chosen mixture cover 91.0 % at 24 steps (90.0 to 91.0 % over steps, ")
+    assert "90.0 to 90.9 % over hours of the day), CRPS 0.27" in said
+    assert "against the ridge's 0.28" in said
+    section = intervals(series)
+    figures = next(block for block in section.blocks if isinstance(block, Figures))
+    assert len(figures.pictures) == 2 * 2
+    table = interval_table(series.board, 24)
+    assert [row[0].text for row in table.rows] == ["MoLE-DLinear", "ridge", "seasonal naive"]
+    assert [cell.text for cell in table.rows[1]][1:3] == ["0.9100", "1.140"]
+    assert table.rows[0][4].best
+    drawn = example_of(series.of_chosen(series.example, 24), "load", "least_squares")
+    assert drawn.band is not None
+    assert said in "".join(results(series, read_inference(AT)))
+
+
+def test_without_intervals_nothing_is_said_of_them(found):
+    series = found(intervals=False)
+    assert intervals(series) is None
+    assert intervals_in_words(series) == ""
+    assert example_of(series.of_chosen(series.example, 24), "load", "least_squares").band is None
+    assert results(series, read_inference(AT))

@@ -19,7 +19,6 @@ from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
-from pipeline.mole.evaluation import judge
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train, ridge
 from pipeline.mole.trained import Forecaster
@@ -47,6 +46,7 @@ POINTS: dict[str, dict[str, Any]] = {
     "mole_dlinear": {"backbone": "dlinear", "experts": 3},
     "two_of_four": {"backbone": "rlinear", "experts": 4, "top_k": 2, "head_dropout": 0.2},
 }
+BANDED = ["coverage_90", "width_90", "interval_score_90", "crps", "split_coverage_90", "split_crps"]
 BASELINES = ["ridge", "least_squares", "seasonal_naive", "last_value"]
 COLUMNS = {
     "points": "point backbone experts top_k twin parameters horizon flops",
@@ -55,6 +55,7 @@ COLUMNS = {
     "expert_weights": "point horizon seed by value channel expert weight",
     "usage": "point horizon seed expert weight top",
     "reduced": "point horizon way experts seed mse mae validation_mse",
+    "coverage": "horizon method by value coverage",
     "example": "point horizon window channel series step value",
 }
 
@@ -155,7 +156,19 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
         (horizon, method, metric)
         for horizon in HORIZONS
         for method in (*POINTS, *BASELINES)
-        for metric in ("mse", "mae", "validation_mse")
+        for metric in ("mse", "mae", "mase", "smape", "validation_mse")
+    }
+    coverage = table(whole, "coverage")
+    for horizon, of in coverage.groupby("horizon"):  # intervals: of the chosen mixture and two baselines
+        keys |= {(horizon, method, metric) for method in of["method"].unique() for metric in BANDED}
+        (chosen,) = set(of["method"]) - {"ridge", "seasonal_naive"}
+        assert chosen in POINTS
+    assert coverage["coverage"].between(0, 1).all()
+    assert coverage.groupby(["horizon", "method", "by"]).size().to_dict() == {
+        (horizon, method, by): size
+        for horizon, of in coverage.groupby("horizon")
+        for method in of["method"].unique()
+        for by, size in (("step", horizon), ("hour", 24), ("channel", 5))
     }
     assert set(found[["horizon", "method", "metric"]].itertuples(index=False, name=None)) == keys
     assert set(found["role"]) == {"model", "baseline"}
@@ -268,7 +281,8 @@ def test_scores_do_not_depend_on_how_many_windows_are_forecast_at_once(
     names = ("channels", "steps", "usage", "reduced", "expert_weights")
     expected = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
     for at_once in (1, 9, 76):
-        monkeypatch.setattr(judge, "BATCH_SIZE", at_once)
+        for module in ("horizon", "intervals"):
+            monkeypatch.setattr(f"pipeline.mole.evaluation.{module}.BATCH_SIZE", at_once)
         forecasting.run(settings.sweep, settings.evaluate, AT)
         found = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
         for one, other in zip(found, expected, strict=True):
@@ -282,7 +296,7 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     train(tmp_path, list(POINTS)[-1])
     assert "horizon 8 (73 test windows; validation chose " in evaluate(tmp_path)
     assert written(tmp_path) == written(whole)
-    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + (1 + 2 * 2) + 3 + len(COLUMNS) + 1
+    assert len(written(whole)) == 4 * (1 + 4 * 4 + 2) + (1 + 2 * 4) + 3 + len(COLUMNS) + 1
 
 
 def test_another_seed_gives_other_weights(whole: Path) -> None:

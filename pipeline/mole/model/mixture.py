@@ -92,6 +92,11 @@ class Mole(nn.Module):
         """(B, C, H), in the scale of x. The generator decides which heads are dropped while the module trains."""
         return self.mixed(self.heads(x_BCL), self.router_weights(mark_BF, generator))
 
+    def forecast(self, batch: WindowBatch) -> Tensor:
+        """(B, C, H) of a minibatch, nothing dropped once the module does not train."""
+        forecast_BCH: Tensor = self(batch.x_BCL, batch.mark_BF)
+        return forecast_BCH
+
     def heads(self, x_BCL: Tensor) -> Heads:
         """All experts' forecasts from one product (two, where the trend has weights of its own)."""
         batch, channels, lookback = x_BCL.shape

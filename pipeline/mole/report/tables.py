@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.metrics.glossary import Metric
 from pipeline.mole.data.ridge_choice import RIDGE, Offset
-from pipeline.mole.glossary import MAE, MSE, VALIDATION, ahead, label_of
+from pipeline.mole.glossary import MAE, MASE, MSE, SMAPE, VALIDATION, ahead, label_of
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import amount, counted
@@ -31,6 +31,23 @@ def main_table(board: Board) -> Table:
     )
     header = ["method", *(f"{m.label}, {h}\N{NO-BREAK SPACE}{m.arrow}" for h, m in columns)]
     return Table(header, rows, caption)
+
+
+def units_table(board: Board) -> Table | None:
+    """A row per method; MASE and sMAPE at each horizon. None of an older result, without them."""
+    if not {MASE.name, SMAPE.name} <= {measure.name for measure in board.scores.metrics}:
+        return None
+    columns = [(horizon, measure) for horizon in board.horizons for measure in (MASE, SMAPE)]
+    rows = [
+        [Cell(label_of(name)), *(_score(board, name, horizon, measure) for horizon, measure in columns)]
+        for name in (*board.models, *board.baselines)
+    ]
+    caption = (
+        f"Errors on all test windows in the units of the data{_over_seeds(board)}. MASE: below 1 is better than the "
+        "seasonal-naive forecast one season ahead on training rows. sMAPE: per cent; of values near 0 it says little."
+    )
+    header = ["method", *(f"{m.label}, {h}\N{NO-BREAK SPACE}{m.arrow}" for h, m in columns)]
+    return Table(header, rows, caption, folded="In the series' own units: MASE and sMAPE")
 
 
 def choice_table(board: Board) -> Table:

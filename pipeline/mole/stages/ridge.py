@@ -1,17 +1,20 @@
 """Search the tuned linear baseline of a series at each horizon: lookback, offset and penalty of a ridge regression.
 
-Chosen by validation rows and earlier origins, as mixtures are; test rows are never read. The map is fitted to the train
-rows alone and kept as a network of one linear layer, so that it is loaded, judged and used as any other.
+Chosen by validation rows and earlier origins, as mixtures are, by which its prediction intervals are calibrated, too;
+test rows are never read. The map is fitted to the train rows alone and kept as a network of one linear layer, so that
+it is loaded, judged and used as any other.
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
+from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.data.rolling_origin import (
     earlier_origins,
@@ -22,6 +25,9 @@ from pipeline.mole.data.rolling_origin import (
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
+from pipeline.mole.interval_files import write_intervals
+from pipeline.mole.model.calibration import Forecast, calibrate
+from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.model.mixture import Mole, MoleConfig, start_from
 from pipeline.mole.model.ridge_search import Ridge, fitted, search_ridge
 from pipeline.mole.params.ridge import RidgeGrid
@@ -31,6 +37,8 @@ from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.weights import save_model
 
 SECTIONS = ("mole.ridge", "mole.sweep")
+
+AT_ONCE = 256  # windows forecast together
 
 
 def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
@@ -58,8 +66,9 @@ def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
         for horizon in recipe.horizons:
             best, least_squares = searched(series, grid, recipe, horizon)
             weight_HL = fitted(best, windows_of(series, scaler, "train", best.lookback, horizon))
-            model = linear_forecaster(weight_HL, len(series.channels))
-            save_model(folder / f"h{horizon}_seed0", model, config | {"validation_loss": best.losses[-1]})
+            model, network = linear_forecaster(weight_HL, len(series.channels)), folder / f"h{horizon}_seed0"
+            save_model(network, model, config | {"validation_loss": best.losses[-1]})
+            write_intervals(network, _intervals(series, best, recipe.earlier_origins, horizon))
             key, choice = str(horizon), {"lookback": best.lookback, "offset": best.offset, "penalty": best.penalty}
             chosen[key], losses[key] = choice, {"0": best.losses[-1]}
             known = [*earlier_origins(series, recipe.earlier_origins, recipe.lookback, horizon), series]
@@ -90,6 +99,21 @@ def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> t
     longest = longest_lookback(series, count, horizon)
     lookbacks = sorted({recipe.lookback, *(lookback for lookback in grid.lookbacks if lookback <= longest)})
     return min(search_ridge(windows, lookbacks, grid.offsets), key=lambda one: one.loss), least_squares
+
+
+def _intervals(series: Series, ridge: Ridge, count: int, horizon: int) -> Intervals:
+    """Those of the map fitted at each origin, calibrated on its validation windows."""
+    stretches = []
+    for train, validation in origin_windows(series, count, ridge.lookback, horizon):
+        windows = ResidentWindows(validation, AT_ONCE, torch.device("cpu"))
+        stretches.append((mapped(fitted(ridge, train)), windows))
+    return calibrate(stretches, series.step)
+
+
+def mapped(weight_HL: Tensor) -> Forecast:
+    """Forecasts by a linear map."""
+    weight_LH = weight_HL.float().T
+    return lambda batch: batch.x_BCL @ weight_LH
 
 
 def linear_forecaster(weight_HL: Tensor, channels: int) -> Mole:
