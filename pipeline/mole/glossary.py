@@ -111,8 +111,9 @@ GLOSSARY = Glossary(
             "ridge",
             "Linear regression with a penalty on the squares of its weights, in closed form on the training rows; its "
             "lookback, what it subtracts from a window and its penalty are searched on validation rows and earlier "
-            "origins, at each horizon.",
+            "origins, at each horizon. One map serves all channels.",
         ),
+        ("channel_ridge", "ridge per channel", "The same with a map of each channel's own, searched and fitted alone."),
         (
             "least_squares",
             "least squares",

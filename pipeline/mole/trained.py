@@ -123,7 +123,7 @@ class Forecaster:
         import pandas as pd
 
         if experts and self.point.experts == 1:
-            what = "the linear baseline" if self.point.ridge else "a backbone alone"
+            what = "the linear baseline" if self.point.maps else "a backbone alone"
             raise ExpectedError(f"{self.point.name} is {what}: it has no experts to show")
         recent = longer.last(self.lookback.rows)
         with np.errstate(over="ignore"):  # told below
@@ -193,8 +193,10 @@ class Forecaster:
         return origin_in_json("forecast", self.provenance, recent.origin, arguments, report, notes)
 
     def _described(self) -> str:
-        if self.point.ridge:
-            found = self.point.ridge[self.horizon]
+        if self.point.maps:
+            found, *others = self.point.maps[self.horizon]
+            if others:
+                return f"a map of each channel's own, lookback {self.lookback.rows:,} at most"
             return f"lookback {found.lookback:,}, offset {found.offset}, penalty {found.penalty:.3g}"
         if self.point.experts == 1:
             return f"{self.point.backbone} alone"

@@ -14,7 +14,7 @@ from pipeline.mole.glossary import unit_of
 
 AT = StudyPaths("mole", "series")
 BACKBONES = ("dlinear", "rlinear", "rmlp")
-BASELINES = {"ridge": 0.002, "least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
+BASELINES = {"ridge": 0.002, "channel_ridge": 0.003, "least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
 REASON = "not measured: the TTNN environment is not set up (make ttnn)"
 
 
@@ -163,8 +163,15 @@ def _chosen(series: Series) -> dict[str, object]:
         for rank, backbone in enumerate(series.backbones)
     }
     origins["ridge"] = {start: 0.99 if series.lead.get(24, 0.0) >= 0 else 0.9 for start in starts}
+    origins["channel_ridge"] = {start: ratio + 0.01 for start, ratio in origins["ridge"].items()}
     ridge = {"lookback": 192, "offset": "last", "penalty": 0.1}
-    choice = {"ridge": ridge, "chosen": f"mole_{series.backbones[0]}", "twin": series.backbones[0], "origins": origins}
+    maps = [ridge | {"lookback": 96 * place, "penalty": 10.0**-place} for place in range(1, 5)]
+    choice = {
+        "ridges": {"ridge": [ridge], "channel_ridge": maps},
+        "chosen": f"mole_{series.backbones[0]}",
+        "twin": series.backbones[0],
+        "origins": origins,
+    }
     horizons = [str(horizon) for horizon in series.horizons]
     return {"horizons": dict.fromkeys(horizons, choice), "windows": {name: 580 - int(name) for name in horizons}}
 

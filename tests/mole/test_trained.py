@@ -153,7 +153,7 @@ def test_the_ridge_forecasts_where_validation_prefers_it(with_ridge, frame, seri
         forecaster = Forecaster.load(with_ridge, horizon)
         assert forecaster.point.name == preferred(list(points.values()), horizon).name
         forecaster = Forecaster.load(with_ridge, horizon, "ridge")
-        chosen = points["ridge"].ridge[horizon]
+        chosen = points["ridge"].maps[horizon][0]
         assert forecaster.lookback.rows == chosen.lookback
         train = windows_of(series, fit_scaler(series), "train", chosen.lookback, horizon)
         weight_HL = RidgePath(moments_of(train), chosen.offset).weights(chosen.penalty).numpy()

@@ -1,6 +1,6 @@
-"""Prediction intervals on the test windows: of the chosen mixture, the ridge and seasonal naive."""
+"""Prediction intervals on the test windows: of the chosen mixture, the ridges and seasonal naive."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -10,7 +10,6 @@ import torch
 from pipeline.metrics.glossary import Metric, Role
 from pipeline.metrics.results import Row
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.ridge_choice import RIDGE
 from pipeline.mole.data.rolling_origin import origin_windows
 from pipeline.mole.data.step import DAY
 from pipeline.mole.evaluation.horizon import BATCH_SIZE, Horizon, loaded
@@ -45,18 +44,20 @@ class Banded(NamedTuple):
     plain: IntervalScores | None
 
 
-def judge_intervals(chosen: ForecastPoint, ridge: ForecastPoint, horizon: Horizon, origins: int) -> list[Banded]:
+def judge_intervals(
+    chosen: ForecastPoint, ridges: Sequence[ForecastPoint], horizon: Horizon, origins: int
+) -> list[Banded]:
     """origins: earlier ones, by which the intervals of seasonal naive are calibrated, as those of the others are."""
     found = []
-    for point, seeds in ((chosen, list(chosen.validation[horizon.rows])), (ridge, [0])):
-        for seed in seeds:
+    for point in (chosen, *ridges):
+        for seed in point.validation[horizon.rows]:
             forecast = loaded(point, horizon, seed).forecast
             intervals = read_intervals(point.network(horizon.rows, seed), point.stage)
             lookback = point.lookback[horizon.rows]
             scores = _both(forecast, lookback, intervals, horizon)
             found.append(
-                Banded(RIDGE, "baseline", None, *scores)
-                if point is ridge
+                Banded(point.name, "baseline", None, *scores)
+                if point in ridges
                 else Banded(point.name, "model", seed, *scores)
             )
 

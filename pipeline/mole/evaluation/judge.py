@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.metrics.results import Row
-from pipeline.mole.data.ridge_choice import RIDGE
+from pipeline.mole.data.ridge_choice import RIDGES
 from pipeline.mole.evaluation.horizon import Horizon, loaded
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
@@ -19,7 +19,7 @@ from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
 from pipeline.mole.points import ForecastPoint, twin_of
 
-BASELINES = (RIDGE, "least_squares", "seasonal_naive", "last_value")
+BASELINES = (*RIDGES, "least_squares", "seasonal_naive", "last_value")
 Fields = dict[str, Any]
 
 
@@ -47,13 +47,13 @@ class Tables(NamedTuple):
 
 
 def judge_ridge(ridge: ForecastPoint, horizon: Horizon) -> Found:
-    """The tuned linear baseline."""
+    """A tuned linear baseline."""
     model = loaded(ridge, horizon, 0)
     validation, test = (
         score(model.forecast, horizon.windows(split, model.lookback).epoch(0), horizon.units)
         for split in ("validation", "test")
     )
-    return Found(RIDGE, "baseline", None, test, validation.mse)
+    return Found(ridge.name, "baseline", None, test, validation.mse)
 
 
 def judge_baselines(horizon: Horizon) -> list[Found]:

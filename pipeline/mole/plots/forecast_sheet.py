@@ -48,8 +48,9 @@ def draw_sheet(past: Dates, dates: Dates, panels: Sequence[Panel], kind: str) ->
             axes.set_title(shortened(panel.name, 40))
             axes.grid(axis="y")
             widest_first = sorted(panel.band.items(), reverse=True)
-            for level, (low, high) in widest_first:
-                axes.fill_between(dates, low, high, color=LIGHT.model, alpha=0.18, linewidth=0, label=f"{level:g} %")
+            for place, (level, (low, high)) in enumerate(widest_first):
+                shade = {"color": LIGHT.model, "alpha": min(0.6, 0.16 + 0.14 * place), "linewidth": 0}
+                axes.fill_between(dates, low, high, label=f"{level:g} %", **shade)
             axes.plot(past, panel.past, color=LIGHT.truth, linewidth=1.4, label="measured")
             marker = "o" if len(dates) == 1 else ""
             axes.plot(dates, panel.forecast, color=LIGHT.model, linewidth=1.6, marker=marker, label="forecast")

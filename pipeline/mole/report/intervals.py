@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.mole.data.ridge_choice import RIDGE
+from pipeline.mole.data.ridge_choice import RIDGE, RIDGES
 from pipeline.mole.glossary import (
     COVERAGE,
     CRPS,
@@ -86,7 +86,7 @@ def interval_table(board: Board, horizon: int) -> Table:
     """A row per method whose intervals were judged."""
     chosen = board.choices[horizon].chosen
     names = [
-        name for name in (chosen, RIDGE, "seasonal_naive") if (unit_of(horizon), name, CRPS.name) in board.scores.rows
+        name for name in (chosen, *RIDGES, "seasonal_naive") if (unit_of(horizon), name, CRPS.name) in board.scores.rows
     ]
     rows = []
     for name in names:

@@ -144,5 +144,7 @@ def _choice(of: Mapping[str, Any]) -> Choice:
         str(name): {str(start): float(ratio) for start, ratio in by_start.items()}
         for name, by_start in of["origins"].items()
     }
-    ridge = RidgeChoice.model_validate(of["ridge"]) if "ridge" in of else None
-    return Choice(str(of["chosen"]), str(of["twin"]), origins, ridge)
+    ridges = {
+        str(name): [RidgeChoice.model_validate(one) for one in maps] for name, maps in of.get("ridges", {}).items()
+    }
+    return Choice(str(of["chosen"]), str(of["twin"]), origins, ridges)

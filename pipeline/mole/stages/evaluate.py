@@ -13,7 +13,7 @@ from pipeline.metrics.ranking import table
 from pipeline.metrics.results import Row, write_results
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
-from pipeline.mole.data.ridge_choice import RIDGE
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.evaluation.choices import choices_of, refuse_stale
@@ -48,17 +48,19 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     points = [read_point(at.models / name) for name in sweep.points]
     ridge = read_point(at.models / RIDGE)
     refuse_stale(points, ridge, sweep)
+    own = read_point(at.models / CHANNEL_RIDGE)
+    ridges = [ridge, *([own] if own.validation else [])]
     rows: list[Row] = []
     tables = Tables(*([] for _ in Tables._fields))
     windows = {}
     for length in sweep.recipe.horizons:
         horizon = Horizon(length, series, scaler, device, sweep.recipe.lookback, evaluation.season)
         chosen = chosen_mixture(points, length)
-        found = [judge_ridge(ridge, horizon), *judge_baselines(horizon)]
+        found = [*(judge_ridge(one, horizon) for one in ridges), *judge_baselines(horizon)]
         for point in points:
             found += judge_point(point, points, horizon, tables)
         rows += [row for one in found for row in rows_of(one, horizon)]
-        banded = judge_intervals(chosen, ridge, horizon, sweep.recipe.earlier_origins)
+        banded = judge_intervals(chosen, ridges, horizon, sweep.recipe.earlier_origins)
         rows += interval_rows(banded, length)
         tables.coverage.extend(coverage_rows(banded, length))
         add_means(tables, found, length, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
@@ -68,7 +70,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
     rows = with_differences(rows, twins)
     board = scoreboard(rows, GLOSSARY)
-    choices = choices_of(points, ridge, windows)
+    choices = choices_of(points, ridges, windows)
     chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
     headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
     write_results(at.results, at, rows, DIGITS)

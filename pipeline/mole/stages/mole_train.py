@@ -71,7 +71,7 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     trainings = PointTraining(at, "mole_train", inputs, device)
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
-            start = ridge.ridge[horizon] if recipe.start == "ridge" else None
+            start = ridge.maps[horizon][0] if recipe.start == "ridge" else None
             data = _data(series, recipe, start, horizon, device)
             lookbacks[str(horizon)] = data.train.lookback
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
