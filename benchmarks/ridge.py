@@ -5,28 +5,29 @@
 
 `search`: seconds and CPU seconds of the search at each horizon, as the stage `ridge` runs it (validation rows and
 `--origins` earlier origins), and of all. `choice`: errors on all test windows of what is chosen so, of what the
-validation rows alone would choose, and of least squares of one lookback. Test rows have no part in any choice.
+validation rows alone would choose, and of least squares of one lookback. `channels`: of one map of all channels and of
+maps of each channel's own. Test rows have no part in any choice.
 """
 
 import argparse
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
-from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.scaler import fit_scaler
+from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
-from pipeline.mole.data.windows import windows_of
+from pipeline.mole.evaluation.horizon import Horizon
+from pipeline.mole.metrics.forecasting import ForecastErrors
 from pipeline.mole.model.mixture_scores import score
-from pipeline.mole.model.ridge_search import Ridge, fitted
+from pipeline.mole.model.ridge_search import Ridge, joint_losses, over_origins
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe
-from pipeline.mole.stages.ridge import searched
+from pipeline.mole.stages.ridge import fitted_maps, mapped, searched, searched_each
 
 
 def search(arguments: argparse.Namespace) -> None:
@@ -56,11 +57,36 @@ def choice(arguments: argparse.Namespace) -> None:
             _print_row(series, horizon, name, ridge)
 
 
+def channels(arguments: argparse.Namespace) -> None:
+    """One map of all channels beside maps of each channel's own, both chosen by validation rows and earlier origins."""
+    series = _series(arguments)
+    print("| horizon | map | loss over origins | validation MSE | test MSE | test MAE | CPU seconds of the search |")
+    print("|--:|---|--:|--:|--:|--:|--:|")
+    for horizon in arguments.horizons:
+        recipe = _recipe(arguments, arguments.origins)
+        for name in ("of all channels", "of each channel"):
+            started = time.process_time()
+            if name == "of all channels":
+                maps = [searched(series, RidgeGrid(), recipe, horizon)[0]]
+            else:
+                maps = searched_each(series, RidgeGrid(), recipe, horizon)
+            seconds, losses = time.process_time() - started, joint_losses(maps)
+            weight = fitted_maps(series, maps, 0, horizon)[-1]
+            errors = _test_errors(series, horizon, weight)
+            told = (
+                f"{over_origins(losses):.4f} | {losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} | {seconds:.1f}"
+            )
+            print(f"| {horizon} | {name} | {told} |", flush=True)
+
+
+def _test_errors(series: Series, horizon: int, weight: torch.Tensor) -> ForecastErrors:
+    season, _ = season_of(series.step)
+    of = Horizon(horizon, series, fit_scaler(series), torch.device("cpu"), weight.shape[-1], season)
+    return score(mapped(weight), of.windows("test").epoch(0), of.units)
+
+
 def _print_row(series: Series, horizon: int, name: str, ridge: Ridge) -> None:
-    windows = partial(windows_of, series, fit_scaler(series), lookback=ridge.lookback, horizon=horizon)
-    weight_LH = fitted(ridge, windows(split="train")).float().T
-    test = ResidentWindows(windows(split="test"), 256, torch.device("cpu"))
-    errors = score(lambda batch: batch.x_BCL @ weight_LH, test.epoch(0))
+    errors = _test_errors(series, horizon, fitted_maps(series, [ridge], 0, horizon)[-1])
     settings = f"{ridge.lookback} | {ridge.offset} | {ridge.penalty:.2g}"
     print(
         f"| {horizon} | {name} | {settings} | {ridge.losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} |",
@@ -87,4 +113,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    print_tables(__doc__, {"search": search, "choice": choice}, _add_arguments)
+    print_tables(__doc__, {"search": search, "choice": choice, "channels": channels}, _add_arguments)

@@ -313,7 +313,7 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import yaml
 
     from pipeline.core.paths import StudyPaths
-    from pipeline.mole.data.ridge_choice import RIDGE
+    from pipeline.mole.data.ridge_choice import RIDGES
     from pipeline.mole.stages import ingest, mole_train, ridge
     from tests.settled import settled
 
@@ -341,6 +341,7 @@ def series_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ridge.run(study.ridge, study.sweep, at)
         for name in study.sweep.points:
             mole_train.run(study.sweep, StudyPaths("mole", "series", point=name))
-        shutil.rmtree(at.models / RIDGE)
+        for name in RIDGES:
+            shutil.rmtree(at.models / name)
 
     return made_once(tmp_path_factory, "series-project", make)

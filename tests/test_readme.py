@@ -386,8 +386,13 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
     names: dict[str, Any] = {}
     exec(shown("forecast-python"), names)
     written = pd.read_csv("forecast.csv", float_precision="round_trip")
-    np.testing.assert_array_equal(names["forecast"].iloc[:, 1:], written.iloc[:, 1:])
+    np.testing.assert_array_equal(names["forecast"][written.columns[1:]], written.iloc[:, 1:])
     assert len(written) == 12
+    banded = pd.read_csv("intervals.csv", float_precision="round_trip")
+    assert banded.shape == (12, 1 + 5 * 5)
+    ends = [name for name in banded if name.endswith("-90")]
+    np.testing.assert_array_equal(names["forecast"][ends], banded[ends])
+    assert Path("forecast.svg").exists()
     assert pd.read_csv("experts.csv").shape == (6, 1 + 5 * 4)
     assert Path("forecast.csv.json").exists()
 

@@ -12,6 +12,8 @@ _MIXTURE = (
     "that sees only the time of the first row: hour, weekday, day of month, day of year (Ni et al. 2024)."
 )
 
+LEVEL = 90  # per cent of the intervals that are judged and shown
+
 GLOSSARY = Glossary(
     metrics=(
         Metric(
@@ -24,7 +26,70 @@ GLOSSARY = Glossary(
             (0.0, inf),
         ),
         Metric("mae", "MAE", False, "Mean absolute error over the same.", "scaled values", (0.0, inf)),
+        Metric(
+            "mase",
+            "MASE",
+            False,
+            "Mean absolute error of each channel over that of the seasonal-naive forecast one season ahead on the "
+            "training rows, and the mean over channels (Hyndman and Koehler 2006).",
+            bounds=(0.0, inf),
+        ),
+        Metric(
+            "smape",
+            "sMAPE",
+            False,
+            "Mean of 200 |y - f| / (|y| + |f|) of truths y and forecasts f in the units of the data (M4 competition, "
+            "2020); of values near 0 it says little.",
+            "per cent",
+            (0.0, 200.0),
+        ),
         Metric("validation_mse", "validation MSE", False, "Mean squared error over the validation windows."),
+        Metric(
+            f"coverage_{LEVEL}",
+            f"coverage of {LEVEL} % intervals",
+            False,
+            "Share of the truths that lie inside. Intervals are conformal: quantiles of errors on the validation rows "
+            "and at earlier origins, in multiples of the mean size of the forecaster's latest known errors at the same "
+            "channel, step and place in the season.",
+            bounds=(0.0, 1.0),
+            best_value=LEVEL / 100,
+        ),
+        Metric(
+            f"width_{LEVEL}",
+            f"width of {LEVEL} % intervals",
+            False,
+            "Mean width of the same.",
+            "scaled values",
+            (0.0, inf),
+        ),
+        Metric(
+            f"interval_score_{LEVEL}",
+            "interval score",
+            False,
+            "Width of the same plus 20 times what a truth lies outside: the Winkler score (Gneiting and Raftery 2007).",
+            "scaled values",
+            (0.0, inf),
+        ),
+        Metric(
+            "crps",
+            "CRPS",
+            False,
+            "Continuous ranked probability score of the quantiles of levels 0.05 to 0.95, of the same kind as the "
+            "intervals: twice their mean pinball loss. Of a single value it is the mean absolute error.",
+            "scaled values",
+            (0.0, inf),
+        ),
+        Metric(
+            f"split_coverage_{LEVEL}",
+            "coverage of plain split-conformal intervals",
+            False,
+            "The same, where intervals are quantiles of the errors on the validation rows alone, as they are.",
+            bounds=(0.0, 1.0),
+            best_value=LEVEL / 100,
+        ),
+        Metric(
+            "split_crps", "CRPS of plain split-conformal quantiles", False, "The same.", "scaled values", (0.0, inf)
+        ),
     ),
     methods=(
         (
@@ -46,8 +111,9 @@ GLOSSARY = Glossary(
             "ridge",
             "Linear regression with a penalty on the squares of its weights, in closed form on the training rows; its "
             "lookback, what it subtracts from a window and its penalty are searched on validation rows and earlier "
-            "origins, at each horizon.",
+            "origins, at each horizon. One map serves all channels.",
         ),
+        ("channel_ridge", "ridge per channel", "The same with a map of each channel's own, searched and fitted alone."),
         (
             "least_squares",
             "least squares",
@@ -58,7 +124,12 @@ GLOSSARY = Glossary(
         ("last_value", "last value", "The last value of the lookback, repeated."),
     ),
 )
-MSE, MAE, VALIDATION = (GLOSSARY.metric(name) for name in ("mse", "mae", "validation_mse"))
+MSE, MAE, MASE, SMAPE, VALIDATION, CRPS, SPLIT_CRPS = (
+    GLOSSARY.metric(name) for name in ("mse", "mae", "mase", "smape", "validation_mse", "crps", "split_crps")
+)
+COVERAGE, WIDTH, INTERVAL_SCORE, SPLIT_COVERAGE = (
+    GLOSSARY.metric(f"{name}_{LEVEL}") for name in ("coverage", "width", "interval_score", "split_coverage")
+)
 
 
 def unit_of(horizon: int) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
-from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
+from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice
 from pipeline.mole.model.mixture import Mole
 from pipeline.training.weights import load_model
 
@@ -43,7 +43,8 @@ class ForecastPoint:
     lookback: Mapping[int, int]  # by horizon
     validation: Mapping[int, Mapping[int, float]]  # loss by horizon and seed
     origins: Mapping[int, Sequence[Origin]]  # by horizon: from the earliest to the validation rows themselves
-    ridge: Mapping[int, RidgeChoice] = field(default_factory=dict)  # of the baseline alone: by horizon
+    # Of a ridge, by horizon: its one map, or that of each channel.
+    maps: Mapping[int, Sequence[RidgeChoice]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -81,10 +82,13 @@ def read_point(folder: Path) -> ForecastPoint:
             for horizon, losses in about["validation_loss"].items()
         }
         origins = {int(horizon): [Origin(**one) for one in found] for horizon, found in about["origins"].items()}
-        ridge = {int(horizon): RidgeChoice.model_validate(one) for horizon, one in about.get("ridge", {}).items()}
+        maps = {
+            int(horizon): [RidgeChoice.model_validate(one) for one in found]
+            for horizon, found in about.get("maps", {}).items()
+        }
         lookback = {int(horizon): rows for horizon, rows in about["lookback"].items()}
         return ForecastPoint(
-            folder, point["backbone"], point["experts"], point["top_k"], lookback, validation, origins, ridge
+            folder, point["backbone"], point["experts"], point["top_k"], lookback, validation, origins, maps
         )
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
@@ -102,12 +106,13 @@ def refuse_missing_horizon(point: ForecastPoint, horizons: Iterable[int]) -> Non
 
 def _stage(folder: Path) -> str:
     study = folder.parent.name
-    return f"ridge@{study}" if folder.name == RIDGE else f"mole_train@{study}-{folder.name}"
+    return f"ridge@{study}" if folder.name in RIDGES else f"mole_train@{study}-{folder.name}"
 
 
 def read_points(folder: Path) -> list[ForecastPoint]:
-    """All points in `folder`, by name. ExpectedError where there is none, or one is damaged."""
-    points = [read_point(about.parent) for about in sorted(folder.glob(f"[!.]*/{ABOUT}"))]
+    """All points in `folder` that have a horizon, by name. ExpectedError where there is none, or one is damaged."""
+    found = [read_point(about.parent) for about in sorted(folder.glob(f"[!.]*/{ABOUT}"))]
+    points = [point for point in found if point.validation]
     if not points:
         raise ExpectedError(f"no forecaster in {folder}: `dvc repro mole_train` trains those of params.yaml")
     return points
@@ -122,9 +127,9 @@ def chosen_mixture(points: Iterable[ForecastPoint], horizon: int) -> ForecastPoi
 
 
 def preferred(points: Sequence[ForecastPoint], horizon: int) -> ForecastPoint | None:
-    """The chosen mixture, or the ridge where that has the lower validation loss over all origins; None: there is
+    """The chosen mixture, or a ridge where that has the lowest validation loss over all origins; None: there is
     neither."""
-    rivals = [point for point in points if point.name == RIDGE]
+    rivals = [point for point in points if point.name in RIDGES and horizon in point.validation]
     if any(point.experts > 1 for point in points):
         rivals.insert(0, chosen_mixture(points, horizon))
     return min(rivals, key=lambda point: point.relative_loss(horizon), default=None)

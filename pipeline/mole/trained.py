@@ -7,7 +7,10 @@ The command `forecast` does the same from file to file. C: channels, L: rows of 
 E: experts, F: time features.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,10 +23,12 @@ from pipeline.core.files import sha256
 from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, origin_in_json
 from pipeline.data.source import counted, listed, quoted
+from pipeline.mole.bands import Bands, bands_of
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
 from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.step import Step, told
 from pipeline.mole.data.time_features import time_features
+from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.points import ForecastPoint, preferred, read_point, read_points
 from pipeline.params.allowed import check
@@ -83,34 +88,59 @@ class Forecaster:
                 f"an older version; train it again: dvc repro --force {chosen.stage}"
             ) from error
 
-    def forecast(self, frame: "pd.DataFrame", date: str = "date", experts: bool = False) -> "pd.DataFrame":
+    def bands(self, level: Sequence[float]) -> Bands | None:
+        """Prediction intervals of these levels (per cent), such as 90; None of none. ExpectedError where one is not
+        calibrated."""
+        if not level:
+            return None
+        intervals = read_intervals(self.point.network(self.horizon, self.seed), self.point.stage)
+        return bands_of(intervals, level, self.lookback.rows, self.horizon, self.lookback.step)
+
+    def forecast(
+        self, frame: "pd.DataFrame", date: str = "date", experts: bool = False, level: Sequence[float] = ()
+    ) -> "pd.DataFrame":
         """The H rows that follow the last ones of the frame: its column of time stamps, and the channels in its units.
 
         The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
         of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
         looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
-        whether each expert's own forecast follows, in columns such as `load (expert 1)`.
+        whether each expert's own forecast follows, in columns such as `load (expert 1)`. level: of prediction intervals
+        (per cent), whose ends follow, in columns such as `load-lo-90` and `load-hi-90`; they are as wide as the
+        forecaster's errors on the rows before the lookback say, which then are looked at, too.
 
         attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
         """
-        return self.forecast_recent(recent_of_frame(frame, date, self.lookback), experts)
+        bands = self.bands(level)
+        return self.forecast_recent(recent_of_frame(frame, date, self.reads(bands)), experts, bands)
+
+    def reads(self, bands: Bands | None) -> Lookback:
+        """What is looked at of a series."""
+        return self.lookback if bands is None else replace(self.lookback, before=bands.before)
 
     @torch.no_grad()
-    def forecast_recent(self, recent: Recent, experts: bool = False) -> "pd.DataFrame":
+    def forecast_recent(self, longer: Recent, experts: bool = False, bands: Bands | None = None) -> "pd.DataFrame":
         """`forecast` for rows that were read and checked."""
         import pandas as pd
 
         if experts and self.point.experts == 1:
-            what = "the linear baseline" if self.point.ridge else "a backbone alone"
+            what = "the linear baseline" if self.point.maps else "a backbone alone"
             raise ExpectedError(f"{self.point.name} is {what}: it has no experts to show")
+        recent = longer.last(self.lookback.rows)
         with np.errstate(over="ignore"):  # told below
-            x_CL = self.scaler.scale(recent.value_LC).astype(np.float32).T
-        x_1CL = torch.from_numpy(np.ascontiguousarray(x_CL)[None]).to(self._device)
+            scaled_TC = self.scaler.scale(longer.value_TC).astype(np.float32)
+        x_CL = np.ascontiguousarray(scaled_TC[-self.lookback.rows :].T)
+        x_1CL = torch.from_numpy(x_CL[None]).to(self._device)
         mark_1F = torch.from_numpy(time_features(recent.stamps.date_T[:1])).to(self._device)
         heads, weight_1CE = self.model.heads(x_1CL), self.model.router_weights(mark_1F)
         parts = [("", self.model.mixed(heads, weight_1CE))]
         if experts:
             parts += [(f" (expert {e + 1})", self.model.alone(heads, e)) for e in range(self.point.experts)]
+        notes = []
+        if bands is not None:
+            scale_CH, earlier = bands.scale(scaled_TC, longer.stamps.date_T, partial(self._earlier, longer))
+            ends = bands.ends(scale_CH.to(self._device))
+            parts += [(f"-{name}", parts[0][1] + end_CH) for name, end_CH in ends.items()]
+            notes.append(bands.note(earlier))
         date_H = self.lookback.step.after(int(recent.stamps.date_T[-1]), self.horizon)
         dates, offset = pd.DatetimeIndex(date_H.astype("datetime64[s]")), recent.stamps.offset(-1)
         if offset is not None:
@@ -120,8 +150,14 @@ class Forecaster:
             value_HC = self._unscaled(y_1CH)
             columns |= {name + suffix: value_HC[:, c] for c, name in enumerate(self.lookback.channels)}
         frame = pd.DataFrame(columns)
-        frame.attrs["celldag"] = self._origin(recent, experts)
+        frame.attrs["celldag"] = self._origin(recent, experts, [] if bands is None else bands.level, notes)
         return frame
+
+    def _earlier(self, longer: Recent, x_DCL: Tensor, first_D: Tensor) -> Tensor:
+        """(D, C, H) forecasts of earlier windows, whose first rows are these."""
+        mark_DF = torch.from_numpy(time_features(longer.stamps.date_T[first_D.numpy()]))
+        forecast_DCH: Tensor = self.model(x_DCL.to(self._device), mark_DF.to(self._device))
+        return forecast_DCH
 
     @property
     def _device(self) -> torch.device:
@@ -138,7 +174,7 @@ class Forecaster:
             )
         return self.scaler.unscale(y_1CH[0].T.cpu().numpy())
 
-    def _origin(self, recent: Recent, experts: bool) -> dict[str, Any]:
+    def _origin(self, recent: Recent, experts: bool, level: Sequence[float], said: Sequence[str]) -> dict[str, Any]:
         stamps = recent.stamps
         first, last = (told(stamps.date_T[row], stamps.offset(row)) for row in (0, -1))
         arguments = {"point": self.point.name, "horizon": self.horizon, "seed": self.seed, "date": recent.date}
@@ -149,16 +185,18 @@ class Forecaster:
         ]
         if stamps.offset_T is not None:
             notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
-        notes += recent.notes
+        notes += [*said, *recent.notes]
         if recent.unused:
             notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")
         report = {"first_row": first, "last_row": last, "columns_not_used": recent.unused}
-        arguments |= {"experts": experts}
+        arguments |= {"experts": experts, "level": list(level)}
         return origin_in_json("forecast", self.provenance, recent.origin, arguments, report, notes)
 
     def _described(self) -> str:
-        if self.point.ridge:
-            found = self.point.ridge[self.horizon]
+        if self.point.maps:
+            found, *others = self.point.maps[self.horizon]
+            if others:
+                return f"a map of each channel's own, lookback {self.lookback.rows:,} at most"
             return f"lookback {found.lookback:,}, offset {found.offset}, penalty {found.penalty:.3g}"
         if self.point.experts == 1:
             return f"{self.point.backbone} alone"

@@ -105,7 +105,7 @@ def shortened(name: str, length: int = 22) -> str:
 
 def render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> str:
     """One panel for one scheme."""
-    with mpl.rc_context(_settings(theme)):
+    with mpl.rc_context(settings(theme)):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         draw(figure.add_subplot(), theme)
         # savefig would compute the layout twice more, which takes longer than drawing.
@@ -119,7 +119,8 @@ def render(draw: Callable[[Axes, Theme], None], theme: Theme, width: int, height
     return compacted(_finished(stream.getvalue().decode("utf-8"), theme), FONT_STACK)
 
 
-def _settings(theme: Theme) -> Any:
+def settings(theme: Theme) -> Any:
+    """Matplotlib's, of every figure in one scheme."""
     return {
         "figure.constrained_layout.w_pad": 0.03,
         "figure.constrained_layout.h_pad": 0.03,

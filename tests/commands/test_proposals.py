@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.commands.proposals import proposing, recognise
 from pipeline.core.errors import ExpectedError
 from pipeline.data.column_guess import BATCH, CELL_TYPE, SECTION, controls_of, score
-from pipeline.mole.data.proposal import season_of
+from pipeline.mole.data.season import season_of
 from pipeline.mole.data.step import Step
 from pipeline.params.draft import Draft
 from pipeline.registry import Params

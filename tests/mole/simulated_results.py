@@ -14,7 +14,7 @@ from pipeline.mole.glossary import unit_of
 
 AT = StudyPaths("mole", "series")
 BACKBONES = ("dlinear", "rlinear", "rmlp")
-BASELINES = {"ridge": 0.002, "least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
+BASELINES = {"ridge": 0.002, "channel_ridge": 0.003, "least_squares": 0.0, "seasonal_naive": 0.25, "last_value": 0.6}
 REASON = "not measured: the TTNN environment is not set up (make ttnn)"
 
 
@@ -35,6 +35,7 @@ class Series:
     simulated: bool = True
     golden: bool = False
     device: bool = False
+    intervals: bool = True
 
 
 def write_forecasting(root: Path, series: Series | None = None) -> None:
@@ -133,8 +134,11 @@ def _scores(series: Series, rng: np.random.Generator) -> list[dict[str, object]]
     rows = []
 
     def add(horizon: int, method: str, role: str, seed: int | None, error: float) -> None:
-        values = {"mse": error, "mae": error**0.5 * 0.8}
+        values = {"mse": error, "mae": error**0.5 * 0.8, "mase": error**0.5 * 0.7, "smape": 30 * error**0.5}
         values |= {"validation_mse": 1.1 * error} if role == "model" else {}
+        if series.intervals and method in (f"mole_{series.backbones[0]}", "ridge", "seasonal_naive"):
+            values |= {"coverage_90": 0.91, "width_90": 2 * error**0.5, "interval_score_90": 3 * error**0.5}
+            values |= {"crps": error**0.5 / 2, "split_coverage_90": 0.96, "split_crps": error**0.5 / 1.8}
         for metric, value in values.items():
             labels = {"horizon": horizon, "method": method, "role": role, "seed": seed}
             rows.append({**labels, "metric": metric, "value": value})
@@ -159,15 +163,23 @@ def _chosen(series: Series) -> dict[str, object]:
         for rank, backbone in enumerate(series.backbones)
     }
     origins["ridge"] = {start: 0.99 if series.lead.get(24, 0.0) >= 0 else 0.9 for start in starts}
+    origins["channel_ridge"] = {start: ratio + 0.01 for start, ratio in origins["ridge"].items()}
     ridge = {"lookback": 192, "offset": "last", "penalty": 0.1}
-    choice = {"ridge": ridge, "chosen": f"mole_{series.backbones[0]}", "twin": series.backbones[0], "origins": origins}
+    maps = [ridge | {"lookback": 96 * place, "penalty": 10.0**-place} for place in range(1, 5)]
+    choice = {
+        "ridges": {"ridge": [ridge], "channel_ridge": maps},
+        "chosen": f"mole_{series.backbones[0]}",
+        "twin": series.backbones[0],
+        "origins": origins,
+    }
     horizons = [str(horizon) for horizon in series.horizons]
     return {"horizons": dict.fromkeys(horizons, choice), "windows": {name: 580 - int(name) for name in horizons}}
 
 
 def _frames(series: Series, rows: list[dict[str, object]], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     frames: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("points", "channels", "steps", "expert_weights", "usage", "reduced", "example")
+        name: []
+        for name in ("points", "channels", "steps", "expert_weights", "usage", "reduced", "coverage", "example")
     }
     table = pd.DataFrame(rows)
     mse = table[table["metric"] == "mse"].groupby(["horizon", "method"], sort=False)["value"].mean()
@@ -179,13 +191,18 @@ def _frames(series: Series, rows: list[dict[str, object]], rng: np.random.Genera
             value = error * (0.5 + step / horizon)
             frames["steps"].append({"horizon": horizon, "method": method, "step": step, "mse": value})
     for horizon in series.horizons:
+        for method in (f"mole_{series.backbones[0]}", "ridge", "seasonal_naive") if series.intervals else ():
+            for by, values in (("step", range(1, horizon + 1)), ("hour", range(24)), ("channel", range(4))):
+                place = {"horizon": horizon, "method": method, "by": by}
+                frames["coverage"].extend({**place, "value": one, "coverage": 0.9 + 0.0004 * one} for one in values)
         for backbone in series.backbones:
             for point, experts in ((backbone, 1), (f"mole_{backbone}", series.experts)):
                 size = {"parameters": 9000 * experts, "flops": 18e3 * experts}
                 of = {"horizon": horizon, "point": point, "backbone": backbone, "experts": experts, "top_k": np.nan}
                 frames["points"].append({**of, "twin": backbone, **size})
             _of_mixture(series, f"mole_{backbone}", horizon, frames, float(mse[horizon, f"mole_{backbone}"]), rng)
-    return {name: pd.DataFrame(found) for name, found in frames.items()}
+    columns = {"coverage": ["horizon", "method", "by", "value", "coverage"]}
+    return {name: pd.DataFrame(found, columns=columns.get(name)) for name, found in frames.items()}
 
 
 def _of_mixture(
@@ -221,6 +238,7 @@ def _of_mixture(
     for channel in series.channels:
         truth = 20 + 5 * np.sin(2 * np.pi * step / 24) + rng.normal(0, 0.5, len(step))
         lines = {"truth": truth, "mixture": truth + rng.normal(0, 1, len(step)), "least_squares": truth + 1}
+        lines |= {"low": truth - 2, "high": truth + 2} if series.intervals else {}
         lines |= {f"expert_{expert + 1}": truth + expert - 1.5 for expert in range(experts)}
         for name, line in lines.items():
             for at, value in zip(step, line, strict=True):

@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.mole.glossary import label_of, listed_horizons
 from pipeline.mole.report.chapter import example_of, forecasting, measured
+from pipeline.mole.report.intervals import interval_table, intervals, intervals_in_words
 from pipeline.mole.report.results import Forecasting, read_forecasting
 from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
 from pipeline.mole.report.summary import card, results
@@ -21,6 +22,7 @@ from tests.mole.simulated_results import AT, BASELINES, Series, write_forecastin
 
 TABLE = AT.results.as_posix()
 FOLDER = AT.details.as_posix()
+RIDGES = ["ridge", "ridge per channel"]
 
 
 @pytest.fixture
@@ -139,8 +141,8 @@ def test_the_table_has_all_methods_with_mean_and_deviation(found):
     rows = {row[0].text: row for row in main_table(series.board).rows}
     assert (rows["RLinear"][4].text, rows["RLinear"][4].remark) == (f"{of.mean():.4f}", f"± {of.std():.4f}")
     assert list(rows)[-3:] == ["least squares", "seasonal naive", "last value"]
-    assert list(rows)[-4] == "ridge"
-    assert len(rows) == 10
+    assert list(rows)[-5:-3] == ["ridge", "ridge per channel"]
+    assert len(rows) == 11
 
 
 def test_the_choice_has_its_losses_origin_by_origin_and_their_geometric_mean(found):
@@ -168,7 +170,7 @@ def _with_ridge(ratio: float | None, *horizons: str) -> Forecasting:
     for horizon in horizons:
         choice = about["horizons"][horizon]
         if ratio is None:
-            del choice["ridge"], choice["origins"]["ridge"]
+            del choice["ridges"], choice["origins"]["ridge"], choice["origins"]["channel_ridge"]
         else:
             choice["origins"]["ridge"] = dict.fromkeys(choice["origins"]["ridge"], ratio)
     path.write_text(json.dumps(about))
@@ -178,16 +180,16 @@ def _with_ridge(ratio: float | None, *horizons: str) -> Forecasting:
 def test_where_validation_prefers_the_ridge_the_report_says_so(found):
     found()
     series = _with_ridge(0.999, "24", "96")
-    assert "Validation prefers it to the ridge at every horizon." in verdict(series)
+    assert "Validation prefers it to every ridge at every horizon." in verdict(series)
     series = _with_ridge(0.5, "96")
-    assert "prefers the ridge to it at 96 steps: forecasts there are made with the ridge." in verdict(series)
+    assert "prefers the ridge to it at 96 steps: forecasts there are made with that." in verdict(series)
     rows = {row[0].text: row for row in choice_table(series.board).rows}  # the last horizon's
     assert (rows["ridge"][-1].text, rows["ridge"][-1].remark, rows["ridge"][-1].best) == ("0.5000", "preferred", True)
     assert (rows["MoLE-DLinear"][-1].remark, rows["MoLE-DLinear"][-1].best) == ("chosen", False)
     series = _with_ridge(0.5, "24", "96")
     assert "prefers the ridge to it at every horizon" in verdict(series)
     table = ridge_table(series.board)
-    assert [cell.text for cell in table.rows[1]] == ["96 steps ahead", "192", "last value", "0.1", "0.5000"]
+    assert [cell.text for cell in table.rows[2]] == ["96 steps ahead", "192", "last value", "0.1", "0.5000"]
 
 
 def test_results_without_a_ridge_are_shown_without_it(found):
@@ -204,7 +206,7 @@ def test_a_ridge_without_its_losses_is_named(found):
     about = json.loads(path.read_text())
     del about["horizons"]["24"]["origins"]["ridge"]
     path.write_text(json.dumps(about))
-    with pytest.raises(ExpectedError, match="the ridge at horizon 24 lacks its settings or its losses"):
+    with pytest.raises(ExpectedError, match="a ridge at horizon 24 lacks its settings or its losses"):
         read_forecasting(AT)
 
 
@@ -221,8 +223,8 @@ def test_a_mixture_without_one_of_the_origins_is_named(found):
 def test_every_channel_has_its_row_and_its_best(found):
     table = channel_table(found(), 24)
     assert [row[0].text for row in table.rows] == ["load", "heat", "wind", "sun"]
-    assert table.header[1:] == ["MoLE-DLinear", "DLinear", "ridge", "least squares", "seasonal naive", "last value"]
-    assert all([cell.best for cell in row[1:]] == [True, *[False] * 5] for row in table.rows)
+    assert table.header[1:] == ["MoLE-DLinear", "DLinear", *RIDGES, "least squares", "seasonal naive", "last value"]
+    assert all([cell.best for cell in row[1:]] == [True, *[False] * 6] for row in table.rows)
     assert table.folded
 
 
@@ -355,3 +357,36 @@ def test_names_and_horizons_for_reading():
         "24 and 96 steps",
         "1, 2 and 3 steps",
     ]
+
+
+def test_intervals_are_told_by_step_and_hour_and_beside_the_ridge(found):
+    series = found()
+    said = intervals_in_words(series)
+    assert said.startswith("90 % intervals of the chosen mixture cover 91.0 % at 24 steps (90.0 to 91.0 % over steps, ")
+    assert "90.0 to 90.9 % over hours of the day), CRPS 0.27" in said
+    assert "against the ridge's 0.28" in said
+    section = intervals(series)
+    figures = next(block for block in section.blocks if isinstance(block, Figures))
+    assert len(figures.pictures) == 2 * 2
+    table = interval_table(series.board, 24)
+    assert [row[0].text for row in table.rows] == ["MoLE-DLinear", "ridge", "seasonal naive"]
+    assert [cell.text for cell in table.rows[1]][1:3] == ["0.9100", "1.140"]
+    assert table.rows[0][4].best
+    drawn = example_of(series.of_chosen(series.example, 24), "load", "least_squares")
+    assert drawn.band is not None
+    assert said in "".join(results(series, read_inference(AT)))
+
+
+def test_without_intervals_nothing_is_said_of_them(found):
+    series = found(intervals=False)
+    assert intervals(series) is None
+    assert intervals_in_words(series) == ""
+    assert example_of(series.of_chosen(series.example, 24), "load", "least_squares").band is None
+    assert results(series, read_inference(AT))
+
+
+def test_maps_of_each_channel_are_told_by_their_ends(found):
+    rows = ridge_table(found().board).rows
+    assert [row[0].remark for row in rows] == ["ridge", "ridge per channel"] * 2
+    assert [cell.text for cell in rows[0]] == ["24 steps ahead", "192", "last value", "0.1", "0.9900"]
+    assert [cell.text for cell in rows[1]][1:4] == ["96 to 384", "last value", "0.0001 to 0.1"]

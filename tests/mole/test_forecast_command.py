@@ -1,6 +1,7 @@
 """`python -m pipeline forecast` from file to file: the same as the Python API; what cannot be done is refused in one
 message, and nothing is written."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -238,3 +239,44 @@ def test_what_cannot_be_done_is_one_message_and_nothing_is_written(
     assert words in capsys.readouterr().err
     assert {path: path.read_bytes() for path in work.rglob("*") if path.is_file()} == before
     assert not list(work.glob(".*partial"))
+
+
+@pytest.mark.usefixtures("work")
+def test_intervals_a_picture_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--level", "80", "90", "--json", "--plot"]
+    assert call(*ASKED, *asked, "forecast.svg") == 0
+    told = json.loads(capsys.readouterr().out)
+    written = pd.read_csv("forecast.csv", float_precision="round_trip")
+    assert list(written.columns[:2]) == ["date", "town"]
+    low, high = written["town-lo-90"], written["town-hi-90"]
+    assert (low < written["town-lo-80"]).all()
+    assert (written["town-hi-80"] < high).all()
+    assert told["forecast"] == written.to_dict("list")
+    assert told["written"] == ["forecast.csv", "forecast.csv.json", "forecast.svg"]
+    assert told["arguments"] == read_json(Path("forecast.csv.json"))["arguments"]
+    picture = Path("forecast.svg").read_bytes()
+    assert b">town<" in picture
+    assert b">90 %<" in picture
+    assert call(*ASKED, *asked, "forecast.svg", "--overwrite") == 0
+    assert Path("forecast.svg").read_bytes() == picture
+    assert call(*ASKED, "--plot", "forecast.PNG", "--overwrite") == 0
+    assert Path("forecast.PNG").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.endswith("wrote forecast.csv, forecast.csv.json and forecast.PNG\n")
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--level", "91"], "intervals of level 91 are not calibrated: expected one of"),
+        (["--plot", "forecast.pdf"], "--plot forecast.pdf: expected a name that ends in .svg or .png"),
+        (["--plot", "taken.png"], "taken.png exists"),
+    ],
+)
+def test_what_cannot_be_drawn_or_covered_is_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken.png").touch()
+    assert call(*ASKED, *options) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("forecast.csv").exists()

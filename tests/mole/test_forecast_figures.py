@@ -19,6 +19,8 @@ def test_single_experts_share_one_entry_of_the_legend():
     drawn = FIGURES["forecast"]()
     assert texts(drawn.light).count("single experts") == 1
     assert "its 4 experts" in drawn.alt
+    assert "Its interval holds 24 of 24 measured steps." in drawn.alt
+    assert "interval" in texts(drawn.light)
 
 
 def test_few_fields_have_numbers_and_all_experts_have_theirs():

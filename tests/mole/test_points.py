@@ -41,4 +41,7 @@ def test_the_ridge_is_preferred_where_its_losses_are_lower() -> None:
     assert preferred([alone, mixture, worse], 8) is mixture
     assert preferred([alone, mixture], 8) is mixture
     assert preferred([alone, worse], 8) is worse
+    of_each = point("channel_ridge", 0.8, 0.8, experts=1)
+    assert preferred([alone, mixture, better, of_each], 8) is of_each
+    assert preferred([mixture, point("channel_ridge", 0.999, 0.999, experts=1), worse], 8) is mixture
     assert preferred([alone], 8) is None

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.ridge import RidgePath, least_squares, moments_of
-from pipeline.mole.model.ridge_search import PENALTIES, Ridge, fitted, search_ridge
+from pipeline.mole.model.ridge_search import PENALTIES, Ridge, fitted, joint_losses, search_each, search_ridge
 from pipeline.mole.model.window_moments import window_moments
 
 OFFSETS = ("none", "last", "mean")
@@ -206,3 +206,21 @@ def test_losses_of_all_origins_count_alike() -> None:
     assert Ridge(4, "last", 0.1, (1.0, 4.0)).loss == pytest.approx(2.0)
     assert Ridge(4, "last", 0.1, (1.0, float("nan"))).loss == float("inf")
     assert Ridge(4, "last", 0.1, (0.0, 1.0)).loss < 1e-100
+
+
+def test_maps_of_each_channel_are_searched_as_if_it_were_alone() -> None:
+    value_CT = series(300)
+    value_CT[1] = np.random.default_rng(5).normal(size=300)  # of no law: another penalty than the others'
+
+    def windows(lookback: int, only: int | None = None) -> list[tuple[Windows, Windows]]:
+        rows = slice(None) if only is None else slice(only, only + 1)
+        return [(windows_of(value_CT[rows, :200], lookback, 4), windows_of(value_CT[rows, 200:], lookback, 4))]
+
+    own = search_each(windows, [6, 12], OFFSETS, 3)
+    for channel, found in enumerate(own):
+        alone = search_ridge(lambda lookback, channel=channel: windows(lookback, channel), [6, 12], OFFSETS)
+        assert found == min(alone, key=lambda one: one.loss)
+    (loss,) = joint_losses(own)
+    assert loss == pytest.approx(np.mean([found.loss for found in own]))
+    assert loss < min(one.loss for one in search_ridge(windows, [6, 12], OFFSETS))
+    assert len({found.penalty for found in own}) > 1

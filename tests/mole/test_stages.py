@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
@@ -19,7 +20,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.series import Series, read_series, write_series
-from pipeline.mole.evaluation import judge
+from pipeline.mole.points import read_point, read_points
 from pipeline.mole.stages import evaluate as forecasting
 from pipeline.mole.stages import ingest, mole_train, ridge
 from pipeline.mole.trained import Forecaster
@@ -47,7 +48,8 @@ POINTS: dict[str, dict[str, Any]] = {
     "mole_dlinear": {"backbone": "dlinear", "experts": 3},
     "two_of_four": {"backbone": "rlinear", "experts": 4, "top_k": 2, "head_dropout": 0.2},
 }
-BASELINES = ["ridge", "least_squares", "seasonal_naive", "last_value"]
+BANDED = ["coverage_90", "width_90", "interval_score_90", "crps", "split_coverage_90", "split_crps"]
+BASELINES = ["ridge", "channel_ridge", "least_squares", "seasonal_naive", "last_value"]
 COLUMNS = {
     "points": "point backbone experts top_k twin parameters horizon flops",
     "channels": "horizon method channel mse mae",
@@ -55,6 +57,7 @@ COLUMNS = {
     "expert_weights": "point horizon seed by value channel expert weight",
     "usage": "point horizon seed expert weight top",
     "reduced": "point horizon way experts seed mse mae validation_mse",
+    "coverage": "horizon method by value coverage",
     "example": "point horizon window channel series step value",
 }
 
@@ -66,6 +69,7 @@ def configure(
     channels: Any = None,
     seeds: Sequence[int] = SEEDS,
     lookbacks: Sequence[int] = (96, 192),  # of the ridge, beside the recipe's
+    per_channel: bool = True,
     **recipe: object,
 ) -> None:
     series = yaml.safe_load((ROOT / "data/embedded/series.yaml").read_text())
@@ -74,7 +78,7 @@ def configure(
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     study = {"ingest": {"path": "series.yaml", "date": "date", "layout": None}, "seeds": list(seeds)}
     study["sweep"] = {"recipe": SMALL | recipe, "points": points}
-    study["ridge"] = {"lookbacks": list(lookbacks)}
+    study["ridge"] = {"lookbacks": list(lookbacks), "per_channel": per_channel}
     params["mole"]["studies"] = {"series": study}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -155,7 +159,19 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
         (horizon, method, metric)
         for horizon in HORIZONS
         for method in (*POINTS, *BASELINES)
-        for metric in ("mse", "mae", "validation_mse")
+        for metric in ("mse", "mae", "mase", "smape", "validation_mse")
+    }
+    coverage = table(whole, "coverage")
+    for horizon, of in coverage.groupby("horizon"):  # intervals: of the chosen mixture and two baselines
+        keys |= {(horizon, method, metric) for method in of["method"].unique() for metric in BANDED}
+        (chosen,) = set(of["method"]) - {"ridge", "channel_ridge", "seasonal_naive"}
+        assert chosen in POINTS
+    assert coverage["coverage"].between(0, 1).all()
+    assert coverage.groupby(["horizon", "method", "by"]).size().to_dict() == {
+        (horizon, method, by): size
+        for horizon, of in coverage.groupby("horizon")
+        for method in of["method"].unique()
+        for by, size in (("step", horizon), ("hour", 24), ("channel", 5))
     }
     assert set(found[["horizon", "method", "metric"]].itertuples(index=False, name=None)) == keys
     assert set(found["role"]) == {"model", "baseline"}
@@ -198,11 +214,11 @@ def test_the_choice_is_by_validation(whole: Path) -> None:
         about = read_json(whole / "models/mole/series/ridge/about.json")
         origins = about["origins"][str(horizon)]
         assert origins[-1]["loss"] == pytest.approx(score_of(whole, horizon, "ridge", "validation_mse"), rel=1e-4)
-        assert found["ridge"] == about["ridge"][str(horizon)]
+        assert found["ridges"]["ridge"] == about["maps"][str(horizon)]
         assert found["origins"]["ridge"] == pytest.approx(
             {one["start"]: one["loss"] / one["least_squares"] for one in origins}, rel=1e-5
         )
-        assert set(found["origins"]) == {*twins, "ridge"}
+        assert set(found["origins"]) == {*twins, "ridge", "channel_ridge"}
         assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
         losses = read_json(whole / f"models/mole/series/{found['chosen']}/about.json")["validation_loss"][str(horizon)]
@@ -268,7 +284,8 @@ def test_scores_do_not_depend_on_how_many_windows_are_forecast_at_once(
     names = ("channels", "steps", "usage", "reduced", "expert_weights")
     expected = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
     for at_once in (1, 9, 76):
-        monkeypatch.setattr(judge, "BATCH_SIZE", at_once)
+        for module in ("horizon", "intervals"):
+            monkeypatch.setattr(f"pipeline.mole.evaluation.{module}.BATCH_SIZE", at_once)
         forecasting.run(settings.sweep, settings.evaluate, AT)
         found = [scores(project)["value"], *(table(project, name).select_dtypes(float) for name in names)]
         for one, other in zip(found, expected, strict=True):
@@ -282,7 +299,7 @@ def test_a_second_run_from_clean_writes_the_same_bytes(whole: Path, tmp_path: Pa
     train(tmp_path, list(POINTS)[-1])
     assert "horizon 8 (73 test windows; validation chose " in evaluate(tmp_path)
     assert written(tmp_path) == written(whole)
-    assert len(written(whole)) == 4 * (1 + 4 * 2 + 2) + (1 + 2 * 2) + 3 + len(COLUMNS) + 1
+    assert len(written(whole)) == 4 * (1 + 4 * 4 + 2) + 2 * (1 + 2 * 4) + 3 + len(COLUMNS) + 1
 
 
 def test_another_seed_gives_other_weights(whole: Path) -> None:
@@ -363,7 +380,8 @@ def test_the_example_is_in_the_units_of_the_file_and_as_the_forecaster_has_it(wh
         for expert in range(1, forecaster.point.experts + 1):
             np.testing.assert_allclose(shown[f"expert_{expert}"], forecast[f"{channel} (expert {expert})"], rtol=1e-5)
         assert set(shown) == {
-            "truth", "mixture", "least_squares", *(f"expert_{e + 1}" for e in range(forecaster.point.experts))
+            "truth", "mixture", "low", "high", "least_squares",
+            *(f"expert_{e + 1}" for e in range(forecaster.point.experts)),
         }  # fmt: skip
 
 
@@ -377,7 +395,36 @@ def test_the_ridge_is_never_behind_least_squares_where_it_was_chosen(whole: Path
     for one, other in zip(origins, mixture, strict=True):
         assert one["least_squares"] == pytest.approx(other["least_squares"], rel=1e-5)
     assert np.prod([one["loss"] / one["least_squares"] for one in origins]) <= 1
-    assert about["ridge"][str(horizon)]["lookback"] in (24, 96)  # the train rows of the first origin are 140
+    assert about["maps"][str(horizon)][0]["lookback"] in (24, 96)  # the train rows of the first origin are 140
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_each_channel_has_a_map_of_its_own_that_sees_no_row_before_its_lookback(whole: Path, horizon: int) -> None:
+    """And what the stage says of them is what their network does on the validation windows."""
+    folder = whole / "models/mole/series/channel_ridge"
+    about, shared = (read_json(one / "about.json") for one in (folder, folder.with_name("ridge")))
+    loss = about["validation_loss"][str(horizon)]["0"]
+    assert score_of(whole, horizon, "channel_ridge", "validation_mse") == pytest.approx(loss, rel=1e-4)
+    losses, of_shared = ([one["loss"] for one in found["origins"][str(horizon)]] for found in (about, shared))
+    assert np.prod(losses) < 1.05 * np.prod(of_shared)
+    maps = about["maps"][str(horizon)]
+    longest = max(one["lookback"] for one in maps)
+    weight_CHL = load_file(folder / f"h{horizon}_seed0/weights.safetensors")["weight_CHL"]
+    assert weight_CHL.shape == (len(series_of(whole).channels), horizon, longest)
+    for weight_HL, one in zip(weight_CHL, maps, strict=True):
+        assert not weight_HL[:, : longest - one["lookback"]].any()
+        assert weight_HL[:, longest - one["lookback"] :].any()
+
+
+def test_without_maps_of_each_channel_there_is_one_ridge(project: Path) -> None:
+    configure(project, per_channel=False)
+    with chdir(project):
+        study = load_params(Path("params.yaml")).mole.studies["series"]
+        ridge.run(study.ridge, study.sweep, AT)
+        assert read_point(AT.models / "channel_ridge").validation == {}
+        assert "channel_ridge" not in {point.name for point in read_points(AT.models)}
+        forecasting.run(study.sweep, study.evaluate, AT)
+        assert "channel_ridge" not in set(scores(Path())["method"])
 
 
 def test_the_ridge_sees_no_test_row(whole: Path, project: Path) -> None:

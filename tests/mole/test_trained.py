@@ -20,6 +20,7 @@ from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.windows import windows_of
+from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.model.ridge import RidgePath, moments_of
 from pipeline.mole.points import preferred, read_points
 from pipeline.mole.stages import ridge
@@ -152,7 +153,7 @@ def test_the_ridge_forecasts_where_validation_prefers_it(with_ridge, frame, seri
         forecaster = Forecaster.load(with_ridge, horizon)
         assert forecaster.point.name == preferred(list(points.values()), horizon).name
         forecaster = Forecaster.load(with_ridge, horizon, "ridge")
-        chosen = points["ridge"].ridge[horizon]
+        chosen = points["ridge"].maps[horizon][0]
         assert forecaster.lookback.rows == chosen.lookback
         train = windows_of(series, fit_scaler(series), "train", chosen.lookback, horizon)
         weight_HL = RidgePath(moments_of(train), chosen.offset).weights(chosen.penalty).numpy()
@@ -323,3 +324,61 @@ def test_long_format_is_widened_before_its_last_rows_are_taken(models, frame, se
         Forecaster.load(models).forecast(long.iloc[:-3])
     with pytest.raises(ExpectedError, match="1 channel missing: found no 'town'"):
         Forecaster.load(models).forecast(long[long["unique_id"] != "town"])
+
+
+def test_the_ends_of_intervals_are_the_forecast_and_quantiles_of_its_own_errors_before(models, series, frame):
+    """Against a loop over the windows that lie whole seasons before."""
+    forecaster = Forecaster.load(models, point="mole_dlinear", seed=3)
+    found = forecaster.forecast(frame, level=[90, 50])
+    names = [f"{name}{end}" for end in ("", "-lo-90", "-hi-90", "-lo-50", "-hi-50") for name in series.channels]
+    assert list(found.columns) == ["date", *names]
+    plain = forecaster.forecast(frame)
+    pd.testing.assert_frame_equal(found[plain.columns], plain)
+    intervals = read_intervals(models / "mole_dlinear/h12_seed3", "mole_train")
+    value_TC, rows = frame[list(series.channels)].to_numpy(), len(frame)
+    sizes: list[list[np.ndarray]] = [[] for _ in range(12)]  # by step, the latest first
+    for first in range(rows - 24, 23, -24):
+        then = forecaster.forecast(frame.iloc[:first])[list(series.channels)].to_numpy()
+        for step in range(12):
+            if first + step < rows and len(sizes[step]) < intervals.seasons:
+                error = np.abs(value_TC[first + step] - then[step]) / forecaster.scaler.deviation_C
+                sizes[step].append(error)
+    phase = int(frame["date"].iloc[-24].hour)
+    for step in range(12):
+        prior = intervals.scale_SCH[phase, :, step].numpy()
+        scale = (np.sum(sizes[step], 0) + intervals.prior * prior) / (len(sizes[step]) + intervals.prior)
+        for end, level in (("lo-90", 0.05), ("hi-90", 0.95), ("lo-50", 0.25), ("hi-50", 0.75)):
+            width = scale * intervals.quantile(level)[:, step].numpy() * forecaster.scaler.deviation_C
+            ends = found[[f"{name}-{end}" for name in series.channels]].iloc[step]
+            np.testing.assert_allclose(ends, plain.iloc[step, 1:].to_numpy(float) + width, rtol=1e-4, atol=1e-4)
+    assert found.attrs[ORIGIN]["arguments"]["level"] == [90, 50]
+    assert any("intervals: conformal" in note and "7 forecasts" in note for note in found.attrs[ORIGIN]["notes"])
+
+
+def test_without_rows_before_the_lookback_intervals_are_those_of_the_validation_rows(models, series, frame):
+    forecaster = Forecaster.load(models, point="dlinear", seed=0)
+    rows = forecaster.lookback.rows
+    found = forecaster.forecast(frame.tail(rows), level=[90])
+    intervals = read_intervals(models / "dlinear/h12_seed0", "mole_train")
+    scale_CH = intervals.scale_SCH[int(frame["date"].iloc[-rows].hour)]
+    width_CH = (scale_CH * (intervals.quantile(0.95) - intervals.quantile(0.05))).numpy()
+    for place, name in enumerate(series.channels):
+        width = found[f"{name}-hi-90"] - found[f"{name}-lo-90"]
+        np.testing.assert_allclose(width, width_CH[place] * forecaster.scaler.deviation_C[place], rtol=1e-4)
+    assert any("holds no rows before the lookback" in note for note in found.attrs[ORIGIN]["notes"])
+
+
+def test_intervals_that_are_not_calibrated_are_refused(models, frame, tmp_path):
+    forecaster = Forecaster.load(models, point="dlinear", seed=0)
+    with pytest.raises(ExpectedError, match=r"level 93 are not calibrated: expected one of .*95, 90, 80"):
+        forecaster.forecast(frame, level=[93])
+    shutil.copytree(models, tmp_path / "series")
+    (tmp_path / "series/dlinear/h12_seed0/intervals.json").unlink()
+    without = Forecaster.load(tmp_path / "series", point="dlinear", seed=0)
+    assert len(without.forecast(frame)) == 12
+    with pytest.raises(ExpectedError, match=r"intervals.json not found, so the intervals .* are not calibrated: `dvc"):
+        without.forecast(frame, level=[90])
+    path = tmp_path / "series/mole_dlinear/h12_seed3/intervals.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    with pytest.raises(ExpectedError, match=r"the intervals in .* are damaged"):
+        Forecaster.load(tmp_path / "series", point="mole_dlinear", seed=3).forecast(frame, level=[90])

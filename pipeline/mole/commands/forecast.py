@@ -1,15 +1,27 @@
 """`python -m pipeline forecast`: the rows that follow the last ones of a CSV file."""
 
 import argparse
+import json
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
-from pipeline.core.files import write_json, write_text
+from pipeline.core.errors import ExpectedError
+from pipeline.core.files import atomic_file, write_json, write_text
 from pipeline.data.source import counted
 from pipeline.mole.data.csv_form import CsvOptions
-from pipeline.mole.data.new_series import recent_of_file
+from pipeline.mole.data.new_series import Recent, recent_of_file
 from pipeline.mole.trained import Forecaster
 from pipeline.params.section import Seed, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURES = (".svg", ".png")
+HISTORY = 2  # times the horizon that is drawn of the rows before, as far as they were read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
     parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")
     parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
+    parser.add_argument(
+        "--level",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="PERCENT",
+        help="write the ends of prediction intervals, too, such as 80 90: columns NAME-lo-90 and NAME-hi-90",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the forecast, too (.svg or .png)")
+    parser.add_argument("--json", action="store_true", help="print what was done, and the forecast, as JSON")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: those of the only study")
     add_output_arguments(parser, ".csv")
 
@@ -39,17 +61,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Forecast, write, and say what was done; where it comes from goes to a JSON file beside the CSV."""
     check_options(arguments, {"horizon": Window, "seed": Seed})
-    out: Path = arguments.out
+    out, plot = arguments.out, arguments.plot
     origin = out.with_name(f"{out.name}.json")
     device = prepare_output(arguments, arguments.data)
     check_place(origin, arguments.overwrite, arguments.data)
+    if plot is not None:
+        _check_picture(plot, arguments)
     forecaster = Forecaster.load(arguments.model, arguments.horizon, arguments.point, arguments.seed, device)
     options = CsvOptions(arguments.date, arguments.separator, arguments.decimal, arguments.date_format)
-    recent = recent_of_file(arguments.data, options, forecaster.lookback)
-    forecast = forecaster.forecast_recent(recent, arguments.experts)
+    bands = forecaster.bands(arguments.level)
+    recent = recent_of_file(arguments.data, options, forecaster.reads(bands))
+    forecast = forecaster.forecast_recent(recent, arguments.experts, bands)
     dates = forecast[arguments.date].map(lambda date: date.isoformat(" "))  # with the offset from UTC, if there is one
-    text = forecast.assign(**{arguments.date: dates}).to_csv(index=False, lineterminator="\n")
-    write_text(out, text)
+    written = forecast.assign(**{arguments.date: dates})
+    write_text(out, written.to_csv(index=False, lineterminator="\n"))
     write_json(origin, forecast.attrs["celldag"])
+    if plot is not None:
+        with atomic_file(plot) as partial:
+            partial.write_bytes(_drawn(forecaster, recent, forecast, arguments))
+    files = [str(path) for path in (out, origin, plot) if path is not None]
+    if arguments.json:
+        told = {**forecast.attrs["celldag"], "written": files, "forecast": written.to_dict("list")}
+        print(json.dumps(told, indent=1, allow_nan=False))
+        return
     size = f"{counted(len(forecast), 'row')} of {counted(len(forecaster.lookback.channels), 'channel')}"
-    print("\n".join([f"{size} forecast", *forecast.attrs["celldag"]["notes"], f"wrote {out} and {origin}"]))
+    wrote = f"wrote {', '.join(files[:-1])} and {files[-1]}"
+    print("\n".join([f"{size} forecast", *forecast.attrs["celldag"]["notes"], wrote]))
+
+
+def _check_picture(plot: Path, arguments: argparse.Namespace) -> None:
+    if plot.suffix.lower() not in PICTURES:
+        raise ExpectedError(f"--plot {plot}: expected a name that ends in {' or '.join(PICTURES)}")
+    check_place(plot, arguments.overwrite, arguments.data)
+
+
+def _drawn(forecaster: Forecaster, recent: Recent, forecast: "pd.DataFrame", arguments: argparse.Namespace) -> bytes:
+    from pipeline.mole.plots.forecast_sheet import Panel, draw_sheet
+
+    rows = min(len(recent.value_TC), math.ceil(HISTORY * len(forecast)))
+    panels = []
+    for place, name in enumerate(forecaster.lookback.channels):
+        band = {
+            level: (forecast[f"{name}-lo-{level:g}"].to_numpy(), forecast[f"{name}-hi-{level:g}"].to_numpy())
+            for level in arguments.level
+        }
+        panels.append(Panel(name, recent.value_TC[-rows:, place], forecast[name].to_numpy(), band))
+    dates = forecast[arguments.date].dt.tz_localize(None).to_numpy()  # by the clock of the file
+    past = recent.stamps.date_T[-rows:].astype("datetime64[s]")
+    return draw_sheet(past, np.asarray(dates), panels, arguments.plot.suffix.lower().removeprefix("."))

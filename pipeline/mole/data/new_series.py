@@ -1,9 +1,9 @@
 """The last rows of a series that is brought to a trained forecaster, from a CSV file or in memory.
 
-L: rows of the lookback, C: channels of the forecaster.
+L: rows of the lookback, T: rows that are looked at, C: channels of the forecaster.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,18 +32,26 @@ class Lookback:
     channels: tuple[str, ...]  # in its order
     rows: int
     step: Step
+    before: int = 0  # rows before these that are looked at, too, as far as they are there
 
 
 @dataclass(frozen=True)
 class Recent:
-    """The last L rows of a series, without a gap, in a forecaster's channels and their order."""
+    """The last rows of a series, without a gap, in a forecaster's channels and their order: L and, where they are asked
+    for, some before them."""
 
     stamps: Stamps
-    value_LC: npt.NDArray[np.float64]  # finite, in the units of the series
+    value_TC: npt.NDArray[np.float64]  # finite, in the units of the series
     date: str  # name of the column of time stamps
     origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
     unused: list[str]  # channels the forecaster does not know
     notes: list[str]  # on how the file was read
+
+    def last(self, rows: int) -> "Recent":
+        """Without the rows before these."""
+        offset_T = self.stamps.offset_T
+        stamps = Stamps(self.stamps.date_T[-rows:], None if offset_T is None else offset_T[-rows:])
+        return replace(self, stamps=stamps, value_TC=self.value_TC[-rows:])
 
 
 def recent_of_file(path: Path, options: CsvOptions, lookback: Lookback) -> Recent:
@@ -93,7 +101,7 @@ def _recent(
         raise ExpectedError(f"{quoted(date)} is a channel of the forecaster, so it cannot be the column of time stamps")
     if not table.rows and not findings.problems:
         raise ExpectedError(f"{where} has no rows: expected {lookback.rows:,} or more, a date and numbers in each")
-    wanted = Wanted(lookback.channels, lookback.rows, lookback.step)
+    wanted = Wanted(lookback.channels, lookback.rows + lookback.before, lookback.step)
     found = check_table(table, options, findings, wanted=wanted)
     if not found.columns:
         findings.raise_problems(where)

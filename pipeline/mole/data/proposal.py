@@ -12,8 +12,9 @@ from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
 from pipeline.mole.data.csv_series import check_table, dated_columns
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
+from pipeline.mole.data.season import season_of
 from pipeline.mole.data.source import accept_series
-from pipeline.mole.data.step import DAY, Step
+from pipeline.mole.data.step import Step
 from pipeline.mole.params.system import Mole
 from pipeline.params.draft import Draft
 
@@ -127,15 +128,3 @@ def _decide_windows(draft: Draft, sizes: Mapping[str, int], step: Step, layout: 
         draft.decide("sweep.recipe.lookback", lookback, why)
     if horizons != recipe.horizons:
         draft.decide("sweep.recipe.horizons", horizons, why)
-
-
-def season_of(step: Step) -> tuple[int, str]:
-    """Rows of the season that series of this step usually have, and what it is called."""
-    if step.seconds is None:
-        months = step.months
-        return (5, "a week") if months is None else (max(1, 12 // months), "a year")
-    for length, called in ((DAY, "a day"), (7 * DAY, "a week"), (364 * DAY, "a year")):
-        if step.seconds < length:
-            rows = length // step.seconds
-            return (rows, called) if rows <= 288 else (60, "60 steps")
-    return 1, "one step"

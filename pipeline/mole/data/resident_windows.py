@@ -45,11 +45,17 @@ class ResidentWindows:
         self._y_NCH = value_CT[:, windows.lookback :].unfold(1, windows.horizon, 1).transpose(0, 1)
         self._mark_NF = torch.from_numpy(windows.mark(slice(None)).copy()).to(device)
         self._stamp_N = torch.from_numpy(windows.stamp(slice(None)).copy()).to(device)
-        self._stamps = windows.stamp(slice(None))
+        self.stamps = windows.stamp(slice(None))  # (N,): time stamp of the first row of each
 
     def __len__(self) -> int:
         """Minibatches of an epoch; the last may be smaller."""
         return -(-self.windows // self.batch_size)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Channels, and rows of the horizon."""
+        _, channels, horizon = self._y_NCH.shape
+        return channels, horizon
 
     def epoch(self, number: int, start: int = 0) -> Iterator[WindowBatch]:
         """Minibatches `start`, `start` + 1, ... of this epoch: the order depends on seed and epoch number alone."""
@@ -73,5 +79,5 @@ class ResidentWindows:
 
     def names(self, batch: WindowBatch) -> list[str]:
         """What a minibatch's windows are called in messages: when they start."""
-        starts = self._stamps[batch.rows.numpy()].astype("datetime64[s]")
+        starts = self.stamps[batch.rows.numpy()].astype("datetime64[s]")
         return [f"window starting {str(start)[:16].replace('T', ' ')}" for start in starts]

@@ -3,7 +3,7 @@
 N: windows of a split, B: some of them, T: rows, C: channels, L: lookback rows, H: horizon rows, F: time features.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,10 @@ class Windows:
     def stamp(self, rows: Rows) -> npt.NDArray[np.int64]:
         """Time stamp of the first row of these windows (seconds since 1970-01-01 00:00), (B,)."""
         return self.stamp_T[: len(self)][rows]
+
+    def of(self, channel: int) -> "Windows":
+        """Those of one channel."""
+        return replace(self, value_CT=self.value_CT[channel : channel + 1])
 
     def _view(self, start: int, width: int) -> Floats:
         """Rows `start` to `start` + width - 1 of all windows, (N, C, width), without a copy."""

@@ -8,24 +8,26 @@ from pipeline.mole.params.sweep import Sweep
 from pipeline.mole.points import ForecastPoint, chosen_mixture, refuse_missing_horizon, twin_of
 
 
-def choices_of(points: Sequence[ForecastPoint], ridge: ForecastPoint, windows: Mapping[int, int]) -> dict[str, Any]:
+def choices_of(
+    points: Sequence[ForecastPoint], ridges: Sequence[ForecastPoint], windows: Mapping[int, int]
+) -> dict[str, Any]:
     """What choices.json holds: of each horizon the test windows, the chosen mixture, its dense twin, the settings of
-    the ridge, and the origins.
+    the ridges, and the origins.
 
-    origins: of each mixture and the ridge, its validation loss over that of least squares, by where validation starts.
+    origins: of each mixture and ridge, its validation loss over that of least squares, by where validation starts.
     """
     horizons = {}
     for horizon in windows:
         chosen = chosen_mixture(points, horizon)
         origins = {
             point.name: {origin.start: float(f"{origin.relative_loss:.6g}") for origin in point.origins[horizon]}
-            for point in (*points, ridge)
-            if point.experts > 1 or point is ridge
+            for point in (*points, *ridges)
+            if point.experts > 1 or point in ridges
         }
         horizons[str(horizon)] = {
             "chosen": chosen.name,
             "twin": twin_of(chosen, points).name,
-            "ridge": ridge.ridge[horizon].model_dump(),
+            "ridges": {ridge.name: [one.model_dump() for one in ridge.maps[horizon]] for ridge in ridges},
             "origins": origins,
         }
     return {"windows": {str(horizon): count for horizon, count in windows.items()}, "horizons": horizons}
@@ -38,7 +40,10 @@ def refuse_stale(points: Sequence[ForecastPoint], ridge: ForecastPoint, sweep: S
         refuse_missing_horizon(point, recipe.horizons)
     for point in points:
         told = sweep.points[point.name]
-        lookback = ridge.lookback if recipe.start == "ridge" else dict.fromkeys(recipe.horizons, recipe.lookback)
+        lookback = {
+            horizon: ridge.lookback[horizon] if recipe.start == "ridge" else recipe.lookback
+            for horizon in recipe.horizons
+        }
         if (
             (point.backbone, point.experts, point.top_k) != (told.backbone, told.experts, told.top_k)
             or any(point.lookback[horizon] != lookback[horizon] for horizon in recipe.horizons)

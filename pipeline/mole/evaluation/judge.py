@@ -3,57 +3,24 @@
 Every test window counts. S: seeds, N: windows, C: channels, E: experts.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from pipeline.core.errors import ExpectedError
 from pipeline.metrics.results import Row
-from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.ridge_choice import RIDGE
-from pipeline.mole.data.scaler import Scaler
-from pipeline.mole.data.series import Series
-from pipeline.mole.data.windows import windows_of
+from pipeline.mole.data.ridge_choice import RIDGES
+from pipeline.mole.evaluation.horizon import Horizon, loaded
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
 from pipeline.mole.metrics.forecasting import ForecastErrors
 from pipeline.mole.model.baselines import last_value, seasonal_naive
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service
-from pipeline.mole.model.mixture import Mole
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
-from pipeline.mole.model.ridge import least_squares
 from pipeline.mole.points import ForecastPoint, twin_of
 
-BATCH_SIZE = 256  # windows forecast together; no score depends on it
-BASELINES = (RIDGE, "least_squares", "seasonal_naive", "last_value")
+BASELINES = (*RIDGES, "least_squares", "seasonal_naive", "last_value")
 Fields = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """One horizon of so many rows of a series; windows of any lookback lie before the same rows to forecast."""
-
-    rows: int
-    series: Series
-    scaler: Scaler
-    device: torch.device
-    lookback: int  # of least squares
-
-    def windows(self, split: str, lookback: int | None = None) -> ResidentWindows:
-        """Every window of a split, in the order of time; lookback: by default that of least squares."""
-        found = windows_of(self.series, self.scaler, split, lookback or self.lookback, self.rows)
-        return ResidentWindows(found, BATCH_SIZE, self.device)
-
-    @cached_property
-    def least_squares_HL(self) -> Tensor:
-        """The map of least squares on the train windows."""
-        train = windows_of(self.series, self.scaler, "train", self.lookback, self.rows)
-        return least_squares(train).float().to(self.device)
 
 
 class Found(NamedTuple):
@@ -75,25 +42,26 @@ class Tables(NamedTuple):
     expert_weights: list[Fields]
     usage: list[Fields]
     reduced: list[Fields]
+    coverage: list[Fields]
     example: list[Fields]
 
 
 def judge_ridge(ridge: ForecastPoint, horizon: Horizon) -> Found:
-    """The tuned linear baseline."""
-    model = _loaded(ridge, horizon, 0)
+    """A tuned linear baseline."""
+    model = loaded(ridge, horizon, 0)
     validation, test = (
-        score(lambda batch: model(batch.x_BCL, batch.mark_BF), horizon.windows(split, model.lookback).epoch(0))
+        score(model.forecast, horizon.windows(split, model.lookback).epoch(0), horizon.units)
         for split in ("validation", "test")
     )
-    return Found(RIDGE, "baseline", None, test, validation.mse)
+    return Found(ridge.name, "baseline", None, test, validation.mse)
 
 
-def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
-    """What has nothing to choose; season: rows after which the seasonal-naive forecast repeats itself."""
+def judge_baselines(horizon: Horizon) -> list[Found]:
+    """What has nothing to choose."""
     rows, validation, test = horizon.rows, horizon.windows("validation"), horizon.windows("test")
     forecasts = {
         "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
-        "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, season),
+        "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, horizon.season),
         "last_value": lambda batch: last_value(batch.x_BCL, rows),
     }
     return [
@@ -101,8 +69,8 @@ def judge_baselines(horizon: Horizon, season: int) -> list[Found]:
             name,
             "baseline",
             None,
-            score(forecast, test.epoch(0)),
-            score(forecast, validation.epoch(0)).mse,
+            score(forecast, test.epoch(0), horizon.units),
+            score(forecast, validation.epoch(0), horizon.units).mse,
         )
         for name, forecast in forecasts.items()
     ]
@@ -113,14 +81,14 @@ def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Hori
     found, channels = [], horizon.series.channels
     of_validation, of_test = (horizon.windows(split, point.lookback[horizon.rows]) for split in ("validation", "test"))
     for seed in point.validation[horizon.rows]:
-        model = _loaded(point, horizon, seed)
+        model = loaded(point, horizon, seed)
         place = {"point": point.name, "horizon": horizon.rows, "seed": seed}
         variants = {}
         if point.experts > 1:
             weight_E = all_router_weights(model, of_validation.epoch(0)).mean((0, 1))
             variants = variants_of(point.experts, by_service(weight_E))
-        test, reduced = scores(model, of_test.epoch(0), variants)
-        validation, reduced_validation = scores(model, of_validation.epoch(0), variants)
+        test, reduced = scores(model, of_test.epoch(0), variants, horizon.units)
+        validation, reduced_validation = scores(model, of_validation.epoch(0), variants, horizon.units)
         found.append(Found(point.name, "model", seed, test, validation.mse))
         if point.experts > 1:
             for way in ("prune", "top_k"):
@@ -137,13 +105,6 @@ def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Hori
     twin = twin_of(point, points).name
     tables.points.append({"horizon": horizon.rows, "point": point.name, **about, "twin": twin, **forecast_cost(model)})
     return found
-
-
-def _loaded(point: ForecastPoint, horizon: Horizon, seed: int) -> Mole:
-    model, config = point.load(horizon.rows, seed, horizon.device)
-    if tuple(config["channels"]) != horizon.series.channels:
-        raise ExpectedError(f"{point.folder} is of other channels: `dvc repro {point.stage}` trains anew")
-    return model
 
 
 def _reduced(way: str, experts: int, test: ForecastErrors, validation: ForecastErrors) -> Fields:
@@ -171,8 +132,14 @@ def add_means(tables: Tables, found: list[Found], rows: int, channels: tuple[str
             tables.steps.extend({**place, "step": step, "mse": float(mse)} for step, mse in enumerate(mse_H, start=1))
 
 
-def rows_of(found: Found, horizon: int) -> list[Row]:
+def rows_of(found: Found, horizon: Horizon) -> list[Row]:
     """A method's scores at a horizon."""
-    values = {"mse": found.test.mse, "mae": found.test.mae, "validation_mse": found.validation_mse}
-    unit = unit_of(horizon)
+    values = {
+        "mse": found.test.mse,
+        "mae": found.test.mae,
+        "mase": found.test.mase(horizon.units),
+        "smape": found.test.smape,
+        "validation_mse": found.validation_mse,
+    }
+    unit = unit_of(horizon.rows)
     return [Row(unit, found.method, found.role, metric, value, seed=found.seed) for metric, value in values.items()]

@@ -33,12 +33,12 @@ class Heads(NamedTuple):
 
 
 class MoleConfig(ModelConfig):
-    """`backbone`: `linear` is one linear map and nothing else. `offset`: what is subtracted from a window first;
-    rlinear and rmlp, which divide by its deviation anyway, subtract its mean unless it is `none`. `router_hidden` is
-    experts x channels by default. The other fields are parameters of a point and of the recipe of `mole.sweep`, and
-    sizes of the data."""
+    """`backbone`: `linear` is one linear map and nothing else, `linear_per_channel` one for each channel. `offset`:
+    what is subtracted from a window first; rlinear and rmlp, which divide by its deviation anyway, subtract its mean
+    unless it is `none`. `router_hidden` is experts x channels by default. The other fields are parameters of a point,
+    those of the recipe of `mole.sweep`, and sizes of the data."""
 
-    backbone: Literal["dlinear", "rlinear", "rmlp", "linear"]
+    backbone: Literal["dlinear", "rlinear", "rmlp", "linear", "linear_per_channel"]
     lookback: int
     horizon: int
     channels: int
@@ -74,6 +74,8 @@ class Mole(nn.Module):
             self.seasonal = nn.Linear(lookback, experts * horizon)
             self.trend = nn.Linear(lookback, experts * horizon)
             self._average_LL: Tensor | None = None
+        elif config.backbone == "linear_per_channel":
+            self.weight_CHL = nn.Parameter(torch.zeros(channels, horizon, lookback))
         else:
             self.linear = nn.Linear(lookback, experts * horizon)
         self.mlp = (
@@ -92,12 +94,19 @@ class Mole(nn.Module):
         """(B, C, H), in the scale of x. The generator decides which heads are dropped while the module trains."""
         return self.mixed(self.heads(x_BCL), self.router_weights(mark_BF, generator))
 
+    def forecast(self, batch: WindowBatch) -> Tensor:
+        """(B, C, H) of a minibatch, nothing dropped once the module does not train."""
+        forecast_BCH: Tensor = self(batch.x_BCL, batch.mark_BF)
+        return forecast_BCH
+
     def heads(self, x_BCL: Tensor) -> Heads:
         """All experts' forecasts from one product (two, where the trend has weights of its own)."""
         batch, channels, lookback = x_BCL.shape
         x_BCL, level = (x_BCL, None) if self.norm is None else self.norm(x_BCL)
         if self.mlp is not None:
             x_BCL = x_BCL + self.mlp(x_BCL)
+        if self.config.backbone == "linear_per_channel":
+            return Heads(torch.einsum("bcl,chl->bch", x_BCL, self.weight_CHL)[:, :, None], level)
         x_RL = x_BCL.reshape(-1, lookback)
         if self.decomposes:
             bias_P = self.seasonal.bias + self.trend.bias

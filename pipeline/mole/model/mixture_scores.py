@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.mole.data.resident_windows import WindowBatch
-from pipeline.mole.metrics.forecasting import ForecastErrors, forecast_errors
+from pipeline.mole.metrics.forecasting import ForecastErrors, Units, forecast_errors
 from pipeline.mole.model.mixture import Mole, largest_only
 
 Choice = Callable[[Tensor], Tensor]  # the router's logits (B, C, E), with -inf for the experts that are left out
@@ -26,11 +26,11 @@ class Variant(NamedTuple):
 
 
 @torch.no_grad()
-def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBatch]) -> ForecastErrors:
+def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBatch], units: Units) -> ForecastErrors:
     """Errors of (B, C, H) forecasts over every window. ValueError where there is none."""
     total = None
     for batch in batches:
-        found = forecast_errors(forecast(batch), batch.y_BCH)
+        found = forecast_errors(forecast(batch), batch.y_BCH, units)
         total = found if total is None else total.joined(found)
     if total is None:
         raise ValueError("no window to score")
@@ -39,16 +39,16 @@ def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBat
 
 @torch.no_grad()
 def scores(
-    model: Mole, batches: Iterable[WindowBatch], variants: Mapping[Variant, Choice]
+    model: Mole, batches: Iterable[WindowBatch], variants: Mapping[Variant, Choice], units: Units
 ) -> tuple[ForecastErrors, dict[Variant, ForecastErrors]]:
     """Errors of the model as it is, and of each variant: the experts' forecasts are worked out once for all of them."""
     whole, others = [], {variant: [] for variant in variants}  # type: ignore[var-annotated]
     for batch in batches:
         heads, logit_BCE = model.heads(batch.x_BCL), model.router_logits(batch.mark_BF)
-        whole.append(forecast_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch.y_BCH))
+        whole.append(forecast_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch.y_BCH, units))
         for variant, choose in variants.items():
             weight_BCE = model.weights_of(choose(logit_BCE))
-            others[variant].append(forecast_errors(model.mixed(heads, weight_BCE), batch.y_BCH))
+            others[variant].append(forecast_errors(model.mixed(heads, weight_BCE), batch.y_BCH, units))
     return _total(whole), {variant: _total(parts) for variant, parts in others.items()}
 
 

@@ -5,7 +5,7 @@ C: channels, L: rows of the lookback, H: rows of the horizon.
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite
-from statistics import geometric_mean
+from statistics import fmean, geometric_mean
 from sys import float_info
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ WindowsOf = Callable[[int], Sequence[tuple[Windows, Windows]]]
 
 
 class Ridge(NamedTuple):
-    """A ridge map and what it was chosen by."""
+    """A ridge map, of all channels or of one, and what it was chosen by."""
 
     lookback: int
     offset: Offset
@@ -31,10 +31,14 @@ class Ridge(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Over the origins, which count alike whatever their level: the geometric mean."""
-        if not all(map(isfinite, self.losses)):
-            return inf
-        return geometric_mean(max(loss, float_info.min) for loss in self.losses)
+        return over_origins(self.losses)
+
+
+def over_origins(losses: Sequence[float]) -> float:
+    """One loss of those at several origins, which count alike whatever their level: the geometric mean."""
+    if not all(map(isfinite, losses)):
+        return inf
+    return geometric_mean(max(loss, float_info.min) for loss in losses)
 
 
 def search_ridge(
@@ -59,6 +63,26 @@ def search_ridge(
             ]
             found.append(min(of_penalty, key=lambda one: one.loss))
     return found
+
+
+def search_each(
+    windows_of: WindowsOf, lookbacks: Sequence[int], offsets: Sequence[Offset], channels: int
+) -> list[Ridge]:
+    """For each channel, the map of its own of the lowest loss, fitted to and judged on this channel alone."""
+    known = {lookback: windows_of(lookback) for lookback in lookbacks}
+    found = []
+    for channel in range(channels):
+        of_channel = {
+            lookback: [(train.of(channel), validation.of(channel)) for train, validation in origins]
+            for lookback, origins in known.items()
+        }
+        found.append(min(search_ridge(of_channel.__getitem__, lookbacks, offsets), key=lambda one: one.loss))
+    return found
+
+
+def joint_losses(own: Sequence[Ridge]) -> tuple[float, ...]:
+    """Of maps of single channels together, the mean squared error over channels at each origin."""
+    return tuple(fmean(losses) for losses in zip(*(one.losses for one in own), strict=True))
 
 
 def fitted(ridge: Ridge, train: Windows) -> Tensor:

@@ -25,6 +25,8 @@ class RidgeGrid(Section):
         "mean",
     ]
 
+    per_channel: bool = True
+
     @model_validator(mode="after")
     def _lists(self) -> Self:
         for name in ("lookbacks", "offsets"):

@@ -90,8 +90,9 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _ridge_is_taken(self) -> Self:
-        if "ridge" in self.points:
-            raise ValueError("points names ridge, which is the searched linear baseline: choose another name")
+        for name in ("ridge", "channel_ridge"):
+            if name in self.points:
+                raise ValueError(f"points names {name}, which is a searched linear baseline: choose another name")
         return self
 
     @model_validator(mode="after")

@@ -28,13 +28,14 @@ class StepErrors:
 @dataclass(frozen=True)
 class Forecast:
     """One channel of one window. `history` and `truth` are what was measured, before and after the forecast's start;
-    each is (step, value); `experts` are the forecasts of single ones."""
+    each is (step, value); `experts` are the forecasts of single ones, `band` is (step, low, high) of an interval."""
 
     history: tuple[Floats, Floats]
     truth: tuple[Floats, Floats]
     mixture: tuple[Floats, Floats]
     baseline: tuple[Floats, Floats]
     experts: Sequence[tuple[Floats, Floats]]
+    band: tuple[Floats, Floats, Floats] | None = None
 
 
 def draw_errors_by_step(title: str, lines: Sequence[StepErrors]) -> Picture:
@@ -69,6 +70,8 @@ def draw_forecast(title: str, found: Forecast, unit: str, baseline: str) -> Pict
         axes.set_title(shortened(title, 46))
         axes.grid(axis="y")
         axes.axvline(0.5, color=theme.rule, linewidth=1)
+        if found.band is not None:
+            axes.fill_between(*found.band, color=theme.model, alpha=0.15, linewidth=0, label="interval")
         measured = [np.concatenate(parts) for parts in zip(found.history, found.truth, strict=True)]
         for number, (step, value) in enumerate(found.experts):
             label = "single experts" if number == 0 else None
@@ -82,10 +85,15 @@ def draw_forecast(title: str, found: Forecast, unit: str, baseline: str) -> Pict
         legend_above(axes, 4)
 
     low, high = float(found.truth[1].min()), float(found.truth[1].max())
+    inside = ""
+    if found.band is not None:
+        _, below, above = found.band
+        held = int(((below <= found.truth[1]) & (found.truth[1] <= above)).sum())
+        inside = f" Its interval holds {held} of {len(below)} measured steps."
     alt = (
         f"{title}: {len(found.truth[0])} steps measured (from {low:.3g} to {high:.3g}), forecast by the mixture (from "
         f"{found.mixture[1].min():.3g} to {found.mixture[1].max():.3g}), its {len(found.experts)} experts and "
-        f"{baseline}."
+        f"{baseline}.{inside}"
     )
     return picture(draw, alt)
 

@@ -1,7 +1,7 @@
 """The scores of all forecasts, and the mixture that validation chose at each horizon."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import geometric_mean
 
 from pipeline.core.errors import ExpectedError
@@ -9,7 +9,7 @@ from pipeline.metrics.glossary import Metric
 from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
-from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
+from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice
 from pipeline.mole.glossary import GLOSSARY, MAE, MSE, unit_of
 from pipeline.report.spreads import Spread
 
@@ -22,16 +22,16 @@ class Choice:
     twin: str
     # Of each mixture and of the ridge: loss over that of least squares, by where validation starts.
     origins: Mapping[str, Mapping[str, float]]
-    ridge: RidgeChoice | None = None  # None: an older result, without a ridge
+    ridges: Mapping[str, Sequence[RidgeChoice]] = field(default_factory=dict)  # by name: one map, or of each channel
 
     def relative_loss(self, name: str) -> float:
         """Its geometric mean over the origins."""
         return geometric_mean(self.origins[name].values())
 
     @property
-    def prefers_ridge(self) -> bool:
-        """Whether the ridge has the lower loss, so that forecasts are made with it."""
-        return self.ridge is not None and self.relative_loss(RIDGE) < self.relative_loss(self.chosen)
+    def preferred(self) -> str:
+        """What has the lowest loss of the chosen mixture and the ridges: forecasts are made with it."""
+        return min((self.chosen, *self.ridges), key=self.relative_loss)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def board_of(rows: Iterable[Row], choices: Mapping[int, Choice], windows: Mappin
                 raise ExpectedError(f"{name}, named as chosen or as its twin at horizon {horizon}, is no model of it")
         if choice.chosen not in choice.origins or len({tuple(of) for of in choice.origins.values()}) != 1:
             raise ExpectedError(f"what was chosen by at horizon {horizon} does not hold every origin of every mixture")
-        if (choice.ridge is None) == (RIDGE in choice.origins):
-            raise ExpectedError(f"the ridge at horizon {horizon} lacks its settings or its losses")
+        if set(choice.ridges) != set(RIDGES) & set(choice.origins):
+            raise ExpectedError(f"a ridge at horizon {horizon} lacks its settings or its losses")
         for method in scores.competing:
             for metric in (MSE, MAE):
                 if scores.estimate(method, metric, unit_of(horizon)).value is None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.mole.data.ridge_choice import RIDGE
-from pipeline.mole.glossary import ahead, label_of
+from pipeline.mole.data.ridge_choice import RIDGE, RIDGES
+from pipeline.mole.glossary import LEVEL, ahead, label_of
 from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting, MeasuredSeries
-from pipeline.mole.report.tables import channel_table, choice_table, main_table, ridge_table, size_table
+from pipeline.mole.report.tables import channel_table, choice_table, main_table, ridge_table, size_table, units_table
 from pipeline.mole.report.verdict import answer_of, error_decimals, sentences, verdict
 from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.scatter import Floats
@@ -30,7 +30,7 @@ def forecasting(found: Forecasting) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        *_choice_tables(board),
+        *_folded_tables(board),
         Heading("How errors grow with the step ahead"),
         Figures(
             [_by_step(found, horizon) for horizon in board.horizons],
@@ -54,15 +54,15 @@ def measured(found: MeasuredSeries) -> Section:
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
-        *_choice_tables(board),
+        *_folded_tables(board),
         Facts(origin(about), small=True),
     ]
     return Section("A measured series", MEASURED, lead, blocks, answer_of(board))
 
 
-def _choice_tables(board: Board) -> list[Block]:
-    ridge = ridge_table(board)
-    return [choice_table(board), *([] if ridge is None else [ridge])]
+def _folded_tables(board: Board) -> list[Block]:
+    tables = [units_table(board), choice_table(board), ridge_table(board)]
+    return [table for table in tables if table is not None]
 
 
 def rankings(board: Board) -> Figures:
@@ -84,12 +84,15 @@ def example_of(rows: pd.DataFrame, channel: str, baseline: str) -> Forecast:
     step, value = _line(of, "truth")
     start = -_HISTORY * int(step.max())
     before, after = (step <= 0) & (step > start), step > 0
+    low, high = (_line(of, name)[1] for name in ("low", "high"))
+    mixture = _line(of, "mixture")
     return Forecast(
         (step[before], value[before]),
         (step[after], value[after]),
-        _line(of, "mixture"),
+        mixture,
         _line(of, baseline),
         [_line(of, name) for name in experts],
+        (mixture[0], low, high) if len(low) else None,
     )
 
 
@@ -115,7 +118,7 @@ def _example(found: Forecasting, horizon: int) -> Figures:
     of = f" Drawn are the first {_MOST_CHANNELS} of {len(channels)} channels." if len(channels) > _MOST_CHANNELS else ""
     caption = (
         f"{label_of(found.board.choices[horizon].chosen)}, first seed: the forecast from {window} on, in the unit of "
-        f"the data. Thin: what each expert alone would say; the router weighs them.{of}"
+        f"the data. Thin: what each expert alone would say; the router weighs them. Shaded: the {LEVEL} % interval.{of}"
     )
     return Figures(pictures, caption)
 
@@ -124,7 +127,7 @@ def _by_step(found: Forecasting, horizon: int) -> Picture:
     board, rows = found.board, found.steps[found.steps["horizon"] == horizon]
     choice = board.choices[horizon]
     fits = [name for name in (RIDGE, "least_squares") if name in board.baselines][:1]  # the ridge where there is one
-    naive = [name for name in board.baselines if name not in (RIDGE, "least_squares")]
+    naive = [name for name in board.baselines if name not in (*RIDGES, "least_squares")]
     kinds: dict[str, Kind] = dict.fromkeys(naive, "naive")
     kinds |= dict(zip(naive, _NAIVE, strict=False))
     kinds |= {choice.chosen: "model", choice.twin: "twin", **dict.fromkeys(fits, "fit")}

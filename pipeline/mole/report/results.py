@@ -26,9 +26,11 @@ _FRAMES = {
     "expert_weights": ["point", "horizon", "seed", "by", "value", "channel", "expert", "weight"],
     "usage": ["point", "horizon", "seed", "expert", "weight", "top"],
     "reduced": ["point", "horizon", "way", "experts", "seed", "mse", "mae", "validation_mse"],
+    "coverage": ["horizon", "method", "by", "value", "coverage"],
     "example": ["point", "horizon", "window", "channel", "series", "step", "value"],
 }
 _UNDEFINED = {("points", "top_k")}  # columns of numbers that may be empty
+_MAY_BE_EMPTY = ("coverage",)  # where validation rows are too few to calibrate intervals
 _OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
 _CHOICE = ("horizons", "windows")
 _ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
@@ -57,6 +59,7 @@ class Forecasting:
     expert_weights: pd.DataFrame
     usage: pd.DataFrame
     reduced: pd.DataFrame
+    coverage: pd.DataFrame
     example: pd.DataFrame
     measured: MeasuredSeries | None  # None: the run is on another measured series
 
@@ -72,7 +75,10 @@ class Forecasting:
 def read_forecasting(at: StudyPaths) -> Forecasting:
     """All inputs of the chapter of a study."""
     folder, maker = at.details, stage(f"evaluate@mole-{at.study}")
-    frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _FRAMES.items()}
+    frames = {
+        name: read_parquet(folder / f"{name}.parquet", maker, columns, may_be_empty=name in _MAY_BE_EMPTY)
+        for name, columns in _FRAMES.items()
+    }
     for name, frame in frames.items():
         for column in frame.select_dtypes("number"):
             if (name, column) not in _UNDEFINED and not np.isfinite(frame[column]).all():
@@ -138,5 +144,7 @@ def _choice(of: Mapping[str, Any]) -> Choice:
         str(name): {str(start): float(ratio) for start, ratio in by_start.items()}
         for name, by_start in of["origins"].items()
     }
-    ridge = RidgeChoice.model_validate(of["ridge"]) if "ridge" in of else None
-    return Choice(str(of["chosen"]), str(of["twin"]), origins, ridge)
+    ridges = {
+        str(name): [RidgeChoice.model_validate(one) for one in maps] for name, maps in of.get("ridges", {}).items()
+    }
+    return Choice(str(of["chosen"]), str(of["twin"]), origins, ridges)

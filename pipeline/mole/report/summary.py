@@ -2,6 +2,7 @@
 
 from pipeline.mole.glossary import MSE, label_of
 from pipeline.mole.report import chapter as forecasting
+from pipeline.mole.report.intervals import intervals_in_words
 from pipeline.mole.report.results import Forecasting
 from pipeline.mole.report.specialisation import in_words
 from pipeline.mole.report.tables import main_table
@@ -54,7 +55,8 @@ def results(series: Forecasting, times: Inference | None) -> list[str]:
 
 def _series(series: Forecasting) -> list[str]:
     """The simulated series, what the experts are for, and the measured one."""
-    said = [f"**{answer_of(series.board)}** {verdict(series)}", markdown(main_table(series.board)), in_words(series)]
+    words = [said for said in (intervals_in_words(series), in_words(series)) if said]
+    said = [f"**{answer_of(series.board)}** {verdict(series)}", markdown(main_table(series.board)), *words]
     if series.measured is None:
         return said
     about, board = series.measured.about, series.measured.board

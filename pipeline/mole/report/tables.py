@@ -1,10 +1,10 @@
 """The tables on forecasts: every method at every horizon, channel by channel, and with fewer experts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.metrics.glossary import Metric
-from pipeline.mole.data.ridge_choice import RIDGE, Offset
-from pipeline.mole.glossary import MAE, MSE, VALIDATION, ahead, label_of
+from pipeline.mole.data.ridge_choice import Offset, RidgeChoice
+from pipeline.mole.glossary import MAE, MASE, MSE, SMAPE, VALIDATION, ahead, label_of
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
 from pipeline.report.numbers import amount, counted
@@ -33,13 +33,30 @@ def main_table(board: Board) -> Table:
     return Table(header, rows, caption)
 
 
+def units_table(board: Board) -> Table | None:
+    """A row per method; MASE and sMAPE at each horizon. None of an older result, without them."""
+    if not {MASE.name, SMAPE.name} <= {measure.name for measure in board.scores.metrics}:
+        return None
+    columns = [(horizon, measure) for horizon in board.horizons for measure in (MASE, SMAPE)]
+    rows = [
+        [Cell(label_of(name)), *(_score(board, name, horizon, measure) for horizon, measure in columns)]
+        for name in (*board.models, *board.baselines)
+    ]
+    caption = (
+        f"Errors on all test windows in the units of the data{_over_seeds(board)}. MASE: below 1 is better than the "
+        "seasonal-naive forecast one season ahead on training rows. sMAPE: per cent; of values near 0 it says little."
+    )
+    header = ["method", *(f"{m.label}, {h}\N{NO-BREAK SPACE}{m.arrow}" for h, m in columns)]
+    return Table(header, rows, caption, folded="In the series' own units: MASE and sMAPE")
+
+
 def choice_table(board: Board) -> Table:
     """What the choice was made by: a row per mixture, under its horizon."""
     rows: list[list[Cell]] = []
     starts = list(next(iter(board.choices[board.horizons[0]].origins.values())))
     for horizon in board.horizons:
         choice = board.choices[horizon]
-        preferred = RIDGE if choice.prefers_ridge else choice.chosen
+        preferred = choice.preferred
         rows.append([Cell(f"{ahead(horizon)} ahead")])
         for name, of in choice.origins.items():
             remark = _CHOSEN if name == choice.chosen else _PREFERRED if name == preferred else ""
@@ -57,33 +74,40 @@ def choice_table(board: Board) -> Table:
         "of train held out in turn (first seed). Above 1, in grey, least squares was better. The geometric mean "
         "decides: one stretch of time may like best what does worst in the next."
     )
-    if any(choice.prefers_ridge for choice in board.choices.values()):
-        caption += f" “{_PREFERRED}”: the ridge, where it is better than the chosen mixture."
+    if any(choice.preferred != choice.chosen for choice in board.choices.values()):
+        caption += f" “{_PREFERRED}”: a ridge, where it is better than the chosen mixture."
     return Table(header, rows, caption, folded="Validation, by which the mixture was chosen")
 
 
 def ridge_table(board: Board) -> Table | None:
     """What the search for the ridge chose, a row per horizon; None where none was searched."""
-    found = {horizon: choice.ridge for horizon, choice in board.choices.items() if choice.ridge is not None}
-    if not found:
+    rows = []
+    for horizon, choice in board.choices.items():
+        for name, maps in choice.ridges.items():
+            loss = Cell(f"{choice.relative_loss(name):.4f}", best=name == choice.preferred)
+            rows.append([Cell(f"{ahead(horizon)} ahead", remark=label_of(name)), *_settings(maps), loss])
+    if not rows:
         return None
-    rows = [
-        [
-            Cell(f"{ahead(horizon)} ahead"),
-            Cell(f"{ridge.lookback:,}"),
-            Cell(_SUBTRACTED[ridge.offset]),
-            Cell(f"{ridge.penalty:.2g}"),
-            Cell(f"{board.choices[horizon].relative_loss(RIDGE):.4f}"),
-        ]
-        for horizon, ridge in found.items()
-    ]
     header = ["ridge", "lookback (rows)", "subtracted", "penalty", "validation error\N{NO-BREAK SPACE}↓"]
     caption = (
         "What validation rows and earlier origins chose for the linear regression. Subtracted: from a window, and "
         "added to its forecast again. Penalty: over the mean eigenvalue of the windows' second moments. Validation "
-        "error: over that of least squares, geometric mean over the origins."
+        "error: over that of least squares, geometric mean over the origins. Per channel: the least and the most of "
+        "each one's own; networks start from the one of all channels, since their experts serve all."
     )
     return Table(header, rows, caption, folded="The ridge: what was searched and chosen")
+
+
+def _settings(maps: Sequence[RidgeChoice]) -> list[Cell]:
+    """Of one map, or the ends of those of several."""
+    lookbacks, penalties = [one.lookback for one in maps], [one.penalty for one in maps]
+    offsets = [_SUBTRACTED[offset] for offset in _SUBTRACTED if offset in {one.offset for one in maps}]
+    texts = (
+        " to ".join(dict.fromkeys(f"{end:,}" for end in (min(lookbacks), max(lookbacks)))),
+        ", ".join(offsets),
+        " to ".join(dict.fromkeys(f"{end:.2g}" for end in (min(penalties), max(penalties)))),
+    )
+    return [Cell(text) for text in texts]
 
 
 def channel_table(found: Forecasting, horizon: int) -> Table:

@@ -83,14 +83,15 @@ def _choice(board: Board) -> str:
 
 
 def _preference(board: Board) -> list[str]:
-    """Whether validation prefers the ridge to the chosen mixture; nothing where there is no ridge."""
-    if any(choice.ridge is None for choice in board.choices.values()):
+    """Whether validation prefers a ridge to the chosen mixture; nothing where there is no ridge."""
+    if not all(choice.ridges for choice in board.choices.values()):
         return []
-    preferring = [horizon for horizon, choice in board.choices.items() if choice.prefers_ridge]
+    preferring = [horizon for horizon, choice in board.choices.items() if choice.preferred != choice.chosen]
     if not preferring:
-        return ["Validation prefers it to the ridge at every horizon."]
+        return ["Validation prefers it to every ridge at every horizon."]
     where = "every horizon" if len(preferring) == len(board.horizons) else listed_horizons(preferring)
-    return [f"Validation prefers the ridge to it at {where}: forecasts there are made with the ridge."]
+    names = dict.fromkeys(label_of(board.choices[horizon].preferred) for horizon in preferring)
+    return [f"Validation prefers the {joined(list(names))} to it at {where}: forecasts there are made with that."]
 
 
 def _beside_baselines(board: Board) -> str:

@@ -3,6 +3,7 @@
 from pipeline.core.entry import run_study_stage
 from pipeline.core.paths import StudyPaths
 from pipeline.mole.report.chapter import forecasting, measured
+from pipeline.mole.report.intervals import intervals
 from pipeline.mole.report.results import read_forecasting
 from pipeline.mole.report.specialisation import specialisation
 from pipeline.mole.report.summary import card, results
@@ -27,7 +28,9 @@ def run(settings: Chapter, at: StudyPaths) -> None:
     words = definitions(
         DEFINED, series.board.scores.metrics, series.board.scores.methods, INTERVAL, "forecasting-definitions"
     )
-    sections = [forecasting(series), specialisation(series), *aside, words, *([] if times is None else [timed(times)])]
+    banded = intervals(series)
+    parts = [forecasting(series), *([] if banded is None else [banded]), specialisation(series)]
+    sections = [*parts, *aside, words, *([] if times is None else [timed(times)])]
     part = Part("MoLE: forecasting", sections)
     write_chapter(at, settings, part, card(series), results(series, times), series.source)
 

@@ -13,14 +13,15 @@ from pipeline.metrics.ranking import table
 from pipeline.metrics.results import Row, write_results
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
-from pipeline.mole.data.ridge_choice import RIDGE
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.evaluation.choices import choices_of, refuse_stale
 from pipeline.mole.evaluation.forecast_example import example
+from pipeline.mole.evaluation.horizon import Horizon
+from pipeline.mole.evaluation.intervals import COVERAGE_COLUMNS, coverage_rows, interval_rows, judge_intervals
 from pipeline.mole.evaluation.judge import (
     BASELINES,
-    Horizon,
     Tables,
     add_means,
     judge_baselines,
@@ -47,16 +48,21 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     points = [read_point(at.models / name) for name in sweep.points]
     ridge = read_point(at.models / RIDGE)
     refuse_stale(points, ridge, sweep)
+    own = read_point(at.models / CHANNEL_RIDGE)
+    ridges = [ridge, *([own] if own.validation else [])]
     rows: list[Row] = []
-    tables = Tables([], [], [], [], [], [], [])
+    tables = Tables(*([] for _ in Tables._fields))
     windows = {}
     for length in sweep.recipe.horizons:
-        horizon = Horizon(length, series, scaler, device, sweep.recipe.lookback)
+        horizon = Horizon(length, series, scaler, device, sweep.recipe.lookback, evaluation.season)
         chosen = chosen_mixture(points, length)
-        found = [judge_ridge(ridge, horizon), *judge_baselines(horizon, evaluation.season)]
+        found = [*(judge_ridge(one, horizon) for one in ridges), *judge_baselines(horizon)]
         for point in points:
             found += judge_point(point, points, horizon, tables)
-        rows += [row for one in found for row in rows_of(one, length)]
+        rows += [row for one in found for row in rows_of(one, horizon)]
+        banded = judge_intervals(chosen, ridges, horizon, sweep.recipe.earlier_origins)
+        rows += interval_rows(banded, length)
+        tables.coverage.extend(coverage_rows(banded, length))
         add_means(tables, found, length, series.channels, {chosen.name, twin_of(chosen, points).name, *BASELINES})
         tables.example.extend(example(chosen, horizon, evaluation.example_channel))
         windows[length] = horizon.windows("test").windows
@@ -64,14 +70,15 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
     rows = with_differences(rows, twins)
     board = scoreboard(rows, GLOSSARY)
-    choices = choices_of(points, ridge, windows)
+    choices = choices_of(points, ridges, windows)
     chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
     headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
     write_results(at.results, at, rows, DIGITS)
     write_headlines(at.headlines, headlines)
     with atomic_folder(at.details) as folder:
         for name, fields in tables._asdict().items():
-            pd.DataFrame(fields).to_parquet(folder / f"{name}.parquet", index=False)
+            columns = COVERAGE_COLUMNS if name == "coverage" else None  # of no row where nothing could be calibrated
+            pd.DataFrame(fields, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
         write_json(folder / "choices.json", choices)
     for length, method in chosen_at.items():
         print(f"horizon {length} ({windows[length]:,} test windows; validation chose {method.name})")

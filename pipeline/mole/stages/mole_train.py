@@ -1,7 +1,8 @@
 """Train one forecaster of the sweep, for every horizon and seed.
 
 Nothing is judged here: `evaluate` compares the points. Test rows are never read. A mixture is also trained
-at earlier origins, of which only the losses are kept: by them `pipeline.mole.points.chosen_mixture` chooses.
+at earlier origins, of which the losses are kept, by which `pipeline.mole.points.chosen_mixture` chooses, and the
+errors' quantiles: prediction intervals are calibrated on the validation windows of all its origins.
 
 By default a network starts as the ridge that was searched for its horizon, refitted to the train rows of its origin,
 and keeps the weights of its start where no epoch validates better: on validation rows it is never behind the ridge.
@@ -22,6 +23,8 @@ from pipeline.mole.data.rolling_origin import earlier_origins
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
+from pipeline.mole.interval_files import write_intervals
+from pipeline.mole.model.calibration import calibrate
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.ridge import RidgePath, moments_of
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
@@ -68,16 +71,17 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     trainings = PointTraining(at, "mole_train", inputs, device)
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
-            start = ridge.ridge[horizon] if recipe.start == "ridge" else None
+            start = ridge.maps[horizon][0] if recipe.start == "ridge" else None
             data = _data(series, recipe, start, horizon, device)
             lookbacks[str(horizon)] = data.train.lookback
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
-            found_at = []
+            found_at, earlier = [], []
             for origin, known in enumerate(earlier_origins(series, count, data.train.lookback, horizon), start=1):
                 data_then = _data(known, recipe, start, horizon, device)
                 training = Training.of(recipe, point, recipe.seeds[0], horizon=horizon, origin=origin)
-                _, loss = _trained(trainings, f"h{horizon}_origin{origin}", training, data_then, channels)
+                then, loss = _trained(trainings, f"h{horizon}_origin{origin}", training, data_then, channels)
                 found_at.append(loss)
+                earlier.append((then.forecast, data_then.validation))
             of_seed = losses[str(horizon)] = {}
             for seed in recipe.seeds:
                 training, key = Training.of(recipe, point, seed, horizon=horizon, origin=0), f"h{horizon}_seed{seed}"
@@ -90,6 +94,8 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
                 save_model(folder / key, model, config)
+                stretches = [*earlier, (model.forecast, data.validation)]
+                write_intervals(folder / key, calibrate(stretches, series.step))
             found_at.append(fmean(of_seed.values()))
             origins[str(horizon)] = [
                 {"start": of_ridge.start, "loss": loss, "least_squares": of_ridge.least_squares}

@@ -1,18 +1,25 @@
 """Search the tuned linear baseline of a series at each horizon: lookback, offset and penalty of a ridge regression.
 
-Chosen by validation rows and earlier origins, as mixtures are; test rows are never read. The map is fitted to the train
-rows alone and kept as a network of one linear layer, so that it is loaded, judged and used as any other.
+Chosen by validation rows and earlier origins, as mixtures are, by which its prediction intervals are calibrated, too;
+test rows are never read. Beside one map of all channels, from which networks start, since their experts serve all of
+them, a map of each channel's own is searched. Maps are fitted to the train rows alone and kept as a network of one
+linear layer, so that it is loaded, judged and used as any other.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
-from pipeline.mole.data.ridge_choice import RIDGE
+from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
 from pipeline.mole.data.rolling_origin import (
     earlier_origins,
     first_validation_stamp,
@@ -21,9 +28,12 @@ from pipeline.mole.data.rolling_origin import (
 )
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
-from pipeline.mole.data.windows import Windows, windows_of
+from pipeline.mole.data.windows import Windows
+from pipeline.mole.interval_files import write_intervals
+from pipeline.mole.model.calibration import Forecast, calibrate
+from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.model.mixture import Mole, MoleConfig, start_from
-from pipeline.mole.model.ridge_search import Ridge, fitted, search_ridge
+from pipeline.mole.model.ridge_search import Ridge, fitted, joint_losses, search_each, search_ridge
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe, Sweep
 from pipeline.mole.points import ABOUT
@@ -32,51 +42,65 @@ from pipeline.training.weights import save_model
 
 SECTIONS = ("mole.ridge", "mole.sweep")
 
+AT_ONCE = 256  # windows forecast together
+
 
 def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
-    """Write the map of each horizon, what was chosen, and its validation losses at all origins."""
+    """Write the maps of each horizon, what was chosen, and their validation losses at all origins."""
     recipe = sweep.recipe
     prepare_device("cpu", recipe.threads)
     series = read_series(at.raw)
-    scaler = fit_scaler(series)
-    chosen: dict[str, dict[str, Any]] = {}
-    losses: dict[str, dict[str, float]] = {}
-    origins: dict[str, list[dict[str, Any]]] = {}
+    found = {horizon: searched(series, grid, recipe, horizon) for horizon in recipe.horizons}
+    of_all = {horizon: [shared] for horizon, (shared, _) in found.items()}
+    several = grid.per_channel and len(series.channels) > 1  # else nothing of its own: the folder names no horizon
+    of_each = {horizon: searched_each(series, grid, recipe, horizon) for horizon in recipe.horizons if several}
+    parameters = {
+        "ridge": grid.model_dump(),
+        "recipe": recipe.model_dump(include={"lookback", "horizons", "earlier_origins"}),
+    }
     config: dict[str, Any] = {
         "channels": list(series.channels),
-        "scaler": scaler.described(),
+        "scaler": fit_scaler(series).described(),
         **series.step.described(),
-        "provenance": {
-            "dataset_sha256": sha256(at.raw / "series.parquet"),
-            "parameters": {
-                "ridge": grid.model_dump(),
-                "recipe": recipe.model_dump(include={"lookback", "horizons", "earlier_origins"}),
-            },
-        },
+        "provenance": {"dataset_sha256": sha256(at.raw / "series.parquet"), "parameters": parameters},
     }
-    with atomic_folder(at.models / RIDGE) as folder:
-        for horizon in recipe.horizons:
-            best, least_squares = searched(series, grid, recipe, horizon)
-            weight_HL = fitted(best, windows_of(series, scaler, "train", best.lookback, horizon))
-            model = linear_forecaster(weight_HL, len(series.channels))
-            save_model(folder / f"h{horizon}_seed0", model, config | {"validation_loss": best.losses[-1]})
-            key, choice = str(horizon), {"lookback": best.lookback, "offset": best.offset, "penalty": best.penalty}
-            chosen[key], losses[key] = choice, {"0": best.losses[-1]}
-            known = [*earlier_origins(series, recipe.earlier_origins, recipe.lookback, horizon), series]
-            origins[key] = [
-                {"start": first_validation_stamp(one), "loss": loss, "least_squares": reference}
-                for one, loss, reference in zip(known, best.losses, least_squares.losses, strict=True)
-            ]
-            told = f"lookback {best.lookback}, offset {best.offset}, penalty {best.penalty:.3g}"
-            print(f"horizon {horizon}: {told}; validation MSE {best.losses[-1]:.4f}", flush=True)
-        about = {
-            "point": {"backbone": model.config.backbone, "experts": 1, "top_k": None},
-            "lookback": {horizon: choice["lookback"] for horizon, choice in chosen.items()},
-            "validation_loss": losses,
-            "origins": origins,
-            "ridge": chosen,
-        }
-        write_sealed(folder / ABOUT, about)
+    least_squares = {horizon: reference.losses for horizon, (_, reference) in found.items()}
+    for name, of in ((RIDGE, of_all), (CHANNEL_RIDGE, of_each)):
+        with atomic_folder(at.models / name) as folder:
+            write_sealed(folder / ABOUT, _written(folder, series, recipe, of, least_squares, config))
+
+
+def _written(
+    folder: Path,
+    series: Series,
+    recipe: Recipe,
+    of_horizon: Mapping[int, Sequence[Ridge]],
+    least_squares: Mapping[int, Sequence[float]],
+    config: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write a network of each horizon, and return what about.json says of all."""
+    about: dict[str, Any] = {"point": {"backbone": "linear", "experts": 1, "top_k": None}}
+    about |= {key: {} for key in ("lookback", "validation_loss", "origins", "maps")}
+    for horizon, ridges in of_horizon.items():
+        key, losses, network = str(horizon), joint_losses(ridges), folder / f"h{horizon}_seed0"
+        maps = fitted_maps(series, ridges, recipe.earlier_origins, horizon)
+        model = linear_forecaster(maps[-1], len(series.channels))
+        save_model(network, model, {**config, "validation_loss": losses[-1]})
+        write_intervals(network, _intervals(series, maps, horizon))
+        known = [*earlier_origins(series, recipe.earlier_origins, recipe.lookback, horizon), series]
+        about["maps"][key] = [
+            {"lookback": one.lookback, "offset": one.offset, "penalty": one.penalty} for one in ridges
+        ]
+        about["validation_loss"][key], about["lookback"][key] = {"0": losses[-1]}, model.lookback
+        about["origins"][key] = [
+            {"start": first_validation_stamp(one), "loss": loss, "least_squares": reference}
+            for one, loss, reference in zip(known, losses, least_squares[horizon], strict=True)
+        ]
+        first = ridges[0]
+        settings = f"lookback {first.lookback}, offset {first.offset}, penalty {first.penalty:.3g}"
+        told = settings if len(ridges) == 1 else "a map of each channel's own"
+        print(f"horizon {horizon}: {told}; validation MSE {losses[-1]:.4f}", flush=True)
+    return about
 
 
 def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> tuple[Ridge, Ridge]:
@@ -87,17 +111,70 @@ def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> t
         return origin_windows(series, count, lookback, horizon)
 
     (least_squares,) = search_ridge(windows, [recipe.lookback], ["last"], [0.0])
-    longest = longest_lookback(series, count, horizon)
-    lookbacks = sorted({recipe.lookback, *(lookback for lookback in grid.lookbacks if lookback <= longest)})
+    lookbacks = _lookbacks(series, grid, recipe, horizon)
     return min(search_ridge(windows, lookbacks, grid.offsets), key=lambda one: one.loss), least_squares
 
 
-def linear_forecaster(weight_HL: Tensor, channels: int) -> Mole:
-    """The network that is this one linear map."""
-    horizon, lookback = weight_HL.shape
+def searched_each(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> list[Ridge]:
+    """The best map of each channel's own."""
+
+    def windows(lookback: int) -> list[tuple[Windows, Windows]]:
+        return origin_windows(series, recipe.earlier_origins, lookback, horizon)
+
+    lookbacks = _lookbacks(series, grid, recipe, horizon)
+    return search_each(windows, lookbacks, grid.offsets, len(series.channels))
+
+
+def _lookbacks(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> list[int]:
+    longest = longest_lookback(series, recipe.earlier_origins, horizon)
+    return sorted({recipe.lookback, *(lookback for lookback in grid.lookbacks if lookback <= longest)})
+
+
+def fitted_maps(series: Series, ridges: Sequence[Ridge], count: int, horizon: int) -> list[Tensor]:
+    """At `count` earlier origins and at last that of the validation rows, (H, L): the one map of all channels, or
+    (C, H, L): those of each, which see nothing of what is before their own lookbacks."""
+    longest = max(one.lookback for one in ridges)
+    windows = {one.lookback: origin_windows(series, count, one.lookback, horizon) for one in ridges}
+    found = []
+    for origin in range(count + 1):
+        if len(ridges) == 1:
+            found.append(fitted(ridges[0], windows[longest][origin][0]))
+            continue
+        of_each = [
+            pad(fitted(one, windows[one.lookback][origin][0].of(channel)), (longest - one.lookback, 0))
+            for channel, one in enumerate(ridges)
+        ]
+        found.append(torch.stack(of_each))
+    return found
+
+
+def _intervals(series: Series, maps: Sequence[Tensor], horizon: int) -> Intervals:
+    """Those of the maps fitted at each origin, calibrated on its validation windows."""
+    origins = origin_windows(series, len(maps) - 1, maps[-1].shape[-1], horizon)
+    stretches = [
+        (mapped(weight), ResidentWindows(validation, AT_ONCE, torch.device("cpu")))
+        for weight, (_, validation) in zip(maps, origins, strict=True)
+    ]
+    return calibrate(stretches, series.step)
+
+
+def mapped(weight: Tensor) -> Forecast:
+    """Forecasts by one linear map, (H, L), or by one for each channel, (C, H, L)."""
+    weight_LH = weight.float().mT
+    return lambda batch: (batch.x_BCL.transpose(0, 1) @ weight_LH).transpose(0, 1)
+
+
+def linear_forecaster(weight: Tensor, channels: int) -> Mole:
+    """The network that is this one linear map, (H, L), or those of each channel, (C, H, L)."""
+    horizon, lookback = weight.shape[-2:]
+    backbone: Literal["linear", "linear_per_channel"] = "linear" if weight.ndim == 2 else "linear_per_channel"
     with initial_weights(0):  # all of which are replaced
-        model = Mole(MoleConfig(backbone="linear", lookback=lookback, horizon=horizon, channels=channels))
-    start_from(model, weight_HL)
+        model = Mole(MoleConfig(backbone=backbone, lookback=lookback, horizon=horizon, channels=channels))
+    if weight.ndim == 2:
+        start_from(model, weight)
+    else:
+        with torch.no_grad():
+            model.weight_CHL.copy_(weight)
     return model
 
 

@@ -1,0 +1,160 @@
+"""Prediction intervals: the running scale against a loop, conformal ranks against a count, nothing known too early."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.core.errors import ExpectedError
+from pipeline.mole.data.resident_windows import ResidentWindows, WindowBatch
+from pipeline.mole.data.season import phase_of
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.windows import Windows
+from pipeline.mole.metrics.intervals import IntervalScores
+from pipeline.mole.model import calibration
+from pipeline.mole.model.calibration import calibrate, errors_of, interval_scores
+from pipeline.mole.model.intervals import LEVELS, Intervals, calibrated, running_scale
+
+HOUR = Step(seconds=3600)
+
+
+def slow_scale(error: np.ndarray, scale: np.ndarray, phase: np.ndarray, seasons: int, prior: int) -> np.ndarray:
+    found, season = np.empty(error.shape), len(scale)
+    for n, c, h in np.ndindex(*error.shape):
+        known = [abs(error[m, c, h]) for m in range(n - season, -1, -season) if m + h < n][:seasons]
+        found[n, c, h] = (sum(known) + prior * scale[phase[n], c, h]) / (len(known) + prior)
+    return found
+
+
+@pytest.mark.parametrize(("season", "horizon"), [(4, 9), (4, 4), (5, 3), (1, 6)])
+@pytest.mark.parametrize(("seasons", "prior"), [(3, 2), (0, 1), (100, 7)])
+def test_the_running_scale_is_that_of_a_loop(season: int, horizon: int, seasons: int, prior: int) -> None:
+    error = torch.randn(30, 2, horizon, generator=torch.Generator().manual_seed(0))
+    scale, phase = torch.rand(season, 2, horizon) + 0.5, (torch.arange(30) + 2) % season
+    found = running_scale(error, scale, phase, seasons, prior)
+    slow = slow_scale(error.numpy(), scale.numpy(), phase.numpy(), seasons, prior)
+    np.testing.assert_allclose(found, slow, rtol=2e-6)
+
+
+def test_a_scale_knows_nothing_of_rows_that_are_not_there_yet() -> None:
+    """Window m forecasts rows m to m + H - 1; all errors of rows from n on may change, and window n keeps its scale."""
+    error, scale, phase, n = torch.rand(40, 1, 7), torch.ones(3, 1, 7), torch.arange(40) % 3, 25
+    later = torch.where((torch.arange(40)[:, None] + torch.arange(7) >= n)[:, None], 99.0, error)
+    before, after = (running_scale(one, scale, phase, 7, 3) for one in (error, later))
+    assert torch.equal(before[: n + 1], after[: n + 1])
+    assert not torch.equal(before[n + 1 :], after[n + 1 :])
+
+
+def test_quantiles_are_the_conformal_ranks_and_levels_without_one_are_left_out() -> None:
+    error = torch.arange(1.0, 20.0)[:, None, None]  # 19 windows: ranks 1 and 19 are levels 0.05 and 0.95
+    phase = torch.zeros(19, dtype=torch.int64)
+    found = calibrated([error], [phase], season=1, seasons=0)
+    assert found.levels == LEVELS[2:-2]
+    ratios = {level: float(found.quantile(level) * found.scale_SCH) for level in (0.05, 0.5, 0.9, 0.95)}
+    assert ratios == pytest.approx({0.05: 1, 0.5: 10, 0.9: 18, 0.95: 19})
+    with pytest.raises(
+        ExpectedError, match=r"the quantile 0.975 is not calibrated: that takes 39 windows .* 0.05, 0.1"
+    ):
+        found.quantile(0.975)
+    with pytest.raises(ExpectedError, match=r"the quantile 0.123 is not calibrated: there are 0.05, 0.1"):
+        found.quantile(0.123)
+    with pytest.raises(ExpectedError, match=r"that takes 19 windows .* there are 0.5"):
+        calibrated([error[:1]], [phase[:1]], season=1).quantile(0.05)
+    with pytest.raises(ValueError, match="no window"):
+        calibrated([error[:0]], [phase[:0]], season=1)
+
+
+def test_a_forecast_without_errors_has_intervals_without_width() -> None:
+    phase, none = torch.arange(50) % 2, torch.zeros(50, 2, 3)
+    found = calibrated([none], [phase], season=2)
+    assert torch.equal(found.quantile(0.95) * found.running_scale(none, phase), none)
+
+
+def test_stretches_are_calibrated_together_each_with_a_scale_of_its_own_past() -> None:
+    parts, phases = [torch.randn(60, 2, 4), 3 * torch.randn(40, 2, 4)], [torch.arange(60) % 3, torch.arange(40) % 3]
+    found = calibrated(parts, phases, season=3)
+    size, phase = torch.cat(parts).abs(), torch.cat(phases)
+    for place, scale in enumerate(found.scale_SCH):
+        of = size[phase == place]
+        torch.testing.assert_close(scale, (of.sum(0) + 3 * size.mean(0)) / (len(of) + 3))
+    scales = [running_scale(part, found.scale_SCH, of, 7, 3) for part, of in zip(parts, phases, strict=True)]
+    ratios = (torch.cat(parts) / torch.cat(scales)).sort(0).values
+    torch.testing.assert_close(found.quantile(0.95), ratios[math.ceil(0.95 * 101) - 1])
+    plain = calibrated(parts, phases, season=3, seasons=0)
+    torch.testing.assert_close(plain.scale_SCH, size.mean(0).expand(3, -1, -1))
+
+
+def test_the_phase_is_the_place_in_the_season_by_the_clock() -> None:
+    hours = np.arange(50, dtype=np.int64) * 3600
+    assert phase_of(HOUR, hours).tolist() == [*range(24), *range(24), 0, 1]
+    for calendar, first, expected in (("MS", "2019-11-01", [10, 11, 0, 1]), ("3ME", "2019-09-30", [2, 3, 0, 1])):
+        step = Step(calendar=calendar)
+        stamp = np.datetime64(first, "s").astype(np.int64)
+        assert phase_of(step, np.concatenate([[stamp], step.after(int(stamp), 3)])).tolist() == expected
+    friday = np.datetime64("2024-03-01", "s").astype(np.int64)
+    business = Step(calendar="B")
+    assert phase_of(business, np.concatenate([[friday], business.after(int(friday), 2)])).tolist() == [4, 0, 1]
+
+
+def noise(rows: int, factor: np.ndarray | float = 1.0, seed: int = 0) -> ResidentWindows:
+    """Windows of two channels of noise; the forecast of it is 0, so the values are the errors."""
+    value = np.random.default_rng(seed).normal(size=(2, rows)) * factor
+    stamp = np.arange(rows, dtype=np.int64) * 3600
+    windows = Windows(value.astype(np.float32), np.zeros((rows, 4), np.float32), stamp, lookback=2, horizon=5)
+    return ResidentWindows(windows, 64, torch.device("cpu"))
+
+
+def nothing(batch: WindowBatch) -> torch.Tensor:
+    return torch.zeros_like(batch.y_BCH)
+
+
+def scored(windows: ResidentWindows, intervals: Intervals, judged: int) -> IntervalScores:
+    hour_T = torch.arange(windows.windows + 4) % 24
+    found = interval_scores(nothing, windows, judged, intervals, HOUR, 0.9, hour_T.unfold(0, 5, 1)[-judged:])
+    assert found is not None
+    return found
+
+
+def test_intervals_cover_what_they_say_at_every_hour_and_follow_noise_that_changes() -> None:
+    """Both kinds cover 90 % of the calibration rows' own noise; by night, which is calm, the plain ones cover all.
+    Where the noise halves, the running ones go 70 % of the way."""
+    rows, judged = 24 * 400, 24 * 380
+    night = np.where(np.arange(rows) % 24 < 6, 0.2, 1.0)
+    running, plain = (calibrate([(nothing, noise(rows, night))], HOUR, seasons=one) for one in (7, 0))
+    same, same_plain = (scored(noise(rows, night, seed=1), one, judged) for one in (running, plain))
+    assert same.coverage == pytest.approx(0.9, abs=0.015)
+    assert same_plain.coverage == pytest.approx(0.9, abs=0.015)
+    assert set(same.coverage_by_hour) == set(range(24))
+    assert all(0.85 <= share <= 0.95 for share in same.coverage_by_hour.values())
+    assert same_plain.coverage_by_hour[3] == 1.0
+    assert same.crps < 0.97 * same_plain.crps
+    assert same.score < same_plain.score
+    calmer, calmer_plain = (scored(noise(rows, night / 2, seed=2), one, judged) for one in (running, plain))
+    assert calmer.coverage == pytest.approx(0.965, abs=0.015)
+    assert calmer_plain.coverage > 0.98
+    assert calmer.score < 0.85 * calmer_plain.score
+
+
+def test_channels_taken_in_turn_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = noise(400)
+    whole = calibrate([(nothing, windows)], HOUR)
+    scores = scored(windows, whole, 100)
+    monkeypatch.setattr(calibration, "MOST_ERRORS", 1)
+    parts = calibrate([(nothing, windows)], HOUR)
+    assert torch.equal(whole.quantile_QCH, parts.quantile_QCH)
+    assert torch.equal(whole.scale_SCH, parts.scale_SCH)
+    again = scored(windows, parts, 100)
+    assert (again.coverage, again.width, again.score, again.crps) == pytest.approx(
+        (scores.coverage, scores.width, scores.score, scores.crps), abs=1e-12
+    )
+    assert again.coverage_by_hour == pytest.approx(scores.coverage_by_hour)
+    assert errors_of(nothing, windows, slice(1, 2)).shape == (394, 1, 5)
+
+
+def test_what_is_not_calibrated_is_not_scored() -> None:
+    few, enough = (calibrated([torch.randn(n, 2, 5)], [torch.arange(n) % 24], season=24) for n in (10, 30))
+    assert interval_scores(nothing, noise(60), 10, few, HOUR, 0.9, None) is None
+    found = interval_scores(nothing, noise(60), 10, enough, HOUR, 0.9, None)
+    assert found is not None
+    assert found.coverage_by_hour == {}
