@@ -26,7 +26,7 @@ class Vae(Optimisation):
     decoder_link: Literal["exponential", "softplus"] = "softplus"
     covariate_embedding: Width = 8
     covariate_dropout: Share = 0.1
-    kl_weight: NotNegative = 0.1
+    kl_weight: NotNegative = 1.0
     batch_weight: NotNegative = 10.0
     learning_rate: LearningRate = 0.003
     weight_decay: NotNegative = 1e-05
