@@ -31,6 +31,10 @@ COMMANDS = {
         "predict cell positions in a tissue, or expression at positions",
     ),
     "forecast": ("pipeline.mole.commands.forecast", "forecast the rows that follow the last ones of a CSV file"),
+    "cross-validate": (
+        "pipeline.mole.commands.cross_validate",
+        "forecast from earlier cutoffs of a CSV file, beside what then happened",
+    ),
     "train": (
         "pipeline.alphastomics.commands.train",
         "train once outside the DAG, with parameters from the command line",

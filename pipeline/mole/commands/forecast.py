@@ -12,7 +12,7 @@ from pipeline.commands.output import add_output_arguments, check_options, check_
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_file, write_json, write_text
 from pipeline.data.source import counted
-from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.commands.series_file import add_forecaster_arguments, add_series_arguments, csv_options, load
 from pipeline.mole.data.new_series import Recent, recent_of_file
 from pipeline.mole.trained import Forecaster
 from pipeline.params.section import Seed, Window
@@ -25,36 +25,11 @@ HISTORY = 2  # times the horizon that is drawn of the rows before, as far as the
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="the series (.csv): dates and the channels of training"
-    )
-    parser.add_argument(
-        "--date", default="date", metavar="NAME", help="its column of time stamps (default: %(default)s)"
-    )
-    parser.add_argument("--separator", metavar="MARK", help="between its columns (default: found out)")
-    parser.add_argument("--decimal", choices=(".", ","), help="the mark in its numbers (default: found out)")
-    parser.add_argument(
-        "--date-format", metavar="FORM", help="of its time stamps, such as %%d/%%m/%%Y %%H:%%M (default: found out)"
-    )
-    parser.add_argument(
-        "--point",
-        metavar="NAME",
-        help="of mole.sweep.points, or ridge (default: what validation prefers, a mixture of experts or the ridge)",
-    )
-    parser.add_argument("--horizon", type=int, metavar="N", help="rows to forecast, as trained (default: the most)")
-    parser.add_argument("--seed", type=int, metavar="N", help="as trained (default: that of least validation loss)")
+    add_series_arguments(parser)
+    add_forecaster_arguments(parser)
     parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
-    parser.add_argument(
-        "--level",
-        type=float,
-        nargs="+",
-        default=[],
-        metavar="PERCENT",
-        help="write the ends of prediction intervals, too, such as 80 90: columns NAME-lo-90 and NAME-hi-90",
-    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the forecast, too (.svg or .png)")
     parser.add_argument("--json", action="store_true", help="print what was done, and the forecast, as JSON")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: those of the only study")
     add_output_arguments(parser, ".csv")
 
 
@@ -67,10 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
     check_place(origin, arguments.overwrite, arguments.data)
     if plot is not None:
         _check_picture(plot, arguments)
-    forecaster = Forecaster.load(arguments.model, arguments.horizon, arguments.point, arguments.seed, device)
-    options = CsvOptions(arguments.date, arguments.separator, arguments.decimal, arguments.date_format)
+    forecaster = load(arguments, device)
     bands = forecaster.bands(arguments.level)
-    recent = recent_of_file(arguments.data, options, forecaster.reads(bands))
+    recent = recent_of_file(arguments.data, csv_options(arguments), forecaster.reads(bands))
     forecast = forecaster.forecast_recent(recent, arguments.experts, bands)
     dates = forecast[arguments.date].map(lambda date: date.isoformat(" "))  # with the offset from UTC, if there is one
     written = forecast.assign(**{arguments.date: dates})

@@ -18,7 +18,7 @@ from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_series import Wanted, check_table
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.stamps import Stamps
-from pipeline.mole.data.step import Step
+from pipeline.mole.data.step import Step, told
 from pipeline.mole.data.table import Table
 
 if TYPE_CHECKING:
@@ -52,6 +52,16 @@ class Recent:
         offset_T = self.stamps.offset_T
         stamps = Stamps(self.stamps.date_T[-rows:], None if offset_T is None else offset_T[-rows:])
         return replace(self, stamps=stamps, value_TC=self.value_TC[-rows:])
+
+    def until(self, rows: int) -> "Recent":
+        """The first so many rows alone."""
+        offset_T = self.stamps.offset_T
+        stamps = Stamps(self.stamps.date_T[:rows], None if offset_T is None else offset_T[:rows])
+        return replace(self, stamps=stamps, value_TC=self.value_TC[:rows])
+
+    def told(self, row: int) -> str:
+        """The time stamp of a row, for a message or a file."""
+        return told(self.stamps.date_T[row], self.stamps.offset(row))
 
 
 def recent_of_file(path: Path, options: CsvOptions, lookback: Lookback) -> Recent:
