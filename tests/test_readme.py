@@ -393,6 +393,7 @@ def test_the_ways_to_forecast_run_as_they_are_shown(
     ends = [name for name in banded if name.endswith("-90")]
     np.testing.assert_array_equal(names["forecast"][ends], banded[ends])
     assert Path("forecast.svg").exists()
+    assert len(pd.read_csv("more_rows.csv")) == 200
     assert pd.read_csv("cutoffs.csv").shape == (4 * 5 * 12, 4 + 3)
     assert pd.read_csv("experts.csv").shape == (6, 1 + 5 * 4)
     assert Path("forecast.csv.json").exists()

@@ -217,7 +217,8 @@ def _chosen(folder: Path, name: str | None, horizon: int | None) -> tuple[Foreca
     if not having:
         raise ExpectedError(
             f"{'no point' if name is None else name} in {folder} has horizon {horizon:,}: there are "
-            f"{listed(horizons)}; add it to mole.sweep.recipe.horizons in params.yaml and train"
+            f"{listed(horizons)}; add it to mole.sweep.recipe.horizons in params.yaml and train, or go beyond one of "
+            "these by `forecast --rows`"
         )
     if name is not None:
         return having[0], horizon

@@ -95,6 +95,30 @@ def test_a_forecast_can_follow_on_a_forecast() -> None:
 
 
 @pytest.mark.usefixtures("work")
+@pytest.mark.parametrize("rows", [5, 12, 30])
+def test_more_rows_than_the_horizon_are_forecast_from_forecasts(rows: int, capsys: pytest.CaptureFixture[str]) -> None:
+    point = ["--point", "rlinear", "--seed", "3"]
+    assert call(*ASKED, *point, "--rows", str(rows)) == 0
+    assert ("are forecast from forecasts" in capsys.readouterr().out) == (rows > 12)
+    found = pd.read_csv("forecast.csv", float_precision="round_trip")
+    forecaster, series = Forecaster.load(point="rlinear", seed=3), pd.read_csv("new.csv", parse_dates=["date"])
+    series = series[["date", *forecaster.lookback.channels]]
+    while len(series) < 30 + rows:
+        series = pd.concat([series, forecaster.forecast(series)], ignore_index=True)
+    expected = series[30 : 30 + rows]
+    assert found["date"].tolist() == [str(date) for date in expected["date"]]
+    np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize("option", [["--level", "90"], ["--experts"]])
+def test_forecasts_from_forecasts_have_no_intervals(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(*ASKED, "--rows", "30", *option) == 2
+    assert "--rows goes with neither --experts nor --level" in capsys.readouterr().err
+    assert not Path("forecast.csv").exists()
+
+
+@pytest.mark.usefixtures("work")
 def test_experts_and_another_name_of_the_dates() -> None:
     edit(lambda lines: lines.__setitem__(0, lines[0].replace("date", "when")))
     assert call(*ASKED, "--date", "when", "--point", "mole_dlinear", "--experts") == 0

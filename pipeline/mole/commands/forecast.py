@@ -14,6 +14,7 @@ from pipeline.core.files import atomic_file, write_json, write_text
 from pipeline.data.source import counted
 from pipeline.mole.commands.series_file import add_forecaster_arguments, add_series_arguments, csv_options, load
 from pipeline.mole.data.new_series import Recent, recent_of_file
+from pipeline.mole.recursion import forecast_rows
 from pipeline.mole.trained import Forecaster
 from pipeline.params.section import Seed, Window
 
@@ -27,6 +28,9 @@ HISTORY = 2  # times the horizon that is drawn of the rows before, as far as the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_series_arguments(parser)
     add_forecaster_arguments(parser)
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help="to forecast (default: the horizon); more than it from forecasts"
+    )
     parser.add_argument("--experts", action="store_true", help="write each expert's own forecast, too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the forecast, too (.svg or .png)")
     parser.add_argument("--json", action="store_true", help="print what was done, and the forecast, as JSON")
@@ -35,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Forecast, write, and say what was done; where it comes from goes to a JSON file beside the CSV."""
-    check_options(arguments, {"horizon": Window, "seed": Seed})
+    check_options(arguments, {"horizon": Window, "seed": Seed, "rows": Window})
+    if arguments.rows is not None and (arguments.experts or arguments.level):
+        raise ExpectedError("--rows goes with neither --experts nor --level: intervals are calibrated for the horizon")
     out, plot = arguments.out, arguments.plot
     origin = out.with_name(f"{out.name}.json")
     device = prepare_output(arguments, arguments.data)
@@ -45,7 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
     forecaster = load(arguments, device)
     bands = forecaster.bands(arguments.level)
     recent = recent_of_file(arguments.data, csv_options(arguments), forecaster.reads(bands))
-    forecast = forecaster.forecast_recent(recent, arguments.experts, bands)
+    if arguments.rows is None:
+        forecast = forecaster.forecast_recent(recent, arguments.experts, bands)
+    else:
+        forecast = forecast_rows(forecaster, recent, arguments.rows)
     dates = forecast[arguments.date].map(lambda date: date.isoformat(" "))  # with the offset from UTC, if there is one
     written = forecast.assign(**{arguments.date: dates})
     write_text(out, written.to_csv(index=False, lineterminator="\n"))

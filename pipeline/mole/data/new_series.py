@@ -59,6 +59,14 @@ class Recent:
         stamps = Stamps(self.stamps.date_T[:rows], None if offset_T is None else offset_T[:rows])
         return replace(self, stamps=stamps, value_TC=self.value_TC[:rows])
 
+    def followed_by(self, step: Step, value_HC: npt.NDArray[np.float64]) -> "Recent":
+        """With these rows after the last one, at the offset from UTC that it has."""
+        date_H, offset_T = step.after(int(self.stamps.date_T[-1]), len(value_HC)), self.stamps.offset_T
+        if offset_T is not None:
+            offset_T = np.append(offset_T, np.full(len(value_HC), offset_T[-1]))
+        stamps = Stamps(np.append(self.stamps.date_T, date_H), offset_T)
+        return replace(self, stamps=stamps, value_TC=np.concatenate([self.value_TC, value_HC]))
+
     def told(self, row: int) -> str:
         """The time stamp of a row, for a message or a file."""
         return told(self.stamps.date_T[row], self.stamps.offset(row))
