@@ -11,6 +11,7 @@ M: measured cells, N: cells asked about, G: genes, S: spatial dimensions, K: com
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -90,14 +91,19 @@ class MeasuredCells:
                 found_NKG[like_N, 2:] = self._means(rows[_nearest(tree, position_NS[like_N], NEAR)])
         return found_NKG
 
+    @cached_property
+    def _mean_of_type(self) -> dict[int | None, Floats]:
+        """Mean expression (G,) of the cells of each type, and under None of all: blocks ask for it again and again."""
+        found: dict[int | None, Floats] = {None: self.x_MG.mean(axis=0)}
+        return found | {code: self.x_MG[rows].mean(axis=0) for code, (rows, _) in self.tree_of_type.items()}
+
     def means(self, cell_type_N: Codes) -> Floats:
         """Mean expression of the measured cells of each cell's type (of all where there is none) and of all, (N, 2, G),
         as in MEANS."""
-        mean_G = self.x_MG.mean(axis=0)
-        found_NKG = np.tile(mean_G, (len(cell_type_N), len(MEANS), 1))
-        for code in np.unique(cell_type_N):
-            if int(code) in self.tree_of_type:
-                found_NKG[cell_type_N == code, 0] = self.x_MG[self.tree_of_type[int(code)][0]].mean(axis=0)
+        found_NKG = np.tile(self._mean_of_type[None], (len(cell_type_N), len(MEANS), 1))
+        for code in np.unique(cell_type_N).tolist():
+            if code in self.tree_of_type:
+                found_NKG[cell_type_N == code, 0] = self._mean_of_type[code]
         return found_NKG
 
     def _means(self, order_NK: Codes) -> Floats:

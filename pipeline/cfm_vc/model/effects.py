@@ -122,8 +122,9 @@ class Effects:
         label, changes = self._label(p_P), []
         expected_G = self._expected(cell_type, label, p_P) if self._use_prior else np.zeros_like(control_G)
         elsewhere = label in {other for _, other in contexts.means}
+        a_sum = not elsewhere and adds_up(p_P, self._doses_CP, contexts.means)
         for number, (_, _, of) in enumerate(self._members):
-            if of.prior_weight and not elsewhere and adds_up(p_P, self._doses_CP, contexts.means):
+            if a_sum and of.prior_weight:
                 changes.append(expected_G)
                 continue
             change_G = (1 - of.prior_weight) * of.size * self.flow_change(cell_type, p_P, number)
