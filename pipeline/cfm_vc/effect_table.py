@@ -19,9 +19,9 @@ def effect_table(
     model: CfmVc, perturbation: str, dose: DoseRequest, cell_types: Iterable[str], solution: Solution
 ) -> "pd.DataFrame":
     """A row for each of these cell types that the model has controls of, and gene: mean log-normalised expression of
-    the controls, its predicted change, the bounds of the change's 90 % interval (empty where it is not known: fewer
-    than two contexts to learn it from), and its standard deviation over the members of an ensemble (empty without).
-    Without an effect (the control) there are no rows. ExpectedError for an unknown treatment.
+    the controls, its predicted change, the bounds of the true change's 90 % interval (empty where it is not known:
+    fewer than two contexts to learn it from), and its standard deviation over the members of an ensemble (empty
+    without). Without an effect (the control) there are no rows. ExpectedError for an unknown treatment.
     """
     import pandas as pd
 
@@ -33,7 +33,7 @@ def effect_table(
         if effect is None:
             continue
         unknown_G = np.full(len(contexts.genes), np.nan)
-        half_G = unknown_G if effect.half_width_G is None else effect.half_width_G
+        half_G = unknown_G if effect.interval is None else effect.interval.half_width_G()
         deviation_G = unknown_G if effect.deviation_G is None else effect.deviation_G
         control_G = contexts.means[code, contexts.control_code]
         columns = {"control": control_G, "change": effect.change_G}

@@ -120,7 +120,8 @@ GLOSSARY = Glossary(
             "coverage",
             "Coverage",
             False,
-            "Share of the genes whose measured change lies in the 90 % interval of the prediction; 0.9 is best.",
+            "Share of the genes whose measured change lies in the 90 % interval of the prediction, widened by the "
+            "noise that a mean of so many cells has; 0.9 is best.",
             bounds=_SHARE,
             best_value=0.9,
         ),

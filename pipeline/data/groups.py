@@ -35,6 +35,11 @@ class Moments:
         spread_G = np.maximum(self.squares_G - self.cells * self.mean_G**2, 0)
         return np.where(spread_G > 1e-12 * self.squares_G, spread_G, 0) / (self.cells - 1)
 
+    @property
+    def noise_G(self) -> Array:
+        """Variance of the mean, by the sampling of cells."""
+        return self.variance_G / self.cells
+
 
 def sources(known: Mapping[Group, Any], asked: Group, control: int) -> list[Group]:
     """The groups most informative about the one asked for, which is never among them.

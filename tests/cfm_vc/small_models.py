@@ -81,4 +81,6 @@ def small_contexts(
         if labels[label] != "control":
             means[code, label] = np.maximum(means[code, label] + random.normal(0, 0.1, genes), 0)
     names = [f"gene{g}" for g in range(genes)]
-    return Contexts(cells, means, names, categories, "control", 24.0, doses, Calibration(size, prior_weight, transfer))
+    noise = {group: np.full(genes, 1e-4) for group in groups}
+    described = (names, categories, "control", 24.0, doses, Calibration(size, prior_weight, transfer))
+    return Contexts(cells, means, noise, *described)

@@ -179,6 +179,7 @@ def test_contexts_are_read_back(tmp_path):
         kept.genes, kept.categories, kept.control, kept.target,
     )  # fmt: skip
     assert list(found.means) == list(kept.means)
-    np.testing.assert_array_equal(np.stack(list(found.means.values())), np.stack(list(kept.means.values())))
+    for read, written in ((found.means, kept.means), (found.noise, kept.noise)):
+        np.testing.assert_array_equal(np.stack(list(read.values())), np.stack(list(written.values())))
     np.testing.assert_array_equal(found.cells.dense(slice(None)), kept.cells.dense(slice(None)))
     np.testing.assert_array_equal(found.doses_CP, [[1, 0], [0, 1], [0, 0]])

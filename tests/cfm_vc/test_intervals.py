@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from pipeline.cfm_vc.model.intervals import COVERAGE, Intervals
+from pipeline.cfm_vc.model.intervals import COVERAGE, Interval, Intervals
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.metrics.perturbation import coverage
 
 GENES = 2000
 
 
-def study(seed, contexts=6, noise=lambda gene, level: 0.1):  # noqa: ARG005
+def study(seed, contexts=6, noise=lambda gene, level: 0.1, unlike=0.05):  # noqa: ARG005
     """Control means and changes that a common change and noise make; the last context is the one asked about."""
     random = np.random.default_rng(seed)
     gene = random.uniform(0, 1, GENES)
     level = np.abs(random.normal(0, 1, GENES))
     means = {}
     for code in range(contexts):
-        control = np.maximum(level + random.normal(0, 0.05, GENES), 0.5)
+        control = np.maximum(level + random.normal(0, unlike, GENES), 0.5)
         means[code, 0] = control
         means[code, 1] = control + 0.3 * gene + random.normal(0, 1, GENES) * noise(gene, level)
     return means
@@ -28,7 +28,8 @@ def asked(means, contexts=6):
     controls = {code: mean for (code, label), mean in known.items() if label == 0}
     prior = ResponsePrior.fit(controls, {g: mean - controls[g[0]] for g, mean in known.items() if g[1]})
     new = controls[contexts - 1]
-    return Intervals.of(prior, known, 0), new, prior(new, 1), means[contexts - 1, 1] - new
+    exact = dict.fromkeys(known, np.zeros(GENES))
+    return Intervals.of(prior, known, exact, 0), new, prior(new, 1), means[contexts - 1, 1] - new
 
 
 @pytest.mark.parametrize(
@@ -39,14 +40,14 @@ def test_nine_of_ten_genes_are_covered_in_a_context_like_the_others(noise):
     shares = []
     for seed in range(5):
         intervals, control, change, true = asked(study(seed, noise=noise))
-        shares.append(np.mean(np.abs(true - change) <= intervals.half_width(control, change)))
+        shares.append(np.mean(np.abs(true - change) <= intervals.around(control, change).half_width_G()))
     assert abs(np.mean(shares) - COVERAGE) < 0.03
 
 
 def test_genes_that_vary_more_between_contexts_have_wider_intervals():
     intervals, control, change, _ = asked(study(0, noise=lambda gene, level: 0.02 + 0.3 * (gene > 0.7)))  # noqa: ARG005
     gene = np.random.default_rng(0).uniform(0, 1, GENES)
-    width = intervals.half_width(control, change)
+    width = intervals.around(control, change).half_width_G()
     assert width[gene > 0.7].mean() > 1.5 * width[gene <= 0.7].mean()
 
 
@@ -56,16 +57,53 @@ def test_a_context_unlike_the_others_is_covered_less():
     random = np.random.default_rng(9)
     means[5, 1] = means[5, 1] + random.normal(0, 0.3, GENES)
     intervals, control, change, true = asked(means)
-    assert np.mean(np.abs(true - change) <= intervals.half_width(control, change)) < 0.6
+    assert np.mean(np.abs(true - change) <= intervals.around(control, change).half_width_G()) < 0.6
 
 
 def test_fewer_than_two_contexts_have_no_interval():
     means = study(0, contexts=2)
     controls = {code: means[code, 0] for code in range(2)}
     prior = ResponsePrior.fit(controls, {(0, 1): means[0, 1] - controls[0]})
-    assert Intervals.of(prior, {group: mean for group, mean in means.items() if group != (1, 1)}, 0) is None
+    exact = dict.fromkeys(means, np.zeros(GENES))
+    assert Intervals.of(prior, {group: mean for group, mean in means.items() if group != (1, 1)}, exact, 0) is None
     with pytest.raises(ValueError, match="two contexts"):
-        Intervals(np.zeros((1, 3)), np.zeros((1, 3)), np.array([4]))
+        Intervals(*np.zeros((3, 1, 3)), np.array([4]))
+
+
+def sampled(means, cells, seed):
+    """The means that so many cells of each group have, by group, and the variances of these means."""
+    random = np.random.default_rng(seed)
+    noise = {group: np.full(GENES, 1.0 / cells[group]) for group in means}
+    return {group: mean + random.normal(0, np.sqrt(noise[group])) for group, mean in means.items()}, noise
+
+
+@pytest.mark.parametrize("number", [20, 1000])
+def test_groups_of_few_and_of_many_cells_are_covered_alike(number):
+    """The measured mean of either, and the true one; without its noise the interval covers few measured means."""
+    of_measured, of_true, without_noise = [], [], []
+    for seed in range(5):
+        true_means = study(seed, unlike=1.0)  # contexts differ by more than noise, as cell types do
+        cells = {group: 20 if group in ((1, 1), (3, 1)) else 1000 for group in true_means} | {(5, 1): number}
+        means, noise = sampled(true_means, cells, seed)
+        _, control, change, measured = asked(means)
+        known = {group: mean for group, mean in means.items() if group != (5, 1)}
+        controls = {code: mean for (code, label), mean in known.items() if label == 0}
+        prior = ResponsePrior.fit(controls, {g: mean - controls[g[0]] for g, mean in known.items() if g[1]})
+        interval = Intervals.of(prior, known, noise, 0).around(control, change, noise[5, 0])
+        of_measured.append(np.mean(np.abs(measured - change) <= interval.half_width_G(noise[5, 1])))
+        true = true_means[5, 1] - control
+        of_true.append(np.mean(np.abs(true - change) <= interval.half_width_G()))
+        without_noise.append(np.mean(np.abs(measured - change) <= interval.half_width_G()))
+    assert abs(np.mean(of_measured) - COVERAGE) < 0.03
+    assert abs(np.mean(of_true) - COVERAGE) < 0.03
+    if number == 20:
+        assert np.mean(without_noise) < np.mean(of_measured) - 0.05
+
+
+def test_an_interval_by_hand():
+    interval = Interval(2.0, np.array([0.0, 9.0]))
+    np.testing.assert_allclose(interval.half_width_G(), [0.0, 6.0])
+    np.testing.assert_allclose(interval.half_width_G(np.array([4.0, 16.0])), [4.0, 10.0])
 
 
 def test_coverage_by_hand():

@@ -46,6 +46,7 @@ class Contexts:
 
     cells: Cells
     means: dict[Group, Array]  # mean log-normalised expression (G,) of every training group, controls included
+    noise: dict[Group, Array]  # variance (G,) of each of these means, by the sampling of cells
     genes: list[str]  # (G,)
     categories: dict[str, list[str]]
     control: str
@@ -75,8 +76,10 @@ def read_contexts(store: Store, calibration: Calibration) -> tuple[Contexts, dic
     groups = [(cell_type, control) for cell_type in range(len(store.categories["cell_type"]))]
     cells = concatenate(list(group_samples(blocks(store, KNOWN), groups, CELLS_PER_TYPE, 0).values()))
     means = {group: of.mean_G for group, of in moments.items()}
+    noise = {group: of.noise_G for group, of in moments.items()}
     doses = {label: dict(of) for label, of in store.doses.of_label.items()}
-    return Contexts(cells, means, store.genes, store.categories, store.control, target, doses, calibration), moments
+    described = (store.genes, store.categories, store.control, target, doses, calibration)
+    return Contexts(cells, means, noise, *described), moments
 
 
 def save_contexts(folder: Path, contexts: Contexts) -> None:
@@ -85,8 +88,10 @@ def save_contexts(folder: Path, contexts: Contexts) -> None:
     arrays: dict[str, npt.NDArray[Any]] = {name: np.ascontiguousarray(getattr(cells, name)) for name in ARRAYS}
     if cells.spatial is not None:
         arrays["spatial"] = np.ascontiguousarray(cells.spatial)
-    arrays |= {"group_R2": np.array(list(contexts.means)), "mean_RG": np.stack(list(contexts.means.values()))}
-    del described["means"]
+    arrays["group_R2"] = np.array(list(contexts.means))
+    for name in ("means", "noise"):
+        arrays[f"{name}_RG"] = np.stack([described[name][group] for group in contexts.means])
+        del described[name]
     with atomic_folder(folder) as partial:
         safetensors.numpy.save_file(arrays, partial / _ARRAYS)
         write_sealed(partial / _DESCRIBED, described | {"calibration": vars(contexts.calibration)}, _ARRAYS)
@@ -102,13 +107,14 @@ def load_contexts(folder: Path) -> Contexts:
         ) from error
     arrays = safetensors.numpy.load_file(folder / _ARRAYS)
     groups = [(int(cell_type), int(label)) for cell_type, label in arrays.pop("group_R2")]
-    means = dict(zip(groups, arrays.pop("mean_RG"), strict=True))
+    means, noise = (dict(zip(groups, arrays.pop(f"{name}_RG"), strict=True)) for name in ("means", "noise"))
     names = np.array(described["cells"], dtype=object)
     covariates = {name: arrays.pop(name) for name in COVARIATES}
     cells = Cells(genes=len(described["genes"]), names=names, covariates=covariates, **arrays)
     return Contexts(
         cells,
         means,
+        noise,
         described["genes"],
         described["categories"],
         described["control"],

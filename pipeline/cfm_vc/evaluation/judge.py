@@ -91,9 +91,10 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
             times_RB = draws(len(answer.population_BG), replicates, _random(settings, group, 1))
             predicted = Response((answer.mean_G - control.mean_G)[None], answer.population_BG, times_RB)
             scores = scores_of(predicted, true, by)
-            if answer.half_width_G is not None:
-                intervals = (predicted.change_RG, answer.half_width_G)
-                scores |= coverage(*intervals, true.change_RG, by.rank_RG, max(settings.top_genes))
+            if answer.interval is not None:
+                half_width_G = answer.interval.half_width_G(group.truth.noise_G)
+                covered = (predicted.change_RG, half_width_G, true.change_RG)
+                scores |= coverage(*covered, by.rank_RG, max(settings.top_genes))
             findings.scores.append((group, name, _beside_simulated(scores, predicted.change_RG, effect_G)))
             if name != NEGATIVE:
                 changes = (true.change_RG[0], predicted.change_RG[0], by.rank_RG[0])

@@ -24,7 +24,7 @@ def welch_t(treated: Moments, control: Moments) -> Array:
     Source: Welch (1947, Biometrika 34); the test behind scanpy's `rank_genes_groups(method="t-test")`.
     """
     difference_RG = treated.mean_G - control.mean_G
-    error_RG = np.sqrt(treated.variance_G / treated.cells + control.variance_G / control.cells)
+    error_RG = np.sqrt(treated.noise_G + control.noise_G)
     certain_RG = np.where(difference_RG == 0, 0.0, np.copysign(np.inf, difference_RG))
     return np.divide(difference_RG, error_RG, out=certain_RG, where=error_RG > 0)
 
@@ -35,7 +35,7 @@ def welch_p(treated: Moments, control: Moments) -> Array:
     With zero variance: 1 if the means agree, otherwise 0. Both sides need at least two cells.
     """
     t_RG = welch_t(treated, control)
-    part_1, part_2 = treated.variance_G / treated.cells, control.variance_G / control.cells
+    part_1, part_2 = treated.noise_G, control.noise_G
     spread_RG = part_1**2 / (treated.cells - 1) + part_2**2 / (control.cells - 1)
     freedom_RG = np.divide((part_1 + part_2) ** 2, spread_RG, out=np.ones_like(t_RG), where=spread_RG > 0)
     return np.asarray(2 * stdtr(freedom_RG, -np.abs(t_RG)))

@@ -28,7 +28,7 @@ from pipeline.cfm_vc.data.contexts import Calibration, Contexts
 from pipeline.cfm_vc.model.additive import additive_change, adds_up, changes
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import sample_counts
-from pipeline.cfm_vc.model.intervals import Intervals
+from pipeline.cfm_vc.model.intervals import Interval, Intervals
 from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution, transported, with_offset
@@ -57,11 +57,11 @@ class Member(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """Predicted change of mean log-normalised expression in a context, half the width of its intervals (None: unknown),
-    its standard deviation over members (None: there is one), and the offset of the logits that makes the change."""
+    """Predicted change of mean log-normalised expression in a context, its interval (None: unknown), its standard
+    deviation over members (None: there is one), and the offset of the logits that makes the change."""
 
     change_G: Array
-    half_width_G: Array | None
+    interval: Interval | None
     deviation_G: Array | None
     offset_G: Tensor
 
@@ -83,7 +83,8 @@ class Effects:
         }
         known = changes(contexts.means, control)
         self.prior = ResponsePrior.fit(self._controls, known) if known else None
-        self._intervals = Intervals.of(self.prior, contexts.means, control) if self.prior else None
+        measured = (contexts.means, contexts.noise, control)
+        self._intervals = Intervals.of(self.prior, *measured) if self.prior else None
 
     def of(self, cell_type: int, p_P: Doses) -> Effect | None:
         """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
@@ -143,8 +144,9 @@ class Effects:
             rate = min(1.0, FULL_STEPS / (step + 1))
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
-        half_width_G = self._intervals.half_width(control_G, change_G) if self._intervals else None
-        return Effect(change_G, half_width_G, deviation_G, offset_G)
+        noise_G = contexts.noise[cell_type, contexts.control_code]
+        interval = self._intervals.around(control_G, change_G, noise_G) if self._intervals else None
+        return Effect(change_G, interval, deviation_G, offset_G)
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""
@@ -236,5 +238,4 @@ def _mostly_signal(known: Mapping[Group, Moments], group: Group, control: int) -
 def _change(known: Mapping[Group, Moments], group: Group, control: int) -> tuple[Array, float]:
     """The measured change (G,) of the mean, and the variance that the sampling of cells gives it, mean over genes."""
     treated, untreated = known[group], known[group[0], control]
-    noise_G = treated.variance_G / treated.cells + untreated.variance_G / untreated.cells
-    return treated.mean_G - untreated.mean_G, float(noise_G.mean())
+    return treated.mean_G - untreated.mean_G, float((treated.noise_G + untreated.noise_G).mean())

@@ -2,14 +2,18 @@
 
 K: training groups that can be predicted from other contexts; G: genes.
 
-The closed-form prior misses each training context, predicted from the others, by an error that is known. A gene is
-expected to be missed by as much as it was there, averaged with the genes of like expression, which are more: a
-standard error per gene. How many of these an interval needs is the quantile of the errors that left-out contexts have
-in units of standard errors from the other contexts (cross-conformal prediction: Vovk, 2015). The measured mean of a
-group is noisy itself; the errors hold that noise, so an interval is one for the mean of as many cells as groups have.
+The closed-form prior misses each training context, predicted from the others, by an error that is known. Part of it is
+the noise of the two measured means, by the sampling of cells, whose variance is known as well; the rest is the
+prediction's. A gene is expected to be missed by as much as it was there, averaged with the genes of like expression,
+which are more: a standard error per gene. How many of these an interval needs is the quantile of the errors that
+left-out contexts have in units of standard errors from the other contexts, noise included (cross-conformal prediction:
+Vovk, 2015, of errors scaled by their expected size: Papadopoulos et al., 2011). An interval is one for the true change
+or, with the noise of a measured one, for that: the mean of few cells lies further off than that of many. A prior that
+takes the noise of controls out again, since they hardly differ between contexts, has intervals wider than they need be.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -22,43 +26,63 @@ COVERAGE = 0.9
 LEVELS = 20  # of expression; genes of one are expected to be missed alike
 
 Array = npt.NDArray[np.float64]
+_TINY = np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Of a predicted change: so many standard errors, whose squares are `variance_G`, to both sides."""
+
+    times: float
+    variance_G: Array
+
+    def half_width_G(self, noise_G: Array | float = 0.0) -> Array:
+        """Of the interval of the true change or, with the variance of a measured mean by its cells, of that one's."""
+        return np.asarray(self.times * np.sqrt(self.variance_G + noise_G))
 
 
 class Intervals:
-    """Half widths of intervals that should cover the measured change of `COVERAGE` of the genes; made by `of`."""
+    """Intervals that should cover the change of `COVERAGE` of the genes; made by `of`."""
 
-    def __init__(self, error_KG: Array, level_KG: Array, context_K: npt.NDArray[np.int64]) -> None:
-        """error_KG: of the change where the context is left out; level_KG: see `_level`.
+    def __init__(self, error_KG: Array, noise_KG: Array, level_KG: Array, context_K: npt.NDArray[np.int64]) -> None:
+        """error_KG: of the change where the context is left out; noise_KG: its variance by the cells of both means;
+        level_KG: see `_level`.
 
         ValueError for a single context.
         """
         contexts = np.unique(context_K)
         if len(contexts) < 2:
             raise ValueError("intervals need two contexts: one alone says nothing about another")
-        self._error_KG, self._level_KG = error_KG, level_KG
+        self._excess_KG, self._level_KG = error_KG**2 - noise_KG, level_KG
         ratios = []
         for context in contexts:
-            rest = context_K != context
-            for error_G, level_G in zip(error_KG[~rest], level_KG[~rest], strict=True):
-                ratios.append(np.abs(error_G) / _standard_error(error_KG[rest], level_KG[rest], level_G))
+            rest_K = context_K != context
+            for place in np.flatnonzero(~rest_K):
+                variance_G = _variance(self._excess_KG[rest_K], level_KG[rest_K], level_KG[place]) + noise_KG[place]
+                ratios.append(np.abs(error_KG[place]) / np.sqrt(np.maximum(variance_G, _TINY)))
         self._times = float(np.quantile(np.concatenate(ratios), COVERAGE))
 
     @classmethod
-    def of(cls, prior: ResponsePrior, means: Mapping[Group, Array], control: int) -> Self | None:
-        """From the means of training groups, which the prior was fitted to; None where fewer than two contexts can be
-        left out."""
+    def of(
+        cls, prior: ResponsePrior, means: Mapping[Group, Array], noise: Mapping[Group, Array], control: int
+    ) -> Self | None:
+        """From the means of training groups, which the prior was fitted to, and the variances of these means by the
+        sampling of cells; None where fewer than two contexts can be left out."""
         expected = prior.left_out()
         if len({cell_type for cell_type, _ in expected}) < 2:
             return None
         controls_KG = np.stack([means[cell_type, control] for cell_type, _ in expected])
         expected_KG = np.stack(list(expected.values()))
         error_KG = np.stack([means[group] for group in expected]) - controls_KG - expected_KG
-        return cls(error_KG, _level(controls_KG, expected_KG), np.array([cell_type for cell_type, _ in expected]))
+        noise_KG = np.stack([noise[group] + noise[group[0], control] for group in expected])
+        context_K = np.array([cell_type for cell_type, _ in expected])
+        return cls(error_KG, noise_KG, _level(controls_KG, expected_KG), context_K)
 
-    def half_width(self, control_G: Array, change_G: Array) -> Array:
-        """Of the interval around a predicted change in a context with this control mean, (G,)."""
+    def around(self, control_G: Array, change_G: Array, noise_G: Array | float = 0.0) -> Interval:
+        """The interval of a predicted change in a context with this control mean, whose variance by its cells is
+        `noise_G`."""
         level_G = _level(control_G, change_G)
-        return np.asarray(self._times * _standard_error(self._error_KG, self._level_KG, level_G))
+        return Interval(self._times, _variance(self._excess_KG, self._level_KG, level_G) + noise_G)
 
 
 def _level(control_G: Array, change_G: Array) -> Array:
@@ -66,14 +90,14 @@ def _level(control_G: Array, change_G: Array) -> Array:
     return np.asarray(np.maximum(control_G + change_G, 0) + np.abs(change_G))
 
 
-def _standard_error(error_KG: Array, level_KG: Array, level_G: Array) -> Array:
-    """Root of the mean of two variances: the gene's own, and that of genes of its level."""
-    square_KG = error_KG**2
+def _variance(excess_KG: Array, level_KG: Array, level_G: Array) -> Array:
+    """The prediction's own: mean of the gene's and of that of genes of its level. The means of squared errors less
+    their noise; where that is below 0, by chance, 0."""
     bounds = np.quantile(level_KG, np.linspace(0, 1, LEVELS + 1)[1:-1])
     of_entry = np.searchsorted(bounds, level_KG.reshape(-1))
     counts = np.bincount(of_entry, minlength=LEVELS)
-    totals = np.bincount(of_entry, square_KG.reshape(-1), minlength=LEVELS)
+    totals = np.bincount(of_entry, excess_KG.reshape(-1), minlength=LEVELS)
     # Ties can leave a level without genes: that of all then.
-    of_level = np.where(counts > 0, totals / np.maximum(counts, 1), square_KG.mean())
-    variance_G = (square_KG.mean(axis=0) + of_level[np.searchsorted(bounds, level_G)]) / 2
-    return np.asarray(np.sqrt(np.maximum(variance_G, np.finfo(np.float64).tiny)))
+    of_level = np.where(counts > 0, totals / np.maximum(counts, 1), excess_KG.mean())
+    own_G, like_G = excess_KG.mean(axis=0), of_level[np.searchsorted(bounds, level_G)]
+    return np.asarray((np.maximum(own_G, 0) + np.maximum(like_G, 0)) / 2)

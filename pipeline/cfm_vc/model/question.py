@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.model.intervals import Interval
 from pipeline.data.cells import Cells
 from pipeline.data.groups import Group, Moments
 
@@ -58,13 +59,13 @@ class Question:
 class Prediction:
     """Log-normalised expression of a predicted population, and the mean that the method predicts for it.
 
-    They are separate because a method with an exact mean should not be scored on a sample of it. half_width_G: half the
-    width of the 90 % interval of each gene's mean, where the method has one.
+    They are separate because a method with an exact mean should not be scored on a sample of it. interval: the 90 %
+    interval of each gene's mean, where the method has one.
     """
 
     mean_G: Array
     population_BG: npt.NDArray[np.float32]
-    half_width_G: Array | None = None
+    interval: Interval | None = None
 
 
 Method = Callable[[Question], Prediction]
