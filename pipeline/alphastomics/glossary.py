@@ -41,6 +41,15 @@ POSITION = Glossary(
             "ranks. Per cell: over one cell's distances to all others, mean over cells.",
             bounds=_CORRELATION,
         ),
+        Metric(
+            "spearman_expected_distances",
+            "Spearman of expected distances",
+            True,
+            "The same of the distances to expect where places are off by their spreads, √(d² + s² + s²): cells whose "
+            "places are hardly known are farther apart than their estimates, which lie near the middle. Methods "
+            "without a spread for each cell score as above.",
+            bounds=_CORRELATION,
+        ),
         Metric("spearman_per_cell", "Spearman per cell", True, bounds=_CORRELATION),
         Metric(
             "knn_overlap",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # control called "None"), it is a label: `missing_but`.
 MISSING_TEXTS = frozenset({"", "nan", "NaN", "NA", "None", "<NA>"})
 UNKNOWN = "unknown"  # the cell type of cells without one
+UNKNOWN_TYPE = int(np.iinfo(np.int32).max)  # a code for them where they are not to count as one type
 UNKNOWN_TEXTS = frozenset(text.casefold() for text in (*MISSING_TEXTS, "unassigned", UNKNOWN))  # in any case
 MISSING = -1  # code of a cell without a value
 UNMATCHED = -2  # code of a cell whose value the pattern does not match

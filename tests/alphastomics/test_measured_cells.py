@@ -14,13 +14,13 @@ from pipeline.alphastomics.model.measured_cells import (
     EXPRESSIONS,
     NEAR,
     PLACES,
-    UNKNOWN_TYPE,
     CrossFitted,
     MeasuredCells,
 )
 from pipeline.alphastomics.model.network import Denoised, SpatialConfig
 from pipeline.alphastomics.model.objective import Noising
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling, sample
+from pipeline.data.columns import UNKNOWN_TYPE
 from tests.alphastomics.test_neighbourhoods import section, standard
 
 G, TYPES = 6, 3

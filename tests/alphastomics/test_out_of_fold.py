@@ -9,10 +9,10 @@ import torch
 
 from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.model.combination import Combination
-from pipeline.alphastomics.model.measured_cells import UNKNOWN_TYPE
 from pipeline.alphastomics.model.spatial_sampler import Sampling
 from pipeline.alphastomics.trained import Tissue
 from pipeline.core.files import read_json
+from pipeline.data.columns import UNKNOWN_TYPE
 from pipeline.training.determinism import Purpose, torch_generator
 
 FOLDER = "models/alphastomics/tissue/held_out/seed_0"
@@ -65,7 +65,7 @@ def test_an_estimate_is_the_combination_of_the_networks_and_those_from_measured_
         near = trained.measured.places(known.x_NG.numpy())
         placed = trained.place(known, PLACING, 2, seeds())
         np.testing.assert_allclose(placed.estimate_NS, combination.place(network, near), atol=1e-5)
-        np.testing.assert_allclose(trained.expected_place(known, PLACING, 2, seeds()), placed.estimate_NS)
+        np.testing.assert_allclose(trained.expected_place(known, PLACING, 2, seeds()).estimate_NS, placed.estimate_NS)
         np.testing.assert_allclose(placed.draws_RNS.mean(0), placed.estimate_NS, atol=1e-4)
         known = given(trained, cells, typed, position=True)
         network = trained.network_expression(known, TELLING, seeds())
@@ -94,7 +94,9 @@ def test_all_weight_on_one_estimate_gives_that_estimate(trained, cells):
         weights = Combination(np.eye(4)[number], np.tile(np.eye(7)[0][:, None], genes))
         alone = replace(trained, combination=dict.fromkeys(trained.combination, weights))
         parts = [trained.network_place(known, PLACING, seeds()), *trained.near_places(known).places_NKS.swapaxes(0, 1)]
-        np.testing.assert_allclose(alone.expected_place(known, PLACING, 2, seeds()), parts[number], atol=1e-6)
+        np.testing.assert_allclose(
+            alone.expected_place(known, PLACING, 2, seeds()).estimate_NS, parts[number], atol=1e-6
+        )
 
 
 def test_cells_of_a_missing_type_are_asked_about_as_if_it_were_not_told(trained, cells):

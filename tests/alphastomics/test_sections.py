@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.alphastomics.data.sections import known_types, read_sections
-from pipeline.alphastomics.model.measured_cells import UNKNOWN_TYPE
+from pipeline.data.columns import UNKNOWN_TYPE
 from pipeline.data.store import open_store
 
 

@@ -341,7 +341,7 @@ def test_the_estimate_needs_no_whole_draws():
     expression, place = asked(answers, 2, x_NG=True), asked(answers, 2, position_NS=True)
     for steps in (2, 10):
         to_place, to_expression = (Sampling(mode, steps, **SMALL) for mode in ("expr_to_pos", "pos_to_expr"))
-        placed_NS = answers.expected_place(expression, to_place, 3, seeds())
+        placed_NS = answers.expected_place(expression, to_place, 3, seeds()).estimate_NS
         np.testing.assert_array_equal(placed_NS, answers.place(expression, to_place, 3, seeds()).estimate_NS)
         told_NG = answers.expected_expression(place, to_expression, 3, seeds())
         np.testing.assert_array_equal(told_NG, answers.express(place, to_expression, 3, seeds()).estimate_NG)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.alphastomics.model.measured_cells import UNKNOWN_TYPE
 from pipeline.data.cells import Cells, Codes, Places, concatenate
-from pipeline.data.columns import UNKNOWN
+from pipeline.data.columns import UNKNOWN, UNKNOWN_TYPE
 from pipeline.data.coordinates import Frame
 from pipeline.data.store import Split, Store
 

@@ -19,7 +19,7 @@ from pipeline.alphastomics.metrics.block_jackknife import BLOCKS, spatial_blocks
 from pipeline.alphastomics.metrics.place_uncertainty import coverage, energy_score
 from pipeline.alphastomics.metrics.placement import drawn_cells, placement_scores
 from pipeline.alphastomics.metrics.spatial_expression import ExpressionScores, expression_scores
-from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMENT, Query, Reference
+from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMENT, SPREADS, Query, Reference
 from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling
 from pipeline.alphastomics.model.tissue_inference import Expressed, Placed, TrainedTissue
@@ -72,16 +72,18 @@ def judge(
 
     draws, place, express = settings.draws, _sampling(settings, EXPR_TO_POS), _sampling(settings, POS_TO_EXPR)
     placed = trained.place(given(False, True), place, draws, generators())
-    untyped_NS, radius_NL = trained.expected_place_and_radius(given(False, False), place, draws, generators())
-    radii = {MODEL: placed.radius_NL, UNTYPED: radius_NL}
+    untyped = trained.expected_place(given(False, False), place, draws, generators())
+    radii = {MODEL: placed.radius_NL, UNTYPED: untyped.radius_NL}
     query = Query(standard_NG, None, cell_type_N, seed)
     position: dict[str, Array] = {
         MODEL: placed.estimate_NS,
-        UNTYPED: untyped_NS,
+        UNTYPED: untyped.estimate_NS,
         DRAW: placed.draws_RNS[0],
         **{name: method(reference, query) for name, method in PLACEMENT.items()},
         **{name: control(true_NS, seed) for name, control in CONTROLS.items()},
     }
+    spreads: dict[str, Array] = {MODEL: placed.spread_N, UNTYPED: untyped.spread_N}
+    spreads |= {name: spread(reference, query) for name, spread in SPREADS.items()}
     expressed = trained.express(given(True, True), express, draws, generators())
     query = Query(None, true_NS, cell_type_N, seed)
     expression: dict[str, Array] = {
@@ -103,10 +105,13 @@ def judge(
         return uncertain.scores(position[MODEL if method == DRAW else method], draws_RNS, radii.get(method), rows)
 
     def placements(method: str) -> Iterator[dict[str, float]]:
-        yield placement_scores(true_NS, position[method], seed=seed) | honesty(method)
+        spread_N = spreads.get(method)
+        yield placement_scores(true_NS, position[method], spread_N, seed=seed) | honesty(method)
         for kept_N in kept if role_of(method) != "control" else ():
             scored_M = np.flatnonzero(np.isin(np.flatnonzero(kept_N), pairs_M))
-            of_kept = placement_scores(true_NS[kept_N], position[method][kept_N], scored_M=scored_M)
+            spread_of_kept = None if spread_N is None else spread_N[kept_N]
+            places = (true_NS[kept_N], position[method][kept_N], spread_of_kept)
+            of_kept = placement_scores(*places, scored_M=scored_M)
             yield of_kept | honesty(method, np.flatnonzero(kept_N))
 
     def expressions(method: str) -> Iterator[dict[str, float]]:

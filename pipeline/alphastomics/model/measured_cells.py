@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from pipeline.alphastomics.model.baselines import COMPONENTS, FOLDS, principal_axes
+from pipeline.data.columns import UNKNOWN_TYPE
 from pipeline.nn.ridge import Linear, choose_penalty, fit_ridge
 
 Floats = npt.NDArray[np.float32]
@@ -28,7 +29,6 @@ Codes = npt.NDArray[np.int64]
 PLACES = ("ridge", "nearest")  # estimates of a place
 EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
 MEANS = ("cell_type", "all")  # estimates that do not depend on the place
-UNKNOWN_TYPE = int(np.iinfo(np.int32).max)  # code of the cells of no known type, which are not of one type
 NEAREST, NEAR = 10, 40  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 

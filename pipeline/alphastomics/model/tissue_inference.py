@@ -106,37 +106,39 @@ class TrainedTissue:
 
     def place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
         """Positions of cells of known expression; `seeds`: a generator for each of so many draws, for none one."""
-        near = self.near_places(given)
         network_NS = self.network_place(given, sampling, seeds[: max(draws, 1)])
-        estimate_NS = self._combined_place(given, near, network_NS)
+        placed = self._placed(given, network_NS)
+        if not draws:
+            return placed
+        drawn = self._agreed(given, sampling, seeds[:draws])
         if self.calibration is None:
-            return self._uncalibrated(estimate_NS, given, sampling, seeds[:draws])
-        spread_N, radius_NL = self._uncertainty(given, place_features(estimate_NS, *near))
-        draws_RNS = estimate_NS[None][:0]
-        if draws:
-            drawn_DNS = self._agreed(given, sampling, seeds[:draws]).draws_DNS
-            if draws == 1:  # it deviates from the network's estimate, not from a mean of draws
-                drawn_DNS = np.concatenate([drawn_DNS, network_NS[None]])
-            if not self.model.shared_frame:
-                drawn_DNS = turned_onto(drawn_DNS, estimate_NS.astype(np.float64))
-            spread_DNS = spread_as_expected(estimate_NS.astype(np.float64), drawn_DNS, spread_N.astype(np.float64))
-            draws_RNS = spread_DNS[:draws].astype(np.float32)
-            if draws == 1:  # each of two lies the spread over √2 from their mean
-                draws_RNS = estimate_NS + np.float32(np.sqrt(2)) * (draws_RNS - estimate_NS)
-        return Placed(estimate_NS, draws_RNS, spread_N, radius_NL)
+            return placed._replace(
+                draws_RNS=drawn.draws_DNS.astype(np.float32), spread_N=drawn.spread_N.astype(np.float32)
+            )
+        estimate_NS, drawn_DNS = placed.estimate_NS.astype(np.float64), drawn.draws_DNS
+        if draws == 1:  # it deviates from the network's estimate, not from a mean of draws
+            drawn_DNS = np.concatenate([drawn_DNS, network_NS[None]])
+        if not self.model.shared_frame:
+            drawn_DNS = turned_onto(drawn_DNS, estimate_NS)
+        spread_DNS = spread_as_expected(estimate_NS, drawn_DNS, placed.spread_N.astype(np.float64))
+        draws_RNS = spread_DNS[:draws].astype(np.float32)
+        if draws == 1:  # each of two lies the spread over √2 from their mean
+            draws_RNS = placed.estimate_NS + np.float32(np.sqrt(2)) * (draws_RNS - placed.estimate_NS)
+        return placed._replace(draws_RNS=draws_RNS)
 
-    def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Floats:
-        """The estimate of `place` alone, (N, S), which takes one step of each draw."""
-        network_NS = self.network_place(given, sampling, seeds[:draws])
-        return self._combined_place(given, self.near_places(given), network_NS)
+    def expected_place(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Placed:
+        """What `place` says without its draws, which takes one step of each."""
+        return self._placed(given, self.network_place(given, sampling, seeds[:draws]))
 
-    def expected_place_and_radius(
-        self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]
-    ) -> tuple[Floats, Floats]:
-        """The same with the radii of its regions, (N, L)."""
+    def _placed(self, given: Given, network_NS: Floats) -> Placed:
+        """Without draws, from the network's own estimate."""
         near = self.near_places(given)
-        estimate_NS = self._combined_place(given, near, self.network_place(given, sampling, seeds[:draws]))
-        return estimate_NS, self._uncertainty(given, place_features(estimate_NS, *near))[1]
+        estimate_NS = self._combined_place(given, near, network_NS)
+        none = (estimate_NS[None][:0], np.zeros(len(given), np.float32), np.zeros((len(given), 0), np.float32))
+        if self.calibration is None:
+            return Placed(estimate_NS, *none)
+        spread_N, radius_NL = self._uncertainty(given, place_features(estimate_NS, *near))
+        return Placed(estimate_NS, none[0], spread_N, radius_NL)
 
     def near_places(self, given: Given) -> NearPlaces:
         """What measured cells of similar expression say of the cells' places; nothing where the model keeps none."""
@@ -173,15 +175,6 @@ class TrainedTissue:
         for name, of_N in zip(CALIBRATED_FOR, (typed_N, ~typed_N), strict=True):
             if of_N.any():
                 yield name, of_N
-
-    def _uncalibrated(
-        self, estimate_NS: Floats, given: Given, sampling: Sampling, seeds: list[torch.Generator]
-    ) -> Placed:
-        radius_N0 = np.zeros((len(given), 0), np.float32)
-        if not seeds:
-            return Placed(estimate_NS, estimate_NS[None][:0], np.zeros(len(given), np.float32), radius_N0)
-        drawn = self._agreed(given, sampling, seeds)
-        return Placed(estimate_NS, drawn.draws_DNS.astype(np.float32), drawn.spread_N.astype(np.float32), radius_N0)
 
     def express(self, given: Given, sampling: Sampling, draws: int, seeds: list[torch.Generator]) -> Expressed:
         """Expression of cells at known positions; memory does not grow with the number of draws."""
