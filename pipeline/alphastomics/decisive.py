@@ -11,7 +11,7 @@ from pipeline.metrics.verdict import Comparison, compare
 
 Boards = Mapping[str, Scoreboard]  # by task
 
-MODEL = "model"
+MODEL, CEILING = "model", "noise_ceiling"
 COVERAGE = "coverage_"  # begins the metrics of regions; the level follows, in percent
 DECISIVE = {EXPR_TO_POS: ("spearman_distances", "knn_overlap", "contact_f1"), POS_TO_EXPR: ("pcc",)}
 # Contact F1 asks for neighbours as the kNN overlap does.

@@ -41,15 +41,6 @@ POSITION = Glossary(
             "ranks. Per cell: over one cell's distances to all others, mean over cells.",
             bounds=_CORRELATION,
         ),
-        Metric(
-            "spearman_expected_distances",
-            "Spearman of expected distances",
-            True,
-            "The same of the distances to expect where places are off by their spreads, √(d² + s² + s²): cells whose "
-            "places are hardly known are farther apart than their estimates, which lie near the middle. Methods "
-            "without a spread for each cell score as above.",
-            bounds=_CORRELATION,
-        ),
         Metric("spearman_per_cell", "Spearman per cell", True, bounds=_CORRELATION),
         Metric(
             "knn_overlap",
@@ -145,6 +136,12 @@ EXPRESSION = Glossary(
         ("cell_type_mean", "cell-type mean", "Mean expression of the training cells of the cell's type."),
         ("knn_in_space", "kNN in space", "Mean expression of the 10 nearest training cells, in the sections' frames."),
         ("knn_in_space_same_type", "kNN in space, same type", "The same among training cells of the cell's type."),
+        (
+            "noise_ceiling",
+            "ceiling by noise",
+            "What a prediction without error would score, given the noise of the counts: from the correlation of two "
+            "halves that the counts are thinned to. It would have to know what is peculiar to each single cell, too.",
+        ),
         *_CONTROLS,
     ),
 )

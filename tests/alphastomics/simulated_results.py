@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.alphastomics.decisive import CEILING
 from pipeline.alphastomics.evaluation.judge import role_of
 from pipeline.alphastomics.evaluation.result_rows import result_rows
 from pipeline.alphastomics.model.calibration import LEVELS
@@ -166,7 +167,8 @@ def _scores(
                         noise = 0.004 * rng.normal() if method == "model" else 0.0
                         value = level.get(method, base - better * behind * (0.5 if base < 0.3 else 1) + noise)
                         rows.append(Row(section, method, role_of(method), metric, value, seed=seed, study=study))
-    return rows
+    of_ceiling = (CEILING, "ceiling", "pcc", 0.8)
+    return [*rows, *(Row(section, *of_ceiling, seed=seed, study=study) for section in sections for seed in seeds)]
 
 
 def _section(tissue: Tissue, section: str, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -210,7 +212,7 @@ def _genes(tissue: Tissue, section: str, rng: np.random.Generator) -> list[dict[
         for rank, method in enumerate(TELLING):
             pcc = 1.0 if method == "truth" else 0.0 if method in ("mean", "shuffled") else moran + 0.1 - 0.03 * rank
             row = {"section": section, "gene": f"Gene{gene}", "method": method, "pcc": pcc + 0.03 * rng.normal()}
-            row |= {"ssim": pcc - 0.1, "js": 0.4 - 0.3 * pcc}
+            row |= {"ssim": pcc - 0.1, "js": 0.4 - 0.3 * pcc, "pcc_ceiling": moran + 0.3}
             rows.append(row | {"moran_true": moran, "moran_predicted": moran + 0.1 * rng.normal()})
     return rows
 

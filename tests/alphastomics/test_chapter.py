@@ -132,16 +132,16 @@ def test_the_data_is_said_to_be_simulated_or_measured(found):
 @pytest.mark.parametrize(
     ("how", "drawn", "said"),
     [
-        ({}, 2 + 3 + 3 + 3 + 3 + 2 + 1, ""),
-        ({"sections": ("a", "b")}, 4 + 3 + 3 + 3 + 3 + 2 + 1, ""),
+        ({}, 2 + 3 + 3 + 3 + 3 + 3 + 1, ""),
+        ({"sections": ("a", "b")}, 4 + 3 + 3 + 3 + 3 + 3 + 1, ""),
         (
             {"sections": tuple("abcdefg"), "dimensions": 3},
-            6 + 3 + 3 + 3 + 3 + 2 + 1,
+            6 + 3 + 3 + 3 + 3 + 3 + 1,
             "Of the three axes, the first two are shown; scores are of all three.",
         ),
         (
             {"cell_types": tuple(f"type {i}" for i in range(40)), "genes": 3},
-            2 + 3 + 3 + 3 + 3 + 2 + 1,
+            2 + 3 + 3 + 3 + 3 + 3 + 1,
             "Grey: the types beyond the 11 commonest.",
         ),
     ],

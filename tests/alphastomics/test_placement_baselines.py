@@ -24,7 +24,6 @@ from pipeline.alphastomics.model.baselines import (
     knn,
     knn_in_space,
     knn_in_space_same_type,
-    knn_spread,
     mean,
     pca_2,
     random,
@@ -164,15 +163,6 @@ def test_knn_is_scikit_learns(cells):
         .predict(model.transform(query.expression_MG))
     )
     np.testing.assert_allclose(knn(known, query), expected, atol=1e-9)
-
-
-def test_the_spread_of_knn_is_how_far_off_it_is_on_average():
-    known, query = tissue(3000, genes=3, noise=2)  # few genes, so that the most similar cells are truly similar
-    error = np.linalg.norm(knn(known, query) - query.position_MS, axis=1)
-    spread = knn_spread(known, hidden(query, position_MS=None))
-    assert np.mean(spread**2) == pytest.approx(np.mean(error**2), rel=0.1)
-    one = replace(known, expression_NG=known.expression_NG[:1], position_NS=known.position_NS[:1])
-    assert not knn_spread(one, query).any()  # a single cell tells of no spread
 
 
 def test_knn_in_blocks_is_the_same(monkeypatch):

@@ -12,14 +12,15 @@ import torch
 
 from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
-from pipeline.alphastomics.decisive import COVERAGE, MODEL
+from pipeline.alphastomics.decisive import CEILING, COVERAGE, MODEL
 from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.metrics.block_jackknife import BLOCKS, spatial_blocks
+from pipeline.alphastomics.metrics.noise_ceiling import noise_ceiling
 from pipeline.alphastomics.metrics.place_uncertainty import coverage, energy_score
 from pipeline.alphastomics.metrics.placement import drawn_cells, placement_scores
 from pipeline.alphastomics.metrics.spatial_expression import ExpressionScores, expression_scores
-from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMENT, SPREADS, Query, Reference
+from pipeline.alphastomics.model.baselines import CONTROLS, EXPRESSION, PLACEMENT, Query, Reference
 from pipeline.alphastomics.model.calibration import LEVELS
 from pipeline.alphastomics.model.spatial_sampler import Given, Sampling
 from pipeline.alphastomics.model.tissue_inference import Expressed, Placed, TrainedTissue
@@ -47,6 +48,7 @@ class Judged:
     aligned_NS: Array  # the model's places where its regions are: in the frame, or once aligned
     scores: Mapping[str, Mapping[str, Scores]]  # by task, then by method
     expression: Mapping[str, ExpressionScores]  # by method
+    ceiling_G: Array  # of the PCC of each gene
 
 
 def judge(
@@ -82,8 +84,6 @@ def judge(
         **{name: method(reference, query) for name, method in PLACEMENT.items()},
         **{name: control(true_NS, seed) for name, control in CONTROLS.items()},
     }
-    spreads: dict[str, Array] = {MODEL: placed.spread_N, UNTYPED: untyped.spread_N}
-    spreads |= {name: spread(reference, query) for name, spread in SPREADS.items()}
     expressed = trained.express(given(True, True), express, draws, generators())
     query = Query(None, true_NS, cell_type_N, seed)
     expression: dict[str, Array] = {
@@ -105,13 +105,10 @@ def judge(
         return uncertain.scores(position[MODEL if method == DRAW else method], draws_RNS, radii.get(method), rows)
 
     def placements(method: str) -> Iterator[dict[str, float]]:
-        spread_N = spreads.get(method)
-        yield placement_scores(true_NS, position[method], spread_N, seed=seed) | honesty(method)
+        yield placement_scores(true_NS, position[method], seed=seed) | honesty(method)
         for kept_N in kept if role_of(method) != "control" else ():
             scored_M = np.flatnonzero(np.isin(np.flatnonzero(kept_N), pairs_M))
-            spread_of_kept = None if spread_N is None else spread_N[kept_N]
-            places = (true_NS[kept_N], position[method][kept_N], spread_of_kept)
-            of_kept = placement_scores(*places, scored_M=scored_M)
+            of_kept = placement_scores(true_NS[kept_N], position[method][kept_N], scored_M=scored_M)
             yield of_kept | honesty(method, np.flatnonzero(kept_N))
 
     def expressions(method: str) -> Iterator[dict[str, float]]:
@@ -121,12 +118,15 @@ def judge(
             if np.ptp(true_NG[rows], axis=0).any():
                 yield expression_scores(true_NG[rows], predicted[method][rows], true_NS[rows]).means()
 
+    counts_NG = section.cells.dense(slice(None)).astype(np.int64)
+    ceiling_G = noise_ceiling(counts_NG, trained.standard.target, seed)
+    of_all = {"pcc": np.array([ceiling_G[by_method[MODEL].varies_G].mean()])}
     scores = {
         EXPR_TO_POS: {method: _stacked(placements(method)) for method in position},
-        POS_TO_EXPR: {method: _stacked(expressions(method)) for method in predicted},
+        POS_TO_EXPR: {method: _stacked(expressions(method)) for method in predicted} | {CEILING: of_all},
     }
     aligned_NS = uncertain.aligned(placed.estimate_NS, placed.estimate_NS)
-    return Judged(section, standard_NG, placed, expressed, radii, aligned_NS, scores, by_method)
+    return Judged(section, standard_NG, placed, expressed, radii, aligned_NS, scores, by_method, ceiling_G)
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,8 @@ def role_of(method: str) -> Role:
     """What a method is there for."""
     if method in CONTROLS:
         return "control"
+    if method == CEILING:
+        return "ceiling"
     return "baseline" if method in PLACEMENT or method in EXPRESSION else "model"
 
 

@@ -33,10 +33,8 @@ def section_tables(one: Judged, store: Store, seed: int) -> dict[str, pd.DataFra
     pair_2P = rng.integers(len(true_NS), size=(2, SHOWN_PAIRS))
     pair_2P = pair_2P[:, pair_2P[0] != pair_2P[1]]
     true_P, predicted_P = (np.linalg.norm(at[pair_2P[0]] - at[pair_2P[1]], axis=1) for at in (true_NS, predicted_NS))
-    genes = [
-        pd.DataFrame({"section": section.name, "gene": store.genes, "method": method, **scores.genes})
-        for method, scores in one.expression.items()
-    ]
+    of_all = {"section": section.name, "gene": store.genes, "pcc_ceiling": one.ceiling_G}
+    genes = [pd.DataFrame({**of_all, "method": method, **scores.genes}) for method, scores in one.expression.items()]
     return {
         "cells": pd.DataFrame(cells),
         "distances": pd.DataFrame({"section": section.name, "true": true_P, "predicted": predicted_P}),

@@ -23,7 +23,6 @@ Array = npt.NDArray[np.float64]
 
 SCORES = (
     "spearman_distances",
-    "spearman_expected_distances",
     "pearson_distances",
     "spearman_per_cell",
     "pearson_per_cell",
@@ -46,7 +45,6 @@ _SPARE = 9  # more neighbours than are asked for, to see whether others are tied
 def placement_scores(
     true_NS: npt.NDArray[np.floating],
     predicted_NS: npt.NDArray[np.floating],
-    spread_N: npt.NDArray[np.floating] | None = None,
     neighbours: int = 10,
     contact_quantile: float = 0.1,
     max_cells: int = MAX_CELLS,
@@ -56,8 +54,6 @@ def placement_scores(
     """All `SCORES` of one section.
 
     spearman_distances, pearson_distances: correlation over all pairs of cells of true and predicted distance.
-    spearman_expected_distances: the same of the distances to expect, see `expected_distances`, where the error of each
-    place is expected to be `spread_N` (None: alike for all cells, which does not change the order of distances).
     spearman_per_cell, pearson_per_cell: mean over cells of the correlation of the distances to all other cells.
     knn_overlap: see `knn_overlap`, of all cells; contact_*: see `contact_scores`.
     rmsd_over_gyration: root-mean-square distance of prediction and truth after the best rotation, reflection and
@@ -80,14 +76,8 @@ def placement_scores(
         reflection: kabsch(predicted_NS, true_NS, reflection=reflection).apply(predicted_NS)
         for reflection in (True, False)
     }
-    rank_P = _ranks(true_P)
-    spearman = spearman_expected = float(pearson(rank_P, _ranks(predicted_P)))
-    if spread_N is not None:
-        expected_P = expected_distances(predicted_P, np.asarray(spread_N, np.float64)[chosen_M])
-        spearman_expected = float(pearson(rank_P, _ranks(expected_P)))
     return {
-        "spearman_distances": spearman,
-        "spearman_expected_distances": spearman_expected,
+        "spearman_distances": float(pearson(_ranks(true_P), _ranks(predicted_P))),
         "pearson_distances": float(pearson(true_P, predicted_P)),
         "spearman_per_cell": by_cell[0],
         "pearson_per_cell": by_cell[1],
@@ -97,13 +87,6 @@ def placement_scores(
         "rmsd_over_gyration_without_reflection": _root_mean_square(aligned[False] - true_NS) / gyration,
         "rmsd_in_frame_over_gyration": _root_mean_square(predicted_NS - true_NS) / gyration,
     }
-
-
-def expected_distances(distance_P: Array, spread_M: Array) -> Array:
-    """Root-mean-square distances to expect between cells, (P,) in the order of `pdist`, whose places are so far apart
-    and are off by independent errors of these root-mean-square sizes: √(d² + s_i² + s_j²)."""
-    first_P, second_P = np.triu_indices(len(spread_M), 1)
-    return np.asarray(np.sqrt(distance_P**2 + spread_M[first_P] ** 2 + spread_M[second_P] ** 2))
 
 
 def drawn_cells(cells: int, most: int, seed: int) -> npt.NDArray[np.int64]:

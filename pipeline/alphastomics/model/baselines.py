@@ -99,17 +99,11 @@ def knn(reference: Reference, query: Query) -> Array:
 
     Similar: near in the space of the first 30 principal components of the training cells (plain Euclidean).
     """
-    placed_MS: Array = _similar_places(reference, query).mean(axis=1)
+    centre_G, axes_GK = principal_axes(reference.expression_NG, COMPONENTS)
+    known_NK = (reference.expression_NG - centre_G) @ axes_GK
+    nearest_MK = _nearest(known_NK, (_expression(query) - centre_G) @ axes_GK, NEIGHBOURS)
+    placed_MS: Array = _positions(reference)[nearest_MK].mean(axis=1)
     return placed_MS
-
-
-def knn_spread(reference: Reference, query: Query) -> Array:
-    """The expected root-mean-square distance of a cell from where `knn` puts it, (M,): the standard deviation of the
-    positions of those 10 cells, with the error of their mean."""
-    place_MKS = _similar_places(reference, query)
-    cells = place_MKS.shape[1]
-    variance_M = place_MKS.var(axis=1).sum(axis=1)
-    return np.asarray(np.sqrt(variance_M * (cells + 1) / max(cells - 1, 1)))
 
 
 def mean(reference: Reference, query: Query) -> Array:
@@ -167,8 +161,6 @@ def shuffled(true_MX: npt.NDArray[np.floating], seed: int) -> Array:
     return np.random.default_rng(seed).permutation(np.asarray(true_MX, np.float64), axis=0)
 
 
-SPREADS: dict[str, Method] = {"knn": knn_spread}  # of methods that say how far off a single cell's place may be
-
 CONTROLS: dict[str, Callable[[npt.NDArray[np.floating], int], Array]] = {"truth": truth, "shuffled": shuffled}
 
 
@@ -200,13 +192,6 @@ def _number(query: Query) -> int:
         if given is not None:
             return len(given)
     raise ValueError("the query has neither expression, positions nor cell types")
-
-
-def _similar_places(reference: Reference, query: Query) -> Array:
-    """Positions of the training cells of most similar expression, (M, K, S)."""
-    centre_G, axes_GK = principal_axes(reference.expression_NG, COMPONENTS)
-    known_NK = (reference.expression_NG - centre_G) @ axes_GK
-    return _positions(reference)[_nearest(known_NK, (_expression(query) - centre_G) @ axes_GK, NEIGHBOURS)]
 
 
 def _type_means(value_NX: Array, cell_type_N: Codes, cell_type_M: Codes) -> Array:

@@ -167,10 +167,14 @@ def _genes(spatial: Spatial) -> Figures:
     won = f"better in {int((ours > theirs).sum())} of {len(pair)}"
     names = (f"PCC of {rival.label}", f"PCC of {model.label}")
     of_model = spatial.genes[spatial.genes["method"] == MODEL]
-    true, predicted = (of_model[side].to_numpy(np.float64) for side in ("moran_true", "moran_predicted"))
+    columns = ("moran_true", "moran_predicted", "pcc_ceiling", "pcc")
+    true, predicted, ceiling, reached = (of_model[column].to_numpy(np.float64) for column in columns)
     return Figures(
         [
             draw_against("PCC of each gene", names, theirs, ours, won, trend=False),
+            draw_against(
+                "What is left to gain", ("PCC that noise allows", names[1]), ceiling, reached, "", trend=False
+            ),
             draw_against(
                 "Moran's I of each gene",
                 ("measured Moran's I", "predicted Moran's I"),
@@ -181,8 +185,8 @@ def _genes(spatial: Spatial) -> Figures:
             ),
         ],
         f"One dot per gene and section. Left: above the dashed line the model predicts a gene better than "
-        f"{rival.label}, its best baseline. Right: spatial autocorrelation of each gene; above the line the prediction "
-        "is smoother than the measurement.",
+        f"{rival.label}, its best baseline. Middle: below the line by what the noise of counts does not explain. "
+        "Right: spatial autocorrelation; above the line the prediction is smoother than the measurement.",
     )
 
 

@@ -23,7 +23,7 @@ COMMAND = "git checkout reports/measured"
 
 _COLUMNS = {
     "distances": ["section", "true", "predicted"],
-    "genes": ["section", "gene", "method", "pcc", "moran_true", "moran_predicted"],
+    "genes": ["section", "gene", "method", "pcc", "pcc_ceiling", "moran_true", "moran_predicted"],
     "expression": ["section", "gene", "role", "cell", "true", "predicted"],
 }
 _ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commit", "commands")
