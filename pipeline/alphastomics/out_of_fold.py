@@ -2,9 +2,9 @@
 result may be.
 
 Each cell is asked about as test cells will be: from the measured cells of other folds (`near_estimates`), which are
-sections or blocks as the study holds them out. The weights of a combination are from training and validation cells: the
-validation blocks alone are few places of a section. The calibration is from validation cells alone: the network was
-trained on the others, and is less wrong on them than on new ones.
+sections or blocks as the study holds them out. The network was trained on the training cells, and is less wrong on them
+than on new ones, above all in what they express; so the weights of estimates of expression and the calibration are from
+validation cells alone. Those of places are from both: the validation blocks alone are few places of a section.
 
 M: cells, S: spatial dimensions, G: genes, K: estimates.
 """
@@ -22,7 +22,7 @@ from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Array, Calibration, place_features
-from pipeline.alphastomics.model.combination import Combination, residual_products
+from pipeline.alphastomics.model.combination import Combination, residual_products, residuals
 from pipeline.alphastomics.model.measured_cells import EXPRESSIONS, MEANS, Codes, Floats, MeasuredCells
 from pipeline.alphastomics.model.spatial_sampler import Given, Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR, NearPlaces, TrainedTissue
@@ -61,7 +61,7 @@ def fitted(
             both = [*known, *(one.placed(name == "typed") for one in of_train)]
             combination = Combination.fit(
                 np.sum([answer.products().sum(axis=0) for answer in both], axis=0),
-                np.sum([one.expression_products(name == "typed") for one in [*asked, *of_train]], axis=0),
+                np.sum([one.expression_products(name == "typed") for one in asked], axis=0),
             )
             found["combination"][name] = combination.described()
         features, distances = zip(*(answer.errors(combination) for answer in known), strict=True)
@@ -90,7 +90,7 @@ class PlacesAsked:
         assert self.near.places_NKS is not None, "a model that keeps measured cells"
         origin_M1S = np.zeros_like(self.network_MS)[:, None]
         near_MKS = np.concatenate([self.near.places_NKS, origin_M1S], axis=1)
-        return residual_products(self.network_MS, near_MKS, self.true_MS)
+        return residual_products(residuals(self.network_MS, near_MKS, self.true_MS))
 
     def errors(self, combination: Combination | None) -> tuple[Array, Array]:
         """What the error of each place is expected to depend on (M, F), and how far off it is (M,): in the frame, or
@@ -127,17 +127,21 @@ class Asked:
         return PlacesAsked(network_MS, NearPlaces(None, None), true_MS, self.rows < asked)
 
     def expression_products(self, typed: bool) -> Array:
-        """Products of residuals of their expression, (G, K, K)."""
+        """Products of residuals of their expression, (G, K, K), less the mean residual of each gene and estimate: a
+        gene's level in this section is nothing that weights should learn from."""
         given = self._given(typed, position_NS=self.section.position_NS[self.rows])
         network_MG = self.trained.network_expression(given, _sampling("pos_to_expr"), self._seeds(given))
         genes, estimates = network_MG.shape[1], 1 + len(EXPRESSIONS) + len(MEANS)
-        products_GKK = np.zeros((genes, estimates, estimates))
+        products_GKK, sum_GK = np.zeros((genes, estimates, estimates)), np.zeros((genes, estimates))
         for start in range(0, len(given), _BLOCK):
             here = np.arange(start, min(start + _BLOCK, len(given)))
             near_BKG = self.trained.near_expression(given, torch.from_numpy(here).to(given.cell_type_N.device))
             true_BG = expression_of(self.section.cells, self.rows[here], self.trained.standard)
-            products_GKK += residual_products(network_MG[here], near_BKG, true_BG)
-        return products_GKK
+            residual_GKB = residuals(network_MG[here], near_BKG, true_BG)
+            products_GKK += residual_products(residual_GKB)
+            sum_GK += residual_GKB.sum(axis=2)
+        centred_GKK: Array = products_GKK - sum_GK[:, :, None] * sum_GK[:, None, :] / len(given)
+        return centred_GKK
 
     def _given(self, typed: bool, **known: Any) -> Given:
         cell_type_N = self.section.cells.cell_type[self.rows] if typed else None

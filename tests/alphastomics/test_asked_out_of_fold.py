@@ -6,6 +6,7 @@ import torch
 
 from pipeline.alphastomics import out_of_fold
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates, measured
+from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Calibration
 from pipeline.alphastomics.model.measured_cells import MeasuredCells
@@ -67,6 +68,22 @@ def test_of_many_cells_a_share_is_asked_about(monkeypatch):
     number = sum(len(ask.rows) for ask in out_of_fold._of_training(model, TRAIN, of_training, 0))
     assert 40 <= number <= 50
     assert sum(len(ask.rows) for ask in out_of_fold._of_validation(model, VALIDATION, of_training, 0)) <= 50
+
+
+def test_a_genes_level_in_the_section_is_not_learned_from():
+    """Products of residuals less their mean over the cells: against the definition, and with a gene shifted."""
+    model = trained("shared")
+    of_training = TrainingEstimates(TRAIN, model.standard, SECTIONS, 0)
+    ask = next(out_of_fold._of_validation(model, VALIDATION, of_training, 0))
+    found = ask.expression_products(False)
+    given = ask._given(False, position_NS=ask.section.position_NS[ask.rows])
+    network_NG = ask.trained.network_expression(given, out_of_fold._sampling("pos_to_expr"), ask._seeds(given))
+    near_NKG = ask.trained.near_expression(given, torch.arange(len(given)))
+    true_NG = expression_of(ask.section.cells, ask.rows, model.standard)
+    for gene in range(GENES):
+        residual_NK = np.column_stack([network_NG[:, gene], near_NKG[:, :, gene]]) - true_NG[:, [gene]]
+        expected = len(residual_NK) * np.cov(residual_NK.T.astype(np.float64), ddof=0)
+        np.testing.assert_allclose(found[gene], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_products_of_residuals_are_the_same_in_blocks(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from pipeline.alphastomics.model.combination import Combination, residual_products, simplex_weights
+from pipeline.alphastomics.model.combination import Combination, residual_products, residuals, simplex_weights
 
 RNG = np.random.default_rng(0)
 
@@ -49,7 +49,7 @@ def test_a_combination_is_no_worse_than_any_part_on_the_cells_it_is_from():
     true = RNG.normal(size=(300, 2)).astype(np.float32)
     network, ridge, nearest = (true + RNG.normal(0, size, true.shape).astype(np.float32) for size in (0.5, 0.6, 2))
     near, origin = np.stack([ridge, nearest], axis=1), np.zeros_like(true)
-    products_of_axes = residual_products(network, np.stack([ridge, nearest, origin], axis=1), true)
+    products_of_axes = residual_products(residuals(network, np.stack([ridge, nearest, origin], axis=1), true))
     residual = np.stack([network, ridge, nearest, origin], axis=1) - true[:, None]
     np.testing.assert_allclose(products_of_axes, np.einsum("nks,nls->skl", residual, residual), rtol=1e-4, atol=1e-3)
     combination = Combination.fit(products_of_axes.sum(axis=0), np.ones((1, 3, 3)))
@@ -68,7 +68,7 @@ def test_an_estimate_that_is_spread_too_far_is_drawn_in_and_keeps_its_weight_bes
     """Twice the truth is as good as the truth in the order of distances; without the origin it would have half."""
     true = RNG.normal(size=(300, 2)).astype(np.float32)
     near = np.stack([true + RNG.normal(0, 0.5, true.shape), np.zeros_like(true)], axis=1).astype(np.float32)
-    combination = Combination.fit(residual_products(2 * true, near, true).sum(axis=0), np.ones((1, 2, 2)))
+    combination = Combination.fit(residual_products(residuals(2 * true, near, true)).sum(axis=0), np.ones((1, 2, 2)))
     np.testing.assert_allclose(combination.place_K, [0.5, 0, 0.5], atol=1e-5)
     np.testing.assert_allclose(combination.place(2 * true, near[:, :1]), true, atol=1e-4)
 
@@ -77,7 +77,7 @@ def test_genes_have_weights_of_their_own_drawn_to_those_of_all():
     by_gene = np.stack([np.diag([1.0, 9.0]), np.diag([9.0, 1.0]), np.diag([1.0, 1.0])])
     combination = Combination.fit(np.eye(2), by_gene)
     mean = by_gene.mean(axis=0)
-    expected = [simplex_weights(own + mean) for own in by_gene]
+    expected = [simplex_weights(own + 5 * mean) for own in by_gene]
     np.testing.assert_allclose(combination.expression_KG, np.transpose(expected))
     assert combination.expression_KG[0, 0] > 0.5 > combination.expression_KG[0, 1]
     x, near = RNG.normal(size=(5, 3)).astype(np.float32), RNG.normal(size=(5, 1, 3)).astype(np.float32)

@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
+_OF_ALL = 5.0  # by how much the products of all genes count more than a gene's own
 _JITTER = 1e-9  # of the mean squared residual: estimates may be the same
 
 
@@ -32,11 +33,11 @@ class Combination:
     def fit(cls, place_KK: Array, expression_GKK: Array) -> Self:
         """From sums of products of residuals (`residual_products`).
 
-        A gene's weights are those of its own products and of their mean over genes, half each: on few cells, its own
+        A gene's weights are those of its own products and `_OF_ALL` times their mean over genes: on few cells, its own
         alone say little.
         """
         mean_KK = expression_GKK.mean(axis=0)
-        weights_GK = [simplex_weights(of_gene_KK + mean_KK) for of_gene_KK in expression_GKK]
+        weights_GK = [simplex_weights(of_gene_KK + _OF_ALL * mean_KK) for of_gene_KK in expression_GKK]
         return cls(simplex_weights(place_KK), np.stack(weights_GK, axis=1))
 
     @classmethod
@@ -63,10 +64,15 @@ class Combination:
         return combined_NG
 
 
-def residual_products(network_NX: Floats, near_NKX: Floats, true_NX: Floats) -> Array:
-    """Sums over cells of products of the residuals of two estimates, (X, K, K): of each axis or gene."""
+def residuals(network_NX: Floats, near_NKX: Floats, true_NX: Floats) -> Array:
+    """Of the network's and the other estimates, (X, K, N): of each axis or gene."""
     both_NKX = np.concatenate([network_NX[:, None], near_NKX], axis=1).astype(np.float64)
-    residual_XKN = (both_NKX - true_NX[:, None]).transpose(2, 1, 0)
+    residual_XKN: Array = (both_NKX - true_NX[:, None]).transpose(2, 1, 0)
+    return residual_XKN
+
+
+def residual_products(residual_XKN: Array) -> Array:
+    """Sums over cells of products of the residuals of two estimates, (X, K, K)."""
     products_XKK: Array = residual_XKN @ residual_XKN.transpose(0, 2, 1)
     return products_XKK
 
