@@ -320,8 +320,18 @@ def test_long_format_is_widened_before_its_last_rows_are_taken(models, frame, se
     long = frame.melt(id_vars="date", var_name="unique_id", value_name="y")
     found = Forecaster.load(models).forecast(long)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-    with pytest.raises(ExpectedError, match=r"the frame cannot be used, 1 problem:.*\n.*with different time stamps"):
-        Forecaster.load(models).forecast(long.iloc[:-3])
+    others = pd.DataFrame({"date": long["date"], "unique_id": "another", "y": 1.0})[3:9]
+    found = Forecaster.load(models).forecast(pd.concat([others, long]))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    last = series.channels[-1]
+    of_last = np.flatnonzero(long["unique_id"] == last)
+    found = Forecaster.load(models).forecast(long.drop(index=of_last[-3:]))
+    pd.testing.assert_frame_equal(found, Forecaster.load(models).forecast(frame[:-3]), check_exact=True)
+    end = frame["date"].iloc[-4]
+    note = f"{last!r} ends at {end}, before the others, of which later rows are not used"
+    assert note in found.attrs["celldag"]["notes"]
+    with pytest.raises(ExpectedError, match=r"1 problem:.*\n.*'town' has no row at"):
+        Forecaster.load(models).forecast(long.drop(index=np.flatnonzero(long["unique_id"] == "town")[-3]))
     with pytest.raises(ExpectedError, match="1 channel missing: found no 'town'"):
         Forecaster.load(models).forecast(long[long["unique_id"] != "town"])
 

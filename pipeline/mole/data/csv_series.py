@@ -5,10 +5,8 @@ T: rows, C: channels. Lines are counted from 1, as an editor shows them.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,7 @@ from pipeline.mole.data.numbers import read_values
 from pipeline.mole.data.series import DATE, OFFSET
 from pipeline.mole.data.stamps import Stamps, read_stamps
 from pipeline.mole.data.step import Step
-from pipeline.mole.data.table import Table
+from pipeline.mole.data.table import Table, Wanted
 
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
 _NUMBER = re.compile(r"\d+\.\d+")
@@ -39,14 +37,6 @@ class CsvSeries:
     columns: list[str]  # all that are no time stamps
     rows: int
     step: Step | None
-
-
-class Wanted(NamedTuple):
-    """The part of a table that is looked at."""
-
-    channels: Sequence[str]  # those of them that are there, in this order
-    rows: int  # the last ones
-    step: Step  # that they are to have
 
 
 def read_csv_series(path: Path, options: CsvOptions, findings: Findings, even: bool = True) -> CsvSeries:
@@ -70,7 +60,7 @@ def check_table(
         findings.problem(where, found, "the time stamp of every row", mend)
     _check_names(table.names, date, findings)
     readable = date in table.names and len(set(table.names)) == len(table.names) and table.rows > 0
-    wide = widened(table, date, findings) if readable and not ragged else table
+    wide = widened(table, date, findings, wanted) if readable and not ragged else table
     if wide is None:
         return CsvSeries(None, None, [], [], table.rows, None)
     if not readable:

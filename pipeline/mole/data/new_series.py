@@ -15,11 +15,11 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.data.source import Findings, close_to, counted, listed, quoted
 from pipeline.mole.data.csv_form import CsvOptions
-from pipeline.mole.data.csv_series import Wanted, check_table
+from pipeline.mole.data.csv_series import check_table
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.stamps import Stamps
 from pipeline.mole.data.step import Step, told
-from pipeline.mole.data.table import Table
+from pipeline.mole.data.table import Table, Wanted
 
 if TYPE_CHECKING:
     import pandas as pd
