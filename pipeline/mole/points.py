@@ -22,6 +22,7 @@ class Origin:
     """What a point, trained on the rows before them, does on the validation rows from here on."""
 
     start: str  # time stamp of the first of them
+    end: str  # and of the last
     loss: float
     least_squares: float  # the loss of the closed form of the same train rows
 

@@ -1,6 +1,5 @@
 """A study of a time series drafted from its CSV file: the column of dates, a public layout, windows that fit it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import file_kind
 from pipeline.data.source import Findings, counted, listed
 from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
-from pipeline.mole.data.csv_series import check_table, dated_columns
+from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
 from pipeline.mole.data.season import season_of
@@ -22,7 +21,6 @@ LOOKBACK, HORIZONS = 336, (96, 192, 336, 720)  # of the protocol of the field, f
 SEASONS_SEEN = 4  # in a lookback, and in the longest horizon
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 _OPTIONS = ("separator", "decimal", "date_format")
-_DATE_NAME = re.compile(r"date|time|stamp|day|month|year|period", re.IGNORECASE)
 
 
 def recognise(paths: tuple[Path, ...], _: Mapping[str, Any]) -> str | None:
@@ -72,9 +70,7 @@ def _decide_date(draft: Draft, path: Path) -> str | None:
     table = CsvTable(path, _options(draft, "date"), Findings())
     if key in draft.given:
         return str(draft.decide(key, None, ""))
-    dated = dated_columns(table)
-    named = [name for name in dated if _DATE_NAME.search(name)]
-    found = named if len(named) == 1 else dated
+    found = likely_dates(table)
     if len(found) == 1:
         first = table.text(found[0])[0].as_py()
         return str(draft.decide(key, found[0], f"the column that holds dates, the first {first}"))
