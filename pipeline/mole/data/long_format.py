@@ -36,7 +36,7 @@ def widened(table: Table, date: str, findings: Findings, wanted: Wanted | None =
     date_R, code_R, series = table.text(date).combine_chunks(), coded.indices.to_numpy(), coded.dictionary.to_pylist()
     stamp_R = date_R.dictionary_encode().indices.to_numpy().astype(np.int64)
     stamps = int(stamp_R.max(initial=0)) + 1
-    if stamps == table.rows or len(np.unique(stamp_R * len(series) + code_R)) < table.rows:
+    if stamps == table.rows or (np.diff(np.sort(stamp_R * len(series) + code_R)) == 0).any():
         return table
     what = f"several series one below another, named in column {quoted(names[0])}"
     if len(others) > 2:
@@ -48,14 +48,12 @@ def widened(table: Table, date: str, findings: Findings, wanted: Wanted | None =
     chosen = series if wanted is None else [name for name in series if name in wanted.channels]
     values = next(name for name in others if name != names[0])
     long = LongTable(table, date, values, rows_of, names[0])
-    shared = _shared(long, chosen, stamp_R, stamps, findings, None if wanted is None else wanted.rows)
-    if shared is None:
-        return None
     findings.notes.append(
         f"long format: {len(series):,} series of column {quoted(names[0])} became channels, with the values of column "
         f"{quoted(values)}"
     )
-    return long.of(shared)
+    shared = _shared(long, chosen, stamp_R, stamps, findings, None if wanted is None else wanted.rows)
+    return None if shared is None else long.of(shared)
 
 
 def _shared(
