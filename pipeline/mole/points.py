@@ -95,7 +95,7 @@ def read_point(folder: Path) -> ForecastPoint:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         again = f"dvc repro --force {_stage(folder)}"
-        raise ExpectedError(f"{folder / ABOUT} is damaged: `{again}` makes it anew") from error
+        raise ExpectedError(f"{folder / ABOUT} is damaged, or of an older version: `{again}` makes it anew") from error
 
 
 def refuse_missing_horizon(point: ForecastPoint, horizons: Iterable[int]) -> None:

@@ -117,8 +117,8 @@ def _example(found: Forecasting, horizon: int) -> Figures:
     ]
     of = f" Drawn are the first {_MOST_CHANNELS} of {len(channels)} channels." if len(channels) > _MOST_CHANNELS else ""
     caption = (
-        f"{label_of(found.board.choices[horizon].chosen)}, first seed: the forecast from {window} on, in the unit of "
-        f"the data. Thin: what each expert alone would say; the router weighs them. Shaded: the {LEVEL} % interval.{of}"
+        f"{label_of(found.board.choices[horizon].chosen)}, first seed, in the unit of the data: the {window}. "
+        f"Thin: what each expert alone would say; the router weighs them. Shaded: the {LEVEL} % interval.{of}"
     )
     return Figures(pictures, caption)
 
