@@ -11,10 +11,10 @@ pipeline; `cross-validate` forecasts from 3 cutoffs, with intervals, and `foreca
 import argparse
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from benchmarks.processes import Measured, load, measure
@@ -24,19 +24,17 @@ STUDY, POINT, FILE = "many", "mole_dlinear", "many.csv"
 WINDOWS, LEVEL = 3, 90
 
 
-def simulated(series: int, rows: int) -> pd.DataFrame:
-    """In long format, `unique_id, ds, y`."""
-    random = np.random.default_rng(0)
+def simulated(number: int, rows: int) -> Iterator[str]:
+    """The lines of one series in long format."""
+    random = np.random.default_rng(number)
     time_T = np.arange(rows)
-    level_S1, weekly_S1, yearly_S1, phase_S1 = (random.uniform(low, 1, (series, 1)) for low in (0.1, 0, 0, 0))
-    week_ST = weekly_S1 * np.sin(2 * np.pi * (time_T / 7 + phase_S1))
-    year_ST = yearly_S1 * np.sin(2 * np.pi * (time_T / 365.25 + phase_S1))
-    noise_ST = 0.05 * random.normal(size=(series, rows)).cumsum(1) + 0.3 * random.normal(size=(series, rows))
-    value_ST = 100 * level_S1 * (3 + week_ST + year_ST + noise_ST)
-    names = [f"series_{number}" for number in range(series)]
-    dates = np.datetime_as_string(np.datetime64("2019-01-01") + time_T)
-    columns = {"unique_id": np.repeat(names, rows), "ds": np.tile(dates, series), "y": value_ST.ravel().round(2)}
-    return pd.DataFrame(columns)
+    level, weekly, yearly, phase = (random.uniform(low, 1) for low in (0.1, 0, 0, 0))
+    week_T = weekly * np.sin(2 * np.pi * (time_T / 7 + phase))
+    year_T = yearly * np.sin(2 * np.pi * (time_T / 365.25 + phase))
+    noise_T = 0.05 * random.normal(size=rows).cumsum() + 0.3 * random.normal(size=rows)
+    value_T = 100 * level * (3 + week_T + year_T + noise_T)
+    dates = np.datetime64("2019-01-01") + time_T
+    return (f"series_{number},{date},{value:.2f}\n" for date, value in zip(dates, value_T, strict=True))
 
 
 def prepare(folder: Path, series: int, rows: int) -> None:
@@ -44,7 +42,10 @@ def prepare(folder: Path, series: int, rows: int) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    simulated(series, rows).to_csv(folder / FILE, index=False)
+    with (folder / FILE).open("w") as stream:
+        stream.write("unique_id,ds,y\n")
+        for number in range(series):
+            stream.writelines(simulated(number, rows))
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     for section in params.values():
         if isinstance(section.get("studies"), dict):

@@ -18,7 +18,7 @@ from pipeline.mole.report.summary import card, results
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table, ridge_table
 from pipeline.mole.report.ttnn_results import read_inference
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
-from pipeline.report.page import Figures
+from pipeline.report.page import Figures, Notes
 from tests.mole.simulated_results import AT, BASELINES, Series, write_forecasting
 
 TABLE = AT.results.as_posix()
@@ -266,6 +266,13 @@ def test_a_series_of_months_is_told_by_month(found):
         f"By month, {most_moved(monthly, 24)}",
     ]
     assert "(Jan)" in pictures[0].alt
+
+
+def test_what_was_odd_in_the_file_is_told_first(found):
+    series = found()
+    assert not any(isinstance(block, Notes) for block in forecasting(series).blocks)
+    told = replace(series, source={**series.source, "notes": ["3 of 10 rows are not used"]})
+    assert forecasting(told).blocks[0] == Notes(["3 of 10 rows are not used"])
 
 
 def test_of_many_channels_some_are_listed(found):

@@ -14,7 +14,7 @@ from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.origin import origin
-from pipeline.report.page import Block, Facts, Figures, Heading, Section
+from pipeline.report.page import Block, Facts, Figures, Heading, Notes, Section
 from pipeline.report.scores import shown
 
 ANCHOR = "forecasting"
@@ -27,7 +27,9 @@ _NAIVE: tuple[Kind, ...] = ("naive", "other naive")
 def forecasting(found: Forecasting) -> Section:
     """Verdict, ranking, tables, errors by step, examples and definitions."""
     board = found.board
+    notes = found.source["notes"]
     blocks: list[Block] = [
+        *([Notes(notes)] if notes else []),
         rankings(board),
         main_table(board),
         *_folded_tables(board),
