@@ -3,9 +3,10 @@
     python -m benchmarks.many_series --folder /tmp/many
     python -m benchmarks.many_series --folder /tmp/many --series 100 --rows 500
 
-The series are simulated days, with a week and a year of their own, a trend, and noise that lasts. `new` drafts the study
-as it does for a lab's file; `ingest`, the searched `ridge` and one mixture, `mole_dlinear`, are the stages of the
-pipeline; `cross-validate` forecasts from 3 cutoffs, with intervals, and `forecast` from the end. Prints a markdown table.
+The series are simulated days, with a week and a year of their own, and noise of which a part lasts. `new` drafts the
+study as it does for a lab's file; `ingest`, the searched `ridge` and one mixture, `mole_dlinear`, are the stages of the
+pipeline; `cross-validate` forecasts from 3 cutoffs, with intervals, and `forecast` from the end. Prints a markdown
+table.
 """
 
 import argparse

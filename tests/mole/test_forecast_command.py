@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline import cli
 from pipeline.core.files import read_json, sha256
@@ -142,6 +143,14 @@ def test_a_file_in_long_format_is_forecast_in_long_format() -> None:
     forecaster = Forecaster.load(point="mole_dlinear", seed=0)
     api = forecaster.forecast(long, "ds", level=[90])
     np.testing.assert_array_equal(api["mole_dlinear-lo-90"], found["mole_dlinear-lo-90"])
+
+
+@pytest.mark.usefixtures("work")
+def test_a_study_that_was_not_run_leaves_no_doubt() -> None:
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    plan["plan"]["mole"]["points"]["other-dlinear"] = {"study": "other", "point": "dlinear"}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan))
+    assert call(*ASKED) == 0
 
 
 @pytest.mark.usefixtures("work")
