@@ -412,6 +412,15 @@ def test_intervals_are_told_by_step_and_hour_and_beside_the_ridge(found):
     assert said in "".join(results(series, read_inference(AT)))
 
 
+def test_intervals_that_take_more_windows_have_no_column(found):
+    board = found().board
+    rows = {key: value for key, value in board.scores.rows.items() if not key[2].startswith("split")}
+    few = interval_table(replace(board, scores=replace(board.scores, rows=rows)), 24)
+    assert [len(row) for row in few.rows] == [5, 5, 5]
+    assert len(few.header) == 5
+    assert few.caption.endswith("take more windows than the validation rows have.")
+
+
 def test_without_intervals_nothing_is_said_of_them(found):
     series = found(intervals=False)
     assert intervals(series) is None
