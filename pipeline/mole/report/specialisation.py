@@ -39,8 +39,8 @@ def specialisation(found: Forecasting) -> Section:
         Figures(
             [_weights(found, horizon, by, place) for place in places for by in calendar_of(found, horizon)],
             f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows that begin "
-            "then (in per cent). The router sees nothing but the time; a channel has "
-            "weights of its own. The numbers of experts mean nothing across seeds.",
+            "then (in per cent). The router sees nothing but the time; a channel has weights of its own. The numbers "
+            "of experts mean nothing across seeds.",
         ),
         Figures(
             [_usage(found, horizon, "weight", "mean weight"), _usage(found, horizon, "top", "share it weighs most in")],
@@ -95,14 +95,12 @@ def swing(found: Forecasting, horizon: int, by: str, channel: str) -> float:
 
 
 def most_moved(found: Forecasting, horizon: int) -> str:
-    """The channel whose weights move most over the hours, or what of the calendar changes first; `ALL` where there are
-    no single ones."""
+    """The channel whose weights move most over the time; `ALL` where there are no single ones."""
     of = found.of_chosen(found.expert_weights, horizon)
-    by = calendar_of(found, horizon)[0]
-    of = of[(of["seed"] == of["seed"].min()) & (of["by"] == by) & (of["channel"] != ALL)]
+    of = of[(of["seed"] == of["seed"].min()) & (of["channel"] != ALL)]
     if of.empty:
         return ALL
-    weight = of.groupby(["channel", "expert"], sort=False)["weight"]
+    weight = of.groupby(["by", "channel", "expert"], sort=False)["weight"]
     return str((weight.max() - weight.min()).groupby("channel", sort=False).max().idxmax())
 
 
