@@ -27,6 +27,7 @@ def model_folder(system: str, given: str | Path | None, option: str = "--model")
         return Path(given)
     models = Path("models") / system
     found = [at.models if at.fold is None else at.model for at in _planned(system)]
+    found = [path for path in found if path.is_dir()] or found  # of a study alone, that was run
     if not found:  # outside a project, beside copied models
         found = sorted(models.glob("*/*/seed_*")) or sorted(path for path in models.glob("[!.]*") if path.is_dir())
     if len(found) != 1:

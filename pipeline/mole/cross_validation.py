@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted
 from pipeline.mole.data.new_series import Lookback, Recent
-from pipeline.mole.data.step import told
+from pipeline.mole.long_forecast import lengthened
 from pipeline.mole.trained import Forecaster
 
 if TYPE_CHECKING:
@@ -51,15 +51,14 @@ def cross_validation(
             "windows, a smaller step or a shorter horizon, or bring more rows"
         )
     known_W = range(rows - horizon - (windows - 1) * step, rows - horizon + 1, step)
-    ends = [f"-{side}-{one:g}" for one in dict.fromkeys(level) for side in ("lo", "hi")]
     parts = []
     for known in known_W:
-        forecast = forecaster.forecast_recent(series.until(known), bands=bands)
-        dates_H = [series.told(row) for row in range(known, known + horizon)]
-        for place, channel in enumerate(forecaster.lookback.channels):
-            truth_H = series.value_TC[known : known + horizon, place]
-            fixed = {IDENTIFIER: channel, DATE: dates_H, CUTOFF: series.told(known - 1), TRUTH: truth_H}
-            parts.append(pd.DataFrame(fixed | {f"{name}{end}": forecast[f"{channel}{end}"] for end in ("", *ends)}))
+        forecast = forecaster.forecast_recent(series.until(known), bands=bands).rename(columns={series.date: DATE})
+        forecast[DATE] = [series.told(row) for row in range(known, known + horizon)]
+        part = lengthened(forecast, forecaster.lookback.channels, IDENTIFIER, name)
+        part.insert(2, CUTOFF, series.told(known - 1))
+        part.insert(3, TRUTH, series.value_TC[known : known + horizon].T.ravel())
+        parts.append(part)
     found = pd.concat(parts, ignore_index=True)
     found.attrs["celldag"] = _origin(forecast.attrs["celldag"], forecaster, series, list(known_W), step)
     return found
@@ -74,12 +73,7 @@ def _origin(
         f"{counted(len(known_W), 'cutoff')} {counted(step, 'row')} apart, the last known rows of which are "
         f"{series.told(known_W[0] - 1)} to {series.told(known_W[-1] - 1)}; nothing is trained again",
     ]
-    start = np.datetime64(forecaster.point.origins[forecaster.horizon][-1].start).astype("datetime64[s]").astype(int)
-    if trained := int(np.sum(series.stamps.date_T[np.array(known_W)] < start)):
-        notes.append(
-            f"{counted(trained, 'forecast')} of these begin before {told(start)}, in the time that the forecaster was "
-            "trained on: their errors are smaller than those of new rows will be"
-        )
+    notes += _seen(forecaster, series, known_W)
     report = {"first_row": series.told(0), "last_row": series.told(-1), "columns_not_used": series.unused}
     return last | {
         "command": "cross-validate",
@@ -87,6 +81,31 @@ def _origin(
         "report": report,
         "notes": [*notes, *series.notes],
     }
+
+
+def _seen(forecaster: Forecaster, series: Recent, known_W: list[int]) -> list[str]:
+    """How many forecasts begin in the time of training, and in that of the validation rows."""
+    validation = forecaster.point.origins[forecaster.horizon][-1]
+    start, end = (int(np.datetime64(stamp, "s").astype(np.int64)) for stamp in (validation.start, validation.end))
+    begin, until = (series.step.stamp(stamp) for stamp in (start, end))
+    first_W = series.stamps.date_T[np.array(known_W)]
+    trained, validated = int(np.sum(first_W < start)), int(np.sum((first_W >= start) & (first_W <= end)))
+
+    def these(count: int) -> str:
+        return f"{counted(count, 'forecast')} of these begin{'s' if count == 1 else ''}"
+
+    notes = []
+    if trained:
+        notes.append(
+            f"{these(trained)} before {begin}, in the time that the forecaster was trained on: their errors are "
+            "smaller than those of new rows will be"
+        )
+    if validated:
+        notes.append(
+            f"{these(validated)} from {begin} to {until}, in the time by which the forecaster was chosen and its "
+            "intervals are calibrated: errors of new rows may be larger"
+        )
+    return notes
 
 
 def errors(found: "pd.DataFrame", name: str, level: Sequence[float]) -> "pd.DataFrame":

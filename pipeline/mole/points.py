@@ -22,6 +22,7 @@ class Origin:
     """What a point, trained on the rows before them, does on the validation rows from here on."""
 
     start: str  # time stamp of the first of them
+    end: str  # and of the last
     loss: float
     least_squares: float  # the loss of the closed form of the same train rows
 
@@ -94,7 +95,7 @@ def read_point(folder: Path) -> ForecastPoint:
         raise ExpectedError(f"{error.filename} not found: `dvc repro {_stage(folder)}` makes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         again = f"dvc repro --force {_stage(folder)}"
-        raise ExpectedError(f"{folder / ABOUT} is damaged: `{again}` makes it anew") from error
+        raise ExpectedError(f"{folder / ABOUT} is damaged, or of an older version: `{again}` makes it anew") from error
 
 
 def refuse_missing_horizon(point: ForecastPoint, horizons: Iterable[int]) -> None:

@@ -1,41 +1,58 @@
-"""Forecasts of more rows than the horizon of training: forecasts that follow on forecasts."""
+"""Forecasts of another number of rows than the horizon of training: the first of them, or forecasts that follow on
+forecasts."""
 
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted
+from pipeline.mole.bands import Bands
 from pipeline.mole.data.new_series import Recent
-from pipeline.mole.trained import Forecaster
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.mole.trained import Forecaster
 
-def forecast_rows(forecaster: Forecaster, recent: Recent, rows: int) -> "pd.DataFrame":
-    """The next `rows` rows, as `Forecaster.forecast` gives the H of the horizon: the first of them, or, for more, each
-    H forecast from the rows before as if their forecasts had come true (the recursive strategy: Ben Taieb et al., "A
-    review and comparison of strategies for multi-step ahead time series forecasting", 2012).
 
-    ExpectedError where a forecast is no finite number.
+def check_rows(rows: int, horizon: int, experts: bool, level: bool) -> None:
+    """ExpectedError where so many rows have no intervals or forecasts of single experts."""
+    if rows > horizon and (experts or level):
+        what = "intervals are calibrated" if level else "experts forecast"
+        raise ExpectedError(
+            f"{what} for the {counted(horizon, 'row')} of the horizon, and rows after it are forecast from forecasts: "
+            f"ask for {horizon:,} rows or fewer, or for the forecast alone"
+        )
+
+
+def forecast_rows(
+    forecaster: "Forecaster", recent: Recent, rows: int, experts: bool = False, bands: Bands | None = None
+) -> "pd.DataFrame":
+    """The next `rows` rows: of the H of the horizon the first, or, for more, each H forecast from the rows before as if
+    their forecasts had come true (the recursive strategy: Ben Taieb et al., "A review and comparison of strategies for
+    multi-step ahead time series forecasting", 2012).
+
+    ExpectedError where a forecast is no finite number, or of what `check_rows` refuses.
     """
     import pandas as pd
 
-    parts = [forecaster.forecast_recent(recent)]
+    horizon = forecaster.horizon
+    check_rows(rows, horizon, experts, bands is not None)
+    parts = [forecaster.forecast_recent(recent, experts, bands)]
     origin = parts[0].attrs["celldag"]
     names = list(forecaster.lookback.channels)
-    while (done := len(parts) * forecaster.horizon) < rows:
-        recent = recent.followed_by(forecaster.lookback.step, parts[-1][names].to_numpy())
+    while (done := len(parts) * horizon) < rows:
+        recent = recent.followed_by(parts[-1][names].to_numpy())
         try:
             parts.append(forecaster.forecast_recent(recent))
         except ExpectedError as error:
             raise ExpectedError(f"after {counted(done, 'row')}: {error}") from error
     found = pd.concat(parts, ignore_index=True)[:rows]
     notes = list(origin["notes"])
-    if rows > forecaster.horizon:
+    if rows > horizon:
         notes.insert(
             1,
-            f"rows after the {forecaster.horizon:,} of the horizon are forecast from forecasts: their errors add up, "
-            "and nothing was validated there",
+            f"rows after the {horizon:,} of the horizon are forecast from forecasts: their errors add up, and nothing "
+            "was validated there",
         )
     found.attrs["celldag"] = origin | {"arguments": origin["arguments"] | {"rows": rows}, "notes": notes}
     return found

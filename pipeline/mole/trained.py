@@ -26,11 +26,13 @@ from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.bands import Bands, bands_of
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
 from pipeline.mole.data.scaler import Scaler
-from pipeline.mole.data.step import Step, told
+from pipeline.mole.data.step import Step
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.interval_files import read_intervals
+from pipeline.mole.long_forecast import lengthened
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.points import ForecastPoint, preferred, read_point, read_points
+from pipeline.mole.recursion import forecast_rows
 from pipeline.params.allowed import check
 from pipeline.params.section import Seed, Window
 from pipeline.training.weights import WEIGHTS
@@ -97,21 +99,37 @@ class Forecaster:
         return bands_of(intervals, level, self.lookback.rows, self.horizon, self.lookback.step)
 
     def forecast(
-        self, frame: "pd.DataFrame", date: str = "date", experts: bool = False, level: Sequence[float] = ()
+        self,
+        frame: "pd.DataFrame",
+        date: str = "date",
+        experts: bool = False,
+        level: Sequence[float] = (),
+        rows: int | None = None,
     ) -> "pd.DataFrame":
-        """The H rows that follow the last ones of the frame: its column of time stamps, and the channels in its units.
+        """The H rows, or `rows`, that follow the last ones of the frame: its column of time stamps, and the channels in
+        its units.
 
         The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
         of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
         looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
         whether each expert's own forecast follows, in columns such as `load (expert 1)`. level: of prediction intervals
         (per cent), whose ends follow, in columns such as `load-lo-90` and `load-hi-90`; they are as wide as the
-        forecaster's errors on the rows before the lookback say, which then are looked at, too.
+        forecaster's errors on the rows before the lookback say, which then are looked at, too. rows: more than H are
+        forecast from forecasts, without intervals or experts. Of a frame in long format the forecast is long, too.
 
         attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
         """
+        if rows is not None:
+            check(Window, "rows", rows)
         bands = self.bands(level)
-        return self.forecast_recent(recent_of_frame(frame, date, self.reads(bands)), experts, bands)
+        recent = recent_of_frame(frame, date, self.reads(bands))
+        return self.as_read(forecast_rows(self, recent, rows or self.horizon, experts, bands), recent)
+
+    def as_read(self, forecast: "pd.DataFrame", recent: Recent) -> "pd.DataFrame":
+        """A forecast in long format where the rows that it follows were."""
+        if recent.identifier is None:
+            return forecast
+        return lengthened(forecast, self.lookback.channels, recent.identifier, self.point.name)
 
     def reads(self, bands: Bands | None) -> Lookback:
         """What is looked at of a series."""
@@ -176,7 +194,7 @@ class Forecaster:
 
     def _origin(self, recent: Recent, experts: bool, level: Sequence[float], said: Sequence[str]) -> dict[str, Any]:
         stamps = recent.stamps
-        first, last = (told(stamps.date_T[row], stamps.offset(row)) for row in (0, -1))
+        first, last = recent.told(0), recent.told(-1)
         arguments = {"point": self.point.name, "horizon": self.horizon, "seed": self.seed, "date": recent.date}
         notes = [
             f"forecast by {self.point.name} ({self._described()}), horizon {self.horizon:,}, seed {self.seed}; "

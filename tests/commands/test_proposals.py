@@ -196,3 +196,17 @@ def test_a_table_without_dates_is_asked_for_them(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
     draft = drafted(tmp_path / "a.csv")[1]
     assert [question.key for question in draft.questions] == ["ingest.date"]
+
+
+@pytest.mark.parametrize("series", [3, 60])
+def test_of_many_series_no_ridge_of_each_is_searched(tmp_path: Path, series: int) -> None:
+    months = pd.date_range("1990-01-01", periods=420, freq="MS")
+    value_TC = np.random.default_rng(0).normal(size=(len(months), series))
+    wide = pd.DataFrame(value_TC, months, [f"shop {number}" for number in range(series)])
+    long = wide.rename_axis("ds").reset_index().melt("ds", var_name="unique_id", value_name="y")
+    long.to_csv(tmp_path / "shops.csv", index=False)
+    _, draft, settings = drafted(tmp_path / "shops.csv")
+    assert settings.get("ridge") == ({"per_channel": False} if series > 50 else None)
+    reasons = {decision.key: decision.reason for decision in draft.decisions}
+    assert reasons["sweep.recipe.lookback"] == "4 seasons"
+    assert reasons["sweep.recipe.horizons"] == "as many as 42 validation rows allow"

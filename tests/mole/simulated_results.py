@@ -50,7 +50,13 @@ def write_forecasting(root: Path, series: Series | None = None) -> None:
     for name, frame in _frames(series, rows, rng).items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     source = {"simulated": series.simulated, "description": "Simulated: four channels of a plant over four months"}
-    source |= {"channels": list(series.channels), "step_seconds": 3600, "rows": 2900, "input_sha256": "1" * 64}
+    source |= {
+        "channels": list(series.channels),
+        "step_seconds": 3600,
+        "rows": 2900,
+        "input_sha256": "1" * 64,
+        "notes": [],
+    }
     _json(root / AT.raw / "source.json", source)
     write_measured(root, series)
     write_inference(root, series)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,12 @@ from pipeline.mole.glossary import label_of, listed_horizons
 from pipeline.mole.report.chapter import example_of, forecasting, measured
 from pipeline.mole.report.intervals import interval_table, intervals, intervals_in_words
 from pipeline.mole.report.results import Forecasting, read_forecasting
-from pipeline.mole.report.specialisation import in_words, most_moved, specialisation, swing, weights
+from pipeline.mole.report.specialisation import calendar_of, in_words, most_moved, specialisation, swing, weights
 from pipeline.mole.report.summary import card, results
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table, ridge_table
 from pipeline.mole.report.ttnn_results import read_inference
 from pipeline.mole.report.verdict import answer_of, on_measured, sentences, verdict
-from pipeline.report.page import Figures
+from pipeline.report.page import Figures, Notes
 from tests.mole.simulated_results import AT, BASELINES, Series, write_forecasting
 
 TABLE = AT.results.as_posix()
@@ -251,6 +252,40 @@ def test_weights_are_those_of_the_file(found):
     assert most_moved(series, 24) == max(channels, key=lambda channel: swing(series, 24, "hour", channel))
 
 
+def test_a_series_of_months_is_told_by_month(found):
+    series = found()
+    weekdays = series.expert_weights[series.expert_weights["by"] == "weekday"]
+    monthly = replace(series, expert_weights=weekdays.assign(by="month"))
+    assert calendar_of(series, 24) == ["hour", "weekday"]
+    assert calendar_of(monthly, 24) == ["month"]
+    assert "percentage points over the months (mean over channels" in in_words(monthly)
+    assert "hours" not in in_words(monthly)
+    pictures = next(block for block in specialisation(monthly).blocks if isinstance(block, Figures)).pictures
+    assert [picture.alt.partition(":")[0] for picture in pictures] == [
+        "By month, mean over channels",
+        f"By month, {most_moved(monthly, 24)}",
+    ]
+    assert "(Jan)" in pictures[0].alt
+
+
+def test_what_was_odd_in_the_file_is_told_first(found):
+    series = found()
+    assert not any(isinstance(block, Notes) for block in forecasting(series).blocks)
+    told = replace(series, source={**series.source, "notes": ["3 of 10 rows are not used"]})
+    assert forecasting(told).blocks[0] == Notes(["3 of 10 rows are not used"])
+
+
+def test_of_many_channels_some_are_listed(found):
+    series = found()
+    table = channel_table(series, 24)
+    heat = series.channels[series.channels["channel"] == "heat"]
+    more = [series.channels, *(heat.assign(channel=f"heat {number}") for number in range(60))]
+    long = channel_table(replace(series, channels=pd.concat(more)), 24)
+    assert len(long.rows) == 50
+    assert long.rows[: len(table.rows)] == table.rows
+    assert long.caption.endswith("Listed are the first 50 of 64 channels.")
+
+
 def test_an_example_has_history_truth_and_every_expert_in_order(found):
     series = found(experts=12)
     rows = series.of_chosen(series.example, 24)
@@ -375,6 +410,15 @@ def test_intervals_are_told_by_step_and_hour_and_beside_the_ridge(found):
     drawn = example_of(series.of_chosen(series.example, 24), "load", "least_squares")
     assert drawn.band is not None
     assert said in "".join(results(series, read_inference(AT)))
+
+
+def test_intervals_that_take_more_windows_have_no_column(found):
+    board = found().board
+    rows = {key: value for key, value in board.scores.rows.items() if not key[2].startswith("split")}
+    few = interval_table(replace(board, scores=replace(board.scores, rows=rows)), 24)
+    assert [len(row) for row in few.rows] == [5, 5, 5]
+    assert len(few.header) == 5
+    assert few.caption.endswith("take more windows than the validation rows have.")
 
 
 def test_without_intervals_nothing_is_said_of_them(found):

@@ -87,7 +87,8 @@ def test_errors_and_coverage_are_those_of_each_channel() -> None:
 
 def test_forecasts_within_the_time_of_training_are_told(series_project: Path, frame: pd.DataFrame) -> None:
     assert call(*ASKED, "--windows", "2") == 0
-    assert "trained on" not in str(read_json(Path("found.csv.json"))["notes"])
+    assert not {"trained on", "chosen"} & set(str(read_json(Path("found.csv.json"))["notes"]).split())
+    assert "in the time" not in str(read_json(Path("found.csv.json"))["notes"])
     series = read_series(series_project / "data/raw/mole/series")
     first = series.splits["validation"][0]
     dates = pd.Index(series.date_T[: first + HORIZON].astype("datetime64[s]"), name="date")
@@ -95,6 +96,9 @@ def test_forecasts_within_the_time_of_training_are_told(series_project: Path, fr
     assert call(*ASKED, "--windows", "3", "--step", "1", "--overwrite") == 0
     (note,) = [note for note in read_json(Path("found.csv.json"))["notes"] if "trained on" in note]
     assert note.startswith(f"2 forecasts of these begin before {dates[first]}")
+    (note,) = [note for note in read_json(Path("found.csv.json"))["notes"] if "chosen" in note]
+    last = series.date_T[series.splits["validation"][1] - 1].astype("datetime64[s]").item()
+    assert note.startswith(f"1 forecast of these begins from {dates[first]} to {last}, in the time by which")
     assert len(frame) == 100
 
 

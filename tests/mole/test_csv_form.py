@@ -175,12 +175,34 @@ def test_long_format_becomes_channels(tmp_path: Path, names: tuple[str, str], by
     assert f"{names[1]!r} (1 row, first 'much' in line {len(content)})" in problem(tmp_path, content, date="ds")
 
 
+def long_lines(**days: range) -> Lines:
+    """Of each series, rows at these days of a year."""
+    first = np.datetime64("2016-01-01")
+    return ["unique_id,ds,y", *(f"{name},{first + day},{day * day % 7}" for name in days for day in days[name])]
+
+
+def test_of_series_of_unequal_length_the_rows_are_used_that_all_have(tmp_path: Path) -> None:
+    accepted = accept(tmp_path, long_lines(a=range(40), b=range(5, 38), c=range(2, 40)), date="ds")
+    np.testing.assert_array_equal(accepted.series.value_TC, [[day * day % 7] * 3 for day in range(5, 38)])
+    assert str(accepted.series.date_T[0].astype("datetime64[s]")) == "2016-01-06T00:00:00"
+    assert accepted.notes[-1] == (
+        "series of unequal length: the 33 time stamps that all have are used, which begin with 'b' and end with 'b'; "
+        "12 of 111 rows are not used"
+    )
+    notes = accept(tmp_path, long_lines(a=range(40), b=range(5, 40)), date="ds").notes
+    assert "which begin with 'b'; 5 of 75" in notes[-1]
+    assert len(accept(tmp_path, long_lines(a=range(40), b=range(40)), date="ds").notes) == 1
+
+
 def test_long_format_that_is_no_table_is_one_problem(tmp_path: Path) -> None:
-    content = ["unique_id,ds,y"]
-    content += [f"{name},2016-07-{day:02},{day * day % 7}" for name in "ab" for day in range(1, 29)]
-    told = problem(tmp_path, content[:-2], date="ds")
-    assert "several series one below another, named in column 'unique_id', with different time stamps" in told
-    assert "'a' 28 rows and 'b' 26 rows" in told
+    told = problem(tmp_path, long_lines(a=range(40), b=range(30, 40)), date="ds")
+    assert "several series one below another, named in column 'unique_id', which have 10 time stamps in common" in told
+    assert "'b' has 10 rows, 'a' 40; expected at least half of all rows" in told
+    content = long_lines(a=range(28), b=range(28))
+    told = problem(tmp_path, [*content[:40], *content[41:]], date="ds")
+    assert "'b' has no row at 2016-01-12, as 'a' has in line 13; expected rows of every series" in told
+    told = problem(tmp_path, [*content[:40], content[41], content[40], *content[42:]], date="ds")
+    assert "in different orders: 'a' and 'b'" in told
     told = problem(tmp_path, [content[0] + ",price", *(line + ",3" for line in content[1:])], date="ds")
     assert "with several values each; expected a column for each series" in told
 

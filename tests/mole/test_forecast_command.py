@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline import cli
 from pipeline.core.files import read_json, sha256
@@ -113,15 +114,60 @@ def test_more_rows_than_the_horizon_are_forecast_from_forecasts(rows: int, capsy
 @pytest.mark.usefixtures("work")
 @pytest.mark.parametrize("option", [["--level", "90"], ["--experts"]])
 def test_forecasts_from_forecasts_have_no_intervals(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(*ASKED, "--rows", "30", *option) == 2
-    assert "--rows goes with neither --experts nor --level" in capsys.readouterr().err
+    asked = [*ASKED, "--point", "mole_dlinear", *option]
+    assert call(*asked, "--rows", "30") == 2
+    assert "rows after it are forecast from forecasts: ask for 12 rows or fewer" in capsys.readouterr().err
     assert not Path("forecast.csv").exists()
+    assert call(*asked, "--rows", "5") == 0
+    few = Path("forecast.csv").read_text().splitlines()
+    assert call(*asked, "--overwrite") == 0
+    assert few == Path("forecast.csv").read_text().splitlines()[:6]
 
 
 @pytest.mark.usefixtures("work")
-def test_experts_and_another_name_of_the_dates() -> None:
+def test_a_file_in_long_format_is_forecast_in_long_format() -> None:
+    point = ["--point", "mole_dlinear", "--seed", "0"]
+    assert call(*ASKED, *point, "--level", "90") == 0
+    wide = pd.read_csv("forecast.csv", float_precision="round_trip").rename(columns={"date": "ds"})
+    long = pd.read_csv("new.csv").melt("date", var_name="unique_id", value_name="y").rename(columns={"date": "ds"})
+    long[["unique_id", "ds", "y"]].to_csv("long.csv", index=False)
+    assert call("--data", "long.csv", "--out", "long_forecast.csv", *point, "--level", "90") == 0
+    found = pd.read_csv("long_forecast.csv", float_precision="round_trip")
+    assert list(found) == ["unique_id", "ds", "mole_dlinear", "mole_dlinear-lo-90", "mole_dlinear-hi-90"]
+    for channel, of in found.groupby("unique_id", sort=False):
+        names = {f"mole_dlinear{end}": f"{channel}{end}" for end in ("", "-lo-90", "-hi-90")}
+        expected = wide[["ds", *names.values()]]
+        pd.testing.assert_frame_equal(
+            of.drop(columns="unique_id").rename(columns=names).reset_index(drop=True), expected
+        )
+    forecaster = Forecaster.load(point="mole_dlinear", seed=0)
+    api = forecaster.forecast(long, "ds", level=[90])
+    np.testing.assert_array_equal(api["mole_dlinear-lo-90"], found["mole_dlinear-lo-90"])
+
+
+@pytest.mark.usefixtures("work")
+def test_a_study_that_was_not_run_leaves_no_doubt() -> None:
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    plan["plan"]["mole"]["points"]["other-dlinear"] = {"study": "other", "point": "dlinear"}
+    Path("plan.yaml").write_text(yaml.safe_dump(plan))
+    assert call(*ASKED) == 0
+
+
+@pytest.mark.usefixtures("work")
+def test_several_columns_of_dates_are_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    edit(lambda lines: lines.__setitem__(slice(None), [f"{line},2020-01-01" for line in lines]))
+    edit(lambda lines: lines.__setitem__(0, lines[0].replace("date", "date of it").replace("2020-01-01", "month")))
+    assert call(*ASKED) == 2
+    assert "several columns hold dates ('date of it', 'month'); name the column of time stamps with --date" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize("said", [["--date", "when"], []])
+def test_experts_and_another_name_of_the_dates(said: list[str]) -> None:
     edit(lambda lines: lines.__setitem__(0, lines[0].replace("date", "when")))
-    assert call(*ASKED, "--date", "when", "--point", "mole_dlinear", "--experts") == 0
+    assert call(*ASKED, *said, "--point", "mole_dlinear", "--experts") == 0
     written = pd.read_csv("forecast.csv")
     assert written.columns[0] == "when"
     assert len(written.columns) == 1 + 5 * 4
@@ -210,7 +256,6 @@ def _half_hours(lines: list[str]) -> None:
         (_swapped, "1 time stamp earlier than the one before"),
         (_short_row, "line 31: found 1 row of another length than the header"),
         (_half_hours, "step of time: found 30 minutes; expected 1 hour, that of the series"),
-        (lambda lines: lines.__setitem__(0, lines[0].replace("date", "time")), "column 'date': found no such"),
         (lambda lines: lines.__setitem__(0, lines[0].replace("pump", "pumps")), "found no 'pump', perhaps 'pumps'"),
         (lambda lines: lines.__delitem__(slice(1, None)), "new.csv has a header but no rows"),
         (lambda lines: lines.clear(), "new.csv is empty"),

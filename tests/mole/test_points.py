@@ -12,7 +12,7 @@ MONTHS = ("2016-01-01T00:00:00", "2016-03-01T00:00:00", "2016-05-01T00:00:00")
 def point(name: str, *ratios: float, experts: int = 4) -> ForecastPoint:
     """With these losses over those of least squares, which are larger from origin to origin."""
     origins = [
-        Origin(month, ratio * 2.0**place, 2.0**place)
+        Origin(month, month, ratio * 2.0**place, 2.0**place)
         for place, (month, ratio) in enumerate(zip(MONTHS[-len(ratios) :], ratios, strict=True))
     ]
     return ForecastPoint(Path(name), "rlinear", experts, None, {8: 24}, {8: {0: origins[-1].loss}}, {8: origins})

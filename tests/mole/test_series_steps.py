@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
 from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.season import calendar_of
 from pipeline.mole.data.series import read_series, write_series
 from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step
@@ -213,3 +214,23 @@ def test_other_gaps_and_repeats_are_told_beside_a_change_of_clocks(tmp_path: Pat
         "1 gap, the",
     ):
         assert words in str(caught.value)
+
+
+def test_what_of_the_calendar_changes_from_row_to_row() -> None:
+    for step, expected in (
+        (Step(seconds=900), ("hour", "weekday")),
+        (Step(seconds=86_400), ("weekday", "month")),
+        (Step(seconds=7 * 86_400), ("month",)),
+        (Step(calendar="B"), ("weekday", "month")),
+        (Step(calendar="3ME"), ("month",)),
+    ):
+        assert calendar_of(step) == expected
+
+
+def test_a_stamp_of_days_is_a_date_alone_at_midnight_of_no_known_offset() -> None:
+    noon = 1_577_880_000  # 2020-01-01 12:00
+    for step in (Step(seconds=86_400), Step(calendar="MS"), Step(calendar="B")):
+        assert step.stamp(noon - 43_200) == "2020-01-01"
+        assert step.stamp(noon) == "2020-01-01 12:00:00"
+        assert step.stamp(noon - 43_200, 3600) == "2020-01-01 00:00:00+01:00"
+    assert Step(seconds=43_200).stamp(noon - 43_200) == "2020-01-01 00:00:00"

@@ -260,7 +260,8 @@ def test_damaged_or_missing_networks_name_the_stage_that_makes_them(models, tmp_
     for damage in ("{", "[]", "{}", '{"point": {}}'):
         (folder / "dlinear/about.json").write_text(damage)
         with pytest.raises(
-            ExpectedError, match=r"about.json is damaged: `dvc repro --force mole_train@series-dlinear`"
+            ExpectedError,
+            match=r"about.json is damaged, or of an older version: `dvc repro --force mole_train@series-dlinear`",
         ):
             Forecaster.load(folder)
 
@@ -315,13 +316,32 @@ def test_an_offset_from_utc_is_kept_and_features_are_of_the_local_clock(models, 
     assert notes[2] == f"time stamps keep the offset of the last row, {offset}: no change of clocks is foreseen"
 
 
+def assert_long(found, wide, long):
+    """The same forecasts, a row for each channel and time stamp."""
+    name = found.columns[-1]
+    assert list(found) == ["unique_id", "date", name]
+    assert found["unique_id"].unique().tolist() == long["unique_id"].unique().tolist()
+    again = found.pivot(index="date", columns="unique_id", values=name)[list(wide.columns[1:])]
+    np.testing.assert_array_equal(again, wide.iloc[:, 1:])
+    np.testing.assert_array_equal(again.index, wide["date"])
+
+
 def test_long_format_is_widened_before_its_last_rows_are_taken(models, frame, series):
     expected = Forecaster.load(models).forecast(frame)
     long = frame.melt(id_vars="date", var_name="unique_id", value_name="y")
-    found = Forecaster.load(models).forecast(long)
-    pd.testing.assert_frame_equal(found, expected, check_exact=True)
-    with pytest.raises(ExpectedError, match=r"the frame cannot be used, 1 problem:.*\n.*with different time stamps"):
-        Forecaster.load(models).forecast(long.iloc[:-3])
+    assert_long(Forecaster.load(models).forecast(long), expected, long)
+    others = pd.DataFrame({"date": long["date"], "unique_id": "another", "y": 1.0})[3:9]
+    found = Forecaster.load(models).forecast(pd.concat([others, long]))
+    assert_long(found, expected, long)
+    last = series.channels[-1]
+    of_last = np.flatnonzero(long["unique_id"] == last)
+    found = Forecaster.load(models).forecast(long.drop(index=of_last[-3:]))
+    assert_long(found, Forecaster.load(models).forecast(frame[:-3]), long)
+    end = frame["date"].iloc[-4]
+    note = f"{last!r} ends at {end}, before the others, of which later rows are not used"
+    assert note in found.attrs["celldag"]["notes"]
+    with pytest.raises(ExpectedError, match=r"1 problem:.*\n.*'town' has no row at"):
+        Forecaster.load(models).forecast(long.drop(index=np.flatnonzero(long["unique_id"] == "town")[-3]))
     with pytest.raises(ExpectedError, match="1 channel missing: found no 'town'"):
         Forecaster.load(models).forecast(long[long["unique_id"] != "town"])
 

@@ -11,6 +11,8 @@ from pipeline.mole.cross_validation import cross_validation, errors, looked_at
 from pipeline.mole.data.new_series import recent_of_file
 from pipeline.params.section import Seed, Window
 
+MOST_SHOWN = 20  # channels
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_series_arguments(parser)
@@ -40,6 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
         told = {**found.attrs["celldag"], "written": files, "errors": table.to_dict("index")}
         print(json.dumps(told, indent=1, allow_nan=False))
         return
+    notes = list(found.attrs["celldag"]["notes"])
     size = f"{counted(len(found), 'row')}: {counted(arguments.windows, 'forecast')} of {counted(len(table), 'channel')}"
-    shown = table.rename_axis(None).to_string(float_format=lambda value: f"{value:.4g}")
-    print("\n".join([size, *found.attrs["celldag"]["notes"], shown, f"wrote {files[0]} and {files[1]}"]))
+    if len(table) > MOST_SHOWN:
+        notes.append(f"shown: the errors of the first {MOST_SHOWN} of {len(table):,} channels; --json has all")
+    shown = table[:MOST_SHOWN].rename_axis(None).to_string(float_format=lambda value: f"{value:.4g}")
+    print("\n".join([size, *notes, shown, f"wrote {files[0]} and {files[1]}"]))

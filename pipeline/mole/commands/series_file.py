@@ -13,7 +13,7 @@ def add_series_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="FILE", help="the series (.csv): dates and the channels of training"
     )
     parser.add_argument(
-        "--date", default="date", metavar="NAME", help="its column of time stamps (default: %(default)s)"
+        "--date", metavar="NAME", help="its column of time stamps (default: date, or the only one that holds dates)"
     )
     parser.add_argument("--separator", metavar="MARK", help="between its columns (default: found out)")
     parser.add_argument("--decimal", choices=(".", ","), help="the mark in its numbers (default: found out)")

@@ -37,7 +37,7 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f\ufffd-\uffff]")
 class CsvOptions:
     """What params.yaml or a command says of a file; None: to be found out."""
 
-    date: str = "date"  # the column of time stamps
+    date: str | None = "date"  # the column of time stamps
     separator: str | None = None
     decimal: str | None = None
     date_format: str | None = None  # as strptime takes it

@@ -5,10 +5,8 @@ T: rows, C: channels. Lines are counted from 1, as an editor shows them.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +15,14 @@ from pipeline.data.source import Findings, close_to, counted, listed, quoted, re
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.evenness import check_stamps
-from pipeline.mole.data.long_format import widened
+from pipeline.mole.data.long_format import LongTable, widened
 from pipeline.mole.data.numbers import read_values
 from pipeline.mole.data.series import DATE, OFFSET
 from pipeline.mole.data.stamps import Stamps, read_stamps
 from pipeline.mole.data.step import Step
-from pipeline.mole.data.table import Table
+from pipeline.mole.data.table import Table, Wanted
 
+_DATE_NAME = re.compile(r"date|time|stamp|day|month|year|period", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
 _NUMBER = re.compile(r"\d+\.\d+")
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|[+-]\d{2}:?\d{2}))?")
@@ -39,14 +38,7 @@ class CsvSeries:
     columns: list[str]  # all that are no time stamps
     rows: int
     step: Step | None
-
-
-class Wanted(NamedTuple):
-    """The part of a table that is looked at."""
-
-    channels: Sequence[str]  # those of them that are there, in this order
-    rows: int  # the last ones
-    step: Step  # that they are to have
+    identifier: str | None = None  # the column that names series, in long format
 
 
 def read_csv_series(path: Path, options: CsvOptions, findings: Findings, even: bool = True) -> CsvSeries:
@@ -63,6 +55,7 @@ def check_table(
 ) -> CsvSeries:
     """The series in a table; see `read_csv_series`. `rows` are those of the whole table, whatever is wanted of it."""
     date, ragged = options.date, bool(findings.problems)
+    assert date is not None  # found out before
     where = f"column {quoted(date)}"
     if date not in table.names:
         found = f"no such column; there are {listed(map(quoted, table.names), 20)}"
@@ -70,7 +63,7 @@ def check_table(
         findings.problem(where, found, "the time stamp of every row", mend)
     _check_names(table.names, date, findings)
     readable = date in table.names and len(set(table.names)) == len(table.names) and table.rows > 0
-    wide = widened(table, date, findings) if readable and not ragged else table
+    wide = widened(table, date, findings, wanted) if readable and not ragged else table
     if wide is None:
         return CsvSeries(None, None, [], [], table.rows, None)
     if not readable:
@@ -94,7 +87,10 @@ def check_table(
     stamps = read_stamps(text, where, file.line, findings, options.date_format, options.key("date_format"))
     expected = wanted.step if wanted else None
     step = None if stamps is None else check_stamps(stamps, where, file.line, even, findings, expected)
-    return CsvSeries(stamps, read_values(file, channels, options, findings), channels, columns, wide.rows, step)
+    identifier = wide.identifier if isinstance(wide, LongTable) else None
+    return CsvSeries(
+        stamps, read_values(file, channels, options, findings), channels, columns, wide.rows, step, identifier
+    )
 
 
 def _chosen(columns: list[str], wanted: Wanted | None) -> list[str]:
@@ -110,6 +106,13 @@ def _stamp_texts(file: Table, date: str) -> tuple[list[str], str | None]:
                 times: list[str] = file.text(name).to_pylist()
                 return [f"{day} {time}" for day, time in zip(dates, times, strict=True)], name
     return dates, None
+
+
+def likely_dates(table: Table) -> list[str]:
+    """The columns that may be the one of time stamps: one, where it is clear."""
+    dated = dated_columns(table)
+    named = [name for name in dated if _DATE_NAME.search(name)]
+    return named if len(named) == 1 else dated
 
 
 def dated_columns(table: Table) -> list[str]:

@@ -15,11 +15,11 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.data.source import Findings, close_to, counted, listed, quoted
 from pipeline.mole.data.csv_form import CsvOptions
-from pipeline.mole.data.csv_series import Wanted, check_table
+from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.stamps import Stamps
-from pipeline.mole.data.step import Step, told
-from pipeline.mole.data.table import Table
+from pipeline.mole.data.step import Step
+from pipeline.mole.data.table import Table, Wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,8 @@ class Recent:
     date: str  # name of the column of time stamps
     origin: dict[str, str]  # what to say of it in results: its name, and its hash if it is a file
     unused: list[str]  # channels the forecaster does not know
+    step: Step
+    identifier: str | None  # name of the column that names series, in long format
     notes: list[str]  # on how the file was read
 
     def last(self, rows: int) -> "Recent":
@@ -59,9 +61,9 @@ class Recent:
         stamps = Stamps(self.stamps.date_T[:rows], None if offset_T is None else offset_T[:rows])
         return replace(self, stamps=stamps, value_TC=self.value_TC[:rows])
 
-    def followed_by(self, step: Step, value_HC: npt.NDArray[np.float64]) -> "Recent":
+    def followed_by(self, value_HC: npt.NDArray[np.float64]) -> "Recent":
         """With these rows after the last one, at the offset from UTC that it has."""
-        date_H, offset_T = step.after(int(self.stamps.date_T[-1]), len(value_HC)), self.stamps.offset_T
+        date_H, offset_T = self.step.after(int(self.stamps.date_T[-1]), len(value_HC)), self.stamps.offset_T
         if offset_T is not None:
             offset_T = np.append(offset_T, np.full(len(value_HC), offset_T[-1]))
         stamps = Stamps(np.append(self.stamps.date_T, date_H), offset_T)
@@ -69,13 +71,15 @@ class Recent:
 
     def told(self, row: int) -> str:
         """The time stamp of a row, for a message or a file."""
-        return told(self.stamps.date_T[row], self.stamps.offset(row))
+        return self.step.stamp(self.stamps.date_T[row], self.stamps.offset(row))
 
 
 def recent_of_file(path: Path, options: CsvOptions, lookback: Lookback) -> Recent:
     """The last rows of a CSV file. ExpectedError with all problems they have."""
     findings = Findings()
     table = CsvTable(path, options, findings)
+    if options.date is None:
+        options = replace(options, date=_found_date(table, path, options, lookback.channels))
     return _recent(table, path, options, lookback, findings, {"input": str(path), "input_sha256": sha256(path)})
 
 
@@ -86,6 +90,17 @@ def recent_of_frame(frame: "pd.DataFrame", date: str, lookback: Lookback) -> Rec
     """
     options, origin = CsvOptions(date), {"input": "a frame in memory"}
     return _recent(_FrameTable(frame), Path("the frame"), options, lookback, Findings(), origin)
+
+
+def _found_date(table: Table, path: Path, options: CsvOptions, channels: tuple[str, ...]) -> str:
+    if "date" in table.names:
+        return "date"
+    found = [name for name in likely_dates(table) if name not in channels]
+    if len(found) == 1:
+        return found[0]
+    what = f"several columns hold dates ({listed(map(quoted, found))})" if found else "no column holds dates"
+    names = listed(map(quoted, table.names), 20)
+    raise ExpectedError(f"{path}: {what}; name the column of time stamps with {options.key('date')}: there are {names}")
 
 
 class _FrameTable:
@@ -115,6 +130,7 @@ def _recent(
     table: Table, where: Path, options: CsvOptions, lookback: Lookback, findings: Findings, origin: dict[str, str]
 ) -> Recent:
     date = options.date
+    assert date is not None
     if date in lookback.channels:
         raise ExpectedError(f"{quoted(date)} is a channel of the forecaster, so it cannot be the column of time stamps")
     if not table.rows and not findings.problems:
@@ -147,4 +163,4 @@ def _recent(
     findings.raise_problems(where)
     assert found.stamps is not None
     assert found.value_TC is not None
-    return Recent(found.stamps, found.value_TC, date, origin, unused, findings.notes)
+    return Recent(found.stamps, found.value_TC, date, origin, unused, lookback.step, found.identifier, findings.notes)

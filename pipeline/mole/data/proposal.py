@@ -1,6 +1,5 @@
 """A study of a time series drafted from its CSV file: the column of dates, a public layout, windows that fit it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import file_kind
 from pipeline.data.source import Findings, counted, listed
 from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
-from pipeline.mole.data.csv_series import check_table, dated_columns
+from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
 from pipeline.mole.data.season import season_of
@@ -20,9 +19,9 @@ from pipeline.params.draft import Draft
 
 LOOKBACK, HORIZONS = 336, (96, 192, 336, 720)  # of the protocol of the field, for its public files
 SEASONS_SEEN = 4  # in a lookback, and in the longest horizon
+MOST_SEARCHED = 50  # channels, of each of which a ridge of its own is searched
 WORKBOOKS = (".xlsx", ".xls", ".ods")
 _OPTIONS = ("separator", "decimal", "date_format")
-_DATE_NAME = re.compile(r"date|time|stamp|day|month|year|period", re.IGNORECASE)
 
 
 def recognise(paths: tuple[Path, ...], _: Mapping[str, Any]) -> str | None:
@@ -57,6 +56,9 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
         f"{path.name}: {len(series.date_T):,} rows, one every {step.told().removeprefix('1 ')}, of "
         f"{counted(len(series.channels), 'channel')} ({channels})"
     )
+    if len(series.channels) > MOST_SEARCHED:
+        why = f"a search for each of {len(series.channels):,} channels would take as many times as long"
+        draft.decide("ridge.per_channel", False, why)
     sizes = {name: after - first for name, (first, after) in series.splits.items()}
     _decide_windows(draft, sizes, step, layout, shared)
 
@@ -72,9 +74,7 @@ def _decide_date(draft: Draft, path: Path) -> str | None:
     table = CsvTable(path, _options(draft, "date"), Findings())
     if key in draft.given:
         return str(draft.decide(key, None, ""))
-    dated = dated_columns(table)
-    named = [name for name in dated if _DATE_NAME.search(name)]
-    found = named if len(named) == 1 else dated
+    found = likely_dates(table)
     if len(found) == 1:
         first = table.text(found[0])[0].as_py()
         return str(draft.decide(key, found[0], f"the column that holds dates, the first {first}"))
@@ -90,8 +90,11 @@ def _decide_layout(draft: Draft, path: Path, options: CsvOptions) -> str | None:
         given = draft.decide(key, None, "")
         return given if given in LAYOUTS else None
     ignored = Findings()
-    found = check_table(CsvTable(path, options, ignored), options, ignored, even=False)
-    for name, layout in LAYOUTS.items():
+    table = CsvTable(path, options, ignored)
+    known = {name: layout for name, layout in LAYOUTS.items() if layout.target in table.names}
+    found = check_table(table, options, ignored, even=False) if known else None
+    for name, layout in known.items():
+        assert found is not None
         alike = layout.target in found.channels and len(found.channels) == layout.channels
         stepped = found.step is not None and found.step.seconds == layout.step_seconds
         if alike and stepped and found.rows >= rows_needed(name):
@@ -109,22 +112,25 @@ def _decide_windows(draft: Draft, sizes: Mapping[str, int], step: Step, layout: 
     season, called = season_of(step)
     wanted = SEASONS_SEEN * season
     lookback, horizons = wanted, [season, wanted]
-    why = f"{SEASONS_SEEN} seasons"
+    why = of_lookback = f"{SEASONS_SEEN} seasons"
     if layout is not None:
         lookback, horizons, why = LOOKBACK, list(HORIZONS), "the protocol of the field"
+        of_lookback = why
     # A window of each split, and of the first half of train with the part after it that earlier origins validate on.
     half = sizes["train"] // 2
     origin = half // max(1, recipe.earlier_origins) if recipe.earlier_origins else half
     longest = max(1, min(sizes["validation"], sizes["test"], origin, half // 2) // (1 if layout else 2))
     if max(horizons) > longest:
         horizons = sorted({min(length, longest) for length in horizons})
-        lookback, why = min(lookback, half - horizons[-1]), f"as many as {sizes['validation']:,} validation rows allow"
+        why = f"as many as {sizes['validation']:,} validation rows allow"
+    if lookback > half - horizons[-1]:
+        lookback, of_lookback = half - horizons[-1], f"as many as {sizes['train']:,} train rows allow"
     lookback = max(2, lookback)
     if season > lookback:
         season, called = lookback, "the lookback, in which a season has to lie"
     if season != shared.evaluate.season:
         draft.decide("evaluate.season", season, f"rows of {called}")
     if lookback != recipe.lookback:
-        draft.decide("sweep.recipe.lookback", lookback, why)
+        draft.decide("sweep.recipe.lookback", lookback, of_lookback)
     if horizons != recipe.horizons:
         draft.decide("sweep.recipe.horizons", horizons, why)

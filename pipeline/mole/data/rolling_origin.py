@@ -56,6 +56,8 @@ def longest_lookback(series: Series, count: int, horizon: int) -> int:
     return (after - first) // (2 if count else 1) - horizon
 
 
-def first_validation_stamp(series: Series) -> str:
-    """The time stamp by which an origin is called."""
-    return str(np.datetime64(int(series.date_T[series.splits["validation"][0]]), "s"))
+def validation_stamps(series: Series) -> dict[str, str]:
+    """The time stamps of the first validation row (`start`), by which an origin is called, and the last (`end`)."""
+    first, after = series.splits["validation"]
+    rows = {"start": first, "end": after - 1}
+    return {name: str(np.datetime64(int(series.date_T[row]), "s")) for name, row in rows.items()}

@@ -19,6 +19,15 @@ def season_of(step: Step) -> tuple[int, str]:
     return 1, "one step"
 
 
+def calendar_of(step: Step) -> tuple[str, ...]:
+    """What of the calendar changes from row to row at this step: of hour, weekday and month."""
+    if step.months is not None:
+        return ("month",)
+    if step.seconds is None or step.seconds >= DAY:
+        return ("weekday", "month") if step.seconds is None or step.seconds % (7 * DAY) else ("month",)
+    return "hour", "weekday"
+
+
 def phase_of(step: Step, date_T: Seconds) -> Seconds:
     """(T,): the place of each row in the season of this step, from 0 on; by the clock of the file, as in two files of
     one series."""

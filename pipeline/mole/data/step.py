@@ -67,6 +67,12 @@ class Step:
         """For a message: "a row every 15 minutes"."""
         return f"a row every {self.told().removeprefix('1 ')}"
 
+    def stamp(self, stamp: int | np.int64, offset: int | np.int64 | None = None) -> str:
+        """A time stamp of a row, for a message or a file: of days and longer steps at midnight, the date alone."""
+        text = told(stamp, offset)
+        days = self.seconds is None or self.seconds % DAY == 0
+        return text[:10] if days and offset is None and stamp % DAY == 0 else text
+
     def after(self, last: int, rows: int) -> Seconds:
         """The time stamps of the rows that follow one at `last`, by the same clock. ExpectedError beyond year 2262."""
         if self.seconds is not None:

@@ -1,8 +1,11 @@
 """What every reader of series works on: columns of text, each value of which is somewhere in a file."""
 
-from typing import Protocol, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self
 
 import pyarrow as pa
+
+from pipeline.mole.data.step import Step
 
 
 class Table(Protocol):
@@ -19,3 +22,11 @@ class Table(Protocol):
 
     def last(self, rows: int) -> Self:
         """The table without the rows before the last ones."""
+
+
+class Wanted(NamedTuple):
+    """The part of a table that is looked at."""
+
+    channels: Sequence[str]  # those of them that are there, in this order
+    rows: int  # the last ones
+    step: Step  # that they are to have

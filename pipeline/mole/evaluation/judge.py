@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.metrics.results import Row
 from pipeline.mole.data.ridge_choice import RIDGES
+from pipeline.mole.data.season import calendar_of
 from pipeline.mole.evaluation.horizon import Horizon, loaded
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
@@ -78,7 +79,7 @@ def judge_baselines(horizon: Horizon) -> list[Found]:
 
 def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, tables: Tables) -> list[Found]:
     """Every seed of a point, and rows about its experts where it has several."""
-    found, channels = [], horizon.series.channels
+    found, channels, calendar = [], horizon.series.channels, calendar_of(horizon.series.step)
     of_validation, of_test = (horizon.windows(split, point.lookback[horizon.rows]) for split in ("validation", "test"))
     for seed in point.validation[horizon.rows]:
         model = loaded(point, horizon, seed)
@@ -99,7 +100,7 @@ def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Hori
             )
             weight_NCE = all_router_weights(model, of_test.epoch(0)).double().numpy()
             stamp_N = np.concatenate([batch.stamp_B.cpu().numpy() for batch in of_test.epoch(0)])
-            tables.expert_weights.extend(weight_rows(weight_NCE, stamp_N, channels, place))
+            tables.expert_weights.extend(weight_rows(weight_NCE, stamp_N, channels, place, calendar))
             tables.usage.extend(usage_rows(weight_NCE, place))
     about = {"backbone": point.backbone, "experts": point.experts, "top_k": point.top_k}
     twin = twin_of(point, points).name

@@ -1,20 +1,29 @@
 """When a router calls on which expert, as rows of tables. N: windows, C: channels, E: experts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Stamps = npt.NDArray[np.int64]
+
+
+WHEN: Mapping[str, Callable[[Stamps], Stamps]] = {
+    "hour": lambda stamp_N: stamp_N // 3600 % 24,
+    "weekday": lambda stamp_N: (stamp_N // 86400 + 3) % 7,  # day 0, 1970-01-01, was a Thursday
+    "month": lambda stamp_N: stamp_N.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64) % 12,
+}
 
 
 def weight_rows(
-    weight_NCE: Array, stamp_N: npt.NDArray[np.int64], channels: Sequence[str], place: Mapping[str, Any]
+    weight_NCE: Array, stamp_N: Stamps, channels: Sequence[str], place: Mapping[str, Any], calendar: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Mean weight of each expert by hour and by weekday of the first row of a window; stamp_N: seconds since 1970."""
-    when = {"hour": stamp_N // 3600 % 24, "weekday": (stamp_N // 86400 + 3) % 7}  # day 0, 1970-01-01, was a Thursday
-    for by, value_N in when.items():
+    """Mean weight of each expert by what of `WHEN` the calendar of a series has, of the first row of a window, counted
+    from 0; stamp_N: seconds since 1970."""
+    for by in calendar:
+        value_N = WHEN[by](stamp_N)
         for value in np.unique(value_N):
             mean_CE = weight_NCE[value_N == value].mean(0)
             for name, weight_E in (*zip(channels, mean_CE, strict=True), ("all", mean_CE.mean(0))):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture, Theme, legend_above, picture, shortened
@@ -82,7 +82,8 @@ def draw_forecast(title: str, found: Forecast, unit: str, baseline: str) -> Pict
         axes.set_xlabel(f"steps of {unit}, the forecast from 1")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        legend_above(axes, 4)
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # the corner, where "1e6" would stand, is the legend's
+        legend_above(axes, 3)
 
     low, high = float(found.truth[1].min()), float(found.truth[1].max())
     inside = ""

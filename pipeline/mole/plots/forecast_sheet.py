@@ -16,7 +16,6 @@ from pipeline.plots.theme import LIGHT, PANEL_WIDTH, settings, shortened
 
 Dates = npt.NDArray[np.datetime64]
 
-MOST_CHANNELS = 12
 _COLUMNS, _HEIGHT = 2, 230  # panels in a row; CSS pixels of one
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}  # the same bytes at every call
 
@@ -33,18 +32,17 @@ class Panel:
 
 
 def draw_sheet(past: Dates, dates: Dates, panels: Sequence[Panel], kind: str) -> bytes:
-    """The picture as a file of this kind, svg or png, of the first `MOST_CHANNELS` panels.
+    """The picture as a file of this kind, svg or png.
 
     past (P,) and dates (H,) are those of the rows before and of the forecast.
     """
-    shown = panels[:MOST_CHANNELS]
-    rows = -(-len(shown) // _COLUMNS)
-    columns = min(_COLUMNS, len(shown))
+    rows = -(-len(panels) // _COLUMNS)
+    columns = min(_COLUMNS, len(panels))
     with mpl.rc_context(settings(LIGHT)):
         size = (columns * PANEL_WIDTH / 72, rows * _HEIGHT / 72)
         figure = Figure(figsize=size, layout="constrained", facecolor=LIGHT.surface)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, panel in zip(grid, shown, strict=False):
+        for axes, panel in zip(grid, panels, strict=False):
             axes.set_title(shortened(panel.name, 40))
             axes.grid(axis="y")
             widest_first = sorted(panel.band.items(), reverse=True)
@@ -58,7 +56,7 @@ def draw_sheet(past: Dates, dates: Dates, panels: Sequence[Panel], kind: str) ->
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
             axes.yaxis.set_major_locator(MaxNLocator(5))
-        for axes in grid[len(shown) :]:
+        for axes in grid[len(panels) :]:
             axes.set_visible(False)
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))

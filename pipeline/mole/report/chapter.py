@@ -14,7 +14,7 @@ from pipeline.plots.ranking import SMALL_WIDTH, RankingRow, draw_ranking
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
 from pipeline.report.origin import origin
-from pipeline.report.page import Block, Facts, Figures, Heading, Section
+from pipeline.report.page import Block, Facts, Figures, Heading, Notes, Section
 from pipeline.report.scores import shown
 
 ANCHOR = "forecasting"
@@ -27,7 +27,9 @@ _NAIVE: tuple[Kind, ...] = ("naive", "other naive")
 def forecasting(found: Forecasting) -> Section:
     """Verdict, ranking, tables, errors by step, examples and definitions."""
     board = found.board
+    notes = found.source["notes"]
     blocks: list[Block] = [
+        *([Notes(notes)] if notes else []),
         rankings(board),
         main_table(board),
         *_folded_tables(board),
@@ -117,8 +119,8 @@ def _example(found: Forecasting, horizon: int) -> Figures:
     ]
     of = f" Drawn are the first {_MOST_CHANNELS} of {len(channels)} channels." if len(channels) > _MOST_CHANNELS else ""
     caption = (
-        f"{label_of(found.board.choices[horizon].chosen)}, first seed: the forecast from {window} on, in the unit of "
-        f"the data. Thin: what each expert alone would say; the router weighs them. Shaded: the {LEVEL} % interval.{of}"
+        f"{label_of(found.board.choices[horizon].chosen)}, first seed, in the unit of the data: the {window}. "
+        f"Thin: what each expert alone would say; the router weighs them. Shaded: the {LEVEL} % interval.{of}"
     )
     return Figures(pictures, caption)
 

@@ -34,7 +34,7 @@ _MAY_BE_EMPTY = ("coverage",)  # where validation rows are too few to calibrate 
 _OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
 _CHOICE = ("horizons", "windows")
 _ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
-_SOURCE = ("simulated", "description", "channels", "rows", "input_sha256")
+_SOURCE = ("simulated", "description", "channels", "rows", "input_sha256", "notes")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The chapter on the experts of a forecasting mixture: when each is asked, how much, and what fewer of them cost."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -17,8 +19,13 @@ from pipeline.report.scores import joined, shown, signed
 
 ALL = "all"  # the mean over channels
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_AXES = {"hour": "hour of the window's first row", "weekday": "weekday of the window's first row"}
-_BY = {"hour": "hours of the day", "weekday": "weekdays"}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NAMES: Mapping[str, Sequence[str]] = {
+    "hour": [str(hour) for hour in range(24)],
+    "weekday": _WEEKDAYS,
+    "month": _MONTHS,
+}
+_SEVERAL = {"hour": "hours of the day", "weekday": "weekdays", "month": "months"}
 
 
 def specialisation(found: Forecasting) -> Section:
@@ -30,10 +37,10 @@ def specialisation(found: Forecasting) -> Section:
     places = [ALL, *([channel] if channel != ALL else [])]
     blocks: list[Block] = [
         Figures(
-            [_weights(found, horizon, by, place) for place in places for by in _BY],
+            [_weights(found, horizon, by, place) for place in places for by in calendar_of(found, horizon)],
             f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows that begin "
-            "at this hour or on this weekday (in per cent). The router sees nothing but the time; a channel has "
-            "weights of its own. The numbers of experts mean nothing across seeds.",
+            "then (in per cent). The router sees nothing but the time; a channel has weights of its own. The numbers "
+            "of experts mean nothing across seeds.",
         ),
         Figures(
             [_usage(found, horizon, "weight", "mean weight"), _usage(found, horizon, "top", "share it weighs most in")],
@@ -55,7 +62,10 @@ def specialisation(found: Forecasting) -> Section:
 def in_words(found: Forecasting) -> str:
     """How far weights move with the time, how much is used, and what half of the experts cost: numbers only."""
     horizon = found.board.horizons[0]
-    moves = [f"{shown(100 * swing(found, horizon, by, ALL), 0)} percentage points over the {_BY[by]}" for by in _BY]
+    moves = [
+        f"{shown(100 * swing(found, horizon, by, ALL), 0)} percentage points over the {_SEVERAL[by]}"
+        for by in calendar_of(found, horizon)
+    ]
     usage = found.of_chosen(found.usage, horizon)
     ranked = [np.sort(of["weight"].to_numpy(np.float64))[::-1] for _, of in usage.groupby("seed")]
     most, least = (float(np.mean([of[place] for of in ranked])) for place in (0, -1))
@@ -85,17 +95,26 @@ def swing(found: Forecasting, horizon: int, by: str, channel: str) -> float:
 
 
 def most_moved(found: Forecasting, horizon: int) -> str:
-    """The channel whose weights move most over the hours; `ALL` where there are no single ones."""
+    """The channel whose weights move most over the time; `ALL` where there are no single ones."""
     of = found.of_chosen(found.expert_weights, horizon)
-    channels = [str(name) for name in of["channel"].unique() if name != ALL]
-    return max(channels, key=lambda channel: swing(found, horizon, "hour", channel), default=ALL)
+    of = of[(of["seed"] == of["seed"].min()) & (of["channel"] != ALL)]
+    if of.empty:
+        return ALL
+    weight = of.groupby(["by", "channel", "expert"], sort=False)["weight"]
+    return str((weight.max() - weight.min()).groupby("channel", sort=False).max().idxmax())
+
+
+def calendar_of(found: Forecasting, horizon: int) -> list[str]:
+    """What of hour, weekday and month the weights were judged by."""
+    judged = set(found.of_chosen(found.expert_weights, horizon)["by"])
+    return [by for by in _NAMES if by in judged]
 
 
 def _weights(found: Forecasting, horizon: int, by: str, channel: str) -> Picture:
     weight_EV, values = weights(found, horizon, by, channel)
-    names = [_WEEKDAYS[value] for value in values] if by == "weekday" else [str(value) for value in values]
+    names = [_NAMES[by][value] for value in values]
     where = "mean over channels" if channel == ALL else channel
-    return draw_weights(f"By {by}, {where}", _AXES[by], weight_EV, names)
+    return draw_weights(f"By {by}, {where}", f"{by} of the window's first row", weight_EV, names)
 
 
 def _usage(found: Forecasting, horizon: int, column: str, what: str) -> Picture:

@@ -12,6 +12,7 @@ from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import spread, spread_cell
 
+MOST_LISTED = 50  # channels
 _CHOSEN, _PREFERRED = "chosen", "preferred"
 _SUBTRACTED: Mapping[Offset, str] = {"none": "nothing", "last": "last value", "mean": "mean of the lookback"}
 
@@ -121,9 +122,9 @@ def channel_table(found: Forecasting, horizon: int) -> Table:
         for channel, of in rows_of[rows_of["method"].isin(methods)].groupby("channel", sort=False)
     }
     rows = []
-    for channel, of in by_channel.items():
+    for channel, of in list(by_channel.items())[:MOST_LISTED]:
         errors = {name: float(of[name]["mse"]) for name in methods if name in of}
-        decimals = decimals_for(list(errors.values()))
+        decimals = min(4, decimals_for([min(errors.values())]) + 1)
         cells = [
             Cell(
                 shown(errors.get(name), decimals),
@@ -134,7 +135,11 @@ def channel_table(found: Forecasting, horizon: int) -> Table:
         ]
         rows.append([Cell(channel), *cells])
     header = [f"channel, MSE at {ahead(horizon)}\N{NO-BREAK SPACE}↓", *map(label_of, methods)]
-    caption = f"Means over all test windows, steps{' and seeds' if board.seeds > 1 else ''}; below, the MAE."
+    caption = (
+        f"Means over all test {'windows, steps and seeds' if board.seeds > 1 else 'windows and steps'}; below, the MAE."
+    )
+    if len(by_channel) > MOST_LISTED:
+        caption += f" Listed are the first {MOST_LISTED} of {len(by_channel):,} channels."
     return Table(header, rows, caption, folded=f"Channel by channel, {ahead(horizon)} ahead")
 
 

@@ -14,7 +14,7 @@ from pipeline.mole.data.recipe import read_recipe
 from pipeline.mole.data.series import Series, write_series
 from pipeline.mole.data.simulation import simulate
 from pipeline.mole.data.source import AcceptedSeries, accept_series
-from pipeline.mole.data.step import Step, told
+from pipeline.mole.data.step import Step
 from pipeline.mole.params.ingest import Ingest
 
 SECTION = "mole.ingest"
@@ -80,10 +80,8 @@ def _summary(description: str, accepted: AcceptedSeries) -> str:
     series = accepted.series
     lines = [description, ""]
     for name, (first, after) in series.splits.items():
-        last = told(series.date_T[after - 1])
-        lines.append(
-            f"{name.ljust(10)}  {counted(after - first, 'row').rjust(12)}  {told(series.date_T[first])} to {last}"
-        )
+        begin, last = (series.step.stamp(series.date_T[row]) for row in (first, after - 1))
+        lines.append(f"{name.ljust(10)}  {counted(after - first, 'row').rjust(12)}  {begin} to {last}")
     names = series.channels
     lines += ["", f"channels: {len(names)} ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})"]
     return "\n".join(lines + [f"note: {note}" for note in accepted.notes])

@@ -8,6 +8,7 @@ By default a network starts as the ridge that was searched for its horizon, refi
 and keeps the weights of its start where no epoch validates better: on validation rows it is never behind the ridge.
 """
 
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -98,7 +99,7 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                 write_intervals(folder / key, calibrate(stretches, series.step))
             found_at.append(fmean(of_seed.values()))
             origins[str(horizon)] = [
-                {"start": of_ridge.start, "loss": loss, "least_squares": of_ridge.least_squares}
+                asdict(replace(of_ridge, loss=loss))
                 for of_ridge, loss in zip(ridge.origins[horizon][-len(found_at) :], found_at, strict=True)
             ]
         about = {

@@ -22,9 +22,9 @@ from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
 from pipeline.mole.data.rolling_origin import (
     earlier_origins,
-    first_validation_stamp,
     longest_lookback,
     origin_windows,
+    validation_stamps,
 )
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
@@ -93,7 +93,7 @@ def _written(
         ]
         about["validation_loss"][key], about["lookback"][key] = {"0": losses[-1]}, model.lookback
         about["origins"][key] = [
-            {"start": first_validation_stamp(one), "loss": loss, "least_squares": reference}
+            {**validation_stamps(one), "loss": loss, "least_squares": reference}
             for one, loss, reference in zip(known, losses, least_squares[horizon], strict=True)
         ]
         first = ridges[0]
