@@ -231,11 +231,11 @@ def test_baselines_stand_beside_the_ensembles_and_are_called_what_they_are(tmp_p
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["baselines"])
     moe = read_moe(AT)
-    assert [row[0].text for row in ensembles_table(moe).rows] == [
+    assert [row[0].text for row in ensembles_table(moe.ensembles, moe.board).rows] == [
         *("dense", "2 x dense", "3 x dense", "top 1", "gumbel top 2", "gumbel top 2, 4 routes", "unbalanced"),
         *("dropped out", "dropped out, 4 dropout masks", "small", "four"),
     ]
-    assert [row[1].text for row in ensembles_table(moe).rows[:4]] == ["1", "2", "3", "1.4"]
+    assert [row[1].text for row in ensembles_table(moe.ensembles, moe.board).rows[:4]] == ["1", "2", "3", "1.4"]
     assert "“dropped out, 4 dropout masks” 1.4, “small” 1.4, “four” 1.4" in ensembles(moe).lead
     remarks = {row[0].text: row[0].remark for row in main_table(moe).rows}
     assert [remarks[name] for name in ("dense", "dropped out", "small", "four")] == [
