@@ -53,13 +53,13 @@ class EvaluationImages:
         }
 
     def corrupted(self) -> list[Images]:
-        """The chosen images, T x L times, kind by kind, severity by severity, as bytes again."""
-        found = []
-        whole = self.chosen.image_NHWC.astype(np.float32) / np.float32(255)
+        """The chosen images, T x L times, kind by kind, severity by severity, in whole numbers again."""
+        found, white, kind = [], self.chosen.white, self.chosen.image_NHWC.dtype
+        whole = self.chosen.image_NHWC.astype(np.float32) / np.float32(white)
         for name in CORRUPTIONS:
             for severity in SEVERITIES:
                 worse = corrupt(whole, name, severity, self.seed)
-                found.append(Images(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
+                found.append(Images(np.rint(worse * white).astype(kind), self.chosen.label_N))
         return found
 
     def predictions(self, model: ResNet18, corrupted: list[Images], samples: list[int], seed: int) -> Arrays:

@@ -161,7 +161,8 @@ class RouterPriorGate(VariationalGate):
 
     def clean_logits(self, x_ND: Tensor) -> Tensor:
         """The mean of the posterior, (N, E), before the temperature."""
-        return super().clean_logits(x_ND) + self.shift(x_ND)
+        shift_NE: Tensor = self.shift(x_ND)
+        return super().clean_logits(x_ND) + shift_NE
 
     def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
         """As above."""
