@@ -33,9 +33,9 @@ def abstention_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
     caption = (
         f"{gate_or_confidence(frame)} AURC: area under the curve of risk against coverage, mean over seeds, where "
         "images are answered in the order of a score; beside it the difference to the order by confidence, with its "
-        "95 % interval over test images and seeds, ▸ and bold where all of it is below 0. Gate entropy: images of which "
-        "the gate is surest come first; experts used: those that take fewer. Confidence and gate: the log odds of "
-        "being right, by logistic regression on the validation images. All of one pass without noise."
+        "95 % interval over test images and seeds, ▸ and bold where all of it is below 0. Gate entropy: images of "
+        "which the gate is surest come first; experts used: those that take fewer. Confidence and gate: the log odds "
+        "of being right, by logistic regression on the validation images. All of one pass without noise."
     )
     return Table(["point", "score", "AURC ↓", "against confidence"], rows, caption)
 
