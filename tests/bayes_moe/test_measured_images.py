@@ -37,7 +37,7 @@ def test_the_tables_are_those_of_the_study(kept):
     moe = read_moe(AT)
     pd.testing.assert_frame_equal(one.ensembles[moe.ensembles.columns], moe.ensembles, check_dtype=False)
     assert "it is worth 1.4 dense networks (95 % interval 1.0 to 2.5)" in one.lead
-    assert "+0.0100 (\N{MINUS SIGN}0.1000 to +0.1000), over 3 seeds" in one.lead
+    assert "+0.010 (\N{MINUS SIGN}0.100 to +0.100), over 3 seeds" in one.lead
     section = measured_images([one])
     heading, facts = section.blocks[:2]
     assert isinstance(heading, Heading)

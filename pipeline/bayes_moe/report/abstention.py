@@ -57,9 +57,8 @@ def gate_or_confidence(frame: pd.DataFrame) -> str:
     """Of how many points each score is better or worse to abstain by than confidence."""
     others = frame[frame["score"] != _CONFIDENCE]
     said = [
-        f"{score} is better to abstain by than confidence in {(of['high'] < 0).sum()} of "
-        f"{counted(len(of), 'sparse point')}, and worse in {(of['low'] > 0).sum()}"
+        f"{score}, better in {(of['high'] < 0).sum()} of {counted(len(of), 'sparse point')} and worse in "
+        f"{(of['low'] > 0).sum()}"
         for score, of in others.groupby("score", sort=False)
     ]
-    text = "; ".join(said)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"To abstain by, beside confidence: {'; '.join(said)}."

@@ -50,7 +50,7 @@ class MeasuredImages:
         of = rows[(rows["point"] == chosen) & (rows["samples"] == 0)].iloc[0]
         worth, low, high = (shown(float(of[name]), 1) for name in ("equivalents", "low", "high"))
         nll = against_twin(self.board, "nll", SCALED, chosen, str(self.about["twin"])).difference
-        digits = decimals_for([nll.value])
+        digits = decimals_for([nll.low, nll.high])
         bounds = " to ".join(signed(value or 0.0, digits) for value in (nll.low, nll.high))
         return (
             f"Validation chose “{self.board.method(chosen).label}”: it is worth {worth} dense networks (95 % interval "
