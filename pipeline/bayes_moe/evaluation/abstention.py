@@ -30,8 +30,10 @@ def abstention_table(points: Iterable[PointPredictions], evaluation: Evaluate) -
         scores = [dict(abstention_scores(point, place)) for place in range(len(point.seeds))]
         if GATE not in scores[0]:
             continue
-        areas = {name: np.array([area_under_risk(of[name], right_of(point, place)) for place, of in enumerate(scores)])
-                 for name in scores[0]}  # fmt: skip
+        areas = {
+            name: np.array([area_under_risk(of[name], right_of(point, place)) for place, of in enumerate(scores)])
+            for name in scores[0]
+        }
         drawn = _resampled(point, scores, evaluation)
         for name, area_R in areas.items():
             low, high = np.quantile(drawn[name] - drawn[CONFIDENCE], (0.025, 0.975))
