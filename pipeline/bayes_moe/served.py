@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from pipeline.bayes_moe.data.images import Images, read_images
+from pipeline.bayes_moe.data.images import Images, Values, read_images
 from pipeline.bayes_moe.data.resident import ResidentImages
 from pipeline.bayes_moe.decisive import chosen_on_validation
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
@@ -51,13 +50,14 @@ class ServedClassifier(PythonModel):
         self.provenance = provenance(folder)
 
     def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Probabilities (N, K), a column for each class, of images (N, H, W, C) of whole numbers from 0 to 255.
+        """Probabilities (N, K), a column for each class, of images (N, H, W, C) of whole numbers from 0 to 255,
+        or to 65535 where the images were of 16 bits.
 
         params: `provenance`: adds a JSON column that says where the model comes from. Images of another shape, too many
         of them, and other numbers raise an MlflowException (HTTP 400).
         """
         try:
-            image_NHWC = checked_images(model_input, tuple(self.about["shape"]))
+            image_NHWC = checked_images(model_input, tuple(self.about["shape"]), np.dtype(self.about["dtype"]))
         except ExpectedError as error:
             raise refused(error) from error
         images = Images(image_NHWC, np.zeros(len(image_NHWC), np.int64))
@@ -67,8 +67,8 @@ class ServedClassifier(PythonModel):
         return answer.assign(provenance=json.dumps(self.provenance)) if (params or {}).get("provenance") else answer
 
 
-def checked_images(given: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Images (N, H, W, C) of bytes. ExpectedError where they are no such images, or too many."""
+def checked_images(given: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> Values:
+    """Images (N, H, W, C) of bytes or of 16 bits. ExpectedError where they are no such images, or too many."""
     try:
         image_NHWC = np.asarray(given)
     except ValueError as error:
@@ -79,9 +79,9 @@ def checked_images(given: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         raise ExpectedError(
             f"the input is {found}: expected 1 to {MOST_IMAGES:,} images of {most} (rows, columns, channels)"
         )
-    if image_NHWC.dtype.kind not in "iuf" or not np.array_equal(image_NHWC, image_NHWC.astype(np.uint8)):
-        raise ExpectedError("the images hold something else than whole numbers from 0 to 255")
-    return image_NHWC.astype(np.uint8)
+    if image_NHWC.dtype.kind not in "iuf" or not np.array_equal(image_NHWC, image_NHWC.astype(kind)):
+        raise ExpectedError(f"the images hold something else than whole numbers from 0 to {np.iinfo(kind).max}")
+    return image_NHWC.astype(kind)
 
 
 def provenance(folder: Path) -> dict[str, Any]:
@@ -109,12 +109,13 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
         "seed": point.seeds[0],
         "temperature": float(point.temperature_R[0]),
         "shape": list(image_NHWC.shape[1:]),
+        "dtype": image_NHWC.dtype.name,
         "dataset_sha256": sha256(project / at.raw),
         "parameters": {name: config[name] for name in ("recipe", "point")},
     }
     write_sealed(folder / ABOUT, about)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *image_NHWC.shape[1:]))]),
+        inputs=Schema([TensorSpec(image_NHWC.dtype, (-1, *image_NHWC.shape[1:]))]),
         outputs=Schema([ColSpec("double", label) for label in config["classes"]]),
         params=ParamSchema([ParamSpec("provenance", DataType.boolean, False)]),
     )

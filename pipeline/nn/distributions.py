@@ -107,3 +107,12 @@ def sample_gaussian(mean_BD: Tensor, log_variance_BD: Tensor, generator: torch.G
 def kl_to_standard_normal(mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor:
     """KL(N(mean, diag(variance)) ‖ N(0, I)) of each cell, (B,), in nats."""
     return 0.5 * (mean_BD.square() + log_variance_BD.exp() - 1 - log_variance_BD).sum(-1)
+
+
+def kl_of_factor(mean_BD: Tensor, factor_BDD: Tensor) -> Tensor:
+    """KL(N(mean, L Lᵀ) ‖ N(0, I)) of each row, (B,), in nats; the factor L is lower triangular, its diagonal positive.
+
+    (‖mean‖² + ‖L‖² − D) / 2 − Σ_d log L_dd: the trace of L Lᵀ is ‖L‖², and half its log determinant the last sum.
+    """
+    squares_B = mean_BD.square().sum(-1) + factor_BDD.square().sum((-2, -1))
+    return 0.5 * (squares_B - mean_BD.shape[-1]) - factor_BDD.diagonal(dim1=-2, dim2=-1).log().sum(-1)

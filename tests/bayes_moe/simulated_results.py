@@ -60,7 +60,7 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         name: []
         for name in (
             *("points", "reliability", "corruption", "experts", "sampled", "ensembles", "power", "coverage"),
-            *("stability", "agreement"),
+            *("abstention", "stability", "agreement"),
         )
     }
     table: list[Row] = []
@@ -84,6 +84,17 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
                 for kind in _CORRUPTIONS
                 for severity in range(1, 6)
             ]
+            frames["abstention"] += [
+                {
+                    "point": name,
+                    "score": score,
+                    "aurc": 0.02 + gap,
+                    "difference": gap,
+                    "low": gap - 0.01,
+                    "high": gap + 0.01,
+                }
+                for score, gap in (("confidence", 0.0), ("gate entropy", 0.02), ("confidence and gate", -0.002))
+            ]
             frames["agreement"] += [
                 {"point": name, "first": first, "second": second, "agreement": 0.1 * first + 0.2}
                 for second in range(sweep.seeds)
@@ -94,7 +105,8 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         frames["reliability"] += _reliability(name, sweep, rng)
         frames["corruption"] += _corruption(name, sweep, rng)
         frames["ensembles"] += _ensembles(name, name == twins[name], noisy, sweep)
-        frames["coverage"] += _coverage(name, sweep, rng) if name in (sweep.chosen, twins[sweep.chosen]) else []
+        shown = {twins[sweep.chosen]: ["confidence"], sweep.chosen: ["confidence", "gate entropy"]}
+        frames["coverage"] += [row for score in shown.get(name, []) for row in _coverage(name, score, sweep, rng)]
         table += _scores(name, name in sparse, sweep, rng)
         experts = int(point["experts"]) if name in sparse else 0
         _curve(name, experts, sweep, rng).to_csv(root / AT.curves / f"{name}.csv", index=False)
@@ -123,9 +135,15 @@ def _ensembles(name: str, twin: bool, noisy: bool, sweep: Sweep) -> list[dict[st
     ]
 
 
-def _coverage(name: str, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:
+def _coverage(name: str, score: str, sweep: Sweep, rng: np.random.Generator) -> list[dict[str, object]]:
     return [
-        {"point": name, "seed": seed, "coverage": step / 20, "risk": 0.1 * (step / 20) ** 2 * rng.uniform(0.9, 1.1)}
+        {
+            "point": name,
+            "score": score,
+            "seed": seed,
+            "coverage": step / 20,
+            "risk": 0.1 * (step / 20) ** 2 * rng.uniform(0.9, 1.1),
+        }
         for seed in range(sweep.seeds)
         for step in range(1, 21)
     ]

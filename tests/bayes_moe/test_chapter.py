@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table
 from pipeline.bayes_moe.report.results import Moe, read_moe
@@ -69,6 +70,18 @@ def test_calibration_as_trained_is_said_too(found, raw, said):
     assert f"Before temperature scaling, it is {said} its dense twin in ECE (0." in lead(
         found(ece={"raw": raw, "scaled": raw})
     )
+
+
+def test_it_is_said_in_how_many_points_the_gate_tells_better_when_to_abstain(found):
+    moe = found()
+    table = abstention_table(moe.abstention, moe.board)
+    assert table.caption.startswith(
+        "To abstain by, beside confidence: gate entropy, better in 0 of 3 sparse points and worse in 3; confidence and "
+        "gate, better in 0 of 3 sparse points and worse in 0. AURC: "
+    )
+    assert [row[3].text for row in table.rows[:3]] == ["", "+0.0200", "\N{MINUS SIGN}0.0020"]
+    better = moe.abstention.assign(low=-0.02, high=-0.01)
+    assert abstention_table(better, moe.board).rows[1][3].best
 
 
 def test_the_verdict_has_the_numbers_of_the_files(found):
@@ -231,11 +244,11 @@ def test_baselines_stand_beside_the_ensembles_and_are_called_what_they_are(tmp_p
     monkeypatch.chdir(tmp_path)
     write_moe(tmp_path, ODD["baselines"])
     moe = read_moe(AT)
-    assert [row[0].text for row in ensembles_table(moe).rows] == [
+    assert [row[0].text for row in ensembles_table(moe.ensembles, moe.board).rows] == [
         *("dense", "2 x dense", "3 x dense", "top 1", "gumbel top 2", "gumbel top 2, 4 routes", "unbalanced"),
         *("dropped out", "dropped out, 4 dropout masks", "small", "four"),
     ]
-    assert [row[1].text for row in ensembles_table(moe).rows[:4]] == ["1", "2", "3", "1.4"]
+    assert [row[1].text for row in ensembles_table(moe.ensembles, moe.board).rows[:4]] == ["1", "2", "3", "1.4"]
     assert "“dropped out, 4 dropout masks” 1.4, “small” 1.4, “four” 1.4" in ensembles(moe).lead
     remarks = {row[0].text: row[0].remark for row in main_table(moe).rows}
     assert [remarks[name] for name in ("dense", "dropped out", "small", "four")] == [

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.bayes_moe.evaluation.ensembles import COVERAGES, coverage_table, ensemble_table, power_table
+from pipeline.bayes_moe.evaluation.ensembles import ensemble_table, power_table
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.metrics.calibration import accuracy, negative_log_likelihood
-from pipeline.bayes_moe.metrics.classification import aurc
 from pipeline.bayes_moe.params.evaluate import Evaluate
 
 EVALUATION = Evaluate(replicates=100)
@@ -101,15 +100,3 @@ def test_power_is_of_the_paired_differences_of_seeds():
     assert found.loc["nll", "smallest"] < abs(differences.mean())
     assert found.loc["nll", "needed"] <= 4
     assert power_table({name: point(name, 1, 1) for name in points}, SWEEP, "sparse", 15).empty
-
-
-def test_risk_is_shown_for_the_point_and_its_twin():
-    points = {"dense": point("dense", 2, 1), "sparse": point("sparse", 2, 3, own=7)}
-    found = coverage_table(points, SWEEP, "sparse")
-    assert len(found) == 2 * 2 * COVERAGES
-    everything = found[found["coverage"] == 1.0].set_index(["point", "seed"])["risk"]
-    for name, one in points.items():
-        for seed, logit_NK in zip(one.seeds, one.logits("test"), strict=True):
-            wrong = (logit_NK.argmax(1) != one.labels("test")).mean()
-            assert everything[name, seed] == pytest.approx(wrong)
-            assert aurc(logit_NK, one.labels("test")) < wrong  # confidence tells something here

@@ -25,9 +25,9 @@ def grey(path, values, **how):
 
 
 def row(read, path):
-    """The first pixels of the first row, which are grey."""
+    """The first pixels of the first row, which are grey: bytes in three channels, or 16 bits in one."""
     image_HWC = read.read(path)
-    assert image_HWC.shape == (SIZE, SIZE, 3)
+    assert (image_HWC.shape, image_HWC.dtype) in (((SIZE, SIZE, 3), np.uint8), ((SIZE, SIZE, 1), np.uint16))
     assert (image_HWC == image_HWC[..., :1]).all()
     return image_HWC[0, :, 0].tolist()
 
@@ -35,10 +35,15 @@ def row(read, path):
 @pytest.mark.parametrize(
     ("name", "values", "expected", "note"),
     [
-        ("g.png", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 image of 16-bit grey: 65535 is white"),
-        ("g.tif", np.uint16([0, 257, 32896, 65535]), [0, 1, 128, 255], "1 image of 16-bit grey: 65535 is white"),
-        ("f.tif", np.float32([0, 0.2, 0.5, 1]), [0, 51, 128, 255], "1 image of floats: 1 is white"),
-        ("i.tif", np.int32([0, 2**30, 2**31 - 1, 2**29]), [0, 128, 255, 64], "32-bit signed grey: 2147483647 is white"),
+        ("g.png", np.uint16([0, 1, 32897, 65535]), [0, 1, 32897, 65535], "1 image of 16-bit grey: 65535 is white"),
+        ("g.tif", np.uint16([0, 258, 32896, 65535]), [0, 258, 32896, 65535], "1 image of 16-bit grey: 65535 is white"),
+        ("f.tif", np.float32([0, 0.2, 0.5, 1]), [0, 13107, 32768, 65535], "1 image of floats: 1 is white"),
+        (
+            "i.tif",
+            np.int32([0, 2**30, 2**31 - 1, 2**29]),
+            [0, 32768, 65535, 16384],
+            "32-bit signed grey: 2147483647 is white",
+        ),
         ("b.png", np.uint8([0, 1, 128, 255]), [0, 1, 128, 255], None),
     ],
 )
@@ -52,7 +57,7 @@ def test_values_are_shares_of_the_largest_of_their_type(tmp_path, name, values, 
 
 def test_a_tiff_whose_zero_is_white_is_not_a_negative(tmp_path):
     path = grey(tmp_path / "w.tif", np.uint16([0, 65535, 257, 65278]), tiffinfo={262: 0})
-    assert row(files(), path) == [255, 0, 254, 1]
+    assert row(files(), path) == [65535, 0, 65278, 257]
 
 
 def test_a_colour_of_16_bits_is_read_by_its_upper_8(tmp_path):
@@ -93,15 +98,15 @@ def test_12_bits_stored_in_16_need_their_white_stated(tmp_path):
     assert "is 4095, and white would be 65535" in str(caught.value)
     assert "Set bayes_moe.ingest.white_level to the value of white, such as 4095, or to 65535" in str(caught.value)
     stated = files(4095)
-    assert row(stated, path) == [0, 128, 187, 255]
+    assert row(stated, path) == [0, 32776, 48011, 65535]
     assert stated.notes(tmp_path) == ["1 image of 16-bit grey: 4095 is white, 0 black"]
     as_they_are = files(65535)
-    assert row(as_they_are, path) == [0, 8, 12, 16]
+    assert row(as_they_are, path) == [0, 2048, 3000, 4095]
 
 
 def test_a_dark_image_among_bright_ones_is_taken(tmp_path):
     read = files()
-    assert row(read, grey(tmp_path / "dark.png", np.uint16([257]))) == [1] * SIZE
+    assert row(read, grey(tmp_path / "dark.png", np.uint16([257]))) == [257] * SIZE
     read.read(grey(tmp_path / "bright.png", np.uint16([60000])))
     assert read.notes(tmp_path) == ["2 images of 16-bit grey: 65535 is white, 0 black"]
 
@@ -124,7 +129,7 @@ def test_values_beyond_black_or_white_are_refused_and_never_saturated(tmp_path, 
 
 
 def test_floats_of_a_stated_white(tmp_path):
-    assert row(files(200), grey(tmp_path / "p.tif", np.float32([0, 50, 100, 200]))) == [0, 64, 128, 255]
+    assert row(files(200), grey(tmp_path / "p.tif", np.float32([0, 50, 100, 200]))) == [0, 16384, 32768, 65535]
 
 
 def test_bytes_need_no_white(tmp_path):
@@ -155,7 +160,7 @@ def test_transparency_of_a_palette_and_of_one_grey_value(tmp_path):
     read = files()
     assert read.read(tmp_path / "p.gif")[0, :2].tolist() == [[255, 255, 255], [0, 90, 0]]
     assert row(read, tmp_path / "g.png") == [40, 255, 120, 160]
-    assert row(read, tmp_path / "w.png") == [1, 255, 255, 0]
+    assert row(read, tmp_path / "w.png") == [257, 65535, 65535, 0]
     assert "3 images with transparency: blended on white" in read.notes(tmp_path)
 
 
@@ -204,7 +209,7 @@ def test_deep_greys_are_upright_too(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = 3
     path = grey(tmp_path / "g.png", np.uint16([0, 257, 514, 65535]), exif=exif)
-    assert row(files(), path) == [255, 2, 1, 0]
+    assert row(files(), path) == [65535, 514, 257, 0]
 
 
 def test_palettes_inks_and_bits(tmp_path):

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +21,8 @@ from pipeline.bayes_moe.data.images import (
     training_and_validation,
     write_images,
 )
+from pipeline.bayes_moe.data.resident import ResidentImages
+from pipeline.bayes_moe.model.predictions import EvaluationImages
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json
 
@@ -145,7 +148,7 @@ def test_the_white_of_a_folder_is_named_by_its_section(tmp_path):
         ExpectedError, match=r"Set bayes_moe\.ingest_ood\.white_level to the value of white, such as 4095"
     ):
         read_image_source(tmp_path, 4, None, None, "bayes_moe.ingest_ood")
-    assert (read_image_source(tmp_path, 4, None, 4095).splits["train"].image_NHWC == 255).all()
+    assert (read_image_source(tmp_path, 4, None, 4095).splits["train"].image_NHWC == 65535).all()
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "x" * 300])
@@ -172,7 +175,7 @@ def test_a_recipe_s_suffix_in_any_case(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "channels", "described"),
-    [("L", 1, "in grey"), ("LA", 1, "in grey"), ("I;16", 1, "in grey"), ("RGB", 3, "in colour")],
+    [("L", 1, "in grey,"), ("LA", 1, "in grey,"), ("I;16", 1, "in grey of 16 bits,"), ("RGB", 3, "in colour,")],
 )
 def test_grey_images_stay_grey_and_one_in_colour_makes_all_of_them_so(tmp_path, kind, channels, described):
     value = {"L": 9, "LA": (9, 255), "I;16": 9 * 257, "RGB": (9, 9, 10)}[kind]
@@ -184,5 +187,48 @@ def test_grey_images_stay_grey_and_one_in_colour_makes_all_of_them_so(tmp_path, 
     source = read_image_source(tmp_path / "x", 4, None, 65535)
     images = [images.image_NHWC for images in source.splits.values()]
     assert {image_NHWC.shape[3] for image_NHWC in images} == {channels}
-    assert {int(value) for image_NHWC in images for value in np.unique(image_NHWC[..., 0])} == {9, 200, 201}
+    times = 257 if kind == "I;16" else 1
+    assert {int(value) / times for image_NHWC in images for value in np.unique(image_NHWC[..., 0])} == {9, 200, 201}
     assert described in write_image_source(tmp_path / "images", tmp_path / "x", source)
+
+
+def deep_folder(path, colour):
+    """Two classes of two grey images of 16 bits, of which the values differ in the lower 8 only."""
+    for place, name in enumerate("ab"):
+        (path / name).mkdir(parents=True)
+        for number in range(2):
+            grey = np.full((4, 4), 40_000 + 10 * place + number, np.uint16)
+            Image.fromarray(grey).save(path / name / f"{number}.png")
+    if colour:
+        Image.new("RGB", (4, 4), (9, 9, 10)).save(path / "a" / "2.png")
+    return path
+
+
+def test_images_of_16_bits_are_trained_on_as_they_are(tmp_path):
+    source = read_image_source(deep_folder(tmp_path / "x", colour=False), 4, None)
+    write_image_source(tmp_path / "images", tmp_path / "x", source)
+    whole = [read_images(tmp_path / "images" / split) for split in ("train", "test")]
+    assert {image_NHWC.dtype for image_NHWC, _ in whole} == {np.dtype(np.uint16)}
+    assert {int(value) for images in whole for value in np.unique(images.image_NHWC)} == {
+        40_000,
+        40_001,
+        40_010,
+        40_011,
+    }
+    batch = next(ResidentImages(whole[0], 2, torch.device("cpu")).epoch(0))
+    expected = whole[0].image_NHWC.transpose(0, 3, 1, 2).astype(np.float32) / 65535
+    np.testing.assert_allclose(batch.x_BCHW, expected, rtol=1e-6)
+    other = fitted(whole[0].image_NHWC, (2, 2, 3))
+    assert (other.dtype, other.shape) == (np.uint16, (2, 2, 2, 3))
+    assert (other == whole[0].image_NHWC[:, :2, :2]).all()
+    evaluated = EvaluationImages(*whole, whole[1], corrupted=1, seed=0, batch_size=2, device=torch.device("cpu"))
+    blurred = [part.image_NHWC for part in evaluated.corrupted()]
+    assert {part.dtype for part in blurred} == {np.dtype(np.uint16)}
+    assert max(int(part.max()) for part in blurred) > 255
+
+
+def test_beside_colours_16_bits_of_grey_become_8(tmp_path):
+    source = read_image_source(deep_folder(tmp_path / "x", colour=True), 4, None)
+    values = {int(value) for images in source.splits.values() for value in np.unique(images.image_NHWC)}
+    assert values == {9, 10, round(40_000 / 257)}
+    assert {images.image_NHWC.dtype for images in source.splits.values()} == {np.dtype(np.uint8)}

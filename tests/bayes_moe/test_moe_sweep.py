@@ -99,6 +99,9 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
         "expert_label": (2, 3, 10),
         "first_expert": (2, 450),
         "same_expert": (2, 10, 5),
+        "gate_entropy": (2, 450),
+        "experts_used": (2, 450),
+        "validation_gate_entropy": (2, 201),
         "sampled_test": (2, 2, 450, 10),
         "sampled_validation": (2, 201, 10),
         "sampled_other": (2, 260, 10),
@@ -118,7 +121,11 @@ def test_a_point_is_trained_with_every_seed_and_asked_about_every_image(trained:
     assert not [name for name in whole if name.startswith("sampled")]
     assert "expert_label" not in load_file(trained / "models/bayes_moe/digits/dense/answers.safetensors")
     dropped = load_file(trained / "models/bayes_moe/digits/mc_dropout/answers.safetensors")
-    assert dropped.keys() == answers.keys() - {"expert_label", "first_expert", "same_expert"}
+    of_gates = {"gate_entropy", "experts_used", "validation_gate_entropy"}
+    assert dropped.keys() == answers.keys() - {"expert_label", "first_expert", "same_expert"} - of_gates
+    assert ((answers["gate_entropy"] > 0) & (answers["gate_entropy"] <= 1)).all()
+    assert answers["experts_used"].sum() == answers["expert_label"].sum()  # less those that capacity dropped
+    assert (whole["experts_used"] == 1).all()
     assert ((answers["same_expert"] >= 0) & (answers["same_expert"] <= 1)).all()
     of_experts = [np.bincount(first_N, minlength=3) for first_N in whole["first_expert"]]
     np.testing.assert_array_equal(whole["expert_label"].sum(2), of_experts)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.bayes_moe.metrics.selective import area_under_risk, risk_coverage
+from pipeline.bayes_moe.metrics.selective import area_under_risk, resampled_areas, risk_coverage
 
 
 def by_definition(confidence_N: np.ndarray, right_N: np.ndarray) -> list[float]:
@@ -36,3 +36,15 @@ def test_equal_confidence_does_not_depend_on_the_order():
     shuffled = np.array([1, 4, 0, 3, 2])
     one, other = (area_under_risk(confidence_N[rows], right_N[rows]) for rows in (np.arange(5), shuffled))
     assert one == other
+
+
+@pytest.mark.parametrize("levels", [1, 5, 1000])
+def test_the_areas_of_resamples_are_those_of_the_examples_drawn(levels: int):
+    """Also where examples are equally sure, as those of one number of experts are."""
+    random = np.random.default_rng(levels)
+    confidence_N, right_N = random.integers(0, levels, 80) / levels, random.random(80) < 0.7
+    times_BN = random.multinomial(80, np.full(80, 1 / 80), size=20)
+    expected = [area_under_risk(*(np.repeat(of, times_N) for of in (confidence_N, right_N))) for times_N in times_BN]
+    np.testing.assert_allclose(resampled_areas(confidence_N, right_N, times_BN), expected, atol=1e-12)
+    once = resampled_areas(confidence_N, right_N, np.ones((1, 80), int))
+    assert once[0] == pytest.approx(area_under_risk(confidence_N, right_N))

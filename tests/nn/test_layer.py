@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import MultivariateNormal, kl_divergence
 from torch.nn.functional import gelu
 
 from pipeline.nn.moe import balance
@@ -238,6 +239,32 @@ def test_the_variational_gate_pays_its_divergence_from_the_prior():
         gate.log_variance.bias.zero_()
     assert gate(x_of(), generator()).divergence == 0  # the posterior is the prior
     assert layer(gate="variational").gate(x_of(), generator()).divergence > 0
+
+
+def test_the_router_prior_costs_nothing_where_the_posterior_is_the_prior_whatever_the_router():
+    gate = GATES["router_prior"](D, E, 2)
+    with torch.no_grad():
+        gate.log_variance.bias.zero_()
+    assert gate(10 * x_of(), generator()).divergence == 0  # negative control: only the distance to the router counts
+    with torch.no_grad():
+        gate.shift.weight.fill_(0.1)
+    assert gate(x_of(), generator()).divergence > 0
+    torch.testing.assert_close(gate.clean_logits(x_of()), gate.logits(x_of()) + gate.shift(x_of()))
+
+
+def test_the_router_prior_draws_logits_of_its_own_mean_and_covariance_and_pays_their_divergence():
+    """Against torch.distributions, token by token, and by drawing."""
+    torch.manual_seed(2)
+    gate = GATES["router_prior"](D, E, 2)
+    for parameter in gate.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    x = x_of(tokens=3)
+    posterior = MultivariateNormal(gate.logits(x) + gate.shift(x), scale_tril=gate.factor(x))
+    prior = MultivariateNormal(gate.logits(x), torch.eye(E))
+    torch.testing.assert_close(gate(x, generator()).divergence, kl_divergence(posterior, prior).mean())
+    drawn = torch.stack([gate.noisy_logits(x[:1].expand(4000, -1), generator(s))[0] for s in range(10)]).flatten(0, 1)
+    torch.testing.assert_close(drawn.mean(0), posterior.mean[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn.T.cov(), posterior.covariance_matrix[0], atol=0.03, rtol=0)
 
 
 def test_a_sure_token_takes_one_expert_where_k_adapts_to_entropy():

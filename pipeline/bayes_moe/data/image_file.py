@@ -1,7 +1,7 @@
-"""One image file as bytes of red, green and blue: upright, square, on white, of any depth, and never saturated.
+"""One image file: bytes of red, green and blue, or 16 bits of grey; upright, square, on white, never saturated.
 
-An image is read as any viewer shows it: rotated by its EXIF tag, transparency is blended on
-white, and a grey value of more than 8 bits, or a float, is divided by what is white.
+An image is read as any viewer shows it: rotated by its EXIF tag, transparency is blended on white. Grey values of more
+than 8 bits, and floats, become shares of what is white, in 16 bits.
 """
 
 import struct
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
+from pipeline.bayes_moe.data.images import Values
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted
 
@@ -23,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no other decod
 Image.init()
 SUFFIXES = tuple(sorted(suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS))
 GROUND = (255, 255, 255)  # what shows through transparency
+DEEP_WHITE = 65535  # of what is kept of more than 8 bits
 DARKEST = 1 / 4  # of white: a folder whose brightest value is below was most likely made with another white
 
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of TIFF
@@ -66,8 +67,9 @@ class ImageReader:
         self._brightest: dict[_Depth, list[float]] = defaultdict(list)  # the largest value of each image
         self._blended = self._first_frames = 0
 
-    def read(self, path: Path) -> npt.NDArray[np.uint8]:
-        """(size, size, 3). Of an image that is not square the middle is taken, of several frames the first.
+    def read(self, path: Path) -> Values:
+        """(size, size, 3) bytes; of a grey image of more than 8 bits (size, size, 1) in 16. Of an image that is not
+        square the middle is taken, of several frames the first.
 
         ExpectedError where the file is no image, damaged, far larger than any camera's, or where its values
         are not between black and white.
@@ -99,7 +101,7 @@ class ImageReader:
             notes.append(f"{counted(self._first_frames, 'image')} of several frames: the first is taken")
         return notes
 
-    def _square(self, decoded: _Decoded, path: Path) -> npt.NDArray[np.uint8]:
+    def _square(self, decoded: _Decoded, path: Path) -> Values:
         image = decoded.image
         side = min(image.size)
         left, top = ((whole - side) // 2 for whole in image.size)
@@ -107,7 +109,7 @@ class ImageReader:
         how = Image.Resampling.BOX if side > self.size else Image.Resampling.BILINEAR
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             resized = self._share_of_white(image, path).crop(box).resize((self.size, self.size), how)
-            return np.repeat(np.rint(np.asarray(resized) * 255).astype(np.uint8)[..., None], 3, axis=2)
+            return np.rint(np.asarray(resized, np.float64) * DEEP_WHITE).astype(np.uint16)[..., None]
         if decoded.deep_colours:
             self._check_deep_colours(image, path)
         if not image.has_transparency_data:

@@ -6,18 +6,20 @@ Without folders of splits the classes lie in the folder itself, and a share of e
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.bayes_moe.data.image_file import SUFFIXES, ImageReader
 from pipeline.bayes_moe.data.image_walk import ImageWalk, Skipped
-from pipeline.bayes_moe.data.images import Images, ImageSource, split_by_class
+from pipeline.bayes_moe.data.images import Images, ImageSource, Values, split_by_class
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import listed
 
 TEST_SHARE = 0.2
+_TIMES = 257  # a byte's value in 16 bits: 255 is 65535
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -30,7 +32,8 @@ _LIKE_A_SPLIT = re.compile(rf"(?<![a-z])({'|'.join(_SPLIT_OF)})(set|data|images|
 def read_image_folder(
     folder: Path, size: int, white_level: float | None = None, parameter: str = "white_level", seed: int = 0
 ) -> ImageSource:
-    """All images, brought to `size` x `size` pixels, as `ImageReader` does it: grey where all are, and else in colour.
+    """All images, brought to `size` x `size` pixels, as `ImageReader` does it: grey where all are, and in 16 bits where
+    any of these has more than 8; else bytes of colours.
 
     Splits are known by the names in SPLIT_NAMES, in any case. A validation set without a test set is the test set.
     ExpectedError where there is no folder, its splits are not clear, fewer than two classes, a class without images,
@@ -49,7 +52,12 @@ def read_image_folder(
                 f"{folder}: {parts['train'].name} and {parts[split].name} have different classes; in one only: "
                 f"{', '.join(lacking)}"
             )
-    splits = {split: _read(walk, files, paths) for split, paths in classes.items()}
+    found = {split: _read(walk, files, paths) for split, paths in classes.items()}
+    alike = _alike([image for images, _ in found.values() for image in images])
+    splits = {
+        split: Images(np.stack([alike(image) for image in images]), label_N)
+        for split, (images, label_N) in found.items()
+    }
     if "test" not in splits:
         whole = splits["train"]
         count = np.bincount(whole.label_N, minlength=len(names))
@@ -57,8 +65,6 @@ def read_image_folder(
             few = names[int(count.argmin())]
             raise ExpectedError(f"{folder}: class {few!r} has one image; a training and a test set need one each")
         splits["train"], splits["test"] = split_by_class(whole, TEST_SHARE, seed)
-    if all((images.image_NHWC[..., :1] == images.image_NHWC).all() for images in splits.values()):
-        splits = {split: Images(one.image_NHWC[..., :1].copy(), one.label_N) for split, one in splits.items()}
     return ImageSource(splits, names, (*notes, *walk.notes(), *files.notes(folder)))
 
 
@@ -117,7 +123,16 @@ def _classes(walk: ImageWalk, folder: Path) -> list[Path]:
     return folders
 
 
-def _read(walk: ImageWalk, files: ImageReader, classes: Iterable[Path]) -> Images:
+def _alike(images: list[Values]) -> Callable[[Values], Values]:
+    """What brings each of these to the channels and the depth of all."""
+    if not all((image == image[..., :1]).all() for image in images):
+        return lambda image: image if image.dtype == np.uint8 else np.rint(image / _TIMES).astype(np.uint8).repeat(3, 2)
+    if all(image.dtype == np.uint8 for image in images):
+        return lambda image: image[..., :1]
+    return lambda image: image if image.dtype == np.uint16 else image[..., :1].astype(np.uint16) * np.uint16(_TIMES)
+
+
+def _read(walk: ImageWalk, files: ImageReader, classes: Iterable[Path]) -> tuple[list[Values], npt.NDArray[np.int64]]:
     paths, labels = [], []
     for code, folder in enumerate(classes):
         inside = [path.name for path in walk.entries(folder).folders]
@@ -132,7 +147,4 @@ def _read(walk: ImageWalk, files: ImageReader, classes: Iterable[Path]) -> Image
             raise ExpectedError(f"{folder} has no image ({', '.join(SUFFIXES)}){notes}")
         paths += found
         labels += [code] * len(found)
-    image_NHWC = np.empty((len(paths), files.size, files.size, 3), np.uint8)
-    for path, into in zip(paths, image_NHWC, strict=True):
-        into[:] = files.read(path)
-    return Images(image_NHWC, np.array(labels, np.int64))
+    return [files.read(path) for path in paths], np.array(labels, np.int64)

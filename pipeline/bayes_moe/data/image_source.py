@@ -65,6 +65,7 @@ def write_image_source(folder: Path, path: Path, source: ImageSource) -> str:
     """All of it or, on a problem, nothing: a folder for each split, and source.json. What is there, a line each."""
     train = source.splits["train"]
     height, width, channels = train.image_NHWC.shape[1:]
+    depth = " of 16 bits" if train.white > 255 else ""
     count = np.bincount(train.label_N, minlength=len(source.classes))
     sizes = [
         f"{len(source.splits[split].label_N):,} {what}"
@@ -73,7 +74,7 @@ def write_image_source(folder: Path, path: Path, source: ImageSource) -> str:
     ]
     description = (
         f"{path.name}: {', '.join(sizes[:-1])} and {sizes[-1]} images of {height} x {width} "
-        f"pixels in {'grey' if channels == 1 else 'colour'}, {len(source.classes)} classes "
+        f"pixels in {'grey' if channels == 1 else 'colour'}{depth}, {len(source.classes)} classes "
         f"({count.min():,} to {count.max():,} training images each)"
     )
     about = {"schema_version": 1, "kind": folder.name, "input": str(path), "description": description}

@@ -1,10 +1,10 @@
 """Labelled images: what ingest makes of every source, and their files.
 
-N: images, H, W: pixels, C: channels, 1 or 3.
+N: images, H, W: pixels, C: channels, 1 or 3. Values are bytes, or 16 bits where grey images have more than 8.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,19 @@ from PIL import Image
 
 from pipeline.core.errors import ExpectedError
 
+Values = npt.NDArray[np.unsignedinteger[Any]]  # of 8 or 16 bits
+
 
 class Images(NamedTuple):
-    """Images with their classes."""
+    """Images with their classes; 0 is black."""
 
-    image_NHWC: npt.NDArray[np.uint8]
+    image_NHWC: Values
     label_N: npt.NDArray[np.int64]
+
+    @property
+    def white(self) -> int:
+        """The value of white."""
+        return int(np.iinfo(self.image_NHWC.dtype).max)
 
     def select(self, rows: npt.NDArray[np.int64]) -> "Images":
         """These rows, in this order."""
@@ -60,7 +67,7 @@ def training_and_validation(folder: Path, share: float, seed: int) -> tuple[Imag
     return split_by_class(train, share, seed)
 
 
-def fitted(image_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def fitted(image_NHWC: Values, shape: tuple[int, ...]) -> Values:
     """Images brought to another (H, W, C): the mean or a bilinear blend of what a pixel covers; grey from luminance.
 
     ITU-R BT.601 luminance, as Pillow has it.
@@ -70,8 +77,12 @@ def fitted(image_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDA
     height, width, channels = shape
     smaller = height <= image_NHWC.shape[1] and width <= image_NHWC.shape[2]
     how = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
-    fitted_NHWC = np.empty((len(image_NHWC), *shape), np.uint8)
+    fitted_NHWC = np.empty((len(image_NHWC), *shape), image_NHWC.dtype)
     for one, into in zip(image_NHWC, fitted_NHWC, strict=True):
+        if one.dtype == np.uint16:  # grey, which Pillow resizes as floats
+            resized = Image.fromarray(one[..., 0].astype(np.float32)).resize((width, height), how)
+            into[:] = np.rint(np.asarray(resized))[..., None]
+            continue
         image = Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one)
         image = image.convert("L" if channels == 1 else "RGB").resize((width, height), how)
         into[:] = np.asarray(image).reshape(shape)

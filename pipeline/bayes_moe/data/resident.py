@@ -37,7 +37,9 @@ class ResidentImages:
     def __init__(self, images: Images, batch_size: int, device: torch.device, seed: int | None = None) -> None:
         self.batch_size, self.device, self.seed = batch_size, device, seed
         image_NCHW = np.ascontiguousarray(images.image_NHWC.transpose(0, 3, 1, 2))
-        self._image_NCHW = torch.from_numpy(image_NCHW).to(device)
+        if image_NCHW.dtype == np.uint16:  # which torch hardly computes with
+            image_NCHW = image_NCHW.astype(np.int32)
+        self._image_NCHW, self._white = torch.from_numpy(image_NCHW).to(device), images.white
         self._label_N = torch.from_numpy(images.label_N).to(device)
 
     def __len__(self) -> int:
@@ -54,7 +56,7 @@ class ResidentImages:
             order = torch.from_numpy(np.random.default_rng([self.seed, number]).permutation(images))
         for rows in order.tensor_split(len(self))[start:]:
             where = rows.to(self.device)
-            yield ImageBatch(rows, self._image_NCHW[where].float() / 255, self._label_N[where])
+            yield ImageBatch(rows, self._image_NCHW[where].float() / self._white, self._label_N[where])
 
     def names(self, batch: ImageBatch) -> list[str]:
         """What a minibatch's images are called in messages: their places in the split."""

@@ -10,14 +10,11 @@ import pandas as pd
 from pipeline.bayes_moe.decisive import DECISIVE
 from pipeline.bayes_moe.evaluation.methods import Method, alone, ensembles, sampled
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
-from pipeline.bayes_moe.metrics.classification import class_scores, confidence
+from pipeline.bayes_moe.metrics.classification import class_scores
 from pipeline.bayes_moe.metrics.deep_ensembles import equivalents
 from pipeline.bayes_moe.metrics.power import seeds_needed, smallest_difference
-from pipeline.bayes_moe.metrics.selective import risk_coverage
 from pipeline.bayes_moe.params.evaluate import Evaluate
 from pipeline.bayes_moe.params.sweep import Sweep
-
-COVERAGES = 20  # of the curve of risk against coverage
 
 Array = npt.NDArray[np.float64]
 
@@ -65,18 +62,6 @@ def power_table(points: Mapping[str, PointPredictions], sweep: Sweep, chosen: st
             }
         )
     return pd.DataFrame(rows, columns=["metric", "kind", "difference", "deviation", "smallest", "needed"])
-
-
-def coverage_table(points: Mapping[str, PointPredictions], sweep: Sweep, chosen: str) -> pd.DataFrame:
-    """The error among the most confident images of the chosen point and of its twin, at `COVERAGES` shares of them."""
-    rows = []
-    for point in (points[sweep.twin_of(chosen)], points[chosen]):
-        for seed, logit_NK in zip(point.seeds, point.logits("test"), strict=True):
-            _, risk_N = risk_coverage(*confidence(logit_NK, point.labels("test")))
-            for step in range(1, COVERAGES + 1):
-                place = max(len(risk_N) * step // COVERAGES, 1) - 1
-                rows.append((point.name, seed, step / COVERAGES, float(risk_N[place])))
-    return pd.DataFrame(rows, columns=["point", "seed", "coverage", "risk"])
 
 
 def worth_of(loss_RN: Array, loss_LN: Array, evaluation: Evaluate) -> dict[str, float]:

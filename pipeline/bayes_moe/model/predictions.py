@@ -16,6 +16,7 @@ from pipeline.bayes_moe.data.resident import ImageBatch, ResidentImages
 from pipeline.bayes_moe.model.classifier import averaged, logits, routings
 from pipeline.bayes_moe.model.moe_statistics import expert_by_label
 from pipeline.bayes_moe.model.resnet import ResNet18
+from pipeline.nn.moe.gates import normalised_entropy
 from pipeline.training.determinism import Purpose, entropy, torch_generator
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -52,13 +53,13 @@ class EvaluationImages:
         }
 
     def corrupted(self) -> list[Images]:
-        """The chosen images, T x L times, kind by kind, severity by severity, as bytes again."""
-        found = []
-        whole = self.chosen.image_NHWC.astype(np.float32) / np.float32(255)
+        """The chosen images, T x L times, kind by kind, severity by severity, in whole numbers again."""
+        found, white, kind = [], self.chosen.white, self.chosen.image_NHWC.dtype
+        whole = self.chosen.image_NHWC.astype(np.float32) / np.float32(white)
         for name in CORRUPTIONS:
             for severity in SEVERITIES:
                 worse = corrupt(whole, name, severity, self.seed)
-                found.append(Images(np.rint(worse * 255).astype(np.uint8), self.chosen.label_N))
+                found.append(Images(np.rint(worse * white).astype(kind), self.chosen.label_N))
         return found
 
     def predictions(self, model: ResNet18, corrupted: list[Images], samples: list[int], seed: int) -> Arrays:
@@ -66,9 +67,11 @@ class EvaluationImages:
 
         Of a sparse network also expert_label (E, K): how many tokens of each class an expert was given, of test
         images; first_expert (tokens of test images); and same_expert (T, L): the share of tokens of corrupted images
-        whose first expert is that of the image as it was. Of a stochastic one also log probabilities averaged over
-        passes with noise: sampled_test (S, N, K) over each number of them; over the largest sampled_validation,
-        sampled_other and sampled_corrupted, shaped as above.
+        whose first expert is that of the image as it was. gate_entropy (N,), normalised, and experts_used (N,) of the
+        test images, and validation_gate_entropy (V,), are means over an image's tokens.
+
+        Of a stochastic one also log probabilities averaged over passes with noise: sampled_test (S, N, K) over each
+        number of them; over the largest sampled_validation, sampled_other and sampled_corrupted, shaped as above.
         """
         model.eval()
         found: Arrays = {name: logits(model, self._batches(part)).numpy() for name, part in self.splits.items()}
@@ -99,11 +102,24 @@ class EvaluationImages:
             first.append(routing.expert_NK[:, 0].cpu())
         before = self._first_experts(model, self.chosen)
         same = np.array([(self._first_experts(model, part) == before).mean() for part in corrupted], np.float32)
+        entropy_N, used_N = self._by_image(model, "test")
         return {
             "expert_label": total_EK.numpy(),
             "first_expert": torch.cat(first).to(torch.int16).numpy(),
             "same_expert": same.reshape(len(CORRUPTIONS), len(SEVERITIES)),
+            "gate_entropy": entropy_N,
+            "experts_used": used_N,
+            "validation_gate_entropy": self._by_image(model, "validation")[0],
         }
+
+    def _by_image(self, model: ResNet18, part: str) -> npt.NDArray[np.float32]:
+        """Gate entropy and experts used of each image of a split, means over its tokens: (2, N)."""
+        images, found = self.splits[part], []
+        tokens = model.tokens(*images.image_NHWC.shape[1:3])
+        for routing, _ in routings(model, self._batches(images)):
+            each_2N = torch.stack([normalised_entropy(routing.probability_NE), routing.kept_NK.sum(1)])
+            found.append(each_2N.view(2, -1, tokens).mean(2).cpu())
+        return torch.cat(found, dim=1).numpy()
 
     def _first_experts(self, model: ResNet18, images: Images) -> npt.NDArray[np.int64]:
         chosen = [routing.expert_NK[:, 0].cpu() for routing, _ in routings(model, self._batches(images))]

@@ -58,7 +58,7 @@ class Point(Section):
     place: Literal["head", "block"] = "head"
     experts: Annotated[int, Field(ge=2, le=MOST_EXPERTS)] | None = None
     top_k: Experts = 1
-    gate: Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational"] = "top_k"
+    gate: Literal["top_k", "noisy_top_k", "gumbel_top_k", "dropout", "variational", "router_prior"] = "top_k"
     balance: Literal["switch", "importance", "bias"] = "switch"
     balance_weight: NotNegative = 0.1
     z_weight: NotNegative = 0.0

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED, in_unit
 from pipeline.bayes_moe.metrics.power import smallest_difference
 from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
+from pipeline.bayes_moe.report.abstention import RISK, abstention_table, risk_picture
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.plots.lines import Line, draw_lines
-from pipeline.plots.theme import PANEL_WIDTH, Picture
+from pipeline.plots.theme import Picture
 from pipeline.report.numbers import amount, counted
 from pipeline.report.page import Block, Cell, Figures, Section, Table
 from pipeline.report.scores import decimals_for, shown, signed
@@ -24,15 +27,14 @@ def ensembles(moe: Moe) -> Section:
     """Deep-ensemble equivalents, risk against coverage, and the power of the comparison."""
     seen = moe.power.set_index("metric")
     blocks: list[Block] = [
-        ensembles_table(moe),
+        ensembles_table(moe.ensembles, moe.board),
         Figures(
-            [_equivalents(moe), _coverage(moe)],
+            [_equivalents(moe), risk_picture(moe)],
             "Left: how many independently trained dense networks, averaged, have the likelihood of a method, against "
             "the arithmetic of all its passes; lines are 95 % intervals over test images and seeds. Of a method with "
-            "noise, the average over passes is shown; in brackets, their number. Right: the error rate "
-            "among the most confident images, where a classifier may abstain on the others. Thick: means over seeds; "
-            "thin: each seed.",
+            f"noise, the average over passes is shown; in brackets, their number. Right: {RISK}",
         ),
+        abstention_table(moe.abstention, moe.board),
     ]
     if len(seen):
         blocks += [
@@ -57,9 +59,9 @@ def worth(moe: Moe, point: str) -> str:
     return f"{least}{value} (95 % interval {low} to {high})"
 
 
-def ensembles_table(moe: Moe) -> Table:
+def ensembles_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
     """Every ensemble of dense networks, and every other point, alone and averaged over passes, at its cost."""
-    rows, frame = [], moe.ensembles
+    rows = []
     metrics = [in_unit(GLOSSARY.metric(name), RAW if name in _RAW else SCALED) for name in _SCORES]
     digits = [decimals_for(frame[name].tolist()) for name in _SCORES]
     for of in frame.to_dict("records"):
@@ -67,7 +69,7 @@ def ensembles_table(moe: Moe) -> Table:
         equivalents = shown(of["equivalents"], 0 if exact else 1)
         remark = "" if exact else f"{shown(of['low'], 1)} to {shown(of['high'], 1)}"
         scores = [Cell(shown(of[name], places)) for name, places in zip(_SCORES, digits, strict=True)]
-        rows.append([Cell(_name(moe, of)), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
+        rows.append([Cell(_name(board, of)), Cell(equivalents, remark=remark), *scores, Cell(amount(of["flops"]))])
     header = ["method", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
     caption = (
         "DEE: deep-ensemble equivalents, the number of dense networks whose averaged probabilities have the scaled NLL "
@@ -115,7 +117,7 @@ def _beside(moe: Moe) -> str:
     rows = moe.ensembles[[moe.twin_of(str(point)) == moe.twin != point for point in moe.ensembles["point"]]]
     averaged = set(rows.loc[rows["samples"] > 0, "point"])
     said = [
-        f"“{_name(moe, of)}” {shown(of['equivalents'], 1)}"
+        f"“{_name(moe.board, of)}” {shown(of['equivalents'], 1)}"
         for of in rows.to_dict("records")
         if of["samples"] or (of["point"] not in moe.sparse and of["point"] not in averaged)
     ]
@@ -127,7 +129,7 @@ def _equivalents(moe: Moe) -> Picture:
     averaged = set(rows.loc[rows["samples"] > 0, "point"])
     points = []
     for of in rows.to_dict("records"):
-        point, label = str(of["point"]), _name(moe, of)
+        point, label = str(of["point"]), _name(moe.board, of)
         if of["samples"]:
             label = f"{moe.label(point)} ({of['samples']})"
         if not of["samples"] and point in averaged and point != moe.chosen:
@@ -137,24 +139,12 @@ def _equivalents(moe: Moe) -> Picture:
     return draw_tradeoff("Deep-ensemble equivalents", "DEE, higher is better", points)
 
 
-def _name(moe: Moe, of: Mapping[Any, Any]) -> str:
+def _name(board: Scoreboard, of: Mapping[Any, Any]) -> str:
     """What is averaged, in a few words."""
-    label, point = moe.label(str(of["point"])), str(of["point"])
+    method = board.method(str(of["point"]))
     if of["samples"]:
-        return f"{label}, {counted(of['samples'], 'route' if point in moe.sparse else 'dropout mask')}"
-    return label if of["networks"] == 1 else f"{of['networks']} x {label}"
-
-
-def _coverage(moe: Moe) -> Picture:
-    lines = []
-    for point in (moe.twin, moe.chosen):
-        rows = moe.coverage[moe.coverage["point"] == point]
-        seeds = [
-            (100 * of["coverage"].to_numpy(np.float64), of["risk"].to_numpy(np.float64))
-            for _, of in rows.groupby("seed")
-        ]
-        lines.append(Line(moe.label(point), moe.role(point), seeds))
-    return draw_lines("Error rate with abstention", "most confident images (%)", lines, PANEL_WIDTH)
+        return f"{method.label}, {counted(of['samples'], 'route' if method.role == 'model' else 'dropout mask')}"
+    return method.label if of["networks"] == 1 else f"{of['networks']} x {method.label}"
 
 
 def _power(moe: Moe, metric: str) -> Picture:

@@ -33,7 +33,8 @@ _COLUMNS = {
         *("corrupted_accuracy", "corrupted_nll", "equivalents", "low", "high", "flops"),
     ],
     "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
-    "coverage": ["point", "seed", "coverage", "risk"],
+    "coverage": ["point", "score", "seed", "coverage", "risk"],
+    "abstention": ["point", "score", "aurc", "difference", "low", "high"],
     "stability": ["point", "seed", "corruption", "severity", "same"],
     "agreement": ["point", "first", "second", "agreement"],
 }
@@ -53,6 +54,7 @@ class Moe:
     ensembles: pd.DataFrame
     power: pd.DataFrame  # no rows for a single seed
     coverage: pd.DataFrame
+    abstention: pd.DataFrame
     stability: pd.DataFrame
     agreement: pd.DataFrame  # no rows for a single seed
     curves: Mapping[str, pd.DataFrame]
@@ -159,7 +161,7 @@ def read_moe(at: StudyPaths) -> Moe:
         raise malformed(files["points"], maker, "does not say which one sparse point was chosen")
     everything = set(points.index)
     needs = {"reliability": everything, "corruption": everything, "ensembles": everything, "experts": sparse}
-    needs |= {"stability": sparse}
+    needs |= {"stability": sparse, "abstention": sparse}
     for name, needed in needs.items():
         for point in sorted(needed - set(frames[name]["point"])):
             raise malformed(files[name], maker, f"nothing about {point}")

@@ -1,7 +1,11 @@
 """The mixture of experts in short: its card on the first screen, and its part of RESULTS.md."""
 
+from collections.abc import Sequence
+
+from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.chapter import ANCHOR
 from pipeline.bayes_moe.report.ensembles import ensembles_table
+from pipeline.bayes_moe.report.measured import MeasuredImages
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import differences_table, main_table
 from pipeline.bayes_moe.report.verdict import lead
@@ -27,11 +31,13 @@ def card(moe: Moe) -> System:
     )
 
 
-def results(moe: Moe) -> list[str]:
+def results(moe: Moe, elsewhere: Sequence[MeasuredImages] = ()) -> list[str]:
     """What RESULTS.md says, below the heading of the system."""
     return [
         f"**{answer(moe.decisive)}** {lead(moe)}",
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded="")),
-        markdown(ensembles_table(moe)),
+        markdown(ensembles_table(moe.ensembles, moe.board)),
+        markdown(abstention_table(moe.abstention, moe.board)),
+        *(text for one in elsewhere for text in (f"**{one.title}.** {one.lead}", markdown(one.methods_table))),
     ]

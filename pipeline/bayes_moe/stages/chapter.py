@@ -2,6 +2,7 @@
 
 from pipeline.bayes_moe.report.chapter import mixture
 from pipeline.bayes_moe.report.ensembles import ensembles
+from pipeline.bayes_moe.report.measured import measured_images, read_measured
 from pipeline.bayes_moe.report.results import read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import routing
@@ -26,9 +27,11 @@ def run(settings: Chapter, at: StudyPaths) -> None:
     """Read the results of the sweep and write the chapter."""
     found = read_moe(at)
     words = definitions(_SCORES, found.board.metrics, found.board.methods, INTERVAL, "moe-definitions")
-    sections = [mixture(found), ensembles(found), routing(found), robustness(found), words]
+    elsewhere = read_measured(found.source)
+    sections = [mixture(found), ensembles(found), routing(found), robustness(found)]
+    sections += [*([measured_images(elsewhere)] if elsewhere else []), words]
     part = Part("bayes-moe: sparse experts and calibration", sections)
-    write_chapter(at, settings, part, card(found), results(found), found.source)
+    write_chapter(at, settings, part, card(found), results(found, elsewhere), found.source)
 
 
 if __name__ == "__main__":

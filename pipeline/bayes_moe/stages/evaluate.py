@@ -4,6 +4,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.bayes_moe.decisive import chosen_on_validation, decisive
 from pipeline.bayes_moe.evaluation import details, ensembles
+from pipeline.bayes_moe.evaluation.abstention import abstention_table, coverage_table
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.evaluation.result_rows import result_rows
 from pipeline.bayes_moe.evaluation.stability import agreement_table, stability_table
@@ -39,7 +40,8 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
             "sampled": details.sampled_table(points.values(), bins),
             "ensembles": ensembles.ensemble_table(points, sweep, evaluation),
             "power": ensembles.power_table(points, sweep, chosen, bins),
-            "coverage": ensembles.coverage_table(points, sweep, chosen),
+            "coverage": coverage_table(points, sweep.twin_of(chosen), chosen),
+            "abstention": abstention_table(points.values(), evaluation),
             "stability": stability_table(points.values()),
             "agreement": agreement_table(points.values()),
         }

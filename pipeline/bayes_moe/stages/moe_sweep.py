@@ -79,7 +79,7 @@ def run(settings: Sweep, at: StudyPaths) -> None:
 def untrained(train: Images, classes: int, training: Training) -> ResNet18:
     """The classifier of a point, with the initial weights of its seed."""
     recipe, point = training.recipe, training.point
-    image_NHWC = train.image_NHWC.astype(np.float64) / 255
+    image_NHWC = train.image_NHWC.astype(np.float64) / train.white
     config = ResNetConfig.of(
         recipe,
         point,

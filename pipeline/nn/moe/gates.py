@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pipeline.nn.distributions import kl_to_standard_normal
+from pipeline.nn.distributions import kl_of_factor, kl_to_standard_normal
 from pipeline.nn.dropout import dropout
 from pipeline.nn.moe.routing import Routing, combine_weights, probabilities
 from pipeline.nn.share import drawn
@@ -142,12 +142,52 @@ class VariationalGate(TopKGate):
         return sampled_NE, kl_to_standard_normal(mean_NE, log_variance_NE).mean()
 
 
+class RouterPriorGate(VariationalGate):
+    """Logits are Gaussian, N(x W + x W_Δ, L Lᵀ) with L lower triangular and linear in x, with the prior N(x W, I).
+
+    The mean of the prior is a deterministic router, fitted by the task, and the divergence does not pull it to zero: it
+    costs only how far the posterior is from that router. Li and Wicker, "Variational routing" (VMoER, 2026),
+    inference over logits with a full covariance; there the router is that of a trained network, and frozen.
+    """
+
+    def __init__(
+        self, dimensions: int, experts: int, k: int, temperature: float = 1.0, adaptive_entropy: float = 0.0
+    ) -> None:
+        super().__init__(dimensions, experts, k, temperature, adaptive_entropy)
+        self.shift = nn.Linear(dimensions, experts, bias=False)
+        self.below_diagonal = nn.Linear(dimensions, experts * (experts - 1) // 2)
+        for weight in (self.shift.weight, self.below_diagonal.weight, self.below_diagonal.bias):
+            nn.init.zeros_(weight)  # the posterior starts around the router, without correlations
+
+    def clean_logits(self, x_ND: Tensor) -> Tensor:
+        """The mean of the posterior, (N, E), before the temperature."""
+        shift_NE: Tensor = self.shift(x_ND)
+        return super().clean_logits(x_ND) + shift_NE
+
+    def noisy_logits(self, x_ND: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
+        """As above."""
+        router_NE, shift_NE, factor_NEE = super().clean_logits(x_ND), self.shift(x_ND), self.factor(x_ND)
+        noise_NE = normal_like(router_NE, generator)
+        sampled_NE = router_NE + shift_NE + (factor_NEE @ noise_NE[:, :, None])[:, :, 0]
+        return sampled_NE, kl_of_factor(shift_NE, factor_NEE).mean()
+
+    def factor(self, x_ND: Tensor) -> Tensor:
+        """L, the Cholesky factor of the covariance, (N, E, E)."""
+        log_variance_NE = self.log_variance(x_ND).clamp(*LOG_VARIANCE_RANGE)
+        experts = log_variance_NE.shape[1]
+        row, column = torch.tril_indices(experts, experts, -1)
+        factor_NEE = torch.diag_embed((0.5 * log_variance_NE).exp())
+        factor_NEE[:, row, column] = self.below_diagonal(x_ND)
+        return factor_NEE
+
+
 GATES: dict[str, type[TopKGate]] = {
     "top_k": TopKGate,
     "noisy_top_k": NoisyTopKGate,
     "gumbel_top_k": GumbelTopKGate,
     "dropout": DropoutGate,
     "variational": VariationalGate,
+    "router_prior": RouterPriorGate,
 }
 
 
