@@ -11,9 +11,10 @@ from pipeline.mole.data.resident_windows import ResidentWindows, WindowBatch
 from pipeline.mole.data.season import phase_of
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.windows import Windows
+from pipeline.mole.evaluation.interval_scores import interval_scores
 from pipeline.mole.metrics.intervals import IntervalScores
 from pipeline.mole.model import calibration
-from pipeline.mole.model.calibration import calibrate, errors_of, interval_scores
+from pipeline.mole.model.calibration import calibrate, errors_of
 from pipeline.mole.model.intervals import LEVELS, Intervals, calibrated, running_scale
 
 HOUR = Step(seconds=3600)
