@@ -50,7 +50,7 @@ GLOSSARY = Glossary(
             False,
             "Share of the truths that lie inside. Intervals are conformal: quantiles of errors on the validation rows "
             "and at earlier origins, in multiples of the mean size of the forecaster's latest known errors at the same "
-            "channel, step and place in the season.",
+            "channel, step and place in the season, and wider after misses, narrower without, from season to season.",
             bounds=(0.0, 1.0),
             best_value=LEVEL / 100,
         ),

@@ -15,6 +15,7 @@ from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.model.calibration import errors_of, phases_of
 from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.tracking import factors
 from pipeline.mole.points import ForecastPoint
 
 
@@ -65,8 +66,9 @@ def _band(y_1CH: Tensor, model: Mole, intervals: Intervals, horizon: Horizon) ->
     if tail not in intervals.levels:
         return {}
     later, tests = horizon.later(model.lookback), horizon.windows("test", model.lookback).windows
-    phase_N = phases_of(later, horizon.series.step)
-    scale_CH = intervals.running_scale(errors_of(model.forecast, later), phase_N)[later.windows - tests + tests // 2]
+    error_NCH = errors_of(model.forecast, later)
+    scale_NCH = intervals.running_scale(error_NCH, phases_of(later, horizon.series.step))
+    scale_CH = (scale_NCH * factors(intervals, error_NCH, scale_NCH))[later.windows - tests + tests // 2]
     ends = {"low": tail, "high": 1 - tail}
     return {name: y_1CH + (scale_CH * intervals.quantile(level)).to(y_1CH.device) for name, level in ends.items()}
 

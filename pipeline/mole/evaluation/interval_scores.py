@@ -11,6 +11,7 @@ from pipeline.mole.data.step import Step
 from pipeline.mole.metrics.intervals import IntervalScores, crps_of_quantiles, interval_score
 from pipeline.mole.model.calibration import Forecast, channel_groups, errors_of, phases_of
 from pipeline.mole.model.intervals import CRPS_LEVELS, Intervals
+from pipeline.mole.model.tracking import factors
 
 
 def interval_scores(
@@ -35,7 +36,8 @@ def interval_scores(
     for channels in channel_groups(windows, windows.windows):
         of = intervals.of(channels)
         error_NGH = errors_of(forecast, windows, channels)
-        scale_NGH, error_NGH = of.running_scale(error_NGH, phase_N)[-judged:], error_NGH[-judged:]
+        scale_NGH = of.running_scale(error_NGH, phase_N)
+        scale_NGH, error_NGH = (scale_NGH * factors(of, error_NGH, scale_NGH))[-judged:], error_NGH[-judged:]
         low_NGH, high_NGH = (scale_NGH * of.quantile(q) for q in (tail, round(1 - tail, 9)))
         covered_NGH = ((low_NGH <= error_NGH) & (error_NGH <= high_NGH)).float()
         crps_NGH = crps_of_quantiles(((q, scale_NGH * of.quantile(q)) for q in CRPS_LEVELS), error_NGH)
