@@ -107,6 +107,20 @@ GLOSSARY = Glossary(
         ("mole_rlinear", "MoLE-RLinear", ""),
         ("mole_rmlp", "MoLE-RMLP", ""),
         (
+            "cycle",
+            "cycle",
+            "The mean course of the season is taken out of window and horizon, and a ridge maps the rest (Lin et al. "
+            "2024), from the lookback and offset of the ridge that validation prefers, in closed form: seeds do not "
+            "differ.",
+        ),
+        (
+            "mole_cycle",
+            "MoLE-cycle",
+            "The same with several courses of the season, each an expert. Which of them holds on which day of the week "
+            "is fitted for each channel by expectation maximisation; how many a channel has is chosen on validation "
+            "rows and earlier origins, and with none it is the ridge.",
+        ),
+        (
             "ridge",
             "ridge",
             "Linear regression with a penalty on the squares of its weights, in closed form on the training rows; its "

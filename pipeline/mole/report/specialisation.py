@@ -1,5 +1,7 @@
 """The chapter on the experts of a forecasting mixture: when each is asked, how much, and what fewer of them cost."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -17,7 +19,7 @@ from pipeline.report.scores import joined, shown, signed
 
 ALL = "all"  # the mean over channels
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_AXES = {"hour": "hour of the window's first row", "weekday": "weekday of the window's first row"}
+_AXES = {"hour": "hour of the row that the router sees", "weekday": "weekday of the row that the router sees"}
 _BY = {"hour": "hours of the day", "weekday": "weekdays"}
 
 
@@ -31,9 +33,10 @@ def specialisation(found: Forecasting) -> Section:
     blocks: list[Block] = [
         Figures(
             [_weights(found, horizon, by, place) for place in places for by in _BY],
-            f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows that begin "
-            "at this hour or on this weekday (in per cent). The router sees nothing but the time; a channel has "
-            "weights of its own. The numbers of experts mean nothing across seeds.",
+            f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows at this "
+            "hour or on this weekday (in per cent): of the first row of a window or, of cycles, the first that is "
+            "forecast. The router sees nothing but the time; a channel has weights of its own. The numbers of experts "
+            "mean nothing across seeds.",
         ),
         Figures(
             [_usage(found, horizon, "weight", "mean weight"), _usage(found, horizon, "top", "share it weighs most in")],
@@ -66,6 +69,7 @@ def in_words(found: Forecasting) -> str:
         f"The most used expert has {shown(100 * most, 0)} % of the weight and the least used {shown(100 * least, 0)} % "
         f"(a fair share is {shown(100 * fair, 0)} %).",
         _cost_of_half(found, horizon),
+        _known_regimes(found, horizon),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -85,10 +89,10 @@ def swing(found: Forecasting, horizon: int, by: str, channel: str) -> float:
 
 
 def most_moved(found: Forecasting, horizon: int) -> str:
-    """The channel whose weights move most over the hours; `ALL` where there are no single ones."""
+    """The channel whose weights move most over the time; `ALL` where there are no single ones."""
     of = found.of_chosen(found.expert_weights, horizon)
     channels = [str(name) for name in of["channel"].unique() if name != ALL]
-    return max(channels, key=lambda channel: swing(found, horizon, "hour", channel), default=ALL)
+    return max(channels, key=lambda channel: max(swing(found, horizon, by, channel) for by in _BY), default=ALL)
 
 
 def _weights(found: Forecasting, horizon: int, by: str, channel: str) -> Picture:
@@ -120,6 +124,36 @@ def _by_seed(rows: pd.DataFrame) -> list[tuple[Floats, Floats]]:
         (of["experts"].to_numpy(np.float64), of["mse"].to_numpy(np.float64))
         for _, of in rows.sort_values("experts").groupby("seed")
     ]
+
+
+def _known_regimes(found: Forecasting, horizon: int) -> str:
+    """By how much weights differ between the regimes that a channel was simulated with, and between the same days in
+    channels without one, where they should not; empty where no regime that follows the calendar is known."""
+    truth = found.source.get("truth") or {}
+    dusk, dawn = truth.get("night", (0, 0))
+    inside = {
+        "weekend": ("weekday", {5, 6}),
+        "night": ("hour", {(dusk + hour) % 24 for hour in range((dawn - dusk) % 24)}),
+    }
+    regimes = {name: one["regime"] for name, one in truth.get("regimes", {}).items()}
+    gaps = {name: regime_gap(found, horizon, name, *inside[kind]) for name, kind in regimes.items() if kind in inside}
+    if not gaps:
+        return ""
+    said = [f"{shown(100 * gap, 0)} percentage points in {name} ({regimes[name]})" for name, gap in gaps.items()]
+    others = [name for name in found.source["channels"] if regimes.get(name) != "weekend"]
+    control = max((regime_gap(found, horizon, name, *inside["weekend"]) for name in others), default=0.0)
+    return (
+        f"Between the known regimes the weights of experts differ by {joined(said)}; between weekends and other days, "
+        f"in channels without such a regime, by at most {shown(100 * control, 0)}."
+    )
+
+
+def regime_gap(found: Forecasting, horizon: int, channel: str, by: str, inside: Collection[int]) -> float:
+    """The largest difference of an expert's mean weight at these hours or weekdays and at all others: 1 where other
+    experts serve them, 0 where the same do."""
+    weight_EV, values = weights(found, horizon, by, channel)
+    inside_V = np.isin(values, list(inside))
+    return float(np.abs(weight_EV[:, inside_V].mean(1) - weight_EV[:, ~inside_V].mean(1)).max())
 
 
 def _cost_of_half(found: Forecasting, horizon: int) -> str:
