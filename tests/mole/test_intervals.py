@@ -16,7 +16,7 @@ from pipeline.mole.metrics.intervals import IntervalScores
 from pipeline.mole.model import calibration
 from pipeline.mole.model.calibration import calibrate, errors_of
 from pipeline.mole.model.intervals import LEVELS, Intervals, calibrated, running_scale
-from pipeline.mole.model.tracking import RATE, factor_after, factors
+from pipeline.mole.model.tracking import RATE, ROUNDING, factor_after, factors
 
 HOUR = Step(seconds=3600)
 
@@ -170,7 +170,7 @@ def slow_factors(error: np.ndarray, scale: np.ndarray, low: np.ndarray, high: np
             m = now - season * (h // season + 1)
             if m >= 0:
                 assert m + h < now  # its truth is known
-                factor = np.exp(log) * scale[m, c, h]
+                factor = np.exp(log) * scale[m, c, h] * (1 + ROUNDING)
                 inside = factor * min(low[c, h], 0) <= error[m, c, h] <= factor * max(high[c, h], 0)
                 log = np.clip(log + RATE * (-0.1 if inside else 0.9), -np.log(4), np.log(4))
         found[n, c, h] = np.exp(log)

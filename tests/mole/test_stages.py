@@ -522,7 +522,7 @@ def test_networks_start_as_the_ridge_and_are_never_behind_it_on_validation_rows(
     ("changes", "words"),
     [
         ({"points": POINTS | {"m": {"backbone": "rlinear", "experts": 2, "top_k": 3}}}, "top_k (3) must not exceed"),
-        ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
+        ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear', 'rmlp' or 'cycle'"),
         ({"horizons": [4, 4]}, "horizons holds a value twice"),
         ({"lookback": 12}, "mole.studies.series: evaluate.season (24) must not exceed sweep.recipe.lookback (12)"),
     ],

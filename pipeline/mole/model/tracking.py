@@ -26,6 +26,7 @@ LEVEL = 0.9  # of the interval that is held against errors
 # CRPS. By faster rates CRPS grows at long horizons, whose errors are known late.
 RATE = 0.05
 SEASONS = 60  # before a forecast of new rows, in which its factor is found
+ROUNDING = 1e-5  # the errors that the quantiles are of lie on an end of their interval: inside, however it is rounded
 LARGEST = math.log(4)  # of the logarithm: where errors vanish or explode, the calibration is to blame
 
 
@@ -70,7 +71,7 @@ def _tracked(intervals: Intervals, error_DPCH: Tensor, scale_DPCH: Tensor, tail:
         for first in range(0, min(place * season, horizon), season):
             steps, known = slice(first, first + season), place - first // season - 1
             error_PCH, scale_PCH = error_DPCH[known][..., steps], scale_DPCH[known][..., steps]
-            width_PCH = log_PCH[..., steps].exp() * scale_PCH
+            width_PCH = log_PCH[..., steps].exp() * scale_PCH * (1 + ROUNDING)
             outside_PCH = (error_PCH < width_PCH * low_CH[:, steps]) | (error_PCH > width_PCH * high_CH[:, steps])
             log_PCH[..., steps] += rate * (outside_PCH.to(log_PCH.dtype) - (1 - LEVEL))
         log_DPCH[place] = log_PCH.clamp_(-LARGEST, LARGEST)
