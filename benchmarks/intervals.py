@@ -5,6 +5,7 @@
 
 `choice`: intervals calibrated at `--origins` earlier origins and judged on the validation rows, for numbers of seasons
 that the scale is averaged over and that the calibration rows count for; 0 seasons are plain split-conformal intervals.
+`rates`: how fast they are corrected online, judged so, and on the last earlier origin, calibrated on those before.
 Test rows are not read. What is chosen is judged on test rows by the stage `evaluate`.
 """
 
@@ -24,13 +25,15 @@ from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.source import accept_series
 from pipeline.mole.metrics.intervals import crps_of_quantiles
 from pipeline.mole.model.calibration import errors_of, phases_of
-from pipeline.mole.model.intervals import CRPS_LEVELS, calibrated
+from pipeline.mole.model.intervals import CRPS_LEVELS, Intervals, calibrated
 from pipeline.mole.model.ridge_search import fitted
+from pipeline.mole.model.tracking import factors
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe
 from pipeline.mole.stages.ridge import mapped, searched
 
 SEASONS, PRIORS = (0, 7, 14, 30, 60), (1, 3, 7, 14)
+RATES = (0.0, 0.02, 0.05, 0.1, 0.2)
 
 
 def choice(arguments: argparse.Namespace) -> None:
@@ -45,6 +48,32 @@ def choice(arguments: argparse.Namespace) -> None:
             cells = "".join(f" | {crps:.4f} | {coverage:.3f}" for crps, coverage in scores)
             mean = geometric_mean(crps for crps, _ in scores)
             print(f"| {seasons} | {prior}{cells} | {mean:.4f} |", flush=True)
+
+
+def rates(arguments: argparse.Namespace) -> None:
+    """Of each horizon and rate, CRPS, coverage and the least and most of it by hour, on both stretches."""
+    series = _series(arguments)
+    rows = season_of(series.step)[0]
+    cells = " | CRPS | coverage | by place in the season" * 2
+    print(f"| horizon | rate{cells} |\n|--:|--:{'|--:|--:|---' * 2}|")
+    for horizon in arguments.horizons:
+        errors, phases = _errors(series, arguments, horizon)
+        calibrations = [calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
+        for rate in RATES:
+            found = [
+                _tracked(intervals, errors[last], phases[last], rate)
+                for intervals, last in zip(calibrations, (-1, -2), strict=True)
+            ]
+            print(f"| {horizon} | {rate:g}{''.join(found)} |", flush=True)
+
+
+def _tracked(intervals: Intervals, error_NCH: torch.Tensor, phase_N: torch.Tensor, rate: float) -> str:
+    scale_NCH = intervals.running_scale(error_NCH, phase_N)
+    scale_NCH = scale_NCH * factors(intervals, error_NCH, scale_NCH, rate)
+    crps, covered_NH = _scores(intervals, error_NCH, scale_NCH)
+    row_NH = (phase_N[:, None] + torch.arange(covered_NH.shape[1])) % intervals.season  # up to one shift of all
+    of_hour = [float(covered_NH[row_NH == place].mean()) for place in range(intervals.season)]
+    return f" | {crps:.4f} | {float(covered_NH.mean()):.3f} | {min(of_hour):.3f} to {max(of_hour):.3f}"
 
 
 def _errors(
@@ -66,12 +95,16 @@ def _judged(
 ) -> tuple[float, float]:
     """CRPS, and coverage of 90 % intervals."""
     intervals = calibrated(errors[:-1], phases[:-1], season, seasons, prior)
-    error_NCH = errors[-1]
-    scale_NCH = intervals.running_scale(error_NCH, phases[-1])
+    crps, covered_NH = _scores(intervals, errors[-1], intervals.running_scale(errors[-1], phases[-1]))
+    return crps, float(covered_NH.mean())
+
+
+def _scores(intervals: Intervals, error_NCH: torch.Tensor, scale_NCH: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """CRPS, and (N, H): the share of channels that are covered."""
     crps_NCH = crps_of_quantiles(((level, scale_NCH * intervals.quantile(level)) for level in CRPS_LEVELS), error_NCH)
     low_NCH, high_NCH = (scale_NCH * intervals.quantile(level) for level in (0.05, 0.95))
     covered_NCH = (low_NCH <= error_NCH) & (error_NCH <= high_NCH)
-    return float(crps_NCH.double().mean()), float(covered_NCH.double().mean())
+    return float(crps_NCH.double().mean()), covered_NCH.double().mean(1)
 
 
 def _series(arguments: argparse.Namespace) -> Series:
@@ -92,4 +125,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    print_tables(__doc__, {"choice": choice}, _add_arguments)
+    print_tables(__doc__, {"choice": choice, "rates": rates}, _add_arguments)

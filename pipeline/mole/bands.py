@@ -14,6 +14,8 @@ from pipeline.data.source import counted, listed
 from pipeline.mole.data.season import phase_of
 from pipeline.mole.data.step import Step
 from pipeline.mole.model.intervals import Intervals
+from pipeline.mole.model.tracking import SEASONS as TRACKED
+from pipeline.mole.model.tracking import factor_after
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Bands:
     @property
     def before(self) -> int:
         """Rows before the lookback from which the scale is learned, if they are there."""
-        return (self._late + self.intervals.seasons) * self.intervals.season
+        return (self._late + self.intervals.seasons + TRACKED) * self.intervals.season
 
     @property
     def _late(self) -> int:
@@ -55,7 +57,8 @@ class Bands:
                 truth_CH = torch.from_numpy(scaled_TC[first : first + self.horizon].T.copy())
                 known = truth_CH.shape[1]
                 error_DCH[place, :, :known] = truth_CH - y_DCH[place, :, :known]
-        return self.intervals.scale_after(error_DCH, phase), len(first_D)
+        factor_CH = factor_after(self.intervals, error_DCH, phase)
+        return factor_CH * self.intervals.scale_after(error_DCH, phase), len(first_D)
 
     def ends(self, scale_CH: Tensor) -> dict[str, Tensor]:
         """(C, H) to be added to the forecast, by what columns are called, as Nixtla's are: "lo-90", "hi-90"."""

@@ -11,7 +11,9 @@ import torch
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
 from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice
+from pipeline.mole.model.cycle_mixture import CycleMixture
 from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture_scores import Network
 from pipeline.training.weights import load_model
 
 ABOUT = "about.json"
@@ -68,9 +70,10 @@ class ForecastPoint:
         """The folder of one of its networks."""
         return self.folder / f"h{horizon}_seed{seed}"
 
-    def load(self, horizon: int, seed: int, device: torch.device | None = None) -> tuple[Mole, dict[str, Any]]:
+    def load(self, horizon: int, seed: int, device: torch.device | None = None) -> tuple[Network, dict[str, Any]]:
         """The model in eval mode, and its config.json. ExpectedError where it is missing or damaged."""
-        return load_model(self.network(horizon, seed), Mole, device, self.stage)
+        kind = CycleMixture if self.backbone == "cycle" else Mole
+        return load_model(self.network(horizon, seed), kind, device, self.stage)
 
 
 def read_point(folder: Path) -> ForecastPoint:

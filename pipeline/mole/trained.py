@@ -25,12 +25,13 @@ from pipeline.core.provenance import commit_around, origin_in_json
 from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.bands import Bands, bands_of
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
+from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.data.scaler import Scaler
-from pipeline.mole.data.step import Step
+from pipeline.mole.data.step import Seconds, Step
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.long_forecast import lengthened
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture_scores import Network
 from pipeline.mole.points import ForecastPoint, preferred, read_point, read_points
 from pipeline.mole.recursion import forecast_rows
 from pipeline.params.allowed import check
@@ -45,7 +46,7 @@ class Forecaster:
     """One trained network of the sweep; made by `load`."""
 
     def __init__(
-        self, model: Mole, point: ForecastPoint, seed: int, config: dict[str, Any], provenance: dict[str, Any]
+        self, model: Network, point: ForecastPoint, seed: int, config: dict[str, Any], provenance: dict[str, Any]
     ) -> None:
         self.model, self.point, self.seed, self.horizon, self.provenance = model, point, seed, model.horizon, provenance
         self.lookback = Lookback(tuple(config["channels"]), model.lookback, Step.restored(config))
@@ -147,10 +148,8 @@ class Forecaster:
         with np.errstate(over="ignore"):  # told below
             scaled_TC = self.scaler.scale(longer.value_TC).astype(np.float32)
         x_CL = np.ascontiguousarray(scaled_TC[-self.lookback.rows :].T)
-        x_1CL = torch.from_numpy(x_CL[None]).to(self._device)
-        mark_1F = torch.from_numpy(time_features(recent.stamps.date_T[:1])).to(self._device)
-        heads, weight_1CE = self.model.heads(x_1CL), self.model.router_weights(mark_1F)
-        parts = [("", self.model.mixed(heads, weight_1CE))]
+        heads, logit_1CE = self.model.asked(self._windows(torch.from_numpy(x_CL[None]), recent.stamps.date_T[:1]))
+        parts = [("", self.model.mixed(heads, self.model.weights_of(logit_1CE)))]
         if experts:
             parts += [(f" (expert {e + 1})", self.model.alone(heads, e)) for e in range(self.point.experts)]
         notes = []
@@ -173,9 +172,15 @@ class Forecaster:
 
     def _earlier(self, longer: Recent, x_DCL: Tensor, first_D: Tensor) -> Tensor:
         """(D, C, H) forecasts of earlier windows, whose first rows are these."""
-        mark_DF = torch.from_numpy(time_features(longer.stamps.date_T[first_D.numpy()]))
-        forecast_DCH: Tensor = self.model(x_DCL.to(self._device), mark_DF.to(self._device))
-        return forecast_DCH
+        return self.model.forecast(self._windows(x_DCL, longer.stamps.date_T[first_D.numpy()]))
+
+    def _windows(self, x_BCL: Tensor, date_B: Seconds) -> WindowBatch:
+        """Windows whose truth is not known; date_B: time stamp of the first row of each."""
+        x_BCL, mark_BF, stamp_B = (
+            part.to(self._device)
+            for part in (x_BCL, torch.from_numpy(time_features(date_B)), torch.from_numpy(date_B.copy()))
+        )
+        return WindowBatch(torch.arange(len(x_BCL)), x_BCL, x_BCL[..., :0], mark_BF, stamp_B)
 
     @property
     def _device(self) -> torch.device:

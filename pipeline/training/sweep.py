@@ -61,6 +61,16 @@ class PointTraining:
         self._numbers[key] = training_metrics(found, objective)
         return found
 
+    def solved(
+        self, key: str, training: Training[Any, Any], model: nn.Module, train_loss: float, validation_loss: float
+    ) -> None:
+        """A training in closed form: one row of the curves, before any epoch, and nothing to resume."""
+        losses = {"train_loss": train_loss, "validation_loss": validation_loss}
+        place = {**training.model_dump(exclude={"recipe", "point"}), "seed": training.recipe.seed}
+        self._curves.append({**place, "epoch": 0, **losses})
+        found = Fitted([], 0, {"loss": train_loss}, {"loss": validation_loss})
+        self._numbers[key] = training_metrics(found, model)
+
     def write(self) -> None:
         """Write curves and final losses; remove the checkpoints, by which a killed stage skips finished trainings."""
         write_curve(self.at.curves / f"{self.at.point}.csv", self._curves)

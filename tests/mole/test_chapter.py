@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +14,15 @@ from pipeline.mole.glossary import label_of, listed_horizons
 from pipeline.mole.report.chapter import example_of, forecasting, measured
 from pipeline.mole.report.intervals import interval_table, intervals, intervals_in_words
 from pipeline.mole.report.results import Forecasting, read_forecasting
-from pipeline.mole.report.specialisation import calendar_of, in_words, most_moved, specialisation, swing, weights
+from pipeline.mole.report.specialisation import (
+    calendar_of,
+    in_words,
+    most_moved,
+    regime_gap,
+    specialisation,
+    swing,
+    weights,
+)
 from pipeline.mole.report.summary import card, results
 from pipeline.mole.report.tables import channel_table, choice_table, main_table, reduced_table, ridge_table
 from pipeline.mole.report.ttnn_results import read_inference
@@ -249,7 +258,30 @@ def test_weights_are_those_of_the_file(found):
             assert weight_EV[expert, hour] == one.item()
     assert hours == list(range(24))
     channels = ("load", "heat", "wind", "sun")
-    assert most_moved(series, 24) == max(channels, key=lambda channel: swing(series, 24, "hour", channel))
+    moves = {name: max(swing(series, 24, by, name) for by in ("hour", "weekday")) for name in channels}
+    assert most_moved(series, 24) == max(channels, key=moves.__getitem__)
+
+
+def test_weights_are_held_against_the_known_regimes(found):
+    series = found()
+    assert "regimes" not in in_words(series)  # of a series that is not simulated, or whose truth is not told
+    frame = series.expert_weights.copy()
+    frame.loc[frame["by"] == "weekday", "weight"] = 0.25
+    of = (frame["by"] == "weekday") & (frame["channel"] == "load")
+    frame.loc[of, "weight"] = ((frame["value"] >= 5) == (frame["expert"] == 0)).astype(float)[of]
+    kinds = {"load": "weekend", "heat": "night", "wind": "unannounced"}
+    truth = {"night": [21, 6], "regimes": {name: {"regime": kind} for name, kind in kinds.items()}}
+    series = replace(series, source={**series.source, "truth": truth}, expert_weights=frame)
+    assert regime_gap(series, 24, "load", "weekday", {5, 6}) == 1
+    assert regime_gap(series, 24, "wind", "weekday", {5, 6}) == 0
+    hours = {*range(21, 24), *range(6)}
+    weight_EV, values = weights(series, 24, "hour", "heat")
+    night = [value in hours for value in values]
+    means = [abs(of[night].mean() - of[~np.array(night)].mean()) for of in weight_EV]
+    assert regime_gap(series, 24, "heat", "hour", hours) == pytest.approx(max(means))
+    said = in_words(series)
+    assert "differ by 100 percentage points in load (weekend) and " in said
+    assert "in channels without such a regime, by at most 0." in said
 
 
 def test_a_series_of_months_is_told_by_month(found):

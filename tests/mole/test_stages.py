@@ -522,7 +522,7 @@ def test_networks_start_as_the_ridge_and_are_never_behind_it_on_validation_rows(
     ("changes", "words"),
     [
         ({"points": POINTS | {"m": {"backbone": "rlinear", "experts": 2, "top_k": 3}}}, "top_k (3) must not exceed"),
-        ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear' or 'rmlp'"),
+        ({"points": POINTS | {"m": {"backbone": "arima", "experts": 2}}}, "'dlinear', 'rlinear', 'rmlp' or 'cycle'"),
         ({"horizons": [4, 4]}, "horizons holds a value twice"),
         ({"lookback": 12}, "mole.studies.series: evaluate.season (24) must not exceed sweep.recipe.lookback (12)"),
     ],
@@ -607,3 +607,42 @@ def test_without_a_series_or_points_the_stage_that_makes_them_is_named(tmp_path:
     assert "`dvc repro ingest@mole-series` makes it" in refusal(tmp_path, "dlinear")
     here(tmp_path, first=True)
     assert "`dvc repro mole_train@series-dlinear` makes it" in refusal(tmp_path, last=True)
+
+
+def test_cycles_are_solved_judged_and_used_as_networks_are(tmp_path: Path) -> None:
+    points = {"cycle": {"backbone": "cycle"}, "mole_cycle": {"backbone": "cycle", "experts": 2}}
+    configure(tmp_path, points, rows=1000)
+    here(tmp_path, *points, first=True, last=True)
+    found = {name: read_point(tmp_path / f"models/mole/series/{name}") for name in (*points, "channel_ridge")}
+    series = series_of(tmp_path)
+    for horizon in HORIZONS:
+        mixture, ridge_there = found["mole_cycle"], found["channel_ridge"]
+        assert mixture.lookback[horizon] == ridge_there.lookback[horizon]
+        assert mixture.relative_loss(horizon) <= ridge_there.relative_loss(horizon) * (1 + 1e-6)
+        for seed in SEEDS:  # in closed form, seeds do not differ
+            assert mixture.validation[horizon][seed] == mixture.validation[horizon][SEEDS[0]]
+            loss = score_of(tmp_path, horizon, "mole_cycle", "validation_mse")
+            assert mixture.validation[horizon][seed] == pytest.approx(loss, rel=1e-5)
+        forecaster = Forecaster.load(tmp_path / "models/mole/series", horizon, "mole_cycle")
+        known = series.splits["test"][1] - horizon
+        frame = pd.DataFrame(series.value_TC[:known], columns=list(series.channels))
+        frame.insert(0, "date", series.date_T[:known].astype("datetime64[s]"))
+        forecast = forecaster.forecast(frame, level=[80], experts=True)
+        truth = series.value_TC[known:]
+        error = ((forecast[list(series.channels)].to_numpy() - truth) / forecaster.scaler.deviation_C) ** 2
+        assert error.mean() < 1.5
+        assert (forecast["offices-lo-80"] < forecast["offices-hi-80"]).all()
+        assert {"offices (expert 1)", "offices (expert 2)"} <= set(forecast)
+    weekdays = table(tmp_path, "expert_weights").query("by == 'weekday' and channel == 'offices' and expert == 0")
+    weights = weekdays.groupby("value")["weight"].mean()
+    assert abs(weights[5] - weights[2]) > 0.9  # the known regime: Saturdays are not as Wednesdays
+    assert not list((tmp_path / ".checkpoints").glob("*/*/*"))
+    before = written(tmp_path)
+    here(tmp_path, *points, last=True)
+    assert written(tmp_path) == before
+
+
+def test_cycles_take_nothing_of_a_network(tmp_path: Path) -> None:
+    configure(tmp_path, POINTS | {"m": {"backbone": "cycle", "learning_rate": 0.1}})
+    with chdir(tmp_path), pytest.raises(ExpectedError, match="learning_rate says nothing about cycles"):
+        load_params(Path("params.yaml"))

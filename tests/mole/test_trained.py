@@ -22,6 +22,7 @@ from pipeline.mole.data.step import Step
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.model.ridge import RidgePath, moments_of
+from pipeline.mole.model.tracking import RATE
 from pipeline.mole.points import preferred, read_points
 from pipeline.mole.stages import ridge
 from pipeline.mole.trained import Forecaster
@@ -356,23 +357,34 @@ def test_the_ends_of_intervals_are_the_forecast_and_quantiles_of_its_own_errors_
     pd.testing.assert_frame_equal(found[plain.columns], plain)
     intervals = read_intervals(models / "mole_dlinear/h12_seed3", "mole_train")
     value_TC, rows = frame[list(series.channels)].to_numpy(), len(frame)
-    sizes: list[list[np.ndarray]] = [[] for _ in range(12)]  # by step, the latest first
-    for first in range(rows - 24, 23, -24):
-        then = forecaster.forecast(frame.iloc[:first])[list(series.channels)].to_numpy()
-        for step in range(12):
-            if first + step < rows and len(sizes[step]) < intervals.seasons:
-                error = np.abs(value_TC[first + step] - then[step]) / forecaster.scaler.deviation_C
-                sizes[step].append(error)
-    phase = int(frame["date"].iloc[-24].hour)
-    for step in range(12):
-        prior = intervals.scale_SCH[phase, :, step].numpy()
-        scale = (np.sum(sizes[step], 0) + intervals.prior * prior) / (len(sizes[step]) + intervals.prior)
-        for end, level in (("lo-90", 0.05), ("hi-90", 0.95), ("lo-50", 0.25), ("hi-50", 0.75)):
-            width = scale * intervals.quantile(level)[:, step].numpy() * forecaster.scaler.deviation_C
-            ends = found[[f"{name}-{end}" for name in series.channels]].iloc[step]
-            np.testing.assert_allclose(ends, plain.iloc[step, 1:].to_numpy(float) + width, rtol=1e-4, atol=1e-4)
+    firsts = range(rows - 24, 23, -24)[::-1]  # the rows that earlier windows forecast first
+    error_DHC = np.array([
+        (value_TC[first : first + 12] - forecaster.forecast(frame.iloc[:first])[list(series.channels)].to_numpy())
+        / forecaster.scaler.deviation_C
+        for first in firsts
+    ])  # fmt: skip
+    prior_HC = intervals.scale_SCH[int(frame["date"].iloc[-24].hour)].numpy().T
+    low_HC, high_HC = (intervals.quantile(level).numpy().T for level in (0.05, 0.95))
+
+    def scale(known: int) -> np.ndarray:
+        latest = np.abs(error_DHC[max(0, known - intervals.seasons) : known])
+        return (latest.sum(0) + intervals.prior * prior_HC) / (len(latest) + intervals.prior)
+
+    log_HC = np.zeros_like(prior_HC)
+    for known, error_HC in enumerate(error_DHC):
+        width = np.exp(log_HC) * scale(known)
+        outside = (error_HC < width * low_HC) | (error_HC > width * high_HC)
+        log_HC += RATE * (outside - 0.1)
+    for end, level in (("lo-90", 0.05), ("hi-90", 0.95), ("lo-50", 0.25), ("hi-50", 0.75)):
+        width = np.exp(log_HC) * scale(len(error_DHC)) * intervals.quantile(level).numpy().T
+        ends = found[[f"{name}-{end}" for name in series.channels]]
+        expected = plain.iloc[:, 1:].to_numpy(float) + width * forecaster.scaler.deviation_C
+        np.testing.assert_allclose(ends, expected, rtol=1e-4, atol=1e-4)
+    assert 7 < len(firsts) <= 67
     assert found.attrs[ORIGIN]["arguments"]["level"] == [90, 50]
-    assert any("intervals: conformal" in note and "7 forecasts" in note for note in found.attrs[ORIGIN]["notes"])
+    assert any(
+        "intervals: conformal" in note and f"{len(firsts)} forecasts" in note for note in found.attrs[ORIGIN]["notes"]
+    )
 
 
 def test_without_rows_before_the_lookback_intervals_are_those_of_the_validation_rows(models, series, frame):

@@ -43,10 +43,11 @@ def refuse_stale(points: Sequence[ForecastPoint], ridge: ForecastPoint, sweep: S
         lookback = {
             horizon: ridge.lookback[horizon] if recipe.start == "ridge" else recipe.lookback
             for horizon in recipe.horizons
+            if point.backbone != "cycle"  # which looks back as far as the ridge that it starts from
         }
         if (
             (point.backbone, point.experts, point.top_k) != (told.backbone, told.experts, told.top_k)
-            or any(point.lookback[horizon] != lookback[horizon] for horizon in recipe.horizons)
+            or any(point.lookback[horizon] != rows for horizon, rows in lookback.items())
             or any(set(point.validation[horizon]) != set(recipe.seeds) for horizon in recipe.horizons)
         ):
             raise ExpectedError(

@@ -14,7 +14,8 @@ from pipeline.mole.glossary import LEVEL
 from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.model.calibration import errors_of, phases_of
 from pipeline.mole.model.intervals import Intervals
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture_scores import Network
+from pipeline.mole.model.tracking import factors
 from pipeline.mole.points import ForecastPoint
 
 
@@ -35,8 +36,8 @@ def example(point: ForecastPoint, horizon: Horizon, channel: str | None) -> list
     test, test_of_map = horizon.windows("test", model.lookback), horizon.windows("test")
     middle = torch.tensor([test.windows // 2])  # the same rows to forecast, whatever the lookback
     batch = test.take(middle)
-    heads = model.heads(batch.x_BCL)
-    series = {"truth": torch.cat([batch.x_BCL, batch.y_BCH], dim=2), "mixture": model(batch.x_BCL, batch.mark_BF)}
+    heads, _ = model.asked(batch)
+    series = {"truth": torch.cat([batch.x_BCL, batch.y_BCH], dim=2), "mixture": model.forecast(batch)}
     series |= {f"expert_{expert + 1}": model.alone(heads, expert) for expert in range(model.experts)}
     series |= _band(series["mixture"], model, intervals, horizon)
     series["least_squares"] = test_of_map.take(middle).x_BCL @ horizon.least_squares_HL.T
@@ -59,14 +60,15 @@ def example(point: ForecastPoint, horizon: Horizon, channel: str | None) -> list
     return rows
 
 
-def _band(y_1CH: Tensor, model: Mole, intervals: Intervals, horizon: Horizon) -> dict[str, Tensor]:
+def _band(y_1CH: Tensor, model: Network, intervals: Intervals, horizon: Horizon) -> dict[str, Tensor]:
     """The ends of the interval around a forecast of the middle test window; nothing where it is not calibrated."""
     tail = (100 - LEVEL) / 200
     if tail not in intervals.levels:
         return {}
     later, tests = horizon.later(model.lookback), horizon.windows("test", model.lookback).windows
-    phase_N = phases_of(later, horizon.series.step)
-    scale_CH = intervals.running_scale(errors_of(model.forecast, later), phase_N)[later.windows - tests + tests // 2]
+    error_NCH = errors_of(model.forecast, later)
+    scale_NCH = intervals.running_scale(error_NCH, phases_of(later, horizon.series.step))
+    scale_CH = (scale_NCH * factors(intervals, error_NCH, scale_NCH))[later.windows - tests + tests // 2]
     ends = {"low": tail, "high": 1 - tail}
     return {name: y_1CH + (scale_CH * intervals.quantile(level)).to(y_1CH.device) for name, level in ends.items()}
 

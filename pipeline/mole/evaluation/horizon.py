@@ -12,7 +12,7 @@ from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.windows import windows_of
 from pipeline.mole.metrics.forecasting import Units, seasonal_error
-from pipeline.mole.model.mixture import Mole
+from pipeline.mole.model.mixture_scores import Network
 from pipeline.mole.model.ridge import least_squares
 from pipeline.mole.points import ForecastPoint
 
@@ -56,7 +56,7 @@ class Horizon:
         return least_squares(train).float().to(self.device)
 
 
-def loaded(point: ForecastPoint, horizon: Horizon, seed: int) -> Mole:
+def loaded(point: ForecastPoint, horizon: Horizon, seed: int) -> Network:
     """A network of the point. ExpectedError where it is of other channels, missing or damaged."""
     model, config = point.load(horizon.rows, seed, horizon.device)
     if tuple(config["channels"]) != horizon.series.channels:

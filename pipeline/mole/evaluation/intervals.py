@@ -13,6 +13,7 @@ from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.rolling_origin import origin_windows
 from pipeline.mole.data.step import DAY
 from pipeline.mole.evaluation.horizon import BATCH_SIZE, Horizon, loaded
+from pipeline.mole.evaluation.interval_scores import interval_scores
 from pipeline.mole.glossary import (
     COVERAGE,
     CRPS,
@@ -26,7 +27,7 @@ from pipeline.mole.glossary import (
 from pipeline.mole.interval_files import read_intervals
 from pipeline.mole.metrics.intervals import IntervalScores
 from pipeline.mole.model.baselines import seasonal_naive
-from pipeline.mole.model.calibration import Forecast, calibrate, interval_scores
+from pipeline.mole.model.calibration import Forecast, calibrate
 from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.points import ForecastPoint
 

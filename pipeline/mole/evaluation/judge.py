@@ -99,7 +99,8 @@ def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Hori
                 for variant, errors in reduced.items()
             )
             weight_NCE = all_router_weights(model, of_test.epoch(0)).double().numpy()
-            stamp_N = np.concatenate([batch.stamp_B.cpu().numpy() for batch in of_test.epoch(0)])
+            first = horizon.series.splits["test"][0] - model.lookback + model.routed_row
+            stamp_N = horizon.series.date_T[first : first + len(weight_NCE)]
             tables.expert_weights.extend(weight_rows(weight_NCE, stamp_N, channels, place, calendar))
             tables.usage.extend(usage_rows(weight_NCE, place))
     about = {"backbone": point.backbone, "experts": point.experts, "top_k": point.top_k}

@@ -64,6 +64,7 @@ class Mole(nn.Module):
         self.config = config
         lookback, horizon, channels, experts = config.lookback, config.horizon, config.channels, config.experts
         self.lookback, self.horizon, self.channels, self.experts = lookback, horizon, channels, experts
+        self.routed_row = 0  # of a window, whose time the router sees
         self.decomposes = config.backbone == "dlinear"
         self.norm: ReversibleNorm | WindowOffset | None = None
         if config.backbone in ("rlinear", "rmlp"):
@@ -98,6 +99,14 @@ class Mole(nn.Module):
         """(B, C, H) of a minibatch, nothing dropped once the module does not train."""
         forecast_BCH: Tensor = self(batch.x_BCL, batch.mark_BF)
         return forecast_BCH
+
+    def asked(self, batch: WindowBatch) -> tuple[Heads, Tensor]:
+        """What the experts forecast, and the router's logits (B, C, E)."""
+        return self.heads(batch.x_BCL), self.router_logits(batch.mark_BF)
+
+    def weights_in_time(self, batch: WindowBatch) -> Tensor:
+        """(B, C, E) at the row `routed_row` of each window."""
+        return self.router_weights(batch.mark_BF)
 
     def heads(self, x_BCL: Tensor) -> Heads:
         """All experts' forecasts from one product (two, where the trend has weights of its own)."""

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.metrics.forecasting import ForecastErrors, Units, forecast_errors
+from pipeline.mole.model.cycle_mixture import CycleMixture
 from pipeline.mole.model.mixture import Mole, largest_only
+
+Network = Mole | CycleMixture
 
 Choice = Callable[[Tensor], Tensor]  # the router's logits (B, C, E), with -inf for the experts that are left out
 
@@ -38,13 +41,23 @@ def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBat
 
 
 @torch.no_grad()
+def mean_squared_error(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBatch]) -> float:
+    """Over all windows, channels and steps."""
+    squares, values = 0.0, 0
+    for batch in batches:
+        squares += float((batch.y_BCH - forecast(batch)).square().sum(dtype=torch.float64))
+        values += batch.y_BCH.numel()
+    return squares / values
+
+
+@torch.no_grad()
 def scores(
-    model: Mole, batches: Iterable[WindowBatch], variants: Mapping[Variant, Choice], units: Units
+    model: Network, batches: Iterable[WindowBatch], variants: Mapping[Variant, Choice], units: Units
 ) -> tuple[ForecastErrors, dict[Variant, ForecastErrors]]:
     """Errors of the model as it is, and of each variant: the experts' forecasts are worked out once for all of them."""
     whole, others = [], {variant: [] for variant in variants}  # type: ignore[var-annotated]
     for batch in batches:
-        heads, logit_BCE = model.heads(batch.x_BCL), model.router_logits(batch.mark_BF)
+        heads, logit_BCE = model.asked(batch)
         whole.append(forecast_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch.y_BCH, units))
         for variant, choose in variants.items():
             weight_BCE = model.weights_of(choose(logit_BCE))
@@ -53,9 +66,9 @@ def scores(
 
 
 @torch.no_grad()
-def all_router_weights(model: Mole, batches: Iterable[WindowBatch]) -> Tensor:
-    """(N, C, E) of every window."""
-    return torch.cat([model.router_weights(batch.mark_BF).cpu() for batch in batches])
+def all_router_weights(model: Network, batches: Iterable[WindowBatch]) -> Tensor:
+    """(N, C, E) of every window, at the row whose time the router sees."""
+    return torch.cat([model.weights_in_time(batch).cpu() for batch in batches])
 
 
 def variants_of(experts: int, by_service: list[int]) -> dict[Variant, Choice]:

@@ -58,7 +58,7 @@ class Recipe(Optimisation):
 class Point(Section):
     """One forecaster: its backbone alone, or, where it has `experts`, several of its linear heads and a router."""
 
-    backbone: Literal["dlinear", "rlinear", "rmlp"]
+    backbone: Literal["dlinear", "rlinear", "rmlp", "cycle"]
     experts: Experts = 1
     top_k: Experts | None = None
     head_dropout: Dropout | None = None
@@ -71,6 +71,10 @@ class Point(Section):
             raise ValueError(f"top_k ({self.top_k}) must not exceed experts ({self.experts})")
         if self.experts == 1 and self.head_dropout is not None:
             raise ValueError("head_dropout says nothing about a point without experts: give experts, or leave it out")
+        if self.backbone == "cycle":
+            for name in ("top_k", "head_dropout", "weight_decay", "learning_rate"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} says nothing about cycles, which are fitted in closed form: leave it out")
         return self
 
 
@@ -78,9 +82,11 @@ POINTS = {
     "dlinear": Point(backbone="dlinear"),
     "rlinear": Point(backbone="rlinear"),
     "rmlp": Point(backbone="rmlp"),
+    "cycle": Point(backbone="cycle"),
     "mole_dlinear": Point(backbone="dlinear", experts=4),
     "mole_rlinear": Point(backbone="rlinear", experts=4),
     "mole_rmlp": Point(backbone="rmlp", experts=4),
+    "mole_cycle": Point(backbone="cycle", experts=2),
 }
 
 

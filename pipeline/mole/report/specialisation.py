@@ -1,6 +1,6 @@
 """The chapter on the experts of a forecasting mixture: when each is asked, how much, and what fewer of them cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,9 +38,9 @@ def specialisation(found: Forecasting) -> Section:
     blocks: list[Block] = [
         Figures(
             [_weights(found, horizon, by, place) for place in places for by in calendar_of(found, horizon)],
-            f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows that begin "
-            "then (in per cent). The router sees nothing but the time; a channel has weights of its own. The numbers "
-            "of experts mean nothing across seeds.",
+            f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows of then (in "
+            "per cent), by the first row of a window or, of cycles, the first that is forecast. The router sees "
+            "nothing but the time; a channel has weights of its own. The numbers of experts mean nothing across seeds.",
         ),
         Figures(
             [_usage(found, horizon, "weight", "mean weight"), _usage(found, horizon, "top", "share it weighs most in")],
@@ -76,6 +76,7 @@ def in_words(found: Forecasting) -> str:
         f"The most used expert has {shown(100 * most, 0)} % of the weight and the least used {shown(100 * least, 0)} % "
         f"(a fair share is {shown(100 * fair, 0)} %).",
         _cost_of_half(found, horizon),
+        _known_regimes(found, horizon),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -114,7 +115,7 @@ def _weights(found: Forecasting, horizon: int, by: str, channel: str) -> Picture
     weight_EV, values = weights(found, horizon, by, channel)
     names = [_NAMES[by][value] for value in values]
     where = "mean over channels" if channel == ALL else channel
-    return draw_weights(f"By {by}, {where}", f"{by} of the window's first row", weight_EV, names)
+    return draw_weights(f"By {by}, {where}", f"{by} of the row that the router sees", weight_EV, names)
 
 
 def _usage(found: Forecasting, horizon: int, column: str, what: str) -> Picture:
@@ -139,6 +140,36 @@ def _by_seed(rows: pd.DataFrame) -> list[tuple[Floats, Floats]]:
         (of["experts"].to_numpy(np.float64), of["mse"].to_numpy(np.float64))
         for _, of in rows.sort_values("experts").groupby("seed")
     ]
+
+
+def _known_regimes(found: Forecasting, horizon: int) -> str:
+    """By how much weights differ between the regimes that a channel was simulated with, and between the same days in
+    channels without one, where they should not; empty where no regime that follows the calendar is known."""
+    truth = found.source.get("truth") or {}
+    dusk, dawn = truth.get("night", (0, 0))
+    inside = {
+        "weekend": ("weekday", {5, 6}),
+        "night": ("hour", {(dusk + hour) % 24 for hour in range((dawn - dusk) % 24)}),
+    }
+    regimes = {name: one["regime"] for name, one in truth.get("regimes", {}).items()}
+    gaps = {name: regime_gap(found, horizon, name, *inside[kind]) for name, kind in regimes.items() if kind in inside}
+    if not gaps:
+        return ""
+    said = [f"{shown(100 * gap, 0)} percentage points in {name} ({regimes[name]})" for name, gap in gaps.items()]
+    others = [name for name in found.source["channels"] if regimes.get(name) != "weekend"]
+    control = max((regime_gap(found, horizon, name, *inside["weekend"]) for name in others), default=0.0)
+    return (
+        f"Between the known regimes the weights of experts differ by {joined(said)}; between weekends and other days, "
+        f"in channels without such a regime, by at most {shown(100 * control, 0)}."
+    )
+
+
+def regime_gap(found: Forecasting, horizon: int, channel: str, by: str, inside: Collection[int]) -> float:
+    """The largest difference of an expert's mean weight at these hours or weekdays and at all others: 1 where other
+    experts serve them, 0 where the same do."""
+    weight_EV, values = weights(found, horizon, by, channel)
+    inside_V = np.isin(values, list(inside))
+    return float(np.abs(weight_EV[:, inside_V].mean(1) - weight_EV[:, ~inside_V].mean(1)).max())
 
 
 def _cost_of_half(found: Forecasting, horizon: int) -> str:

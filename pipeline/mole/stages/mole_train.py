@@ -4,10 +4,13 @@ Nothing is judged here: `evaluate` compares the points. Test rows are never read
 at earlier origins, of which the losses are kept, by which `pipeline.mole.points.chosen_mixture` chooses, and the
 errors' quantiles: prediction intervals are calibrated on the validation windows of all its origins.
 
+Cycles are fitted in closed form, from the ridge that validation prefers: their seeds do not differ.
+
 By default a network starts as the ridge that was searched for its horizon, refitted to the train rows of its origin,
 and keeps the weights of its start where no epoch validates better: on validation rows it is never behind the ridge.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -18,18 +21,21 @@ from pipeline.core.entry import run_study_stage
 from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
+from pipeline.mole.data.calendar_place import calendar_of
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.ridge_choice import RIDGE, RidgeChoice
-from pipeline.mole.data.rolling_origin import earlier_origins
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE, RidgeChoice
+from pipeline.mole.data.rolling_origin import earlier_origins, origin_windows
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.interval_files import write_intervals
 from pipeline.mole.model.calibration import calibrate
+from pipeline.mole.model.cycle_search import solve_cycles
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
+from pipeline.mole.model.mixture_scores import Network, mean_squared_error
 from pipeline.mole.model.ridge import RidgePath, moments_of
 from pipeline.mole.params.sweep import Point, Recipe, Sweep
-from pipeline.mole.points import ABOUT, read_point, refuse_missing_horizon
+from pipeline.mole.points import ABOUT, ForecastPoint, preferred, read_point, refuse_missing_horizon
 from pipeline.params.sweep import Training as SweepTraining
 from pipeline.training.determinism import initial_weights, prepare_device
 from pipeline.training.sweep import PointTraining
@@ -47,6 +53,17 @@ class Training(SweepTraining[Recipe, Point]):
     origin: int
 
 
+class Trained(NamedTuple):
+    """A forecaster, its validation loss, and the windows that this is of."""
+
+    model: Network
+    loss: float
+    validation: ResidentWindows
+
+
+Train = Callable[[PointTraining, str, Training, Series], Trained]
+
+
 class Data(NamedTuple):
     """What a training sees of one horizon at one origin, and the map that it starts from."""
 
@@ -60,33 +77,36 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     """Write the forecasters of a point, their learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[str(at.point)]
     series = read_series(at.raw)
-    ridge = read_point(at.models / RIDGE)
+    ridge, own = (read_point(at.models / name) for name in (RIDGE, CHANNEL_RIDGE))
     refuse_missing_horizon(ridge, recipe.horizons)
-    channels = len(series.channels)
     dataset_sha256 = sha256(at.raw / "series.parquet")
     device = prepare_device(recipe.device, recipe.threads)
     lookbacks: dict[str, int] = {}
     losses: dict[str, dict[str, float]] = {}
     origins: dict[str, list[dict[str, Any]]] = {}
-    inputs = [at.raw / "series.parquet", at.raw / "source.json", ridge.folder / ABOUT]
+    inputs = [at.raw / "series.parquet", at.raw / "source.json", *(of.folder / ABOUT for of in (ridge, own))]
     trainings = PointTraining(at, "mole_train", inputs, device)
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
-            start = ridge.maps[horizon][0] if recipe.start == "ridge" else None
-            data = _data(series, recipe, start, horizon, device)
-            lookbacks[str(horizon)] = data.train.lookback
+            train: Train
+            if point.backbone == "cycle":
+                lookback, train = _of_cycles(series, recipe, point, preferred([ridge, own], horizon), horizon, device)
+            else:
+                start = ridge.maps[horizon][0] if recipe.start == "ridge" else None
+                lookback = start.lookback if start else recipe.lookback
+                train = _of_networks(recipe, start, device)
+            lookbacks[str(horizon)] = lookback
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
-            found_at, earlier = [], []
-            for origin, known in enumerate(earlier_origins(series, count, data.train.lookback, horizon), start=1):
-                data_then = _data(known, recipe, start, horizon, device)
+            earlier = []
+            for origin, known in enumerate(earlier_origins(series, count, lookback, horizon), start=1):
                 training = Training.of(recipe, point, recipe.seeds[0], horizon=horizon, origin=origin)
-                then, loss = _trained(trainings, f"h{horizon}_origin{origin}", training, data_then, channels)
-                found_at.append(loss)
-                earlier.append((then.forecast, data_then.validation))
+                earlier.append(train(trainings, f"h{horizon}_origin{origin}", training, known))
+            found_at = [then.loss for then in earlier]
             of_seed = losses[str(horizon)] = {}
             for seed in recipe.seeds:
                 training, key = Training.of(recipe, point, seed, horizon=horizon, origin=0), f"h{horizon}_seed{seed}"
-                model, of_seed[str(seed)] = _trained(trainings, key, training, data, channels)
+                now = train(trainings, key, training, series)
+                of_seed[str(seed)] = now.loss
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": fit_scaler(series).described(),
@@ -94,8 +114,8 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                     "validation_loss": of_seed[str(seed)],
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
-                save_model(folder / key, model, config)
-                stretches = [*earlier, (model.forecast, data.validation)]
+                save_model(folder / key, now.model, config)
+                stretches = [(one.model.forecast, one.validation) for one in (*earlier, now)]
                 write_intervals(folder / key, calibrate(stretches, series.step))
             found_at.append(fmean(of_seed.values()))
             origins[str(horizon)] = [
@@ -110,6 +130,44 @@ def run(settings: Sweep, at: StudyPaths) -> None:
         }
         write_sealed(folder / "about.json", about)
     trainings.write()
+
+
+def _of_cycles(
+    series: Series, recipe: Recipe, point: Point, start: ForecastPoint | None, horizon: int, device: torch.device
+) -> tuple[int, Train]:
+    """Rows of the lookback, and what is called for each origin and seed: all are solved at once."""
+    assert start is not None, "a ridge is there"
+    count = recipe.earlier_origins
+
+    def windows(lookback: int) -> list[tuple[Windows, Windows]]:
+        return origin_windows(series, count, lookback, horizon)
+
+    solved = solve_cycles(windows, start.maps[horizon], calendar_of(series.step), point.experts)
+    lookback = solved[0].lookback
+    resident = [[ResidentWindows(one, AT_ONCE, device) for one in origin] for origin in windows(lookback)]
+
+    def train(trainings: PointTraining, key: str, training: Training, _: Series) -> Trained:
+        place = training.origin - 1  # the origin of the validation rows, 0, is the last
+        model, (fitted_to, validation) = solved[place].to(device), resident[place]
+        train_loss, loss = (mean_squared_error(model.forecast, of.epoch(0)) for of in (fitted_to, validation))
+        trainings.solved(key, training, model, train_loss, loss)
+        return Trained(model, loss, validation)
+
+    return lookback, train
+
+
+def _of_networks(recipe: Recipe, start: RidgeChoice | None, device: torch.device) -> Train:
+    """What is called for each origin and seed."""
+    of_origin: dict[tuple[int, int], Data] = {}
+
+    def train(trainings: PointTraining, key: str, training: Training, series: Series) -> Trained:
+        place = training.horizon, training.origin
+        if place not in of_origin:
+            of_origin[place] = _data(series, recipe, start, training.horizon, device)
+        data = of_origin[place]
+        return Trained(*_trained(trainings, key, training, data, len(series.channels)), data.validation)
+
+    return train
 
 
 def _data(series: Series, recipe: Recipe, start: RidgeChoice | None, horizon: int, device: torch.device) -> Data:

@@ -17,7 +17,7 @@ from pipeline.mole.model.mixture import Mole, MoleConfig
 from pipeline.mole.params.ttnn import Ttnn
 from pipeline.mole.points import read_point
 from pipeline.mole.ttnn.agreement import Reference, agreement
-from pipeline.mole.ttnn.constants import constants_of, plan_of
+from pipeline.mole.ttnn.constants import constants_of, plan_of, refuse_backbone
 from pipeline.mole.ttnn.cpu import compiled_times, eager_times
 from pipeline.mole.ttnn.environment import Done, Job, do, installed_python, no_device
 from pipeline.mole.ttnn.stopwatch import Times
@@ -70,7 +70,9 @@ def cases_of(settings: Ttnn, folder: Path) -> list[Case]:
         raise ExpectedError(
             f"{SECTION}.horizon = {settings.horizon}: {name} was trained for {known}; name one of these"
         )
+    refuse_backbone(point.backbone)
     model, _ = point.load(settings.horizon, point.best_seed(settings.horizon))
+    assert isinstance(model, Mole)
     if settings.top_k is not None:
         model.config = model.config.model_copy(update={"top_k": settings.top_k})
     plan_of(model.config, 1)  # is there such a program?

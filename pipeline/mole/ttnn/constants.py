@@ -23,11 +23,7 @@ def plan_of(config: MoleConfig, batch: int) -> Plan:
     ExpectedError where the backbone has no program, or where more experts are to be kept than there are.
     """
     backbone, experts, top_k = config.backbone, config.experts, config.top_k
-    if backbone not in BACKBONES:
-        raise ExpectedError(
-            f"there is no TTNN program of the backbone {backbone!r}: mole.ttnn.points takes points of "
-            f"{', '.join(BACKBONES)}"
-        )
+    refuse_backbone(backbone)
     if top_k is not None and top_k > experts:
         raise ExpectedError(f"top_k = {top_k} of {experts} experts: at most as many can be kept as there are")
     return Plan(
@@ -40,6 +36,15 @@ def plan_of(config: MoleConfig, batch: int) -> Plan:
         top_k=top_k,
         offset=config.offset != "none",
     )
+
+
+def refuse_backbone(backbone: str) -> None:
+    """ExpectedError where it has no program."""
+    if backbone not in BACKBONES:
+        raise ExpectedError(
+            f"there is no TTNN program of the backbone {backbone!r}: mole.ttnn.points takes points of "
+            f"{', '.join(BACKBONES)}"
+        )
 
 
 def constants_of(config: MoleConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
