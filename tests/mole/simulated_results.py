@@ -261,7 +261,7 @@ def _results(path: Path, rows: list[dict[str, object]]) -> None:
     ]
     mixtures = [row["method"] for row in rows if str(row["method"]).startswith("mole_")]
     twins = {str(name): str(name).removeprefix("mole_") for name in mixtures}
-    write_results(path, AT, with_differences(scores, twins), 10)
+    write_results(path, AT, with_differences(scores, twins, {}), 10)
 
 
 def _json(path: Path, content: object) -> None:

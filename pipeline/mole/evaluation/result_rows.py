@@ -1,22 +1,62 @@
 """Scores of forecasts as rows of results: every method, horizon and seed, and how mixtures differ from what they have
 to beat."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.metrics.differences import difference_rows
-from pipeline.metrics.results import ALL, Row
+from pipeline.metrics.mean_interval import mean_interval
+from pipeline.metrics.results import ALL, Row, difference_name
+from pipeline.mole.metrics.forecasting import ForecastErrors
 
 PAIRED = ("mse", "mae")
+BLOCKS = 10  # of test windows, at most
 ROUNDING = 1e-6  # of errors of one forecast that is computed in two ways, in 32-bit numbers
 
 
-def with_differences(rows: Sequence[Row], twins: Mapping[str, str]) -> list[Row]:
+class Place(NamedTuple):
+    """Of one score of a method."""
+
+    unit: str
+    method: str
+    metric: str
+
+
+Blocks = Mapping[Place, npt.NDArray[np.float64]]  # mean errors of each block of test windows, (K,)
+
+
+def blocks_of(
+    unit: str, horizon: int, found: Iterable[tuple[str, ForecastErrors]]
+) -> dict[Place, npt.NDArray[np.float64]]:
+    """Means over the seeds of each method, of blocks of equally many test windows, one after another in time.
+
+    A block holds as many windows as the horizon has rows, or more, so that windows in two blocks have few rows in
+    common. found: the errors of a method, once for each seed.
+    """
+    errors: dict[str, list[ForecastErrors]] = {}
+    for method, one in found:
+        errors.setdefault(method, []).append(one)
+    blocks: dict[Place, npt.NDArray[np.float64]] = {}
+    for method, of_seeds in errors.items():
+        count = max(1, min(BLOCKS, of_seeds[0].windows // horizon))
+        for metric, name in zip(PAIRED, ("squared_B", "absolute_B"), strict=True):
+            mean_B = np.mean([getattr(one, name).cpu().numpy() for one in of_seeds], axis=0)
+            blocks[Place(unit, method, metric)] = np.array([part.mean() for part in np.array_split(mean_B, count)])
+    return blocks
+
+
+def with_differences(rows: Sequence[Row], twins: Mapping[str, str], blocks: Blocks) -> list[Row]:
     """The rows, then every mixture minus every baseline and minus its dense twin, at each horizon.
 
     twins: of each mixture, the same backbone alone. A mixture meets its twin seed by seed, and a baseline, which has no
-    seed, with each of its own. The 95 % interval is that of the mean over seeds, by Student's t: how far other
-    trainings would move the difference, on the same test windows. With one seed there is none. A difference that is
+    seed, with each of its own. The 95 % interval is that of the mean over `blocks`, by Student's t: how far other
+    stretches of the series would move the difference, with the same trainings (batch means: Künsch, Ann. Statist. 17,
+    1217, 1989, for why blocks and not windows, whose errors hang together). With fewer than two blocks it is that of
+    the mean over seeds: how far other trainings would, on the same windows; none with one seed. A difference that is
     rounding alone, as that of networks that stayed at their start, the ridge, is 0.
     """
     found = list(rows)
@@ -24,8 +64,19 @@ def with_differences(rows: Sequence[Row], twins: Mapping[str, str]) -> list[Row]
         ours = [row for row in rows if row.method == mixture and row.metric in PAIRED]
         rivals = [row for row in rows if row.role == "baseline" and row.metric in PAIRED]
         rivals += [replace(row, role="baseline") for row in rows if row.method == twin and row.metric in PAIRED]
-        found += [_without_rounding(row) for row in difference_rows([*ours, *rivals]) if row.unit != ALL]
+        differences = [row for row in difference_rows([*ours, *rivals]) if row.unit != ALL]
+        names = {difference_name(mixture, rival): rival for rival in dict.fromkeys(row.method for row in rivals)}
+        found += [_without_rounding(_over_blocks(row, mixture, names[row.method], blocks)) for row in differences]
     return found
+
+
+def _over_blocks(row: Row, ours: str, theirs: str, blocks: Blocks) -> Row:
+    """With the interval over blocks, where there are two or more."""
+    ours_K, theirs_K = (blocks.get(Place(row.unit, method, row.metric), np.zeros(1)) for method in (ours, theirs))
+    if row.value is None or len(ours_K) < 2 or len(ours_K) != len(theirs_K):
+        return row
+    mean, _, high = mean_interval((ours_K - theirs_K).tolist())
+    return replace(row, low=row.value - (high - mean), high=row.value + (high - mean))
 
 
 def _without_rounding(row: Row) -> Row:

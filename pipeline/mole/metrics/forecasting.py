@@ -22,20 +22,24 @@ class Units(NamedTuple):
 
 class ForecastErrors(NamedTuple):
     """Sums over windows, in double precision, of each channel and step: of squared and of absolute errors and, in the
-    units of the file, of symmetric relative ones."""
+    units of the file, of symmetric relative ones; and each window's own means of the first two."""
 
     windows: int
     squared_CH: Tensor
     absolute_CH: Tensor
     symmetric_CH: Tensor
+    squared_B: Tensor
+    absolute_B: Tensor
 
     def joined(self, other: Self) -> "ForecastErrors":
-        """Of both sets of windows."""
+        """Of both sets of windows, these first."""
         return ForecastErrors(
             self.windows + other.windows,
             self.squared_CH + other.squared_CH,
             self.absolute_CH + other.absolute_CH,
             self.symmetric_CH + other.symmetric_CH,
+            torch.cat([self.squared_B, other.squared_B]),
+            torch.cat([self.absolute_B, other.absolute_B]),
         )
 
     @property
@@ -93,7 +97,15 @@ def forecast_errors(forecast_BCH: Tensor, truth_BCH: Tensor, units: Units) -> Fo
     sizes = (torch.addcmul(mean_C1, value.double(), deviation_C1).abs() for value in (forecast_BCH, truth_BCH))
     absolute_BCH, size_BCH = error_BCH.abs(), sum(sizes, torch.zeros_like(error_BCH))
     symmetric_BCH = (2 * absolute_BCH * deviation_C1 / size_BCH).where(size_BCH > 0, 0)
-    return ForecastErrors(len(error_BCH), error_BCH.square().sum(0), absolute_BCH.sum(0), symmetric_BCH.sum(0))
+    square_BCH = error_BCH.square()
+    return ForecastErrors(
+        len(error_BCH),
+        square_BCH.sum(0),
+        absolute_BCH.sum(0),
+        symmetric_BCH.sum(0),
+        square_BCH.mean((1, 2)),
+        absolute_BCH.mean((1, 2)),
+    )
 
 
 def seasonal_error(value_CT: Tensor, season: int) -> Tensor:

@@ -23,8 +23,12 @@ def sentences(board: Board) -> str:
     """The choice, how it stands beside the best baseline at each horizon, and beside its dense twin."""
     parts = [_choice(board), *_preference(board), f"By MSE on the test windows it is {_beside_baselines(board)}."]
     parts.append(f"Its dense twin, the same backbone without experts: the mixture is {_beside_twins(board)}.")
+    parts.append(
+        "Intervals cover other stretches of the series where the test rows hold two horizons or more, else other "
+        "trainings."
+    )
     if board.seeds == 1:
-        parts.append("One seed says nothing of how much another training run would differ, and carries no gain.")
+        parts.append("One seed says nothing of how much another training run would differ.")
     return " ".join(parts)
 
 

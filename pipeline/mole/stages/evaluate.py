@@ -3,6 +3,8 @@
 What is chosen is chosen by validation rows, of all origins.
 """
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.entry import run_study_stage
@@ -29,7 +31,7 @@ from pipeline.mole.evaluation.judge import (
     judge_ridge,
     rows_of,
 )
-from pipeline.mole.evaluation.result_rows import with_differences
+from pipeline.mole.evaluation.result_rows import Place, blocks_of, with_differences
 from pipeline.mole.glossary import GLOSSARY, MSE, unit_of
 from pipeline.mole.params.evaluate import Evaluate
 from pipeline.mole.params.sweep import Sweep
@@ -52,7 +54,8 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     ridges = [ridge, *([own] if own.validation else [])]
     rows: list[Row] = []
     tables = Tables(*([] for _ in Tables._fields))
-    windows = {}
+    windows: dict[int, int] = {}
+    blocks: dict[Place, npt.NDArray[np.float64]] = {}
     for length in sweep.recipe.horizons:
         horizon = Horizon(length, series, scaler, device, sweep.recipe.lookback, evaluation.season)
         chosen = chosen_mixture(points, length)
@@ -60,6 +63,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
         for point in points:
             found += judge_point(point, points, horizon, tables)
         rows += [row for one in found for row in rows_of(one, horizon)]
+        blocks |= blocks_of(unit_of(length), length, [(one.method, one.test) for one in found])
         banded = judge_intervals(chosen, ridges, horizon, sweep.recipe.earlier_origins)
         rows += interval_rows(banded, length)
         tables.coverage.extend(coverage_rows(banded, length))
@@ -68,7 +72,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
         windows[length] = horizon.windows("test").windows
 
     twins = {point.name: twin_of(point, points).name for point in points if point.experts > 1}
-    rows = with_differences(rows, twins)
+    rows = with_differences(rows, twins, blocks)
     board = scoreboard(rows, GLOSSARY)
     choices = choices_of(points, ridges, windows)
     chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
