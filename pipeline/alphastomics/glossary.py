@@ -139,8 +139,8 @@ EXPRESSION = Glossary(
         (
             "noise_ceiling",
             "ceiling by noise",
-            "What a prediction without error would score, given the noise of the counts: from the correlation of two "
-            "halves that the counts are thinned to. It would have to know what is peculiar to each single cell, too.",
+            "What no prediction can exceed, given the noise of the counts: from the correlation of two halves that the "
+            "counts are thinned to. Such a prediction would know what is peculiar to each single cell, its depth too.",
         ),
         *_CONTROLS,
     ),

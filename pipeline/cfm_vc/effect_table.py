@@ -19,9 +19,10 @@ def effect_table(
     model: CfmVc, perturbation: str, dose: DoseRequest, cell_types: Iterable[str], solution: Solution
 ) -> "pd.DataFrame":
     """A row for each of these cell types that the model has controls of, and gene: mean log-normalised expression of
-    the controls, its predicted change, the bounds of the true change's 90 % interval (empty where it is not known:
-    fewer than two contexts to learn it from), and its standard deviation over the members of an ensemble (empty
-    without). Without an effect (the control) there are no rows. ExpectedError for an unknown treatment.
+    the controls, its predicted change, the bounds of the change's 90 % interval, from that mean to the true one of
+    treated cells (empty where it is not known: fewer than two contexts to learn it from), and its standard deviation
+    over the members of an ensemble (empty without). Without an effect (the control) there are no rows. ExpectedError
+    for an unknown treatment.
     """
     import pandas as pd
 

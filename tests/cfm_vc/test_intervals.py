@@ -112,3 +112,17 @@ def test_coverage_by_hand():
     found = coverage(np.zeros((1, 4)), np.array([0.5, 2.0, 1.0, 3.0]), true, rank, 2)
     np.testing.assert_array_equal(found["coverage"], [0.75, 0.5])
     np.testing.assert_array_equal(found["coverage_top2"], [1.0, 0.5])
+
+
+def test_genes_without_counts_do_not_make_intervals_narrower():
+    """They are never missed, in training or in use: what others need is what counts."""
+    shares = []
+    for seed in range(5):
+        means = study(seed)
+        silent = np.arange(GENES) % 2 == 0
+        for mean in means.values():
+            mean[silent] = 0
+        intervals, control, change, true = asked(means)
+        inside = np.abs(true - change) <= intervals.around(control, change).half_width_G()
+        shares.append(np.mean(inside[~silent]))
+    assert abs(np.mean(shares) - COVERAGE) < 0.03

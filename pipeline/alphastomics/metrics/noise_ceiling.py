@@ -18,9 +18,10 @@ def noise_ceiling(counts_NG: npt.NDArray[np.integer], target: float, seed: int) 
     Every count is thinned to two halves by tosses of a coin, which are independent where counts are Poisson given a
     cell's expression. Their correlation r is the reliability of half of the counts, 2 r / (1 + r) that of all, and its
     square root the correlation with what is measured. So counts alone are the noise here: what differs between two
-    cells at one place and is no noise of counts cannot be foreseen either, and is left in. An approximation, since the
-    logarithm weighs a half's noise a little differently; for genes without any pattern it lies above 0, since chance
-    that favours r counts and chance against it does not.
+    cells at one place and is no noise of counts cannot be foreseen either, and is left in. An upper bound, and the
+    looser the more cells differ in depth: the two halves of a cell share it, and the logarithm of few counts depends on
+    it, so that r is above 0 even for a gene that is the same everywhere. Chance adds to that, since a reliability below
+    0 counts as 0.
 
     Sources: Spearman (1910) and Brown (1910), British Journal of Psychology 3, 271 and 296, for the reliability of the
     whole; Neufeld et al. (2024), Biostatistics 25, 270, for thinning.

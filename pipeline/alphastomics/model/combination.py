@@ -1,7 +1,8 @@
 """The estimate of a place, or of expression, as a convex combination of the network's and of those from measured cells.
 
-The network has seen these and may still use one of them worse than it stands; no combination with the weights of least
-squares is worse than its best part on the cells that the weights are from: stacking (Wolpert, "Stacked generalization",
+The network has seen these and may still use one of them worse than it stands. The weights of least squares are those of
+the best combination of the cells that they are from, which is no worse than its best part (a gene's, which are drawn to
+those of all genes, may be): stacking (Wolpert, "Stacked generalization",
 Neural Networks 5, 1992), with weights that are not negative (Breiman, "Stacked regressions", Machine Learning 24, 1996)
 and sum to 1.
 
@@ -18,7 +19,7 @@ from scipy.optimize import nnls
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
-_OF_ALL = 5.0  # by how much the products of all genes count more than a gene's own
+_OF_ALL = 5.0  # how often the mean product of all genes counts for each of a gene's own
 _JITTER = 1e-9  # of the mean squared residual: estimates may be the same
 
 

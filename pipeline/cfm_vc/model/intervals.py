@@ -7,9 +7,13 @@ the noise of the two measured means, by the sampling of cells, whose variance is
 prediction's. A gene is expected to be missed by as much as it was there, averaged with the genes of like expression,
 which are more: a standard error per gene. How many of these an interval needs is the quantile of the errors that
 left-out contexts have in units of standard errors from the other contexts, noise included (cross-conformal prediction:
-Vovk, 2015, of errors scaled by their expected size: Papadopoulos et al., 2011). An interval is one for the true change
-or, with the noise of a measured one, for that: the mean of few cells lies further off than that of many. A prior that
-takes the noise of controls out again, since they hardly differ between contexts, has intervals wider than they need be.
+Vovk, 2015, of errors scaled by their expected size: Papadopoulos et al., 2011). Genes without a count in either mean
+say nothing there. An interval is one for the true treated mean less the measured mean of the controls or, with the
+noise of a measured treated mean, for that: the mean of few cells lies further off than that of many.
+
+Two limits. Where contexts hardly differ, the prior takes the noise of the controls out again, and intervals are wider
+than they need be. Where groups are so small that noise is most of the error, little is known of the rest: those of the
+true mean then cover too little (0.7 of genes in a simulation with 20 cells in each group), those of measured means do.
 """
 
 from collections.abc import Mapping
@@ -37,7 +41,7 @@ class Interval:
     variance_G: Array
 
     def half_width_G(self, noise_G: Array | float = 0.0) -> Array:
-        """Of the interval of the true change or, with the variance of a measured mean by its cells, of that one's."""
+        """Of the interval of the true mean or, with the variance of a measured one by its cells, of that."""
         return np.asarray(self.times * np.sqrt(self.variance_G + noise_G))
 
 
@@ -59,7 +63,8 @@ class Intervals:
             rest_K = context_K != context
             for place in np.flatnonzero(~rest_K):
                 variance_G = _variance(self._excess_KG[rest_K], level_KG[rest_K], level_KG[place]) + noise_KG[place]
-                ratios.append(np.abs(error_KG[place]) / np.sqrt(np.maximum(variance_G, _TINY)))
+                told_G = (variance_G > 0) | (error_KG[place] != 0)
+                ratios.append(np.abs(error_KG[place, told_G]) / np.sqrt(np.maximum(variance_G[told_G], _TINY)))
         self._times = float(np.quantile(np.concatenate(ratios), COVERAGE))
 
     @classmethod
