@@ -36,7 +36,7 @@ from pipeline.nn.moe.routing import Routing
 TOKENS, DIMENSIONS, HIDDEN, EXPERTS, K = 2048, 128, 256, 8, 2
 REACH = {
     "einsum": ">= 10",
-    "mask loop": ">= 1.25",
+    "mask loop": ">= 1.6",
     "products": ">= 0.74 (1 / 1.35)",
     "dense": ">= 2",
     "statistics": "near 1",

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="cells (.h5ad, zarr, or a folder of them), a folder of images or a CIFAR archive, or a .csv",
+        help="cells (.h5ad, zarr, or a folder of them), a folder of images or of IDX files, a CIFAR archive, or a .csv",
     )
     parser.add_argument("--name", metavar="NAME", help="of the study (default: after the file)")
     parser.add_argument("--system", metavar="SYSTEM", help=f"{', '.join(PROPOSALS)} (default: what the data are for)")

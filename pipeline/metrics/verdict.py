@@ -17,6 +17,8 @@ from pipeline.metrics.scoreboard import Estimate, Scoreboard
 
 Standing = Literal["ahead", "level", "behind"]
 
+_ROUNDING = 1e-12  # of a bound that is 0 but for the order of a sum
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -33,7 +35,7 @@ class Comparison:
 def standing_of(difference: Estimate, higher_is_better: bool, floor: float = 0.0) -> Standing:
     """The standing of a model from its difference to a baseline; absolute differences up to `floor` are level."""
     value, low, high = difference.value, difference.low, difference.high
-    if value is None or low is None or high is None or low <= 0 <= high or abs(value) <= floor:
+    if value is None or low is None or high is None or abs(value) <= floor or (low <= _ROUNDING and high >= -_ROUNDING):
         return "level"
     return "ahead" if (value > 0) == higher_is_better else "behind"
 

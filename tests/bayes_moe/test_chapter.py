@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.chapter import mixture
-from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table
+from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table, worth_in_words
 from pipeline.bayes_moe.report.results import Moe, read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
@@ -333,3 +333,11 @@ def test_notes_on_the_images_stand_first(found):
     first = mixture(found(notes=(note,))).blocks[0]
     assert first == Notes([f"Images: {note}"])
     assert not any(isinstance(block, Notes) for block in mixture(found()).blocks)
+
+
+@pytest.mark.parametrize(
+    ("equivalents", "said"),
+    [(1.0, "at most 1.0 (95 % interval 1.0 to 4.0)"), (1.4, "1.4 (95"), (5.0, "at least 5.0 (95")],
+)
+def test_what_a_point_is_worth_says_where_the_scale_ends(equivalents, said):
+    assert worth_in_words({"equivalents": equivalents, "low": 1.0, "high": 4.0}, 5).startswith(said)

@@ -36,7 +36,7 @@ def test_the_tables_are_those_of_the_study(kept):
     (one,) = read_measured(EMBEDDED)
     moe = read_moe(AT)
     pd.testing.assert_frame_equal(one.ensembles[moe.ensembles.columns], moe.ensembles, check_dtype=False)
-    assert "it is worth 1.4 dense networks (95 % interval 1.0 to 2.5)" in one.lead
+    assert "it is worth 1.4 (95 % interval 1.0 to 2.5) dense networks" in one.lead
     assert "+0.010 (\N{MINUS SIGN}0.100 to +0.100), over 3 seeds" in one.lead
     section = measured_images([one])
     heading, facts = section.blocks[:2]

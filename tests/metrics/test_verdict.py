@@ -31,6 +31,12 @@ def test_the_interval_decides(difference, higher, lower):
 
 def test_below_the_floor_all_is_level():
     assert standing_of(Estimate(0.1, 0.05, 0.2), True, floor=0.1) == "level"
+
+
+def test_a_bound_that_is_zero_but_for_rounding_is_zero():
+    assert standing_of(Estimate(0.1, 5e-17, 0.2), True) == "level"
+    assert standing_of(Estimate(-0.1, -0.2, -5e-17), True) == "level"
+    assert standing_of(Estimate(0.1, 1e-6, 0.2), True) == "ahead"
     assert standing_of(Estimate(-0.1, -0.2, -0.05), False, floor=0.09) == "ahead"
 
 

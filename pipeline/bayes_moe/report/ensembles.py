@@ -31,7 +31,7 @@ def ensembles(moe: Moe) -> Section:
         Figures(
             [_equivalents(moe), risk_picture(moe)],
             "Left: how many independently trained dense networks, averaged, have the likelihood of a method, against "
-            "the arithmetic of all its passes; lines are 95 % intervals over test images and seeds. Of a method with "
+            "the arithmetic of all its passes; lines: 95 % intervals over test images and its seeds. Of a method with "
             f"noise, the average over passes is shown; in brackets, their number. Right: {RISK}",
         ),
         abstention_table(moe.abstention, moe.board),
@@ -54,9 +54,14 @@ def worth(moe: Moe, point: str) -> str:
     """The equivalents of a point in words: at most what the ensembles reach."""
     of = moe.ensembles[moe.ensembles["samples"] == 0].set_index("point").loc[point]
     most = moe.largest_ensemble(moe.twin_of(point))
+    return worth_in_words(of, most)
+
+
+def worth_in_words(of: Any, most: int) -> str:
+    """Of a row of a table, with `equivalents`, `low` and `high`, beside ensembles of up to so many networks."""
     value, low, high = (shown(float(of[name]), 1) for name in ("equivalents", "low", "high"))
     least = "at least " if float(of["equivalents"]) >= most else ""
-    return f"{least}{value} (95 % interval {low} to {high})"
+    return f"{least or ('at most ' if float(of['equivalents']) <= 1 else '')}{value} (95 % interval {low} to {high})"
 
 
 def ensembles_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
@@ -73,8 +78,9 @@ def ensembles_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
     header = ["method", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
     caption = (
         "DEE: deep-ensemble equivalents, the number of dense networks whose averaged probabilities have the scaled NLL "
-        "of this row, with its 95 % interval; 1 where a single one has it, and no more than the seeds. Ensembles and "
-        "averages over passes are scaled by a temperature of their own. Scores of ensembles are means over the choices "
+        "of this row, with its 95 % interval over test images and its seeds; 1 where a single one has it, or a lower "
+        "one, and no more than the seeds. Ensembles and averages over passes are scaled by a temperature of their own. "
+        "Scores of ensembles are means over the choices "
         "of networks. Corrupted: means over all kinds and severities, with the temperature of the images as they are. "
         "FLOPs per image, of all networks and passes; what lies before the noise is computed once."
     )
@@ -94,7 +100,7 @@ def power_table(moe: Moe) -> Table:
     caption = (
         f"{moe.label(moe.chosen)} minus {moe.label(moe.twin)}, {counted(moe.seeds, 'seed')}: the smallest difference "
         "that a paired t-test at 5 % finds with a chance of 80 %, and the seeds that would find the difference that "
-        "was seen. The test images are taken as given."
+        "was seen. The test images are taken as given; the verdict's bootstrap draws them as well, and asks for more."
     )
     return Table(header, rows, caption)
 

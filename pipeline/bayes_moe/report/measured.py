@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.bayes_moe.decisive import against_twin, chosen_on_validation
 from pipeline.bayes_moe.glossary import GLOSSARY, SCALED
 from pipeline.bayes_moe.report.abstention import abstention_table
-from pipeline.bayes_moe.report.ensembles import ensembles_table
+from pipeline.bayes_moe.report.ensembles import ensembles_table, worth_in_words
 from pipeline.core.paths import measured
 from pipeline.data.file_kind import is_recipe
 from pipeline.metrics.results import read_results
@@ -18,7 +18,7 @@ from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Facts, Heading, Section, Table
 from pipeline.report.reading import Maker, check_names, read_json
-from pipeline.report.scores import decimals_for, shown, signed
+from pipeline.report.scores import decimals_for, signed
 
 COMMAND = "git checkout reports/measured"
 
@@ -48,13 +48,13 @@ class MeasuredImages:
         """What the sparse point that validation chose is worth, and its difference to the dense twin."""
         chosen, rows = chosen_on_validation(self.board), self.ensembles
         of = rows[(rows["point"] == chosen) & (rows["samples"] == 0)].iloc[0]
-        worth, low, high = (shown(float(of[name]), 1) for name in ("equivalents", "low", "high"))
+        most = int(rows["networks"].max())
         nll = against_twin(self.board, "nll", SCALED, chosen, str(self.about["twin"])).difference
         digits = decimals_for([nll.low, nll.high])
         bounds = " to ".join(signed(value or 0.0, digits) for value in (nll.low, nll.high))
         return (
-            f"Validation chose “{self.board.method(chosen).label}”: it is worth {worth} dense networks (95 % interval "
-            f"{low} to {high}), and its scaled NLL differs from that of its twin by {signed(nll.value or 0.0, digits)} "
+            f"Validation chose “{self.board.method(chosen).label}”: it is worth {worth_in_words(of, most)} dense "
+            f"networks, and its scaled NLL differs from that of its twin by {signed(nll.value or 0.0, digits)} "
             f"({bounds}), over {counted(int(self.about['seeds']), 'seed')}."
         )
 
