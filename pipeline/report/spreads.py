@@ -21,6 +21,6 @@ def spread(values: tuple[float, ...]) -> Spread:
 
 
 def spread_cell(found: Spread, decimals: int, best: float | None = None, quiet: bool = False) -> Cell:
-    """A mean with the standard deviation over seeds below it."""
-    remark = "" if found.deviation is None else f"± {shown(found.deviation, decimals)}"
+    """A mean with the standard deviation over seeds below it, where they differ: those of a closed form do not."""
+    remark = f"± {shown(found.deviation, decimals)}" if found.deviation else ""
     return Cell(shown(found.mean, decimals), best=best is not None and found.mean == best, remark=remark, quiet=quiet)

@@ -64,7 +64,7 @@ def numbers(board: Board, horizon: int, one: Comparison) -> str:
 
 
 def with_spread(found: Spread, decimals: int) -> str:
-    spread = f" ± {shown(found.deviation, decimals)}" if found.deviation is not None else ""
+    spread = f" ± {shown(found.deviation, decimals)}" if found.deviation else ""
     return f"{shown(found.mean, decimals)}{spread}"
 
 
