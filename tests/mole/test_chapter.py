@@ -15,8 +15,8 @@ from pipeline.mole.report.chapter import example_of, forecasting, measured
 from pipeline.mole.report.intervals import interval_table, intervals, intervals_in_words
 from pipeline.mole.report.results import Forecasting, read_forecasting
 from pipeline.mole.report.specialisation import (
-    calendar_of,
     in_words,
+    judged_parts,
     most_moved,
     regime_gap,
     specialisation,
@@ -288,8 +288,8 @@ def test_a_series_of_months_is_told_by_month(found):
     series = found()
     weekdays = series.expert_weights[series.expert_weights["by"] == "weekday"]
     monthly = replace(series, expert_weights=weekdays.assign(by="month"))
-    assert calendar_of(series, 24) == ["hour", "weekday"]
-    assert calendar_of(monthly, 24) == ["month"]
+    assert judged_parts(series, 24) == ["hour", "weekday"]
+    assert judged_parts(monthly, 24) == ["month"]
     assert "percentage points over the months (mean over channels" in in_words(monthly)
     assert "hours" not in in_words(monthly)
     pictures = next(block for block in specialisation(monthly).blocks if isinstance(block, Figures)).pictures

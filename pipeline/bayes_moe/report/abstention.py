@@ -12,7 +12,7 @@ from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 
 RISK = (
-    "the error rate among the images a classifier is surest of, where it may abstain on the others; dark: the chosen "
+    "the error rate among the images a classifier is surest of, where it may abstain on the others; blue: the chosen "
     "point by its gate's entropy instead of its confidence. Thick: means over seeds; thin: each seed."
 )
 _CONFIDENCE = "confidence"

@@ -20,8 +20,8 @@ WHEN: Mapping[str, Callable[[Stamps], Stamps]] = {
 def weight_rows(
     weight_NCE: Array, stamp_N: Stamps, channels: Sequence[str], place: Mapping[str, Any], calendar: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Mean weight of each expert by what of `WHEN` the calendar of a series has, of the first row of a window, counted
-    from 0; stamp_N: seconds since 1970."""
+    """Mean weight of each expert by what of `WHEN` the calendar of a series has, counted from 0; stamp_N: seconds since
+    1970 of the row that the router sees."""
     for by in calendar:
         value_N = WHEN[by](stamp_N)
         for value in np.unique(value_N):

@@ -37,7 +37,7 @@ def specialisation(found: Forecasting) -> Section:
     places = [ALL, *([channel] if channel != ALL else [])]
     blocks: list[Block] = [
         Figures(
-            [_weights(found, horizon, by, place) for place in places for by in calendar_of(found, horizon)],
+            [_weights(found, horizon, by, place) for place in places for by in judged_parts(found, horizon)],
             f"{name}, {ahead(horizon)} ahead, first seed: mean weight of each expert over the test windows of then (in "
             "per cent), by the first row of a window or, of cycles, the first that is forecast. The router sees "
             "nothing but the time; a channel has weights of its own. The numbers of experts mean nothing across seeds.",
@@ -64,7 +64,7 @@ def in_words(found: Forecasting) -> str:
     horizon = found.board.horizons[0]
     moves = [
         f"{shown(100 * swing(found, horizon, by, ALL), 0)} percentage points over the {_SEVERAL[by]}"
-        for by in calendar_of(found, horizon)
+        for by in judged_parts(found, horizon)
     ]
     usage = found.of_chosen(found.usage, horizon)
     ranked = [np.sort(of["weight"].to_numpy(np.float64))[::-1] for _, of in usage.groupby("seed")]
@@ -105,7 +105,7 @@ def most_moved(found: Forecasting, horizon: int) -> str:
     return str((weight.max() - weight.min()).groupby("channel", sort=False).max().idxmax())
 
 
-def calendar_of(found: Forecasting, horizon: int) -> list[str]:
+def judged_parts(found: Forecasting, horizon: int) -> list[str]:
     """What of hour, weekday and month the weights were judged by."""
     judged = set(found.of_chosen(found.expert_weights, horizon)["by"])
     return [by for by in _NAMES if by in judged]
