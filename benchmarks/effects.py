@@ -27,7 +27,7 @@ from pipeline.cfm_vc.evaluation.judge import judge
 from pipeline.cfm_vc.evaluation.tables import group_names
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.cfm_vc.model.baselines import BASELINES
-from pipeline.cfm_vc.model.effects import Effects, Member
+from pipeline.cfm_vc.model.effects import LARGEST_TRANSFER, Effects, Member
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.predict import cfm_vc
 from pipeline.cfm_vc.model.question import Method
@@ -48,14 +48,14 @@ LABELS = {name: label for name, label, _ in GLOSSARY.methods}
 COLUMNS = ("variant", "cell_type", "perturbation", "seed", "metric", "value")
 
 
-def variants(found: Calibration) -> dict[str, Calibration]:
-    """One part after the other, and the prior alone."""
+def variants(found: Calibration) -> dict[str, tuple[Calibration, float]]:
+    """One part after the other, and the prior alone; with the most that an effect in a new context is enlarged by."""
     return {
-        "flow alone": Calibration(1.0, 0.0, 1.0),
-        "+ size in the training groups": Calibration(found.size, 0.0, 1.0),
-        "+ average with the closed form": replace(found, transfer=1.0),
-        "+ size in new contexts": found,
-        "closed form alone, flow's cells": Calibration(1.0, 1.0, 1.0),
+        "flow alone": (Calibration(1.0, 0.0), 1.0),
+        "+ size in the training groups": (Calibration(found.size, 0.0), 1.0),
+        "+ average with the closed form": (found, 1.0),
+        "+ size in new contexts": (found, LARGEST_TRANSFER),
+        "closed form alone, flow's cells": (Calibration(1.0, 1.0), 1.0),
     }
 
 
@@ -72,8 +72,8 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
         for run in runs:
             own = members[run.name]
             methods = {
-                name: method(solution, contexts, own._replace(calibration=calibration))
-                for name, calibration in variants(own.calibration).items()
+                name: method(solution, contexts, own._replace(calibration=calibration), largest_transfer=largest)
+                for name, (calibration, largest) in variants(own.calibration).items()
             }
             if others := [member for name, member in members.items() if name != run.name]:
                 methods["all, averaged over the seeds"] = method(solution, contexts, own, *others)
@@ -85,10 +85,17 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
                     yield from (row | {"seed": seed, "metric": key, "value": float(found[key][0])} for key in SHOWN)
 
 
-def method(solution: Solution, contexts: Contexts, first: Member, *others: Member) -> Method:
+def method(
+    solution: Solution,
+    contexts: Contexts,
+    first: Member,
+    *others: Member,
+    largest_transfer: float = LARGEST_TRANSFER,
+) -> Method:
     """The model `first`, its effects averaged with those of the others."""
     of = replace(contexts, calibration=first.calibration)
-    return cfm_vc(first.vae, first.field, solution, Effects(first.vae, first.field, solution, of, others), 0, CPU)
+    effects = Effects(first.vae, first.field, solution, of, others, largest_transfer)
+    return cfm_vc(first.vae, first.field, solution, effects, 0, CPU)
 
 
 def loaded(run: Path) -> Member:

@@ -52,7 +52,6 @@ def small_contexts(
     doses: dict[str, dict[str, float]],
     size: float = 1.0,
     prior_weight: float = 0.0,
-    transfer: float = 1.0,
     spatial: int = 0,
 ) -> Contexts:
     """20 controls of each cell type, their mean, and one near it of each group; nothing is calibrated unless asked."""
@@ -82,5 +81,5 @@ def small_contexts(
             means[code, label] = np.maximum(means[code, label] + random.normal(0, 0.1, genes), 0)
     names = [f"gene{g}" for g in range(genes)]
     noise = {group: np.full(genes, 1e-4) for group in groups}
-    described = (names, categories, "control", 24.0, doses, Calibration(size, prior_weight, transfer))
+    described = (names, categories, "control", 24.0, doses, Calibration(size, prior_weight))
     return Contexts(cells, means, noise, *described)

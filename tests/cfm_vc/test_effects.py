@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.data.contexts import Calibration, load_contexts, save_contexts
-from pipeline.cfm_vc.model.effects import LARGEST_TRANSFER, Effects, calibrated
+from pipeline.cfm_vc.model.effects import Effects, calibrated
 from pipeline.cfm_vc.model.predict import predict_cells
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution
@@ -111,21 +111,6 @@ def test_groups_whose_change_is_noise_do_not_tell_the_size(models):
     assert calibrated(of, moments_of(means, cells=3, spread=9.0), known, 1.5).size == 1.0
 
 
-def test_transfer_is_one_over_the_slope_of_the_prior_where_a_context_is_left_out(models):
-    """Contexts that share half of their change: what is expected of one from the others is too small."""
-    random, known = np.random.default_rng(1), contexts(1.0, 0.5)
-    control = {code: known.means[code, CONTROL] for code in range(3)}
-    common = random.normal(0, 0.3, GENES)
-    means = {(code, CONTROL): mean for code, mean in control.items()}
-    means |= {(code, A): mean + common + random.normal(0, 0.3, GENES) for code, mean in control.items()}
-    of = Effects(*models, Solution("control"), replace(known, means=means))
-    left_out = of.prior.left_out()
-    slopes = [np.polyfit(means[code, A] - control[code], left_out[code, A], 1)[0] for code in range(3)]
-    found = calibrated(of, moments_of(means), known, 10.0)
-    assert found.transfer == pytest.approx(min(1 / np.mean(slopes), LARGEST_TRANSFER), rel=1e-6)
-    assert found.transfer > 1.1
-
-
 @pytest.mark.parametrize("closed_form_is_right", [True, False])
 def test_the_prior_weighs_more_where_the_flow_is_worse_even_in_training(models, closed_form_is_right):
     random, known = np.random.default_rng(1), contexts(1.0, 0.5)
@@ -141,21 +126,24 @@ def test_the_prior_weighs_more_where_the_flow_is_worse_even_in_training(models, 
     assert found > 0.9 if closed_form_is_right else found == 0.5  # never less than what is asked for
 
 
-def test_only_a_context_where_the_perturbation_was_not_measured_is_a_transfer(models):
-    known = contexts(1.2, 0.5, 1.3)
+@pytest.mark.parametrize("largest", [1.05, 100.0])
+def test_a_change_is_divided_by_its_reliability_where_the_perturbation_was_not_measured(models, largest):
+    known = contexts(1.2, 0.5)
     less = replace(known, means={group: mean for group, mean in known.means.items() if group != (1, A)})
-    new, same = (
-        [Effects(*models, Solution("control"), replace(less, calibration=c)).of(code, P_A).change_G for code in (1, 0)]
-        for c in (known.calibration, replace(known.calibration, transfer=1.0))
-    )
+    new, same = (Effects(*models, Solution("control"), less, largest_transfer=most) for most in (largest, 1.0))
     control = known.means[1, CONTROL]
-    np.testing.assert_allclose(new[0], np.maximum(1.3 * same[0], -control), atol=0.02)  # `same` is clipped before
-    np.testing.assert_array_equal(new[1], same[1])
+    reliability = new.prior.reliability(control, A, np.full(2, 2e-4))  # the noise of two means, see `small_contexts`
+    assert reliability < 0.9
+    factor, expected = min(1 / reliability, largest), same.of(1, P_A).change_G
+    inside = (expected > -control) & (factor * expected > -control)  # no gene falls below 0
+    assert inside.sum() > GENES / 2
+    np.testing.assert_allclose(new.of(1, P_A).change_G[inside], factor * expected[inside], rtol=1e-9)
+    np.testing.assert_array_equal(new.of(0, P_A).change_G, same.of(0, P_A).change_G)  # measured there
 
 
 def test_what_no_context_was_measured_under_is_the_sum_of_its_treatments(models):
     both, half = np.array([1.0, 1.0], np.float32), np.array([0.5, 0.0], np.float32)
-    known, of = contexts(), effects(models, 1.4, 0.5, 1.2)
+    known, of = contexts(), effects(models, 1.4, 0.5)
     own = [known.means[1, label] - known.means[1, CONTROL] for label in (0, 1)]
     for p_P, expected in ((both, own[0] + own[1]), (half, own[0] / 2)):
         np.testing.assert_allclose(of.of(1, p_P).change_G, np.maximum(expected, -known.means[1, CONTROL]), atol=1e-9)
@@ -164,14 +152,14 @@ def test_what_no_context_was_measured_under_is_the_sum_of_its_treatments(models)
 def test_the_flow_keeps_its_say_in_a_combination_of_which_a_part_was_not_measured_alone(models):
     both, known = np.array([1.0, 1.0], np.float32), contexts()
     without = replace(known, means={group: mean_G for group, mean_G in known.means.items() if group[1] != 1})
-    of = Effects(*models, Solution("control"), replace(without, calibration=Calibration(1.4, 0.5, 1.0)))
+    of = Effects(*models, Solution("control"), replace(without, calibration=Calibration(1.4, 0.5)))
     flow, control_G = effects(models).flow_change(1, both), known.means[1, CONTROL]
     expected = 0.5 * 1.4 * flow + 0.5 * (known.means[1, A] - control_G)
     np.testing.assert_allclose(of.of(1, both).change_G, np.maximum(expected, -control_G), atol=1e-9)
 
 
 def test_contexts_are_read_back(tmp_path):
-    kept = replace(contexts(), calibration=Calibration(1.25, 0.5, 1.1))
+    kept = replace(contexts(), calibration=Calibration(1.25, 0.5))
     save_contexts(tmp_path / "contexts", kept)
     found = load_contexts(tmp_path / "contexts")
     assert found.calibration == kept.calibration

@@ -99,7 +99,7 @@ def project(tmp_path, monkeypatch, perturbation_store):
             vae, flow = small_vae(genes=GENES), small_field()
         save_model(folder / AT.model / "vae", vae, {})
         save_model(folder / AT.model / "flow", flow, {"source": source})
-        save_contexts(folder / AT.model / "contexts", read_contexts(store, Calibration(1.2, 0.5, 1.1))[0])
+        save_contexts(folder / AT.model / "contexts", read_contexts(store, Calibration(1.2, 0.5))[0])
         monkeypatch.chdir(folder)
         return store
 

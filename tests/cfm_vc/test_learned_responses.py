@@ -61,7 +61,7 @@ def controls(store, cell_type, **changes):
 def log_fold_change(store, vae, field, cells, doses):
     """Predicted log fold change of each gene's share of the counts, (G,)."""
     solution = Solution("control")
-    plain = Effects(vae, field, solution, read_contexts(store, Calibration(1.0, 0.0, 1.0))[0])
+    plain = Effects(vae, field, solution, read_contexts(store, Calibration(1.0, 0.0))[0])
     made, start = (
         predict_cells(vae, field, cells, store.doses.vector(asked), solution, plain, "means", torch.Generator())
         for asked in (doses, {})

@@ -41,7 +41,7 @@ def effects(first, *others):
 
 
 def test_the_change_is_the_mean_over_members_each_in_its_own_size():
-    one, other = member(0, 1.2, 0.25, 1.0), member(1, 1.5, 0.5, 1.0)
+    one, other = member(0, 1.2, 0.25), member(1, 1.5, 0.5)
     alone = [effects(each).of(1, P_A).change_G for each in (one, other)]
     both = effects(one, other).of(1, P_A)
     np.testing.assert_allclose(both.change_G, np.mean(alone, axis=0), atol=0.02)  # each alone is clipped at 0
@@ -51,7 +51,7 @@ def test_the_change_is_the_mean_over_members_each_in_its_own_size():
 
 
 def test_a_model_averaged_with_itself_is_that_model():
-    one = member(0, 1.2, 0.25, 1.0)
+    one = member(0, 1.2, 0.25)
     alone, twice = effects(one).of(1, P_A), effects(one, one).of(1, P_A)
     np.testing.assert_array_equal(alone.change_G, twice.change_G)
     np.testing.assert_array_equal(alone.offset_G, twice.offset_G)
@@ -59,7 +59,7 @@ def test_a_model_averaged_with_itself_is_that_model():
 
 
 def test_an_ensemble_without_calibration_is_still_averaged():
-    one, other = member(0, 1.0, 0.0, 1.0), member(1, 1.0, 0.0, 1.0)
+    one, other = member(0, 1.0, 0.0), member(1, 1.0, 0.0)
     assert effects(one).of(1, P_A) is None
     found = effects(one, other)
     changes = [found.flow_change(1, P_A, number) for number in range(2)]

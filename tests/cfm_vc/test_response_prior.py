@@ -81,6 +81,58 @@ def test_a_context_that_was_measured_is_remembered_and_one_unlike_all_gets_the_m
     np.testing.assert_allclose(prior(control[3] + 1e3, 1), 0.4, atol=1e-9)
 
 
+def test_reliability_is_that_of_the_joint_gaussian(random):
+    control, change = study(random)
+    prior = replace(ResponsePrior.fit(control, change), own=OWN_EXPRESSION[2], noise=NOISE[4], fall=-0.3)
+
+    def variance(x, codes):
+        """Gene by gene, with the flat mean as one of very large variance, as in `reference`."""
+        x_CG = np.stack([control[code] for code in codes])
+        alike = np.exp(-((cdist(x_CG, x_CG) / prior.scale) ** 2))
+        to_x = np.exp(-((cdist(x[None], x_CG)[0] / prior.scale) ** 2))
+        found = []
+        for g in range(GENES):
+            own, across = prior.own * np.outer(x_CG[:, g], x_CG[:, g]), to_x + prior.own * x[g] * x_CG[:, g] + 1e6
+            covariance = alike + own + 1e6 + prior.noise * np.eye(len(codes))
+            found.append(1 + prior.own * x[g] ** 2 + 1e6 + prior.noise - across @ np.linalg.solve(covariance, across))
+        return np.mean(found)
+
+    left_out, sampling_C = prior.left_out(), random.uniform(0, 0.01, CONTEXTS)
+    missed = [np.mean((left_out[code, 1] - change[code, 1]) ** 2) for code in range(CONTEXTS)] - sampling_C
+    expected = [variance(control[code], [c for c in range(CONTEXTS) if c != code]) for code in range(CONTEXTS)]
+    x = random.uniform(2, 4, GENES)  # no gene falls below 0
+    error = sum(missed) / sum(expected) * variance(x, range(CONTEXTS))
+    foreseen = np.var(prior(x, 1))
+    assert prior.reliability(x, 1, sampling_C) == pytest.approx(foreseen / (foreseen + error), rel=1e-4)
+
+
+def test_reliability_is_the_slope_of_the_expected_on_the_true_change(random):
+    """Responses drawn from the process. Far from what was measured less is foreseen, and it is known to be less."""
+    genes, count = 20_000, 6
+    # Three contexts like one another, three like another; then a new one like the first three, and one like none.
+    kinds = random.uniform(0, 2, (3, genes))
+    x = kinds[[0, 1, 0, 1, 0, 1, 0, 2]] + 0.1 * random.uniform(0, 1, (count + 2, genes))
+    measured = dict(enumerate(x[:count]))
+    scale = ResponsePrior.fit(measured, {(code, 1): x[code] for code in range(count)}).scale
+    covariance = np.exp(-((cdist(x, x) / scale) ** 2)) + 0.05 * np.eye(count + 2)
+    y = 2 + random.normal(0, 0.2, genes) + 0.2 * np.linalg.cholesky(covariance) @ random.normal(size=(count + 2, genes))
+    fitted = ResponsePrior.fit(measured, {(code, 1): y[code] for code in range(count)})
+    prior = replace(fitted, fall=0.0, own=0.0, noise=0.05)
+    found = [prior.reliability(x[new], 1, np.zeros(count)) for new in (count, count + 1)]
+    slopes = [np.cov(prior(x[new], 1), y[new])[0, 1] / y[new].var() for new in (count, count + 1)]
+    np.testing.assert_allclose(found, slopes, atol=0.05)  # the mean, estimated as well, makes a difference
+    assert found[0] > found[1] + 0.1
+
+
+def test_what_sampling_explains_is_no_miss(random):
+    control, change = study(random)
+    prior = ResponsePrior.fit(control, change)
+    assert prior.reliability(control[0], 1, np.full(CONTEXTS, 9.0)) == 1.0
+    assert prior.reliability(control[0], 1, np.zeros(CONTEXTS)) < 0.9
+    alone = ResponsePrior.fit(control, {(0, 1): change[0, 1]})
+    assert alone.reliability(control[1], 1, np.zeros(1)) == 1.0
+
+
 def test_no_gene_falls_below_zero(random):
     control, change = study(random)
     prior = ResponsePrior.fit(control, {group: y - 5 for group, y in change.items()})

@@ -176,7 +176,7 @@ class Project:
             field,
             {**shared, "source": source, "doses": doses, "spatial": None, "provenance": origin},
         )
-        save_contexts(Path(MODELS, "contexts"), read_contexts(open_store(Path(STORE)), Calibration(1.2, 0.5, 1.1))[0])
+        save_contexts(Path(MODELS, "contexts"), read_contexts(open_store(Path(STORE)), Calibration(1.2, 0.5))[0])
         lock = yaml.safe_load(Path("dvc.lock").read_text())
         lock["stages"]["preprocess@cfm_vc-pbmc-held_out"]["outs"] = [self.folder(STORE)]
         lock["stages"][VAE]["outs"][0] = self.folder(f"{MODELS}/vae")

@@ -31,13 +31,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the flow's change of mean expression becomes the prediction: multiplied by `size`, averaged with the
-    closed-form prior, which has the weight `prior_weight` (0 to 1), and, in a context where the perturbation was not
-    measured, multiplied by `transfer`."""
+    """How the flow's change of mean expression becomes the prediction: multiplied by `size`, and averaged with the
+    closed-form prior, which has the weight `prior_weight` (0 to 1)."""
 
     size: float
     prior_weight: float
-    transfer: float
 
 
 @dataclass(frozen=True)
@@ -120,5 +118,5 @@ def load_contexts(folder: Path) -> Contexts:
         described["control"],
         described["target"],
         described["doses"],
-        Calibration(**described["calibration"]),
+        Calibration(**{name: described["calibration"][name] for name in ("size", "prior_weight")}),
     )

@@ -5,11 +5,12 @@ B: reference cells, training controls of the cell type; G: genes; R: training gr
 A flow predicts too small a change, also in the groups that it was trained on. So its change is multiplied by `size`,
 one over its mean slope in these, and then averaged with the closed-form expectation from the other contexts
 (`ResponsePrior`), whose errors are other ones. What is expected of a new context is smaller than what happens there,
-since what is specific to it cannot be foreseen: by how much is measured on the training contexts, each predicted by the
-prior from the others, and made up for (`transfer`). That is no better in mean squared error, but it is in distances
-between populations and in the size of the effect. A combination or dose that no context was measured under is what its
-treatments add up to (`additive_change`), where each was measured alone: of these the flow knows less. Members of an
-ensemble, each a VAE and a flow with a calibration of their own, are averaged.
+since what is specific to it cannot be foreseen. By how much, the prior says: the less, the more the context resembles
+those that were measured. It is made up for: the average is divided by the prior's reliability there. That is no better
+in mean squared error, but it is in distances between populations and in the size of the effect. A combination or dose
+that no context was measured under is what its treatments add up to (`additive_change`), where each was measured alone:
+of these the flow knows less. Members of an ensemble, each a VAE and a flow with a calibration of their own, are
+averaged.
 
 The decoded cells get this change of the mean by an offset per gene of the decoder's logits, found by stochastic
 approximation (Robbins and Monro, 1951) on reference cells. It is the same for all cells of a type: what is predicted of
@@ -42,7 +43,7 @@ STEPS, FULL_STEPS = 24, 8  # of the approximation; after the full ones the rate 
 FLOOR = 2e-3  # counts per library of the target size, below which the ratio of two means is noise
 LARGEST_OFFSET = 8.0  # of a logit
 MOST_GROUPS = 200  # by which the size is measured
-LARGEST_TRANSFER = 1.25  # where little can be foreseen, a larger one would add more error than it makes up for
+LARGEST_TRANSFER = 1.25  # one over the reliability, in a new context; more would add more error than it makes up for
 
 Array = npt.NDArray[np.float64]
 Doses = npt.NDArray[np.float32]
@@ -70,10 +71,16 @@ class Effects:
     """Effects of a trained model, averaged with those of other members, by cell type and doses, each computed once."""
 
     def __init__(
-        self, vae: Vae, field: FlowField, solution: Solution, contexts: Contexts, others: Sequence[Member] = ()
+        self,
+        vae: Vae,
+        field: FlowField,
+        solution: Solution,
+        contexts: Contexts,
+        others: Sequence[Member] = (),
+        largest_transfer: float = LARGEST_TRANSFER,
     ) -> None:
         self._members = (Member(vae, field, contexts.calibration), *others)  # the first decodes
-        self._solution = solution
+        self._solution, self._largest_transfer = solution, largest_transfer
         self._use_prior = any(member.calibration.prior_weight for member in self._members)
         self._contexts, self._doses_CP = contexts, contexts.doses_CP
         self._found: dict[tuple[int, bytes], Effect | None] = {}
@@ -89,7 +96,7 @@ class Effects:
     def of(self, cell_type: int, p_P: Doses) -> Effect | None:
         """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
         and if nothing is to be calibrated."""
-        inert = len(self._members) == 1 and self._contexts.calibration == Calibration(1.0, 0.0, 1.0)
+        inert = len(self._members) == 1 and self._contexts.calibration == Calibration(1.0, 0.0)
         if inert or not p_P.any() or cell_type not in self._controls:
             return None
         key = (cell_type, p_P.tobytes())
@@ -130,10 +137,8 @@ class Effects:
                 continue
             change_G = (1 - of.prior_weight) * of.size * self.flow_change(cell_type, p_P, number)
             change_G = change_G + of.prior_weight * expected_G
-            changes.append(
-                of.transfer * change_G if elsewhere and (cell_type, label) not in contexts.means else change_G
-            )
-        change_MG = np.stack(changes)
+            changes.append(change_G)
+        change_MG = self._transfer(cell_type, label) * np.stack(changes)
         change_G = np.maximum(change_MG.mean(axis=0), -control_G)
         deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
         offset_G = torch.zeros(len(contexts.genes), device=self._device)
@@ -152,6 +157,17 @@ class Effects:
         """The code of the perturbation with these doses; one past the last where there is none."""
         labels = np.flatnonzero((self._doses_CP == p_P).all(axis=1))
         return int(labels[0]) if len(labels) else len(self._doses_CP)
+
+    def _transfer(self, cell_type: int, label: int) -> float:
+        """What the change is multiplied by where the perturbation was measured, but not in this cell type."""
+        contexts, prior = self._contexts, self.prior
+        new = (cell_type, label) not in contexts.means
+        if not (new and self._use_prior and prior is not None and label in prior.contexts):
+            return 1.0
+        codes, noise = prior.contexts[label].codes, contexts.noise
+        sampling_C = np.stack([noise[code, label] + noise[code, contexts.control_code] for code in codes]).mean(axis=1)
+        reliability = prior.reliability(self._controls[cell_type], label, sampling_C)
+        return 1 / max(reliability, 1 / self._largest_transfer)
 
     def _expected(self, cell_type: int, label: int, p_P: Doses) -> Array:
         """The change by the prior, or the additive one where the perturbation was measured in no context."""
@@ -194,8 +210,7 @@ def calibrated(effects: Effects, known: Mapping[Group, Moments], contexts: Conte
 
     size: one over the mean slope of the flow's change on the true one, from 1 to `most`. prior_weight: that of least
     squared error, from that of `contexts` to 1; the flow has seen these groups, the prior predicts each from the other
-    contexts, so that a flow which is worse even here has little to say. transfer: one over the slope of that prior,
-    from 1 to `LARGEST_TRANSFER`.
+    contexts, so that a flow which is worse even here has little to say.
     """
     control, doses_CP, least = contexts.control_code, contexts.doses_CP, contexts.calibration.prior_weight
     groups = [group for group in known if group[1] != control and (group[0], control) in known]
@@ -211,7 +226,7 @@ def calibrated(effects: Effects, known: Mapping[Group, Moments], contexts: Conte
         weight += float((_change(known, group, control)[0] - flow_G) @ (expected_G - flow_G))
         square += float((expected_G - flow_G) @ (expected_G - flow_G))
     weight = float(np.clip(weight / square, least, 1.0)) if square > 0 else least
-    return Calibration(size, weight, _one_over_slope(by_prior, known, control, LARGEST_TRANSFER))
+    return Calibration(size, weight)
 
 
 def _one_over_slope(

@@ -10,6 +10,9 @@ context has no like, the mean response is expected; a gene that falls does so in
 of it (ρ); and what is induced takes its share of the library from all that is expressed (b < 0). b, ρ and τ are those
 with the smallest squared error when each context is predicted from the others, over the perturbations (or many).
 
+The process also says how much of a response it foresees (`reliability`). The variance of its prediction is known up to
+a factor, the same for all contexts, which is that of the errors where each context is left out.
+
 Sources: Rasmussen and Williams, "Gaussian processes for machine learning" (2006), 2.7 (the flat mean) and 5.4.2
 (leaving out in closed form; with a flat mean, Dubrule, 1983).
 """
@@ -49,13 +52,14 @@ class _Contexts:
         explained_GCC = row_GC[:, :, None] * row_GC[:, None, :] / row_GC.sum(axis=1)[:, None, None]
         return inverse_GCC, inverse_GCC - explained_GCC
 
-    def left_out(self, own: float, noise: float) -> tuple[Array, Array]:
-        """Errors of the change and of x, (G, C), where each context is predicted from the others with b = 0."""
+    def left_out(self, own: float, noise: float) -> tuple[Array, Array, Array]:
+        """Errors of the change and of x, (G, C), where each context is predicted from the others with b = 0, and the
+        variance of this prediction, (G, C)."""
         _, centred_GCC = self.solved(own, noise)
-        scale_GC = np.einsum("gcc->gc", centred_GCC)
-        of_change_GC = np.einsum("gcd,dg->gc", centred_GCC, self.change_CG) / scale_GC
-        of_control_GC = np.einsum("gcd,dg->gc", centred_GCC, self.control_CG) / scale_GC
-        return of_change_GC, of_control_GC
+        variance_GC = 1 / np.einsum("gcc->gc", centred_GCC)
+        of_change_GC = np.einsum("gcd,dg->gc", centred_GCC, self.change_CG) * variance_GC
+        of_control_GC = np.einsum("gcd,dg->gc", centred_GCC, self.control_CG) * variance_GC
+        return of_change_GC, of_control_GC, variance_GC
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class ResponsePrior:
         found: dict[tuple[int, int], Array] = {}
         for label, of in self.contexts.items():
             if len(of.codes) > 1:
-                of_change_GC, of_control_GC = of.left_out(self.own, self.noise)
+                of_change_GC, of_control_GC, _ = of.left_out(self.own, self.noise)
                 expected_CG = of.change_CG - (of_change_GC - self.fall * of_control_GC).T
                 found |= {(code, label): expected_G for code, expected_G in zip(of.codes, expected_CG, strict=True)}
         return found
@@ -104,11 +108,35 @@ class ResponsePrior:
         rest_CG = of.change_CG - self.fall * of.control_CG
         row_GC = inverse_GCC.sum(axis=2)
         mean_G = np.einsum("gc,cg->g", row_GC, rest_CG) / row_GC.sum(axis=1)
-        likeness_C = _similarity(control_G[None], of.control_CG, self.scale)[0]
-        covariance_CG = likeness_C[:, None] + self.own * control_G * of.control_CG
+        covariance_CG = self._covariance(control_G, of)
         weighted_GC = np.einsum("gcd,dg->gc", centred_GCC, rest_CG)
         change_G = self.fall * control_G + mean_G + np.einsum("cg,gc->g", covariance_CG, weighted_GC)
         return np.asarray(np.maximum(change_G, -control_G))
+
+    def reliability(self, control_G: Array, perturbation: int, sampling_C: Array) -> float:
+        """Share (0 to 1) of the variance over genes of a new context's change that is foreseen: the variance of the
+        expected change, over itself and the mean variance of its error. This is about the slope of the expected change
+        on the true one. 1 where the perturbation was measured in a single context, or the misses are no larger than
+        `sampling_C`: the variance, mean over genes, that the sampling of cells gives each context's measured change.
+        """
+        of = self.contexts[perturbation]
+        if len(of.codes) == 1:
+            return 1.0
+        of_change_GC, of_control_GC, variance_GC = of.left_out(self.own, self.noise)
+        missed_C = np.mean((of_change_GC - self.fall * of_control_GC) ** 2, axis=0) - sampling_C
+        factor = max(float(missed_C.sum() / variance_GC.mean(axis=0).sum()), 0.0)
+        inverse_GCC, _ = of.solved(self.own, self.noise)
+        covariance_CG, row_GC = self._covariance(control_G, of), inverse_GCC.sum(axis=2)
+        known_G = np.einsum("cg,gcd,dg->g", covariance_CG, inverse_GCC, covariance_CG)
+        of_mean_G = (1 - np.einsum("gc,cg->g", row_GC, covariance_CG)) ** 2 / row_GC.sum(axis=1)
+        variance_G = 1 + self.own * control_G**2 + self.noise - known_G + of_mean_G
+        foreseen, missed = float(self(control_G, perturbation).var()), factor * float(variance_G.mean())
+        return foreseen / (foreseen + missed) if missed > 0 else 1.0
+
+    def _covariance(self, control_G: Array, of: _Contexts) -> Array:
+        """Of f_g in a context with this control mean and in those where the perturbation was measured, (C, G)."""
+        likeness_C = _similarity(control_G[None], of.control_CG, self.scale)[0]
+        return np.asarray(likeness_C[:, None] + self.own * control_G * of.control_CG)
 
 
 def _chosen(several: Sequence[_Contexts]) -> tuple[float, float, float]:
@@ -116,7 +144,7 @@ def _chosen(several: Sequence[_Contexts]) -> tuple[float, float, float]:
     best = (np.inf, 0.0, 0.0, NOISE[0])
     for own in OWN_EXPRESSION:
         for noise in NOISE if several else ():
-            errors = [each.left_out(own, noise) for each in several]
+            errors = [each.left_out(own, noise)[:2] for each in several]
             of_change, of_control = (
                 np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*errors, strict=True)
             )

@@ -92,13 +92,13 @@ def run(settings: FlowSettings, at: StudyPaths) -> None:
             },
         },
     )
-    contexts, moments = read_contexts(store, Calibration(1.0, settings.prior_weight, 1.0))
+    contexts, moments = read_contexts(store, Calibration(1.0, settings.prior_weight))
     effects = Effects(vae, model, Solution(settings.source), contexts)
     found = calibrated(effects, moments, contexts, settings.largest_size)
     save_contexts(at.model / "contexts", replace(contexts, calibration=found))
     print(
         f"flow: effects x {found.size:.2f}, their size in the training groups; averaged with the closed form, weight "
-        f"{found.prior_weight:.2f}; in new contexts x {found.transfer:.2f}"
+        f"{found.prior_weight:.2f}"
     )
     write_curve(at.curves / f"{at.run}-flow.csv", fitted.curve)
     write_json(at.training / f"{at.run}-flow.json", training_metrics(fitted, model))
