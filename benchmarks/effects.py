@@ -1,25 +1,21 @@
 """What each part of an effect's size brings: the trained flows of a study, their effects set in several ways.
 
-    python -m pipeline run kang && python -m benchmarks.effects kang [--out reports/measured/cfm_vc]
+    python -m pipeline run kang && python -m benchmarks.effects kang [--keep]
 
 Of every fold and seed of the study in this folder; nothing is trained. Prints a markdown table of means over held-out
-groups and seeds, beside the baselines. With --out it also writes what the report shows of measured cells: these scores,
-the same of the study's results, and where they come from.
+groups and seeds, beside the baselines. With --keep it also writes these scores to where the report looks for the
+ablation of measured cells; `python -m benchmarks.measured kang` writes the rest.
 """
 
 import argparse
-import csv
-import io
-import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-import yaml
 
 from pipeline.cfm_vc.data.contexts import Calibration, Contexts, load_contexts
 from pipeline.cfm_vc.data.held_out import read_held_out
@@ -34,16 +30,15 @@ from pipeline.cfm_vc.model.question import Method
 from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.cfm_vc.params.evaluate import Evaluate
-from pipeline.core.files import write_text
+from pipeline.core.files import atomic_file
 from pipeline.core.machine import describe_machine
-from pipeline.core.paths import StudyPaths
+from pipeline.core.paths import StudyPaths, measured
 from pipeline.data.store import open_store
 from pipeline.training.weights import load_model
 
 CPU = torch.device("cpu")
 SHOWN = ("pearson_change", "pearson_change_top20", "pearson_change_top50", "pearson_change_top100", "mse")
 SHOWN += ("e_distance", "slope_change")
-KEPT = ("metric", *SHOWN, "coverage", "coverage_top100")  # of the results, which have twice as many scores; the header
 LABELS = {name: label for name, label, _ in GLOSSARY.methods}
 COLUMNS = ("variant", "cell_type", "perturbation", "seed", "metric", "value")
 
@@ -104,41 +99,10 @@ def loaded(run: Path) -> Member:
     return Member(vae, field, load_contexts(run / "contexts").calibration)
 
 
-def write(folder: Path, study: str, rows: list[dict[str, Any]]) -> None:
-    """The three files that the report reads."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(folder / "ablation.csv", text.getvalue())
-    kept = [line for line in csv.reader(StudyPaths("cfm_vc", study).results.open(newline="")) if line[6] in KEPT]
-    table_of_results = io.StringIO()
-    csv.writer(table_of_results, lineterminator="\n").writerows(kept)
-    write_text(folder / "results.csv", table_of_results.getvalue())
-    params = yaml.safe_load(Path("params.yaml").read_text())["cfm_vc"]
-    own = params["studies"][study]
-    (dataset,) = {json.loads(path.read_text())["input_sha256"] for path in stores(study)}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    about = {
-        "title": own.get("title", study),
-        "commands": [f"python -m pipeline run {study}", f"python -m benchmarks.effects {study} --out {folder}"],
-        "data_sha256": dataset,
-        "commit": commit,
-        "machine": describe_machine(),
-        "study": study,
-        "parameters": {name: value for name, value in own.items() if name not in ("title", "ingest")},
-    }
-    write_text(folder / "about.json", json.dumps(about, indent=1) + "\n")
-
-
-def stores(study: str) -> list[Path]:
-    return sorted(Path("data/processed/cfm_vc", study).glob("*/dataset.json"))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
-    parser.add_argument("--out", type=Path, help="a folder for the report's files")
+    parser.add_argument("--keep", action="store_true", help="write the scores to reports/measured/cfm_vc as well")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = list(scores(arguments.study))
@@ -153,8 +117,9 @@ def main() -> None:
         ]
         digits = [4 if metric == "mse" else 3 for metric in SHOWN]
         print(f"| {variant} | {' | '.join(f'{mean:.{d}f}' for mean, d in zip(means, digits, strict=True))} |")
-    if arguments.out:
-        write(arguments.out, arguments.study, rows)
+    if arguments.keep:
+        with atomic_file(measured("cfm_vc") / f"{arguments.study}_ablation.csv") as partial:
+            pd.DataFrame(rows, columns=COLUMNS).to_csv(partial, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

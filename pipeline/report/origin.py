@@ -1,4 +1,4 @@
-"""Where committed results come from: commit, commands, data, and the study of the same data that there is now."""
+"""Where results in git come from: commit, commands, data, and the study of the same data that there is now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +11,20 @@ _CHANGED = "-dirty"
 
 def origin(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values of `about`, the JSON file beside a committed table: its commands are of its commit."""
-    parameters = about.get("parameters") or about.get("changed") or {}
+    changed = ", ".join(f"{key} {value}" for key, value in flattened(about["changed"]))
     return [
-        ("Made by", f"{', then '.join(_commands(about))}, at commit {_commit(about)}"),
+        ("Made by", f"{', then '.join(about['commands'])}, at commit {_commit(about)}"),
+        *([("Machine", about["machine"])] if "machine" in about else []),  # of the first ones it was not kept
         ("Data's SHA-256", about["data_sha256"]),
-        ("Parameters", ", ".join(f"{key} {value}" for key, value in flattened(parameters)) or "none"),
-        *([("Same data now", _study(about))] if "study" in about else []),
+        ("Changed parameters", changed or "none"),
+        ("Same data now", _study(about)),
     ]
 
 
 def made_by_commands(about: Mapping[str, Any]) -> str:
     """The same as a sentence in Markdown."""
-    commands = ", then ".join(f"`{command}`" for command in _commands(about))
-    now = f" The same data now are {_study(about, '`')}." if "study" in about else ""
-    return f"Made by {commands}, at commit {_commit(about)}.{now}"
-
-
-def _commands(about: Mapping[str, Any]) -> list[str]:
-    return list(about["commands"]) if "commands" in about else [about["command"]]
+    commands = ", then ".join(f"`{command}`" for command in about["commands"])
+    return f"Made by {commands}, at commit {_commit(about)}. The same data now are {_study(about, '`')}."
 
 
 def _commit(about: Mapping[str, Any]) -> str:

@@ -134,13 +134,12 @@ def write_left_out(root: Path, name: str, tissue: Tissue, rng: np.random.Generat
     ]
     pd.DataFrame(ablation).to_csv(folder / f"{name}_ablation.csv", index=False)
     about = {
-        "description": "Cells of the mouse's medial prefrontal cortex, measured by STARmap (Wang et al. 2018)",
+        "title": "Cells of the mouse's medial prefrontal cortex, measured by STARmap (Wang et al. 2018)",
+        "description": f"{name}.h5ad: 3,143 cells x 166 genes in 3 sections",
         "data_sha256": name + SHA256,
-        "cells": 3143,
-        "genes": 166,
-        "sections": list(sections),
         "commit": "f" * 40 + "-dirty",
         "study": name,
+        "changed": {},
         "commands": [f"python -m benchmarks.leave_section_out {name}.h5ad --seeds {tissue.seeds}"],
     }
     (folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")

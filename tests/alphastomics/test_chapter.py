@@ -179,10 +179,10 @@ def test_without_measured_sections_nothing_is_said_of_any(found):
 
 
 def test_a_run_on_measured_tissue_shows_no_other_measured_tissue(found):
-    assert [one.name for one in found().measured] == ["osmfish_cortex", "starmap_mpfc"]
+    assert [one.study.name for one in found().measured] == ["osmfish_cortex", "starmap_mpfc"]
     assert found(simulated=False).measured == []
     same = found(simulated=False, input_sha256="starmap_mpfc" + SHA256)
-    assert [one.name for one in same.measured] == ["starmap_mpfc"]
+    assert [one.study.name for one in same.measured] == ["starmap_mpfc"]
     assert "osmfish" not in card(same).elsewhere
 
 
@@ -194,7 +194,7 @@ def test_each_measured_data_set_has_its_part(found):
     command = "python -m benchmarks.leave_section_out starmap_mpfc.h5ad --seeds 3"
     assert facts["Made by"] == f"{command}, at commit {'f' * 40}, with uncommitted changes"
     assert facts["Same data now"] == "the study starmap_mpfc of benchmarks/studies.yaml"
-    assert "3,143 cells, 166 genes, 3 sections." in facts["Data"]
+    assert "3,143 cells x 166 genes in 3 sections." in facts["Data"]
 
 
 def test_a_model_that_wins_nowhere_is_said_to(found):
@@ -208,7 +208,7 @@ def test_each_section_table_has_mean_and_deviation_over_seeds(found):
     spatial = found()
     rows = pd.read_csv("reports/measured/alphastomics/starmap_mpfc.csv")
     ours = rows[(rows["method"] == "model") & (rows["metric"] == "spearman_distances") & (rows["unit"] != "all")]
-    one = next(one for one in spatial.measured if one.name == "starmap_mpfc")
+    one = next(one for one in spatial.measured if one.study.name == "starmap_mpfc")
     table = tables_of(one)[0]
     for row, section in zip(table.rows, ("BZ5", "BZ9", "BZ14"), strict=False):
         values = ours.loc[ours["unit"] == section, "value"]

@@ -25,7 +25,7 @@ def kept(tmp_path, monkeypatch):
     KEPT.mkdir(parents=True)
     (KEPT / "shapes.csv").write_bytes(AT.results.read_bytes())
     about = {"title": "Shapes", "description": "Shapes: 5 images", "commands": ["a", "b"], "commit": "0123456789"}
-    about |= {"machine": "a processor", "seeds": 3, "twin": "dense"}
+    about |= {"machine": "a processor", "data_sha256": "a" * 64, "study": "shapes", "changed": {}, "twin": "dense"}
     for name in ("ensembles", "abstention"):
         about[name] = json.loads(pd.read_parquet(AT.details / f"{name}.parquet").to_json(orient="records"))
     (KEPT / "shapes.json").write_text(json.dumps(about))
@@ -39,10 +39,10 @@ def test_the_tables_are_those_of_the_study(kept):
     assert "it is worth 1.4 (95 % interval 1.0 to 2.5) dense networks" in one.lead
     assert "+0.010 (\N{MINUS SIGN}0.100 to +0.100), over 3 seeds" in one.lead
     section = measured_images([one])
-    heading, facts = section.blocks[:2]
+    heading, facts = section.blocks[0], section.blocks[-1]
     assert isinstance(heading, Heading)
     assert isinstance(facts, Facts)
-    assert (heading.text, dict(facts.entries)["Commit"]) == ("Shapes", "012345678")
+    assert (heading.text, dict(facts.entries)["Made by"]) == ("Shapes", "a, then b, at commit 0123456789")
     assert "**Shapes.** Validation chose" in "\n".join(results(moe, [one]))
 
 

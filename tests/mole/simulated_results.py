@@ -68,10 +68,11 @@ def write_measured(root: Path, series: Series) -> None:
     _results(root / "reports/measured/mole/etth1.csv", rows)
     about = {
         "title": "ETTh1, seven channels of a transformer's oil temperature and loads (a fixture of the tests)",
-        "command": "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "commands": ["python -m pipeline run etth1"],
+        "study": "etth1",
         "commit": "f" * 40,
         "data_sha256": "0123456789abcdef" * 4,
-        "parameters": {"lookback": series.lookback, "seeds": list(range(series.seeds))},
+        "changed": {"lookback": series.lookback, "seeds": list(range(series.seeds))},
         "description": "Split by months as in the field's protocol",
         **_chosen(series),
     }

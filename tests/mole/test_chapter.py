@@ -105,7 +105,7 @@ def test_the_rival_is_the_best_baseline_whichever_it_is(found, monkeypatch):
 
 def test_a_run_on_another_measured_series_does_not_show_this_one(found):
     series = found(simulated=False)
-    assert series.measured is None
+    assert series.measured == []
     assert on_measured(series) == ""
     assert card(series).elsewhere == ""
     assert "ETTh1" not in "".join(results(series, read_inference(AT)))
@@ -134,10 +134,10 @@ def test_the_measured_series_has_a_choice_of_its_own(found):
         of |= {"chosen": "mole_rlinear", "twin": "rlinear"}
     path.write_text(json.dumps(about))
     series = read_forecasting(AT)
-    assert series.measured.board.choices[24].chosen == "mole_rlinear"
-    assert series.measured.board.choices[24].twin == "rlinear"
+    assert series.measured[0].board.choices[24].chosen == "mole_rlinear"
+    assert series.measured[0].board.choices[24].twin == "rlinear"
     assert series.board.choices[24].chosen == "mole_dlinear"
-    section = measured(series.measured)
+    section = measured(series.measured[0])
     assert section.lead.startswith("Not the series of this run. ETTh1, seven channels")
     assert on_measured(series).endswith(
         "ahead of the best baseline at 1 and behind the best baseline at 1 of 2 horizons."
@@ -352,7 +352,7 @@ SHAPES = {
 )
 def test_the_chapters_of_any_shape_are_drawn(found, shape, drawn):
     series = found(**SHAPES[shape])
-    sections = [forecasting(series), specialisation(series), measured(series.measured)]
+    sections = [forecasting(series), specialisation(series), measured(series.measured[0])]
     pictures = [p for s in sections for b in s.blocks if isinstance(b, Figures) for p in b.pictures]
     assert len(pictures) == drawn
     assert all(picture.alt for picture in pictures)

@@ -266,13 +266,15 @@ def write_leave_one_out(root: Path, cell_types: list[str], seeds: int = 3, gain:
                     {"variant": variant, **group, "metric": metric, "value": v, "held_out": pair}
                     for metric, v in scores.items()
                 ]
-    write_results_table(folder / "results.csv", AT, [*rows, *mean_rows(rows), *difference_rows(rows)])
-    _frame(folder / "ablation.csv", pd.DataFrame(steps))
+    write_results_table(folder / "kang.csv", AT, [*rows, *mean_rows(rows), *difference_rows(rows)])
+    _frame(folder / "kang_ablation.csv", pd.DataFrame(steps))
     about = {
         "title": "Blood cells of two donors with and without interferon beta (a fixture of the tests)",
+        "description": "kang.h5ad: 5 cells",
+        "study": "kang",
         "data_sha256": "fedcba9876543210" * 4,
         "commands": ["python -m pipeline run cells", "python -m benchmarks.effects cells"],
         "commit": "f" * 40,
-        "parameters": {"vae": {"epochs": 50}, "seeds": [0, 1, 2]},
+        "changed": {"vae": {"epochs": 50}, "seeds": [0, 1, 2]},
     }
-    _json(folder / "about.json", about)
+    _json(folder / "kang.json", about)

@@ -31,9 +31,9 @@ INPUTS = {
         "reports/cfm_vc/pbmc/details/change.parquet": "dvc repro evaluate@cfm_vc-pbmc",
         "reports/cfm_vc/pbmc/details/expression_latent.parquet": "dvc repro evaluate@cfm_vc-pbmc",
         "reports/cfm_vc/pbmc/details/population.parquet": "dvc repro evaluate@cfm_vc-pbmc",
-        "reports/measured/cfm_vc/results.csv": "git checkout reports/measured",
-        "reports/measured/cfm_vc/ablation.csv": "git checkout reports/measured",
-        "reports/measured/cfm_vc/about.json": "git checkout reports/measured",
+        "reports/measured/cfm_vc/kang.csv": "git checkout reports/measured",
+        "reports/measured/cfm_vc/kang_ablation.csv": "git checkout reports/measured",
+        "reports/measured/cfm_vc/kang.json": "git checkout reports/measured",
     },
     "bayes_moe": {
         "data/raw/bayes_moe/digits/source.json": "dvc repro ingest@bayes_moe-digits",

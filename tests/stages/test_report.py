@@ -88,7 +88,7 @@ def test_the_page_answers_what_its_reader_asks(finished):
         "cytokine in CD14+ Monocyte",
         "held out",
         "Simulated series: four channels of a plant over four months. A step is 1 hour.",
-        "python -m benchmarks.forecasting benchmarks/etth1.yaml",
+        "python -m pipeline run etth1",
         "estimate: no card ran this",
         "the TTNN environment is not set up (make ttnn)",
     ):

@@ -31,7 +31,7 @@ Gain = tuple[float, float, float, int]  # mean difference, its interval, and of 
 
 def left_out(spatial: Spatial) -> Section:
     """A part per measured data set."""
-    said = " ".join(f"{found.name}: {counts(found)}" for found in spatial.measured)
+    said = " ".join(f"{found.study.name}: {counts(found)}" for found in spatial.measured)
     return Section("Leave one section out", ANCHOR, said, [b for found in spatial.measured for b in _data_set(found)])
 
 
@@ -93,27 +93,15 @@ def in_words(found: LeftOut) -> str:
 
 
 def _data_set(found: LeftOut) -> list[Block]:
-    about = found.about
-    number = len(about["sections"])
-    blocks: list[Block] = [
-        Heading(found.name),
-        Facts(
-            [
-                (
-                    "Data",
-                    f"{about['description'].rstrip('.')}. {about['cells']:,} cells, {about['genes']:,} genes, "
-                    f"{number} section{'s' * (number > 1)}.",
-                ),
-                ("On average", sentences(found.boards)),
-            ]
-        ),
-    ]
+    study = found.study
+    said = [("Data", f"{study.title}. {study.description}."), ("On average", sentences(found.boards))]
+    blocks: list[Block] = [Heading(study.name), Facts(said)]
     for task, board in found.boards.items():
         blocks += [rankings(board, task, _DOTS), main_table(board, task)]
         decisive = metrics_named(board, DECISIVE[task]) if len(board.units) > 1 else []
         blocks += [section_table(board, metric, folded=True) for metric in decisive]
     blocks += _ablation(found)
-    return [*blocks, Facts(origin(about), small=True)]
+    return [*blocks, Facts(origin(study.about), small=True)]
 
 
 def _ablation(found: LeftOut) -> list[Block]:

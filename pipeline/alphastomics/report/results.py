@@ -11,22 +11,20 @@ import pandas as pd
 from pipeline.alphastomics.decisive import COVERAGE, MODEL, Boards, boards
 from pipeline.alphastomics.glossary import EXPR_TO_POS
 from pipeline.core.errors import ExpectedError
-from pipeline.core.paths import StudyPaths, measured
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import ALL, read_results
 from pipeline.metrics.runs import first_run
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
 from pipeline.report.reading import Maker, malformed, read_json, stage
 from pipeline.report.runs import Folds
-
-COMMAND = "git checkout reports/measured"
 
 _COLUMNS = {
     "distances": ["section", "true", "predicted"],
     "genes": ["section", "gene", "method", "pcc", "pcc_ceiling", "moran_true", "moran_predicted"],
     "expression": ["section", "gene", "role", "cell", "true", "predicted"],
 }
-_ABOUT = ("description", "data_sha256", "cells", "genes", "sections", "commit", "commands")
 _CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "predicted_1", "spread", "error")
 
 
@@ -34,8 +32,7 @@ _CELLS = ("section", "cell", "cell_type", "true_0", "true_1", "predicted_0", "pr
 class LeftOut:
     """One measured data set, each section (or block) held out in turn."""
 
-    name: str
-    about: Mapping[str, Any]  # `_ABOUT`
+    study: MeasuredStudy
     boards: Boards
     ablation: pd.DataFrame  # variant, section, seed, metric, value; no rows where it was not measured
 
@@ -134,24 +131,15 @@ def _coverage(path: Path, maker: Maker) -> pd.DataFrame:
 
 
 def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
-    """The measured data sets whose results are in git, by name; there need not be any.
-
-    All for a run on simulated tissue. For one on measured tissue none but that very file's: nobody should read the
-    scores of other tissue as those of their own.
-    """
-    maker = Maker(COMMAND, COMMAND)
-    found = []
-    for path in sorted(measured("alphastomics").glob("*.csv")):
-        if path.stem.endswith("_ablation"):
-            continue
-        about = read_json(path.with_suffix(".json"), maker, _ABOUT)
-        if not (dataset["simulated"] or dataset["input_sha256"] == about["data_sha256"]):
-            continue
-        parts, columns = path.with_name(f"{path.stem}_ablation.csv"), ["variant", "section", "seed", "metric", "value"]
-        ablation = read_csv(parts, maker, columns) if parts.exists() else pd.DataFrame(columns=columns)
+    """The measured data sets whose results are in git, by name; there need not be any."""
+    columns, found = ["variant", "section", "seed", "metric", "value"], []
+    simulated, digest = bool(dataset["simulated"]), dataset["input_sha256"]
+    for study in measured_studies("alphastomics", (), embedded=simulated, digest=digest):
+        there = study.ablation.exists()
+        ablation = read_csv(study.ablation, MAKER, columns) if there else pd.DataFrame(columns=columns)
         if len(ablation) and "reference" not in set(ablation["variant"]):
-            raise malformed(parts, maker, "lacks the variant reference, which the others are compared with")
-        found.append(LeftOut(path.stem, about, _boards(path, maker), ablation))
+            raise malformed(study.ablation, MAKER, "lacks the variant reference, which the others are compared with")
+        found.append(LeftOut(study, _boards(study.scores, MAKER), ablation))
     return found
 
 

@@ -15,7 +15,7 @@ from pipeline.report.page import System
 def card(found: Spatial) -> System:
     """What the first screen says."""
     decisive = decisive_of(found.boards)
-    parts = [f"{tally(decisive_of(data.boards))} ({data.name})" for data in found.measured]
+    parts = [f"{tally(decisive_of(data.boards))} ({data.study.name})" for data in found.measured]
     return System(
         name="AlphaSTomics",
         question="Does one network predict positions from expression, and expression from positions?",
@@ -35,10 +35,9 @@ def results(found: Spatial) -> list[str]:
     parts = [f"**{answer_of(found)}** {lead(found)}"]
     parts += [markdown(main_table(board, task)) for task, board in found.boards.items()]
     for data in found.measured:
-        about = data.about["description"].rstrip(".")
         parts += [
-            f"### {data.name}, one section left out",
-            f"{about}: {counts(data)} {in_words(data)}".rstrip(),
+            f"### {data.study.name}, one section left out",
+            f"{data.study.title}: {counts(data)} {in_words(data)}".rstrip(),
         ]
         parts += [markdown(table) for table in tables_of(data)]
     return parts

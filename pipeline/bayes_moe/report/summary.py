@@ -39,5 +39,5 @@ def results(moe: Moe, elsewhere: Sequence[MeasuredImages] = ()) -> list[str]:
         markdown(differences_table(moe, folded="")),
         markdown(ensembles_table(moe.ensembles, moe.board)),
         markdown(abstention_table(moe.abstention, moe.board)),
-        *(text for one in elsewhere for text in (f"**{one.title}.** {one.lead}", markdown(one.methods_table))),
+        *(text for one in elsewhere for text in (f"**{one.study.title}.** {one.lead}", markdown(one.methods_table))),
     ]

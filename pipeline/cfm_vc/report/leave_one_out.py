@@ -24,8 +24,8 @@ _INTERVAL = (
 def leave_one_out(found: LeaveOneOut) -> Section:
     """The ranking, the scores of each group, the ablation, and its provenance."""
     board = found.board
-    which = "the same cells as in this run" if found.of_this_run else "other cells than in this run"
-    lead = f"{found.title}, {which}. {_average(found)} {_by_group(found)} {_INTERVAL}"
+    which = "the same cells as in this run" if found.study.of_this_run else "other cells than in this run"
+    lead = f"{found.study.title}, {which}. {_average(found)} {_by_group(found)} {_INTERVAL}"
     dots = "Small dots: one held-out group and seed each; large dots: means. Blue: split-half ceiling."
     blocks: list[Block] = [
         rankings(board, key_metrics(board), f"{dots} Hollow: controls."),
@@ -45,9 +45,10 @@ def leave_one_out(found: LeaveOneOut) -> Section:
         ),
         _steps(found),
         Heading("Provenance"),
-        Facts(origin(found.about), small=True),
+        Facts(origin(found.study.about), small=True),
     ]
-    return Section("Measured cells: leave one cell type out", "leave-one-out", lead, blocks)
+    anchor = f"leave-one-out-{found.study.name}"
+    return Section("Measured cells: leave one cell type out", anchor, lead, blocks)
 
 
 def _average(found: LeaveOneOut) -> str:

@@ -10,12 +10,13 @@ import pandas as pd
 from pipeline.cfm_vc.decisive import decisive, unit_of
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.core.errors import ExpectedError
-from pipeline.core.paths import StudyPaths, measured
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import read_results
 from pipeline.metrics.runs import first_run
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.frames import read_csv, read_parquet
+from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
 from pipeline.report.reading import Maker, malformed, read_json, stage
 from pipeline.report.runs import Folds
 
@@ -67,15 +68,9 @@ class PerturbationResults(Trained):
 class LeaveOneOut:
     """Results on measured cells in git, each cell type held out in turn."""
 
+    study: MeasuredStudy
     board: Scoreboard
     ablation: pd.DataFrame  # variant, cell_type, perturbation, seed, metric, value
-    about: Mapping[str, Any]  # provenance
-    of_this_run: bool  # whether this run uses the same cells
-
-    @property
-    def title(self) -> str:
-        """Name of the data set."""
-        return str(self.about["title"]).rstrip(".")
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -83,8 +78,6 @@ class LeaveOneOut:
         return [compare(self.board, metric) for metric in decisive(self.board)]
 
 
-_LEAVE_ONE_OUT = Maker("git checkout reports/measured", "git checkout reports/measured")
-_ABOUT = ("title", "data_sha256", "commands", "commit", "parameters")
 _DATASET = (
     *("simulated", "description", "input_sha256", "control", "genes", "categories", "held_out", "splits", "notes"),
 )
@@ -119,20 +112,14 @@ def read_perturbation(at: StudyPaths, folds: Folds) -> PerturbationResults:
     )
 
 
-def read_leave_one_out(dataset: Mapping[str, Any]) -> LeaveOneOut | None:
-    """Committed results on measured cells, for a run on simulated cells or on the same file.
-
-    None for a run on other measured cells, whose users could mistake these scores for their own.
-    """
-    folder, maker = measured("cfm_vc"), _LEAVE_ONE_OUT
-    about = read_json(folder / "about.json", maker, _ABOUT)
-    of_this_run = dataset["input_sha256"] == about["data_sha256"]
-    if not (dataset["simulated"] or of_this_run):
-        return None
-    ablation = read_csv(
-        folder / "ablation.csv", maker, ["variant", "cell_type", "perturbation", "seed", "metric", "value"]
-    )
-    return LeaveOneOut(_board(folder / "results.csv", maker), ablation, about, of_this_run)
+def read_leave_one_out(dataset: Mapping[str, Any]) -> list[LeaveOneOut]:
+    """Committed results on measured cells, for a run on simulated cells or on the same file."""
+    columns = ["variant", "cell_type", "perturbation", "seed", "metric", "value"]
+    simulated, digest = bool(dataset["simulated"]), dataset["input_sha256"]
+    return [
+        LeaveOneOut(study, _board(study.scores, MAKER), read_csv(study.ablation, MAKER, columns))
+        for study in measured_studies("cfm_vc", (), embedded=simulated, digest=digest)
+    ]
 
 
 def _preprocess(at: StudyPaths) -> Maker:

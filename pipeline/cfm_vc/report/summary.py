@@ -1,5 +1,7 @@
 """Summary: the card on the first screen, and the section in RESULTS.md."""
 
+from collections.abc import Sequence
+
 from pipeline.cfm_vc.decisive import key_metrics
 from pipeline.cfm_vc.report import against_baselines
 from pipeline.cfm_vc.report.results import LeaveOneOut, PerturbationResults, Trained
@@ -12,7 +14,7 @@ from pipeline.report.page import System
 from pipeline.report.uncertainty import beside_scores
 
 
-def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
+def card(results: PerturbationResults, measured: Sequence[LeaveOneOut]) -> System:
     """The card on the first screen."""
     found = comparisons(results.board)
     return System(
@@ -24,7 +26,7 @@ def card(results: PerturbationResults, measured: LeaveOneOut | None) -> System:
         rival="best baseline",
         numbers=[number_of(one) for one in found],
         simulated=bool(results.dataset["simulated"]),
-        elsewhere="" if measured is None else _elsewhere(measured),
+        elsewhere=" ".join(_elsewhere(one) for one in measured),
         anchor=against_baselines.ANCHOR,
     )
 
@@ -55,5 +57,5 @@ def results(found: PerturbationResults) -> list[str]:
 
 
 def _elsewhere(measured: LeaveOneOut) -> str:
-    groups = len(measured.board.units)
-    return f"Measured cells, {measured.title}, each of {groups} groups held out in turn: {tally(measured.comparisons)}."
+    title, groups = measured.study.title, len(measured.board.units)
+    return f"Measured cells, {title}, each of {groups} groups held out in turn: {tally(measured.comparisons)}."

@@ -39,7 +39,7 @@ def run(settings: Chapter, at: StudyPaths) -> None:
         against_baselines(found),
         change(found),
         population(found),
-        *([] if measured is None else [leave_one_out(measured)]),
+        *map(leave_one_out, measured),
         definitions(_SCORES, found.board.telling, found.board.methods, interval(found.board)),
         latent(found.latent, first_run_in_words(found.folds, found.cell_types)),
         *_of_training(found),

@@ -18,7 +18,6 @@ from pipeline.report.page import Block, Facts, Figures, Heading, Notes, Section
 from pipeline.report.scores import shown
 
 ANCHOR = "forecasting"
-MEASURED = "measured-series"
 _MOST_CHANNELS = 4  # drawn of the example
 _HISTORY = 2  # times the horizon, at most, of what was before an example
 _NAIVE: tuple[Kind, ...] = ("naive", "other naive")
@@ -50,16 +49,16 @@ def forecasting(found: Forecasting) -> Section:
 
 def measured(found: MeasuredSeries) -> Section:
     """The same table of a measured series, and where it comes from."""
-    about, board = found.about, found.board
-    whose = "" if found.of_this_run else "Not the series of this run. "
-    lead = f"{whose}{about['title'].rstrip('.')}. {about['description'].rstrip('.')}. {sentences(board)}"
+    study, board = found.study, found.board
+    whose = "" if study.of_this_run else "Not the series of this run. "
+    lead = f"{whose}{study.title}. {study.description}. {sentences(board)}"
     blocks: list[Block] = [
         rankings(board),
         main_table(board),
         *_folded_tables(board),
-        Facts(origin(about), small=True),
+        Facts(origin(study.about), small=True),
     ]
-    return Section("A measured series", MEASURED, lead, blocks, answer_of(board))
+    return Section("A measured series", f"measured-{study.name}", lead, blocks, answer_of(board))
 
 
 def _folded_tables(board: Board) -> list[Block]:

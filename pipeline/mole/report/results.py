@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import ExpectedError
-from pipeline.core.paths import StudyPaths, measured
+from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import read_results
 from pipeline.mole.data.ridge_choice import RidgeChoice
 from pipeline.mole.data.step import Step
 from pipeline.mole.report.board import Board, Choice, board_of
 from pipeline.report.frames import read_parquet
+from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
 from pipeline.report.reading import Maker, malformed, read_json, stage
-
-COMMAND = "git checkout reports/measured"
 
 _FRAMES = {
     "points": ["horizon", "point", "backbone", "experts", "top_k", "twin", "parameters", "flops"],
@@ -33,7 +32,6 @@ _UNDEFINED = {("points", "top_k")}  # columns of numbers that may be empty
 _MAY_BE_EMPTY = ("coverage",)  # where validation rows are too few to calibrate intervals
 _OF_THE_CHOSEN = ("expert_weights", "usage", "reduced", "example")  # frames that have to hold the chosen point
 _CHOICE = ("horizons", "windows")
-_ABOUT = ("title", "command", "commit", "data_sha256", "parameters", "description", *_CHOICE)
 _SOURCE = ("simulated", "description", "channels", "rows", "input_sha256", "notes")
 
 
@@ -41,9 +39,8 @@ _SOURCE = ("simulated", "description", "channels", "rows", "input_sha256", "note
 class MeasuredSeries:
     """A benchmark on a measured series, with the choice made by its own validation windows."""
 
-    about: Mapping[str, Any]  # has the keys of `_ABOUT`
+    study: MeasuredStudy
     board: Board
-    of_this_run: bool  # whether the run is on the same series
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Forecasting:
     reduced: pd.DataFrame
     coverage: pd.DataFrame
     example: pd.DataFrame
-    measured: MeasuredSeries | None  # None: the run is on another measured series
+    measured: list[MeasuredSeries]
 
     def of_chosen(self, frame: pd.DataFrame, horizon: int) -> pd.DataFrame:
         """The rows of a frame about the chosen point at a horizon."""
@@ -108,18 +105,13 @@ def _board(at: StudyPaths, maker: Maker) -> Board:
     return _checked(at.results, choices, maker, read_json(choices, maker, _CHOICE))
 
 
-def _measured(source: Mapping[str, Any]) -> MeasuredSeries | None:
-    """The benchmark on a measured series that is in git, for a run on a simulated series or on the very same file.
-
-    None for a run on another measured series: nobody should read the scores of this one as those of their own.
-    """
-    maker, table = Maker(COMMAND, COMMAND), measured("mole") / "etth1.csv"
-    path = table.with_suffix(".json")
-    about = read_json(path, maker, _ABOUT)
-    of_this_run = source["input_sha256"] == about["data_sha256"]
-    if not (source["simulated"] or of_this_run):
-        return None
-    return MeasuredSeries(about, _checked(table, path, maker, about), of_this_run)
+def _measured(source: Mapping[str, Any]) -> list[MeasuredSeries]:
+    """Measured series whose results are in git, for a run on a simulated series or on the very same file."""
+    simulated, digest = bool(source["simulated"]), source["input_sha256"]
+    return [
+        MeasuredSeries(study, _checked(study.scores, study.path, MAKER, study.about))
+        for study in measured_studies("mole", _CHOICE, embedded=simulated, digest=digest)
+    ]
 
 
 def _checked(table: Path, path: Path, maker: Maker, about: Mapping[str, Any]) -> Board:

@@ -54,19 +54,14 @@ def results(series: Forecasting, times: Inference | None) -> list[str]:
 
 
 def _series(series: Forecasting) -> list[str]:
-    """The simulated series, what the experts are for, and the measured one."""
+    """The simulated series, what the experts are for, and measured ones."""
     words = [said for said in (intervals_in_words(series), in_words(series)) if said]
     said = [f"**{answer_of(series.board)}** {verdict(series)}", markdown(main_table(series.board)), *words]
-    if series.measured is None:
-        return said
-    about, board = series.measured.about, series.measured.board
-    return [
-        *said,
-        f"### {about['title'].rstrip('.')}",
-        f"**{answer_of(board)}** {about['description'].rstrip('.')}. {sentences(board)}",
-        made_by_commands(about),
-        markdown(main_table(board)),
-    ]
+    for one in series.measured:
+        study, board = one.study, one.board
+        said += [f"### {study.title}", f"**{answer_of(board)}** {study.description}. {sentences(board)}"]
+        said += [made_by_commands(study.about), markdown(main_table(board))]
+    return said
 
 
 def _inference(times: Inference) -> list[str]:

@@ -45,14 +45,14 @@ def data_of(found: Forecasting) -> str:
 
 
 def on_measured(found: Forecasting) -> str:
-    """One sentence on the measured series, for the first screen; empty where it is not shown."""
-    if found.measured is None:
-        return ""
-    board = found.measured.board
-    standings = [board.comparison(horizon).standing for horizon in board.horizons]
-    counts = [(word, standings.count(word)) for word in _WORDS if word in standings]
-    said = joined([f"{_WORDS[word]} the best baseline at {number}" for word, number in counts])
-    return f"On measured {found.measured.about['title'].rstrip('.')}: {said} of {len(standings)} horizons."
+    """A sentence on each measured series, for the first screen."""
+    sentences = []
+    for one in found.measured:
+        standings = [one.board.comparison(horizon).standing for horizon in one.board.horizons]
+        counts = [(word, standings.count(word)) for word in _WORDS if word in standings]
+        said = joined([f"{_WORDS[word]} the best baseline at {number}" for word, number in counts])
+        sentences.append(f"On measured {one.study.title}: {said} of {len(standings)} horizons.")
+    return " ".join(sentences)
 
 
 def numbers(board: Board, horizon: int, one: Comparison) -> str:

@@ -24,13 +24,12 @@ INTERVAL = (
 def run(settings: Chapter, at: StudyPaths) -> None:
     """Read the results on forecasts and on inference and write the chapter."""
     series, times = read_forecasting(at), read_inference(at) if settings.inference else None
-    aside = [] if series.measured is None else [measured(series.measured)]
     words = definitions(
         DEFINED, series.board.scores.metrics, series.board.scores.methods, INTERVAL, "forecasting-definitions"
     )
     banded = intervals(series)
     parts = [forecasting(series), *([] if banded is None else [banded]), specialisation(series)]
-    sections = [*parts, *aside, words, *([] if times is None else [timed(times)])]
+    sections = [*parts, *map(measured, series.measured), words, *([] if times is None else [timed(times)])]
     part = Part("MoLE: forecasting", sections)
     write_chapter(at, settings, part, card(series), results(series, times), series.source)
 
