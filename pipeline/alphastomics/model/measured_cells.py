@@ -1,10 +1,9 @@
 """What measured cells say of others in the same frame: places of similar cells, and the expression of near ones.
 
-Where the frame of a tissue is known, a network need not learn from scratch what closed forms estimate well. It is
-shown their estimates and learns how far to trust them, and what they lack: stacking (Wolpert, "Stacked
-generalization", Neural
-Networks 5, 1992). So that trust is learned from errors like those on new cells, a training cell is estimated from
-the cells of other folds (`CrossFitted`).
+Where the frame of a tissue is known, a network need not learn from scratch what closed forms estimate well. It is shown
+their estimates and learns how far to trust them, and what they lack: stacking (Wolpert, "Stacked generalization",
+Neural Networks 5, 1992). So that trust is learned from errors like those on new cells, a training cell is estimated
+from the cells of other folds (`CrossFitted`).
 
 M: measured cells, N: cells asked about, G: genes, S: spatial dimensions, K: components of expression, or neighbours.
 """
