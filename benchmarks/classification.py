@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.processes import load
 from pipeline.bayes_moe.data.embedded import read_embedded
-from pipeline.bayes_moe.data.resident import ResidentImages
+from pipeline.bayes_moe.data.resident import ResidentImages, evaluated_at_once
 from pipeline.bayes_moe.model.classifier import averaged, logits
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
@@ -42,7 +42,8 @@ def main() -> None:
     sweep, recipe = study.sweep, study.sweep.recipe
     source = read_embedded(Path(study.ingest.path))
     test = source.splits["test"]
-    batches = ResidentImages(test, recipe.batch_size, torch.device("cpu"))
+    at_once = evaluated_at_once(test, recipe.batch_size)
+    batches = ResidentImages(test, at_once, torch.device("cpu"))
     height, width, channels = test.image_NHWC.shape[1:]
     methods: list[Method] = []
     for name, point in sweep.points.items():
@@ -65,7 +66,7 @@ def main() -> None:
             if turn >= 2:
                 seconds[label].append(time.perf_counter() - began)
     print(f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(test.label_N):,} images of {height} x {width} pixels, {recipe.batch_size} at a time\n")
+    print(f"{len(test.label_N):,} images of {height} x {width} pixels, at most {at_once} at a time\n")
     print("| method | images/s | times the dense one's | MFLOP, active |\n|---|---|---|---|")
     for label, name, flops, _ in methods:
         times = seconds[label]
