@@ -50,7 +50,6 @@ def configure(folder: Path, points: dict[str, object] = POINTS, **recipe: object
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     study = params["bayes_moe"]["studies"]["digits"]
     study["sweep"] = {"recipe": {**SMALL, "samples": [1, 3], **recipe}, "points": points}
-    study["evaluate"] = {"replicates": 200}
     study["seeds"] = [0, 3]
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 

@@ -38,7 +38,18 @@ def _lead(moe: Moe) -> str:
     return (
         f"{moe.quoted(moe.chosen)} against its dense twin: on corrupted images, {joined(said[:2])}; in telling "
         f"out-of-distribution images by their confidence, {said[2]}. These differences have no intervals; the spread "
-        "over seeds is in the table."
+        f"over seeds is in the table.{_surer_of_others(moe)}"
+    )
+
+
+def _surer_of_others(moe: Moe) -> str:
+    """What an AUROC below chance means; not a reversed sign, since noise and black images score above it."""
+    if all((moe.score(point, "auroc").value or 0.0) >= 0.5 for point in (moe.chosen, moe.twin)):
+        return ""
+    return (
+        " An AUROC below 0.5 says that the out-of-distribution images get more confidence than the test images: a "
+        "classifier that is often unsure of its own images is surer of any image with strong edges (of the same images "
+        "with less contrast it is not; `python -m benchmarks.foreign_images`)."
     )
 
 
