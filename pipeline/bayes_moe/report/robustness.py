@@ -43,13 +43,14 @@ def _lead(moe: Moe) -> str:
 
 
 def _surer_of_others(moe: Moe) -> str:
-    """What an AUROC below chance means; not a reversed sign, since noise and black images score above it."""
+    """What an AUROC below chance means: neither a reversed sign nor the scale of pixels."""
     if all((moe.score(point, "auroc").value or 0.0) >= 0.5 for point in (moe.chosen, moe.twin)):
         return ""
     return (
-        " An AUROC below 0.5 says that the out-of-distribution images get more confidence than the test images: a "
-        "classifier that is often unsure of its own images is surer of any image with strong edges (of the same images "
-        "with less contrast it is not; `python -m benchmarks.foreign_images`)."
+        " An AUROC below 0.5 says that the out-of-distribution images get more confidence than the test images. A "
+        "classifier that is often unsure of its own images can be surer of others, such as plain shapes with strong "
+        "edges; `python -m benchmarks.foreign_images` shows it for digits, whose confidence falls with their contrast, "
+        "while photographs, noise and black images get no more than test images."
     )
 
 
