@@ -5,22 +5,22 @@ ensembles of the dense twin.
 
 The points and the recipe are those of the default study in params.yaml, the images its test images, the weights
 untrained: neither changes what an image costs. Prints a markdown table of medians and of ratios to the dense twin in
-the same place, paired turn by turn.
+the same place, paired turn by turn; of one thread, of CPU time.
 """
 
 import argparse
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.mixture import clock
 from benchmarks.processes import load
 from pipeline.bayes_moe.data.embedded import read_embedded
-from pipeline.bayes_moe.data.resident import ResidentImages
+from pipeline.bayes_moe.data.resident import ResidentImages, evaluated_at_once
 from pipeline.bayes_moe.model.classifier import averaged, logits
 from pipeline.bayes_moe.model.resnet import ResNet18
 from pipeline.bayes_moe.model.resnet_cost import classifier_cost
@@ -42,7 +42,8 @@ def main() -> None:
     sweep, recipe = study.sweep, study.sweep.recipe
     source = read_embedded(Path(study.ingest.path))
     test = source.splits["test"]
-    batches = ResidentImages(test, recipe.batch_size, torch.device("cpu"))
+    at_once = evaluated_at_once(test, recipe.batch_size)
+    batches = ResidentImages(test, at_once, torch.device("cpu"))
     height, width, channels = test.image_NHWC.shape[1:]
     methods: list[Method] = []
     for name, point in sweep.points.items():
@@ -58,14 +59,18 @@ def main() -> None:
             flops = cost["trunk_flops"] + most * (cost["activated_flops"] - cost["trunk_flops"])
             methods.append((f"{name}, {most} samples", name, flops, partial(_sampled, model, batches, most)))
     seconds: dict[str, list[float]] = {label: [] for label, *_ in methods}
+    now = clock()
     for turn in range(arguments.turns + 2):
         for label, _, _, classify in methods:
-            began = time.perf_counter()
+            began = now()
             classify()
             if turn >= 2:
-                seconds[label].append(time.perf_counter() - began)
-    print(f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{len(test.label_N):,} images of {height} x {width} pixels, {recipe.batch_size} at a time\n")
+                seconds[label].append(now() - began)
+    print(
+        f"{load()}; {arguments.threads} threads, {now.__name__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+    print(f"{len(test.label_N):,} images of {height} x {width} pixels, at most {at_once} at a time\n")
     print("| method | images/s | times the dense one's | MFLOP, active |\n|---|---|---|---|")
     for label, name, flops, _ in methods:
         times = seconds[label]

@@ -7,8 +7,9 @@
 tensors (N, E, C), as in GShard; `mask loop`: for each expert, the tokens of a mask; `products`: the grouped products
 alone, on slots already sorted, with their gradients; `dense`: one feed-forward network of as many parameters as all;
 `statistics`: the layer, and the statistics of its routing after it. Prints a markdown table of medians and of ratios to
-the layer, paired turn by turn. `--crossing` times the experts alone, `sorted` beside `padded`, over slots, widths and
-the share of padded rows that hold a slot: what the rule of `auto` in `experts` rests on.
+the layer, paired turn by turn; of one thread, of CPU time. `--crossing` times the experts alone, `sorted` beside
+`padded`, over slots, widths and the share of padded rows that hold a slot: what the rule of `auto` in `experts` rests
+on. `--profile` prints what each operation of the layer takes, without the others.
 
 The scheduler may keep both threads on one core, where each waits for the other and products take 15 times as long;
 `--apart` gives the main thread a core, and the rest the others.
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--crossing", action="store_true")
     parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -60,6 +62,9 @@ def main() -> None:
     layer = MixtureOfExperts(DIMENSIONS, HIDDEN * EXPERTS, EXPERTS, K, dispatch="auto")
     x_ND = torch.randn(TOKENS, DIMENSIONS, requires_grad=True)
     dense = nn.Sequential(nn.Linear(DIMENSIONS, HIDDEN * EXPERTS), nn.GELU(), nn.Linear(HIDDEN * EXPERTS, DIMENSIONS))
+    if arguments.profile:
+        profiled(lambda: timed(lambda: layer(x_ND).y_ND, [x_ND, *layer.parameters()]), arguments.turns)
+        return
     ways: dict[str, Callable[[], Tensor]] = {
         "layer": lambda: layer(x_ND).y_ND,
         "einsum": lambda: einsum(layer, x_ND),
@@ -76,7 +81,10 @@ def main() -> None:
             took = timed(forward, [x_ND, *layer.parameters(), *dense.parameters()])
             if turn >= 3:
                 seconds[way].append(took)
-    print(f"{load()}; {arguments.threads} threads, torch {torch.__version__}, Python {platform.python_version()}\n")
+    print(
+        f"{load()}; {arguments.threads} threads, {clock().__name__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}\n"
+    )
     print("| forward + backward | median | times the layer's | reach |\n|---|---|---|---|")
     for way, times in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(times, seconds["layer"], strict=True))
@@ -87,10 +95,31 @@ def timed(forward: Callable[[], Tensor], leaves: list[Tensor]) -> float:
     """Seconds of one forward and backward pass."""
     for leaf in leaves:
         leaf.grad = None
-    began = time.perf_counter()
+    now = clock()
+    began = now()
     y = forward()
     y.backward(torch.ones_like(y))
-    return time.perf_counter() - began
+    return now() - began
+
+
+def clock() -> Callable[[], float]:
+    """Seconds of the processor where there is one thread, which other work on the machine hardly touches."""
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def profiled(step: Callable[[], object], turns: int) -> None:
+    """Print the CPU time of each operation in a step."""
+    for _ in range(3):
+        step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        for _ in range(turns):
+            step()
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    whole = sum(row.self_cpu_time_total for row in rows)
+    print("| operation | ms a step | share | calls a step |\n|---|--:|--:|--:|")
+    for row in rows[:16]:
+        spent = row.self_cpu_time_total
+        print(f"| {row.key} | {spent / turns / 1e3:.2f} | {spent / whole:.1%} | {row.count / turns:.0f} |")
 
 
 def einsum(layer: MixtureOfExperts, x_ND: Tensor) -> Tensor:

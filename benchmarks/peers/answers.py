@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group
 from pipeline.cfm_vc.model.question import Method, Prediction, Question, shifted
-from pipeline.data.groups import Group
 
 HERE = Path(__file__).resolve().parent
 PEERS = {"scgen": "scGen", "cellflow": "CellFlow"}  # folders here, and what their rows are called

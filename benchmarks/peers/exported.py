@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
+from pipeline.cfm_vc.data.groups import Group, group_samples
 from pipeline.cfm_vc.data.held_out import KNOWN, HeldOut, blocks
 from pipeline.data.cells import Cells, concatenate
-from pipeline.data.groups import Group, group_samples
 from pipeline.data.store import Store
 
 CHECKED = 4  # at most so many training groups are predicted as well

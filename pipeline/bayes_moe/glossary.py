@@ -9,6 +9,7 @@ from math import inf
 from pipeline.metrics.glossary import Glossary, Metric
 
 RAW, SCALED = "raw", "scaled"
+CONFIDENCE = "confidence"  # the score to abstain by that others are compared with
 _SHARE, _POSITIVE = (0.0, 1.0), (0.0, inf)
 
 GLOSSARY = Glossary(

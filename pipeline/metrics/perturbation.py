@@ -1,6 +1,6 @@
 """Scores of a predicted mean change against the true one.
 
-G: genes; R: bootstrap resamples, or one row (see `pipeline.metrics.bootstrap`); all functions reduce the last axis and
+G: genes; R: bootstrap resamples, or one row; all functions reduce the last axis and
 broadcast the others. "Mean" is the mean over cells of log-normalised expression
 (`pipeline.data.expression.log_normalise`); "change" is a mean minus that of the control cells of the same cell type,
 for truth and prediction alike. For DE genes see `pipeline.cfm_vc.metrics.differential`, for distances between

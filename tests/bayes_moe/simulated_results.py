@@ -20,7 +20,7 @@ POINTS: dict[str, dict[str, object]] = {
 _CORRUPTIONS = ("gaussian_noise", "jpeg")
 _EMPTY = {  # columns of what may have no rows
     "sampled": ["point", "seed", "samples", "accuracy", "nll", "ece", "flops"],
-    "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+    "power": ["metric", "kind", "difference", "deviation", "floor", "smallest", "needed"],
     "agreement": ["point", "first", "second", "agreement"],
 }
 
@@ -76,7 +76,8 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
         }
         frames["points"].append({"point": name, "twin": twins[name], "chosen": name == sweep.chosen, **point, **cost})
         if name in sparse:
-            table += _differences(name, twins[name], sweep)
+            for dense in (other for other in names if other not in sparse and twins[other] == twins[name]):
+                table += _differences(name, dense, sweep)
             frames["experts"] += _experts(name, int(point["experts"]), sweep, rng)
             frames["stability"] += [
                 {"point": name, "seed": seed, "corruption": kind, "severity": severity, "same": 1 - 0.1 * severity}
@@ -113,7 +114,13 @@ def write_moe(root: Path, sweep: Sweep | None = None) -> None:
     folder = root / AT.details
     folder.mkdir(parents=True, exist_ok=True)
     for metric, kind in (("accuracy", "raw"), ("nll", "scaled"), ("ece", "scaled")) if sweep.seeds > 1 else ():
-        power = {"difference": 0.002, "deviation": 0.01, "smallest": 0.03, "needed": 200.0 if kind == "raw" else np.nan}
+        power = {
+            "difference": 0.002,
+            "deviation": 0.01,
+            "floor": 0.004,
+            "smallest": 0.03,
+            "needed": 200.0 if kind == "raw" else np.nan,
+        }
         frames["power"].append({"metric": metric, "kind": kind, **power})
     for name, rows in frames.items():
         pd.DataFrame(rows, columns=_EMPTY.get(name)).to_parquet(folder / f"{name}.parquet", index=False)

@@ -6,10 +6,8 @@ import pytest
 from pipeline.bayes_moe.evaluation.abstention import COVERAGES, abstention_table, combined, coverage_table
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.metrics.classification import aurc
-from pipeline.bayes_moe.params.evaluate import Evaluate
 
 IMAGES, SEEDS = 600, 3
-EVALUATION = Evaluate(replicates=200)
 
 
 def point(name: str, gate: float | None = None, adaptive: bool = False, margin: float = 0.0) -> PointPredictions:
@@ -33,7 +31,7 @@ def point(name: str, gate: float | None = None, adaptive: bool = False, margin: 
 
 
 def table(one: PointPredictions):
-    return abstention_table([point("dense"), one], EVALUATION).set_index("score")
+    return abstention_table([point("dense"), one]).set_index("score")
 
 
 def test_a_gate_that_knows_is_better_than_confidence_that_does_not():

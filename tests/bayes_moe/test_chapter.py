@@ -186,8 +186,11 @@ def test_the_table_has_mean_and_deviation_over_seeds(found):
 
 
 def test_all_differences_are_listed_and_only_sure_ones_marked(found):
-    table = differences_table(found(ece={"raw": BETTER, "scaled": WORSE}))
-    assert [row[0].text for row in table.rows] == ["top 1", "gumbel top 2", "unbalanced"]
+    points = POINTS | {"narrow": {"hidden": 36}}
+    table = differences_table(found(ece={"raw": BETTER, "scaled": WORSE}, points=points))
+    sparse = ("top 1", "gumbel top 2", "unbalanced")
+    pairs = [f"{of} \N{MINUS SIGN} {dense}" for of in sparse for dense in ("dense", "narrow")]
+    assert [row[0].text for row in table.rows] == pairs
     assert all([cell.best for cell in row[1:]] == [False, False, False, True, False] for row in table.rows)
 
 

@@ -41,6 +41,11 @@ def python_3(value: Any) -> bytes:
     return pickle.dumps(value, protocol=4)
 
 
+def python_3_for_2(value: Any) -> bytes:
+    """Python 3 in a protocol of Python 2, which has no bytes: texts that are to be encoded."""
+    return pickle.dumps(value, protocol=2)
+
+
 def values(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, VALUES)).astype(np.uint8)
 
@@ -66,7 +71,7 @@ def cifar_10(write=python_2, **changes: Any) -> dict[str, bytes]:
     return {name: write(batches[name] | changes.get(name, {})) for name in batches} | {"readme.html": b"<html>"}
 
 
-@pytest.mark.parametrize("write", [python_2, python_3])
+@pytest.mark.parametrize("write", [python_2, python_3, python_3_for_2])
 def test_cifar_10_is_read_as_pickle_would_and_as_the_binary_format_is(tmp_path: Path, write):
     files = cifar_10(write)
     source = read_cifar(archive(tmp_path / "c.tar.gz", files))

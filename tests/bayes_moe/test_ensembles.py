@@ -5,12 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.bayes_moe.evaluation.ensembles import ensemble_table, power_table
+from pipeline.bayes_moe.evaluation.ensembles import ensemble_table, power_table, pseudo_losses, worth_of
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.metrics.calibration import accuracy, negative_log_likelihood
-from pipeline.bayes_moe.params.evaluate import Evaluate
+from pipeline.bayes_moe.metrics.deep_ensembles import averaged, losses, subsets
 
-EVALUATION = Evaluate(replicates=100)
 SWEEP = SimpleNamespace(sparse=["sparse"], twin_of=lambda _: "dense")
 
 
@@ -41,7 +40,7 @@ def noisy(one: PointPredictions, average: PointPredictions, samples: int) -> Poi
 
 
 def table(sparse: PointPredictions, seeds: int = 5):
-    return ensemble_table({"dense": point("dense", seeds, 1), "sparse": sparse}, SWEEP, EVALUATION)
+    return ensemble_table({"dense": point("dense", seeds, 1), "sparse": sparse}, SWEEP, 15)
 
 
 @pytest.mark.parametrize(("averages", "noise", "worth"), [(1, 2.0, 1.0), (3, 2.0, 3.0), (1, 4.0, 1.0), (5, 1.0, 5.0)])
@@ -100,3 +99,55 @@ def test_power_is_of_the_paired_differences_of_seeds():
     assert found.loc["nll", "smallest"] < abs(differences.mean())
     assert found.loc["nll", "needed"] <= 4
     assert power_table({name: point(name, 1, 1) for name in points}, SWEEP, "sparse", 15).empty
+
+
+def dense_and_pair(random, images: int = 300, networks: int = 5):
+    """Every size of ensembles of dense networks, and three methods that are two such networks averaged each."""
+    label_N = random.integers(0, 5, images)
+    shared_NK = 3.0 * np.eye(5)[label_N] + random.standard_normal((images, 5))
+    level_R11 = 0.1 * random.standard_normal((networks + 6, 1, 1))  # networks differ in how sure they are
+    logit_RNK = (1 + level_R11) * shared_NK + 2.0 * random.standard_normal((networks + 6, images, 5))
+    dense_RNK, pairs_RNK = logit_RNK[:networks], logit_RNK[networks:]
+
+    def of_size(size: int):
+        found = np.stack([losses(averaged(dense_RNK[list(of)]), label_N) for of in subsets(networks, size)])
+        return SimpleNamespace(networks=size, losses=lambda: found)
+
+    dense = [of_size(size) for size in range(1, networks + 1)]
+    return dense, np.stack([losses(averaged(pairs_RNK[place : place + 2]), label_N) for place in (0, 2, 4)])
+
+
+def test_the_interval_of_the_equivalents_holds_the_truth_with_other_dense_networks_too():
+    """Of methods that are worth two networks. Where dense networks are taken as given, it holds it less often."""
+    random, held, given = np.random.default_rng(0), [], []
+    for _ in range(120):
+        dense, loss_RN = dense_and_pair(random)
+        pseudo_LRN = pseudo_losses(dense)
+        for method, pseudo_RN in zip(dense, pseudo_LRN, strict=True):
+            np.testing.assert_allclose(pseudo_RN.mean(axis=0), method.losses().mean(axis=0))
+        found = worth_of(loss_RN, pseudo_LRN)
+        assert 1 <= found["low"] <= found["equivalents"] <= found["high"] <= 5
+        held.append(found["low"] <= 2 <= found["high"])
+        fixed = worth_of(loss_RN, [pseudo_RN.mean(axis=0, keepdims=True) for pseudo_RN in pseudo_LRN])
+        given.append(fixed["low"] <= 2 <= fixed["high"])
+    assert np.mean(held) >= 0.9
+    assert np.mean(given) < np.mean(held)
+
+
+def test_the_jackknife_has_the_variance_of_the_mean_over_all_choices():
+    random, means, told, label_N = np.random.default_rng(1), [], [], np.zeros(40, int)
+    for _ in range(300):
+        logit_RNK = np.zeros((4, 40, 2)) + [1.0, 0.0] + random.standard_normal((4, 1, 1)) * [1.0, 0.0]
+        methods = [
+            SimpleNamespace(
+                networks=size,
+                losses=lambda size=size, logit=logit_RNK: np.stack(
+                    [losses(averaged(logit[list(of)]), label_N) for of in subsets(4, size)]
+                ),
+            )
+            for size in (1, 2, 3, 4)
+        ]
+        pseudo_LR = np.stack(pseudo_losses(methods)).mean(axis=2)
+        means.append(pseudo_LR.mean(axis=1))
+        told.append(pseudo_LR.var(axis=1, ddof=1) / 4)
+    np.testing.assert_allclose(np.mean(told, axis=0), np.var(means, axis=0), rtol=0.35)

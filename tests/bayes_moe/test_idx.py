@@ -117,3 +117,18 @@ def test_a_small_archive_does_not_fill_the_memory(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(idx, "LARGEST", 100)
     with pytest.raises(ExpectedError, match="unpacks to more than 100 bytes"):
         read_idx(tmp_path)
+
+
+def test_what_macos_puts_beside_files_is_no_data_set(tmp_path: Path):
+    write(tmp_path, train=[0, 1], t10k=[1, 0])
+    for path in list(tmp_path.iterdir()):
+        (tmp_path / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert read_image_source(tmp_path, 32, None).classes == ["0", "1"]
+
+
+def test_the_folder_above_names_the_one_that_holds_the_files(tmp_path: Path):
+    """As torchvision lays MNIST out."""
+    (tmp_path / "processed").mkdir()
+    write(tmp_path / "raw", train=[0, 1], t10k=[1, 0])
+    with pytest.raises(ExpectedError, match=r"in IDX format in .*raw: name that folder"):
+        read_image_source(tmp_path, 32, None)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, ttest_1samp
 
+from pipeline.bayes_moe.metrics.crossed import crossed
 from pipeline.bayes_moe.metrics.power import LEVEL, POWER, power, seeds_needed, smallest_difference
 
 
@@ -41,3 +42,23 @@ def test_no_number_of_seeds_finds_nothing():
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(1e-6, 1.0) is None
     assert smallest_difference(0.0, 3) == 0.0
+
+
+@pytest.mark.parametrize(("difference", "seeds"), [(0.25, 5), (0.4, 5), (0.3, 20)])
+def test_power_is_how_often_the_interval_of_the_verdict_excludes_zero(difference: float, seeds: int):
+    """The interval and the figure of power speak of one quantity: other seeds, and other images."""
+    of_seed, of_image, of_both, images = 0.15, 1.0, 1.0, 120
+    random = np.random.default_rng(seeds)
+    found = []
+    for _ in range(1500):
+        x_RN = difference + of_seed * random.standard_normal((seeds, 1)) + of_image * random.standard_normal(images)
+        of = crossed(x_RN + of_both * random.standard_normal((seeds, images)))
+        found.append(abs(of.value) > of.half)
+    deviation, floor = math.hypot(of_seed, of_both / math.sqrt(images)), of_image / math.sqrt(images)
+    assert power(difference, deviation, seeds, floor) == pytest.approx(np.mean(found), abs=0.05)
+
+
+def test_what_images_hide_no_number_of_seeds_shows():
+    assert seeds_needed(0.2, 0.1, floor=0.1) is None
+    assert seeds_needed(0.2, 0.1, floor=0.01) < 20
+    assert smallest_difference(0.1, 1000, floor=0.1) == pytest.approx(2.80 * 0.1, rel=0.03)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.bayes_moe.metrics.selective import area_under_risk, resampled_areas, risk_coverage
+from pipeline.bayes_moe.metrics.selective import area_contributions, area_under_risk, risk_coverage
 
 
 def by_definition(confidence_N: np.ndarray, right_N: np.ndarray) -> list[float]:
@@ -39,12 +39,14 @@ def test_equal_confidence_does_not_depend_on_the_order():
 
 
 @pytest.mark.parametrize("levels", [1, 5, 1000])
-def test_the_areas_of_resamples_are_those_of_the_examples_drawn(levels: int):
-    """Also where examples are equally sure, as those of one number of experts are."""
+def test_contributions_are_the_influence_of_each_example_on_the_area(levels: int):
+    """Their mean is the area, and they are the jackknife's, also where examples are equally sure."""
     random = np.random.default_rng(levels)
-    confidence_N, right_N = random.integers(0, levels, 80) / levels, random.random(80) < 0.7
-    times_BN = random.multinomial(80, np.full(80, 1 / 80), size=20)
-    expected = [area_under_risk(*(np.repeat(of, times_N) for of in (confidence_N, right_N))) for times_N in times_BN]
-    np.testing.assert_allclose(resampled_areas(confidence_N, right_N, times_BN), expected, atol=1e-12)
-    once = resampled_areas(confidence_N, right_N, np.ones((1, 80), int))
-    assert once[0] == pytest.approx(area_under_risk(confidence_N, right_N))
+    confidence_N, right_N = random.integers(0, levels, 400) / levels, random.random(400) < 0.7
+    found_N = area_contributions(confidence_N, right_N)
+    area = area_under_risk(confidence_N, right_N)
+    assert found_N.mean() == pytest.approx(area)
+    without_N = [area_under_risk(np.delete(confidence_N, n), np.delete(right_N, n)) for n in range(400)]
+    jackknife_N = 400 * area - 399 * np.array(without_N)
+    assert np.corrcoef(found_N, jackknife_N)[0, 1] > 0.99
+    assert found_N.std() == pytest.approx(jackknife_N.std(), rel=0.05)

@@ -8,10 +8,10 @@ is scaled; the slope has to.
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.metrics.populations import space_of
 from pipeline.cfm_vc.metrics.response import Response, response_of, scores_of, yardstick
 from pipeline.data.expression import log_normalise
-from pipeline.data.groups import Moments
 
 GENES, CELLS, TARGET = 300, 400, 1000.0
 PEARSON = "pearson_change_top50"

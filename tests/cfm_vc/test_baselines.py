@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.model.additive import additive_change
 from pipeline.cfm_vc.model.baselines import (
     BASELINES,
@@ -18,7 +19,6 @@ from pipeline.cfm_vc.model.baselines import (
     shuffled_labels,
 )
 from pipeline.cfm_vc.model.question import Question
-from pipeline.data.groups import Moments
 from pipeline.nn.ridge import PENALTIES, choose_penalty, fit_ridge
 
 CONTROL, DRUG, OTHER, BOTH, LESS = 0, 1, 2, 3, 4

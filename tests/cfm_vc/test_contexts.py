@@ -7,10 +7,10 @@ import pytest
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge as SklearnKernelRidge
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.model.baselines import additive_shift, nearest_context
 from pipeline.cfm_vc.model.kernel_ridge import PENALTIES, KernelRidge
 from pipeline.cfm_vc.model.question import Question
-from pipeline.data.groups import Moments
 
 CONTROL, DRUG, OTHER, RARE = 0, 1, 2, 3
 DOSES = np.eye(4, 3, k=-1, dtype=np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.metrics.differential import (
     de_direction,
     de_genes,
@@ -12,7 +13,6 @@ from pipeline.cfm_vc.metrics.differential import (
     welch_p,
     welch_t,
 )
-from pipeline.data.groups import Moments
 
 
 def moments(expression):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from pipeline.cfm_vc.data.contexts import Calibration, load_contexts, save_contexts
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.model.effects import Effects, calibrated
 from pipeline.cfm_vc.model.predict import predict_cells
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution
-from pipeline.data.groups import Moments
 from tests.cfm_vc.small_models import small_contexts, small_field, small_vae
 
 GENES, CPU = 12, torch.device("cpu")

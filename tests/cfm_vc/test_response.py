@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.groups import Moments
+from pipeline.cfm_vc.metrics.bootstrap import draws, percentile_interval
 from pipeline.cfm_vc.metrics.populations import space_of
 from pipeline.cfm_vc.metrics.response import (
     Response,
@@ -14,8 +16,6 @@ from pipeline.cfm_vc.metrics.response import (
     split_half_scores,
     yardstick,
 )
-from pipeline.data.groups import Moments
-from pipeline.metrics.bootstrap import draws, percentile_interval
 
 GENES = 30
 NAMES = [

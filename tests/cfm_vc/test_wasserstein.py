@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from pipeline.cfm_vc.metrics.bootstrap import draws
 from pipeline.cfm_vc.metrics.wasserstein import wasserstein
-from pipeline.metrics.bootstrap import draws
 
 
 def populations(n, m, genes=6):

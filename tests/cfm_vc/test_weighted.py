@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.metrics.differential import welch_t
 from pipeline.cfm_vc.metrics.weighted import de_weights, pooled, r2_weighted, wmse
-from pipeline.data.groups import Moments
 
 GENES = 40
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics.bootstrap import draws, percentile_interval
+from pipeline.cfm_vc.metrics.bootstrap import draws, percentile_interval
 from pipeline.metrics.differences import difference_rows
 from pipeline.metrics.results import Row, difference_name
 from pipeline.metrics.scoreboard import Estimate, scoreboard

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from pipeline.nn.moe.experts import Experts, nth_of_its_expert, rows_of
+from pipeline.nn.moe.experts import Experts, rows_of
 from pipeline.nn.moe.layer import MixtureOfExperts
 from pipeline.nn.moe.routing import Routing
 
@@ -121,14 +121,6 @@ def test_without_gradients_the_output_is_the_same(dispatch):
         y = mixture(x).y_ND
     assert not y.requires_grad
     assert torch.equal(y, mixture(x).y_ND)
-
-
-@pytest.mark.parametrize("experts", [3, 16, 17, 40])
-def test_counting_and_sorting_place_slots_alike(experts):
-    expert = torch.randint(0, experts + 1, (200,), generator=torch.Generator().manual_seed(0))
-    nth, load = nth_of_its_expert(expert, experts)
-    assert load == [int((expert == e).sum()) for e in range(experts)]
-    assert nth.tolist() == [int((expert[:i] == e).sum()) for i, e in enumerate(expert)]
 
 
 def test_rows_are_sorted_by_expert_and_padded_only_where_little_is_wasted():

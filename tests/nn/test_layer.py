@@ -97,7 +97,7 @@ def test_weights_of_a_token_sum_to_one(gate, k):
 def test_a_single_expert_is_weighted_by_its_probability_so_that_the_gate_learns_from_the_task():
     logit = torch.randn(N, E, requires_grad=True)
     chosen = logit.argmax(1, keepdim=True)
-    weight = combine_weights(logit, chosen)
+    weight = combine_weights(logit, logit.softmax(1), chosen)
     torch.testing.assert_close(weight[:, 0], torch.softmax(logit, 1).max(1).values)
     weight.sum().backward()
     assert (logit.grad.abs().sum(1) > 0).all()
@@ -156,7 +156,7 @@ def test_dropless_drops_nothing():
 
 def routing_of(logit, k=1, expert=None):
     expert = logit.topk(k, dim=1).indices if expert is None else expert
-    weight = combine_weights(logit, expert)
+    weight = combine_weights(logit, logit.softmax(1), expert)
     return Routing(expert, weight, torch.ones_like(expert, dtype=torch.bool), logit.softmax(1), logit, torch.zeros(()))
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.bayes_moe.data.image_walk import of_system
 from pipeline.bayes_moe.data.images import Images, ImageSource
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import listed
@@ -42,8 +43,15 @@ def is_idx_name(name: str) -> bool:
 
 
 def idx_files(folder: Path) -> list[Path]:
-    """Files in a folder that are called like those of images and labels, by name."""
-    return sorted(path for path in folder.iterdir() if is_idx_name(path.name) and path.is_file())
+    """Files in a folder that are called like those of images and labels, by name; not the hidden ones, such as `._`."""
+    return sorted(
+        path for path in folder.iterdir() if is_idx_name(path.name) and not of_system(path) and path.is_file()
+    )
+
+
+def idx_folders(folder: Path) -> list[Path]:
+    """Folders in a folder that hold such files, as torchvision's `MNIST/raw` does in `MNIST`, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not of_system(path) and idx_files(path))
 
 
 def read_idx(folder: Path) -> ImageSource:

@@ -8,12 +8,13 @@ import numpy as np
 
 from pipeline.bayes_moe.data.cifar import read_cifar
 from pipeline.bayes_moe.data.embedded import read_embedded
-from pipeline.bayes_moe.data.idx import idx_files, is_idx_name, read_idx
+from pipeline.bayes_moe.data.idx import idx_files, idx_folders, is_idx_name, read_idx
 from pipeline.bayes_moe.data.image_folder import read_image_folder
 from pipeline.bayes_moe.data.images import ImageSource, write_images
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.data.file_kind import file_kind, is_recipe
+from pipeline.data.source import listed
 
 LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 
@@ -37,6 +38,11 @@ def read_image_source(
         source = read_idx(path)
     elif is_idx_name(path.name):
         raise ExpectedError(f"{path} is one of the files of a data set in IDX format: name their folder, {path.parent}")
+    elif kind == "folder" and (below := idx_folders(path)):
+        raise ExpectedError(
+            f"{path} holds no images, but files of data sets in IDX format in {listed([str(one) for one in below])}: "
+            f"name {'that folder' if len(below) == 1 else 'one of these folders'}"
+        )
     elif kind == "folder":
         source = read_image_folder(path, size, white_level, f"{section}.white_level")
     else:

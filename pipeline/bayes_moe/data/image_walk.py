@@ -14,6 +14,7 @@ from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.core.errors import ExpectedError
 from pipeline.data.source import counted, listed
 
+# What systems and programs put beside files of data, besides what begins with a dot.
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "thumbs.db"}
 
 
@@ -83,7 +84,7 @@ class ImageWalk:
     def _scan(self, folder: Path) -> Entries:
         entries = Entries([], [])
         for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS:
+            if of_system(path):
                 self.skip(Skipped.HIDDEN, [path])
             elif (mode := _mode(path)) is None:
                 self.skip(Skipped.DANGLING, [path])
@@ -96,6 +97,11 @@ class ImageWalk:
             else:
                 raise ExpectedError(f"{path} is a pipe, a socket or a device, no image: remove it")
         return entries
+
+
+def of_system(path: Path) -> bool:
+    """Whether a system or a program put it there: hidden, such as macOS's `._` beside each file, or of its own name."""
+    return path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS
 
 
 def _mode(path: Path) -> int | None:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_ARRAY, _DTYPE = "array", "dtype"
+_ARRAY, _DTYPE, _ENCODE = "array", "dtype", "encode"
 _GLOBALS = {
     "numpy.core.multiarray _reconstruct": _ARRAY,  # as numpy before 2 writes it, and from 2 on
     "numpy._core.multiarray _reconstruct": _ARRAY,
     "numpy dtype": _DTYPE,
     "numpy ndarray": "ndarray",
+    "_codecs encode": _ENCODE,  # how Python 3 writes bytes in protocols of Python 2: as a text of these code points
 }
 _BYTES = ("u1", "|u1", b"u1", b"|u1")
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "INT", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "UNICODE"}
@@ -95,12 +96,21 @@ def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
         function, given = _last(stack, 2)
         if function == _DTYPE and given[0] not in _BYTES:
             raise UnknownPickleError(f"it holds an array of type {given[0]!r:.40}, not of unsigned bytes")
-        stack.append(_Array(_of_type(function, _Named)))
+        stack.append(_bytes_of(given) if function == _ENCODE else _Array(_of_type(function, _Named)))
     elif name == "BUILD":
         (state,) = _last(stack, 1)
         _build(_of_type(stack[-1], _Array), state)
     elif name not in ("PROTO", "FRAME"):
         raise UnknownPickleError(f"it holds the instruction {name}, which plain data have no use for")
+
+
+def _bytes_of(given: Any) -> bytes:
+    """The bytes that a text of code points up to 255 stands for."""
+    text, code = _of_type(given, tuple)
+    if code != "latin1":
+        raise UnknownPickleError(f"it holds bytes in the code {code!r:.40}, not in latin1")
+    encoded: bytes = _of_type(text, str).encode("latin-1")
+    return encoded
 
 
 def _push_global(name: str, stack: list[Any]) -> None:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from pipeline.bayes_moe.data.images import Images
 
+_PIXELS = 65_536  # of an evaluated minibatch: with fewer, calls cost as much as arithmetic (benchmarks.classification)
+
 
 @dataclass(frozen=True)
 class ImageBatch:
@@ -61,3 +63,9 @@ class ResidentImages:
     def names(self, batch: ImageBatch) -> list[str]:
         """What a minibatch's images are called in messages: their places in the split."""
         return [f"image {row}" for row in batch.rows.tolist()]
+
+
+def evaluated_at_once(images: Images, batch_size: int) -> int:
+    """How many images an evaluation classifies at a time: more than a training step where they are small."""
+    height, width = images.image_NHWC.shape[1:3]
+    return max(batch_size, _PIXELS // int(height * width))

@@ -1,6 +1,6 @@
 """Which score to abstain by: the classifier's confidence, what its gate says of an image, or both.
 
-R: seeds, N: test images, V: validation images, B: replicates.
+R: seeds, N: test images, V: validation images.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,34 +11,33 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
+from pipeline.bayes_moe.glossary import CONFIDENCE
 from pipeline.bayes_moe.metrics.classification import confidence
-from pipeline.bayes_moe.metrics.selective import area_under_risk, resampled_areas, risk_coverage
-from pipeline.bayes_moe.params.evaluate import Evaluate
+from pipeline.bayes_moe.metrics.crossed import crossed
+from pipeline.bayes_moe.metrics.selective import area_contributions, risk_coverage
 
-CONFIDENCE, GATE, EXPERTS, BOTH = "confidence", "gate entropy", "experts used", "confidence and gate"
+GATE, EXPERTS, BOTH = "gate entropy", "experts used", "confidence and gate"
 COVERAGES = 20  # of the curve of risk against coverage
 
 Array = npt.NDArray[np.float64]
 Right = npt.NDArray[np.bool_]
 
 
-def abstention_table(points: Iterable[PointPredictions], evaluation: Evaluate) -> pd.DataFrame:
+def abstention_table(points: Iterable[PointPredictions]) -> pd.DataFrame:
     """A row per sparse point and score: the AURC, mean over seeds, and its difference to that by confidence, with the
-    95 % interval of a bootstrap over test images and seeds."""
+    95 % interval for other test images and other seeds."""
     rows = []
     for point in points:
         scores = [dict(abstention_scores(point, place)) for place in range(len(point.seeds))]
         if GATE not in scores[0]:
             continue
-        areas = {
-            name: np.array([area_under_risk(of[name], right_of(point, place)) for place, of in enumerate(scores)])
+        areas_RN = {
+            name: np.stack([area_contributions(of[name], right_of(point, place)) for place, of in enumerate(scores)])
             for name in scores[0]
         }
-        drawn = _resampled(point, scores, evaluation)
-        for name, area_R in areas.items():
-            low, high = np.quantile(drawn[name] - drawn[CONFIDENCE], (0.025, 0.975))
-            difference = float((area_R - areas[CONFIDENCE]).mean())
-            rows.append((point.name, name, float(area_R.mean()), difference, float(low), float(high)))
+        for name, area_RN in areas_RN.items():
+            of = crossed(area_RN - areas_RN[CONFIDENCE])
+            rows.append((point.name, name, float(area_RN.mean()), of.value, of.value - of.half, of.value + of.half))
     return pd.DataFrame(rows, columns=["point", "score", "aurc", "difference", "low", "high"])
 
 
@@ -88,19 +87,6 @@ def combined(fitted: tuple[Array, Array], right_V: Right, asked: tuple[Array, Ar
 def right_of(point: PointPredictions, place: int) -> Right:
     """Which test images one seed classifies rightly, (N,)."""
     return confidence(point.logits("test")[place], point.labels("test"))[1]
-
-
-def _resampled(point: PointPredictions, scores: list[dict[str, Array]], evaluation: Evaluate) -> dict[str, Array]:
-    """AURC of each score, mean over resampled seeds, on resampled images: (B,)."""
-    random, seeds, images = np.random.default_rng(evaluation.seed), len(scores), len(point.labels("test"))
-    times_BN = random.multinomial(images, np.full(images, 1 / images), size=evaluation.replicates)
-    times_BR = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=evaluation.replicates) / seeds
-    drawn = dict.fromkeys(scores[0], np.zeros(evaluation.replicates))
-    for place, of in enumerate(scores):
-        right_N = right_of(point, place)
-        for name, score_N in of.items():
-            drawn[name] = drawn[name] + times_BR[:, place] * resampled_areas(score_N, right_N, times_BN)
-    return drawn
 
 
 def _log_odds(probability: Array) -> Array:

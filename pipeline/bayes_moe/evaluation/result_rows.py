@@ -16,14 +16,16 @@ from pipeline.metrics.results import Row, difference_name
 def result_rows(
     sweep: Sweep, points: Mapping[str, PointPredictions], corruption: pd.DataFrame, evaluation: Evaluate
 ) -> list[Row]:
-    """A row per point, seed, unit (raw, scaled) and metric; then every sparse point minus its dense twin.
+    """A row per point, seed, unit (raw, scaled) and metric; then every sparse point minus each dense one in its place.
 
-    Sparse points are models, dense ones baselines. The intervals of differences are of a bootstrap over test images and
-    seeds together, see `paired.compare`; single scores have none. corruption: `details.corruption_table` of the points.
+    Sparse points are models, dense ones baselines. The intervals of differences are for other test images and other
+    seeds, see `paired.compare`; single scores have none. corruption: `details.corruption_table` of the points.
     """
     rows = [row for point in points.values() for row in _scores(point, sweep, corruption, evaluation.bins)]
     for name in sweep.sparse:
-        rows += _differences(points[name], points[sweep.twin_of(name)], evaluation)
+        twin = sweep.twin_of(name)
+        for dense in (other for other in points if other not in sweep.sparse and sweep.twin_of(other) == twin):
+            rows += _differences(points[name], points[dense], evaluation.bins)
     return rows
 
 
@@ -47,12 +49,11 @@ def _scores(point: PointPredictions, sweep: Sweep, corruption: pd.DataFrame, bin
                 yield Row(unit, point.name, role, metric, value, seed=seed)
 
 
-def _differences(sparse: PointPredictions, dense: PointPredictions, evaluation: Evaluate) -> Iterator[Row]:
+def _differences(sparse: PointPredictions, dense: PointPredictions, bins: int) -> Iterator[Row]:
     name = difference_name(sparse.name, dense.name)
     for unit in (RAW, SCALED):
         first, second = (
-            paired.parts(point.test_logits(unit), point.labels("test"), evaluation.bins) for point in (dense, sparse)
+            paired.contributions(point.test_logits(unit), point.labels("test"), bins) for point in (dense, sparse)
         )
-        found = paired.compare(first, second, evaluation.replicates, evaluation.seed)
-        for metric, difference in found.items():
+        for metric, difference in paired.compare(first, second).items():
             yield Row(unit, name, "difference", metric, *difference)

@@ -1,9 +1,9 @@
 """Paired comparison of two classifiers, each trained once per seed, on the same examples.
 
-Every score here is a function of sums over examples: a mean, or the sum of the absolute values of sums within bins. So
-resampling examples is a product of matrices.
+Every score here is a mean over examples of what each contributes; the expected calibration error is the sum over bins
+of absolute values, and an example contributes its part of its bin's with the sign of the whole.
 
-R: seeds, N: examples, K: classes, M: bins, P: parts, that is three means and M bins, B: replicates.
+R: seeds, N: examples, K: classes, M: bins, S: scores.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bayes_moe.metrics.calibration import equal_width, probabilities
-from pipeline.metrics.bootstrap import percentile_interval
+from pipeline.bayes_moe.metrics.crossed import crossed
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 SCORES = ("accuracy", "nll", "brier", "ece")
-_MEANS = 3  # of the scores are means
 
 
 class Difference(NamedTuple):
@@ -29,46 +28,30 @@ class Difference(NamedTuple):
     high: float
 
 
-def parts(logit_RNK: Array, label_N: Labels, bins: int) -> Array:
-    """What the scores are sums of, (R, N, P): right, −log p(label), squared error, right − confidence in its bin."""
+def contributions(logit_RNK: Array, label_N: Labels, bins: int) -> Array:
+    """What each example adds to the mean that each of `SCORES` is, (R, N, S)."""
     found = []
     for logit_NK in logit_RNK:
         probability_NK = probabilities(logit_NK)
         label_N1 = label_N[:, None]
         of_label_N = np.take_along_axis(probability_NK, label_N1, 1)[:, 0]
         confidence_N, right_N = probability_NK.max(1), (logit_NK.argmax(1) == label_N).astype(np.float64)
-        gap_NM = np.zeros((len(label_N), bins))
-        gap_NM[np.arange(len(label_N)), equal_width(confidence_N, bins)] = right_N - confidence_N
+        bin_N, gap_N = equal_width(confidence_N, bins), right_N - confidence_N
+        sign_M = np.sign(np.bincount(bin_N, gap_N, minlength=bins))
         nll_N = -np.log(np.maximum(of_label_N, np.finfo(np.float64).tiny))
         square_N = (probability_NK**2).sum(1) - 2 * of_label_N + 1
-        found.append(np.column_stack([right_N, nll_N, square_N, gap_NM]))
+        found.append(np.column_stack([right_N, nll_N, square_N, sign_M[bin_N] * gap_N]))
     return np.stack(found)
 
 
-def scores(mean_P: Array) -> Array:
-    """The `SCORES` from means of the parts over examples: (..., P) -> (..., 4)."""
-    return np.concatenate([mean_P[..., :_MEANS], np.abs(mean_P[..., _MEANS:]).sum(-1, keepdims=True)], axis=-1)
+def compare(first_RNS: Array, second_RNS: Array) -> dict[str, Difference]:
+    """Each score of the second minus that of the first, the mean over seeds. The arguments are `contributions`.
 
-
-def compare(first_RNP: Array, second_RNP: Array, replicates: int, seed: int) -> dict[str, Difference]:
-    """Each score of the second minus that of the first, the mean over seeds. The arguments are `parts`.
-
-    The interval is of a bootstrap that draws seeds and, the same for all of them, examples anew, both classifiers
-    always the same ones. There is no p-value beside it: a permutation test over examples takes the seeds as given, and
-    so calls differences significant that another training would not repeat.
+    The interval is for other seeds and other examples, both classifiers always having the same ones; see `crossed`.
     """
-    random = np.random.default_rng(seed)
-    seeds, examples, _ = first_RNP.shape
-    value = (scores(second_RNP.mean(1)) - scores(first_RNP.mean(1))).mean(0)
-
-    times_BN = random.multinomial(examples, np.full(examples, 1 / examples), size=replicates) / examples
-    times_BR = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds
-    one_RBS, other_RBS = (scores(times_BN @ part) for part in (first_RNP, second_RNP))
-    drawn_BS = np.einsum("br,rbs->bs", times_BR, other_RBS - one_RBS)
-
+    difference_SRN = np.moveaxis(second_RNS - first_RNS, 2, 0)
     found = {}
-    for place, name in enumerate(SCORES):
-        interval = percentile_interval(np.r_[value[place], drawn_BS[:, place]])
-        assert interval is not None  # every score is defined
-        found[name] = Difference(float(value[place]), *interval)
+    for name, difference_RN in zip(SCORES, difference_SRN, strict=True):
+        of = crossed(difference_RN)
+        found[name] = Difference(of.value, of.value - of.half, of.value + of.half)
     return found

@@ -1,6 +1,6 @@
 """Selective classification: the error that is left where a classifier may abstain on the examples it is least sure of.
 
-N: examples, B: resamples, G: groups of equal confidence. Sources: Geifman and El-Yaniv (2017), "Selective
+N: examples. Sources: Geifman and El-Yaniv (2017), "Selective
 classification for deep neural networks"; of the area under the curve (AURC), Geifman, Uziel and El-Yaniv (2019).
 """
 
@@ -23,27 +23,31 @@ def risk_coverage(confidence_N: Array, right_N: npt.NDArray[np.bool_]) -> tuple[
     return answered / len(order), np.cumsum(wrong[group]) / answered
 
 
+def area_contributions(confidence_N: Array, right_N: npt.NDArray[np.bool_]) -> Array:
+    """What each example adds to the mean that the area is, (N,): its influence on the area, and the area itself.
+
+    By the derivative of (1/N) Σ_k R_k with respect to the weight of example i: R_i + Σ_k≥i (wrong_i − R_k) / k, where
+    R_k is the risk of the k surest; means over equally sure ones but for whether i itself is wrong.
+    """
+    order = np.argsort(-confidence_N, kind="stable")
+    _, first, group, count = np.unique(-confidence_N[order], return_index=True, return_inverse=True, return_counts=True)
+    coverage_N, risk_N = risk_coverage(confidence_N, right_N)
+    answered = coverage_N * len(order)
+
+    def among_equals(value_N: Array) -> Array:
+        return np.asarray((np.add.reduceat(value_N, first) / count)[group])
+
+    def from_here_on(value_N: Array) -> Array:
+        return np.asarray(value_N[::-1].cumsum()[::-1])
+
+    contribution_N = np.empty(len(order))
+    contribution_N[order] = among_equals(risk_N - from_here_on(risk_N / answered)) + ~right_N[order] * among_equals(
+        from_here_on(1 / answered)
+    )
+    return contribution_N
+
+
 def area_under_risk(confidence_N: Array, right_N: npt.NDArray[np.bool_]) -> float:
     """AURC: the mean risk over all coverages. The error rate where confidence says nothing; 0 without errors."""
     _, risk_N = risk_coverage(confidence_N, right_N)
     return float(risk_N.mean())
-
-
-def resampled_areas(confidence_N: Array, right_N: npt.NDArray[np.bool_], times_BN: npt.NDArray[np.int64]) -> Array:
-    """`area_under_risk` of resamples in which each example is so many times, (B,); all resamples are equally large.
-
-    In closed form over groups of equally sure examples: c of them, e wrong, after n others of which E are wrong, add
-    Σ_j (E + j e/c) / (n + j) = e + (E − n e/c) (H(n + c) − H(n)), j from 1 to c, H the harmonic numbers.
-    """
-    order = np.argsort(-confidence_N, kind="stable")
-    _, first_G = np.unique(-confidence_N[order], return_index=True)
-    count_BG = np.add.reduceat(times_BN[:, order], first_G, axis=1)
-    wrong_BG = np.add.reduceat((times_BN * ~right_N)[:, order], first_G, axis=1)
-    after_BG = count_BG.cumsum(axis=1)
-    before_BG, wrong_before_BG = after_BG - count_BG, wrong_BG.cumsum(axis=1) - wrong_BG
-    size = int(after_BG[0, -1])
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, size + 1))])
-    share_BG = wrong_BG / np.maximum(count_BG, 1)
-    steps_BG = harmonic[after_BG] - harmonic[before_BG]
-    area_B: Array = (wrong_BG + (wrong_before_BG - before_BG * share_BG) * steps_BG).sum(axis=1) / size
-    return area_B

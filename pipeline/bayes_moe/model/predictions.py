@@ -12,7 +12,7 @@ import torch
 
 from pipeline.bayes_moe.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from pipeline.bayes_moe.data.images import Images, fitted
-from pipeline.bayes_moe.data.resident import ImageBatch, ResidentImages
+from pipeline.bayes_moe.data.resident import ImageBatch, ResidentImages, evaluated_at_once
 from pipeline.bayes_moe.model.classifier import averaged, logits, routings
 from pipeline.bayes_moe.model.moe_statistics import expert_by_label
 from pipeline.bayes_moe.model.resnet import ResNet18
@@ -127,7 +127,7 @@ class EvaluationImages:
         return found
 
     def _batches(self, images: Images) -> Iterator[ImageBatch]:
-        return ResidentImages(images, self.batch_size, self.device).epoch(0)
+        return ResidentImages(images, evaluated_at_once(images, self.batch_size), self.device).epoch(0)
 
 
 def _by_kind(each: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.bayes_moe.glossary import CONFIDENCE
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.plots.lines import Line, draw_lines
@@ -15,7 +16,6 @@ RISK = (
     "the error rate among the images a classifier is surest of, where it may abstain on the others; blue: the chosen "
     "point by its gate's entropy instead of its confidence. Thick: means over seeds; thin: each seed."
 )
-_CONFIDENCE = "confidence"
 
 
 def abstention_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
@@ -25,7 +25,7 @@ def abstention_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
     for of in frame.to_dict("records"):
         interval = f"{signed(of['low'], digits)} to {signed(of['high'], digits)}"
         difference = Cell(signed(of["difference"], digits), best=of["high"] < 0, remark=interval)
-        if of["score"] == _CONFIDENCE:
+        if of["score"] == CONFIDENCE:
             difference = Cell("")
         rows.append(
             [Cell(board.method(str(of["point"])).label), Cell(of["score"]), Cell(shown(of["aurc"], digits)), difference]
@@ -49,13 +49,13 @@ def risk_picture(moe: Moe) -> Picture:
             for _, of in rows.groupby("seed")
         ]
         name, role = moe.label(str(point)), moe.role(str(point))
-        lines.append(Line(name, role, seeds) if score == _CONFIDENCE else Line(str(score), "other", seeds))
+        lines.append(Line(name, role, seeds) if score == CONFIDENCE else Line(str(score), "other", seeds))
     return draw_lines("Error rate with abstention", "images answered (%)", lines, PANEL_WIDTH)
 
 
 def gate_or_confidence(frame: pd.DataFrame) -> str:
     """Of how many points each score is better or worse to abstain by than confidence."""
-    others = frame[frame["score"] != _CONFIDENCE]
+    others = frame[frame["score"] != CONFIDENCE]
     said = [
         f"{score}, better in {(of['high'] < 0).sum()} of {counted(len(of), 'sparse point')} and worse in "
         f"{(of['low'] > 0).sum()}"

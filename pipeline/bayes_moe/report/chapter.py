@@ -78,7 +78,7 @@ def _differences(moe: Moe, metric: str) -> Picture:
 def _interval(found: Comparison, full: bool) -> Interval:
     value, low, high = found.difference.value, found.difference.low, found.difference.high
     if value is None or low is None or high is None:
-        raise ValueError(f"no interval of the difference in {found.metric.name}")  # evaluate bootstraps every one
+        raise ValueError(f"no interval of the difference in {found.metric.name}")  # evaluate has one for each
     return Interval(value, low, high, full)
 
 

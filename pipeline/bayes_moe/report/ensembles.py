@@ -31,8 +31,9 @@ def ensembles(moe: Moe) -> Section:
         Figures(
             [_equivalents(moe), risk_picture(moe)],
             "Left: how many independently trained dense networks, averaged, have the likelihood of a method, against "
-            "the arithmetic of all its passes; lines: 95 % intervals over test images and its seeds. Of a method with "
-            f"noise, the average over passes is shown; in brackets, their number. Right: {RISK}",
+            "the arithmetic of all its passes; lines: 95 % intervals over test images, its seeds and the dense "
+            f"networks. Of a method with noise, the average over passes is shown; in brackets, their number. Right: "
+            f"{RISK}",
         ),
         abstention_table(moe.abstention, moe.board),
     ]
@@ -40,9 +41,9 @@ def ensembles(moe: Moe) -> Section:
         blocks += [
             Figures(
                 [_power(moe, metric) for metric in seen.index],
-                f"The smallest true difference between {moe.label(moe.chosen)} and {moe.label(moe.twin)} that a paired "
-                "t-test over so many seeds finds in four of five cases, by the spread of the differences of these "
-                "seeds, and the difference that was seen.",
+                f"The smallest true difference between {moe.label(moe.chosen)} and {moe.label(moe.twin)} that the "
+                "test behind the verdict finds in four of five cases with so many seeds and these images, by the "
+                "spread of the differences over seeds and images, and the difference that was seen.",
                 small=True,
             ),
             power_table(moe),
@@ -78,11 +79,11 @@ def ensembles_table(frame: pd.DataFrame, board: Scoreboard) -> Table:
     header = ["method", "DEE ↑", *(metric.heading for metric in metrics), "active FLOPs"]
     caption = (
         "DEE: deep-ensemble equivalents, the number of dense networks whose averaged probabilities have the scaled NLL "
-        "of this row, with its 95 % interval over test images and its seeds; 1 where a single one has it, or a lower "
-        "one, and no more than the seeds. Ensembles and averages over passes are scaled by a temperature of their own. "
-        "Scores of ensembles are means over the choices "
-        "of networks. Corrupted: means over all kinds and severities, with the temperature of the images as they are. "
-        "FLOPs per image, of all networks and passes; what lies before the noise is computed once."
+        "of this row, with its 95 % interval over test images, its seeds and the dense networks: the sizes whose NLL "
+        "is not told apart from it. 1 where a single one has it, or a lower one, and no more than the seeds. Ensembles "
+        "and averages over passes are scaled by a temperature of their own. Scores of ensembles are means over the "
+        "choices of networks. Corrupted: means over all kinds and severities, with the temperature of the images as "
+        "they are. FLOPs per image, of all networks and passes; what lies before the noise is computed once."
     )
     return Table(header, rows, caption)
 
@@ -93,14 +94,25 @@ def power_table(moe: Moe) -> Table:
     for of in moe.power.to_dict("records"):
         metric = in_unit(GLOSSARY.metric(of["metric"]), of["kind"])
         digits = decimals_for([of["difference"], of["smallest"]])
-        needed = "more than 10,000" if np.isnan(of["needed"]) else f"{of['needed']:,.0f}"
-        values = [signed(of["difference"], digits), *(shown(of[name], digits) for name in ("deviation", "smallest"))]
+        needed = "none" if np.isnan(of["needed"]) else f"{of['needed']:,.0f}"
+        values = [
+            signed(of["difference"], digits),
+            *(shown(of[name], digits) for name in ("deviation", "floor", "smallest")),
+        ]
         rows.append([Cell(metric.label), *map(Cell, values), Cell(needed)])
-    header = ["score", "difference", "standard deviation over seeds", "smallest that is found", "seeds for this one"]
+    header = [
+        "score",
+        "difference",
+        "standard deviation over seeds",
+        "over images",
+        "smallest that is found",
+        "seeds for this one",
+    ]
     caption = (
         f"{moe.label(moe.chosen)} minus {moe.label(moe.twin)}, {counted(moe.seeds, 'seed')}: the smallest difference "
-        "that a paired t-test at 5 % finds with a chance of 80 %, and the seeds that would find the difference that "
-        "was seen. The test images are taken as given; the verdict's bootstrap draws them as well, and asks for more."
+        "that is found at 5 % with a chance of 80 %, that is, that the verdict's interval excludes 0; and the seeds "
+        "that would find the difference that was seen. More seeds do not take away what test images add to its spread: "
+        "“none” where that alone hides the difference, or more than 10,000 would be needed."
     )
     return Table(header, rows, caption)
 
@@ -156,7 +168,9 @@ def _name(board: Scoreboard, of: Mapping[Any, Any]) -> str:
 def _power(moe: Moe, metric: str) -> Picture:
     of = moe.power[moe.power["metric"] == metric].iloc[0]
     seeds = np.arange(2, max(_MOST_SEEDS, moe.seeds) + 1, dtype=np.float64)
-    smallest = np.array([smallest_difference(float(of["deviation"]), int(count)) for count in seeds])
+    smallest = np.array(
+        [smallest_difference(float(of["deviation"]), int(count), float(of["floor"])) for count in seeds]
+    )
     observed = np.full(len(seeds), abs(float(of["difference"])))
     lines = [Line("smallest found", "model", [(seeds, smallest)]), Line("seen", "baseline", [(seeds, observed)])]
     title = in_unit(GLOSSARY.metric(metric), str(of["kind"])).label

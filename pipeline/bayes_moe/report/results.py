@@ -32,7 +32,7 @@ _COLUMNS = {
         *("point", "networks", "samples", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
         *("corrupted_accuracy", "corrupted_nll", "equivalents", "low", "high", "flops"),
     ],
-    "power": ["metric", "kind", "difference", "deviation", "smallest", "needed"],
+    "power": ["metric", "kind", "difference", "deviation", "floor", "smallest", "needed"],
     "coverage": ["point", "score", "seed", "coverage", "risk"],
     "abstention": ["point", "score", "aurc", "difference", "low", "high"],
     "stability": ["point", "seed", "corruption", "severity", "same"],
@@ -137,7 +137,17 @@ class Moe:
         return self.board.estimate(self.board.method(point), GLOSSARY.metric(metric), unit)
 
     def against_twin(self, point: str, metric: str, unit: str = RAW) -> Comparison:
-        return against_twin(self.board, metric, unit, point, self.twin_of(point))
+        return self.against(point, self.twin_of(point), metric, unit)
+
+    def against(self, point: str, dense: str, metric: str, unit: str = RAW) -> Comparison:
+        """A sparse point beside a dense one in its place."""
+        return against_twin(self.board, metric, unit, point, dense)
+
+    def dense_beside(self, point: str) -> list[str]:
+        """The dense points in the place of a sparse one, its twin first."""
+        twin = self.twin_of(point)
+        others = [m.name for m in self.board.methods if m.name not in self.sparse and self.twin_of(m.name) == twin]
+        return [twin, *(name for name in others if name != twin)]
 
     @property
     def decisive(self) -> list[Comparison]:

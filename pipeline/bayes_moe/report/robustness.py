@@ -38,7 +38,19 @@ def _lead(moe: Moe) -> str:
     return (
         f"{moe.quoted(moe.chosen)} against its dense twin: on corrupted images, {joined(said[:2])}; in telling "
         f"out-of-distribution images by their confidence, {said[2]}. These differences have no intervals; the spread "
-        "over seeds is in the table."
+        f"over seeds is in the table.{_surer_of_others(moe)}"
+    )
+
+
+def _surer_of_others(moe: Moe) -> str:
+    """What an AUROC below chance means: neither a reversed sign nor the scale of pixels."""
+    if all((moe.score(point, "auroc").value or 0.0) >= 0.5 for point in (moe.chosen, moe.twin)):
+        return ""
+    return (
+        " An AUROC below 0.5 says that the out-of-distribution images get more confidence than the test images. A "
+        "classifier that is often unsure of its own images can be surer of others, such as plain shapes with strong "
+        "edges; `python -m benchmarks.foreign_images` shows it for digits, whose confidence falls with their contrast, "
+        "while photographs, noise and black images get no more than test images."
     )
 
 

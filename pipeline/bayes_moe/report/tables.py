@@ -50,18 +50,19 @@ def unlike_table(moe: Moe) -> Table:
 
 
 def differences_table(moe: Moe, folded: str = "All differences with their intervals") -> Table:
-    """Each sparse point minus its dense twin."""
-    rows = [[Cell(moe.label(point))] for point in moe.sparse]
+    """Each sparse point minus its dense twin, and minus the other dense points in its place."""
+    pairs = [(point, dense) for point in moe.sparse for dense in moe.dense_beside(point)]
+    rows = [[Cell(f"{moe.label(point)} \N{MINUS SIGN} {moe.label(dense)}")] for point, dense in pairs]
     for metric, unit in _MAIN:
-        found = [moe.against_twin(point, metric, unit) for point in moe.sparse]
+        found = [moe.against(*pair, metric, unit) for pair in pairs]
         digits = decimals_for([one.difference.value for one in found])
         for row, one in zip(rows, found, strict=True):
             text = signed(one.difference.value or 0.0, digits)
             row.append(Cell(text, best=one.standing == "ahead", remark=uncertainty(one.difference, digits)))
     header = ["sparse \N{MINUS SIGN} dense", *(_metric(column).heading for column in _MAIN)]
     caption = (
-        "Mean difference to the dense twin with its 95 % interval; ▸ and bold mark where the sparse point is better "
-        "and the interval excludes 0."
+        "Mean difference to the dense twin, and to the other dense points, with its 95 % interval; ▸ and bold mark "
+        "where the sparse point is better and the interval excludes 0."
     )
     return Table(header, rows, caption, folded=folded)
 

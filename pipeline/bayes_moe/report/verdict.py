@@ -5,9 +5,9 @@ from pipeline.report.numbers import counted
 from pipeline.report.scores import verdict
 
 INTERVAL = (
-    "The interval is of a bootstrap over test images and seeds together, the same for both classifiers: it covers "
-    "other images and another training run. Several points are compared: where there is no difference, about one "
-    "interval in twenty excludes 0."
+    "The interval is by Student's distribution and the spread over test images and seeds, the same for both "
+    "classifiers: it covers other images and another training run. Several points are compared: where there is no "
+    "difference, about one interval in twenty excludes 0."
 )
 
 

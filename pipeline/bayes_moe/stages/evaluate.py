@@ -38,10 +38,10 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
             "corruption": corruption,
             "experts": details.expert_table(points.values()),
             "sampled": details.sampled_table(points.values(), bins),
-            "ensembles": ensembles.ensemble_table(points, sweep, evaluation),
+            "ensembles": ensembles.ensemble_table(points, sweep, bins),
             "power": ensembles.power_table(points, sweep, chosen, bins),
             "coverage": coverage_table(points, sweep.twin_of(chosen), chosen),
-            "abstention": abstention_table(points.values(), evaluation),
+            "abstention": abstention_table(points.values()),
             "stability": stability_table(points.values()),
             "agreement": agreement_table(points.values()),
         }

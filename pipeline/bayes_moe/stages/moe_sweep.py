@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import save
 
 from pipeline.bayes_moe.data.images import Images, read_images, training_and_validation
-from pipeline.bayes_moe.data.resident import ResidentImages
+from pipeline.bayes_moe.data.resident import ResidentImages, evaluated_at_once
 from pipeline.bayes_moe.model.classifier import ClassifierObjective
 from pipeline.bayes_moe.model.epoch_calibration import epoch_calibration
 from pipeline.bayes_moe.model.predictions import EvaluationImages
@@ -47,7 +47,8 @@ def run(settings: Sweep, at: StudyPaths) -> None:
         device=device,
     )
     corrupted = evaluated.corrupted()
-    held, predictions = ResidentImages(validation, recipe.batch_size, device), []
+    held = ResidentImages(validation, evaluated_at_once(validation, recipe.batch_size), device)
+    predictions = []
     trainings = PointTraining(at, "moe_sweep", sorted(images.glob("*/*.npy")), device)
     with atomic_folder(at.model) as folder:
         for seed in recipe.seeds:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from pipeline.cfm_vc.data.groups import Group, Moments, group_moments, group_samples
 from pipeline.cfm_vc.data.held_out import KNOWN, blocks
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder
@@ -18,7 +19,6 @@ from pipeline.core.sealed import read_sealed, write_sealed
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.doses import Doses
 from pipeline.data.expression import median_library_size
-from pipeline.data.groups import Group, Moments, group_moments, group_samples
 from pipeline.data.store import Store
 
 CELLS_PER_TYPE = 512  # enough for a mean, and a few MB for a thousand genes

@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group, Moments, group_moments, group_samples, sources
 from pipeline.core.errors import ExpectedError
 from pipeline.data.cells import Cells, concatenate
 from pipeline.data.expression import median_library_size
-from pipeline.data.groups import Group, Moments, group_moments, group_samples, sources
 from pipeline.data.store import Split, Store
 
 KNOWN: tuple[Split, ...] = ("train", "validation")

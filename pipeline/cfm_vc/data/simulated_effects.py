@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from pipeline.data.groups import Group
+from pipeline.cfm_vc.data.groups import Group
 from pipeline.data.store import Store
 
 

@@ -1,6 +1,6 @@
 """Predict every held-out group with every method, and score all predictions on the same cells.
 
-R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.metrics.bootstrap`).
+R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.cfm_vc.metrics.bootstrap`).
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.data.held_out import HeldOut, HeldOutGroup
 from pipeline.cfm_vc.data.simulated_effects import simulated_effects
 from pipeline.cfm_vc.evaluation.tables import change_table, expression_of, group_names, population_table
+from pipeline.cfm_vc.metrics.bootstrap import draws
 from pipeline.cfm_vc.metrics.populations import space_of
 from pipeline.cfm_vc.metrics.response import (
     Response,
@@ -26,9 +28,7 @@ from pipeline.cfm_vc.model.baselines import BASELINES, shuffled_labels
 from pipeline.cfm_vc.model.question import Method, Prediction, Question
 from pipeline.cfm_vc.params.evaluate import Evaluate
 from pipeline.core.errors import ExpectedError
-from pipeline.data.groups import Moments
 from pipeline.data.store import Store
-from pipeline.metrics.bootstrap import draws
 from pipeline.metrics.glossary import Role
 from pipeline.metrics.perturbation import coverage, pearson
 

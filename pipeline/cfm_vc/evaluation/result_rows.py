@@ -1,6 +1,6 @@
 """Result rows of the held-out groups: scores, means over groups, and differences to the baselines.
 
-R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.metrics.bootstrap`).
+R: bootstrap resamples of the cells, the first row being the original cells (see `pipeline.cfm_vc.metrics.bootstrap`).
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from pipeline.cfm_vc.decisive import unit_of
 from pipeline.cfm_vc.evaluation.judge import Findings, role_of
 from pipeline.cfm_vc.evaluation.tables import group_names
 from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.cfm_vc.metrics.bootstrap import percentile_interval
 from pipeline.data.store import Store
-from pipeline.metrics.bootstrap import percentile_interval
 from pipeline.metrics.results import ALL, Row, difference_name
 
 Array = npt.NDArray[np.float64]

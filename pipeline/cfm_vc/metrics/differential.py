@@ -1,6 +1,6 @@
 """Differentially expressed (DE) genes of a response, and how well a prediction recovers them.
 
-G: genes; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions work on the last axis and
+G: genes; R: rows of resamples, or one (see `metrics.bootstrap`); all functions work on the last axis and
 broadcast the others. A change is a mean minus the mean of the cell type's controls.
 """
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.special import stdtr
 from scipy.stats import false_discovery_control
 
-from pipeline.data.groups import Moments
+from pipeline.cfm_vc.data.groups import Moments
 
 Array = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]

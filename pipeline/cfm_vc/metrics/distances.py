@@ -1,7 +1,7 @@
 """Distances between two populations of cells: energy distance and maximum mean discrepancy.
 
 N, M: cells of the first and second population; D: dimensions; R: bootstrap resamples (see
-`pipeline.metrics.bootstrap`). Both estimators are unbiased U-statistics: pairs of a cell with itself are excluded, so
+`metrics.bootstrap`). Both estimators are unbiased U-statistics: pairs of a cell with itself are excluded, so
 two samples of one population score 0 on average and values can be slightly negative. Distances are computed in blocks,
 so memory grows with N or M, not with their product.
 

@@ -1,7 +1,7 @@
 """All scores of a predicted perturbation response against the true one.
 
 G: genes; B, N: true and predicted cells; Q: other perturbations; R: bootstrap resamples of the cells, the first row
-being the original cells (see `pipeline.metrics.bootstrap`).
+being the original cells (see `pipeline.cfm_vc.metrics.bootstrap`).
 
 The true cells are resampled and, for population distances, the predicted cells. What depends on the true cells is
 recomputed: their mean, gene ranks and DE genes. Held fixed are the weights of genes, the mean of the controls, the
@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Moments
+from pipeline.cfm_vc.metrics.bootstrap import draws, resampled_moments
 from pipeline.cfm_vc.metrics.differential import de_direction, de_genes, de_overlap, de_rank
 from pipeline.cfm_vc.metrics.populations import Space, population_distances
 from pipeline.cfm_vc.metrics.wasserstein import wasserstein
 from pipeline.cfm_vc.metrics.weighted import de_weights, pooled, r2_weighted, wmse
-from pipeline.data.groups import Moments
-from pipeline.metrics.bootstrap import draws, resampled_moments
 from pipeline.metrics.perturbation import discrimination, mae, mse, pearson, pearson_top, slope_change
 
 Array = npt.NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Wasserstein-1 distance between two populations of cells, gene by gene.
 
-N, M: cells of the first and second population; G: genes; R: bootstrap resamples (see `pipeline.metrics.bootstrap`).
+N, M: cells of the first and second population; G: genes; R: bootstrap resamples (see `metrics.bootstrap`).
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Errors of a predicted mean, weighted by how specific each gene is to the perturbation.
 
-G: genes; Q: other perturbations; R: rows of resamples, or one (see `pipeline.metrics.bootstrap`); all functions reduce
+G: genes; Q: other perturbations; R: rows of resamples, or one (see `metrics.bootstrap`); all functions reduce
 the last axis and broadcast the others. Source: Mejia et al. (2025, arXiv:2506.22641), Diversity by Design: Addressing
 Mode Collapse Improves scRNA-seq Perturbation Modeling on Well-Calibrated Metrics. Few genes respond, and much of their
 response is shared by many perturbations: unweighted errors against the control reward a prediction of the mean over
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Moments
 from pipeline.cfm_vc.metrics.differential import welch_t
-from pipeline.data.groups import Moments
 
 Array = npt.NDArray[np.float64]
 

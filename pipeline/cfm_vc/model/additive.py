@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group, sources
 from pipeline.cfm_vc.model.question import Question
-from pipeline.data.groups import Group, sources
 
 Array = npt.NDArray[np.float64]
 Doses = npt.NDArray[np.float32]

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group, Moments, sources
 from pipeline.cfm_vc.model.additive import additive_change, changes, elsewhere
 from pipeline.cfm_vc.model.kernel_ridge import KernelRidge
 from pipeline.cfm_vc.model.question import Method, Prediction, Question, shifted
-from pipeline.data.groups import Group, Moments, sources
 from pipeline.nn.ridge import Linear, choose_penalty, fit_ridge
 
 Array = npt.NDArray[np.float64]

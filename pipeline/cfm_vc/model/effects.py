@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from pipeline.cfm_vc.data.contexts import Calibration, Contexts
+from pipeline.cfm_vc.data.groups import Group, Moments
 from pipeline.cfm_vc.model.additive import additive_change, adds_up, changes
 from pipeline.cfm_vc.model.flow import FlowField
 from pipeline.cfm_vc.model.generate import sample_counts
@@ -34,7 +35,6 @@ from pipeline.cfm_vc.model.question import Question
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
 from pipeline.cfm_vc.model.transport import Solution, transported, with_offset
 from pipeline.cfm_vc.model.vae import Vae
-from pipeline.data.groups import Group, Moments
 from pipeline.training.determinism import Purpose, torch_generator
 
 DRAWS = 4  # count samples per reference cell, of which there are at most `CELLS_PER_TYPE`

@@ -23,8 +23,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group
 from pipeline.cfm_vc.model.response_prior import ResponsePrior
-from pipeline.data.groups import Group
 
 COVERAGE = 0.9
 LEVELS = 20  # of expression; genes of one are expected to be missed alike

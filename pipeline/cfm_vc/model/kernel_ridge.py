@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from pipeline.cfm_vc.data.groups import Group, Moments
 from pipeline.cfm_vc.metrics.distances import median_distance
 from pipeline.cfm_vc.model.additive import additive_change, changes, elsewhere
 from pipeline.cfm_vc.model.question import Prediction, Question, shifted
-from pipeline.data.groups import Group, Moments
 
 Array = npt.NDArray[np.float64]
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.cfm_vc.data.groups import Group
 from pipeline.cfm_vc.model.additive import additive_change
 from pipeline.cfm_vc.model.generate import Generated
 from pipeline.cfm_vc.model.latents import BLOCK, dense_tensors, intrinsic_latents
@@ -20,7 +21,6 @@ from pipeline.cfm_vc.model.predict import sampled
 from pipeline.cfm_vc.model.question import Method, Question
 from pipeline.cfm_vc.model.vae import Vae
 from pipeline.data.cells import Cells, regrouped
-from pipeline.data.groups import Group
 from pipeline.nn.distributions import sample_gaussian
 
 Array = npt.NDArray[np.float64]

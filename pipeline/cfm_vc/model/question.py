@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.cfm_vc.data.groups import Group, Moments
 from pipeline.cfm_vc.model.intervals import Interval
 from pipeline.data.cells import Cells
-from pipeline.data.groups import Group, Moments
 
 Array = npt.NDArray[np.float64]
 

@@ -11,34 +11,32 @@ N: tokens, K: experts per token, S: slots that carry a token, E: experts, D: dim
 """
 
 import math
-from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, grouped_mm
 
 from pipeline.nn.mixed_precision import narrowed
-from pipeline.nn.moe.fused import FusedExperts, Rows
+from pipeline.nn.moe.fused import FusedExperts, Rows, mixed
 from pipeline.nn.moe.routing import Routing
 
 Dispatch = Literal["auto", "sorted", "padded", "grouped", "loop"]
 
 _ALIGNMENT = 16  # bytes: the row alignment that grouped_mm needs
-_COUNTED = 16  # experts: up to here, counting in a table (experts x slots) is faster than sorting the slots
 # Rows are padded up to this waste: empty rows times the square root of a row's multiply-adds, per expert. Costly rows
 # make waste expensive, while batching saves the overhead of a call per expert. Fitted to
-# `python -m benchmarks.mixture --crossing --apart`, 64 to 4,096 slots, D by H from 32 by 64 to 256 by 1,024, 8 experts,
-# 2 threads: of its 84 cells the rule loses more than 5 % in one, 8 %.
-_WASTE = 10_000
+# `python -m benchmarks.mixture --crossing`, 64 to 4,096 slots, D by H from 32 by 64 to 256 by 1,024, 8 experts.
+_WASTE = 4_000
 
 
 class Slots(NamedTuple):
     """The slots that carry a token, sorted by expert, and by token within one."""
 
+    slot_S: Tensor  # int64: which of the N K it is
     token_S: Tensor  # int64
     expert_S: Tensor  # int64, ascending
-    weight_S: Tensor
     load_E: Tensor  # int64
 
 
@@ -63,13 +61,17 @@ class Experts(nn.Module):
         if dispatch in ("grouped", "loop"):
             slots = slots_of(routing)
             y_SD = self._grouped(x_ND, slots) if dispatch == "grouped" else self._loop(x_ND, slots)
-            weighted_SD = y_SD * slots.weight_S[:, None].to(y_SD.dtype)
+            weight_S = routing.weight_NK.reshape(-1)[slots.slot_S]
+            weighted_SD = y_SD * weight_S[:, None].to(y_SD.dtype)
             return weighted_SD.new_zeros(len(x_ND), y_SD.shape[1]).index_add_(0, slots.token_S, weighted_SD)
         weights = (self.up_EDH, self.up_bias_EH, self.down_EHD, self.down_bias_ED)
         x_ND, *weights_of = narrowed(x_ND, *weights)
-        weight_NK, rows = routing.weight_NK.to(x_ND.dtype), rows_of(routing, dispatch, self.up_EDH[0].numel())
+        rows = rows_of(routing, dispatch, self.up_EDH.shape[1] * self.up_EDH.shape[2])
+        arguments: tuple[Any, ...] = x_ND, routing.weight_NK.to(x_ND.dtype), *weights_of, rows
         with torch.autocast(x_ND.device.type, enabled=False):  # all is of one dtype already
-            y_ND: Tensor = FusedExperts.apply(x_ND, weight_NK, *weights_of, rows)  # type: ignore[no-untyped-call]
+            if not torch.is_grad_enabled():
+                return mixed(*arguments)[0]
+            y_ND: Tensor = FusedExperts.apply(*arguments)  # type: ignore[no-untyped-call]
         return y_ND
 
     def one(self, x_SD: Tensor, expert: int) -> Tensor:
@@ -97,53 +99,41 @@ class Experts(nn.Module):
 
 def slots_of(routing: Routing) -> Slots:
     """The kept slots of a routing, sorted."""
-    ranks = routing.expert_NK.shape[1]
+    slots, ranks = routing.expert_NK.numel(), routing.expert_NK.shape[1]
     expert = expert_of_slots(routing)
     load_E = torch.bincount(expert, minlength=routing.experts + 1)[: routing.experts]
-    carried = len(expert) if routing.complete else int(load_E.sum())  # int() waits for the device
-    order = torch.argsort(expert, stable=True)[:carried]
-    return Slots(order // ranks, expert[order], routing.weight_NK.reshape(-1)[order], load_E)
+    carried = slots if routing.complete else int(load_E.sum())  # int() waits for the device
+    slot_S = torch.argsort(expert, stable=True)[:carried]
+    return Slots(slot_S, slot_S // ranks, expert.index_select(0, slot_S), load_E)
 
 
 def rows_of(routing: Routing, dispatch: Dispatch, row_cost: int) -> Rows:
     """The kept slots of a routing in rows by expert, by token within one.
 
     `padded`: as many rows for each expert as the largest load; `sorted`: no row without a slot; `auto`: the first
-    where it wastes little. row_cost: multiply-adds of a row in one product, D H.
+    where it wastes little. row_cost: multiply-adds of a row in one product, D H. By numpy, of which a call on so few
+    numbers costs a fraction of torch's, and sixteen bits are sorted by radix.
     """
-    tokens, ranks = routing.expert_NK.shape
-    expert = expert_of_slots(routing)
-    nth, per_expert = nth_of_its_expert(expert, routing.experts)
-    largest, carried = max(per_expert), sum(per_expert)
-    padded = largest * routing.experts
-    little = (padded - carried) * math.sqrt(row_cost) <= _WASTE * routing.experts
+    experts, (tokens, ranks), device = routing.experts, routing.expert_NK.shape, routing.expert_NK.device
+    expert = expert_of_slots(routing).cpu().numpy().astype(np.int16)
+    load_E = np.bincount(expert, minlength=experts + 1)[:experts]
+    carried, largest = int(load_E.sum()), int(load_E.max())
+    slot_S, row_S, per_expert = np.argsort(expert, kind="stable")[:carried], np.arange(carried), load_E.tolist()
+    token_R = slot_S // ranks
+    little = (largest * experts - carried) * math.sqrt(row_cost) <= _WASTE * experts
     if dispatch == "padded" or (dispatch == "auto" and little):
-        per_expert = [largest] * routing.experts
-    rows = sum(per_expert)
-    first_E = torch.tensor([0, *accumulate(per_expert)], device=expert.device)  # and where the last one's rows end
-    place = first_E.index_select(0, expert) + nth
-    if carried < len(expert):
-        place.clamp_(max=rows)
-    token = torch.arange(tokens, device=expert.device)[:, None].expand(-1, ranks).reshape(-1)
-    token_R = torch.zeros(rows + 1, dtype=torch.int64, device=expert.device).scatter_(0, place, token)[:rows]
-    return Rows(token_R, place.view(tokens, ranks), per_expert)
+        row_S += np.repeat(np.arange(experts) * largest - (load_E.cumsum() - load_E), load_E)
+        per_expert, token_S = [largest] * experts, token_R
+        token_R = np.zeros(largest * experts, np.int64)
+        token_R[row_S] = token_S
+    place = np.full(tokens * ranks, len(token_R))
+    place[slot_S] = row_S
+    place_NK = torch.from_numpy(place.reshape(tokens, ranks))
+    return Rows(torch.from_numpy(token_R).to(device), place_NK.to(device), per_expert)
 
 
 def expert_of_slots(routing: Routing) -> Tensor:
-    """The expert of each slot, (N K,); E of one that carries no token."""
+    """The expert of each slot, (N K,); E of one that carries no token, which sorts last."""
     if routing.complete:
         return routing.expert_NK.reshape(-1)
     return torch.where(routing.kept_NK, routing.expert_NK, routing.experts).reshape(-1)
-
-
-def nth_of_its_expert(expert: Tensor, experts: int) -> tuple[Tensor, list[int]]:
-    """How many slots before it each slot's expert has, and how many each expert has in all."""
-    if experts <= _COUNTED and len(expert) > 0:
-        taken = expert == torch.arange(experts + 1, device=expert.device)[:, None]
-        count = taken.cumsum(1, dtype=torch.int32)
-        return count.gather(0, expert[None])[0] - 1, count[:experts, -1].tolist()
-    order = torch.argsort(expert, stable=True)
-    load_E = torch.bincount(expert, minlength=experts + 1)
-    first_S = (load_E.cumsum(0) - load_E).index_select(0, expert)
-    position = torch.arange(len(expert), device=expert.device)
-    return torch.empty_like(order).scatter_(0, order, position) - first_S, load_E[:experts].tolist()

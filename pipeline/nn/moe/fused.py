@@ -1,13 +1,15 @@
 """The experts' networks on rows sorted by expert, with hand-written forward and backward passes.
 
 Under autograd, the operations around the matrix products cost nearly as much as the products: adding biases and summing
-their gradients, weighting, scattering and gathering slots, and gradients in newly allocated memory. Here each bias is
-fused into its product and its gradient is one sum, a token gathers its K rows in one weighted sum, and gradients
-overwrite buffers that are no longer needed.
+their gradients, weighting, scattering and gathering slots, and gradients in newly allocated memory, whose pages are
+first touched here. So each bias is fused into its product and its gradient is one sum, a token gathers its K rows in
+one weighted sum, and an expert's whole pass is done before the next one's, while its rows are in the cache: gradients
+of inner rows take the memory of one expert.
 
 N: tokens, K: experts per token, E: experts, R: rows, of all experts, D: dimensions, H: hidden, C: rows of one expert.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -26,31 +28,55 @@ class Rows(NamedTuple):
     per_expert: list[int]  # how many rows each expert has
 
 
+class Saved(NamedTuple):
+    """What the backward pass needs of the forward pass: what goes into each expert's networks, and comes out."""
+
+    x_RD: Tensor
+    inner_RH: Tensor
+    hidden_RH: Tensor
+    y_RD: Tensor
+
+
+def mixed(
+    x_ND: Tensor,
+    weight_NK: Tensor,
+    up_EDH: Tensor,
+    up_bias_EH: Tensor,
+    down_EHD: Tensor,
+    down_bias_ED: Tensor,
+    rows: Rows,
+) -> tuple[Tensor, Saved]:
+    """Σ_k weight_k (gelu(x W_up + b_up) W_down + b_down) of each token, (N, D_out).
+
+    All tensors of one dtype; a slot that carries no token has weight 0.
+    """
+    x_RD = x_ND.index_select(0, rows.token_R)
+    inner_RH = x_ND.new_empty(len(x_RD), up_EDH.shape[2])
+    hidden_RH = torch.empty_like(inner_RH)
+    y_RD, all_y_RD = with_a_zero_row(len(x_RD), down_EHD.shape[2], x_ND)
+    for x, inner, hidden, y, up, up_bias, down, down_bias in blocks(
+        rows.per_expert,
+        (x_RD, inner_RH, hidden_RH, y_RD),
+        (up_EDH, up_bias_EH[:, None], down_EHD, down_bias_ED[:, None]),
+    ):
+        torch.baddbmm(up_bias, x, up, out=inner)
+        torch.ops.aten.gelu.out(inner, out=hidden)
+        torch.baddbmm(down_bias, hidden, down, out=y)
+    y_ND = embedding_bag(rows.place_NK, all_y_RD, mode="sum", per_sample_weights=weight_NK)
+    return y_ND, Saved(x_RD, inner_RH, hidden_RH, y_RD)
+
+
 class FusedExperts(torch.autograd.Function):
-    """Σ_k weight_k (gelu(x W_up + b_up) W_down + b_down) of each token, (N, D_out)."""
+    """`mixed`, and its gradients."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x_ND: Tensor,
-        weight_NK: Tensor,
-        up_EDH: Tensor,
-        up_bias_EH: Tensor,
-        down_EHD: Tensor,
-        down_bias_ED: Tensor,
-        rows: Rows,
-    ) -> Tensor:
-        """All tensors of one dtype; a slot that carries no token has weight 0."""
-        token_R, place_NK, per_expert = rows
-        x_RD = x_ND.index_select(0, token_R)
-        inner_RH = x_ND.new_empty(len(token_R), up_EDH.shape[2])
-        products(x_RD, up_EDH, per_expert, inner_RH, up_bias_EH)
-        hidden_RH = torch.nn.functional.gelu(inner_RH)
-        y_RD, all_y_RD = with_a_zero_row(len(token_R), down_EHD.shape[2], x_ND)
-        products(hidden_RH, down_EHD, per_expert, y_RD, down_bias_ED)
-        ctx.per_expert = per_expert
-        ctx.save_for_backward(x_RD, inner_RH, hidden_RH, y_RD, weight_NK, up_EDH, down_EHD, token_R, place_NK)
-        return embedding_bag(place_NK, all_y_RD, mode="sum", per_sample_weights=weight_NK)
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        """As above."""
+        y_ND, saved = mixed(*arguments)
+        _, weight_NK, up_EDH, _, down_EHD, _, rows = arguments
+        ctx.per_expert = rows.per_expert
+        ctx.save_for_backward(*saved, weight_NK, up_EDH, down_EHD, rows.token_R, rows.place_NK)
+        return y_ND
 
     @staticmethod
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, ...]:
@@ -59,25 +85,35 @@ class FusedExperts(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError('no second derivative of these gradients by hand; dispatch="loop" has one')
         x_RD, inner_RH, hidden_RH, y_RD, weight_NK, up_EDH, down_EHD, token_R, place_NK = ctx.saved_tensors
-        per_expert, place = ctx.per_expert, place_NK.reshape(-1)
-        grad_RD = grad_ND.index_select(0, token_R)
-        grad_weight_R = grad_ND.new_zeros(len(token_R) + 1)
-        torch.sum(grad_RD * y_RD, 1, out=grad_weight_R[:-1])
+        rows, place = len(token_R), place_NK.reshape(-1)
         # Slots without a token all write their weight, 0, to the last position, which is never read.
-        weight_R = grad_ND.new_zeros(len(token_R) + 1).scatter_(0, place, weight_NK.reshape(-1))[:-1]
-        grad_RD *= weight_R[:, None]
-        grad_down_EHD = weight_products(hidden_RH, grad_RD, per_expert)
-        grad_down_bias_ED = sums(grad_RD, per_expert)
-        grad_RH = torch.empty_like(inner_RH)
-        products(grad_RD, down_EHD.mT, per_expert, grad_RH)
-        torch.ops.aten.gelu_backward.grad_input(grad_RH, inner_RH, grad_input=grad_RH)
-        grad_up_EDH = weight_products(x_RD, grad_RH, per_expert)
-        grad_up_bias_EH = sums(grad_RH, per_expert)
-        grad_x_RD, all_grad_x_RD = with_a_zero_row(len(token_R), x_RD.shape[1], x_RD)
-        products(grad_RH, up_EDH.mT, per_expert, grad_x_RD)
+        weight_R1 = grad_ND.new_zeros(rows + 1, 1).scatter_(0, place[:, None], weight_NK.reshape(-1, 1))[:-1]
+        grad_weight_R1, all_grad_weight_R1 = with_a_zero_row(rows, 1, grad_ND)
+        grad_x_RD, all_grad_x_RD = with_a_zero_row(rows, x_RD.shape[1], x_RD)
+        grad_up_EDH, grad_down_EHD = torch.empty_like(up_EDH), torch.empty_like(down_EHD)
+        grad_up_bias_E1H, grad_down_bias_E1D = (
+            weight.new_empty(len(weight), 1, weight.shape[2]) for weight in (up_EDH, down_EHD)
+        )
+        for token, x, inner, hidden, y, weight, grad_weight, grad_x, up, down, *grads in blocks(
+            ctx.per_expert,
+            (token_R, x_RD, inner_RH, hidden_RH, y_RD, weight_R1, grad_weight_R1, grad_x_RD),
+            (up_EDH, down_EHD, grad_up_EDH, grad_down_EHD, grad_up_bias_E1H, grad_down_bias_E1D),
+        ):
+            grad_up, grad_down, grad_up_bias, grad_down_bias = grads
+            grad = grad_ND.index_select(0, token.flatten()).view_as(y)
+            torch.sum(grad * y, 2, keepdim=True, out=grad_weight)
+            grad *= weight
+            torch.bmm(hidden.mT, grad, out=grad_down)
+            torch.sum(grad, 1, keepdim=True, out=grad_down_bias)
+            grad_hidden = torch.bmm(grad, down.mT)
+            torch.ops.aten.gelu_backward.grad_input(grad_hidden, inner, grad_input=grad_hidden)
+            torch.bmm(x.mT, grad_hidden, out=grad_up)
+            torch.sum(grad_hidden, 1, keepdim=True, out=grad_up_bias)
+            torch.bmm(grad_hidden, up.mT, out=grad_x)
         grad_x_ND = embedding_bag(place_NK, all_grad_x_RD, mode="sum")
-        grad_weight_NK = grad_weight_R.index_select(0, place).view_as(weight_NK)
-        return grad_x_ND, grad_weight_NK, grad_up_EDH, grad_up_bias_EH, grad_down_EHD, grad_down_bias_ED, None
+        grad_weight_NK = all_grad_weight_R1.view(-1).index_select(0, place).view_as(weight_NK)
+        grad_biases = grad_up_bias_E1H[:, 0], grad_down_bias_E1D[:, 0]
+        return grad_x_ND, grad_weight_NK, grad_up_EDH, grad_biases[0], grad_down_EHD, grad_biases[1], None
 
 
 def with_a_zero_row(rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,45 +123,17 @@ def with_a_zero_row(rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor
     return longer[:rows], longer
 
 
-def products(
-    a_RI: Tensor, weight_EIO: Tensor, per_expert: list[int], out_RO: Tensor, bias_EO: Tensor | None = None
-) -> None:
-    """Each expert's rows times its weights, plus its bias: one batched product where all have equally many rows."""
-    if uniform(per_expert):
-        batch = (len(per_expert), per_expert[0], -1)
-        if bias_EO is None:
-            torch.bmm(a_RI.view(batch), weight_EIO, out=out_RO.view(batch))
-        else:
-            torch.baddbmm(bias_EO[:, None], a_RI.view(batch), weight_EIO, out=out_RO.view(batch))
+def blocks(
+    per_expert: list[int], of_rows: tuple[Tensor, ...], of_experts: tuple[Tensor, ...]
+) -> Iterator[tuple[Tensor, ...]]:
+    """The parts of (R, ...) as (experts, C, ...), and those of (E, ...), of experts that are computed at once.
+
+    All where they have equally many rows, which is one batched product instead of E; one by one otherwise, so that
+    what is computed of an expert stays in the cache until its last product.
+    """
+    experts, rows = len(per_expert), per_expert[0]
+    if min(per_expert) == max(per_expert) > 0:
+        yield *(value.view(experts, rows, -1) for value in of_rows), *of_experts
         return
-    parts = zip(torch.split(a_RI, per_expert), weight_EIO, torch.split(out_RO, per_expert), strict=True)
-    for expert, (a_CI, weight_IO, out_CO) in enumerate(parts):
-        if bias_EO is None:
-            torch.mm(a_CI, weight_IO, out=out_CO)
-        else:
-            torch.addmm(bias_EO[expert], a_CI, weight_IO, out=out_CO)
-
-
-def weight_products(a_RI: Tensor, grad_RO: Tensor, per_expert: list[int]) -> Tensor:
-    """Gradient of each expert's weights, (E, I, O): its rows, transposed, times the gradients of their products."""
-    if uniform(per_expert):
-        batch = (len(per_expert), per_expert[0], -1)
-        return torch.bmm(a_RI.view(batch).mT, grad_RO.view(batch))
-    out_EIO = a_RI.new_empty(len(per_expert), a_RI.shape[1], grad_RO.shape[1])
-    for a_CI, grad_CO, out_IO in zip(
-        torch.split(a_RI, per_expert), torch.split(grad_RO, per_expert), out_EIO, strict=True
-    ):
-        torch.mm(a_CI.T, grad_CO, out=out_IO)
-    return out_EIO
-
-
-def sums(grad_RO: Tensor, per_expert: list[int]) -> Tensor:
-    """Gradient of each expert's bias, (E, O): the sum over its rows."""
-    if uniform(per_expert):
-        return grad_RO.view(len(per_expert), per_expert[0], -1).sum(1)
-    return torch.stack([part.sum(0) for part in torch.split(grad_RO, per_expert)])
-
-
-def uniform(per_expert: list[int]) -> bool:
-    """Whether all experts have equally many rows, at least one."""
-    return min(per_expert) == max(per_expert) > 0
+    parts = [torch.split(value[None], per_expert, 1) for value in of_rows]
+    yield from zip(*parts, *(torch.split(value, 1) for value in of_experts), strict=True)

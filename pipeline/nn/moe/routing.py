@@ -50,15 +50,15 @@ class Routing(NamedTuple):
         return self.spared_NK.sum()
 
 
-def combine_weights(logit_NE: Tensor, expert_NK: Tensor) -> Tensor:
-    """Weights of the chosen experts, (N, K), from the logits that chose them.
+def combine_weights(logit_NE: Tensor, probability_NE: Tensor, expert_NK: Tensor) -> Tensor:
+    """Weights of the chosen experts, (N, K), from the logits that chose them and their softmax.
 
     Two or more: the softmax over the chosen, so a row sums to 1 (Shazeer et al., 2017). One: its probability among all
     experts (Fedus et al., "Switch transformers", 2022), since a softmax over one is 1 whatever the logit, and the loss
     of the task would never reach the gate.
     """
     if expert_NK.shape[1] == 1:
-        return probabilities(logit_NE).gather(1, expert_NK)
+        return probability_NE.gather(1, expert_NK)
     return probabilities(logit_NE.gather(1, expert_NK))
 
 

@@ -8,7 +8,7 @@ are computed once. Source: Efron and Tibshirani (1993), An Introduction to the B
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.groups import Moments
+from pipeline.cfm_vc.data.groups import Moments
 
 Array = npt.NDArray[np.float64]
 

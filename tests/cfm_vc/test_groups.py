@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.groups import group_moments, group_samples, sources
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.expression import log_normalise
-from pipeline.data.groups import group_moments, group_samples, sources
 
 CELLS, GENES = 200, 7
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.cfm_vc.data.groups import Moments
+from pipeline.cfm_vc.metrics.bootstrap import draws, percentile_interval, resampled_moments
 from pipeline.cfm_vc.metrics.distances import e_distance, mmd
-from pipeline.data.groups import Moments
-from pipeline.metrics.bootstrap import draws, percentile_interval, resampled_moments
 from pipeline.metrics.perturbation import mse, pearson
 
 
