@@ -19,7 +19,7 @@ import torch
 from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import origin_windows
+from pipeline.mole.data.rolling_origin import calibration_windows, origin_windows
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.source import accept_series
@@ -58,7 +58,7 @@ def rates(arguments: argparse.Namespace) -> None:
     print(f"| horizon | rate{cells} |\n|--:|--:{'|--:|--:|---' * 2}|")
     for horizon in arguments.horizons:
         errors, phases = _errors(series, arguments, horizon)
-        calibrations = [calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
+        calibrations = [_calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
         for rate in RATES:
             found = [
                 _tracked(intervals, errors[last], phases[last], rate)
@@ -83,18 +83,27 @@ def _errors(
     recipe = Recipe(lookback=arguments.lookback, horizons=arguments.horizons, earlier_origins=arguments.origins)
     best, _ = searched(series, RidgeGrid(), recipe, horizon)
     errors, phases = [], []
-    for train, validation in origin_windows(series, arguments.origins, best.lookback, horizon):
-        windows = ResidentWindows(validation, 256, torch.device("cpu"))
+    origins = origin_windows(series, arguments.origins, best.lookback, horizon)
+    unseen = calibration_windows(series, arguments.origins, best.lookback, horizon)
+    for (train, _), of_origin in zip(origins, unseen, strict=True):
+        windows = ResidentWindows(of_origin, 256, torch.device("cpu"))
         errors.append(errors_of(mapped(fitted(best, train)), windows))
         phases.append(phases_of(windows, series.step))
     return errors, phases
+
+
+def _calibrated(errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], *of: int) -> Intervals:
+    """By the windows whose truth is known before the stretch that is judged begins."""
+    horizon = errors[0].shape[2]
+    known = 1 - horizon if horizon > 1 else None
+    return calibrated(torch.cat(list(errors))[:known], torch.cat(list(phases))[:known], *of)
 
 
 def _judged(
     errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], season: int, seasons: int, prior: int
 ) -> tuple[float, float]:
     """CRPS, and coverage of 90 % intervals."""
-    intervals = calibrated(errors[:-1], phases[:-1], season, seasons, prior)
+    intervals = _calibrated(errors[:-1], phases[:-1], season, seasons, prior)
     crps, covered_NH = _scores(intervals, errors[-1], intervals.running_scale(errors[-1], phases[-1]))
     return crps, float(covered_NH.mean())
 
