@@ -192,7 +192,7 @@ def test_where_validation_prefers_the_ridge_the_report_says_so(found):
     series = _with_ridge(1.05, "24", "96")
     rule = "The ridge is used unless another gains over it on validation rows that had no part in its choices, by more"
     made = "than the standard error over 3 origins. So forecasts are made with"
-    gains = "MoLE-DLinear +6.7 ± 0.6 %"
+    gains = "+6.7 ± 0.6 %"
     assert f"{rule} {made} MoLE-DLinear at every horizon ({gains} at 24 steps; {gains} at 96 steps)." in verdict(series)
     series = _with_ridge(0.98, "96")
     assert f"{made} MoLE-DLinear at 24 steps ({gains} at 24 steps) and the ridge at 96 steps (" in verdict(series)

@@ -106,7 +106,7 @@ def _preference(board: Board) -> list[str]:
     parts = []
     for name, horizons in used.items():
         where = "every horizon" if len(used) == 1 else listed_horizons(horizons)
-        parts.append(f"{_the(name)} at {where}{joined_gains(board, name, horizons)}")
+        parts.append(f"{_the(name)} at {where}{_gains(board, name, horizons)}")
     origins = len(next(iter(board.choices[board.horizons[0]].origins.values())))
     rule = (
         "The ridge is used unless another gains over it on validation rows that had no part in its choices, by more "
@@ -117,10 +117,11 @@ def _preference(board: Board) -> list[str]:
     return [f"{rule}. So forecasts are made with {joined(parts)}."]
 
 
-def joined_gains(board: Board, used: str, horizons: Sequence[int]) -> str:
-    """In brackets, the gain of what is used, or of the mixture where it is a ridge."""
+def _gains(board: Board, used: str, horizons: Sequence[int]) -> str:
+    """In brackets, the gain of what is used, and of the mixture where it is not."""
     said = [
-        f"{label_of(name)} {gain_in_words(board.choices[horizon].gains[name])} at {ahead(horizon)}"
+        ("" if name == used else f"{label_of(name)} ")
+        + f"{gain_in_words(board.choices[horizon].gains[name])} at {ahead(horizon)}"
         for horizon in horizons
         for name in dict.fromkeys((used, board.choices[horizon].chosen))
         if name in board.choices[horizon].gains

@@ -87,7 +87,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
         write_json(folder / "choices.json", choices)
     for length, method in used.items():
         chosen = choices["horizons"][str(length)]["chosen"]
-        print(f"horizon {length} ({windows[length]:,} test windows; best mixture {chosen}, used {method.name})")
+        print(f"horizon {length} ({windows[length]:,} test windows; validation chose {chosen}, used: {method.name})")
         print(table(board, unit_of(length)))
 
 
