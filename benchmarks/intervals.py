@@ -61,14 +61,16 @@ def rates(arguments: argparse.Namespace) -> None:
         calibrations = [_calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
         for rate in RATES:
             found = [
-                _tracked(intervals, errors[last], phases[last], rate)
+                _tracked(intervals, errors, phases, last, rate)
                 for intervals, last in zip(calibrations, (-1, -2), strict=True)
             ]
             print(f"| {horizon} | {rate:g}{''.join(found)} |", flush=True)
 
 
-def _tracked(intervals: Intervals, error_NCH: torch.Tensor, phase_N: torch.Tensor, rate: float) -> str:
-    scale_NCH = intervals.running_scale(error_NCH, phase_N)
+def _tracked(
+    intervals: Intervals, errors: list[torch.Tensor], phases: list[torch.Tensor], last: int, rate: float
+) -> str:
+    error_NCH, scale_NCH, phase_N = _of_stretch(intervals, errors, phases, last)
     scale_NCH = scale_NCH * factors(intervals, error_NCH, scale_NCH, rate)
     crps, covered_NH = _scores(intervals, error_NCH, scale_NCH)
     row_NH = (phase_N[:, None] + torch.arange(covered_NH.shape[1])) % intervals.season  # up to one shift of all
@@ -104,8 +106,21 @@ def _judged(
 ) -> tuple[float, float]:
     """CRPS, and coverage of 90 % intervals."""
     intervals = _calibrated(errors[:-1], phases[:-1], season, seasons, prior)
-    crps, covered_NH = _scores(intervals, errors[-1], intervals.running_scale(errors[-1], phases[-1]))
+    error_NCH, scale_NCH, _ = _of_stretch(intervals, errors, phases, -1)
+    crps, covered_NH = _scores(intervals, error_NCH, scale_NCH)
     return crps, float(covered_NH.mean())
+
+
+def _of_stretch(
+    intervals: Intervals, errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], last: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Errors, their scale, by errors before the stretch, too, and phases of the windows whose truth lies in it."""
+    end = len(errors) + last + 1
+    error_NCH, phase_N = torch.cat(list(errors[:end])), torch.cat(list(phases[:end]))
+    scale_NCH = intervals.running_scale(error_NCH, phase_N)
+    first, horizon = len(error_NCH) - len(errors[last]), error_NCH.shape[2]
+    judged = slice(first, len(error_NCH) - (horizon - 1 if last < -1 else 0))  # of the last they all do
+    return error_NCH[judged], scale_NCH[judged], phase_N[judged]
 
 
 def _scores(intervals: Intervals, error_NCH: torch.Tensor, scale_NCH: torch.Tensor) -> tuple[float, torch.Tensor]:
