@@ -19,7 +19,7 @@ import torch
 from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import origin_windows
+from pipeline.mole.data.rolling_origin import calibration_windows, origin_windows
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.source import accept_series
@@ -58,17 +58,19 @@ def rates(arguments: argparse.Namespace) -> None:
     print(f"| horizon | rate{cells} |\n|--:|--:{'|--:|--:|---' * 2}|")
     for horizon in arguments.horizons:
         errors, phases = _errors(series, arguments, horizon)
-        calibrations = [calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
+        calibrations = [_calibrated(errors[:last], phases[:last], rows) for last in (-1, -2)]
         for rate in RATES:
             found = [
-                _tracked(intervals, errors[last], phases[last], rate)
+                _tracked(intervals, errors, phases, last, rate)
                 for intervals, last in zip(calibrations, (-1, -2), strict=True)
             ]
             print(f"| {horizon} | {rate:g}{''.join(found)} |", flush=True)
 
 
-def _tracked(intervals: Intervals, error_NCH: torch.Tensor, phase_N: torch.Tensor, rate: float) -> str:
-    scale_NCH = intervals.running_scale(error_NCH, phase_N)
+def _tracked(
+    intervals: Intervals, errors: list[torch.Tensor], phases: list[torch.Tensor], last: int, rate: float
+) -> str:
+    error_NCH, scale_NCH, phase_N = _of_stretch(intervals, errors, phases, last)
     scale_NCH = scale_NCH * factors(intervals, error_NCH, scale_NCH, rate)
     crps, covered_NH = _scores(intervals, error_NCH, scale_NCH)
     row_NH = (phase_N[:, None] + torch.arange(covered_NH.shape[1])) % intervals.season  # up to one shift of all
@@ -83,20 +85,42 @@ def _errors(
     recipe = Recipe(lookback=arguments.lookback, horizons=arguments.horizons, earlier_origins=arguments.origins)
     best, _ = searched(series, RidgeGrid(), recipe, horizon)
     errors, phases = [], []
-    for train, validation in origin_windows(series, arguments.origins, best.lookback, horizon):
-        windows = ResidentWindows(validation, 256, torch.device("cpu"))
+    origins = origin_windows(series, arguments.origins, best.lookback, horizon)
+    unseen = calibration_windows(series, arguments.origins, best.lookback, horizon)
+    for (train, _), of_origin in zip(origins, unseen, strict=True):
+        windows = ResidentWindows(of_origin, 256, torch.device("cpu"))
         errors.append(errors_of(mapped(fitted(best, train)), windows))
         phases.append(phases_of(windows, series.step))
     return errors, phases
+
+
+def _calibrated(errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], *of: int) -> Intervals:
+    """By the windows whose truth is known before the stretch that is judged begins."""
+    horizon = errors[0].shape[2]
+    known = 1 - horizon if horizon > 1 else None
+    return calibrated(torch.cat(list(errors))[:known], torch.cat(list(phases))[:known], *of)
 
 
 def _judged(
     errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], season: int, seasons: int, prior: int
 ) -> tuple[float, float]:
     """CRPS, and coverage of 90 % intervals."""
-    intervals = calibrated(errors[:-1], phases[:-1], season, seasons, prior)
-    crps, covered_NH = _scores(intervals, errors[-1], intervals.running_scale(errors[-1], phases[-1]))
+    intervals = _calibrated(errors[:-1], phases[:-1], season, seasons, prior)
+    error_NCH, scale_NCH, _ = _of_stretch(intervals, errors, phases, -1)
+    crps, covered_NH = _scores(intervals, error_NCH, scale_NCH)
     return crps, float(covered_NH.mean())
+
+
+def _of_stretch(
+    intervals: Intervals, errors: Sequence[torch.Tensor], phases: Sequence[torch.Tensor], last: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Errors, their scale, by errors before the stretch, too, and phases of the windows whose truth lies in it."""
+    end = len(errors) + last + 1
+    error_NCH, phase_N = torch.cat(list(errors[:end])), torch.cat(list(phases[:end]))
+    scale_NCH = intervals.running_scale(error_NCH, phase_N)
+    first, horizon = len(error_NCH) - len(errors[last]), error_NCH.shape[2]
+    judged = slice(first, len(error_NCH) - (horizon - 1 if last < -1 else 0))  # of the last they all do
+    return error_NCH[judged], scale_NCH[judged], phase_N[judged]
 
 
 def _scores(intervals: Intervals, error_NCH: torch.Tensor, scale_NCH: torch.Tensor) -> tuple[float, torch.Tensor]:

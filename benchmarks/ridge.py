@@ -23,8 +23,9 @@ from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
 from pipeline.mole.evaluation.horizon import Horizon
 from pipeline.mole.metrics.forecasting import ForecastErrors
+from pipeline.mole.model.held_out import over_origins
 from pipeline.mole.model.mixture_scores import score
-from pipeline.mole.model.ridge_search import Ridge, joint_losses, over_origins
+from pipeline.mole.model.ridge_search import Ridge, joint_losses
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe
 from pipeline.mole.stages.ridge import fitted_maps, mapped, searched, searched_each
@@ -70,7 +71,7 @@ def channels(arguments: argparse.Namespace) -> None:
                 maps = [searched(series, RidgeGrid(), recipe, horizon)[0]]
             else:
                 maps = searched_each(series, RidgeGrid(), recipe, horizon)
-            seconds, losses = time.process_time() - started, joint_losses(maps)
+            seconds, losses = time.process_time() - started, joint_losses(one.losses for one in maps)
             weight = fitted_maps(series, maps, 0, horizon)[-1]
             errors = _test_errors(series, horizon, weight)
             told = (

@@ -45,8 +45,9 @@ def compare(
 ) -> Comparison:
     """Compare the model (None: the only one) with a baseline (None: the best on this metric and unit).
 
-    If only one of them is defined, it is ahead; an undefined model is behind. ValueError if both are defined but the
-    table lacks their difference, or `model` is None and there are several.
+    If only one of them is defined, it is ahead; an undefined model is behind. A baseline that is used in place of a
+    model may be the best itself: it is level. ValueError if both are defined but the table lacks their difference, or
+    `model` is None and there are several.
     """
     model = board.model if model is None else model
     if baseline is None:
@@ -54,6 +55,8 @@ def compare(
     ours, theirs = (board.estimate(method, metric, unit).value for method in (model, baseline))
     if ours is None or theirs is None:
         return Comparison(metric, ours, baseline, theirs, "behind" if ours is None else "ahead")
+    if model.name == baseline.name:
+        return Comparison(metric, ours, baseline, theirs, "level", Estimate(0.0, 0.0, 0.0))
     difference = board.difference(model, baseline, metric, unit)
     if difference is None:
         raise ValueError(f"no difference between {model.name} and {baseline.name} in {metric.name}, {unit}")

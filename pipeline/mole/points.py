@@ -11,7 +11,10 @@ import torch
 from pipeline.core.errors import ExpectedError
 from pipeline.core.sealed import read_sealed
 from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice
+from pipeline.mole.metrics.gain import Losses
+from pipeline.mole.metrics.gain import preferred as clearly_better
 from pipeline.mole.model.cycle_mixture import CycleMixture
+from pipeline.mole.model.held_out import optimism
 from pipeline.mole.model.mixture import Mole
 from pipeline.mole.model.mixture_scores import Network
 from pipeline.training.weights import load_model
@@ -26,12 +29,18 @@ class Origin:
     start: str  # time stamp of the first of them
     end: str  # and of the last
     loss: float
+    held_out: float  # of rows without a part in the choice of settings and epochs, the start's included
     least_squares: float  # the loss of the closed form of the same train rows
+
+    @property
+    def optimism(self) -> float:
+        """How many times as large the loss is where these rows have no part in any choice."""
+        return optimism([self.held_out], [self.loss])[0]
 
     @property
     def relative_loss(self) -> float:
         """As a multiple of that of least squares: rows of one stretch of time are harder than those of another."""
-        return self.loss / self.least_squares
+        return self.held_out / self.least_squares
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,10 @@ class ForecastPoint:
     def relative_loss(self, horizon: int) -> float:
         """Its geometric mean over the origins: Davydenko and Fildes, "Measuring forecasting accuracy" (2013)."""
         return geometric_mean(origin.relative_loss for origin in self.origins[horizon])
+
+    def losses(self, horizon: int) -> Losses:
+        """Over those of least squares, by where validation starts."""
+        return {origin.start: origin.relative_loss for origin in self.origins[horizon]}
 
     def best_seed(self, horizon: int) -> int:
         """The one of the lowest validation loss."""
@@ -131,12 +144,16 @@ def chosen_mixture(points: Iterable[ForecastPoint], horizon: int) -> ForecastPoi
 
 
 def preferred(points: Sequence[ForecastPoint], horizon: int) -> ForecastPoint | None:
-    """The chosen mixture, or a ridge where that has the lowest validation loss over all origins; None: there is
-    neither."""
-    rivals = [point for point in points if point.name in RIDGES and horizon in point.validation]
+    """What forecasts are made with: the ridge, unless a ridge per channel or the chosen mixture gains over it by more
+    than a standard error on the validation rows of all origins (`pipeline.mole.metrics.gain`). None: there is neither
+    mixture nor ridge."""
+    by_name = {point.name: point for point in points if horizon in point.validation}
+    rivals = [by_name[name] for name in RIDGES if name in by_name]
     if any(point.experts > 1 for point in points):
-        rivals.insert(0, chosen_mixture(points, horizon))
-    return min(rivals, key=lambda point: point.relative_loss(horizon), default=None)
+        rivals.append(chosen_mixture(points, horizon))
+    if not rivals:
+        return None
+    return by_name[clearly_better({point.name: point.losses(horizon) for point in rivals})]
 
 
 def twin_of(point: ForecastPoint, points: Iterable[ForecastPoint]) -> ForecastPoint:

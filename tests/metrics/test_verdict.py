@@ -70,6 +70,13 @@ def test_the_rival_is_the_best_baseline_of_the_unit_and_metric():
     assert chosen.baseline_score == pytest.approx(0.55)
 
 
+def test_a_baseline_that_is_used_itself_is_level_with_itself():
+    board = board_of({("group 0", "no_change", "pearson"): 0.6})
+    found = compare(board, PEARSON, "group 0", board.method("no_change"))
+    assert (found.standing, found.baseline.name, found.model) == ("level", "no_change", found.baseline_score)
+    assert (found.difference.value, found.difference.low, found.difference.high) == (0.0, 0.0, 0.0)
+
+
 def test_ahead_in_every_unit_is_ahead_and_a_mixed_result_is_level():
     ahead = {(f"group {u}", "net", "pearson"): 0.9 + 0.001 * u for u in range(5)}
     assert compare(board_of(ahead, units=5), PEARSON).standing == "ahead"

@@ -169,7 +169,7 @@ def _chosen(series: Series) -> dict[str, object]:
         f"mole_{backbone}": {start: 0.97 + 0.02 * rank + 0.01 * place for place, start in enumerate(starts)}
         for rank, backbone in enumerate(series.backbones)
     }
-    origins["ridge"] = {start: 0.99 if series.lead.get(24, 0.0) >= 0 else 0.9 for start in starts}
+    origins["ridge"] = dict.fromkeys(starts, 1.05)  # all mixtures gain clearly
     origins["channel_ridge"] = {start: ratio + 0.01 for start, ratio in origins["ridge"].items()}
     ridge = {"lookback": 192, "offset": "last", "penalty": 0.1}
     maps = [ridge | {"lookback": 96 * place, "penalty": 10.0**-place} for place in range(1, 5)]

@@ -189,15 +189,19 @@ def _with_ridge(ratio: float | None, *horizons: str) -> Forecasting:
 
 def test_where_validation_prefers_the_ridge_the_report_says_so(found):
     found()
-    series = _with_ridge(0.999, "24", "96")
-    assert "Validation prefers it to every ridge at every horizon." in verdict(series)
+    series = _with_ridge(1.05, "24", "96")
+    rule = "The ridge is used unless another gains over it on validation rows that had no part in its choices, by more"
+    made = "than the standard error over 3 origins. So forecasts are made with"
+    gains = "+6.7 ± 0.6 %"
+    assert f"{rule} {made} MoLE-DLinear at every horizon ({gains} at 24 steps; {gains} at 96 steps)." in verdict(series)
+    series = _with_ridge(0.98, "96")
+    assert f"{made} MoLE-DLinear at 24 steps ({gains} at 24 steps) and the ridge at 96 steps (" in verdict(series)
     series = _with_ridge(0.5, "96")
-    assert "prefers the ridge to it at 96 steps: forecasts there are made with that." in verdict(series)
     rows = {row[0].text: row for row in choice_table(series.board).rows}  # the last horizon's
     assert (rows["ridge"][-1].text, rows["ridge"][-1].remark, rows["ridge"][-1].best) == ("0.5000", "preferred", True)
     assert (rows["MoLE-DLinear"][-1].remark, rows["MoLE-DLinear"][-1].best) == ("chosen", False)
     series = _with_ridge(0.5, "24", "96")
-    assert "prefers the ridge to it at every horizon" in verdict(series)
+    assert f"{made} the ridge at every horizon (MoLE-DLinear \N{MINUS SIGN}96.0 ± 0.6 % at 24" in verdict(series)
     table = ridge_table(series.board)
     assert [cell.text for cell in table.rows[2]] == ["96 steps ahead", "192", "last value", "0.1", "0.5000"]
 
@@ -464,5 +468,34 @@ def test_without_intervals_nothing_is_said_of_them(found):
 def test_maps_of_each_channel_are_told_by_their_ends(found):
     rows = ridge_table(found().board).rows
     assert [row[0].remark for row in rows] == ["ridge", "ridge per channel"] * 2
-    assert [cell.text for cell in rows[0]] == ["24 steps ahead", "192", "last value", "0.1", "0.9900"]
+    assert [cell.text for cell in rows[0]] == ["24 steps ahead", "192", "last value", "0.1", "1.0500"]
     assert [cell.text for cell in rows[1]][1:4] == ["96 to 384", "last value", "0.0001 to 0.1"]
+
+
+def test_where_the_ridge_is_used_the_answer_and_the_numbers_are_its(found):
+    found(lead={24: 0.05, 96: -0.05})
+    worse = _with_ridge(0.5, "96")
+    assert answer_of(worse.board) == "It worked in part."  # at 24 steps the mixture is used, and ahead
+    one = worse.board.used(96)
+    assert (one.model, one.baseline.name) == (worse.board.mean(96, "ridge"), "least_squares")
+    assert card(worse).numbers[1].ours.startswith("0.3968")
+    said = verdict(worse)
+    assert "By MSE on the test windows what is used is ahead of the best baseline (" in said
+    assert "The mixture that is not used would be behind the best baseline (0.4158 ± 0.0008 against 0.3960" in said
+    words = intervals_in_words(worse)
+    assert words.startswith("90 % intervals of what is used cover 91.0 % of MoLE-DLinear at 24 steps (")
+    assert "91.0 % of ridge at 96 steps (" in words
+    assert "the ridge's" not in words.partition("of ridge at 96")[2]  # its own
+    row = {row[0].text: row for row in main_table(worse.board).rows}
+    assert [cell.remark for cell in row["ridge"][1:]] == ["", "", "preferred", "preferred"]
+
+
+def test_a_ridge_that_is_the_best_baseline_is_told_as_itself(found, monkeypatch):
+    monkeypatch.setitem(BASELINES, "ridge", -0.01)
+    found()
+    series = _with_ridge(0.5, "24", "96")
+    assert answer_of(series.board) == "No gain."
+    assert "what is used is the best baseline itself (0.3208, 24 steps ahead; 0.3920, 96 steps ahead)." in verdict(
+        series
+    )
+    assert {number.standing for number in card(series).numbers} == {"level"}

@@ -127,7 +127,7 @@ def test_a_forecast_is_that_of_a_loop() -> None:
 def test_planted_regimes_are_found_and_make_forecasts_better(seed: int) -> None:
     value = weeks(1.0, seed=seed)
     ridges = ridges_of(value)
-    one, two = (solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, n) for n in (1, 2))
+    one, two = (solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, n).models for n in (1, 2))
     for model in two:
         torch.testing.assert_close(
             model.logit_CDE[0].softmax(1)[:, 0], torch.tensor([1.0] * 5 + [0.0] * 2), rtol=0, atol=1e-3
@@ -143,7 +143,7 @@ def test_planted_regimes_are_found_and_make_forecasts_better(seed: int) -> None:
 def test_without_regimes_a_second_cycle_brings_nothing(seed: int) -> None:
     value = weeks(0.0, seed=seed)
     one, two = (
-        losses(value, solve_cycles(lambda lookback: origins(value, lookback), ridges_of(value), CALENDAR, n))
+        losses(value, solve_cycles(lambda lookback: origins(value, lookback), ridges_of(value), CALENDAR, n).models)
         for n in (1, 2)
     )
     assert math.prod(two) == pytest.approx(math.prod(one), rel=0.03)
@@ -153,7 +153,7 @@ def test_without_regimes_a_second_cycle_brings_nothing(seed: int) -> None:
 def test_without_a_season_the_ridge_is_kept(seed: int) -> None:
     value = weeks(0.0, seed=seed) - np.sin(2 * np.pi * np.arange(1200) / 24)
     ridges = ridges_of(value)
-    models = solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, 2)
+    models = solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, 2).models
     kept = [not model.cycle_CES[c].any() for model in models for c in range(2)]
     alone = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], 2)
     assert all(kept)
@@ -165,7 +165,8 @@ def test_without_a_season_the_ridge_is_kept(seed: int) -> None:
 def test_the_map_is_that_of_least_squares_with_a_penalty_on_what_the_cycles_leave() -> None:
     value = weeks(1.0)
     origin = origins(value)
-    model = solve_cycles(lambda _: origin, [RidgeChoice(lookback=LOOKBACK, offset="none", penalty=0.1)], CALENDAR, 2)[0]
+    ridge = RidgeChoice(lookback=LOOKBACK, offset="none", penalty=0.1)
+    model = solve_cycles(lambda _: origin, [ridge], CALENDAR, 2).models[0]
     train = origin[0][0]
     expected_CP = Cycles(model.logit_CDE, model.cycle_CES).expected().detach().numpy()
     rest = train.value_CT - expected_CP[:, CALENDAR.place(train.stamp_T)]

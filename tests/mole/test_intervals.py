@@ -51,7 +51,7 @@ def test_a_scale_knows_nothing_of_rows_that_are_not_there_yet() -> None:
 def test_quantiles_are_the_conformal_ranks_and_levels_without_one_are_left_out() -> None:
     error = torch.arange(1.0, 20.0)[:, None, None]  # 19 windows: ranks 1 and 19 are levels 0.05 and 0.95
     phase = torch.zeros(19, dtype=torch.int64)
-    found = calibrated([error], [phase], season=1, seasons=0)
+    found = calibrated(error, phase, season=1, seasons=0)
     assert found.levels == LEVELS[2:-2]
     ratios = {level: float(found.quantile(level) * found.scale_SCH) for level in (0.05, 0.5, 0.9, 0.95)}
     assert ratios == pytest.approx({0.05: 1, 0.5: 10, 0.9: 18, 0.95: 19})
@@ -62,29 +62,36 @@ def test_quantiles_are_the_conformal_ranks_and_levels_without_one_are_left_out()
     with pytest.raises(ExpectedError, match=r"the quantile 0.123 is not calibrated: there are 0.05, 0.1"):
         found.quantile(0.123)
     with pytest.raises(ExpectedError, match=r"that takes 19 windows .* there are 0.5"):
-        calibrated([error[:1]], [phase[:1]], season=1).quantile(0.05)
+        calibrated(error[:1], phase[:1], season=1).quantile(0.05)
     with pytest.raises(ValueError, match="no window"):
-        calibrated([error[:0]], [phase[:0]], season=1)
+        calibrated(error[:0], phase[:0], season=1)
 
 
 def test_a_forecast_without_errors_has_intervals_without_width() -> None:
     phase, none = torch.arange(50) % 2, torch.zeros(50, 2, 3)
-    found = calibrated([none], [phase], season=2)
+    found = calibrated(none, phase, season=2)
     assert torch.equal(found.quantile(0.95) * found.running_scale(none, phase), none)
 
 
-def test_stretches_are_calibrated_together_each_with_a_scale_of_its_own_past() -> None:
-    parts, phases = [torch.randn(60, 2, 4), 3 * torch.randn(40, 2, 4)], [torch.arange(60) % 3, torch.arange(40) % 3]
-    found = calibrated(parts, phases, season=3)
-    size, phase = torch.cat(parts).abs(), torch.cat(phases)
+def test_stretches_are_calibrated_as_one_in_which_what_was_before_is_known() -> None:
+    parts, season = [torch.randn(60, 2, 4), 3 * torch.randn(40, 2, 4)], 3
+    error, phase = torch.cat(parts), torch.arange(100) % season
+    found = calibrated(error, phase, season=season)
     for place, scale in enumerate(found.scale_SCH):
-        of = size[phase == place]
-        torch.testing.assert_close(scale, (of.sum(0) + 3 * size.mean(0)) / (len(of) + 3))
-    scales = [running_scale(part, found.scale_SCH, of, 7, 3) for part, of in zip(parts, phases, strict=True)]
-    ratios = (torch.cat(parts) / torch.cat(scales)).sort(0).values
+        of = error.abs()[phase == place]
+        torch.testing.assert_close(scale, (of.sum(0) + 3 * error.abs().mean(0)) / (len(of) + 3))
+    ratios = (error / running_scale(error, found.scale_SCH, phase, 7, 3)).sort(0).values
     torch.testing.assert_close(found.quantile(0.95), ratios[math.ceil(0.95 * 101) - 1])
-    plain = calibrated(parts, phases, season=3, seasons=0)
-    torch.testing.assert_close(plain.scale_SCH, size.mean(0).expand(3, -1, -1))
+    plain = calibrated(error, phase, season=season, seasons=0)
+    torch.testing.assert_close(plain.scale_SCH, error.abs().mean(0).expand(3, -1, -1))
+
+
+def test_stretches_that_do_not_follow_each_other_are_refused() -> None:
+    """48 windows each: two rows after the end of the first, the second begins at another hour."""
+    whole = calibrate([(nothing, noise(54)), (nothing, noise(54, first=48))], HOUR)
+    assert len(whole.scale_SCH) == 24
+    with pytest.raises(ValueError, match="do not follow each other"):
+        calibrate([(nothing, noise(54)), (nothing, noise(54, first=50))], HOUR)
 
 
 def test_the_phase_is_the_place_in_the_season_by_the_clock() -> None:
@@ -99,10 +106,10 @@ def test_the_phase_is_the_place_in_the_season_by_the_clock() -> None:
     assert phase_of(business, np.concatenate([[friday], business.after(int(friday), 2)])).tolist() == [4, 0, 1]
 
 
-def noise(rows: int, factor: np.ndarray | float = 1.0, seed: int = 0) -> ResidentWindows:
+def noise(rows: int, factor: np.ndarray | float = 1.0, seed: int = 0, first: int = 0) -> ResidentWindows:
     """Windows of two channels of noise; the forecast of it is 0, so the values are the errors."""
     value = np.random.default_rng(seed).normal(size=(2, rows)) * factor
-    stamp = np.arange(rows, dtype=np.int64) * 3600
+    stamp = np.arange(first, first + rows, dtype=np.int64) * 3600
     windows = Windows(value.astype(np.float32), np.zeros((rows, 4), np.float32), stamp, lookback=2, horizon=5)
     return ResidentWindows(windows, 64, torch.device("cpu"))
 
@@ -155,7 +162,7 @@ def test_channels_taken_in_turn_give_the_same(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_not_calibrated_is_not_scored() -> None:
-    few, enough = (calibrated([torch.randn(n, 2, 5)], [torch.arange(n) % 24], season=24) for n in (10, 30))
+    few, enough = (calibrated(torch.randn(n, 2, 5), torch.arange(n) % 24, season=24) for n in (10, 30))
     assert interval_scores(nothing, noise(60), 10, few, HOUR, 0.9, None) is None
     found = interval_scores(nothing, noise(60), 10, enough, HOUR, 0.9, None)
     assert found is not None
@@ -182,7 +189,7 @@ def test_factors_are_those_of_a_loop_and_of_a_window_after_the_last(season: int,
     generator = torch.Generator().manual_seed(0)
     before, error = torch.randn(60, 2, horizon, generator=generator), 2 * torch.randn(42, 2, horizon)
     phase = torch.arange(102) % season
-    intervals = calibrated([before], [phase[:60]], season)
+    intervals = calibrated(before, phase[:60], season)
     scale = intervals.running_scale(error, phase[60:])
     low, high = intervals.quantile(0.05), intervals.quantile(0.95)
     found = factors(intervals, error, scale)
@@ -222,6 +229,6 @@ def test_factors_follow_a_drift_and_leave_exchangeable_errors_alone() -> None:
 
 def test_plain_intervals_and_those_of_too_few_windows_have_no_factor() -> None:
     error, phase = torch.randn(50, 2, 5), torch.arange(50) % 24
-    for intervals in (calibrated([error], [phase], 24, seasons=0), calibrated([error[:10]], [phase[:10]], 24)):
+    for intervals in (calibrated(error, phase, 24, seasons=0), calibrated(error[:10], phase[:10], 24)):
         assert torch.equal(factors(intervals, error, torch.ones_like(error)), torch.ones_like(error))
         assert torch.equal(factor_after(intervals, error[:2], 0), torch.ones(2, 5))

@@ -81,3 +81,23 @@ def test_of_a_single_block_the_interval_is_over_seeds():
     assert difference(with_differences(scores, {"mixture": "ridge"}, blocks)) == difference(
         with_differences(scores, {"mixture": "ridge"}, {})
     )
+
+
+def test_a_ridge_meets_every_other_baseline_since_forecasts_may_be_made_with_it():
+    found = {
+        "mixture": errors(1, 1.0),
+        "ridge": errors(2, 1.3),
+        "channel_ridge": errors(3, 1.0),
+        "naive": errors(4, 2.0),
+    }
+    blocks = blocks_of("horizon 6", HORIZON, list(found.items()))
+    scores = rows("mixture", "model", [found["mixture"]], [0])
+    scores += [row for name in ("ridge", "channel_ridge", "naive") for row in rows(name, "baseline", [found[name]])]
+    differences = {(row.method, row.metric): row for row in with_differences(scores, {"mixture": "mixture"}, blocks)}
+    names = {method for method, _ in differences}
+    assert {"ridge - channel_ridge", "channel_ridge - ridge", "ridge - naive", "channel_ridge - naive"} <= names
+    assert not {"ridge - ridge", "naive - ridge", "ridge - mixture"} & names
+    row = differences["channel_ridge - ridge", "mse"]
+    expected = ttest_rel(*(blocks[Place("horizon 6", name, "mse")] for name in ("channel_ridge", "ridge")))
+    assert row.value == pytest.approx(found["channel_ridge"].mse - found["ridge"].mse)
+    assert (row.low, row.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))

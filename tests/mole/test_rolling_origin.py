@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ExpectedError
-from pipeline.mole.data.rolling_origin import earlier_origins
+from pipeline.mole.data.rolling_origin import calibration_windows, earlier_origins
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.step import Step
@@ -60,3 +60,19 @@ def test_no_origin_is_no_series() -> None:
 def test_too_few_rows_are_refused_with_what_to_lower(count: int, lookback: int, horizon: int) -> None:
     with pytest.raises(ExpectedError, match=r"mole\.sweep\.recipe\.earlier_origins \(\d+\) leaves 30 rows to train on"):
         earlier_origins(series(), count, lookback, horizon)
+
+
+@pytest.mark.parametrize(("count", "lookback", "horizon"), [(3, 8, 4), (1, 8, 20), (4, 2, 1), (0, 8, 20)])
+def test_windows_to_calibrate_by_follow_each_other_up_to_the_last_validation_row(
+    count: int, lookback: int, horizon: int
+) -> None:
+    whole = series()
+    found = calibration_windows(whole, count, lookback, horizon)
+    first_N = np.concatenate([of.stamp_T[lookback:][: len(of)] for of in found]) // 3600  # the row forecast first
+    begin = 60 if count == 0 else 30
+    np.testing.assert_array_equal(first_N, np.arange(begin, 80 - horizon + 1))
+    known = [*earlier_origins(whole, count, lookback, horizon), whole]
+    for of, origin in zip(found, known, strict=True):
+        plain = windows_of(origin, fit_scaler(origin), "validation", lookback, horizon)
+        np.testing.assert_array_equal(of.y(slice(len(plain))), plain.y(slice(None)))  # in the scale of its train rows
+        assert first_N[-1] + horizon <= whole.splits["test"][0]

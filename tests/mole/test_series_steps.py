@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
 from pipeline.mole.data.csv_form import CsvOptions
-from pipeline.mole.data.season import calendar_of
+from pipeline.mole.data.season import calendar_parts
 from pipeline.mole.data.series import read_series, write_series
 from pipeline.mole.data.source import AcceptedSeries, accept_series
 from pipeline.mole.data.step import Step
@@ -224,7 +224,7 @@ def test_what_of_the_calendar_changes_from_row_to_row() -> None:
         (Step(calendar="B"), ("weekday", "month")),
         (Step(calendar="3ME"), ("month",)),
     ):
-        assert calendar_of(step) == expected
+        assert calendar_parts(step) == expected
 
 
 def test_a_stamp_of_days_is_a_date_alone_at_midnight_of_no_known_offset() -> None:

@@ -208,17 +208,23 @@ def test_the_choice_is_by_validation(whole: Path) -> None:
             assert origins[-1]["loss"] == pytest.approx(validation[name], rel=1e-4)
             expected = score_of(whole, horizon, "least_squares", "validation_mse")
             assert origins[-1]["least_squares"] == pytest.approx(expected, rel=1e-4)
-            relative[name] = np.prod([one["loss"] / one["least_squares"] for one in origins]) ** (1 / 3)
-            ratios = {one["start"]: one["loss"] / one["least_squares"] for one in origins}
+            relative[name] = np.prod([one["held_out"] / one["least_squares"] for one in origins]) ** (1 / 3)
+            ratios = {one["start"]: one["held_out"] / one["least_squares"] for one in origins}
             assert found["origins"][name] == pytest.approx(ratios, rel=1e-5)
         about = read_json(whole / "models/mole/series/ridge/about.json")
         origins = about["origins"][str(horizon)]
         assert origins[-1]["loss"] == pytest.approx(score_of(whole, horizon, "ridge", "validation_mse"), rel=1e-4)
         assert found["ridges"]["ridge"] == about["maps"][str(horizon)]
         assert found["origins"]["ridge"] == pytest.approx(
-            {one["start"]: one["loss"] / one["least_squares"] for one in origins}, rel=1e-5
+            {one["start"]: one["held_out"] / one["least_squares"] for one in origins}, rel=1e-5
         )
         assert set(found["origins"]) == {*twins, "ridge", "channel_ridge"}
+        # what starts from the ridge pays for the choice of its settings, beside that of the epoch
+        of_ridge = [of["held_out"] / of["loss"] for of in origins]
+        for name in twins:
+            of_name = read_json(whole / f"models/mole/series/{name}/about.json")["origins"][str(horizon)]
+            own = [of["held_out"] / of["loss"] / start for of, start in zip(of_name, of_ridge, strict=True)]
+            assert max(own) >= 1 - 1e-6
         assert found["chosen"] == min(relative, key=lambda name: relative[name])
         assert found["twin"] == twins[found["chosen"]]
         losses = read_json(whole / f"models/mole/series/{found['chosen']}/about.json")["validation_loss"][str(horizon)]

@@ -50,6 +50,22 @@ def origin_windows(series: Series, count: int, lookback: int, horizon: int) -> l
     return found
 
 
+def calibration_windows(series: Series, count: int, lookback: int, horizon: int) -> list[Windows]:
+    """By which intervals are calibrated, each in the scale of the train rows of its origin: at `count` earlier origins
+    and at that of the validation rows, the windows whose forecast begins in its validation rows.
+
+    The last of an earlier origin reach into the rows after its own, which its forecaster has not seen either. So every
+    window of all origins follows the one before, and errors of earlier ones are known where an error is scaled, as they
+    are in use; without them the scale of far steps would be that of no latest errors at all.
+    """
+    found, (_, end) = [], series.splits["validation"]
+    for known in [*earlier_origins(series, count, lookback, horizon), series]:
+        first, after = known.splits["validation"]
+        reaching = replace(known, splits={"validation": (first, min(after + horizon - 1, end))})
+        found.append(windows_of(reaching, fit_scaler(known), "validation", lookback, horizon))
+    return found
+
+
 def longest_lookback(series: Series, count: int, horizon: int) -> int:
     """Of which there is a train window at the earliest of `count` earlier origins."""
     first, after = series.splits["train"]

@@ -19,7 +19,7 @@ def season_of(step: Step) -> tuple[int, str]:
     return 1, "one step"
 
 
-def calendar_of(step: Step) -> tuple[str, ...]:
+def calendar_parts(step: Step) -> tuple[str, ...]:
     """What of the calendar changes from row to row at this step: of hour, weekday and month."""
     if step.months is not None:
         return ("month",)

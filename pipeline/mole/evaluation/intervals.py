@@ -10,7 +10,7 @@ import torch
 from pipeline.metrics.glossary import Metric, Role
 from pipeline.metrics.results import Row
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.rolling_origin import origin_windows
+from pipeline.mole.data.rolling_origin import calibration_windows
 from pipeline.mole.data.step import DAY
 from pipeline.mole.evaluation.horizon import BATCH_SIZE, Horizon, loaded
 from pipeline.mole.evaluation.interval_scores import interval_scores
@@ -66,8 +66,8 @@ def judge_intervals(
         return seasonal_naive(batch.x_BCL, horizon.rows, horizon.season)
 
     stretches = [
-        (naive, ResidentWindows(validation, BATCH_SIZE, horizon.device))
-        for _, validation in origin_windows(horizon.series, origins, horizon.lookback, horizon.rows)
+        (naive, ResidentWindows(windows, BATCH_SIZE, horizon.device))
+        for windows in calibration_windows(horizon.series, origins, horizon.lookback, horizon.rows)
     ]
     intervals = calibrate(stretches, horizon.series.step)
     found.append(Banded("seasonal_naive", "baseline", None, *_both(naive, horizon.lookback, intervals, horizon)))

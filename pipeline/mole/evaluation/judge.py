@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.metrics.results import Row
 from pipeline.mole.data.ridge_choice import RIDGES
-from pipeline.mole.data.season import calendar_of
+from pipeline.mole.data.season import calendar_parts
 from pipeline.mole.evaluation.horizon import Horizon, loaded
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import unit_of
@@ -79,7 +79,7 @@ def judge_baselines(horizon: Horizon) -> list[Found]:
 
 def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, tables: Tables) -> list[Found]:
     """Every seed of a point, and rows about its experts where it has several."""
-    found, channels, calendar = [], horizon.series.channels, calendar_of(horizon.series.step)
+    found, channels, calendar = [], horizon.series.channels, calendar_parts(horizon.series.step)
     of_validation, of_test = (horizon.windows(split, point.lookback[horizon.rows]) for split in ("validation", "test"))
     for seed in point.validation[horizon.rows]:
         model = loaded(point, horizon, seed)

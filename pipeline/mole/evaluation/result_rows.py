@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipeline.metrics.differences import difference_rows
 from pipeline.metrics.mean_interval import mean_interval
 from pipeline.metrics.results import ALL, Row, difference_name
+from pipeline.mole.data.ridge_choice import RIDGES
 from pipeline.mole.metrics.forecasting import ForecastErrors
 
 PAIRED = ("mse", "mae")
@@ -50,7 +51,8 @@ def blocks_of(
 
 
 def with_differences(rows: Sequence[Row], twins: Mapping[str, str], blocks: Blocks) -> list[Row]:
-    """The rows, then every mixture minus every baseline and minus its dense twin, at each horizon.
+    """The rows, then every mixture minus every baseline and minus its dense twin, and every ridge, with which forecasts
+    may be made, too, minus every other baseline, at each horizon.
 
     twins: of each mixture, the same backbone alone. A mixture meets its twin seed by seed, and a baseline, which has no
     seed, with each of its own. The 95 % interval is that of the mean over `blocks`, by Student's t: how far other
@@ -60,13 +62,16 @@ def with_differences(rows: Sequence[Row], twins: Mapping[str, str], blocks: Bloc
     rounding alone, as that of networks that stayed at their start, the ridge, is 0.
     """
     found = list(rows)
-    for mixture, twin in twins.items():
-        ours = [row for row in rows if row.method == mixture and row.metric in PAIRED]
-        rivals = [row for row in rows if row.role == "baseline" and row.metric in PAIRED]
-        rivals += [replace(row, role="baseline") for row in rows if row.method == twin and row.metric in PAIRED]
-        differences = [row for row in difference_rows([*ours, *rivals]) if row.unit != ALL]
-        names = {difference_name(mixture, rival): rival for rival in dict.fromkeys(row.method for row in rivals)}
-        found += [_without_rounding(_over_blocks(row, mixture, names[row.method], blocks)) for row in differences]
+    paired = [row for row in rows if row.metric in PAIRED]
+    baselines = list(dict.fromkeys(row.method for row in paired if row.role == "baseline"))
+    pairs = [(mixture, [*baselines, twin]) for mixture, twin in twins.items()]
+    pairs += [(ridge, [name for name in baselines if name != ridge]) for ridge in baselines if ridge in RIDGES]
+    for ours, others in pairs:
+        sides = [replace(row, role="model") for row in paired if row.method == ours]
+        sides += [replace(row, role="baseline") for row in paired if row.method in others]
+        names = {difference_name(ours, other): other for other in others}
+        differences = [row for row in difference_rows(sides) if row.unit != ALL]
+        found += [_without_rounding(_over_blocks(row, ours, names[row.method], blocks)) for row in differences]
     return found
 
 

@@ -20,14 +20,15 @@ MOST_ERRORS = 1 << 26  # held at once, 256 MB: series of many channels take seve
 
 
 def calibrate(stretches: Sequence[tuple[Forecast, ResidentWindows]], step: Step, seasons: int = SEASONS) -> Intervals:
-    """Intervals from each forecast on its windows, in the order of time, of a series of this step. ValueError where
-    there is no window."""
-    parts = []
-    most = max(windows.windows for _, windows in stretches)
-    phases = [phases_of(windows, step) for _, windows in stretches]
-    for channels in channel_groups(stretches[0][1], most * len(stretches)):
-        errors = [errors_of(forecast, windows, channels) for forecast, windows in stretches]
-        parts.append(calibrated(errors, phases, season_of(step)[0], seasons))
+    """Intervals from each forecast on its windows, in the order of time and the first a row after the last of the
+    stretch before, of a series of this step. ValueError where they are not, or there is no window."""
+    parts, season = [], season_of(step)[0]
+    phase_N = torch.cat([phases_of(windows, step) for _, windows in stretches])
+    if not torch.equal((phase_N[1:] - phase_N[:-1]) % season, torch.full_like(phase_N[1:], 1 % season)):
+        raise ValueError("the windows do not follow each other")
+    for channels in channel_groups(stretches[0][1], len(phase_N)):
+        error_NGH = torch.cat([errors_of(forecast, windows, channels) for forecast, windows in stretches])
+        parts.append(calibrated(error_NGH, phase_N, season, seasons))
     quantile_QCH, scale_SCH = (
         torch.cat([getattr(part, name) for part in parts], 1) for name in ("quantile_QCH", "scale_SCH")
     )

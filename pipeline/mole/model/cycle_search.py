@@ -15,9 +15,18 @@ from pipeline.mole.data.ridge_choice import RidgeChoice
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.cycle_mixture import CycleMixture
 from pipeline.mole.model.cycles import CERTAIN, Cycles, fit_cycles
-from pipeline.mole.model.ridge_search import Ridge, fitted, search_ridge
+from pipeline.mole.model.held_out import held_out, optimism
+from pipeline.mole.model.ridge_search import Ridge, fitted, joint_losses, try_ridges
 
 Origins = Sequence[tuple[Windows, Windows]]  # train and validation windows, the validation rows' origin last
+
+
+class Solved(NamedTuple):
+    """Of each origin the mixture, and how many times as large its loss is where these rows have no part in the choice
+    of its cycles' number and its penalty."""
+
+    models: list[CycleMixture]
+    optimism: list[float]
 
 
 class _Part(NamedTuple):
@@ -30,7 +39,7 @@ class _Part(NamedTuple):
 
 def solve_cycles(
     windows_of: Callable[[int], Origins], ridges: Sequence[RidgeChoice], calendar: Calendar, experts: int
-) -> list[CycleMixture]:
+) -> Solved:
     """The mixture at every origin. windows_of: by lookback; ridges: the map to start from, of all channels or of each.
 
     Lookback and offset stay those of the ridge; its penalty is searched again for what the cycles leave. A channel (or
@@ -51,12 +60,13 @@ def solve_cycles(
         maps = [pad(fitted(part.ridge, part.origins[origin][0]), (longest - part.ridge.lookback, 0)) for part in parts]
         weight_CHL = torch.stack(maps).expand(channels, -1, -1)
         found.append(CycleMixture.of(cycles, weight_CHL, calendar.step))
-    return found
+    losses, without = (joint_losses(getattr(part.ridge, name) for part in parts) for name in ("losses", "held_out"))
+    return Solved(found, optimism(without, losses))
 
 
 def _better(origins: Origins, choice: RidgeChoice, calendar: Calendar, experts: int) -> _Part:
     """Of the ridge alone and of each number of cycles, what has the lowest loss over the origins."""
-    (alone,) = search_ridge(lambda _: origins, [choice.lookback], [choice.offset], [choice.penalty])
+    (alone,) = tried = try_ridges(lambda _: origins, [choice.lookback], [choice.offset], [choice.penalty])
     one = [_fitted(train, calendar, 1) for train, _ in origins]
     found = [_Part([Cycles(*map(torch.zeros_like, of)) for of in one], alone, origins)]
     for number in range(1, experts + 1):
@@ -65,10 +75,12 @@ def _better(origins: Origins, choice: RidgeChoice, calendar: Calendar, experts: 
             (_less(train, of, calendar), _less(validation, of, calendar))
             for of, (train, validation) in zip(cycles, origins, strict=True)
         ]
-        (ridge,) = search_ridge(lambda _, rest=rest: rest, [choice.lookback], [choice.offset])  # type: ignore[misc]
-        found.append(_Part(cycles, ridge, rest))
+        of_number = try_ridges(lambda _, rest=rest: rest, [choice.lookback], [choice.offset])  # type: ignore[misc]
+        found.append(_Part(cycles, min(of_number, key=lambda one: one.loss), rest))
+        tried = [*tried, *of_number]
     best = min(found, key=lambda part: part.ridge.loss)
-    return best._replace(cycles=[_of_experts(one, experts) for one in best.cycles])
+    ridge = best.ridge._replace(held_out=held_out([one.losses for one in tried]))
+    return best._replace(cycles=[_of_experts(one, experts) for one in best.cycles], ridge=ridge)
 
 
 def _of_experts(cycles: Cycles, experts: int) -> Cycles:

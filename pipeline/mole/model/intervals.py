@@ -77,33 +77,30 @@ class Intervals:
 
 
 def calibrated(
-    errors: Sequence[Tensor],
-    phases: Sequence[Tensor],
+    error_NCH: Tensor,
+    phase_N: Tensor,
     season: int,
     seasons: int = SEASONS,
     prior: int = PRIOR_SEASONS,
 ) -> Intervals:
-    """Intervals from the errors (N, C, H) and phases (N,) of windows, in the order of time, of one or more stretches of
-    rows that the forecaster was not fitted to. ValueError where there is no window.
+    """Intervals from the errors and phases of windows, in the order of time and one row apart, of rows that the
+    forecasters were not fitted to. ValueError where there is no window.
 
     Of n ratios in order, the quantile of a level a < 1/2 is the one of rank floor(a (n + 1)), of a > 1/2 that of rank
     ceil(a (n + 1)): with exchangeable errors an interval covers at least what it says. Levels of which there is no such
     rank are left out.
     """
-    windows = sum(map(len, errors))
+    windows = len(error_NCH)
     if not windows:
         raise ValueError("no window to calibrate by")
-    scale_SCH = _scale(errors, phases, season, prior if seasons else None)
+    scale_SCH = _scale(error_NCH, phase_N, season, prior if seasons else None)
     ranks = {level: rank for level in LEVELS if 1 <= (rank := _rank(level, windows)) <= windows}
     places = torch.tensor([rank - 1 for rank in ranks.values()], dtype=torch.int64)
     quantiles = []
     for channel in range(scale_SCH.shape[1]):  # one by one: a sort of all takes several times their memory
         one = slice(channel, channel + 1)
-        ratios = [
-            error_NCH[:, one] / running_scale(error_NCH[:, one], scale_SCH[:, one], phase_N, seasons, prior)
-            for error_NCH, phase_N in zip(errors, phases, strict=True)
-        ]
-        quantiles.append(torch.cat(ratios).sort(0).values[places, 0])
+        running_N1H = running_scale(error_NCH[:, one], scale_SCH[:, one], phase_N, seasons, prior)
+        quantiles.append((error_NCH[:, one] / running_N1H).sort(0).values[places, 0])
     return Intervals(tuple(ranks), torch.stack(quantiles, 1), scale_SCH, seasons, prior)
 
 
@@ -141,13 +138,11 @@ def _latest(size: Tensor, season: int, seasons: int) -> tuple[Tensor, Tensor]:
     return known, number_DH
 
 
-def _scale(errors: Sequence[Tensor], phases: Sequence[Tensor], season: int, prior: int | None) -> Tensor:
+def _scale(error_NCH: Tensor, phase_N: Tensor, season: int, prior: int | None) -> Tensor:
     """(S, C, H): the mean size of the errors of a phase, with `prior` errors of that of all; None: that of all."""
-    size_SCH = torch.zeros(season, *errors[0].shape[1:], dtype=torch.float64)
-    number_S = torch.zeros(season, dtype=torch.float64)
-    for error_NCH, phase_N in zip(errors, phases, strict=True):
-        size_SCH.index_add_(0, phase_N, error_NCH.abs().double())
-        number_S += torch.bincount(phase_N, minlength=season)
+    size_SCH = torch.zeros(season, *error_NCH.shape[1:], dtype=torch.float64)
+    size_SCH.index_add_(0, phase_N, error_NCH.abs().double())
+    number_S = torch.bincount(phase_N, minlength=season).double()
     mean_CH = size_SCH.sum(0) / number_S.sum()
     if prior is None:
         scale_SCH = mean_CH.expand(season, -1, -1)

@@ -4,15 +4,14 @@ C: channels, L: rows of the lookback, H: rows of the horizon.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf, isfinite
-from statistics import fmean, geometric_mean
-from sys import float_info
+from statistics import fmean
 from typing import NamedTuple
 
 from torch import Tensor
 
 from pipeline.mole.data.ridge_choice import Offset
 from pipeline.mole.data.windows import Windows
+from pipeline.mole.model.held_out import held_out, over_origins
 from pipeline.mole.model.ridge import RidgePath, moments_of
 
 PENALTIES = (0.0, *(10 ** (power / 4) for power in range(-16, 9)))  # over the mean eigenvalue: 1e-4 to 1e2
@@ -28,17 +27,16 @@ class Ridge(NamedTuple):
     offset: Offset
     penalty: float  # over the mean eigenvalue of the windows' second moments
     losses: tuple[float, ...]  # mean squared validation errors, one for each origin
+    held_out: tuple[float, ...] = ()  # those of the settings that the other origins choose
 
     @property
     def loss(self) -> float:
         return over_origins(self.losses)
 
 
-def over_origins(losses: Sequence[float]) -> float:
-    """One loss of those at several origins, which count alike whatever their level: the geometric mean."""
-    if not all(map(isfinite, losses)):
-        return inf
-    return geometric_mean(max(loss, float_info.min) for loss in losses)
+def best_of(tried: Sequence[Ridge]) -> Ridge:
+    """The one of the lowest loss, and what the search for it is worth (`held_out`)."""
+    return min(tried, key=lambda one: one.loss)._replace(held_out=held_out([one.losses for one in tried]))
 
 
 def search_ridge(
@@ -47,7 +45,19 @@ def search_ridge(
     offsets: Sequence[Offset],
     penalties: Sequence[float] = PENALTIES,
 ) -> list[Ridge]:
-    """For each lookback and offset, the penalty of the lowest loss.
+    """For each lookback and offset, the penalty of the lowest loss."""
+    found = try_ridges(windows_of, lookbacks, offsets, penalties)
+    parts = [found[first : first + len(penalties)] for first in range(0, len(found), len(penalties))]
+    return [min(part, key=lambda one: one.loss) for part in parts]
+
+
+def try_ridges(
+    windows_of: WindowsOf,
+    lookbacks: Iterable[int],
+    offsets: Sequence[Offset],
+    penalties: Sequence[float] = PENALTIES,
+) -> list[Ridge]:
+    """Of each lookback, offset and penalty, penalties together.
 
     Each map is fitted to the train windows of an origin and judged on its validation windows. One eigendecomposition
     for each origin serves all penalties, and no window is materialised.
@@ -57,11 +67,10 @@ def search_ridge(
         moments = [(moments_of(train), moments_of(validation)) for train, validation in windows_of(lookback)]
         for offset in offsets:
             errors = [RidgePath(train, offset).errors(validation, penalties) for train, validation in moments]
-            of_penalty = [
+            found += [
                 Ridge(lookback, offset, penalty, losses)
                 for penalty, losses in zip(penalties, zip(*errors, strict=True), strict=True)
             ]
-            found.append(min(of_penalty, key=lambda one: one.loss))
     return found
 
 
@@ -76,13 +85,13 @@ def search_each(
             lookback: [(train.of(channel), validation.of(channel)) for train, validation in origins]
             for lookback, origins in known.items()
         }
-        found.append(min(search_ridge(of_channel.__getitem__, lookbacks, offsets), key=lambda one: one.loss))
+        found.append(best_of(try_ridges(of_channel.__getitem__, lookbacks, offsets)))
     return found
 
 
-def joint_losses(own: Sequence[Ridge]) -> tuple[float, ...]:
-    """Of maps of single channels together, the mean squared error over channels at each origin."""
-    return tuple(fmean(losses) for losses in zip(*(one.losses for one in own), strict=True))
+def joint_losses(own: Iterable[Sequence[float]]) -> tuple[float, ...]:
+    """Of losses of single channels, the mean over channels at each origin."""
+    return tuple(fmean(losses) for losses in zip(*own, strict=True))
 
 
 def fitted(ridge: Ridge, train: Windows) -> Tensor:

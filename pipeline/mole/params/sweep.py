@@ -34,7 +34,7 @@ class Recipe(Optimisation):
     horizons: Annotated[list[Window], Field(min_length=1, max_length=MOST_POINTS)] = [24, 96]
     kernel: Window = 25
     hidden: Width = 64
-    earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 1
+    earlier_origins: Annotated[int, Field(ge=0, le=MOST_POINTS)] = 3
     head_dropout: Dropout = 0.0
     seeds: Seeds = [0]  # of the study
     seed: Seed = 0  # of one training: one of `seeds`

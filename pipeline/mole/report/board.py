@@ -9,8 +9,9 @@ from pipeline.metrics.glossary import Metric
 from pipeline.metrics.results import Row
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
-from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice
+from pipeline.mole.data.ridge_choice import RIDGE, RIDGES, RidgeChoice
 from pipeline.mole.glossary import GLOSSARY, MAE, MSE, unit_of
+from pipeline.mole.metrics.gain import Gain, gain, preferred
 from pipeline.report.spreads import Spread
 
 
@@ -30,8 +31,17 @@ class Choice:
 
     @property
     def preferred(self) -> str:
-        """What has the lowest loss of the chosen mixture and the ridges: forecasts are made with it."""
-        return min((self.chosen, *self.ridges), key=self.relative_loss)
+        """What forecasts are made with, by the rule of `pipeline.mole.points.preferred`."""
+        rivals = [*(name for name in RIDGES if name in self.ridges), self.chosen]
+        return preferred({name: self.origins[name] for name in rivals})
+
+    @property
+    def gains(self) -> Mapping[str, Gain]:
+        """On the validation rows of all origins, over the ridge; of none where there is no ridge."""
+        if RIDGE not in self.ridges:
+            return {}
+        rivals = [*(name for name in RIDGES if name in self.ridges and name != RIDGE), self.chosen]
+        return {name: gain(self.origins[name], self.origins[RIDGE]) for name in rivals}
 
 
 @dataclass(frozen=True)
@@ -77,10 +87,16 @@ class Board:
         """The best baseline by MSE."""
         return min(self.baselines, key=lambda name: self.mean(horizon, name))
 
-    def comparison(self, horizon: int, other: str | None = None) -> Comparison:
-        """The chosen mixture beside another method, or the best baseline, by MSE."""
-        chosen = self.scores.method(self.choices[horizon].chosen)
-        return compare(self.scores, MSE, unit_of(horizon), chosen, self.scores.method(other or self.rival(horizon)))
+    def comparison(self, horizon: int, other: str) -> Comparison:
+        """The chosen mixture beside another method, by MSE."""
+        return self._beside(horizon, self.choices[horizon].chosen, other)
+
+    def used(self, horizon: int) -> Comparison:
+        """What forecasts are made with beside the best baseline, which it may be itself, by MSE."""
+        return self._beside(horizon, self.choices[horizon].preferred, self.rival(horizon))
+
+    def _beside(self, horizon: int, ours: str, other: str) -> Comparison:
+        return compare(self.scores, MSE, unit_of(horizon), self.scores.method(ours), self.scores.method(other))
 
 
 def board_of(rows: Iterable[Row], choices: Mapping[int, Choice], windows: Mapping[int, int]) -> Board:

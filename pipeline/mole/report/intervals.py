@@ -47,31 +47,37 @@ def intervals(found: Forecasting) -> Section | None:
 
 
 def intervals_in_words(found: Forecasting) -> str:
-    """How much the intervals cover, and their CRPS beside those of the ridge; empty where there are none."""
+    """How much the intervals of what is used cover, and their CRPS beside those of the ridge; empty where there are
+    none."""
     board, parts = found.board, []
+    mixtures = all(choice.preferred == choice.chosen for choice in board.choices.values())
     for horizon in board.horizons:
+        used = board.choices[horizon].preferred
         rows = found.coverage[found.coverage["horizon"] == horizon]
-        rows = rows[rows["method"] == board.choices[horizon].chosen]
+        rows = rows[rows["method"] == used]
         if rows.empty:
             continue
-        ours = _spread(board, horizon, board.choices[horizon].chosen, COVERAGE.name)
+        ours = _spread(board, horizon, used, COVERAGE.name)
         ends = []
         for by, word in (("step", "steps"), ("hour", "hours of the day")):
             share = rows[rows["by"] == by]["coverage"]
             if len(share):
                 ends.append(f"{100 * share.min():.1f} to {100 * share.max():.1f} % over {word}")
-        covered = f"{100 * (ours.mean or 0):.1f} % at {ahead(horizon)} ({', '.join(ends)})"
+        whose = "" if mixtures else f" of {label_of(used)}"
+        covered = f"{100 * (ours.mean or 0):.1f} %{whose} at {ahead(horizon)} ({', '.join(ends)})"
         parts.append(f"{covered}, CRPS {_beside_ridge(board, horizon)}")
     if not parts:
         return ""
-    return f"{LEVEL} % intervals of the chosen mixture cover {'; '.join(parts)}."
+    return f"{LEVEL} % intervals of {'the chosen mixture' if mixtures else 'what is used'} cover {'; '.join(parts)}."
 
 
 def _beside_ridge(board: Board, horizon: int) -> str:
-    """Its CRPS against the ridge's, with intervals of the same kind and with plain split-conformal ones."""
-    chosen = _spread(board, horizon, board.choices[horizon].chosen, CRPS.name).mean
+    """The CRPS of what is used against the ridge's, with intervals of the same kind and with plain split-conformal
+    ones."""
+    used = board.choices[horizon].preferred
+    chosen = _spread(board, horizon, used, CRPS.name).mean
     rivals = {
-        "the ridge's": _spread(board, horizon, RIDGE, CRPS.name).mean,
+        "the ridge's": None if used == RIDGE else _spread(board, horizon, RIDGE, CRPS.name).mean,
         "its plain split-conformal": _spread(board, horizon, RIDGE, SPLIT_CRPS.name).mean,
     }
     said = [

@@ -29,17 +29,17 @@ def card(found: Forecasting) -> System:
     horizons = board.horizons if len(board.horizons) <= MOST else [*board.horizons[: MOST - 1], board.horizons[-1]]
     numbers = []
     for horizon in horizons:
-        one, decimals = board.comparison(horizon), error_decimals(board, horizon)
-        ours = with_spread(board.spread(horizon, board.choices[horizon].chosen), decimals)
+        one, decimals = board.used(horizon), error_decimals(board, horizon)
+        ours = with_spread(board.spread(horizon, board.choices[horizon].preferred), decimals)
         theirs = f"{shown(one.baseline_score, decimals)} {one.baseline.label}"
         numbers.append(Number(f"{MSE.label}, {horizon} steps {MSE.arrow}", ours, theirs, one.standing))
-    chosen = dict.fromkeys(label_of(board.choices[horizon].chosen) for horizon in horizons)
+    used = dict.fromkeys(label_of(board.choices[horizon].preferred) for horizon in horizons)
     return System(
         name="MoLE",
         question="Does a mixture of linear experts forecast better than a tuned ridge regression?",
         answer=answer_of(board),
-        standing=overall([board.comparison(horizon) for horizon in board.horizons]),
-        model=joined(list(chosen)),
+        standing=overall([board.used(horizon) for horizon in board.horizons]),
+        model=joined(list(used)),
         rival="best baseline",
         numbers=numbers,
         simulated=bool(found.source["simulated"]),

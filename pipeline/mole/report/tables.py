@@ -30,6 +30,8 @@ def main_table(board: Board) -> Table:
         f"mark the best of each column. “{_CHOSEN}”: the mixture that validation windows chose for this horizon; that "
         "another one may be better on test windows is not known when choosing."
     )
+    if any(choice.preferred != choice.chosen for choice in board.choices.values()):
+        caption += f" “{_PREFERRED}”: what forecasts are made with in place of it."
     header = ["method", *(f"{m.label}, {h}\N{NO-BREAK SPACE}{m.arrow}" for h, m in columns)]
     return Table(header, rows, caption)
 
@@ -72,11 +74,13 @@ def choice_table(board: Board) -> Table:
     caption = (
         "Validation error over that of least squares, both trained on the rows before the day named and judged on "
         "those from there on. The last of the days begins validation proper (mean over seeds); the others begin parts "
-        "of train held out in turn (first seed). Above 1, in grey, least squares was better. The geometric mean "
-        "decides: one stretch of time may like best what does worst in the next."
+        "of train held out in turn (first seed). Above 1, in grey, least squares was better. Of a ridge it is the "
+        "error of the settings that the other days choose, since those that were searched on the same rows look better "
+        "than they are; the error of what starts from a ridge is as many times as large. The geometric mean chooses "
+        "the mixture: one stretch of time may like best what does worst in the next."
     )
     if any(choice.preferred != choice.chosen for choice in board.choices.values()):
-        caption += f" “{_PREFERRED}”: a ridge, where it is better than the chosen mixture."
+        caption += f" “{_PREFERRED}”: a ridge, which is used where the chosen mixture gains nothing clear over it."
     return Table(header, rows, caption, folded="Validation, by which the mixture was chosen")
 
 
@@ -93,8 +97,9 @@ def ridge_table(board: Board) -> Table | None:
     caption = (
         "What validation rows and earlier origins chose for the linear regression. Subtracted: from a window, and "
         "added to its forecast again. Penalty: over the mean eigenvalue of the windows' second moments. Validation "
-        "error: over that of least squares, geometric mean over the origins. Per channel: the least and the most of "
-        "each one's own; networks start from the one of all channels, since their experts serve all."
+        "error: over that of least squares, of the settings that the other origins choose, geometric mean. Per "
+        "channel: the least and the most of each one's own; networks start from the one of all channels, since their "
+        "experts serve all."
     )
     return Table(header, rows, caption, folded="The ridge: what was searched and chosen")
 
@@ -204,9 +209,11 @@ def _score(board: Board, name: str, horizon: int, measure: Metric) -> Cell:
     competing = [board.spread(horizon, other, measure).mean for other in (*board.models, *board.baselines)]
     decimals = min(4, decimals_for([measure.best(competing)]) + 1)
     cell = spread_cell(board.spread(horizon, name, measure), decimals, measure.best(competing))
-    if name != board.choices[horizon].chosen:
+    choice = board.choices[horizon]
+    if name not in (choice.chosen, choice.preferred):
         return cell
-    return Cell(cell.text, cell.best, remark=f"{cell.remark} {_CHOSEN}".strip())
+    what = _CHOSEN if name == choice.chosen else _PREFERRED
+    return Cell(cell.text, cell.best, remark=f"{cell.remark} {what}".strip())
 
 
 def _over_seeds(board: Board) -> str:

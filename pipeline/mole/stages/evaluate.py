@@ -35,7 +35,7 @@ from pipeline.mole.evaluation.result_rows import Place, blocks_of, with_differen
 from pipeline.mole.glossary import GLOSSARY, MSE, unit_of
 from pipeline.mole.params.evaluate import Evaluate
 from pipeline.mole.params.sweep import Sweep
-from pipeline.mole.points import chosen_mixture, read_point, twin_of
+from pipeline.mole.points import chosen_mixture, preferred, read_point, twin_of
 from pipeline.training.determinism import prepare_device
 
 SECTIONS = ("mole.sweep", "mole.evaluate")
@@ -75,8 +75,9 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     rows = with_differences(rows, twins, blocks)
     board = scoreboard(rows, GLOSSARY)
     choices = choices_of(points, ridges, windows)
-    chosen_at = {length: board.method(choices["horizons"][str(length)]["chosen"]) for length in windows}
-    headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(chosen_at.items())[:MOST]}
+    preferences = {length: preferred([*points, *ridges], length) for length in windows}
+    used = {length: board.method(point.name) for length, point in preferences.items() if point is not None}
+    headlines = {f"mse_{h}": compare(board, MSE, unit_of(h), method) for h, method in list(used.items())[:MOST]}
     write_results(at.results, at, rows, DIGITS)
     write_headlines(at.headlines, headlines)
     with atomic_folder(at.details) as folder:
@@ -84,8 +85,9 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
             columns = COVERAGE_COLUMNS if name == "coverage" else None  # of no row where nothing could be calibrated
             pd.DataFrame(fields, columns=columns).to_parquet(folder / f"{name}.parquet", index=False)
         write_json(folder / "choices.json", choices)
-    for length, method in chosen_at.items():
-        print(f"horizon {length} ({windows[length]:,} test windows; validation chose {method.name})")
+    for length, method in used.items():
+        chosen = choices["horizons"][str(length)]["chosen"]
+        print(f"horizon {length} ({windows[length]:,} test windows; validation chose {chosen}, used: {method.name})")
         print(table(board, unit_of(length)))
 
 

@@ -2,7 +2,7 @@
 
 Nothing is judged here: `evaluate` compares the points. Test rows are never read. A mixture is also trained
 at earlier origins, of which the losses are kept, by which `pipeline.mole.points.chosen_mixture` chooses, and the
-errors' quantiles: prediction intervals are calibrated on the validation windows of all its origins.
+errors' quantiles: prediction intervals are calibrated on the rows after all its origins.
 
 Cycles are fitted in closed form, from the ridge that validation prefers: their seeds do not differ.
 
@@ -10,7 +10,7 @@ By default a network starts as the ridge that was searched for its horizon, refi
 and keeps the weights of its start where no epoch validates better: on validation rows it is never behind the ridge.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -24,13 +24,14 @@ from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.calendar_place import calendar_of
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE, RidgeChoice
-from pipeline.mole.data.rolling_origin import earlier_origins, origin_windows
+from pipeline.mole.data.rolling_origin import calibration_windows, earlier_origins, origin_windows
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
 from pipeline.mole.data.windows import Windows, windows_of
 from pipeline.mole.interval_files import write_intervals
 from pipeline.mole.model.calibration import calibrate
 from pipeline.mole.model.cycle_search import solve_cycles
+from pipeline.mole.model.held_out import held_out_of_epochs, optimism
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig, start_from
 from pipeline.mole.model.mixture_scores import Network, mean_squared_error
 from pipeline.mole.model.ridge import RidgePath, moments_of
@@ -54,11 +55,11 @@ class Training(SweepTraining[Recipe, Point]):
 
 
 class Trained(NamedTuple):
-    """A forecaster, its validation loss, and the windows that this is of."""
+    """A forecaster, its validation loss, and the loss before and after each epoch."""
 
     model: Network
     loss: float
-    validation: ResidentWindows
+    curve: list[float]
 
 
 Train = Callable[[PointTraining, str, Training, Series], Trained]
@@ -89,24 +90,31 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
             train: Train
+            starts_from, of_search = ridge if recipe.start == "ridge" else None, None
             if point.backbone == "cycle":
-                lookback, train = _of_cycles(series, recipe, point, preferred([ridge, own], horizon), horizon, device)
+                starts_from = preferred([ridge, own], horizon)
+                lookback, train, of_search = _of_cycles(series, recipe, point, starts_from, horizon, device)
             else:
-                start = ridge.maps[horizon][0] if recipe.start == "ridge" else None
+                start = ridge.maps[horizon][0] if starts_from else None
                 lookback = start.lookback if start else recipe.lookback
                 train = _of_networks(recipe, start, device)
             lookbacks[str(horizon)] = lookback
             count = recipe.earlier_origins if point.experts > 1 else 0  # the choice is one among mixtures
+            unseen = [
+                ResidentWindows(windows, AT_ONCE, device)
+                for windows in calibration_windows(series, count, lookback, horizon)
+            ]
             earlier = []
             for origin, known in enumerate(earlier_origins(series, count, lookback, horizon), start=1):
                 training = Training.of(recipe, point, recipe.seeds[0], horizon=horizon, origin=origin)
                 earlier.append(train(trainings, f"h{horizon}_origin{origin}", training, known))
-            found_at = [then.loss for then in earlier]
             of_seed = losses[str(horizon)] = {}
+            curves = [[then.curve] for then in earlier] + [[]]
             for seed in recipe.seeds:
                 training, key = Training.of(recipe, point, seed, horizon=horizon, origin=0), f"h{horizon}_seed{seed}"
                 now = train(trainings, key, training, series)
                 of_seed[str(seed)] = now.loss
+                curves[-1].append(now.curve)
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": fit_scaler(series).described(),
@@ -115,13 +123,11 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
                 save_model(folder / key, now.model, config)
-                stretches = [(one.model.forecast, one.validation) for one in (*earlier, now)]
-                write_intervals(folder / key, calibrate(stretches, series.step))
-            found_at.append(fmean(of_seed.values()))
-            origins[str(horizon)] = [
-                asdict(replace(of_ridge, loss=loss))
-                for of_ridge, loss in zip(ridge.origins[horizon][-len(found_at) :], found_at, strict=True)
-            ]
+                stretches = zip((one.model.forecast for one in (*earlier, now)), unseen, strict=True)
+                write_intervals(folder / key, calibrate(list(stretches), series.step))
+            found_at = [*(then.loss for then in earlier), fmean(of_seed.values())]
+            own_part = of_search or optimism(held_out_of_epochs(curves), found_at)
+            origins[str(horizon)] = _judged(horizon, found_at, own_part, ridge, starts_from)
         about = {
             "point": point.model_dump(),
             "lookback": lookbacks,
@@ -132,17 +138,29 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     trainings.write()
 
 
+def _judged(
+    horizon: int, losses: Sequence[float], own_part: Sequence[float], ridge: ForecastPoint, start: ForecastPoint | None
+) -> list[dict[str, Any]]:
+    """At each origin the losses, as they are and as they would be without what was won by choosing on the same rows,
+    as many times as large: settings or epochs, and the settings of the start."""
+    last = slice(-len(losses), None)
+    of_start = [1.0] * len(losses) if start is None else [origin.optimism for origin in start.origins[horizon][last]]
+    parts = zip(ridge.origins[horizon][last], losses, own_part[last], of_start, strict=True)
+    return [asdict(replace(of_ridge, loss=loss, held_out=loss * own * theirs)) for of_ridge, loss, own, theirs in parts]
+
+
 def _of_cycles(
     series: Series, recipe: Recipe, point: Point, start: ForecastPoint | None, horizon: int, device: torch.device
-) -> tuple[int, Train]:
-    """Rows of the lookback, and what is called for each origin and seed: all are solved at once."""
+) -> tuple[int, Train, list[float]]:
+    """Rows of the lookback, what is called for each origin and seed, and the optimism of the search at each origin: all
+    are solved at once."""
     assert start is not None, "a ridge is there"
     count = recipe.earlier_origins
 
     def windows(lookback: int) -> list[tuple[Windows, Windows]]:
         return origin_windows(series, count, lookback, horizon)
 
-    solved = solve_cycles(windows, start.maps[horizon], calendar_of(series.step), point.experts)
+    solved, of_search = solve_cycles(windows, start.maps[horizon], calendar_of(series.step), point.experts)
     lookback = solved[0].lookback
     resident = [[ResidentWindows(one, AT_ONCE, device) for one in origin] for origin in windows(lookback)]
 
@@ -151,9 +169,9 @@ def _of_cycles(
         model, (fitted_to, validation) = solved[place].to(device), resident[place]
         train_loss, loss = (mean_squared_error(model.forecast, of.epoch(0)) for of in (fitted_to, validation))
         trainings.solved(key, training, model, train_loss, loss)
-        return Trained(model, loss, validation)
+        return Trained(model, loss, [loss])
 
-    return lookback, train
+    return lookback, train, of_search
 
 
 def _of_networks(recipe: Recipe, start: RidgeChoice | None, device: torch.device) -> Train:
@@ -165,7 +183,7 @@ def _of_networks(recipe: Recipe, start: RidgeChoice | None, device: torch.device
         if place not in of_origin:
             of_origin[place] = _data(series, recipe, start, training.horizon, device)
         data = of_origin[place]
-        return Trained(*_trained(trainings, key, training, data, len(series.channels)), data.validation)
+        return _trained(trainings, key, training, data, len(series.channels))
 
     return train
 
@@ -178,12 +196,13 @@ def _data(series: Series, recipe: Recipe, start: RidgeChoice | None, horizon: in
     return Data(train, ResidentWindows(validation, AT_ONCE, device), start, weight_HL)
 
 
-def _trained(trainings: PointTraining, key: str, training: Training, data: Data, channels: int) -> tuple[Mole, float]:
-    """The model with its best weights, and its validation loss."""
+def _trained(trainings: PointTraining, key: str, training: Training, data: Data, channels: int) -> Trained:
+    """The model with its best weights."""
     recipe = training.recipe
     model = untrained(channels, training, data.start, data.start_HL)
     router_rate = recipe.router_learning_rate or recipe.learning_rate
     train = ResidentWindows(data.train, recipe.batch_size, trainings.device, recipe.seed)
+    initial = mean_squared_error(model.eval().forecast, data.validation.epoch(0))
     found = trainings.fit(
         key,
         training,
@@ -193,7 +212,10 @@ def _trained(trainings: PointTraining, key: str, training: Training, data: Data,
         keep_initial=data.start is not None,
         rate_factors={"model.router.": router_rate / recipe.learning_rate},
     )
-    return model, found.validation["loss"]
+    curve = [row["validation_loss"] for row in found.curve]
+    if data.start_HL is not None:
+        curve.insert(0, initial)
+    return Trained(model, found.validation["loss"], curve)
 
 
 def untrained(

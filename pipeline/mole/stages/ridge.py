@@ -21,6 +21,7 @@ from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
 from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
 from pipeline.mole.data.rolling_origin import (
+    calibration_windows,
     earlier_origins,
     longest_lookback,
     origin_windows,
@@ -33,7 +34,15 @@ from pipeline.mole.interval_files import write_intervals
 from pipeline.mole.model.calibration import Forecast, calibrate
 from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.model.mixture import Mole, MoleConfig, start_from
-from pipeline.mole.model.ridge_search import Ridge, fitted, joint_losses, search_each, search_ridge
+from pipeline.mole.model.ridge_search import (
+    Ridge,
+    best_of,
+    fitted,
+    joint_losses,
+    search_each,
+    search_ridge,
+    try_ridges,
+)
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe, Sweep
 from pipeline.mole.points import ABOUT
@@ -82,7 +91,8 @@ def _written(
     about: dict[str, Any] = {"point": {"backbone": "linear", "experts": 1, "top_k": None}}
     about |= {key: {} for key in ("lookback", "validation_loss", "origins", "maps")}
     for horizon, ridges in of_horizon.items():
-        key, losses, network = str(horizon), joint_losses(ridges), folder / f"h{horizon}_seed0"
+        key, network = str(horizon), folder / f"h{horizon}_seed0"
+        losses, held_out = (joint_losses(getattr(one, name) for one in ridges) for name in ("losses", "held_out"))
         maps = fitted_maps(series, ridges, recipe.earlier_origins, horizon)
         model = linear_forecaster(maps[-1], len(series.channels))
         save_model(network, model, {**config, "validation_loss": losses[-1]})
@@ -93,8 +103,8 @@ def _written(
         ]
         about["validation_loss"][key], about["lookback"][key] = {"0": losses[-1]}, model.lookback
         about["origins"][key] = [
-            {**validation_stamps(one), "loss": loss, "least_squares": reference}
-            for one, loss, reference in zip(known, losses, least_squares[horizon], strict=True)
+            {**validation_stamps(one), "loss": loss, "held_out": without, "least_squares": reference}
+            for one, loss, without, reference in zip(known, losses, held_out, least_squares[horizon], strict=True)
         ]
         first = ridges[0]
         settings = f"lookback {first.lookback}, offset {first.offset}, penalty {first.penalty:.3g}"
@@ -112,7 +122,7 @@ def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> t
 
     (least_squares,) = search_ridge(windows, [recipe.lookback], ["last"], [0.0])
     lookbacks = _lookbacks(series, grid, recipe, horizon)
-    return min(search_ridge(windows, lookbacks, grid.offsets), key=lambda one: one.loss), least_squares
+    return best_of(try_ridges(windows, lookbacks, grid.offsets)), least_squares
 
 
 def searched_each(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> list[Ridge]:
@@ -149,11 +159,11 @@ def fitted_maps(series: Series, ridges: Sequence[Ridge], count: int, horizon: in
 
 
 def _intervals(series: Series, maps: Sequence[Tensor], horizon: int) -> Intervals:
-    """Those of the maps fitted at each origin, calibrated on its validation windows."""
-    origins = origin_windows(series, len(maps) - 1, maps[-1].shape[-1], horizon)
+    """Those of the maps fitted at each origin, calibrated on the rows after it."""
+    unseen = calibration_windows(series, len(maps) - 1, maps[-1].shape[-1], horizon)
     stretches = [
-        (mapped(weight), ResidentWindows(validation, AT_ONCE, torch.device("cpu")))
-        for weight, (_, validation) in zip(maps, origins, strict=True)
+        (mapped(weight), ResidentWindows(windows, AT_ONCE, torch.device("cpu")))
+        for weight, windows in zip(maps, unseen, strict=True)
     ]
     return calibrate(stretches, series.step)
 
