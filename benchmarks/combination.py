@@ -9,7 +9,7 @@ they go into it. Draws: as they are, and as the network draws them. Prints markd
 runs, with differences to the model as it is and their 95 % interval (Student's t) where there are several.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,10 @@ SHOWN = ("spearman_distances", "knn_overlap", "contact_f1", "rmsd_in_frame_over_
 Scores = dict[str, dict[str, float]]  # by variant and metric
 
 
-def main(studies: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="+", metavar="study")
+    studies: list[str] = parser.parse_args().studies
     params = load_params().alphastomics.studies
     for study in studies:
         found: dict[bool, list[Scores]] = {True: [], False: []}
@@ -119,4 +122,4 @@ def cell(every: list[Scores], variant: str, metric: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,10 +6,10 @@ A run's wall time times its cores is what stages can take. The rest is DVC and S
 ran again, and cores with nothing to do, as when the last stages wait for each other. Prints two markdown tables.
 """
 
+import argparse
 import json
 import os
 import re
-import sys
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
@@ -50,7 +50,9 @@ def study_of(address: str) -> str:
 
 
 def main() -> None:
-    os.chdir(sys.argv[1] if len(sys.argv) > 1 else ".")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", nargs="?", default=".")
+    os.chdir(parser.parse_args().checkout)
     spans, rows = stage_spans(), defaultdict(list)
     for address, (start, end) in spans.items():
         rows[study_of(address)].append(end - start)

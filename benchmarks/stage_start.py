@@ -6,6 +6,7 @@ Both stages start in a folder of their own, several times; the first step is whe
 train. The stage's code is unchanged: a small driver stops it there.
 """
 
+import argparse
 import shutil
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(ROOT / "params.yaml", folder)

@@ -72,14 +72,14 @@ def intervals_in_words(found: Forecasting) -> str:
 
 
 def _beside_ridge(board: Board, horizon: int) -> str:
-    """The CRPS of what is used against the ridge's, with intervals of the same kind and with plain split-conformal
-    ones."""
+    """The CRPS of what is used against the ridges', with intervals of the same kind and with plain split-conformal
+    ones of the ridge."""
     used = board.choices[horizon].preferred
     chosen = _spread(board, horizon, used, CRPS.name).mean
-    rivals = {
-        "the ridge's": None if used == RIDGE else _spread(board, horizon, RIDGE, CRPS.name).mean,
-        "its plain split-conformal": _spread(board, horizon, RIDGE, SPLIT_CRPS.name).mean,
-    }
+    judged = [name for name in RIDGES if name != used and (unit_of(horizon), name, CRPS.name) in board.scores.rows]
+    rivals = {f"the {label_of(name)}'s": _spread(board, horizon, name, CRPS.name).mean for name in judged}
+    whose = "its" if used == RIDGE else "the ridge's"
+    rivals[f"{whose} plain split-conformal"] = _spread(board, horizon, RIDGE, SPLIT_CRPS.name).mean
     said = [
         f"{name} {shown(value, 4)} ({signed(100 * (chosen / value - 1), 1)} %)"
         for name, value in rivals.items()
