@@ -1,5 +1,7 @@
 """Intervals of a predicted change: they cover contexts that were left out, and tell what they cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,34 @@ def test_a_context_unlike_the_others_is_covered_less():
     assert np.mean(np.abs(true - change) <= intervals.around(control, change).half_width_G()) < 0.6
 
 
+def test_contexts_near_to_and_far_from_others_are_covered_alike():
+    """Responses drawn from a process, so that a context is missed by less where it resembles others."""
+    shares, without = {"near": [], "far": []}, {"near": [], "far": []}
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        kinds = 1 + random.uniform(0, 2, (4, GENES))
+        places = {"near": 0, "far": 3}
+        control = {code: kinds[code // 2] + 0.1 * random.uniform(0, 1, GENES) for code in range(6)}
+        new = {name: kinds[kind] + 0.1 * random.uniform(0, 1, GENES) for name, kind in places.items()}
+        x = np.stack([*control.values(), *new.values()])
+        scale = 2 * np.median([np.linalg.norm(a - b) for i, a in enumerate(x[:6]) for b in x[:i]])
+        likeness = np.exp(-((np.linalg.norm(x[:, None] - x, axis=2) / scale) ** 2)) + 0.02 * np.eye(len(x))
+        y = 0.3 * np.linalg.cholesky(likeness) @ random.normal(size=(len(x), GENES))
+        means = {(code, 0): mean for code, mean in control.items()}
+        means |= {(code, 1): mean + y[code] for code, mean in control.items()}
+        fitted = ResponsePrior.fit(control, {(code, 1): y[code] for code in control})
+        prior = replace(fitted, fall=0.0, own=0.0, noise=0.02)  # the process that they are drawn from
+        intervals = Intervals.of(prior, means, dict.fromkeys(means, np.zeros(GENES)), 0)
+        for place, (name, mean) in enumerate(new.items(), len(control)):
+            change, error = prior(mean, 1), np.abs(y[place] - prior(mean, 1))
+            known = intervals.around(mean, change, expected=prior.variance(mean, 1))
+            shares[name].append(np.mean(error <= known.half_width_G()))
+            without[name].append(np.mean(error <= intervals.around(mean, change).half_width_G()))
+    assert abs(np.mean(shares["near"]) - COVERAGE) < 0.04
+    assert abs(np.mean(shares["far"]) - COVERAGE) < 0.04
+    assert np.mean(without["far"]) < np.mean(without["near"]) - 0.1  # negative control
+
+
 def test_fewer_than_two_contexts_have_no_interval():
     means = study(0, contexts=2)
     controls = {code: means[code, 0] for code in range(2)}
@@ -67,7 +97,7 @@ def test_fewer_than_two_contexts_have_no_interval():
     exact = dict.fromkeys(means, np.zeros(GENES))
     assert Intervals.of(prior, {group: mean for group, mean in means.items() if group != (1, 1)}, exact, 0) is None
     with pytest.raises(ValueError, match="two contexts"):
-        Intervals(*np.zeros((3, 1, 3)), np.array([4]))
+        Intervals(*np.zeros((3, 1, 3)), np.ones(1), np.array([4]))
 
 
 def sampled(means, cells, seed):

@@ -55,7 +55,9 @@ def test_contexts_are_left_out_in_closed_form_as_one_by_one(random):
         rest = [code for code in range(CONTEXTS) if code != out]
         alike_CC = of.similarity_CC[np.ix_(rest, rest)]
         left = _Contexts(rest, of.control_CG[rest], of.change_CG[rest] + 9, alike_CC)  # + 9: no gene falls below 0
-        np.testing.assert_allclose(replace(prior, contexts={1: left})(control[out], 1) - 9, found[out, 1], atol=1e-9)
+        without = replace(prior, contexts={1: left})
+        np.testing.assert_allclose(without(control[out], 1) - 9, found[out, 1], atol=1e-9)
+        assert prior.left_out_variances()[out, 1] == pytest.approx(without.variance(control[out], 1))
 
 
 def test_what_is_expressed_falls_in_proportion(random):

@@ -150,8 +150,13 @@ class Effects:
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
         noise_G = contexts.noise[cell_type, contexts.control_code]
-        interval = self._intervals.around(control_G, change_G, noise_G) if self._intervals else None
-        return Effect(change_G, interval, deviation_G, offset_G)
+        return Effect(change_G, self._interval(control_G, change_G, noise_G, label), deviation_G, offset_G)
+
+    def _interval(self, control_G: Array, change_G: Array, noise_G: Array, label: int) -> Interval | None:
+        if self._intervals is None or self.prior is None:
+            return None
+        expected = self.prior.variance(control_G, label) if label in self.prior.contexts else None
+        return self._intervals.around(control_G, change_G, noise_G, expected)
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""

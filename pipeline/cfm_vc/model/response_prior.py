@@ -100,6 +100,24 @@ class ResponsePrior:
                 found |= {(code, label): expected_G for code, expected_G in zip(of.codes, expected_CG, strict=True)}
         return found
 
+    def left_out_variances(self) -> dict[tuple[int, int], float]:
+        """Of the same predictions, as `variance`."""
+        found: dict[tuple[int, int], float] = {}
+        for label, of in self.contexts.items():
+            if len(of.codes) > 1:
+                variance_C = of.left_out(self.own, self.noise)[2].mean(axis=0)
+                found |= {(code, label): float(value) for code, value in zip(of.codes, variance_C, strict=True)}
+        return found
+
+    def variance(self, control_G: Array, perturbation: int) -> float:
+        """Of the prediction's error in a new context, mean over genes, up to the factor that all contexts share."""
+        of = self.contexts[perturbation]
+        inverse_GCC, _ = of.solved(self.own, self.noise)
+        covariance_CG, row_GC = self._covariance(control_G, of), inverse_GCC.sum(axis=2)
+        known_G = np.einsum("cg,gcd,dg->g", covariance_CG, inverse_GCC, covariance_CG)
+        of_mean_G = (1 - np.einsum("gc,cg->g", row_GC, covariance_CG)) ** 2 / row_GC.sum(axis=1)
+        return float((1 + self.own * control_G**2 + self.noise - known_G + of_mean_G).mean())
+
     def __call__(self, control_G: Array, perturbation: int) -> Array:
         """The expected change (G,) of a context with this control mean; no gene falls below 0. KeyError where the
         perturbation was not measured in any context."""
@@ -125,12 +143,7 @@ class ResponsePrior:
         of_change_GC, of_control_GC, variance_GC = of.left_out(self.own, self.noise)
         missed_C = np.mean((of_change_GC - self.fall * of_control_GC) ** 2, axis=0) - sampling_C
         factor = max(float(missed_C.sum() / variance_GC.mean(axis=0).sum()), 0.0)
-        inverse_GCC, _ = of.solved(self.own, self.noise)
-        covariance_CG, row_GC = self._covariance(control_G, of), inverse_GCC.sum(axis=2)
-        known_G = np.einsum("cg,gcd,dg->g", covariance_CG, inverse_GCC, covariance_CG)
-        of_mean_G = (1 - np.einsum("gc,cg->g", row_GC, covariance_CG)) ** 2 / row_GC.sum(axis=1)
-        variance_G = 1 + self.own * control_G**2 + self.noise - known_G + of_mean_G
-        foreseen, missed = float(self(control_G, perturbation).var()), factor * float(variance_G.mean())
+        foreseen, missed = float(self(control_G, perturbation).var()), factor * self.variance(control_G, perturbation)
         return foreseen / (foreseen + missed) if missed > 0 else 1.0
 
     def _covariance(self, control_G: Array, of: _Contexts) -> Array:
