@@ -436,8 +436,9 @@ def test_killed_in_the_middle_the_previous_store_stays(tmp_path: Path) -> None:
     assert shards() != before
 
 
-def test_shards_of_cells_that_are_labelled_otherwise_are_of_another_store(tmp_path):
+def test_shards_of_cells_that_are_labelled_otherwise_are_of_another_store(tmp_path, monkeypatch):
     """Same counts, genes and splits: only the batches of cells tell the two stores apart."""
+    monkeypatch.chdir(tmp_path)
     labels = codes()
     relabelled = {**labels, "batch": np.random.default_rng(1).permutation(labels["batch"])}
     for name, of in (("first", labels), ("second", relabelled)):
