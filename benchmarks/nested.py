@@ -20,8 +20,9 @@ import yaml
 from pipeline.cfm_vc.decisive import unit_of
 from pipeline.core.paths import StudyPaths
 from pipeline.params.fold_names import fold_names
+from pipeline.params.reading import read_yaml
+from pipeline.report.origin import STUDIES
 
-STUDY = ("benchmarks/studies.yaml", "cfm_vc", "kang")
 TYPES = ("B cells", "CD14+ Monocytes", "CD4 T cells", "CD8 T cells", "FCGR3A+ Monocytes")
 CANDIDATES: dict[str, dict[str, Any]] = {
     "1": {"batch_size": 64, "kl_weight": 1.0},
@@ -41,8 +42,7 @@ def rounds() -> list[list[tuple[str, str]]]:
 
 def studies() -> dict[str, dict[str, Any]]:
     """By name: one of each candidate and round."""
-    path, system, name = STUDY
-    kang = yaml.safe_load(Path(path).read_text())[system]["studies"][name]
+    kang = read_yaml(Path(STUDIES))["cfm_vc"]["studies"]["kang"]
     short = fold_names(TYPES)
     return {
         f"pairs_{candidate}_{number}": {
