@@ -49,8 +49,7 @@ def _surer_of_others(moe: Moe) -> str:
     return (
         " An AUROC below 0.5 says that the out-of-distribution images get more confidence than the test images. A "
         "classifier that is often unsure of its own images can be surer of others, such as plain shapes with strong "
-        "edges; `python -m benchmarks.foreign_images` shows it for digits, whose confidence falls with their contrast, "
-        "while photographs, noise and black images get no more than test images."
+        "edges; `python -m benchmarks.foreign_images` measures it for CIFAR-10 and digits."
     )
 
 
