@@ -68,6 +68,17 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.1)
 
 
+def accounts_of_ended_jobs(cluster: Cluster) -> list[str]:
+    """Names and states of all jobs, as soon as no job is accounted as running: the accounts follow Slurm by seconds."""
+    patience = time.monotonic() + 60
+    while True:
+        accounts = cluster.call("sacct", "--allocations", "--noheader", "--format=JobName%40,State").split()
+        if not {"PENDING", "RUNNING", "COMPLETING"}.intersection(accounts):
+            return accounts
+        assert time.monotonic() < patience, f"a job that has ended is not accounted as ended: {accounts}"
+        time.sleep(0.1)
+
+
 def assert_made_as_undisturbed(project: Project, finished_template: Path) -> None:
     """DVC made the other copy."""
     for name in ("first.json", "left.json", "right.json", "last.json", "lonely.json"):
@@ -133,7 +144,7 @@ def test_all_stages_run_where_there_is_accounting(
     finish(start(project), project)
     assert project.ran().count("lonely") == 2
     assert_made_as_undisturbed(project, finished_template)
-    accounts = accounted.call("sacct", "--allocations", "--noheader", "--format=JobName%40,State").split()
+    accounts = accounts_of_ended_jobs(accounted)
     assert accounts.count("COMPLETED") == len(ALL)
     assert "celldag:side@left" in accounts
 
