@@ -76,8 +76,8 @@ def test_the_change_is_the_average_of_the_flow_and_the_prior(models):
 def test_controls_and_what_is_not_calibrated_are_left_to_the_bit(models):
     cells = contexts().cells
     plain, calibrated = effects(models), effects(models, 1.4, 0.5)
-    assert plain.offset(cells.cell_type, P_A) is None
-    assert calibrated.offset(cells.cell_type, np.zeros(2, np.float32)) is None
+    assert plain.applied(cells.cell_type, P_A)[1] is None
+    assert calibrated.applied(cells.cell_type, np.zeros(2, np.float32))[1] is None
     assert calibrated.of(3, P_A) is None  # a cell type of which there are no training controls
     for output in ("counts", "means"):
         one, other = (predicted(models, of, cells, np.zeros(2, np.float32), output) for of in (plain, calibrated))
@@ -149,6 +149,20 @@ def test_what_no_context_was_measured_under_is_the_sum_of_its_treatments(models)
         np.testing.assert_allclose(of.of(1, p_P).change_G, np.maximum(expected, -known.means[1, CONTROL]), atol=1e-9)
 
 
+def test_the_flow_carries_no_cells_to_a_sum_but_those_of_types_without_controls(models):
+    both, of = np.array([1.0, 1.0], np.float32), effects(models, 1.4, 0.5)
+    types = np.array([1, 3, 0])  # of 3 there are no training controls, so all it has is the flow
+    doses_BP, offset_BG = of.applied(types, both)
+    np.testing.assert_array_equal(doses_BP, [[0, 0], [1, 1], [0, 0]])
+    assert offset_BG[[0, 2]].any(dim=1).all()
+    assert not offset_BG[1].any()
+    np.testing.assert_array_equal(of.applied(types, P_A)[0], [P_A] * 3)  # measured, and so the flow's
+    np.testing.assert_array_equal(effects(models, 1.4, 0.0).applied(types, both)[0], [both] * 3)  # the flow alone
+    controls = contexts().cells.select(np.flatnonzero(contexts().cells.cell_type == 1))
+    found = predicted(models, of, controls, both).int_BI
+    np.testing.assert_array_equal(found, predicted(models, of, controls, np.zeros(2, np.float32)).int_BI)
+
+
 def test_the_flow_keeps_its_say_in_a_combination_of_which_a_part_was_not_measured_alone(models):
     both, known = np.array([1.0, 1.0], np.float32), contexts()
     without = replace(known, means={group: mean_G for group, mean_G in known.means.items() if group[1] != 1})
@@ -156,6 +170,7 @@ def test_the_flow_keeps_its_say_in_a_combination_of_which_a_part_was_not_measure
     flow, control_G = effects(models).flow_change(1, both), known.means[1, CONTROL]
     expected = 0.5 * 1.4 * flow + 0.5 * (known.means[1, A] - control_G)
     np.testing.assert_allclose(of.of(1, both).change_G, np.maximum(expected, -control_G), atol=1e-9)
+    np.testing.assert_array_equal(of.applied(np.array([1]), both)[0], [both])
 
 
 def test_contexts_are_read_back(tmp_path):

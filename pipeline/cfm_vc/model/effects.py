@@ -9,8 +9,8 @@ since what is specific to it cannot be foreseen. By how much, the prior says: th
 those that were measured. It is made up for: the average is divided by the prior's reliability there. That is no better
 in mean squared error, but it is in distances between populations and in the size of the effect. A combination or dose
 that no context was measured under is what its treatments add up to (`additive_change`), where each was measured alone:
-of these the flow knows less. Members of an ensemble, each a VAE and a flow with a calibration of their own, are
-averaged.
+of these the flow knows less, so it does not carry the cells either. Members of an ensemble, each a VAE and a flow with
+a calibration of their own, are averaged.
 
 The decoded cells get this change of the mean by an offset per gene of the decoder's logits, found by stochastic
 approximation (Robbins and Monro, 1951) on reference cells. It is the same for all cells of a type: what is predicted of
@@ -59,11 +59,13 @@ class Member(NamedTuple):
 
 class Effect(NamedTuple):
     """Predicted change of mean log-normalised expression in a context, its interval (None: unknown), its standard
-    deviation over members (None: there is one), and the offset of the logits that makes the change."""
+    deviation over members (None: there is one); the doses under which the flow transports the context's cells, and the
+    offset of their logits that then makes the change."""
 
     change_G: Array
     interval: Interval | None
     deviation_G: Array | None
+    doses_P: Doses
     offset_G: Tensor
 
 
@@ -104,15 +106,18 @@ class Effects:
             self._found[key] = self._calibrated(cell_type, p_P)
         return self._found[key]
 
-    def offset(self, cell_type_B: npt.NDArray[np.int64], p_P: Doses) -> Tensor | None:
-        """Offsets of the logits of these cells, (B, G); None where there are none."""
+    def applied(self, cell_type_B: npt.NDArray[np.int64], p_P: Doses) -> tuple[Doses, Tensor | None]:
+        """For each of these cells the doses (B, P) under which it is transported, and the offsets of the logits (B, G)
+        that it is then decoded with; None where there are none."""
         types, place_B = np.unique(cell_type_B, return_inverse=True)
         found = [self.of(int(cell_type), p_P) for cell_type in types]
+        place_B = place_B.reshape(-1)
+        doses_TP = np.stack([p_P if effect is None else effect.doses_P for effect in found])
         if not any(found):
-            return None
+            return doses_TP[place_B], None
         none_G = torch.zeros(len(self._contexts.genes), device=self._device)
         offset_TG = torch.stack([none_G if effect is None else effect.offset_G for effect in found])
-        return offset_TG[torch.from_numpy(place_B.reshape(-1)).to(self._device)]
+        return doses_TP[place_B], offset_TG[torch.from_numpy(place_B).to(self._device)]
 
     def flow_change(self, cell_type: int, p_P: Doses, member: int = 0) -> Array:
         """Change (G,) of mean log-normalised expression by a member's flow alone, in the reference cells."""
@@ -131,6 +136,7 @@ class Effects:
         expected_G = self._expected(cell_type, label, p_P) if self._use_prior else np.zeros_like(control_G)
         elsewhere = label in {other for _, other in contexts.means}
         a_sum = not elsewhere and adds_up(p_P, self._doses_CP, contexts.means)
+        by_flow = not (a_sum and self._members[0].calibration.prior_weight)
         for number, (_, _, of) in enumerate(self._members):
             if a_sum and of.prior_weight:
                 changes.append(expected_G)
@@ -142,7 +148,8 @@ class Effects:
         change_G = np.maximum(change_MG.mean(axis=0), -control_G)
         deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
         offset_G = torch.zeros(len(contexts.genes), device=self._device)
-        cells_BG, means = self._references(cell_type, p_P, offset_G)
+        doses_P = p_P if by_flow else np.zeros_like(p_P)
+        cells_BG, means = self._references(cell_type, doses_P, offset_G)
         wished_G = self._mean_expression(cells_BG) + torch.from_numpy(change_G).to(offset_G)
         wished_G = torch.expm1(wished_G.clamp(min=0.0)) + FLOOR
         for step in range(STEPS):
@@ -150,7 +157,8 @@ class Effects:
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
         noise_G = contexts.noise[cell_type, contexts.control_code]
-        return Effect(change_G, self._interval(control_G, change_G, noise_G, label), deviation_G, offset_G)
+        interval = self._interval(control_G, change_G, noise_G, label)
+        return Effect(change_G, interval, deviation_G, doses_P, offset_G)
 
     def _interval(self, control_G: Array, change_G: Array, noise_G: Array, label: int) -> Interval | None:
         if self._intervals is None or self.prior is None:
@@ -193,7 +201,8 @@ class Effects:
         vae, field, _ = self._members[member]
         generator = torch_generator(self._device, 0, Purpose.CALIBRATION, cell_type)
         cells = self._contexts.cells.select(np.flatnonzero(self._contexts.cells.cell_type == cell_type))
-        x_BG, generated = transported(vae, field, cells, p_P, self._solution, generator)
+        p_BP = np.tile(p_P, (len(cells), 1))
+        x_BG, generated = transported(vae, field, cells, p_BP, self._solution, generator)
 
         @torch.no_grad()
         def means() -> Iterator[Tensor]:

@@ -57,8 +57,8 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, effects: Effects, see
     """
 
     def carry(question: Question, cells: Cells, generator: torch.Generator) -> tuple[Tensor, Generated]:
-        offset_BG = effects.offset(cells.cell_type, question.p_P)
-        return transported(vae, field, cells, question.p_P, solution, generator, offset=offset_BG)
+        p_BP, offset_BG = effects.applied(cells.cell_type, question.p_P)
+        return transported(vae, field, cells, p_BP, solution, generator, offset=offset_BG)
 
     from_samples = sampled(vae, carry, solution.source, seed, device)
 
@@ -115,8 +115,8 @@ def predict_cells(
     Counts are sampled, including z_int; means are predicted from each cell's posterior mean. ExpectedError if a value
     is not finite, or a count exceeds 32 bits.
     """
-    drawn, offset_BG = output == "counts", effects.offset(cells.cell_type, p_P)
-    x_BG, generated = transported(vae, field, cells, p_P, solution, generator, drawn, offset_BG)
+    drawn, (p_BP, offset_BG) = output == "counts", effects.applied(cells.cell_type, p_P)
+    x_BG, generated = transported(vae, field, cells, p_BP, solution, generator, drawn, offset_BG)
     _check_finite(generated.log_mean_BG, cells.names)
     if output == "means":
         made_BG = generated.log_mean_BG.exp()

@@ -30,13 +30,13 @@ def transported(
     vae: Vae,
     field: FlowField,
     cells: Cells,
-    p_P: npt.NDArray[np.float32],
+    p_BP: npt.NDArray[np.float32],
     solution: Solution,
     generator: torch.Generator,
     sampled: bool = True,
     offset: Tensor | None = None,
 ) -> tuple[Tensor, Generated]:
-    """Counts of the cells, (B, G), and what they become under the doses p: see `generate` and `with_offset`."""
+    """Counts of the cells, (B, G), and what they become under their doses: see `generate` and `with_offset`."""
     x_BG, cell_type_B, batch_B = dense_tensors(cells, generator.device)
     generated = generate(
         vae,
@@ -44,7 +44,7 @@ def transported(
         x_BG,
         cell_type_B,
         batch_B,
-        torch.from_numpy(p_P).to(generator.device).expand(len(cells), -1),
+        torch.from_numpy(p_BP).to(generator.device),
         source=solution.source,
         steps=solution.steps,
         method=solution.method,
