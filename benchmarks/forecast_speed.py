@@ -1,18 +1,22 @@
-"""Speed of forecasting: an epoch of training, single forecasts and many, experts packed in one product or one by one.
+"""Speed of forecasting: an epoch of training, the search of the ridge, single forecasts and many, and many series.
 
     python -m benchmarks.forecast_speed
-    python -m benchmarks.forecast_speed --only epoch --quick
+    python -m benchmarks.forecast_speed --only epoch,search --quick
 
 `epoch`: MoLE-DLinear, 4 experts, lookback 336, horizon 96, 7 channels, minibatches of 32, on simulated values in the
 shape of ETTh1 (8,640 train rows, 2,880 validation rows): the fit loop, validation included, compared with a naive loop
 (a DataLoader over windows in memory, decomposition and experts as in the papers), and with the bare matrix products.
 `inference`: latency of one window and windows per second of many. `experts`: cost of E experts packed in one product,
 and one by one, over one expert. `router`: weights from the cache beside the router's own. Measurements are interleaved;
-tables hold medians, and ratios are paired.
+tables hold medians, and ratios are paired. `search`: the whole search of the ridge, once, as the stage `ridge` runs it
+with three earlier origins, on simulated values in the shape of ETTh1 (what it costs does not depend on the values).
+`series`: 1,000 series of 2,000 rows in one file, from the file to forecasts (`benchmarks.many_series`).
 """
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -24,10 +28,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.router_cache import RouterCache
 from benchmarks.tables import print_tables
+from pipeline.mole.data.layouts import rows_needed, split_rows
 from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.series import Series
+from pipeline.mole.data.step import Step
 from pipeline.mole.data.time_features import time_features
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.mixture import ForecastObjective, Mole, MoleConfig
+from pipeline.mole.params.ridge import RidgeGrid
+from pipeline.mole.params.sweep import Recipe
+from pipeline.mole.stages.ridge import searched
 from pipeline.params.optimisation import Optimisation
 from pipeline.training.fit import fit
 
@@ -176,6 +186,31 @@ def router(arguments: argparse.Namespace) -> None:
     _table("microseconds", times, "from the cache", 1_000_000)
 
 
+def search(arguments: argparse.Namespace) -> None:
+    """Seconds and CPU seconds at each horizon, and of all."""
+    rows = rows_needed("etth")
+    value_TC = np.random.default_rng(0).normal(size=(rows, CHANNELS)).cumsum(0)
+    channels = tuple(f"channel_{number}" for number in range(CHANNELS))
+    splits = split_rows("etth", rows)
+    assert splits is not None, "enough rows"
+    series = Series(np.arange(rows) * 3600, value_TC, channels, Step(3600), splits)
+    recipe = Recipe(lookback=LOOKBACK, horizons=[96] if arguments.quick else [96, 192, 336, 720], earlier_origins=3)
+    found = []
+    print("| horizon | seconds | CPU seconds |\n|--:|--:|--:|")
+    for horizon in recipe.horizons:
+        started = time.perf_counter(), time.process_time()
+        searched(series, RidgeGrid(), recipe, horizon)
+        found.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+        print(f"| {horizon} | {found[-1][0]:.1f} | {found[-1][1]:.1f} |", flush=True)
+    print(f"| all | {sum(took for took, _ in found):.1f} | {sum(took for _, took in found):.1f} |")
+
+
+def series(arguments: argparse.Namespace) -> None:
+    """Of the whole way through the pipeline, from a process without this one's memory, which is no step's."""
+    size = ["--series", "20", "--rows", "400"] if arguments.quick else []
+    subprocess.run([sys.executable, "-m", "benchmarks.many_series", *size], check=True)
+
+
 def mole(count: int) -> Mole:
     torch.manual_seed(0)
     sizes = {"lookback": LOOKBACK, "horizon": HORIZON, "channels": CHANNELS, "experts": count}
@@ -222,4 +257,12 @@ def _table(unit: str, times: Mapping[str, list[float]], reference: str, factor: 
 
 
 if __name__ == "__main__":
-    print_tables(__doc__, {"epoch": epoch, "inference": inference, "experts": experts, "router": router})
+    tables = {
+        "epoch": epoch,
+        "inference": inference,
+        "experts": experts,
+        "router": router,
+        "search": search,
+        "series": series,
+    }
+    print_tables(__doc__, tables)

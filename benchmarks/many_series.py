@@ -1,24 +1,25 @@
 """Many series in one file of long format, from the file to forecasts: seconds and peak memory of every step.
 
-    python -m benchmarks.many_series --folder /tmp/many
-    python -m benchmarks.many_series --folder /tmp/many --series 100 --rows 500
+    python -m benchmarks.many_series --series 100 --rows 500
+
+`python -m benchmarks.forecast_speed` calls it beside the other tables.
 
 The series are simulated days, with a week and a year of their own, and noise of which a part lasts. `new` drafts the
 study as it does for a lab's file; `ingest`, the searched `ridge` and one mixture, `mole_dlinear`, are the stages of the
-pipeline; `cross-validate` forecasts from 3 cutoffs, with intervals, and `forecast` from the end. Prints a markdown
-table.
+pipeline; `cross-validate` forecasts from 3 cutoffs, with intervals, and `forecast` from the end.
 """
 
 import argparse
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from benchmarks.processes import Measured, load, measure
+from benchmarks.processes import Measured, measure
 
 PROJECT = Path(__file__).resolve().parents[1]
 STUDY, POINT, FILE = "many", "mole_dlinear", "many.csv"
@@ -40,9 +41,6 @@ def simulated(number: int, rows: int) -> Iterator[str]:
 
 def prepare(folder: Path, series: int, rows: int) -> None:
     """A working folder with the file, and with the project's parameters but no study."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
     with (folder / FILE).open("w") as stream:
         stream.write("unique_id,ds,y\n")
         for number in range(series):
@@ -80,16 +78,14 @@ def steps_of(folder: Path) -> dict[str, Measured]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where the file, the store and the models go")
     parser.add_argument("--series", type=int, default=1_000)
     parser.add_argument("--rows", type=int, default=2_000)
     arguments = parser.parse_args()
-    print(f"{load()}\n", flush=True)
-    folder = arguments.folder.resolve()
-    prepare(folder, arguments.series, arguments.rows)
     print(f"| {arguments.series:,} series x {arguments.rows:,} rows | seconds | CPU seconds | peak memory |")
     print("|---|--:|--:|--:|", flush=True)
-    found = steps_of(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        prepare(Path(scratch), arguments.series, arguments.rows)
+        found = steps_of(Path(scratch))
     seconds, cpu = (sum(getattr(took, name) for took in found.values()) for name in ("seconds", "cpu_seconds"))
     most = max(took.peak_mib for took in found.values())
     print(f"| in all, the most | {seconds:.0f} | {cpu:.0f} | {most:,.0f} MiB |")

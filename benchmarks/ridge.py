@@ -1,12 +1,11 @@
-"""The searched ridge regression on a series: what was chosen, its errors, and how long the whole search takes.
+"""The searched ridge regression on a series: what is chosen, and its errors.
 
     python -m benchmarks.ridge --data ../shared/data/ETTh1.csv
-    python -m benchmarks.ridge --data ../shared/data/ETTh1.csv --only search --threads 1
 
-`search`: seconds and CPU seconds of the search at each horizon, as the stage `ridge` runs it (validation rows and
-`--origins` earlier origins), and of all. `choice`: errors on all test windows of what is chosen so, of what the
-validation rows alone would choose, and of least squares of one lookback. `channels`: of one map of all channels and of
-maps of each channel's own. Test rows have no part in any choice.
+`choice`: errors on all test windows of what is chosen as the stage `ridge` chooses (by validation rows and `--origins`
+earlier origins), of what the validation rows alone would choose, and of least squares of one lookback. `channels`: of
+one map of all channels and of maps of each channel's own. Test rows have no part in any choice. How long the search
+takes: `python -m benchmarks.forecast_speed`.
 """
 
 import argparse
@@ -29,19 +28,6 @@ from pipeline.mole.model.ridge_search import Ridge, joint_losses
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe
 from pipeline.mole.stages.ridge import fitted_maps, mapped, searched, searched_each
-
-
-def search(arguments: argparse.Namespace) -> None:
-    """Seconds of the search at every horizon."""
-    series, seconds, of_cpu = _series(arguments), 0.0, 0.0
-    print("| horizon | seconds | CPU seconds |\n|--:|--:|--:|")
-    for horizon in arguments.horizons:
-        started, started_cpu = time.perf_counter(), time.process_time()
-        searched(series, RidgeGrid(), _recipe(arguments, arguments.origins), horizon)
-        took, took_cpu = time.perf_counter() - started, time.process_time() - started_cpu
-        seconds, of_cpu = seconds + took, of_cpu + took_cpu
-        print(f"| {horizon} | {took:.1f} | {took_cpu:.1f} |", flush=True)
-    print(f"| all | {seconds:.1f} | {of_cpu:.1f} |")
 
 
 def choice(arguments: argparse.Namespace) -> None:
@@ -114,4 +100,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    print_tables(__doc__, {"search": search, "choice": choice, "channels": channels}, _add_arguments)
+    print_tables(__doc__, {"choice": choice, "channels": channels}, _add_arguments)
