@@ -4,16 +4,19 @@ sweep is not theirs to know."""
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.bayes_moe.metrics.crossed import crossed
 from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.chapter import mixture
-from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table, worth_in_words
+from pipeline.bayes_moe.report.ensembles import ensembles, ensembles_table, power_lines, worth_in_words
 from pipeline.bayes_moe.report.results import Moe, read_moe
 from pipeline.bayes_moe.report.robustness import robustness
 from pipeline.bayes_moe.report.routing import compared, routing, usage_in_words
 from pipeline.bayes_moe.report.stability import by_chance, stability_table
+from pipeline.bayes_moe.report.summary import results
 from pipeline.bayes_moe.report.tables import (
     corruptions_table,
     differences_table,
@@ -344,3 +347,30 @@ def test_notes_on_the_images_stand_first(found):
 )
 def test_what_a_point_is_worth_says_where_the_scale_ends(equivalents, said):
     assert worth_in_words({"equivalents": equivalents, "low": 1.0, "high": 4.0}, 5).startswith(said)
+
+
+def test_the_lines_of_power_are_what_simulated_trainings_would_show():
+    """With the difference that the line gives at 4 seeds, the verdict's interval excludes 0 in four of five cases; with
+    half of it, in fewer."""
+    deviation, images, random = 0.15, 0.9 / 200, np.random.default_rng(0)  # variance over images
+    of = {"difference": -0.2, "deviation": deviation, "floor": images**0.5}
+    smallest, seen = power_lines(of, 30)
+    (seeds, difference), (_, flat) = smallest.seeds[0], seen.seeds[0]
+    assert (seeds[0], seeds[-1], set(flat)) == (2, 30, {0.2})
+    assert (np.diff(difference) < 0).all()
+
+    def found(true: float) -> float:
+        excluded = 0
+        for _ in range(1000):
+            of_seed = deviation * random.standard_normal((4, 1))
+            uncertain = crossed(true + of_seed + 0.9**0.5 * random.standard_normal(200))
+            excluded += abs(uncertain.value) > uncertain.half
+        return excluded / 1000
+
+    assert found(difference[2]) == pytest.approx(0.8, abs=0.05)
+    assert found(difference[2] / 2) < 0.5
+
+
+def test_results_say_what_the_seeds_can_show(found):
+    assert any("| score | difference | standard deviation over seeds |" in text for text in results(found(seeds=2)))
+    assert not any("standard deviation over seeds" in text for text in results(found(seeds=1)))

@@ -165,13 +165,19 @@ def _name(board: Scoreboard, of: Mapping[Any, Any]) -> str:
     return method.label if of["networks"] == 1 else f"{of['networks']} x {method.label}"
 
 
-def _power(moe: Moe, metric: str) -> Picture:
-    of = moe.power[moe.power["metric"] == metric].iloc[0]
-    seeds = np.arange(2, max(_MOST_SEEDS, moe.seeds) + 1, dtype=np.float64)
-    smallest = np.array(
-        [smallest_difference(float(of["deviation"]), int(count), float(of["floor"])) for count in seeds]
-    )
+def power_lines(of: Mapping[Any, Any], most: int) -> list[Line]:
+    """Of a row of `Moe.power`: the smallest difference that 2 to so many seeds find, and the one that was seen."""
+    seeds = np.arange(2, most + 1, dtype=np.float64)
+    smallest = [smallest_difference(float(of["deviation"]), int(count), float(of["floor"])) for count in seeds]
     observed = np.full(len(seeds), abs(float(of["difference"])))
-    lines = [Line("smallest found", "model", [(seeds, smallest)]), Line("seen", "baseline", [(seeds, observed)])]
+    return [
+        Line("smallest found", "model", [(seeds, np.array(smallest))]),
+        Line("seen", "baseline", [(seeds, observed)]),
+    ]
+
+
+def _power(moe: Moe, metric: str) -> Picture:
+    of = moe.power[moe.power["metric"] == metric].iloc[0].to_dict()
     title = in_unit(GLOSSARY.metric(metric), str(of["kind"])).label
+    lines = power_lines(of, max(_MOST_SEEDS, moe.seeds))
     return draw_lines(f"Difference in {title}", "seeds", lines, logarithmic=True)

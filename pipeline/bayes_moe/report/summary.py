@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.chapter import ANCHOR
-from pipeline.bayes_moe.report.ensembles import ensembles_table
+from pipeline.bayes_moe.report.ensembles import ensembles_table, power_table
 from pipeline.bayes_moe.report.measured import MeasuredImages
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import differences_table, main_table
@@ -38,6 +38,7 @@ def results(moe: Moe, elsewhere: Sequence[MeasuredImages] = ()) -> list[str]:
         markdown(main_table(moe)),
         markdown(differences_table(moe, folded="")),
         markdown(ensembles_table(moe.ensembles, moe.board)),
+        *([markdown(power_table(moe))] if len(moe.power) else []),
         markdown(abstention_table(moe.abstention, moe.board)),
         *(text for one in elsewhere for text in (f"**{one.study.title}.** {one.lead}", markdown(one.methods_table))),
     ]
