@@ -84,7 +84,8 @@ def _shrunk(x_TCK: Floats, y_TC: Floats) -> Floats:
     along_CK = ((y_CT[:, None] @ x_CTK) @ basis_CKK)[:, 0]
     varies_CK = eigenvalue_CK > NOISE**2 * eigenvalue_CK[:, -1:]
     eigenvalue_CK = np.where(varies_CK, eigenvalue_CK, 1)
-    penalty_PC1 = np.multiply.outer(PENALTIES, (x_CTK**2).sum((1, 2))[:, None] / columns)
+    mean_C1 = (x_CTK**2).sum((1, 2))[:, None] / columns
+    penalty_PC1 = np.multiply.outer(PENALTIES, np.where(mean_C1 > 0, mean_C1, 1))
     shrinkage_PCK = varies_CK * eigenvalue_CK / (eigenvalue_CK + penalty_PC1)
     explained_PC = ((2 - shrinkage_PCK) * shrinkage_PCK * along_CK**2 / eigenvalue_CK).sum(2)
     error_PC = ((y_CT**2).sum(1) - explained_PC).clip(min=0) / (rows - shrinkage_PCK.sum(2)) ** 2

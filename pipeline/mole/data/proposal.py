@@ -14,7 +14,8 @@ from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
 from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
-from pipeline.mole.data.long_format import names_series
+from pipeline.mole.data.long_format import names_series, trailing
+from pipeline.mole.data.numbers import missing
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
@@ -89,11 +90,18 @@ def _said(draft: Draft, name: str) -> Any:
 
 def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
     """Of a file in long format, the columns beside names, time stamps and `y`: of one value for each series they are
-    static; whether the future of others is known only the user can say. Whether nothing is open."""
+    static; whether the future of others is known only the user can say, as of columns of any file that go on where
+    others end. Whether nothing is open."""
     others = [name for name in table.names if name not in (options.date, *options.known, *options.static)]
     identifier = names_series(table, others)
     further = [name for name in others if name not in (identifier, VALUES)]
-    if identifier is None or VALUES not in others or not further:
+    if identifier is None or VALUES not in others:
+        ends = {name: trailing(missing(table.text(name))) for name in others}
+        longer = [name for name, rows in ends.items() if not rows]
+        if len(longer) in (0, len(others)) or len(set(ends.values())) > 2:
+            return True
+        return _ask_known(draft, longer, "go on where all others end", "drop these rows", options)
+    if not further:
         return True
     frame = pd.DataFrame({name: table.text(name).to_pylist() for name in (identifier, *further)})
     kinds = frame.groupby(identifier, sort=False)[further].nunique().max()
@@ -101,12 +109,16 @@ def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
     if static:
         draft.decide("ingest.static", static, "one value for each series: which may share a map")
     changing = [name for name in further if name not in static]
-    if changing:
-        problem = f"{listed(map(quoted, changing), 5)} beside {VALUES!r} change with time: is their future known?"
-        answer = f"[{', '.join([*options.known, *changing])}]"
-        known = {answer: "it is, as that of a holiday or a price; else leave them out of the file"}
-        draft.ask("ingest.known", problem, known)
-    return not changing
+    return not changing or _ask_known(
+        draft, changing, f"change with time beside {VALUES!r}", "leave them out of the file", options
+    )
+
+
+def _ask_known(draft: Draft, names: list[str], what: str, otherwise: str, options: CsvOptions) -> bool:
+    answer = f"[{', '.join([*options.known, *names])}]"
+    known = {answer: f"their future is known, as that of a holiday or a price; else {otherwise}"}
+    draft.ask("ingest.known", f"columns that {what}: {listed(map(quoted, names), 5)}", known)
+    return False
 
 
 def _decide_date(draft: Draft, path: Path) -> str | None:

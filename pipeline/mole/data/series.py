@@ -73,7 +73,7 @@ def read_series(folder: Path) -> Series:
         )
         known_TCK = known_TN.reshape(len(date_T), len(known), -1).transpose(0, 2, 1) if known else None
         splits = {name: (int(first), int(after)) for name, (first, after) in source["splits"].items()}
-        static = source.get("static", {})
+        static = {name: tuple(values) for name, values in source.get("static", {}).items()}
         return Series(date_T, value_TC, channels, Step.restored(source), splits, offset_T, known, known_TCK, static)
     except FileNotFoundError as error:
         raise ExpectedError(f"{error.filename} not found: `dvc repro ingest@mole-{folder.name}` makes it") from error
