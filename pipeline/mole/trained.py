@@ -221,6 +221,8 @@ class Forecaster:
         ]
         if stamps.offset_T is not None:
             notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
+        if self.lookback.known:
+            notes.append(f"known columns taken as they are given: {listed(map(quoted, self.lookback.known), 5)}")
         notes += [*said, *recent.notes]
         if recent.unused:
             notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")

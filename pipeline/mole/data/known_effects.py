@@ -20,6 +20,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 PENALTIES = (0.0, *(10 ** (power / 2) for power in range(-8, 5)), inf)  # over the mean eigenvalue; inf: no effect
+_PENALTY_P1 = np.array(PENALTIES)[:, None]
 NOISE = 1e-8  # differences of a column below so much of its deviation are rounding, and a squared one of an eigenvalue
 
 
@@ -53,42 +54,44 @@ class KnownEffects:
 
 
 def fit_effects(columns: tuple[str, ...], scaled_TC: Floats, known_TCK: Floats, lag: int) -> KnownEffects:
-    """Ridge regression of differences over `lag` rows, of which level, season and trend are no part.
-
-    What is left of one row hangs together with that of the row before: its autocorrelation, from a first fit, is taken
-    out of both sides for the second one (Cochrane and Orcutt). Each channel has a penalty of its own.
-    """
+    """Ridge regression of differences over `lag` rows, of which level, season and trend are no part."""
     mean_CK, deviation_CK = known_TCK.mean(0), known_TCK.std(0)
     deviation_CK = np.where(deviation_CK > 0, deviation_CK, 1)
-    y_TC, x_TCK = (part[lag:] - part[:-lag] for part in (scaled_TC, (known_TCK - mean_CK) / deviation_CK))
-    x_TCK = np.broadcast_to(x_TCK, (*y_TC.shape, len(columns)))
-    rest_TC = y_TC - np.einsum("tck,ck->tc", x_TCK, _shrunk(x_TCK, y_TC))
-    rest_TC -= rest_TC.mean(0)
-    square_C = np.square(rest_TC).sum(0)
-    correlation_C = np.divide((rest_TC[1:] * rest_TC[:-1]).sum(0), square_C, out=0 * square_C, where=square_C > 0)
-    y_TC = y_TC[1:] - correlation_C * y_TC[:-1]
-    x_TCK = x_TCK[1:] - correlation_C[:, None] * x_TCK[:-1]
-    return KnownEffects(columns, mean_CK, _shrunk(x_TCK, y_TC) / deviation_CK)
+    x_CKT = np.ascontiguousarray(((known_TCK - mean_CK) / deviation_CK).transpose(1, 2, 0))
+    change_CKT = np.broadcast_to(x_CKT[..., lag:] - x_CKT[..., :-lag], (scaled_TC.shape[1], *x_CKT[0, :, lag:].shape))
+    y_CT = np.ascontiguousarray(scaled_TC.T)
+    found = [_fitted(x_KT, y_T[lag:] - y_T[:-lag]) for x_KT, y_T in zip(change_CKT, y_CT, strict=True)]
+    return KnownEffects(columns, mean_CK, np.array(found) / deviation_CK)
 
 
-def _shrunk(x_TCK: Floats, y_TC: Floats) -> Floats:
-    """(C, K): of each channel the ridge coefficients of its centred columns, over their deviations, whose penalty has
-    the least T RSS / (T - tr A)², generalised cross-validation, with A the map from y to its fit; 0 of too few rows."""
-    rows, _, columns = x_TCK.shape
+def _fitted(x_KT: Floats, y_T: Floats) -> Floats:
+    """(K,): of one channel. What is left of one row hangs together with that of the row before: its autocorrelation,
+    from a first fit, is taken out of both sides for the second one (Cochrane and Orcutt)."""
+    rest_T = y_T - _shrunk(x_KT, y_T) @ x_KT
+    rest_T -= rest_T.mean()
+    square = float(rest_T @ rest_T)
+    correlation = float(rest_T[1:] @ rest_T[:-1]) / square if square else 0.0
+    return _shrunk(x_KT[:, 1:] - correlation * x_KT[:, :-1], y_T[1:] - correlation * y_T[:-1])
+
+
+def _shrunk(x_KT: Floats, y_T: Floats) -> Floats:
+    """(K,): the ridge coefficients of centred columns, over their deviations, whose penalty has the least
+    T RSS / (T - tr A)², generalised cross-validation, with A the map from y to its fit; 0 of too few rows."""
+    columns, rows = x_KT.shape
     if rows < columns + 2:
-        return np.zeros(x_TCK.shape[1:])
-    deviation_CK = x_TCK.std(0)
-    size_CK = np.where(deviation_CK > NOISE, deviation_CK, inf)
-    x_CTK, y_CT = ((x_TCK - x_TCK.mean(0)) / size_CK).transpose(1, 0, 2), (y_TC - y_TC.mean(0)).T
-    eigenvalue_CK, basis_CKK = np.linalg.eigh(x_CTK.mT @ x_CTK)
-    along_CK = ((y_CT[:, None] @ x_CTK) @ basis_CKK)[:, 0]
-    varies_CK = eigenvalue_CK > NOISE**2 * eigenvalue_CK[:, -1:]
-    eigenvalue_CK = np.where(varies_CK, eigenvalue_CK, 1)
-    mean_C1 = (x_CTK**2).sum((1, 2))[:, None] / columns
-    penalty_PC1 = np.multiply.outer(PENALTIES, np.where(mean_C1 > 0, mean_C1, 1))
-    shrinkage_PCK = varies_CK * eigenvalue_CK / (eigenvalue_CK + penalty_PC1)
-    explained_PC = ((2 - shrinkage_PCK) * shrinkage_PCK * along_CK**2 / eigenvalue_CK).sum(2)
-    error_PC = ((y_CT**2).sum(1) - explained_PC).clip(min=0) / (rows - shrinkage_PCK.sum(2)) ** 2
-    best_CK = shrinkage_PCK[error_PC.argmin(0), np.arange(len(y_CT))]
-    coefficient_CK: Floats = (basis_CKK @ (best_CK * along_CK / eigenvalue_CK)[..., None])[..., 0] / size_CK
-    return coefficient_CK
+        return np.zeros(columns)
+    x_KT, y_T = x_KT - x_KT.mean(1, keepdims=True), y_T - y_T.mean()
+    gram_KK = x_KT @ x_KT.T
+    deviation_K = np.sqrt(gram_KK.diagonal() / rows)
+    size_K = np.where(deviation_K > NOISE, deviation_K, inf)
+    eigenvalue_K, basis_KK = np.linalg.eigh(gram_KK / np.outer(size_K, size_K))
+    varies_K = eigenvalue_K > NOISE**2 * eigenvalue_K[-1]
+    if not varies_K.any():
+        return np.zeros(columns)
+    along_K, eigenvalue_K = (x_KT @ y_T / size_K) @ basis_KK, np.where(varies_K, eigenvalue_K, 1)
+    mean = (eigenvalue_K * varies_K).sum() / columns
+    shrinkage_PK = varies_K * eigenvalue_K / (eigenvalue_K + _PENALTY_P1 * mean)
+    explained_P = ((2 - shrinkage_PK) * shrinkage_PK * along_K**2 / eigenvalue_K).sum(1)
+    error_P = (y_T @ y_T - explained_P).clip(min=0) / (rows - shrinkage_PK.sum(1)) ** 2
+    coefficient_K: Floats = basis_KK @ (shrinkage_PK[error_P.argmin()] * along_K / eigenvalue_K) / size_K
+    return coefficient_K
