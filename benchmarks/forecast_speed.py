@@ -30,6 +30,7 @@ from benchmarks.router_cache import RouterCache
 from benchmarks.tables import print_tables
 from pipeline.mole.data.layouts import rows_needed, split_rows
 from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.ridge_choice import RIDGE, groups_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.time_features import time_features
@@ -199,7 +200,7 @@ def search(arguments: argparse.Namespace) -> None:
     print("| horizon | seconds | CPU seconds |\n|--:|--:|--:|")
     for horizon in recipe.horizons:
         started = time.perf_counter(), time.process_time()
-        searched(series, RidgeGrid(), recipe, horizon)
+        searched(series, RidgeGrid(), recipe, horizon, groups_of(series)[RIDGE])
         found.append((time.perf_counter() - started[0], time.process_time() - started[1]))
         print(f"| {horizon} | {found[-1][0]:.1f} | {found[-1][1]:.1f} |", flush=True)
     print(f"| all | {sum(took for took, _ in found):.1f} | {sum(took for _, took in found):.1f} |")

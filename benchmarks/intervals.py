@@ -19,6 +19,7 @@ import torch
 from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.resident_windows import ResidentWindows
+from pipeline.mole.data.ridge_choice import RIDGE, groups_of
 from pipeline.mole.data.rolling_origin import calibration_windows, origin_windows
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series, read_series
@@ -83,7 +84,7 @@ def _errors(
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Errors and phases of the windows at earlier origins and, last, of those of the validation rows."""
     recipe = Recipe(lookback=arguments.lookback, horizons=arguments.horizons, earlier_origins=arguments.origins)
-    best, _ = searched(series, RidgeGrid(), recipe, horizon)
+    (best,) = searched(series, RidgeGrid(), recipe, horizon, groups_of(series)[RIDGE])
     errors, phases = [], []
     origins = origin_windows(series, arguments.origins, best.lookback, horizon)
     unseen = calibration_windows(series, arguments.origins, best.lookback, horizon)

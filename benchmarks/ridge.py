@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.tables import print_tables
 from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE, groups_of
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
@@ -27,7 +28,7 @@ from pipeline.mole.model.mixture_scores import score
 from pipeline.mole.model.ridge_search import Ridge, joint_losses
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe
-from pipeline.mole.stages.ridge import fitted_maps, mapped, searched, searched_each
+from pipeline.mole.stages.ridge import fitted_maps, least_squares_of, mapped, searched
 
 
 def choice(arguments: argparse.Namespace) -> None:
@@ -36,8 +37,9 @@ def choice(arguments: argparse.Namespace) -> None:
     print("| horizon | chosen by | lookback | offset | penalty | validation MSE | test MSE | test MAE |")
     print("|--:|---|--:|---|--:|--:|--:|--:|")
     for horizon in arguments.horizons:
-        by_all, least_squares = searched(series, RidgeGrid(), _recipe(arguments, arguments.origins), horizon)
-        by_validation, _ = searched(series, RidgeGrid(), _recipe(arguments, 0), horizon)
+        recipes, shared = [_recipe(arguments, count) for count in (arguments.origins, 0)], groups_of(series)[RIDGE]
+        by_all, by_validation = (searched(series, RidgeGrid(), recipe, horizon, shared)[0] for recipe in recipes)
+        least_squares = least_squares_of(series, recipes[0], horizon)
         origins = f"validation rows and {arguments.origins} earlier origins"
         rows = {origins: by_all, "validation rows alone": by_validation, "nothing: least squares": least_squares}
         for name, ridge in rows.items():
@@ -51,14 +53,11 @@ def channels(arguments: argparse.Namespace) -> None:
     print("|--:|---|--:|--:|--:|--:|--:|")
     for horizon in arguments.horizons:
         recipe = _recipe(arguments, arguments.origins)
-        for name in ("of all channels", "of each channel"):
-            started = time.process_time()
-            if name == "of all channels":
-                maps = [searched(series, RidgeGrid(), recipe, horizon)[0]]
-            else:
-                maps = searched_each(series, RidgeGrid(), recipe, horizon)
-            seconds, losses = time.process_time() - started, joint_losses(one.losses for one in maps)
-            weight = fitted_maps(series, maps, 0, horizon)[-1]
+        for kind, name in ((RIDGE, "of all channels"), (CHANNEL_RIDGE, "of each channel")):
+            started, groups = time.process_time(), groups_of(series)[kind]
+            maps = searched(series, RidgeGrid(), recipe, horizon, groups)
+            seconds, losses = time.process_time() - started, joint_losses((one.losses for one in maps), groups)
+            weight = fitted_maps(series, maps, groups, 0, horizon)[-1]
             errors = _test_errors(series, horizon, weight)
             told = (
                 f"{over_origins(losses):.4f} | {losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} | {seconds:.1f}"
@@ -73,7 +72,7 @@ def _test_errors(series: Series, horizon: int, weight: torch.Tensor) -> Forecast
 
 
 def _print_row(series: Series, horizon: int, name: str, ridge: Ridge) -> None:
-    errors = _test_errors(series, horizon, fitted_maps(series, [ridge], 0, horizon)[-1])
+    errors = _test_errors(series, horizon, fitted_maps(series, [ridge], groups_of(series)[RIDGE], 0, horizon)[-1])
     settings = f"{ridge.lookback} | {ridge.offset} | {ridge.penalty:.2g}"
     print(
         f"| {horizon} | {name} | {settings} | {ridge.losses[-1]:.4f} | {errors.mse:.4f} | {errors.mae:.4f} |",

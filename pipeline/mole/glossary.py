@@ -12,6 +12,8 @@ _MIXTURE = (
     "that sees only the time of the first row: hour, weekday, day of month, day of year (Ni et al. 2024)."
 )
 
+PLAIN = "plain_least_squares"
+LEAST_SQUARES = ("least_squares", PLAIN)
 LEVEL = 90  # per cent of the intervals that are judged and shown
 
 GLOSSARY = Glossary(
@@ -127,12 +129,23 @@ GLOSSARY = Glossary(
             "lookback, what it subtracts from a window and its penalty are searched on validation rows and earlier "
             "origins, at each horizon. One map serves all channels.",
         ),
+        (
+            "group_ridge",
+            "ridge per static value",
+            "The same with a map for the series of each value of the static columns, searched and fitted on these.",
+        ),
         ("channel_ridge", "ridge per channel", "The same with a map of each channel's own, searched and fitted alone."),
         (
             "least_squares",
             "least squares",
             "The best linear map of the lookback minus its last value, in closed form on the training rows: no epochs, "
             "no seeds.",
+        ),
+        (
+            PLAIN,
+            "least squares without known columns",
+            "The same of the series as it is. All other methods have the known columns: their effects are taken out of "
+            "the series and added to every forecast again.",
         ),
         ("seasonal_naive", "seasonal naive", "The values one season before."),
         ("last_value", "last value", "The last value of the lookback, repeated."),

@@ -1,10 +1,11 @@
 """Forecasts of another number of rows than the horizon of training: the first of them, or forecasts that follow on
 forecasts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.bands import Bands
 from pipeline.mole.data.new_series import Recent
 
@@ -24,6 +25,17 @@ def check_rows(rows: int, horizon: int, experts: bool, level: bool) -> None:
         )
 
 
+def check_future(recent: Recent, rows: int, known: Sequence[str]) -> None:
+    """ExpectedError where known columns, if there are any, end before the last of so many rows to forecast."""
+    after = rows if recent.known_after is None else len(recent.known_after)
+    if after < rows:
+        raise ExpectedError(
+            f"known columns ({listed(map(quoted, known), 5)}) go on for {counted(after, 'row')} after the last values, "
+            f"of {recent.told(-1)}: expected {counted(rows, 'row')}, one for each that is forecast; add rows after the "
+            "last one, with known columns filled and no value of a series"
+        )
+
+
 def forecast_rows(
     forecaster: "Forecaster", recent: Recent, rows: int, experts: bool = False, bands: Bands | None = None
 ) -> "pd.DataFrame":
@@ -31,12 +43,13 @@ def forecast_rows(
     their forecasts had come true (the recursive strategy: Ben Taieb et al., "A review and comparison of strategies for
     multi-step ahead time series forecasting", 2012).
 
-    ExpectedError where a forecast is no finite number, or of what `check_rows` refuses.
+    ExpectedError where a forecast is no finite number, or of what is refused above.
     """
     import pandas as pd
 
     horizon = forecaster.horizon
     check_rows(rows, horizon, experts, bands is not None)
+    check_future(recent, rows, forecaster.lookback.known)
     parts = [forecaster.forecast_recent(recent, experts, bands)]
     origin = parts[0].attrs["celldag"]
     names = list(forecaster.lookback.channels)

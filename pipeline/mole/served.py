@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel
@@ -18,7 +19,8 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.core.provenance import commit_around
 from pipeline.data.source import listed
-from pipeline.mole.data.series import DATE, read_series
+from pipeline.mole.cross_validation import IDENTIFIER, TRUTH
+from pipeline.mole.data.series import DATE, Series, read_series
 from pipeline.mole.points import ABOUT, preferred, read_points
 from pipeline.mole.trained import Forecaster
 from pipeline.tracking.packed import Packed, refused
@@ -98,9 +100,7 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     served = forecasters(folder)
     longest = served[horizons[-1]]
     series = read_series(project / at.raw)
-    rows = slice(-max(forecaster.lookback.rows for forecaster in served.values()), None)  # enough for each
-    dates = pd.Series(series.date_T[rows].astype("datetime64[s]")).astype(str)
-    example = pd.DataFrame({DATE: dates, **dict(zip(series.channels, series.value_TC[rows].T, strict=True))})
+    example = _example(series, max(forecaster.lookback.rows for forecaster in served.values()), horizons[-1])
     channels = [ColSpec("double", name) for name in series.channels]
     signature = ModelSignature(  # without inputs: MLflow would refuse whole numbers, and dates that are time stamps
         outputs=Schema([ColSpec("string", DATE), *channels]),
@@ -118,6 +118,27 @@ def pack(at: StudyPaths, project: Path, folder: Path) -> Packed:
     }
     metadata = {**commit_around(folder), "horizons": of_horizons}
     return Packed(at.models / longest.point.name, signature, example, metadata)
+
+
+def _example(series: Series, lookback: int, horizon: int) -> pd.DataFrame:
+    """The last rows, enough for each forecaster, or, where columns are known, those before the last `horizon`, of which
+    then only known columns are told; in long format, where every series has its own."""
+    known_TCK, rows = series.known_TCK, slice(-lookback, None)
+    if known_TCK is not None:
+        rows = slice(-(lookback + horizon), None)
+    dates = pd.Series(series.date_T[rows].astype("datetime64[s]")).astype(str)
+    value_TC = series.value_TC[rows].copy()
+    if known_TCK is None:
+        return pd.DataFrame({DATE: dates, **dict(zip(series.channels, value_TC.T, strict=True))})
+    value_TC[-horizon:] = np.nan
+    if known_TCK.shape[1] == 1:
+        known = dict(zip(series.known, known_TCK[rows, 0].T, strict=True))
+        return pd.DataFrame({DATE: dates, **dict(zip(series.channels, value_TC.T, strict=True)), **known})
+    parts = []
+    for channel, name in enumerate(series.channels):
+        known = dict(zip(series.known, known_TCK[rows, channel].T, strict=True))
+        parts.append(pd.DataFrame({IDENTIFIER: name, DATE: dates, TRUTH: value_TC[:, channel], **known}))
+    return pd.concat(parts, ignore_index=True)
 
 
 set_model(ServedForecaster())

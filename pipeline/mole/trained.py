@@ -26,6 +26,7 @@ from pipeline.data.source import counted, listed, quoted
 from pipeline.mole.bands import Bands, bands_of
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
 from pipeline.mole.data.resident_windows import WindowBatch
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE
 from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.step import Seconds, Step
 from pipeline.mole.data.time_features import time_features
@@ -49,8 +50,14 @@ class Forecaster:
         self, model: Network, point: ForecastPoint, seed: int, config: dict[str, Any], provenance: dict[str, Any]
     ) -> None:
         self.model, self.point, self.seed, self.horizon, self.provenance = model, point, seed, model.horizon, provenance
-        self.lookback = Lookback(tuple(config["channels"]), model.lookback, Step.restored(config))
         self.scaler = Scaler.restored(config["scaler"])
+        self.lookback = Lookback(
+            tuple(config["channels"]),
+            model.lookback,
+            Step.restored(config),
+            known=() if self.scaler.effects is None else self.scaler.effects.columns,
+            static=tuple(config.get("static", ())),
+        )
 
     @classmethod
     def load(
@@ -111,12 +118,14 @@ class Forecaster:
         its units.
 
         The frame holds the channels of training, in any order, others being left out, and in the column `date` the time
-        of each row, in the step of training; an offset from UTC is kept. The last L rows count, those before are not
-        looked at. The weights of a mixture's experts are those of the first of these L rows, as in training. experts:
-        whether each expert's own forecast follows, in columns such as `load (expert 1)`. level: of prediction intervals
-        (per cent), whose ends follow, in columns such as `load-lo-90` and `load-hi-90`; they are as wide as the
-        forecaster's errors on the rows before the lookback say, which then are looked at, too. rows: more than H are
-        forecast from forecasts, without intervals or experts. Of a frame in long format the forecast is long, too.
+        of each row, in the step of training; an offset from UTC is kept. Where there were known columns in training,
+        the rows to forecast follow the last ones: known columns filled, no value of a channel. The last L rows count,
+        those before are not looked at. The weights of a mixture's experts are those of the first of these L rows, as in
+        training. experts: whether each expert's own forecast follows, in columns such as `load (expert 1)`. level: of
+        prediction intervals (per cent), whose ends follow, in columns such as `load-lo-90` and `load-hi-90`; they are
+        as wide as the forecaster's errors on the rows before the lookback say, which then are looked at, too. rows:
+        more than H are forecast from forecasts, without intervals or experts. Of a frame in long format the forecast is
+        long, too.
 
         attrs["celldag"] of the result says where it comes from. ExpectedError where the frame does not fit.
         """
@@ -146,7 +155,7 @@ class Forecaster:
             raise ExpectedError(f"{self.point.name} is {what}: it has no experts to show")
         recent = longer.last(self.lookback.rows)
         with np.errstate(over="ignore"):  # told below
-            scaled_TC = self.scaler.scale(longer.value_TC).astype(np.float32)
+            scaled_TC = self.scaler.scale(longer.value_TC, longer.known_until_now).astype(np.float32)
         x_CL = np.ascontiguousarray(scaled_TC[-self.lookback.rows :].T)
         heads, logit_1CE = self.model.asked(self._windows(torch.from_numpy(x_CL[None]), recent.stamps.date_T[:1]))
         parts = [("", self.model.mixed(heads, self.model.weights_of(logit_1CE)))]
@@ -164,7 +173,7 @@ class Forecaster:
             dates = dates.tz_localize(timezone(timedelta(seconds=offset)))
         columns: dict[str, Any] = {recent.date: dates}
         for suffix, y_1CH in parts:
-            value_HC = self._unscaled(y_1CH)
+            value_HC = self._unscaled(y_1CH, longer)
             columns |= {name + suffix: value_HC[:, c] for c, name in enumerate(self.lookback.channels)}
         frame = pd.DataFrame(columns)
         frame.attrs["celldag"] = self._origin(recent, experts, [] if bands is None else bands.level, notes)
@@ -186,8 +195,8 @@ class Forecaster:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _unscaled(self, y_1CH: Tensor) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        """(H, C)"""
+    def _unscaled(self, y_1CH: Tensor, recent: Recent) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        """(H, C), with what known columns add to each row of which they are known."""
         finite_C = torch.isfinite(y_1CH[0]).all(1).tolist()
         if not all(finite_C):
             names = [name for name, finite in zip(self.lookback.channels, finite_C, strict=True) if not finite]
@@ -195,7 +204,11 @@ class Forecaster:
                 f"the forecast of {listed(map(repr, names), 5)} is no finite number: the last {self.lookback.rows:,} "
                 "rows hold values far beyond those of training; check them, and their unit"
             )
-        return self.scaler.unscale(y_1CH[0].T.cpu().numpy())
+        scaled_HC = y_1CH[0].T.cpu().numpy().astype(np.float64)
+        if self.scaler.effects is not None:
+            effect_HC = self.scaler.effect(recent.known_after)[: self.horizon]
+            scaled_HC[: len(effect_HC)] += effect_HC
+        return self.scaler.unscale(scaled_HC)
 
     def _origin(self, recent: Recent, experts: bool, level: Sequence[float], said: Sequence[str]) -> dict[str, Any]:
         stamps = recent.stamps
@@ -208,6 +221,8 @@ class Forecaster:
         ]
         if stamps.offset_T is not None:
             notes.append(f"time stamps keep the offset of the last row, {last[-6:]}: no change of clocks is foreseen")
+        if self.lookback.known:
+            notes.append(f"known columns taken as they are given: {listed(map(quoted, self.lookback.known), 5)}")
         notes += [*said, *recent.notes]
         if recent.unused:
             notes.append(f"{counted(len(recent.unused), 'column')} not used: {listed(map(quoted, recent.unused), 5)}")
@@ -219,7 +234,8 @@ class Forecaster:
         if self.point.maps:
             found, *others = self.point.maps[self.horizon]
             if others:
-                return f"a map of each channel's own, lookback {self.lookback.rows:,} at most"
+                whose = "each channel" if self.point.name == CHANNEL_RIDGE else f"each of {len(others) + 1:,} groups"
+                return f"a map of {whose}'s own, lookback {self.lookback.rows:,} at most"
             return f"lookback {found.lookback:,}, offset {found.offset}, penalty {found.penalty:.3g}"
         if self.point.experts == 1:
             return f"{self.point.backbone} alone"

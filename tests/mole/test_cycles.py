@@ -22,6 +22,7 @@ from tests.mole.test_ridge import materialised, solved
 HOUR, CALENDAR = Step(seconds=3600), calendar_of(Step(seconds=3600))
 MONDAY = 4 * DAY
 LOOKBACK, HORIZON = 48, 12
+EACH = [[0], [1]]  # channel a group of its own
 
 
 def weeks(weekend: float, channels: int = 2, rows: int = 1200, seed: int = 0) -> np.ndarray:
@@ -51,7 +52,9 @@ def origins(value: np.ndarray, lookback: int = LOOKBACK) -> list[tuple[Windows, 
 
 
 def ridges_of(value: np.ndarray) -> list[RidgeChoice]:
-    found = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], len(value))
+    found = search_each(
+        lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], [[c] for c in range(len(value))]
+    )
     return [RidgeChoice(lookback=one.lookback, offset=one.offset, penalty=one.penalty) for one in found]
 
 
@@ -127,12 +130,14 @@ def test_a_forecast_is_that_of_a_loop() -> None:
 def test_planted_regimes_are_found_and_make_forecasts_better(seed: int) -> None:
     value = weeks(1.0, seed=seed)
     ridges = ridges_of(value)
-    one, two = (solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, n).models for n in (1, 2))
+    one, two = (
+        solve_cycles(lambda lookback: origins(value, lookback), ridges, EACH, CALENDAR, n).models for n in (1, 2)
+    )
     for model in two:
         torch.testing.assert_close(
             model.logit_CDE[0].softmax(1)[:, 0], torch.tensor([1.0] * 5 + [0.0] * 2), rtol=0, atol=1e-3
         )
-    alone = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], 2)
+    alone = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], EACH)
     ridge = [sum(of.losses[origin] for of in alone) / 2 for origin in range(2)]
     cycle, mixture = losses(value, one), losses(value, two)
     assert math.prod(mixture) < 0.81 * math.prod(ridge)  # of two origins: a tenth less in the geometric mean
@@ -143,7 +148,9 @@ def test_planted_regimes_are_found_and_make_forecasts_better(seed: int) -> None:
 def test_without_regimes_a_second_cycle_brings_nothing(seed: int) -> None:
     value = weeks(0.0, seed=seed)
     one, two = (
-        losses(value, solve_cycles(lambda lookback: origins(value, lookback), ridges_of(value), CALENDAR, n).models)
+        losses(
+            value, solve_cycles(lambda lookback: origins(value, lookback), ridges_of(value), EACH, CALENDAR, n).models
+        )
         for n in (1, 2)
     )
     assert math.prod(two) == pytest.approx(math.prod(one), rel=0.03)
@@ -153,9 +160,9 @@ def test_without_regimes_a_second_cycle_brings_nothing(seed: int) -> None:
 def test_without_a_season_the_ridge_is_kept(seed: int) -> None:
     value = weeks(0.0, seed=seed) - np.sin(2 * np.pi * np.arange(1200) / 24)
     ridges = ridges_of(value)
-    models = solve_cycles(lambda lookback: origins(value, lookback), ridges, CALENDAR, 2).models
+    models = solve_cycles(lambda lookback: origins(value, lookback), ridges, EACH, CALENDAR, 2).models
     kept = [not model.cycle_CES[c].any() for model in models for c in range(2)]
-    alone = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], 2)
+    alone = search_each(lambda lookback: origins(value, lookback), [LOOKBACK], ["none", "last"], EACH)
     assert all(kept)
     expected = [sum(of.losses[origin] for of in alone) / 2 for origin in range(2)]
     assert losses(value, models) == pytest.approx(expected, rel=1e-4)
@@ -166,7 +173,7 @@ def test_the_map_is_that_of_least_squares_with_a_penalty_on_what_the_cycles_leav
     value = weeks(1.0)
     origin = origins(value)
     ridge = RidgeChoice(lookback=LOOKBACK, offset="none", penalty=0.1)
-    model = solve_cycles(lambda _: origin, [ridge], CALENDAR, 2).models[0]
+    model = solve_cycles(lambda _: origin, [ridge], [range(2)], CALENDAR, 2).models[0]
     train = origin[0][0]
     expected_CP = Cycles(model.logit_CDE, model.cycle_CES).expected().detach().numpy()
     rest = train.value_CT - expected_CP[:, CALENDAR.place(train.stamp_T)]

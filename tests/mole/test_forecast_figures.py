@@ -1,7 +1,11 @@
 """Figures of forecasts: what leaves the frame is said to, and every expert and size has its place."""
 
-import numpy as np
+import warnings
 
+import numpy as np
+import pytest
+
+from pipeline.mole.plots.forecast_sheet import Panel, draw_sheet
 from pipeline.mole.plots.latency import Timing, draw_timings
 from pipeline.mole.plots.specialisation import draw_weights
 from tests.cfm_vc.test_figures import texts
@@ -30,6 +34,16 @@ def test_few_fields_have_numbers_and_all_experts_have_theirs():
     assert not any(text == "25" for text in texts(hours.light))
     assert {"1", "2", "3", "4", "0", "21"} <= set(texts(hours.light))
     assert "nan" not in draw_weights("", "", np.zeros((1, 1)), ["0"]).light.decode()
+
+
+@pytest.mark.parametrize("hours", [6, 72, 100, 3000, 100_000])
+def test_time_has_ticks_and_no_warning_whatever_its_length(hours):
+    stamps = np.datetime64("2024-02-28T03", "s") + np.linspace(0, hours * 3600, 9).astype("timedelta64[s]")
+    panel = Panel("town", np.arange(6.0), np.arange(3.0), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = draw_sheet(stamps[:6], stamps[6:], [panel], "svg").decode()
+    assert 3 <= drawn.count('id="xtick_') <= 6
 
 
 def test_batch_sizes_stand_below_the_axis():

@@ -11,6 +11,7 @@ from pipeline.mole.model.ridge_search import PENALTIES, Ridge, fitted, joint_los
 from pipeline.mole.model.window_moments import window_moments
 
 OFFSETS = ("none", "last", "mean")
+EACH = [[0], [1], [2]]  # channel a group of its own
 SHAPES = [  # rows, lookback, horizon
     (200, 8, 3),
     (60, 1, 1),
@@ -216,11 +217,11 @@ def test_maps_of_each_channel_are_searched_as_if_it_were_alone() -> None:
         rows = slice(None) if only is None else slice(only, only + 1)
         return [(windows_of(value_CT[rows, :200], lookback, 4), windows_of(value_CT[rows, 200:], lookback, 4))]
 
-    own = search_each(windows, [6, 12], OFFSETS, 3)
+    own = search_each(windows, [6, 12], OFFSETS, EACH)
     for channel, found in enumerate(own):
         alone = search_ridge(lambda lookback, channel=channel: windows(lookback, channel), [6, 12], OFFSETS)
         assert found._replace(held_out=()) == min(alone, key=lambda one: one.loss)
-    (loss,) = joint_losses(one.losses for one in own)
+    (loss,) = joint_losses((one.losses for one in own), EACH)
     assert loss == pytest.approx(np.mean([found.loss for found in own]))
     assert loss < min(one.loss for one in search_ridge(windows, [6, 12], OFFSETS))
     assert len({found.penalty for found in own}) > 1

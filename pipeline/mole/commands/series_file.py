@@ -10,7 +10,11 @@ from pipeline.mole.trained import Forecaster
 def add_series_arguments(parser: argparse.ArgumentParser) -> None:
     """Options for the CSV file and how it is read."""
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="the series (.csv): dates and the channels of training"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the series (.csv): dates, the channels of training and, if there are any, known columns",
     )
     parser.add_argument(
         "--date", metavar="NAME", help="its column of time stamps (default: date, or the only one that holds dates)"

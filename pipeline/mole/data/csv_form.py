@@ -41,6 +41,8 @@ class CsvOptions:
     separator: str | None = None
     decimal: str | None = None
     date_format: str | None = None  # as strptime takes it
+    known: tuple[str, ...] = ()  # columns whose future is known
+    static: tuple[str, ...] = ()  # columns of one value for each series
     section: str | None = None  # of params.yaml that says so; None: the options of a command
 
     def key(self, name: str) -> str:

@@ -1,11 +1,13 @@
 """A CSV file of a series: a column of time stamps, and a number in every other column. All problems are told at once.
 
-T: rows, C: channels. Lines are counted from 1, as an editor shows them.
+T: rows, C: channels, F: rows after the last values, K: known columns. Lines are counted from 1, as an editor shows
+them.
 """
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,14 @@ from pipeline.data.source import Findings, close_to, counted, listed, quoted, re
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.evenness import check_stamps
-from pipeline.mole.data.long_format import LongTable, widened
-from pipeline.mole.data.numbers import read_values
+from pipeline.mole.data.long_format import LongTable, static_values, trailing, widened
+from pipeline.mole.data.numbers import missing, read_values
 from pipeline.mole.data.series import DATE, OFFSET
 from pipeline.mole.data.stamps import Stamps, read_stamps
 from pipeline.mole.data.step import Step
 from pipeline.mole.data.table import Table, Wanted
+
+Known = npt.NDArray[np.float64] | None
 
 _DATE_NAME = re.compile(r"date|time|stamp|day|month|year|period", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T].*)?")  # what looks like one
@@ -32,13 +36,15 @@ _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|[+-]\d{2
 class CsvSeries:
     """What the file holds, as far as it could be read: with problems found, for further checks only."""
 
-    stamps: Stamps | None
+    stamps: Stamps | None  # (T,)
     value_TC: npt.NDArray[np.float64] | None
     channels: list[str]  # those wanted
-    columns: list[str]  # all that are no time stamps
-    rows: int
+    columns: list[str]  # all that may be channels
+    rows: int  # with values
     step: Step | None
     identifier: str | None = None  # the column that names series, in long format
+    known_TCK: Known = None  # (T + F, C, K), C being 1 where no series has its own
+    static: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by column, of each channel
 
 
 def read_csv_series(path: Path, options: CsvOptions, findings: Findings, even: bool = True) -> CsvSeries:
@@ -53,7 +59,10 @@ def read_csv_series(path: Path, options: CsvOptions, findings: Findings, even: b
 def check_table(
     table: Table, options: CsvOptions, findings: Findings, even: bool = True, wanted: Wanted | None = None
 ) -> CsvSeries:
-    """The series in a table; see `read_csv_series`. `rows` are those of the whole table, whatever is wanted of it."""
+    """The series in a table; see `read_csv_series`. `rows` are those of the whole table, whatever is wanted of it.
+
+    Where columns are known, the last rows may have them alone, and no value of any channel.
+    """
     date, ragged = options.date, bool(findings.problems)
     assert date is not None  # found out before
     where = f"column {quoted(date)}"
@@ -62,8 +71,9 @@ def check_table(
         mend = f"set {options.key('date')} to the column of time stamps{_like_dates(date, table)}"
         findings.problem(where, found, "the time stamp of every row", mend)
     _check_names(table.names, date, findings)
-    readable = date in table.names and len(set(table.names)) == len(table.names) and table.rows > 0
-    wide = widened(table, date, findings, wanted) if readable and not ragged else table
+    absent = _check_columns(table, options, findings, wanted)
+    readable = date in table.names and len(set(table.names)) == len(table.names) and table.rows > 0 and not absent
+    wide = widened(table, date, options, findings, wanted) if readable and not ragged else table
     if wide is None:
         return CsvSeries(None, None, [], [], table.rows, None)
     if not readable:
@@ -71,11 +81,17 @@ def check_table(
         return CsvSeries(None, None, _chosen(columns, wanted), columns, table.rows, None)
     if wide is not table:
         _check_names(wide.names, date, findings)
-    file = wide if wanted is None else wide.last(wanted.rows)
+    apart = () if isinstance(wide, LongTable) else (*options.known, *options.static)
+    others = [name for name in wide.names if name not in (date, *apart)]
+    wanted_there = _chosen(others, wanted)
+    future = 0
+    if options.known and wanted_there:
+        future = trailing(np.logical_and.reduce([missing(wide.text(name)) for name in wanted_there]))
+    file = wide if wanted is None else wide.last(wanted.rows + future)
     text, time = _stamp_texts(file, date)
     if time:
         findings.notes.append(f"time of the day taken from column {quoted(time)}")
-    columns = [name for name in wide.names if name not in (date, time)]
+    columns = [name for name in others if name != time]
     if not columns and wanted is None:
         findings.problem(
             "channels",
@@ -88,9 +104,46 @@ def check_table(
     expected = wanted.step if wanted else None
     step = None if stamps is None else check_stamps(stamps, where, file.line, even, findings, expected)
     identifier = wide.identifier if isinstance(wide, LongTable) else None
+    observed = file.rows - future
     return CsvSeries(
-        stamps, read_values(file, channels, options, findings), channels, columns, wide.rows, step, identifier
+        None if stamps is None else stamps.of(slice(observed)),
+        read_values(file, channels, options, findings, observed),
+        channels,
+        columns,
+        wide.rows - future,
+        step,
+        identifier,
+        _known(file, channels, options, findings),
+        {} if wanted else {name: static_values(file, name, channels, findings) for name in options.static},
     )
+
+
+def _check_columns(table: Table, options: CsvOptions, findings: Findings, wanted: Wanted | None) -> bool:
+    """Whether a known or static column is absent; a forecast needs no static ones."""
+    absent = False
+    for kind, names in {"known": options.known, "static": () if wanted else options.static}.items():
+        gone = [name for name in names if name not in table.names]
+        if gone:
+            absent = True
+            there = f"no {listed(map(quoted, gone))}{close_to(gone[0], table.names)}"
+            found = f"{there}; there are {listed(map(quoted, table.names), 20)}"
+            mend = "add them, or rename those that have another name" if wanted else f"correct {options.key(kind)}"
+            findings.problem(f"{kind} columns", found, f"all of {listed(map(quoted, names), 20)}", mend)
+    return absent
+
+
+def _known(file: Table, channels: list[str], options: CsvOptions, findings: Findings) -> Known:
+    """Of every row, those after the last values as well; None, and problems, as of channels."""
+    if not options.known:
+        return None
+    if not isinstance(file, LongTable):
+        value_TK = read_values(file, options.known, options, findings, what="known column")
+        return None if value_TK is None else value_TK[:, None]
+    parts = []
+    for name in options.known:
+        what = f"series of known column {quoted(name)}"
+        parts.append(read_values(file.of_column(name), channels, options, findings, what=what))
+    return None if any(part is None for part in parts) else np.stack(parts, 2)  # type: ignore[arg-type]
 
 
 def _chosen(columns: list[str], wanted: Wanted | None) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.data.source import Findings, counted, listed, quoted
-from pipeline.mole.data.numbers import MISSING
+from pipeline.mole.data.csv_form import CsvOptions
+from pipeline.mole.data.numbers import MISSING, missing
 from pipeline.mole.data.table import Table, Wanted
 
 Rows = npt.NDArray[np.integer[Any]]
@@ -20,39 +22,47 @@ _LETTER, _NUMBER = re.compile(r"[^\W\d_]"), re.compile(r"[+-]?([\d.,]+[eE][+-]?\
 PROBED = 100  # rows by which a column of text is known
 
 
-def widened(table: Table, date: str, findings: Findings, wanted: Wanted | None = None) -> Table | None:
+def widened(
+    table: Table, date: str, options: CsvOptions, findings: Findings, wanted: Wanted | None = None
+) -> Table | None:
     """The table itself, or in long format a column for each series; None, and one problem, where that cannot be.
 
-    Long is a table of three columns, time stamps, values and names of series, in which time stamps repeat. The names
-    are text, or numbers in a column that is called as one of `NAMES_OF_SERIES`. Of series of unequal length, the rows
-    are those at time stamps that all of them have, which have to be half of all rows; of what is `wanted`, from which a
-    forecast is made, the last ones that all wanted channels have.
+    Long is a table of three columns, time stamps, values and names of series, in which time stamps repeat, beside known
+    and static ones. The names are text, or numbers in a column that is called as one of `NAMES_OF_SERIES`. Of series of
+    unequal length, the rows are those at time stamps that all of them have, which have to be half of all rows; of what
+    is `wanted`, from which a forecast is made, the last ones that all wanted channels have.
     """
-    others = [name for name in table.names if name != date]
-    names = [name for name in others if _names_series(table, name)]
-    if len(names) != 1 or len(others) < 2:
+    others = [name for name in table.names if name not in (date, *options.known, *options.static)]
+    identifier = names_series(table, others)
+    if identifier is None or len(others) < 2:
         return table
-    coded = table.text(names[0]).combine_chunks().dictionary_encode()
+    coded = table.text(identifier).combine_chunks().dictionary_encode()
     date_R, code_R, series = table.text(date).combine_chunks(), coded.indices.to_numpy(), coded.dictionary.to_pylist()
     stamp_R = date_R.dictionary_encode().indices.to_numpy().astype(np.int64)
     stamps = int(stamp_R.max(initial=0)) + 1
     if stamps == table.rows or (np.diff(np.sort(stamp_R * len(series) + code_R)) == 0).any():
         return table
-    what = f"several series one below another, named in column {quoted(names[0])}"
+    what = f"several series one below another, named in column {quoted(identifier)}"
     if len(others) > 2:
         mend = "keep one column of values, or give each series its own columns (pandas: frame.pivot)"
+        if options.section is not None:
+            mend += f"; name columns whose future is known in {options.key('known')}, and those of one value for each "
+            mend += f"series in {options.key('static')}"
         findings.problem("rows", f"{what}, with several values each", "a column for each series", mend)
         return None
     by_series = np.split(np.argsort(code_R, kind="stable"), np.bincount(code_R).cumsum()[:-1])
     rows_of = dict(zip(series, by_series, strict=True))
     chosen = series if wanted is None else [name for name in series if name in wanted.channels]
-    values = next(name for name in others if name != names[0])
-    long = LongTable(table, date, values, rows_of, names[0])
+    values = next(name for name in others if name != identifier)
+    long = LongTable(table, date, values, rows_of, identifier)
     findings.notes.append(
-        f"long format: {len(series):,} series of column {quoted(names[0])} became channels, with the values of column "
-        f"{quoted(values)}"
+        f"long format: {len(series):,} series of column {quoted(identifier)} became channels, with the values of "
+        f"column {quoted(values)}"
     )
-    shared = _shared(long, chosen, stamp_R, stamps, findings, None if wanted is None else wanted.rows)
+    last = None if wanted is None else wanted.rows
+    if last and options.known:  # and the rows after the last value
+        last += max((trailing(missing(long.text(name))) for name in chosen), default=0)
+    shared = _shared(long, chosen, stamp_R, stamps, findings, last)
     return None if shared is None else long.of(shared)
 
 
@@ -133,6 +143,12 @@ class LongTable:
         column_R = self._date_R if name == self._date else self._value_R
         return pa.chunked_array([column_R.take(self._of(name))])
 
+    def of_column(self, name: str) -> Self:
+        """With the values of another column."""
+        found = copy.copy(self)
+        found._value_R = self._table.text(name).combine_chunks()
+        return found
+
     def line(self, row: int, name: str | None = None) -> int:
         """The line of the file that a series has this row in."""
         return self.line_of(int(self._of(name)[row]))
@@ -163,7 +179,46 @@ class LongTable:
         return self.rows_of.get(name or "", self.rows_of[self._first])
 
 
-def _names_series(table: Table, name: str) -> bool:
+def names_series(table: Table, columns: Sequence[str]) -> str | None:
+    """The column that names series: the only one of text, or else the only one that is called so."""
+    found = [name for name in columns if _may_name_series(table, name)]
+    if len(found) > 1:
+        found = [name for name in found if name.lower() in NAMES_OF_SERIES]
+    return found[0] if len(found) == 1 else None
+
+
+def static_values(table: Table, column: str, channels: Sequence[str], findings: Findings) -> tuple[str, ...]:
+    """The one value of each channel; problems where a table is not long, or a series has several or none."""
+    if not isinstance(table, LongTable):
+        findings.problem(
+            f"static column {quoted(column)}",
+            "no column that names series",
+            "long format, such as unique_id, ds, y, with one value for each series",
+            "leave it out: in a table with a column for each series there is no place for it",
+        )
+        return ()
+    values, found = table.of_column(column), []
+    for name in channels:
+        text_T = values.text(name).combine_chunks()
+        found.append(text_T[0].as_py())
+        other_T = pc.not_equal(text_T, text_T[0]).to_numpy(zero_copy_only=False)
+        if other_T.any() or found[-1].lower() in MISSING:
+            row = int(other_T.argmax())
+            told = f"{quoted(found[-1])} in line {values.line(0, name):,}"
+            told += f", {quoted(text_T[row].as_py())} in line {values.line(row, name):,}" if other_T.any() else ""
+            mend = "write the value in all rows of the series; what changes with time is no static column"
+            findings.problem(f"static column {quoted(column)}", f"{quoted(name)} has {told}", "one value", mend)
+            break
+    return tuple(found)
+
+
+def trailing(where_T: npt.NDArray[np.bool_]) -> int:
+    """How many of the last rows are so; 0 where all are."""
+    others = np.flatnonzero(~where_T)
+    return len(where_T) - 1 - int(others[-1]) if len(others) else 0
+
+
+def _may_name_series(table: Table, name: str) -> bool:
     if name.lower() in NAMES_OF_SERIES:  # which may be numbers
         return True
     probe = table.text(name).slice(0, PROBED).to_pylist()

@@ -1,6 +1,7 @@
 """The last rows of a series that is brought to a trained forecaster, from a CSV file or in memory.
 
-L: rows of the lookback, T: rows that are looked at, C: channels of the forecaster.
+L: rows of the lookback, T: rows that are looked at, F: rows after them, C: channels of the forecaster, K: known
+columns.
 """
 
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ class Lookback:
     rows: int
     step: Step
     before: int = 0  # rows before these that are looked at, too, as far as they are there
+    known: tuple[str, ...] = ()  # columns that it needs, of the rows that are forecast as well
+    static: tuple[str, ...] = ()  # columns that it does not look at
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,29 @@ class Recent:
     step: Step
     identifier: str | None  # name of the column that names series, in long format
     notes: list[str]  # on how the file was read
+    known_TCK: npt.NDArray[np.float64] | None = None  # (T + F, C or 1, K)
+
+    @property
+    def known_until_now(self) -> npt.NDArray[np.float64] | None:
+        """Of the T rows."""
+        return None if self.known_TCK is None else self.known_TCK[: len(self.value_TC)]
+
+    @property
+    def known_after(self) -> npt.NDArray[np.float64] | None:
+        """Of the F rows."""
+        return None if self.known_TCK is None else self.known_TCK[len(self.value_TC) :]
 
     def last(self, rows: int) -> "Recent":
         """Without the rows before these."""
-        offset_T = self.stamps.offset_T
-        stamps = Stamps(self.stamps.date_T[-rows:], None if offset_T is None else offset_T[-rows:])
-        return replace(self, stamps=stamps, value_TC=self.value_TC[-rows:])
+        first = max(len(self.value_TC) - rows, 0)
+        known_TCK = None if self.known_TCK is None else self.known_TCK[first:]
+        return replace(
+            self, stamps=self.stamps.of(slice(first, None)), value_TC=self.value_TC[first:], known_TCK=known_TCK
+        )
 
     def until(self, rows: int) -> "Recent":
-        """The first so many rows alone."""
-        offset_T = self.stamps.offset_T
-        stamps = Stamps(self.stamps.date_T[:rows], None if offset_T is None else offset_T[:rows])
-        return replace(self, stamps=stamps, value_TC=self.value_TC[:rows])
+        """The first so many rows alone; what is known after them stays known."""
+        return replace(self, stamps=self.stamps.of(slice(rows)), value_TC=self.value_TC[:rows])
 
     def followed_by(self, value_HC: npt.NDArray[np.float64]) -> "Recent":
         """With these rows after the last one, at the offset from UTC that it has."""
@@ -135,6 +149,7 @@ def _recent(
         raise ExpectedError(f"{quoted(date)} is a channel of the forecaster, so it cannot be the column of time stamps")
     if not table.rows and not findings.problems:
         raise ExpectedError(f"{where} has no rows: expected {lookback.rows:,} or more, a date and numbers in each")
+    options = replace(options, known=lookback.known, static=lookback.static)
     wanted = Wanted(lookback.channels, lookback.rows + lookback.before, lookback.step)
     found = check_table(table, options, findings, wanted=wanted)
     if not found.columns:
@@ -163,4 +178,5 @@ def _recent(
     findings.raise_problems(where)
     assert found.stamps is not None
     assert found.value_TC is not None
-    return Recent(found.stamps, found.value_TC, date, origin, unused, lookback.step, found.identifier, findings.notes)
+    step, notes = lookback.step, findings.notes
+    return Recent(found.stamps, found.value_TC, date, origin, unused, step, found.identifier, notes, found.known_TCK)

@@ -1,6 +1,7 @@
 """Numbers of a series as text: which decimal mark they have, and what is no number. T: rows, C: channels."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,17 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # or a decimal comma before
 
 
 def read_values(
-    file: Table, channels: list[str], options: CsvOptions, findings: Findings
+    file: Table,
+    channels: Sequence[str],
+    options: CsvOptions,
+    findings: Findings,
+    rows: int | None = None,
+    what: str = "channel",
 ) -> npt.NDArray[np.float64] | None:
-    """The numbers of all channels, (T, C); None, and problems, where there is text, or a value is missing."""
-    texts = {name: file.text(name) for name in channels}
-    decimal = options.decimal or _decimal(texts, options, findings)
+    """The numbers of all channels, (T, C), or of the first `rows`; None, and problems, where there is text, or a value
+    is missing. what: they are called."""
+    texts = {name: file.text(name)[:rows] for name in channels}
+    decimal = options.decimal or _decimal(texts, options, findings, what)
     if decimal is None:
         return None
     columns: list[npt.NDArray[np.float64]] = []
@@ -53,12 +60,18 @@ def read_values(
     }
     for kind, found in told.items():
         if found:
-            where = f"{counted(len(found), 'channel')} with {kind}"
+            where = f"{counted(len(found), what)} with {kind}"
             findings.problem(where, listed(found, 5), "a finite number in every row", mends[kind])
     return np.column_stack(columns) if columns and not any(told.values()) else None
 
 
-def _decimal(texts: dict[str, pa.ChunkedArray], options: CsvOptions, findings: Findings) -> str | None:
+def missing(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where a column of text has no value, (T,)."""
+    found: npt.NDArray[np.bool_] = pc.is_in(pc.utf8_lower(column), value_set=pa.array(sorted(MISSING))).to_numpy()
+    return found
+
+
+def _decimal(texts: dict[str, pa.ChunkedArray], options: CsvOptions, findings: Findings, what: str) -> str | None:
     """A comma where there are numbers with one and none with a point; None, and a problem, if it may be something else.
 
     1,234 is one and a bit, or more than a thousand: it says nothing of the mark where no other number has a comma.
@@ -76,7 +89,7 @@ def _decimal(texts: dict[str, pa.ChunkedArray], options: CsvOptions, findings: F
     if _THOUSANDS.fullmatch(text):
         found_ = f"numbers such as {text!r}, with a comma before three digits in all of them"
         mend = f"set {options.key('decimal')} to ',' if it is a decimal comma; else write the numbers without it"
-        findings.problem(f"channel {quoted(name)}", found_, "numbers that can be read in one way", mend)
+        findings.problem(f"{what} {quoted(name)}", found_, "numbers that can be read in one way", mend)
         return None
     findings.notes.append(f"numbers read with a decimal comma (first {text!r}): {options.key('decimal')} sets the mark")
     return ","
@@ -87,8 +100,7 @@ def _numbers(column: pa.ChunkedArray, decimal: str) -> tuple[npt.NDArray[np.floa
     pointed_T = np.zeros(len(column), bool)
     if decimal == ",":  # a point is then a mark between thousands, or a date
         pointed_T = pc.match_substring(column, ".").to_numpy()
-        missing_T = pc.is_in(pc.utf8_lower(column), value_set=pa.array(sorted(MISSING))).to_numpy()
-        pointed_T &= ~missing_T
+        pointed_T &= ~missing(column)
         column = pc.replace_substring(column, ",", ".")
     try:
         return pc.cast(column, pa.float64()).to_numpy(), pointed_T

@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import file_kind
-from pipeline.data.source import Findings, counted, listed
+from pipeline.data.source import Findings, counted, listed, quoted
 from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
 from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
+from pipeline.mole.data.long_format import names_series, trailing
+from pipeline.mole.data.numbers import missing
 from pipeline.mole.data.season import season_of
+from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
 from pipeline.mole.data.step import Step
 from pipeline.mole.params.system import Mole
@@ -20,7 +26,10 @@ from pipeline.params.draft import Draft
 LOOKBACK, HORIZONS = 336, (96, 192, 336, 720)  # of the protocol of the field, for its public files
 SEASONS_SEEN = 4  # in a lookback, and in the longest horizon
 MOST_SEARCHED = 50  # channels, of each of which a ridge of its own is searched
+MOST_LOOKED_AT = 10_000  # rows
 WORKBOOKS = (".xlsx", ".xls", ".ods")
+VALUES = "y"  # what the column of values is called in long format, where there are others
+_COLUMNS = ("known", "static")
 _OPTIONS = ("separator", "decimal", "date_format")
 
 
@@ -41,16 +50,20 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
     if date is None:
         return
     options = _options(draft, date)
+    if not _decide_columns(draft, CsvTable(path, options, Findings()), options):
+        return
+    options = _options(draft, date)
     layout = _decide_layout(draft, path, options)
     try:
         accepted = accept_series(path, options, layout)
     except ExpectedError as error:
         raise ExpectedError(
             f"{error}\nWhat concerns how the file is read can be said here: --set ingest.date=NAME, "
-            "ingest.separator=';', ingest.decimal=',' or ingest.date_format='%d/%m/%Y %H:%M'"
+            "ingest.separator=';', ingest.decimal=',', ingest.date_format='%d/%m/%Y %H:%M', and by ingest.known=[NAME] "
+            "which columns are known beforehand"
         ) from error
     series, step = accepted.series, accepted.series.step
-    draft.notes += accepted.notes
+    draft.notes += [*accepted.notes, *_perhaps_known(series)]
     channels = listed(series.channels, 5)
     draft.data = (
         f"{path.name}: {len(series.date_T):,} rows, one every {step.told().removeprefix('1 ')}, of "
@@ -64,8 +77,48 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
 
 
 def _options(draft: Draft, date: str) -> CsvOptions:
-    given = {name: draft.given.get(f"ingest.{name}") for name in _OPTIONS}
-    return CsvOptions(date, given["separator"], given["decimal"], given["date_format"], "ingest")
+    said: dict[str, Any] = {name: draft.given.get(f"ingest.{name}") for name in _OPTIONS}
+    said |= {name: tuple(columns) for name in _COLUMNS if isinstance(columns := _said(draft, name), list)}
+    return CsvOptions(date, **said, section="ingest")
+
+
+def _said(draft: Draft, name: str) -> Any:
+    """What the user or the draft has set."""
+    decided = {decision.key: decision.value for decision in draft.decisions}
+    return draft.given.get(f"ingest.{name}", decided.get(f"ingest.{name}"))
+
+
+def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
+    """Of a file in long format, the columns beside names, time stamps and `y`: of one value for each series they are
+    static; whether the future of others is known only the user can say, as of columns of any file that go on where
+    others end. Whether nothing is open."""
+    others = [name for name in table.names if name not in (options.date, *options.known, *options.static)]
+    identifier = names_series(table, others)
+    further = [name for name in others if name not in (identifier, VALUES)]
+    if identifier is None or VALUES not in others:
+        ends = {name: trailing(missing(table.text(name))) for name in others}
+        longer = [name for name, rows in ends.items() if not rows]
+        if len(longer) in (0, len(others)) or len(set(ends.values())) > 2:
+            return True
+        return _ask_known(draft, longer, "go on where all others end", "drop these rows", options)
+    if not further:
+        return True
+    frame = pd.DataFrame({name: table.text(name).to_pylist() for name in (identifier, *further)})
+    kinds = frame.groupby(identifier, sort=False)[further].nunique().max()
+    static = [name for name in further if kinds[name] == 1]
+    if static:
+        draft.decide("ingest.static", static, "one value for each series: which may share a map")
+    changing = [name for name in further if name not in static]
+    return not changing or _ask_known(
+        draft, changing, f"change with time beside {VALUES!r}", "leave them out of the file", options
+    )
+
+
+def _ask_known(draft: Draft, names: list[str], what: str, otherwise: str, options: CsvOptions) -> bool:
+    answer = f"[{', '.join([*options.known, *names])}]"
+    known = {answer: f"their future is known, as that of a holiday or a price; else {otherwise}"}
+    draft.ask("ingest.known", f"columns that {what}: {listed(map(quoted, names), 5)}", known)
+    return False
 
 
 def _decide_date(draft: Draft, path: Path) -> str | None:
@@ -104,6 +157,16 @@ def _decide_layout(draft: Draft, path: Path, options: CsvOptions) -> str | None:
             return name
     draft.decide(key, None, "no public file: 70 % of the rows for train, 10 % for validation, 20 % for test")
     return None
+
+
+def _perhaps_known(series: Series) -> list[str]:
+    """A note on channels that look as if their future were known."""
+    pairs = zip(series.channels, series.value_TC.T, strict=True)
+    marks = [name for name, value_T in pairs if len(np.unique(value_T[:MOST_LOOKED_AT])) == 2]
+    if not marks or len(marks) == len(series.channels):
+        return []
+    told = f"{listed(map(quoted, marks), 5)} with two values alone: where the future is known, as that of a holiday"
+    return [f"{told}, set ingest.known to [{', '.join(marks)}], and nothing is forecast of it"]
 
 
 def _decide_windows(draft: Draft, sizes: Mapping[str, int], step: Step, layout: str | None, shared: Mole) -> None:

@@ -4,7 +4,7 @@ B: windows of a minibatch, C: channels, L: lookback rows, H: horizon rows, F: ti
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -23,6 +23,8 @@ class WindowBatch:
     y_BCH: Tensor  # float32
     mark_BF: Tensor  # float32: time features of the first row of the lookback
     stamp_B: Tensor  # int64: its time stamp, seconds since 1970-01-01 00:00
+    # float32: what known columns add to each row of lookback and horizon, no part of x and y, where there are any
+    effect_BCT: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -30,7 +32,11 @@ class WindowBatch:
     def part(self, first: int, count: int) -> Self:
         """The minibatch of these of its windows."""
         chosen = slice(first, first + count)
-        return type(self)(*(value[chosen] for value in vars(self).values()))
+        return replace(self, **{name: value[chosen] for name, value in vars(self).items() if value is not None})
+
+    def with_effects(self, value_BCT: Tensor) -> Tensor:
+        """Values of the last rows of these windows, such as a forecast, with what known columns add to them."""
+        return value_BCT if self.effect_BCT is None else value_BCT + self.effect_BCT[..., -value_BCT.shape[2] :]
 
 
 class ResidentWindows:
@@ -43,6 +49,10 @@ class ResidentWindows:
         # what a minibatch holds.
         self._x_NCL = value_CT.unfold(1, windows.lookback, 1).transpose(0, 1)
         self._y_NCH = value_CT[:, windows.lookback :].unfold(1, windows.horizon, 1).transpose(0, 1)
+        self._effect_NCT: Tensor | None = None
+        if windows.effect_CT is not None:
+            effect_CT = torch.from_numpy(windows.effect_CT).to(device)
+            self._effect_NCT = effect_CT.unfold(1, windows.lookback + windows.horizon, 1).transpose(0, 1)
         self._mark_NF = torch.from_numpy(windows.mark(slice(None)).copy()).to(device)
         self._stamp_N = torch.from_numpy(windows.stamp(slice(None)).copy()).to(device)
         self.stamps = windows.stamp(slice(None))  # (N,): time stamp of the first row of each
@@ -75,6 +85,7 @@ class ResidentWindows:
             self._y_NCH.index_select(0, where),
             self._mark_NF.index_select(0, where),
             self._stamp_N.index_select(0, where),
+            None if self._effect_NCT is None else self._effect_NCT.index_select(0, where),
         )
 
     def names(self, batch: WindowBatch) -> list[str]:

@@ -1,5 +1,6 @@
-"""A lab's CSV file as a series: read, held against its layout, split. T: rows, C: channels."""
+"""A lab's CSV file as a series: read, held against its layout, split. T: rows, C: channels, K: known columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.data.source import Findings, counted, listed, quoted
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_series import CsvSeries, read_csv_series
 from pipeline.mole.data.layouts import LAYOUTS, check_layout, rows_needed, split_rows
+from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
 
 
@@ -37,7 +39,7 @@ def accept_series(path: Path, options: CsvOptions, layout: str | None) -> Accept
         needed = f"{rows_needed(layout)} or more, of which 70 / 10 / 20 % are train, validation and test"
         findings.problem("rows", counted(found.rows, "row"), needed, "bring a longer series")
     if splits is not None:
-        _check_changes(found, splits["train"], findings)
+        _check_changes(found, options.known, splits["train"], findings)
         unused = found.rows - splits["test"][1]
         if unused:
             findings.notes.append(f"the last {counted(unused, 'row')} are not used: the splits of {layout} end before")
@@ -49,12 +51,45 @@ def accept_series(path: Path, options: CsvOptions, layout: str | None) -> Accept
     offset_T = found.stamps.offset_T
     if offset_T is not None and (offset_T != offset_T[0]).any():
         findings.notes.append("offsets from UTC change: steps are those of UTC, and hours those of the local clock")
-    series = Series(found.stamps.date_T, found.value_TC, tuple(found.channels), found.step, splits, offset_T)
+    known_TCK = found.known_TCK
+    if known_TCK is not None and len(known_TCK) > found.rows:
+        after = counted(len(known_TCK) - found.rows, "row")
+        findings.notes.append(f"the last {after} hold known columns alone: they are not used")
+        known_TCK = known_TCK[: found.rows]
+    channels, date_T = tuple(found.channels), found.stamps.date_T
+    series = Series(
+        date_T, found.value_TC, channels, found.step, splits, offset_T, options.known, known_TCK, found.static
+    )
+    findings.notes += _effects(series)
     return AcceptedSeries(series, findings.notes)
 
 
-def _check_changes(found: CsvSeries, train: tuple[int, int], findings: Findings) -> None:
-    """A channel of one value over the train rows has no scale, and nothing can be learned from it."""
+def _effects(series: Series) -> list[str]:
+    """What known columns add to the first channels, told for each column."""
+    scaler = fit_scaler(series)
+    if scaler.effects is None:
+        return []
+    value_CK = scaler.effects.coefficient_CK * scaler.deviation_C[:, None]
+    notes = []
+    for name, value_C in zip(series.known, value_CK.T, strict=True):
+        told = [f"{value:+.4g} of {quoted(of)}" for of, value in zip(series.channels, value_C, strict=True)]
+        notes.append(f"known column {quoted(name)}: one unit more is {listed(told, 5)}, by the train rows")
+    return notes
+
+
+def _check_changes(found: CsvSeries, known: Sequence[str], train: tuple[int, int], findings: Findings) -> None:
+    """A channel of one value over the train rows has no scale, and nothing can be learned from it, nor of the effect of
+    such a known column."""
+    if found.known_TCK is not None:
+        size_K = np.ptp(found.known_TCK[slice(*train)], axis=0).max(0)
+        still = [quoted(name) for name, size in zip(known, size_K, strict=True) if size == 0]
+        if still:
+            findings.problem(
+                f"{counted(len(still), 'known column')} constant over the train rows",
+                listed(still, 5),
+                f"values that change within the first {train[1]:,} rows",
+                "leave the column out: nothing can be learned of its effect",
+            )
     if found.value_TC is None:
         return
     train_TC = found.value_TC[slice(*train)]

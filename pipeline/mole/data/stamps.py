@@ -28,6 +28,10 @@ class Stamps:
     date_T: Seconds  # since 1970-01-01 00:00 in the clock of the file: the calendar's features are of the local clock
     offset_T: Seconds | None = None  # of that clock from UTC (seconds), where the file says it
 
+    def of(self, rows: slice) -> "Stamps":
+        """Those of some rows."""
+        return Stamps(self.date_T[rows], None if self.offset_T is None else self.offset_T[rows])
+
     @property
     def instant_T(self) -> Seconds:
         """Seconds since 1970-01-01 00:00 UTC, or in the clock of the file where its offset is not known."""

@@ -3,6 +3,7 @@
 N: windows of a split, B: some of them, T: rows, C: channels, L: lookback rows, H: horizon rows, F: time features.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ class Windows:
     stamp_T: npt.NDArray[np.int64]  # seconds since 1970-01-01 00:00
     lookback: int
     horizon: int
+    effect_CT: Floats | None = None  # of known columns, which is no part of the values, where there are any
 
     def __len__(self) -> int:
         return len(self.stamp_T) - self.lookback - self.horizon + 1
@@ -50,9 +52,9 @@ class Windows:
         """Time stamp of the first row of these windows (seconds since 1970-01-01 00:00), (B,)."""
         return self.stamp_T[: len(self)][rows]
 
-    def of(self, channel: int) -> "Windows":
-        """Those of one channel."""
-        return replace(self, value_CT=self.value_CT[channel : channel + 1])
+    def of(self, channels: Sequence[int]) -> "Windows":
+        """Those of some channels, values alone."""
+        return replace(self, value_CT=self.value_CT[list(channels)], effect_CT=None)
 
     def _view(self, start: int, width: int) -> Floats:
         """Rows `start` to `start` + width - 1 of all windows, (N, C, width), without a copy."""
@@ -79,7 +81,8 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
             f"{split} rows)"
         )
     with np.errstate(over="ignore"):
-        value_TC = scaler.scale(series.value_TC[start:after]).astype(np.float32)
+        known_TCK = None if series.known_TCK is None else series.known_TCK[start:after]
+        value_TC = scaler.scale(series.value_TC[start:after], known_TCK).astype(np.float32)
     beyond = [repr(name) for name, x_T in zip(series.channels, value_TC.T, strict=True) if not np.isfinite(x_T).all()]
     if beyond:
         raise ExpectedError(
@@ -87,4 +90,5 @@ def windows_of(series: Series, scaler: Scaler, split: str, lookback: int, horizo
             "check them, and their unit"
         )
     stamp_T = series.date_T[start:after]
-    return Windows(np.ascontiguousarray(value_TC.T), time_features(stamp_T), stamp_T, lookback, horizon)
+    effect_CT = None if known_TCK is None else np.ascontiguousarray(scaler.effect(known_TCK).astype(np.float32).T)
+    return Windows(np.ascontiguousarray(value_TC.T), time_features(stamp_T), stamp_T, lookback, horizon, effect_CT)

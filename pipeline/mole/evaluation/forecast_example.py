@@ -43,7 +43,7 @@ def example(point: ForecastPoint, horizon: Horizon, channel: str | None) -> list
     series["least_squares"] = test_of_map.take(middle).x_BCL @ horizon.least_squares_HL.T
     rows = []
     for name, y_1CT in series.items():
-        value_T = _unscaled(y_1CT, horizon.scaler)[:, place]
+        value_T = _unscaled(batch.with_effects(y_1CT), horizon.scaler)[:, place]
         first = horizon.rows - len(value_T) + 1
         rows += [
             {

@@ -42,6 +42,12 @@ class Horizon:
         found = windows_of(joined, self.scaler, "validation and test", lookback, self.rows)
         return ResidentWindows(found, BATCH_SIZE, self.device)
 
+    @property
+    def plain(self) -> "Horizon":
+        """The same without known columns, in the same scale."""
+        series, scaler = replace(self.series, known=(), known_TCK=None), replace(self.scaler, effects=None)
+        return replace(self, series=series, scaler=scaler)
+
     @cached_property
     def units(self) -> Units:
         """Of the series, with what a seasonal-naive forecast errs on its train rows."""

@@ -12,7 +12,7 @@ from pipeline.mole.data.ridge_choice import RIDGES
 from pipeline.mole.data.season import calendar_parts
 from pipeline.mole.evaluation.horizon import Horizon, loaded
 from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
-from pipeline.mole.glossary import unit_of
+from pipeline.mole.glossary import LEAST_SQUARES, PLAIN, unit_of
 from pipeline.mole.metrics.forecasting import ForecastErrors
 from pipeline.mole.model.baselines import last_value, seasonal_naive
 from pipeline.mole.model.cost import forecast_cost
@@ -20,7 +20,7 @@ from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
 from pipeline.mole.points import ForecastPoint, twin_of
 
-BASELINES = (*RIDGES, "least_squares", "seasonal_naive", "last_value")
+BASELINES = (*RIDGES, *LEAST_SQUARES, "seasonal_naive", "last_value")
 Fields = dict[str, Any]
 
 
@@ -58,23 +58,21 @@ def judge_ridge(ridge: ForecastPoint, horizon: Horizon) -> Found:
 
 
 def judge_baselines(horizon: Horizon) -> list[Found]:
-    """What has nothing to choose."""
-    rows, validation, test = horizon.rows, horizon.windows("validation"), horizon.windows("test")
+    """What has nothing to choose; with known columns, least squares without them as well."""
+    rows, plain = horizon.rows, horizon.plain
     forecasts = {
-        "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
-        "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, horizon.season),
-        "last_value": lambda batch: last_value(batch.x_BCL, rows),
+        "least_squares": (horizon, lambda batch: batch.x_BCL @ horizon.least_squares_HL.T),
+        PLAIN: (plain, lambda batch: batch.x_BCL @ plain.least_squares_HL.T),
+        "seasonal_naive": (horizon, lambda batch: seasonal_naive(batch.x_BCL, rows, horizon.season)),
+        "last_value": (horizon, lambda batch: last_value(batch.x_BCL, rows)),
     }
-    return [
-        Found(
-            name,
-            "baseline",
-            None,
-            score(forecast, test.epoch(0), horizon.units),
-            score(forecast, validation.epoch(0), horizon.units).mse,
-        )
-        for name, forecast in forecasts.items()
-    ]
+    if not horizon.series.known:
+        del forecasts[PLAIN]
+    found = []
+    for name, (of, forecast) in forecasts.items():
+        test, validation = (score(forecast, of.windows(split).epoch(0), of.units) for split in ("test", "validation"))
+        found.append(Found(name, "baseline", None, test, validation.mse))
+    return found
 
 
 def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, tables: Tables) -> list[Found]:

@@ -11,12 +11,12 @@ import torch
 from torch.nn.functional import pad
 
 from pipeline.mole.data.calendar_place import Calendar
-from pipeline.mole.data.ridge_choice import RidgeChoice
+from pipeline.mole.data.ridge_choice import Groups, RidgeChoice
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.cycle_mixture import CycleMixture
 from pipeline.mole.model.cycles import CERTAIN, Cycles, fit_cycles
 from pipeline.mole.model.held_out import held_out, optimism
-from pipeline.mole.model.ridge_search import Ridge, fitted, joint_losses, try_ridges
+from pipeline.mole.model.ridge_search import Ridge, fitted, joint_losses, of_group, try_ridges
 
 Origins = Sequence[tuple[Windows, Windows]]  # train and validation windows, the validation rows' origin last
 
@@ -30,7 +30,7 @@ class Solved(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Of one channel, or of all of one map: the cycles of each origin, the map's settings, the windows less cycles."""
+    """Of the channels of one map: the cycles of each origin, the map's settings, the windows less cycles."""
 
     cycles: Sequence[Cycles]
     ridge: Ridge
@@ -38,29 +38,34 @@ class _Part(NamedTuple):
 
 
 def solve_cycles(
-    windows_of: Callable[[int], Origins], ridges: Sequence[RidgeChoice], calendar: Calendar, experts: int
+    windows_of: Callable[[int], Origins],
+    ridges: Sequence[RidgeChoice],
+    groups: Groups,
+    calendar: Calendar,
+    experts: int,
 ) -> Solved:
-    """The mixture at every origin. windows_of: by lookback; ridges: the map to start from, of all channels or of each.
+    """The mixture at every origin. windows_of: by lookback; ridges: the maps to start from, of groups of channels.
 
-    Lookback and offset stay those of the ridge; its penalty is searched again for what the cycles leave. A channel (or
-    all, where one map serves them) has as many cycles, up to the number of experts, as have the lowest loss over the
-    origins, and none, which is the ridge, where none lowers it: other experts have no weight there.
+    Lookback and offset stay those of the ridge; its penalty is searched again for what the cycles leave. A group has as
+    many cycles, up to the number of experts, as have the lowest loss over the origins, and none, which is the ridge,
+    where none lowers it: other experts have no weight there.
     """
     known = {one.lookback: windows_of(one.lookback) for one in ridges}
-    several = len(ridges) > 1
-    parts = []
-    for channel, choice in enumerate(ridges):
-        origins = known[choice.lookback]
-        own = [(train.of(channel), validation.of(channel)) for train, validation in origins] if several else origins
-        parts.append(_better(own, choice, calendar, experts))
+    parts = [
+        _better(of_group(known[choice.lookback], group), choice, calendar, experts)
+        for choice, group in zip(ridges, groups, strict=True)
+    ]
     longest, found = max(known), []
-    channels = len(next(iter(known.values()))[0][0].value_CT)
+    group_C = torch.tensor([(place, channel) for place, group in enumerate(groups) for channel in group])
+    order_C = group_C[:, 1].argsort()  # from channels group by group to channels as they are
     for origin in range(len(known[longest])):
-        cycles = Cycles(*(torch.cat(of) for of in zip(*(part.cycles[origin] for part in parts), strict=True)))
+        cycles = Cycles(*(torch.cat(of)[order_C] for of in zip(*(part.cycles[origin] for part in parts), strict=True)))
         maps = [pad(fitted(part.ridge, part.origins[origin][0]), (longest - part.ridge.lookback, 0)) for part in parts]
-        weight_CHL = torch.stack(maps).expand(channels, -1, -1)
+        weight_CHL = torch.stack(maps)[group_C[order_C, 0]]
         found.append(CycleMixture.of(cycles, weight_CHL, calendar.step))
-    losses, without = (joint_losses(getattr(part.ridge, name) for part in parts) for name in ("losses", "held_out"))
+    losses, without = (
+        joint_losses((getattr(part.ridge, name) for part in parts), groups) for name in ("losses", "held_out")
+    )
     return Solved(found, optimism(without, losses))
 
 

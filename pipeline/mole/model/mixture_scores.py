@@ -33,7 +33,7 @@ def score(forecast: Callable[[WindowBatch], Tensor], batches: Iterable[WindowBat
     """Errors of (B, C, H) forecasts over every window. ValueError where there is none."""
     total = None
     for batch in batches:
-        found = forecast_errors(forecast(batch), batch.y_BCH, units)
+        found = _errors(forecast(batch), batch, units)
         total = found if total is None else total.joined(found)
     if total is None:
         raise ValueError("no window to score")
@@ -58,10 +58,10 @@ def scores(
     whole, others = [], {variant: [] for variant in variants}  # type: ignore[var-annotated]
     for batch in batches:
         heads, logit_BCE = model.asked(batch)
-        whole.append(forecast_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch.y_BCH, units))
+        whole.append(_errors(model.mixed(heads, model.weights_of(logit_BCE)), batch, units))
         for variant, choose in variants.items():
             weight_BCE = model.weights_of(choose(logit_BCE))
-            others[variant].append(forecast_errors(model.mixed(heads, weight_BCE), batch.y_BCH, units))
+            others[variant].append(_errors(model.mixed(heads, weight_BCE), batch, units))
     return _total(whole), {variant: _total(parts) for variant, parts in others.items()}
 
 
@@ -81,6 +81,11 @@ def variants_of(experts: int, by_service: list[int]) -> dict[Variant, Choice]:
         found[Variant("prune", count)] = partial(_only, sorted(by_service[count:]))
         found[Variant("top_k", count)] = partial(largest_only, count=count)
     return found
+
+
+def _errors(forecast_BCH: Tensor, batch: WindowBatch, units: Units) -> ForecastErrors:
+    """With what known columns add to both sides: no difference of them, but of relative errors."""
+    return forecast_errors(batch.with_effects(forecast_BCH), batch.with_effects(batch.y_BCH), units)
 
 
 def _only(left_out: list[int], logit_BCE: Tensor) -> Tensor:

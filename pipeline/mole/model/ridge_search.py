@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pipeline.mole.data.ridge_choice import Offset
+from pipeline.mole.data.ridge_choice import Groups, Offset
 from pipeline.mole.data.windows import Windows
 from pipeline.mole.model.held_out import held_out, over_origins
 from pipeline.mole.model.ridge import RidgePath, moments_of
@@ -21,7 +21,7 @@ WindowsOf = Callable[[int], Sequence[tuple[Windows, Windows]]]
 
 
 class Ridge(NamedTuple):
-    """A ridge map, of all channels or of one, and what it was chosen by."""
+    """A ridge map, of a group of channels, and what it was chosen by."""
 
     lookback: int
     offset: Offset
@@ -75,23 +75,26 @@ def try_ridges(
 
 
 def search_each(
-    windows_of: WindowsOf, lookbacks: Sequence[int], offsets: Sequence[Offset], channels: int
+    windows_of: WindowsOf, lookbacks: Sequence[int], offsets: Sequence[Offset], groups: Groups
 ) -> list[Ridge]:
-    """For each channel, the map of its own of the lowest loss, fitted to and judged on this channel alone."""
+    """For each group of channels, the map of the lowest loss, fitted to and judged on these channels alone."""
     known = {lookback: windows_of(lookback) for lookback in lookbacks}
-    found = []
-    for channel in range(channels):
-        of_channel = {
-            lookback: [(train.of(channel), validation.of(channel)) for train, validation in origins]
-            for lookback, origins in known.items()
-        }
-        found.append(best_of(try_ridges(of_channel.__getitem__, lookbacks, offsets)))
-    return found
+    return [
+        best_of(try_ridges(lambda lookback, group=group: of_group(known[lookback], group), lookbacks, offsets))  # type: ignore[misc]
+        for group in groups
+    ]
 
 
-def joint_losses(own: Iterable[Sequence[float]]) -> tuple[float, ...]:
-    """Of losses of single channels, the mean over channels at each origin."""
-    return tuple(fmean(losses) for losses in zip(*own, strict=True))
+def of_group(origins: Sequence[tuple[Windows, Windows]], group: Sequence[int]) -> list[tuple[Windows, Windows]]:
+    """The windows of these channels alone."""
+    return [(train.of(group), validation.of(group)) for train, validation in origins]
+
+
+def joint_losses(own: Iterable[Sequence[float]], groups: Groups) -> tuple[float, ...]:
+    """Of losses of groups of channels, the mean over channels at each origin."""
+    sizes = [len(group) for group in groups]
+    weights = sizes if len(set(sizes)) > 1 else None  # of one group, exactly its own losses
+    return tuple(fmean(losses, weights) for losses in zip(*own, strict=True))
 
 
 def fitted(ridge: Ridge, train: Windows) -> Tensor:

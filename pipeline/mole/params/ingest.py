@@ -1,8 +1,12 @@
 """Section `mole.ingest`: where the time series is, and how its file is laid out."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pipeline.params.section import FilePath, Name, Section, Text
+from pydantic import Field, model_validator
+
+from pipeline.params.section import MOST_POINTS, FilePath, Name, Section, Text
+
+Columns = Annotated[list[Name], Field(max_length=MOST_POINTS)]
 
 
 class Ingest(Section):
@@ -12,3 +16,13 @@ class Ingest(Section):
     decimal: Literal[".", ","] | None = None
     date_format: Text | None = None
     layout: Literal["etth", "ettm", "weather", "electricity", "traffic"] | None = None
+    known: Columns = []
+    static: Columns = []
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        named = [self.date, *self.known, *self.static]
+        twice = [name for name in named if named.count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is named twice among date, known and static: a column is one of them")
+        return self

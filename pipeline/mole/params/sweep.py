@@ -96,7 +96,7 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _ridge_is_taken(self) -> Self:
-        for name in ("ridge", "channel_ridge"):
+        for name in ("ridge", "group_ridge", "channel_ridge"):
             if name in self.points:
                 raise ValueError(f"points names {name}, which is a searched linear baseline: choose another name")
         return self

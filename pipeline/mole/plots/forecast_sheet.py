@@ -52,7 +52,7 @@ def draw_sheet(past: Dates, dates: Dates, panels: Sequence[Panel], kind: str) ->
             axes.plot(past, panel.past, color=LIGHT.truth, linewidth=1.4, label="measured")
             marker = "o" if len(dates) == 1 else ""
             axes.plot(dates, panel.forecast, color=LIGHT.model, linewidth=1.6, marker=marker, label="forecast")
-            locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+            locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
             axes.yaxis.set_major_locator(MaxNLocator(5))

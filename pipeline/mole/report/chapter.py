@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.mole.data.ridge_choice import RIDGE, RIDGES
-from pipeline.mole.glossary import LEVEL, ahead, label_of
+from pipeline.mole.glossary import LEAST_SQUARES, LEVEL, ahead, label_of
 from pipeline.mole.plots.forecast import Forecast, Kind, StepErrors, draw_errors_by_step, draw_forecast
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting, MeasuredSeries
@@ -128,7 +128,7 @@ def _by_step(found: Forecasting, horizon: int) -> Picture:
     board, rows = found.board, found.steps[found.steps["horizon"] == horizon]
     choice = board.choices[horizon]
     fits = [name for name in (RIDGE, "least_squares") if name in board.baselines][:1]  # the ridge where there is one
-    naive = [name for name in board.baselines if name not in (*RIDGES, "least_squares")]
+    naive = [name for name in board.baselines if name not in (*RIDGES, *LEAST_SQUARES)]
     kinds: dict[str, Kind] = dict.fromkeys(naive, "naive")
     kinds |= dict(zip(naive, _NAIVE, strict=False))
     kinds |= {choice.chosen: "model", choice.twin: "twin", **dict.fromkeys(fits, "fit")}

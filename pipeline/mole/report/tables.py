@@ -98,8 +98,8 @@ def ridge_table(board: Board) -> Table | None:
         "What validation rows and earlier origins chose for the linear regression. Subtracted: from a window, and "
         "added to its forecast again. Penalty: over the mean eigenvalue of the windows' second moments. Validation "
         "error: over that of least squares, of the settings that the other origins choose, geometric mean. Per "
-        "channel: the least and the most of each one's own; networks start from the one of all channels, since their "
-        "experts serve all."
+        "channel or static value: the least and the most of each one's own; networks start from the one of all "
+        "channels, since their experts serve all."
     )
     return Table(header, rows, caption, folded="The ridge: what was searched and chosen")
 

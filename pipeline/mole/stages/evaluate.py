@@ -15,7 +15,7 @@ from pipeline.metrics.ranking import table
 from pipeline.metrics.results import Row, write_results
 from pipeline.metrics.scoreboard import scoreboard
 from pipeline.metrics.verdict import compare
-from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
+from pipeline.mole.data.ridge_choice import RIDGE, RIDGES
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import read_series
 from pipeline.mole.evaluation.choices import choices_of, refuse_stale
@@ -50,8 +50,7 @@ def run(sweep: Sweep, evaluation: Evaluate, at: StudyPaths) -> None:
     points = [read_point(at.models / name) for name in sweep.points]
     ridge = read_point(at.models / RIDGE)
     refuse_stale(points, ridge, sweep)
-    own = read_point(at.models / CHANNEL_RIDGE)
-    ridges = [ridge, *([own] if own.validation else [])]
+    ridges = [one for one in (read_point(at.models / name) for name in RIDGES) if one.validation]
     rows: list[Row] = []
     tables = Tables(*([] for _ in Tables._fields))
     windows: dict[int, int] = {}

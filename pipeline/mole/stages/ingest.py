@@ -29,7 +29,13 @@ def run(settings: Ingest, at: StudyPaths) -> None:
         description = f"Simulated: {_size(accepted.series)}, with known changes of regime and trend"
     else:
         options = CsvOptions(
-            settings.date, settings.separator, settings.decimal, settings.date_format, f"{at.key}.ingest"
+            settings.date,
+            settings.separator,
+            settings.decimal,
+            settings.date_format,
+            tuple(settings.known),
+            tuple(settings.static),
+            f"{at.key}.ingest",
         )
         accepted = accept_series(path, options, settings.layout)
         description = f"{path.name}: {_size(accepted.series)}"
@@ -49,6 +55,8 @@ def run(settings: Ingest, at: StudyPaths) -> None:
             **series.step.described(),
             "rows": len(series.date_T),
             "splits": {name: list(rows) for name, rows in series.splits.items()},
+            **({"known": series.known} if series.known else {}),
+            **({"static": series.static} if series.static else {}),
             **({"truth": truth} if truth is not None else {}),
         }
         write_json(folder / "source.json", source)
@@ -61,6 +69,12 @@ def _simulate(path: Path, settings: Ingest, at: StudyPaths) -> tuple[AcceptedSer
             f"{at.key}.ingest.layout = {settings.layout!r} can be given for a CSV file only: a recipe's "
             "series is split by shares; set it to null"
         )
+    for name in ("known", "static"):
+        if getattr(settings, name):
+            raise ExpectedError(
+                f"{at.key}.ingest.{name} can be given for a CSV file only: a recipe's series has channels alone; "
+                "leave it out"
+            )
     recipe = read_recipe(path)
     simulated = simulate(recipe)
     splits = split_rows(None, recipe.rows)

@@ -23,7 +23,7 @@ from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.calendar_place import calendar_of
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE, RidgeChoice
+from pipeline.mole.data.ridge_choice import RIDGES, RidgeChoice, groups_of
 from pipeline.mole.data.rolling_origin import calibration_windows, earlier_origins, origin_windows
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series, read_series
@@ -78,21 +78,21 @@ def run(settings: Sweep, at: StudyPaths) -> None:
     """Write the forecasters of a point, their learning curves and its final losses."""
     recipe, point = settings.recipe, settings.points[str(at.point)]
     series = read_series(at.raw)
-    ridge, own = (read_point(at.models / name) for name in (RIDGE, CHANNEL_RIDGE))
+    ridge, *_ = ridges = [read_point(at.models / name) for name in RIDGES]
     refuse_missing_horizon(ridge, recipe.horizons)
     dataset_sha256 = sha256(at.raw / "series.parquet")
     device = prepare_device(recipe.device, recipe.threads)
     lookbacks: dict[str, int] = {}
     losses: dict[str, dict[str, float]] = {}
     origins: dict[str, list[dict[str, Any]]] = {}
-    inputs = [at.raw / "series.parquet", at.raw / "source.json", *(of.folder / ABOUT for of in (ridge, own))]
+    inputs = [at.raw / "series.parquet", at.raw / "source.json", *(of.folder / ABOUT for of in ridges)]
     trainings = PointTraining(at, "mole_train", inputs, device)
     with atomic_folder(at.model) as folder:
         for horizon in recipe.horizons:
             train: Train
             starts_from, of_search = ridge if recipe.start == "ridge" else None, None
             if point.backbone == "cycle":
-                starts_from = preferred([ridge, own], horizon)
+                starts_from = preferred(ridges, horizon)
                 lookback, train, of_search = _of_cycles(series, recipe, point, starts_from, horizon, device)
             else:
                 start = ridge.maps[horizon][0] if starts_from else None
@@ -118,7 +118,7 @@ def run(settings: Sweep, at: StudyPaths) -> None:
                 config: dict[str, Any] = {
                     "channels": list(series.channels),
                     "scaler": fit_scaler(series).described(),
-                    **series.step.described(),
+                    **series.described(),
                     "validation_loss": of_seed[str(seed)],
                     "provenance": {"dataset_sha256": dataset_sha256, "parameters": training.model_dump()},
                 }
@@ -160,7 +160,8 @@ def _of_cycles(
     def windows(lookback: int) -> list[tuple[Windows, Windows]]:
         return origin_windows(series, count, lookback, horizon)
 
-    solved, of_search = solve_cycles(windows, start.maps[horizon], calendar_of(series.step), point.experts)
+    groups, calendar = groups_of(series)[start.name], calendar_of(series.step)
+    solved, of_search = solve_cycles(windows, start.maps[horizon], groups, calendar, point.experts)
     lookback = solved[0].lookback
     resident = [[ResidentWindows(one, AT_ONCE, device) for one in origin] for origin in windows(lookback)]
 

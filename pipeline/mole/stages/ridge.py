@@ -2,8 +2,8 @@
 
 Chosen by validation rows and earlier origins, as mixtures are, by which its prediction intervals are calibrated, too;
 test rows are never read. Beside one map of all channels, from which networks start, since their experts serve all of
-them, a map of each channel's own is searched. Maps are fitted to the train rows alone and kept as a network of one
-linear layer, so that it is loaded, judged and used as any other.
+them, one of the channels of each static value and one of each channel's own are searched. Maps are fitted to the train
+rows alone and kept as a network of one linear layer, so that it is loaded, judged and used as any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from pipeline.core.files import atomic_folder, sha256
 from pipeline.core.paths import StudyPaths
 from pipeline.core.sealed import write_sealed
 from pipeline.mole.data.resident_windows import ResidentWindows
-from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, RIDGE
+from pipeline.mole.data.ridge_choice import CHANNEL_RIDGE, Groups, groups_of
 from pipeline.mole.data.rolling_origin import (
     calibration_windows,
     earlier_origins,
@@ -36,12 +36,10 @@ from pipeline.mole.model.intervals import Intervals
 from pipeline.mole.model.mixture import Mole, MoleConfig, start_from
 from pipeline.mole.model.ridge_search import (
     Ridge,
-    best_of,
     fitted,
     joint_losses,
     search_each,
     search_ridge,
-    try_ridges,
 )
 from pipeline.mole.params.ridge import RidgeGrid
 from pipeline.mole.params.sweep import Recipe, Sweep
@@ -59,10 +57,11 @@ def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
     recipe = sweep.recipe
     prepare_device("cpu", recipe.threads)
     series = read_series(at.raw)
-    found = {horizon: searched(series, grid, recipe, horizon) for horizon in recipe.horizons}
-    of_all = {horizon: [shared] for horizon, (shared, _) in found.items()}
-    several = grid.per_channel and len(series.channels) > 1  # else nothing of its own: the folder names no horizon
-    of_each = {horizon: searched_each(series, grid, recipe, horizon) for horizon in recipe.horizons if several}
+    groups = groups_of(series) | ({} if grid.per_channel else {CHANNEL_RIDGE: []})
+    found = {  # of no horizon where there is no group: the folder names none
+        name: {horizon: searched(series, grid, recipe, horizon, of) for horizon in recipe.horizons if of}
+        for name, of in groups.items()
+    }
     parameters = {
         "ridge": grid.model_dump(),
         "recipe": recipe.model_dump(include={"lookback", "horizons", "earlier_origins"}),
@@ -70,13 +69,14 @@ def run(grid: RidgeGrid, sweep: Sweep, at: StudyPaths) -> None:
     config: dict[str, Any] = {
         "channels": list(series.channels),
         "scaler": fit_scaler(series).described(),
-        **series.step.described(),
+        **series.described(),
         "provenance": {"dataset_sha256": sha256(at.raw / "series.parquet"), "parameters": parameters},
     }
-    least_squares = {horizon: reference.losses for horizon, (_, reference) in found.items()}
-    for name, of in ((RIDGE, of_all), (CHANNEL_RIDGE, of_each)):
+    least_squares = {horizon: least_squares_of(series, recipe, horizon).losses for horizon in recipe.horizons}
+    for name, of_horizon in found.items():
         with atomic_folder(at.models / name) as folder:
-            write_sealed(folder / ABOUT, _written(folder, series, recipe, of, least_squares, config))
+            about = _written(folder, series, recipe, of_horizon, groups[name], least_squares, config)
+            write_sealed(folder / ABOUT, about)
 
 
 def _written(
@@ -84,6 +84,7 @@ def _written(
     series: Series,
     recipe: Recipe,
     of_horizon: Mapping[int, Sequence[Ridge]],
+    groups: Groups,
     least_squares: Mapping[int, Sequence[float]],
     config: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -92,8 +93,10 @@ def _written(
     about |= {key: {} for key in ("lookback", "validation_loss", "origins", "maps")}
     for horizon, ridges in of_horizon.items():
         key, network = str(horizon), folder / f"h{horizon}_seed0"
-        losses, held_out = (joint_losses(getattr(one, name) for one in ridges) for name in ("losses", "held_out"))
-        maps = fitted_maps(series, ridges, recipe.earlier_origins, horizon)
+        losses, held_out = (
+            joint_losses((getattr(one, name) for one in ridges), groups) for name in ("losses", "held_out")
+        )
+        maps = fitted_maps(series, ridges, groups, recipe.earlier_origins, horizon)
         model = linear_forecaster(maps[-1], len(series.channels))
         save_model(network, model, {**config, "validation_loss": losses[-1]})
         write_intervals(network, _intervals(series, maps, horizon))
@@ -108,53 +111,42 @@ def _written(
         ]
         first = ridges[0]
         settings = f"lookback {first.lookback}, offset {first.offset}, penalty {first.penalty:.3g}"
-        told = settings if len(ridges) == 1 else "a map of each channel's own"
+        told = settings if len(ridges) == 1 else f"{len(ridges):,} maps for {len(series.channels):,} channels"
         print(f"horizon {horizon}: {told}; validation MSE {losses[-1]:.4f}", flush=True)
     return about
 
 
-def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> tuple[Ridge, Ridge]:
-    """The best map of the grid, and least squares of the recipe's lookback, which is in the grid if its offset is."""
-    count = recipe.earlier_origins
-
-    def windows(lookback: int) -> list[tuple[Windows, Windows]]:
-        return origin_windows(series, count, lookback, horizon)
-
-    (least_squares,) = search_ridge(windows, [recipe.lookback], ["last"], [0.0])
-    lookbacks = _lookbacks(series, grid, recipe, horizon)
-    return best_of(try_ridges(windows, lookbacks, grid.offsets)), least_squares
-
-
-def searched_each(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> list[Ridge]:
-    """The best map of each channel's own."""
+def searched(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int, groups: Groups) -> list[Ridge]:
+    """The best map of the grid for each group of channels."""
 
     def windows(lookback: int) -> list[tuple[Windows, Windows]]:
         return origin_windows(series, recipe.earlier_origins, lookback, horizon)
 
-    lookbacks = _lookbacks(series, grid, recipe, horizon)
-    return search_each(windows, lookbacks, grid.offsets, len(series.channels))
-
-
-def _lookbacks(series: Series, grid: RidgeGrid, recipe: Recipe, horizon: int) -> list[int]:
     longest = longest_lookback(series, recipe.earlier_origins, horizon)
-    return sorted({recipe.lookback, *(lookback for lookback in grid.lookbacks if lookback <= longest)})
+    lookbacks = sorted({recipe.lookback, *(lookback for lookback in grid.lookbacks if lookback <= longest)})
+    return search_each(windows, lookbacks, grid.offsets, groups)
 
 
-def fitted_maps(series: Series, ridges: Sequence[Ridge], count: int, horizon: int) -> list[Tensor]:
+def least_squares_of(series: Series, recipe: Recipe, horizon: int) -> Ridge:
+    """Of the recipe's lookback, one map for all channels, which is in the grid if its offset is."""
+    windows = origin_windows(series, recipe.earlier_origins, recipe.lookback, horizon)
+    (found,) = search_ridge(lambda _: windows, [recipe.lookback], ["last"], [0.0])
+    return found
+
+
+def fitted_maps(series: Series, ridges: Sequence[Ridge], groups: Groups, count: int, horizon: int) -> list[Tensor]:
     """At `count` earlier origins and at last that of the validation rows, (H, L): the one map of all channels, or
-    (C, H, L): those of each, which see nothing of what is before their own lookbacks."""
+    (C, H, L): that of the group of each, which sees nothing of what is before its own lookback."""
     longest = max(one.lookback for one in ridges)
     windows = {one.lookback: origin_windows(series, count, one.lookback, horizon) for one in ridges}
     found = []
     for origin in range(count + 1):
-        if len(ridges) == 1:
-            found.append(fitted(ridges[0], windows[longest][origin][0]))
-            continue
-        of_each = [
-            pad(fitted(one, windows[one.lookback][origin][0].of(channel)), (longest - one.lookback, 0))
-            for channel, one in enumerate(ridges)
+        maps = [
+            pad(fitted(one, windows[one.lookback][origin][0].of(group)), (longest - one.lookback, 0))
+            for one, group in zip(ridges, groups, strict=True)
         ]
-        found.append(torch.stack(of_each))
+        of_channel = {channel: one for one, group in zip(maps, groups, strict=True) for channel in group}
+        found.append(maps[0] if len(maps) == 1 else torch.stack([of_channel[c] for c in range(len(of_channel))]))
     return found
 
 
