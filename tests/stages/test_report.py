@@ -145,9 +145,9 @@ def test_the_results_file_has_the_verdicts_and_tables_of_the_page(finished):
     assert len([line for line in lines if line.startswith("| AlphaSTomics ")]) == 3  # first screen, tasks
     assert "### starmap_mpfc, one section left out" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    # The systems; perturbations, experts (4), both tasks; of each measured data set four scores and the ablation; two
+    # The systems; perturbations, experts (5), both tasks; of each measured data set four scores and the ablation; two
     # series; agreement and estimate.
-    assert len(tables) == 1 + 5 + 2 + 2 * 5 + 2 + 2
+    assert len(tables) == 1 + 6 + 2 + 2 * 5 + 2 + 2
     assert not re.search(r"p50|CPU|a processor", text)  # no times, which another machine would have otherwise
     for table in tables:  # each with as many columns in every row
         assert len({line.count(" |") for line in table.splitlines()}) == 1
