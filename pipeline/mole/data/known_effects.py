@@ -4,7 +4,7 @@ They are taken out of every row before anything else sees it, as a level is, and
 forecaster has them alike. T: rows, C: channels, K: known columns, P: penalties.
 
 Sources: Hyndman and Athanasopoulos, "Forecasting: principles and practice" (3rd edition), chapter 10, for regression
-with errors that hang together, on differences; Cochrane and Orcutt, "Application of least squares regression to
+with autocorrelated errors, on differences; Cochrane and Orcutt, "Application of least squares regression to
 relationships containing auto-correlated error terms" (1949); Golub, Heath and Wahba, "Generalized cross-validation as a
 method for choosing a good ridge parameter" (1979).
 """
@@ -65,8 +65,8 @@ def fit_effects(columns: tuple[str, ...], scaled_TC: Floats, known_TCK: Floats, 
 
 
 def _fitted(x_KT: Floats, y_T: Floats) -> Floats:
-    """(K,): of one channel. What is left of one row hangs together with that of the row before: its autocorrelation,
-    from a first fit, is taken out of both sides for the second one (Cochrane and Orcutt)."""
+    """(K,): of one channel. The errors of successive rows are correlated: their autocorrelation, by a first fit, is
+    taken out of both sides for the second one (Cochrane and Orcutt)."""
     rest_T = y_T - _shrunk(x_KT, y_T) @ x_KT
     rest_T -= rest_T.mean()
     square = float(rest_T @ rest_T)

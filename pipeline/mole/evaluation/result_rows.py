@@ -57,7 +57,7 @@ def with_differences(rows: Sequence[Row], twins: Mapping[str, str], blocks: Bloc
     twins: of each mixture, the same backbone alone. A mixture meets its twin seed by seed, and a baseline, which has no
     seed, with each of its own. The 95 % interval is that of the mean over `blocks`, by Student's t: how far other
     stretches of the series would move the difference, with the same trainings (batch means: Künsch, Ann. Statist. 17,
-    1217, 1989, for why blocks and not windows, whose errors hang together). With fewer than two blocks it is that of
+    1217, 1989, for why blocks and not windows, whose errors are correlated). With fewer than two blocks it is that of
     the mean over seeds: how far other trainings would, on the same windows; none with one seed. A difference that is
     rounding alone, as that of networks that stayed at their start, the ridge, is 0.
     """
