@@ -132,7 +132,9 @@ def _unclear(draft: Draft, system: str, arguments: argparse.Namespace) -> Expect
     call = [program(), "new", *(shlex.quote(str(path)) for path in arguments.path)]
     call += ["--name", arguments.name] if arguments.name else []
     call += ["--system", system]
-    call += [f"--set {shlex.quote(change)}" for change in arguments.changes]
+    asked = {question.key for question in draft.questions}  # what is given of these, the example goes on from
+    kept = [change for change in arguments.changes if change.partition("=")[0].strip() not in asked]
+    call += [f"--set {shlex.quote(change)}" for change in kept]
     for question in draft.questions:
         lines.append(f"  {question.key}: {question.problem}")
         widest = max(map(len, question.candidates), default=0)

@@ -32,8 +32,13 @@ def check_future(recent: Recent, rows: int, known: Sequence[str]) -> None:
         raise ExpectedError(
             f"known columns ({listed(map(quoted, known), 5)}) go on for {counted(after, 'row')} after the last values, "
             f"of {recent.told(-1)}: expected {counted(rows, 'row')}, one for each that is forecast; add rows after the "
-            "last one, with known columns filled and no value of a series"
+            f"last one, with known columns filled and no value of a series{_first_to_end(recent)}"
         )
+
+
+def _first_to_end(recent: Recent) -> str:
+    """The end of a message: which series of a long file end before others, as was noted when they were read."""
+    return "".join(f" ({note})" for note in recent.notes if " ends at " in note)
 
 
 def forecast_rows(

@@ -129,7 +129,10 @@ def _set(rows: object, column: str, value: object) -> Edit:
         (OPTIONS, _set(ROWS + 1, "open", None), "1 known column with no value: found 'open' (1 row, first in line 63)"),
         (OPTIONS, _set(3, "open", "yes"), "1 known column with text: found 'open' (1 row, first 'yes' in line 5)"),
         (OPTIONS, _set(slice(None), "open", 1), "1 known column constant over the train rows: found 'open'"),
-        (OPTIONS, _set(ROWS - 1, "a", None), "1 channel with no value: found 'a' (1 row, first in line 61)"),
+        (OPTIONS, _set(ROWS - 1, "a", None), "the last value of 'a' in line 60, of 'b' in line 61;"),
+        (OPTIONS, _set(ROWS + 1, "b", 1.0), "the last value of 'a' in line 61, of 'b' in line 63;"),
+        (LONG, _set(ROWS, "y", 1.0), "the last value of 'y' in line 125, of 'x' in line 62;"),
+        (OPTIONS, lambda frame: frame.update(frame[["a"]].set_axis(["price"], axis=1)), "found the values of chann"),
         (OPTIONS, _set(slice(None), "a", None), "1 channel with no value: found 'a' (60 rows, first in line 2)"),
         (LONG, _set(70, "price", None), "1 series of known column 'price' with no value: found 'y' (1 row, first in"),
         (LONG, _set(70, "region", "west"), "'y' has 'south' in line 66, 'west' in line 72; expected one value"),
@@ -145,6 +148,18 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, options: CsvOptions, edit:
     with pytest.raises(ExpectedError) as caught:
         accept(tmp_path, frame, options)
     assert words in str(caught.value)
+
+
+def test_columns_that_bring_nothing_are_told(tmp_path: Path) -> None:
+    frame = wide()
+    frame["price"] = np.arange(len(frame))
+    notes = accept(tmp_path, frame, OPTIONS).notes
+    assert "known column 'price': no effect, once level, season and trend are taken out" in notes
+    told = "static columns 'region': one value for all series, or one for each: none share a map"
+    only = replace(LONG, static=("region",))
+    alone = long().drop(columns="size")
+    assert told not in accept(tmp_path, alone, only).notes
+    assert told in accept(tmp_path, alone.assign(region="north"), only).notes
 
 
 def recent(frame: pd.DataFrame, rows: int = 10, before: int = 0) -> Recent:
@@ -198,6 +213,9 @@ def test_a_future_that_is_too_short_is_refused(rows: int) -> None:
     with pytest.raises(ExpectedError, match="go on for 0 rows"):
         check_future(recent(wide()[:ROWS]), 1, ("price",))
     check_future(replace(found, known_TCK=None), 100, ())
+    early = long().drop(index=range(2 * len(wide()) + ROWS, 3 * len(wide())))
+    with pytest.raises(ExpectedError, match=r"go on for 0 rows .* \('z' ends at 2024-02-29, before the others"):
+        check_future(recent(early), 1, ("price",))
 
 
 def test_rows_after_the_last_values_keep_the_step() -> None:
@@ -230,6 +248,37 @@ def test_a_study_is_drafted_with_static_columns_and_known_ones_are_asked_for(tmp
     assert drafted(tmp_path, long(), known=["price"], static=["size", "region"]).questions == []
 
 
+def test_a_static_value_need_not_be_in_the_rows_to_forecast(tmp_path: Path) -> None:
+    frame = long()
+    frame.loc[frame["y"].isna(), "region"] = ""
+    assert drafted(tmp_path, frame, known=["price"]).questions == []
+    frame.loc[3, "region"] = ""
+    with pytest.raises(ExpectedError, match="'region': found 'x' has 'north' in line 2, '' in line 5"):
+        drafted(tmp_path, frame, known=["price"])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"known": ["price", "price"]}, "'price' is named twice among date, known and static"),
+        ({"known": ["price"], "static": ["price"]}, "'price' is named twice"),
+        ({"known": ["ds"]}, "'ds' is named twice"),
+        ({"known": [2024]}, "ingest.known [2024]: expected a list"),
+        ({"known": "price"}, "ingest.known 'price': expected a list"),
+        ({"known": ["price", "unique_id"]}, "column 'unique_id' names the series: it is neither known nor static"),
+    ],
+)
+def test_what_is_given_has_to_be_names_of_columns(tmp_path: Path, given: dict[str, object], words: str) -> None:
+    with pytest.raises(ExpectedError) as caught:
+        drafted(tmp_path, long(), **given)
+    assert str(caught.value).startswith(words)
+
+
+def test_text_that_changes_is_not_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ExpectedError, match="text in column 'weather' that changes within a series: leave the column"):
+        drafted(tmp_path, long().assign(weather=["sun", "rain"] * (len(long()) // 2)), known=["price"])
+
+
 def test_of_a_wide_file_what_goes_on_is_asked_for_and_what_holds_two_values_told(tmp_path: Path) -> None:
     (question,) = drafted(tmp_path, wide()).questions
     assert list(question.candidates) == ["[open, price]"]
@@ -243,3 +292,15 @@ def test_of_a_wide_file_what_goes_on_is_asked_for_and_what_holds_two_values_told
     ends_early.loc[ROWS - 2 :, "b"] = np.nan
     with pytest.raises(ExpectedError, match="2 channels with no value"):  # at different rows: nothing to ask
         drafted(tmp_path, ends_early)
+
+
+def test_the_call_that_is_proposed_has_each_setting_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.cli import main
+
+    frame = long()
+    frame["open"] = frame.index % 2
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    with pytest.raises(SystemExit) as caught:
+        main(["new", str(tmp_path / "shops.csv"), "--dry-run", "--set", "ingest.known=[price]"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith("--system mole --set 'ingest.known=[price, open]'")

@@ -84,9 +84,7 @@ def check_table(
     apart = () if isinstance(wide, LongTable) else (*options.known, *options.static)
     others = [name for name in wide.names if name not in (date, *apart)]
     wanted_there = _chosen(others, wanted)
-    future = 0
-    if options.known and wanted_there:
-        future = trailing(np.logical_and.reduce([missing(wide.text(name)) for name in wanted_there]))
+    future = _future(wide, wanted_there, findings) if options.known and wanted_there else 0
     file = wide if wanted is None else wide.last(wanted.rows + future)
     text, time = _stamp_texts(file, date)
     if time:
@@ -114,8 +112,28 @@ def check_table(
         step,
         identifier,
         _known(file, channels, options, findings),
-        {} if wanted else {name: static_values(file, name, channels, findings) for name in options.static},
+        {} if wanted else {name: static_values(file, name, channels, observed, findings) for name in options.static},
     )
+
+
+def _future(table: Table, channels: list[str], findings: Findings) -> int:
+    """How many of the last rows hold known columns alone. A problem where some channels end before others; then it is
+    those after the first end."""
+    absent = {name: missing(table.text(name)) for name in channels}
+    ends = {name: trailing(absent_T) for name, absent_T in absent.items() if not absent_T.all()}
+    if not ends:
+        return 0
+    longest, shortest = (choose(ends, key=ends.__getitem__) for choose in (min, max))
+    if ends[longest] < ends[shortest]:
+        last = {name: table.line(table.rows - 1 - ends[name], name) for name in (longest, shortest)}
+        findings.problem(
+            "channels that end at different rows",
+            f"the last value of {quoted(shortest)} in line {last[shortest]:,}, of {quoted(longest)} in line "
+            f"{last[longest]:,}",
+            "one last row with values of all channels; those after it, to be forecast, have known columns alone",
+            f"fill the values of {quoted(shortest)} in, or empty those of {quoted(longest)} after its end",
+        )
+    return ends[shortest]
 
 
 def _check_columns(table: Table, options: CsvOptions, findings: Findings, wanted: Wanted | None) -> bool:

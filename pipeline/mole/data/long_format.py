@@ -187,8 +187,9 @@ def names_series(table: Table, columns: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def static_values(table: Table, column: str, channels: Sequence[str], findings: Findings) -> tuple[str, ...]:
-    """The one value of each channel; problems where a table is not long, or a series has several or none."""
+def static_values(table: Table, column: str, channels: Sequence[str], rows: int, findings: Findings) -> tuple[str, ...]:
+    """The one value of each channel in the first `rows`; problems where a table is not long, or a series has several
+    or none."""
     if not isinstance(table, LongTable):
         findings.problem(
             f"static column {quoted(column)}",
@@ -199,7 +200,7 @@ def static_values(table: Table, column: str, channels: Sequence[str], findings: 
         return ()
     values, found = table.of_column(column), []
     for name in channels:
-        text_T = values.text(name).combine_chunks()
+        text_T = values.text(name)[:rows].combine_chunks()
         found.append(text_T[0].as_py())
         other_T = pc.not_equal(text_T, text_T[0]).to_numpy(zero_copy_only=False)
         if other_T.any() or found[-1].lower() in MISSING:

@@ -53,11 +53,15 @@ def read_values(
                 told[kind].append(f"{quoted(name)} ({number}, {first} {file.line(row, name):,})")
     mark = {".": "decimal point", ",": "decimal comma"}[decimal]
     mends = {
-        "text": f"write numbers with a {mark} and nothing else ({options.key('decimal')} sets the mark), or leave the "
-        "column out",
-        "no value": "fill the values in, drop the rows at either end, or leave the column out",
-        "an infinite value": "put the value that was measured, or leave the column out",
+        "text": f"write numbers with a {mark} and nothing else ({options.key('decimal')} sets the mark)",
+        "no value": "fill the values in",
+        "an infinite value": "put the value that was measured",
     }
+    if what == "channel":  # without the others nothing is known of the future
+        mends["no value"] += ", drop the rows at either end"
+        mends = {kind: f"{mend}, or leave the column out" for kind, mend in mends.items()}
+    else:
+        mends["text"] += ", such as 0 and 1 for no and yes"
     for kind, found in told.items():
         if found:
             where = f"{counted(len(found), what)} with {kind}"

@@ -14,13 +14,15 @@ from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
 from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
-from pipeline.mole.data.long_format import names_series, trailing
+from pipeline.mole.data.long_format import NAMES_OF_SERIES, names_series, trailing
 from pipeline.mole.data.numbers import missing
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
 from pipeline.mole.data.step import Step
+from pipeline.mole.params.ingest import Columns, named_twice
 from pipeline.mole.params.system import Mole
+from pipeline.params.allowed import check
 from pipeline.params.draft import Draft
 
 LOOKBACK, HORIZONS = 336, (96, 192, 336, 720)  # of the protocol of the field, for its public files
@@ -49,6 +51,7 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
     date = _decide_date(draft, path)
     if date is None:
         return
+    _check_given(draft, date)
     options = _options(draft, date)
     if not _decide_columns(draft, CsvTable(path, options, Findings()), options):
         return
@@ -59,8 +62,8 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: Mole) -> None:
     except ExpectedError as error:
         raise ExpectedError(
             f"{error}\nWhat concerns how the file is read can be said here: --set ingest.date=NAME, "
-            "ingest.separator=';', ingest.decimal=',', ingest.date_format='%d/%m/%Y %H:%M', and by ingest.known=[NAME] "
-            "which columns are known beforehand"
+            "ingest.separator=';', ingest.decimal=',', ingest.date_format='%d/%m/%Y %H:%M'; ingest.known=[NAME] for "
+            "columns known beforehand, ingest.static=[NAME] for those with one value per series"
         ) from error
     series, step = accepted.series, accepted.series.step
     draft.notes += [*accepted.notes, *_perhaps_known(series)]
@@ -88,11 +91,24 @@ def _said(draft: Draft, name: str) -> Any:
     return draft.given.get(f"ingest.{name}", decided.get(f"ingest.{name}"))
 
 
+def _check_given(draft: Draft, date: str) -> None:
+    """ExpectedError where the known and static columns given are no names, or one is given twice."""
+    columns = {name: draft.given.get(f"ingest.{name}", []) for name in _COLUMNS}
+    for name, given in columns.items():
+        check(Columns, f"ingest.{name}", given)
+    if twice := named_twice(date, **columns):
+        raise ExpectedError(twice)
+
+
 def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
     """Of a file in long format, the columns beside names, time stamps and `y`: of one value for each series they are
     static; whether the future of others is known only the user can say, as of columns of any file that go on where
     others end. Whether nothing is open."""
-    others = [name for name in table.names if name not in (options.date, *options.known, *options.static)]
+    undated = [name for name in table.names if name != options.date]
+    apart = (*options.known, *options.static)
+    if (identifier := names_series(table, undated)) in apart and identifier.lower() in NAMES_OF_SERIES:
+        raise ExpectedError(f"column {quoted(identifier)} names the series: it is neither known nor static")
+    others = [name for name in undated if name not in apart]
     identifier = names_series(table, others)
     further = [name for name in others if name not in (identifier, VALUES)]
     if identifier is None or VALUES not in others:
@@ -104,11 +120,17 @@ def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
     if not further:
         return True
     frame = pd.DataFrame({name: table.text(name).to_pylist() for name in (identifier, *further)})
+    for name in further:
+        frame.loc[missing(table.text(name)), name] = None
     kinds = frame.groupby(identifier, sort=False)[further].nunique().max()
     static = [name for name in further if kinds[name] == 1]
     if static:
         draft.decide("ingest.static", static, "one value for each series: which may share a map")
     changing = [name for name in further if name not in static]
+    text = [name for name in changing if pd.to_numeric(frame[name], errors="coerce").isna().all()]
+    if text:
+        what = f"text in column {quoted(text[0])} that changes within a series"
+        raise ExpectedError(f"{what}: leave the column out, or write it as numbers, such as 0 and 1 for no and yes")
     return not changing or _ask_known(
         draft, changing, f"change with time beside {VALUES!r}", "leave them out of the file", options
     )

@@ -10,6 +10,7 @@ from pipeline.data.source import Findings, counted, listed, quoted
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_series import CsvSeries, read_csv_series
 from pipeline.mole.data.layouts import LAYOUTS, check_layout, rows_needed, split_rows
+from pipeline.mole.data.ridge_choice import GROUP_RIDGE, groups_of
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
 
@@ -61,6 +62,9 @@ def accept_series(path: Path, options: CsvOptions, layout: str | None) -> Accept
         date_T, found.value_TC, channels, found.step, splits, offset_T, options.known, known_TCK, found.static
     )
     findings.notes += _effects(series)
+    if series.static and not groups_of(series)[GROUP_RIDGE]:
+        names = listed(map(quoted, series.static), 5)
+        findings.notes.append(f"static columns {names}: one value for all series, or one for each: none share a map")
     return AcceptedSeries(series, findings.notes)
 
 
@@ -72,6 +76,9 @@ def _effects(series: Series) -> list[str]:
     value_CK = scaler.effects.coefficient_CK * scaler.deviation_C[:, None]
     notes = []
     for name, value_C in zip(series.known, value_CK.T, strict=True):
+        if not value_C.any():
+            notes.append(f"known column {quoted(name)}: no effect, once level, season and trend are taken out")
+            continue
         told = [f"{value:+.4g} of {quoted(of)}" for of, value in zip(series.channels, value_C, strict=True)]
         notes.append(f"known column {quoted(name)}: one unit more is {listed(told, 5)}, by the train rows")
     return notes
@@ -90,6 +97,15 @@ def _check_changes(found: CsvSeries, known: Sequence[str], train: tuple[int, int
                 f"values that change within the first {train[1]:,} rows",
                 "leave the column out: nothing can be learned of its effect",
             )
+        if found.value_TC is not None:
+            same_CK = (found.known_TCK[: found.rows] == found.value_TC[:, :, None]).all(axis=0)
+            for channel, column in np.argwhere(same_CK)[:1]:
+                findings.problem(
+                    f"known column {quoted(known[column])}",
+                    f"the values of channel {quoted(found.channels[channel])} in every row",
+                    "something that is known before the channel is",
+                    "leave one of the two out: there is nothing to forecast",
+                )
     if found.value_TC is None:
         return
     train_TC = found.value_TC[slice(*train)]

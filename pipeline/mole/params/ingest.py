@@ -1,5 +1,6 @@
 """Section `mole.ingest`: where the time series is, and how its file is laid out."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,8 +22,13 @@ class Ingest(Section):
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        named = [self.date, *self.known, *self.static]
-        twice = [name for name in named if named.count(name) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]!r} is named twice among date, known and static: a column is one of them")
+        if twice := named_twice(self.date, self.known, self.static):
+            raise ValueError(twice)
         return self
+
+
+def named_twice(date: str, known: Sequence[str], static: Sequence[str]) -> str | None:
+    """A sentence about a column that has two roles, or one role twice, where there is one."""
+    named = [date, *known, *static]
+    twice = [name for name in named if named.count(name) > 1]
+    return f"{twice[0]!r} is named twice among date, known and static: a column is one of them" if twice else None
