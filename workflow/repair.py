@@ -11,7 +11,7 @@ from pipeline.core.files import write_text
 from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import Finished, forget, read_finished, still_holds
 from workflow.kubernetes_queue import stages_left
-from workflow.lock import DVC_FOLDER, held, repair_lock
+from workflow.lock import BUSY_LOCK, DVC_FOLDER, held, repair_lock
 from workflow.slurm_queue import NoAnswerError, jobs_left, unended
 
 BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes
@@ -53,7 +53,7 @@ def repair_busy_paths() -> str | None:
     DVC itself removes entries of processes that are gone, but it cannot read a truncated list, nor detect reused
     process ids and zombies.
     """
-    with held(BUSY_PATHS.with_name("rwlock.lock")):
+    with held(BUSY_LOCK):
         if not BUSY_PATHS.exists():
             return None
         written = BUSY_PATHS.stat().st_mtime

@@ -14,7 +14,7 @@ from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
 from workflow.failures import write_failure
-from workflow.lock import read_lock, repair_lock
+from workflow.lock import BUSY_LOCK, held, read_lock, repair_lock
 from workflow.stamps import is_forced, write_stamp
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def run_stage(address: str) -> int:
             process.wait(ENGINE_CHECK_SECONDS)
         except subprocess.TimeoutExpired:
             if os.getppid() != engine:  # Snakemake was killed: exit too, or the next call would find this one running
-                process.kill()
+                with held(BUSY_LOCK):  # not while DVC writes its list of busy paths, which `dvc repro` could not read
+                    process.kill()
     printer.join()
     if process.returncode == 0:
         write_stamp(address, read_lock().get(address, {}))
