@@ -127,17 +127,17 @@ def _example(series: Series, lookback: int, horizon: int) -> pd.DataFrame:
     if known_TCK is not None:
         rows = slice(-(lookback + horizon), None)
     dates = pd.Series(series.date_T[rows].astype("datetime64[s]")).astype(str)
-    value_TC = series.value_TC[rows].copy()
+    wide = pd.DataFrame({DATE: dates, **dict(zip(series.channels, series.value_TC[rows].T, strict=True))})
     if known_TCK is None:
-        return pd.DataFrame({DATE: dates, **dict(zip(series.channels, value_TC.T, strict=True))})
-    value_TC[-horizon:] = np.nan
+        return wide
+    wide.loc[len(wide) - horizon :, list(series.channels)] = np.nan
     if known_TCK.shape[1] == 1:
-        known = dict(zip(series.known, known_TCK[rows, 0].T, strict=True))
-        return pd.DataFrame({DATE: dates, **dict(zip(series.channels, value_TC.T, strict=True)), **known})
+        wide[list(series.known)] = known_TCK[rows, 0]
+        return wide
     parts = []
     for channel, name in enumerate(series.channels):
         known = dict(zip(series.known, known_TCK[rows, channel].T, strict=True))
-        parts.append(pd.DataFrame({IDENTIFIER: name, DATE: dates, TRUTH: value_TC[:, channel], **known}))
+        parts.append(pd.DataFrame({IDENTIFIER: name, DATE: dates, TRUTH: wide[name], **known}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -274,6 +274,12 @@ def test_what_is_given_has_to_be_names_of_columns(tmp_path: Path, given: dict[st
     assert str(caught.value).startswith(words)
 
 
+def test_numbers_with_a_decimal_comma_are_asked_for(tmp_path: Path) -> None:
+    frame = long().assign(load=["1,5", "2,5"] * (len(long()) // 2))
+    (question,) = drafted(tmp_path, frame, known=["price"]).questions
+    assert list(question.candidates) == ["[price, load]"]
+
+
 def test_text_that_changes_is_not_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ExpectedError, match="text in column 'weather' that changes within a series: leave the column"):
         drafted(tmp_path, long().assign(weather=["sun", "rain"] * (len(long()) // 2)), known=["price"])

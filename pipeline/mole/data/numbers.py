@@ -75,6 +75,11 @@ def missing(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     return found
 
 
+def is_text(column: pa.ChunkedArray) -> bool:
+    """Whether no value of a column is a number, with either decimal mark."""
+    return all((_numbers(column, mark)[1] | missing(column)).all() for mark in (".", ","))
+
+
 def _decimal(texts: dict[str, pa.ChunkedArray], options: CsvOptions, findings: Findings, what: str) -> str | None:
     """A comma where there are numbers with one and none with a point; None, and a problem, if it may be something else.
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.file_kind import file_kind
@@ -15,7 +16,7 @@ from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.layouts import LAYOUTS, rows_needed
 from pipeline.mole.data.long_format import NAMES_OF_SERIES, names_series, trailing
-from pipeline.mole.data.numbers import missing
+from pipeline.mole.data.numbers import is_text, missing
 from pipeline.mole.data.season import season_of
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.source import accept_series
@@ -119,21 +120,26 @@ def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
         return _ask_known(draft, longer, "go on where all others end", "drop these rows", options)
     if not further:
         return True
-    frame = pd.DataFrame({name: table.text(name).to_pylist() for name in (identifier, *further)})
-    for name in further:
-        frame.loc[missing(table.text(name)), name] = None
-    kinds = frame.groupby(identifier, sort=False)[further].nunique().max()
-    static = [name for name in further if kinds[name] == 1]
+    most = _most_values(table, identifier, further)
+    static = [name for name in further if most[name] == 1]
     if static:
         draft.decide("ingest.static", static, "one value for each series: which may share a map")
     changing = [name for name in further if name not in static]
-    text = [name for name in changing if pd.to_numeric(frame[name], errors="coerce").isna().all()]
+    text = [name for name in changing if is_text(table.text(name))]
     if text:
         what = f"text in column {quoted(text[0])} that changes within a series"
         raise ExpectedError(f"{what}: leave the column out, or write it as numbers, such as 0 and 1 for no and yes")
     return not changing or _ask_known(
         draft, changing, f"change with time beside {VALUES!r}", "leave them out of the file", options
     )
+
+
+def _most_values(table: CsvTable, identifier: str, columns: list[str]) -> dict[str, int]:
+    """Of each column, how many different values one series has at most, missing ones aside."""
+    texts = {name: pc.if_else(pa.array(missing(table.text(name))), None, table.text(name)) for name in columns}
+    series = pa.table({**texts, identifier: table.text(identifier)}).group_by(identifier)
+    kinds = series.aggregate([(name, "count_distinct", pc.CountOptions(mode="only_valid")) for name in columns])
+    return {name: pc.max(kinds[f"{name}_count_distinct"]).as_py() for name in columns}
 
 
 def _ask_known(draft: Draft, names: list[str], what: str, otherwise: str, options: CsvOptions) -> bool:

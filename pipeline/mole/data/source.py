@@ -70,9 +70,10 @@ def accept_series(path: Path, options: CsvOptions, layout: str | None) -> Accept
 
 def _effects(series: Series) -> list[str]:
     """What known columns add to the first channels, told for each column."""
-    scaler = fit_scaler(series)
-    if scaler.effects is None:
+    if not series.known:
         return []
+    scaler = fit_scaler(series)
+    assert scaler.effects is not None, "of known columns"
     value_CK = scaler.effects.coefficient_CK * scaler.deviation_C[:, None]
     notes = []
     for name, value_C in zip(series.known, value_CK.T, strict=True):

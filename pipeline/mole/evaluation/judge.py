@@ -3,6 +3,7 @@
 Every test window counts. S: seeds, N: windows, C: channels, E: experts.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.mole.evaluation.specialisation import usage_rows, weight_rows
 from pipeline.mole.glossary import LEAST_SQUARES, PLAIN, unit_of
 from pipeline.mole.metrics.forecasting import ForecastErrors
 from pipeline.mole.model.baselines import last_value, seasonal_naive
+from pipeline.mole.model.calibration import Forecast
 from pipeline.mole.model.cost import forecast_cost
 from pipeline.mole.model.expert_pruning import by_service
 from pipeline.mole.model.mixture_scores import all_router_weights, score, scores, variants_of
@@ -60,19 +62,30 @@ def judge_ridge(ridge: ForecastPoint, horizon: Horizon) -> Found:
 def judge_baselines(horizon: Horizon) -> list[Found]:
     """What has nothing to choose; with known columns, least squares without them as well."""
     rows, plain = horizon.rows, horizon.plain
-    forecasts = {
-        "least_squares": (horizon, lambda batch: batch.x_BCL @ horizon.least_squares_HL.T),
-        PLAIN: (plain, lambda batch: batch.x_BCL @ plain.least_squares_HL.T),
-        "seasonal_naive": (horizon, lambda batch: seasonal_naive(batch.x_BCL, rows, horizon.season)),
-        "last_value": (horizon, lambda batch: last_value(batch.x_BCL, rows)),
+    forecasts: dict[str, Forecast] = {
+        "least_squares": lambda batch: batch.x_BCL @ horizon.least_squares_HL.T,
+        "seasonal_naive": lambda batch: seasonal_naive(batch.x_BCL, rows, horizon.season),
+        "last_value": lambda batch: last_value(batch.x_BCL, rows),
     }
-    if not horizon.series.known:
-        del forecasts[PLAIN]
-    found = []
-    for name, (of, forecast) in forecasts.items():
-        test, validation = (score(forecast, of.windows(split).epoch(0), of.units) for split in ("test", "validation"))
-        found.append(Found(name, "baseline", None, test, validation.mse))
+    found = _judged(forecasts, horizon)
+    if horizon.series.known:
+        found += _judged({PLAIN: lambda batch: batch.x_BCL @ plain.least_squares_HL.T}, plain)
     return found
+
+
+def _judged(forecasts: Mapping[str, Forecast], horizon: Horizon) -> list[Found]:
+    """On the windows of least squares."""
+    test, validation = (horizon.windows(split) for split in ("test", "validation"))
+    return [
+        Found(
+            name,
+            "baseline",
+            None,
+            score(forecast, test.epoch(0), horizon.units),
+            score(forecast, validation.epoch(0), horizon.units).mse,
+        )
+        for name, forecast in forecasts.items()
+    ]
 
 
 def judge_point(point: ForecastPoint, points: list[ForecastPoint], horizon: Horizon, tables: Tables) -> list[Found]:
