@@ -4,12 +4,17 @@ result may be.
 Each cell is asked about as test cells will be: from the measured cells of other folds (`near_estimates`), which are
 sections or blocks as the study holds them out. The network was trained on the training cells, and is less wrong on them
 than on new ones, above all in what they express; so the weights of estimates of expression and the calibration are from
-validation cells alone. Those of places are from both: the validation blocks alone are few places of a section.
+validation cells alone. Those of places are from both: the validation blocks alone are few places of a section. Whether
+these are easier than the rest is told by closed-form estimates, which are no nearer to training cells of other folds
+than to new ones (`difficulty_ratio`).
+
+Source: Cochran, "Sampling techniques" (3rd edition, 1977), chapter 6, for the ratio estimator: what is measured on few
+(the network's errors) is scaled by what is known of all (the errors of closed-form estimates).
 
 M: cells, S: spatial dimensions, G: genes, K: estimates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +57,7 @@ def fitted(
     if whole_sections and not trained.model.shared_frame:
         validation = [_with_all(section, train) for section in validation]
     found: dict[str, dict[str, Any]] = {"combination": {}, "calibration": {}}
+    ratio = difficulty_ratio(trained, train, validation, of_training, seed) if of_training else 1.0
     for name in CALIBRATED_FOR:
         asked = list(_of_validation(trained, validation, of_training, seed))
         known = [one.placed(name == "typed") for one in asked]
@@ -65,8 +71,40 @@ def fitted(
             )
             found["combination"][name] = combination.described()
         features, distances = zip(*(answer.errors(combination) for answer in known), strict=True)
-        found["calibration"][name] = Calibration.fit(np.concatenate(features), np.concatenate(distances)).described()
+        distance_M = ratio * np.concatenate(distances)
+        found["calibration"][name] = Calibration.fit(np.concatenate(features), distance_M).described()
     return found
+
+
+def difficulty_ratio(
+    trained: TrainedTissue,
+    train: Sequence[Section],
+    validation: Sequence[Section],
+    of_training: TrainingEstimates,
+    seed: int,
+) -> float:
+    """How many times as far off closed-form estimates of places are for training cells as for validation cells: root
+    mean square distances, all from measured cells of other folds. Validation cells of blocks take turns with the folds
+    that are left out, so that both kinds rest on equally many cells."""
+    folds = np.array(list(of_training.cross_fitted.without))
+
+    def error(sections: Sequence[Section], fold_of: Callable[[Section], Codes]) -> float:
+        total = sum(len(section.cells) for section in sections)
+        squares = []
+        for section in sections:
+            rows = _some(np.arange(len(section.cells)), total, seed)
+            x_MG = expression_of(section.cells, rows, trained.standard)
+            near_MKS = of_training.cross_fitted.places(fold_of(section)[rows], x_MG)
+            squares.append(((near_MKS - section.position_NS[rows][:, None]) ** 2).sum(axis=2).ravel())
+        return float(np.sqrt(np.concatenate(squares).mean(dtype=np.float64)))
+
+    def turns(section: Section) -> Codes:
+        if of_training.by_sections and section.code in folds:
+            return np.full(len(section.cells), section.code)
+        return folds[np.arange(len(section.cells)) % len(folds)]
+
+    of_validation = error(validation, turns)
+    return error(train, lambda section: of_training.fold_of[section.code]) / of_validation if of_validation else 1.0
 
 
 @dataclass(frozen=True)

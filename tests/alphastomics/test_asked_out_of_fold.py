@@ -106,6 +106,48 @@ def test_a_model_in_a_shared_frame_is_combined_and_calibrated_twice_the_same():
         assert len(found["calibration"][name]["mean"]) == 5
 
 
+@pytest.mark.parametrize("split", [BLOCKS, SECTIONS], ids=["blocks", "sections"])
+def test_how_hard_validation_cells_are_is_told_by_closed_form_estimates(split):
+    """Against a loop over single cells; and training cells as validation cells, of their own folds, are as hard."""
+    model = trained("shared")
+    of_training = TrainingEstimates(TRAIN, model.standard, split, 0)
+    without = of_training.cross_fitted.without
+
+    def squares(one, row, fold):
+        near_KS = without[fold].places(expression_of(one.cells, [row], model.standard))[0]
+        return ((near_KS - one.position_NS[row]) ** 2).sum(1)
+
+    of_train = [squares(one, row, of_training.fold_of[one.code][row]) for one in TRAIN for row in range(len(one.cells))]
+    of_validation = [
+        squares(one, row, one.code if split is SECTIONS else list(without)[row % len(without)])
+        for one in VALIDATION
+        for row in range(len(one.cells))
+    ]
+    expected = np.sqrt(np.mean(of_train) / np.mean(of_validation))
+    found = out_of_fold.difficulty_ratio(model, TRAIN, VALIDATION, of_training, 0)
+    assert found == pytest.approx(expected, rel=1e-5)
+    if split is SECTIONS:
+        assert out_of_fold.difficulty_ratio(model, TRAIN, TRAIN, of_training, 0) == 1
+
+
+def test_regions_are_as_much_wider_as_the_rest_is_harder_than_the_validation_cells(monkeypatch):
+    model = trained("shared")
+    of_training = TrainingEstimates(TRAIN, model.standard, SECTIONS, 0)
+    radii = []
+    for ratio in (1.0, 2.0):
+        monkeypatch.setattr(out_of_fold, "difficulty_ratio", lambda *_, ratio=ratio: ratio)
+        found = out_of_fold.fitted(model, TRAIN, VALIDATION, of_training, 0)
+        calibration = Calibration.from_description(found["calibration"]["untyped"])
+        radii.append(calibration.radius(np.ones((3, 5))))
+    np.testing.assert_allclose(radii[1], 2 * radii[0], rtol=1e-6)
+
+
+def test_a_validation_section_of_its_own_takes_turns_with_the_folds():
+    model = trained("shared")
+    of_training = TrainingEstimates(TRAIN, model.standard, SECTIONS, 0)
+    assert np.isfinite(out_of_fold.difficulty_ratio(model, TRAIN, [section(30, 5)], of_training, 0))
+
+
 def test_without_a_frame_validation_cells_are_placed_and_aligned_with_all_of_their_section():
     model = trained("free")
     both = [out_of_fold._with_all(one, TRAIN) for one in VALIDATION]
