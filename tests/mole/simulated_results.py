@@ -199,7 +199,8 @@ def _frames(series: Series, rows: list[dict[str, object]], rng: np.random.Genera
             frames["steps"].append({"horizon": horizon, "method": method, "step": step, "mse": value})
     for horizon in series.horizons:
         for method in (f"mole_{series.backbones[0]}", "ridge", "seasonal_naive") if series.intervals else ():
-            for by, values in (("step", range(1, horizon + 1)), ("hour", range(24)), ("channel", range(4))):
+            parts = {"step": range(1, horizon + 1), "hour": range(24), "channel": range(4), "block": range(5)}
+            for by, values in parts.items():
                 place = {"horizon": horizon, "method": method, "by": by}
                 frames["coverage"].extend({**place, "value": one, "coverage": 0.9 + 0.0004 * one} for one in values)
         for backbone in series.backbones:

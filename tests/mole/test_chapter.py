@@ -434,7 +434,9 @@ def test_intervals_are_told_by_step_and_hour_and_beside_the_ridge(found):
     series = found()
     said = intervals_in_words(series)
     assert said.startswith("90 % intervals of the chosen mixture cover 91.0 % at 24 steps (90.0 to 91.0 % over steps, ")
-    assert "90.0 to 90.9 % over hours of the day), CRPS 0.27" in said
+    # 0.9 + 0.0004 k in block k of 5: mean 0.9008, t(0.975; 4) s / sqrt(5) = 2.776 x 0.000632 / 2.236
+    assert "90.0 to 90.9 % over hours of the day, 95 % interval over 5 blocks of test windows [90.0, 90.2]), " in said
+    assert "), CRPS 0.27" in said
     assert "against the ridge's 0.28" in said
     section = intervals(series)
     figures = next(block for block in section.blocks if isinstance(block, Figures))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.mole.metrics.intervals import crps_of_quantiles, interval_score, pinball
+from pipeline.mole.metrics.intervals import IntervalScores, crps_of_quantiles, interval_score, pinball
 
 
 def truths(count: int = 20_000) -> torch.Tensor:
@@ -65,3 +65,24 @@ def test_crps_wins_with_the_true_spread_and_is_the_absolute_error_without_any() 
 
     assert crps(1.0) < min(crps(0.5), crps(2.0)) < crps(0.0)
     assert crps(0.0) == pytest.approx(float(truth.abs().mean()))
+
+
+def test_windows_are_covered_as_a_loop_over_their_truths_says() -> None:
+    """Of two groups of channels: the share of each window, and over all of them the coverage."""
+    inside_NCH = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(0)) < 0.7
+    parts = [
+        IntervalScores(
+            covered_CH=part.double().mean(0),
+            width_CH=torch.ones(part.shape[1:]),
+            score_C=torch.ones(part.shape[1]),
+            crps_C=torch.ones(part.shape[1]),
+            covered_N=part.double().sum((1, 2)),
+            covered_by_hour=None,
+            rows_by_hour=None,
+        )
+        for part in (inside_NCH[:, :2], inside_NCH[:, 2:])
+    ]
+    found = IntervalScores.joined(parts)
+    expected = [np.mean([bool(one) for one in window.flatten()]) for window in inside_NCH]
+    np.testing.assert_allclose(found.coverage_N, expected)
+    assert found.coverage == pytest.approx(np.mean(expected))

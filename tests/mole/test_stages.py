@@ -171,8 +171,11 @@ def test_every_method_has_every_score_and_the_figures_their_tables(whole: Path) 
         (horizon, method, by): size
         for horizon, of in coverage.groupby("horizon")
         for method in of["method"].unique()
-        for by, size in (("step", horizon), ("hour", 24), ("channel", 5))
+        for by, size in (("step", horizon), ("hour", 24), ("channel", 5), ("block", min(10, (81 - horizon) // horizon)))
     }
+    mean = coverage.groupby(["horizon", "method", "by"])["coverage"].mean().unstack()
+    np.testing.assert_allclose(mean["channel"], mean["step"], atol=1e-6)
+    np.testing.assert_allclose(mean["block"], mean["step"], atol=0.02)  # blocks differ by a window
     assert set(found[["horizon", "method", "metric"]].itertuples(index=False, name=None)) == keys
     assert set(found["role"]) == {"model", "baseline"}
     assert (found.groupby(["horizon", "method", "metric"])["seed"].nunique() == found.groupby(

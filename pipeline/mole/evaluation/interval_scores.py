@@ -52,6 +52,7 @@ def interval_scores(
                 width_CH=(high_NGH - low_NGH).mean(0, dtype=torch.float64),
                 score_C=interval_score(low_NGH, high_NGH, error_NGH, level).mean((0, 2), dtype=torch.float64),
                 crps_C=crps_NGH.mean((0, 2), dtype=torch.float64),
+                covered_N=covered_NGH.sum((1, 2), dtype=torch.float64),
                 covered_by_hour=hours,
                 rows_by_hour=rows,
             )

@@ -14,6 +14,7 @@ from pipeline.mole.data.rolling_origin import calibration_windows
 from pipeline.mole.data.step import DAY
 from pipeline.mole.evaluation.horizon import BATCH_SIZE, Horizon, loaded
 from pipeline.mole.evaluation.interval_scores import interval_scores
+from pipeline.mole.evaluation.result_rows import block_means
 from pipeline.mole.glossary import (
     COVERAGE,
     CRPS,
@@ -117,7 +118,8 @@ def interval_rows(found: Iterable[Banded], horizon: int) -> list[Row]:
 
 
 def coverage_rows(found: Iterable[Banded], horizon: int) -> list[dict[str, Any]]:
-    """The share inside, over seeds, by step ahead, by hour of the day and by channel (counted from 0)."""
+    """The share inside, over seeds, by step ahead, by hour of the day, by channel and by block of test windows (both
+    counted from 0)."""
     by_method: dict[str, list[IntervalScores]] = {}
     for one in found:
         if one.running:
@@ -126,10 +128,12 @@ def coverage_rows(found: Iterable[Banded], horizon: int) -> list[dict[str, Any]]
     for method, seeds in by_method.items():
         covered_CH = torch.stack([one.covered_CH for one in seeds]).mean(0)
         hours = seeds[0].coverage_by_hour
+        covered_N = torch.stack([one.coverage_N for one in seeds]).mean(0)
         parts = {
             "step": dict(enumerate(covered_CH.mean(0).tolist(), start=1)),
             "hour": {hour: fmean(one.coverage_by_hour[hour] for one in seeds) for hour in hours},
             "channel": dict(enumerate(covered_CH.mean(1).tolist())),
+            "block": dict(enumerate(block_means(covered_N.numpy(), horizon).tolist())),
         }
         place = {"horizon": horizon, "method": method}
         rows += [

@@ -33,21 +33,23 @@ Blocks = Mapping[Place, npt.NDArray[np.float64]]  # mean errors of each block of
 def blocks_of(
     unit: str, horizon: int, found: Iterable[tuple[str, ForecastErrors]]
 ) -> dict[Place, npt.NDArray[np.float64]]:
-    """Means over the seeds of each method, of blocks of equally many test windows, one after another in time.
-
-    A block holds as many windows as the horizon has rows, or more, so that windows in two blocks have few rows in
-    common. found: the errors of a method, once for each seed.
-    """
+    """`block_means` of the means over the seeds of each method. found: the errors of a method, once for each seed."""
     errors: dict[str, list[ForecastErrors]] = {}
     for method, one in found:
         errors.setdefault(method, []).append(one)
     blocks: dict[Place, npt.NDArray[np.float64]] = {}
     for method, of_seeds in errors.items():
-        count = max(1, min(BLOCKS, of_seeds[0].windows // horizon))
         for metric, name in zip(PAIRED, ("squared_B", "absolute_B"), strict=True):
             mean_B = np.mean([getattr(one, name).cpu().numpy() for one in of_seeds], axis=0)
-            blocks[Place(unit, method, metric)] = np.array([part.mean() for part in np.array_split(mean_B, count)])
+            blocks[Place(unit, method, metric)] = block_means(mean_B, horizon)
     return blocks
+
+
+def block_means(value_N: npt.NDArray[np.float64], horizon: int) -> npt.NDArray[np.float64]:
+    """(K,): of blocks of equally many windows, one after another in time. A block holds as many windows as the horizon
+    has rows, or more, so that windows in two blocks have few rows in common."""
+    count = max(1, min(BLOCKS, len(value_N) // horizon))
+    return np.array([part.mean() for part in np.array_split(value_N, count)])
 
 
 def with_differences(rows: Sequence[Row], twins: Mapping[str, str], blocks: Blocks) -> list[Row]:

@@ -1,7 +1,7 @@
 """Scores of prediction intervals and of quantiles, each a pure function of tensors of one shape, and their means.
 
 They do not change when a number is added to all their arguments: a truth and quantiles may both be given less the point
-forecast. C: channels, H: rows of the horizon.
+forecast. N: windows, C: channels, H: rows of the horizon.
 """
 
 from collections.abc import Iterable, Sequence
@@ -50,6 +50,7 @@ class IntervalScores(NamedTuple):
     width_CH: Tensor
     score_C: Tensor  # the interval score
     crps_C: Tensor
+    covered_N: Tensor  # how many truths of a window are inside
     covered_by_hour: Tensor | None  # (24,): how many truths of an hour of the day are inside; None: no hours
     rows_by_hour: Tensor | None  # (24,): of how many
 
@@ -57,11 +58,11 @@ class IntervalScores(NamedTuple):
     def joined(cls, parts: Sequence[Self]) -> "IntervalScores":
         """Of all channels of the parts."""
         joined = [torch.cat(values) for values in zip(*(part[:4] for part in parts), strict=True)]
-        by_hour = [
+        counts = [
             None if values[0] is None else torch.stack(values).sum(0)
             for values in zip(*(part[4:] for part in parts), strict=True)
         ]
-        return IntervalScores(*joined, *by_hour)
+        return IntervalScores(*joined, *counts)
 
     @property
     def coverage(self) -> float:
@@ -82,6 +83,11 @@ class IntervalScores(NamedTuple):
     def crps(self) -> float:
         """Over the same."""
         return float(self.crps_C.mean())
+
+    @property
+    def coverage_N(self) -> Tensor:
+        """(N,): of each window, over channels and steps."""
+        return self.covered_N / self.covered_CH.numel()
 
     @property
     def coverage_by_hour(self) -> dict[int, float]:

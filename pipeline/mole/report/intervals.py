@@ -1,7 +1,10 @@
 """The chapter on prediction intervals: what they cover, by step ahead and hour of the day, and what they are worth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from pipeline.metrics.mean_interval import mean_interval
 from pipeline.mole.data.ridge_choice import RIDGE, RIDGES
 from pipeline.mole.glossary import (
     COVERAGE,
@@ -64,11 +67,20 @@ def intervals_in_words(found: Forecasting) -> str:
             if len(share):
                 ends.append(f"{100 * share.min():.1f} to {100 * share.max():.1f} % over {word}")
         whose = "" if mixtures else f" of {label_of(used)}"
+        of_blocks = rows[rows["by"] == "block"]["coverage"].tolist()
+        if len(of_blocks) > 1:
+            ends.append(f"95 % interval over {len(of_blocks)} blocks of test windows {_interval(of_blocks)}")
         covered = f"{100 * (ours.mean or 0):.1f} %{whose} at {ahead(horizon)} ({', '.join(ends)})"
         parts.append(f"{covered}, CRPS {_beside_ridge(board, horizon)}")
     if not parts:
         return ""
     return f"{LEVEL} % intervals of {'the chosen mixture' if mixtures else 'what is used'} cover {'; '.join(parts)}."
+
+
+def _interval(shares: Sequence[float]) -> str:
+    """That of their mean, in percent: how far other stretches of the series would move it."""
+    _, low, high = mean_interval(shares)
+    return f"[{100 * max(low, 0):.1f}, {100 * min(high, 1):.1f}]"
 
 
 def _beside_ridge(board: Board, horizon: int) -> str:
