@@ -4,9 +4,11 @@ result may be.
 Each cell is asked about as test cells will be: from the measured cells of other folds (`near_estimates`), which are
 sections or blocks as the study holds them out. The network was trained on the training cells, and is less wrong on them
 than on new ones, above all in what they express; so the weights of estimates of expression and the calibration are from
-validation cells alone. Those of places are from both: the validation blocks alone are few places of a section. Whether
-these are easier than the rest is told by closed-form estimates, which are no nearer to training cells of other folds
-than to new ones (`difficulty_ratio`).
+validation cells alone. These lie in sections that the network knows, so for weights of expression the other estimates
+know them, too: where they had to do without, the network had more weight than it deserves in a new section. Weights of
+places are from training and validation cells: the validation blocks alone are few places of a section. Whether these
+are easier than the rest is told by closed-form estimates, which are no nearer to training cells of other folds than to
+new ones (`difficulty_ratio`).
 
 Source: Cochran, "Sampling techniques" (3rd edition, 1977), chapter 6, for the ratio estimator: what is measured on few
 (the network's errors) is scaled by what is known of all (the errors of closed-form estimates).
@@ -28,7 +30,7 @@ from pipeline.alphastomics.data.sections import Section
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Array, Calibration, place_features
 from pipeline.alphastomics.model.combination import Combination, residual_products, residuals
-from pipeline.alphastomics.model.measured_cells import EXPRESSIONS, MEANS, Codes, Floats, MeasuredCells
+from pipeline.alphastomics.model.measured_cells import COMBINED, Codes, Floats, MeasuredCells
 from pipeline.alphastomics.model.spatial_sampler import Given, Mode, Sampling
 from pipeline.alphastomics.model.tissue_inference import CALIBRATED_FOR, NearPlaces, TrainedTissue
 from pipeline.data.cells import concatenate
@@ -67,7 +69,7 @@ def fitted(
             both = [*known, *(one.placed(name == "typed") for one in of_train)]
             combination = Combination.fit(
                 np.sum([answer.products().sum(axis=0) for answer in both], axis=0),
-                np.sum([one.expression_products(name == "typed") for one in asked], axis=0),
+                np.sum([replace(one, trained=trained).expression_products(name == "typed") for one in asked], axis=0),
             )
             found["combination"][name] = combination.described()
         features, distances = zip(*(answer.errors(combination) for answer in known), strict=True)
@@ -169,7 +171,7 @@ class Asked:
         gene's level in this section is nothing that weights should learn from."""
         given = self._given(typed, position_NS=self.section.position_NS[self.rows])
         network_MG = self.trained.network_expression(given, _sampling("pos_to_expr"), self._seeds(given))
-        genes, estimates = network_MG.shape[1], 1 + len(EXPRESSIONS) + len(MEANS)
+        genes, estimates = network_MG.shape[1], 1 + len(COMBINED)
         products_GKK, sum_GK = np.zeros((genes, estimates, estimates)), np.zeros((genes, estimates))
         for start in range(0, len(given), _BLOCK):
             here = np.arange(start, min(start + _BLOCK, len(given)))

@@ -86,6 +86,24 @@ def test_a_genes_level_in_the_section_is_not_learned_from():
         np.testing.assert_allclose(found[gene], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_of_expression_are_from_estimates_that_know_the_section_as_the_network_does(monkeypatch):
+    model, asked = trained("shared"), []
+    of_training = TrainingEstimates(TRAIN, model.standard, SECTIONS, 0)
+    products = out_of_fold.Asked.expression_products
+
+    def noted(one, typed):
+        asked.append((one.section.code, one.trained.measured))
+        return products(one, typed)
+
+    monkeypatch.setattr(out_of_fold.Asked, "expression_products", noted)
+    out_of_fold.fitted(model, TRAIN, VALIDATION, of_training, 0)
+    assert [code for code, _ in asked] == [0, 1] * 2  # of every validation section, typed and untyped
+    for code, measured_cells in asked:
+        own = (measured_cells.position_MS[:, None] == TRAIN[code].position_NS).all(-1).any(1)
+        assert own.any()
+        assert not own.all()
+
+
 def test_products_of_residuals_are_the_same_in_blocks(monkeypatch):
     model = trained("shared")
     of_training = TrainingEstimates(TRAIN, model.standard, SECTIONS, 0)
@@ -102,7 +120,7 @@ def test_a_model_in_a_shared_frame_is_combined_and_calibrated_twice_the_same():
     assert found == out_of_fold.fitted(model, TRAIN, VALIDATION, of_training, 0)
     for name in ("typed", "untyped"):
         assert len(found["combination"][name]["place"]) == 4
-        assert np.shape(found["combination"][name]["expression"]) == (7, GENES)
+        assert np.shape(found["combination"][name]["expression"]) == (8, GENES)
         assert len(found["calibration"][name]["mean"]) == 5
 
 

@@ -5,6 +5,8 @@ import pytest
 from scipy.optimize import minimize
 
 from pipeline.alphastomics.model.combination import Combination, residual_products, residuals, simplex_weights
+from pipeline.alphastomics.model.measured_cells import COMBINED
+from pipeline.core.errors import ExpectedError
 
 RNG = np.random.default_rng(0)
 
@@ -88,7 +90,14 @@ def test_genes_have_weights_of_their_own_drawn_to_those_of_all():
 
 
 def test_a_combination_is_kept_as_json():
-    combination = Combination.fit(products(), np.stack([products(seed=1), products(seed=2)]))
+    of_genes = np.stack([products(estimates=1 + len(COMBINED), seed=seed) for seed in (1, 2)])
+    combination = Combination.fit(products(), of_genes)
     again = Combination.from_description(combination.described())
     np.testing.assert_array_equal(again.place_K, combination.place_K)
     np.testing.assert_array_equal(again.expression_KG, combination.expression_KG)
+
+
+def test_weights_of_another_set_of_estimates_are_refused():
+    older = Combination.fit(products(), np.stack([products(seed=1), products(seed=2)])).described()
+    with pytest.raises(ExpectedError, match=r"combines 4 estimates of expression, not 8: .*; train it again"):
+        Combination.from_description(older)

@@ -13,7 +13,9 @@ from pipeline.alphastomics.model.baselines import Query, Reference, knn, knn_in_
 from pipeline.alphastomics.model.measured_cells import (
     EXPRESSIONS,
     NEAR,
+    NEAREST,
     PLACES,
+    WIDE,
     CrossFitted,
     MeasuredCells,
 )
@@ -215,3 +217,46 @@ def test_a_configuration_shows_estimates_only_in_a_shared_frame():
         config = SpatialConfig(**sizes, hidden=2, orientation=orientation, estimates=estimates)
         assert config.shows_estimates is expected
     assert not SpatialConfig(**sizes, hidden=2).shows_estimates
+
+
+def by_distance(place_S, position_MS, most):
+    return np.argsort(((position_MS - place_S) ** 2).sum(1), kind="stable")[:most]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["typed", "untyped"])
+def test_type_and_place_is_the_mean_of_the_type_plus_what_the_cells_around_differ_by(told):
+    """Against a loop over cells and their neighbours; each cell of the type that the measured ones lack is untyped."""
+    x_MG, position_MS, type_M = tissue(300)
+    _, position_NS, type_N = tissue(20, seed=1)
+    type_N = type_N if told else np.full(20, TYPES)
+    mean_MG = np.stack([x_MG[type_M == code].mean(0) for code in type_M]) if told else x_MG.mean(0)
+    beside_MG = x_MG - mean_MG
+    effect_MG = np.stack([beside_MG[by_distance(place, position_MS, WIDE)].mean(0) for place in position_MS])
+    expected = [
+        (x_MG[type_M == code].mean(0) if told else x_MG.mean(0))
+        + effect_MG[by_distance(place, position_MS, NEAREST)].mean(0)
+        for place, code in zip(position_NS, type_N, strict=True)
+    ]
+    found = MeasuredCells.of(x_MG, position_MS, type_M).type_and_place(position_NS, type_N)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_type_and_place_are_told_apart():
+    """Expression is the sum of both: ahead of the type's mean, and of near cells of the type, which are few."""
+    of_type_TG = np.random.default_rng(0).normal(size=(30, G))
+
+    def made(cells, seed):
+        random = np.random.default_rng(seed)
+        position_NS, type_N = random.uniform(-1.5, 1.5, (cells, 2)).astype(np.float32), random.integers(0, 30, cells)
+        x_NG = of_type_TG[type_N] + np.sin(2 * position_NS[:, :1]) + 0.5 * random.normal(size=(cells, G))
+        return x_NG.astype(np.float32), position_NS, type_N
+
+    x_NG, position_NS, type_N = made(200, 2)
+    known = MeasuredCells.of(*made(1500, 1))
+    error = {
+        "both": known.type_and_place(position_NS, type_N),
+        "type": known.means(type_N)[:, 0],
+        "near": known.expressions(position_NS, type_N)[:, EXPRESSIONS.index("nearest_same_type")],
+    }
+    error = {name: np.mean((found_NG - x_NG) ** 2) for name, found_NG in error.items()}
+    assert error["both"] < 0.9 * min(error["type"], error["near"])

@@ -48,7 +48,7 @@ def test_a_model_says_how_its_estimates_are_combined_and_how_far_off_they_are(ti
     for name in ("typed", "untyped"):
         combination = config["combination"][name]
         assert len(combination["place"]) == 4
-        assert np.shape(combination["expression"]) == (7, genes)
+        assert np.shape(combination["expression"]) == (8, genes)
         for weights in (combination["place"], *np.transpose(combination["expression"])):
             assert sum(weights) == pytest.approx(1)
             assert min(weights) >= 0

@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
+from pipeline.alphastomics.model.measured_cells import COMBINED
+from pipeline.core.errors import ExpectedError
+
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
@@ -28,7 +31,7 @@ class Combination:
     """Weights, which are not negative and sum to 1."""
 
     place_K: Array  # of the network's place, of `measured_cells.PLACES`, and of the frame's origin, a section's middle
-    expression_KG: Array  # of the network's expression, then of EXPRESSIONS and MEANS there, for each gene
+    expression_KG: Array  # of the network's expression, then of COMBINED there, for each gene
 
     @classmethod
     def fit(cls, place_KK: Array, expression_GKK: Array) -> Self:
@@ -43,7 +46,13 @@ class Combination:
 
     @classmethod
     def from_description(cls, described: dict[str, Any]) -> Self:
-        """The inverse of `described`."""
+        """The inverse of `described`. ExpectedError where other estimates were combined."""
+        known, found = 1 + len(COMBINED), len(described["expression"])
+        if found != known:
+            raise ExpectedError(
+                f"the model combines {found} estimates of expression, not {known}: another version of this project "
+                "trained it; train it again (dvc repro, or the command that trained it)"
+            )
         return cls(np.array(described["place"]), np.array(described["expression"]))
 
     def described(self) -> dict[str, Any]:

@@ -27,8 +27,10 @@ Codes = npt.NDArray[np.int64]
 
 PLACES = ("ridge", "nearest")  # estimates of a place
 EXPRESSIONS = ("nearest", "near", "nearest_same_type", "near_same_type")  # estimates of expression
+SMOOTH = ("type_and_place",)  # ... of which the network sees none, as of MEANS
 MEANS = ("cell_type", "all")  # estimates that do not depend on the place
-NEAREST, NEAR = 10, 40  # cells that a mean is over
+COMBINED = (*EXPRESSIONS, *SMOOTH, *MEANS)  # with the network's own: see `combination`
+NEAREST, NEAR, WIDE = 10, 40, 200  # cells that a mean is over
 _BLOCK = 1024  # cells asked about that are compared with all measured ones at once
 
 
@@ -90,6 +92,33 @@ class MeasuredCells:
                 found_NKG[like_N, 2:] = self._means(rows[_nearest(tree, position_NS[like_N], NEAR)])
         return found_NKG
 
+    def type_and_place(self, position_NS: Floats, cell_type_N: Codes) -> Floats:
+        """An additive estimate of expression, (N, G): the mean of the cell's type, plus by how much cells around its
+        place, of all types, differ from the means of their own. So a place is known from many cells, where those of one
+        type are few. Of a cell without a type, the mean of all cells, plus by how much those around it differ from it.
+        """
+        nearest_NK = _nearest(self.tree, position_NS, NEAREST)
+        typed_N = np.isin(cell_type_N, list(self.tree_of_type))
+        found_NG = self.means(cell_type_N)[:, 0]
+        if typed_N.any():
+            found_NG[typed_N] += self._mean(nearest_NK[typed_N], self._effect_beside_type)
+        if not typed_N.all():
+            found_NG[~typed_N] += self._mean(nearest_NK[~typed_N], self._effect)
+        return found_NG
+
+    @cached_property
+    def _effect_beside_type(self) -> Floats:
+        """Of each measured cell's place, (M, G): the mean over the cells around it, less the means of their types."""
+        return self._smoothed(self.x_MG - self.means(self.cell_type_M)[:, 0])
+
+    @cached_property
+    def _effect(self) -> Floats:
+        """The same, less the mean of all."""
+        return self._smoothed(self.x_MG - self.x_MG.mean(axis=0))
+
+    def _smoothed(self, x_MG: Floats) -> Floats:
+        return self._mean(_nearest(self.tree, self.position_MS, WIDE), x_MG)
+
     @cached_property
     def _mean_of_type(self) -> dict[int | None, Floats]:
         """Mean expression (G,) of the cells of each type, and under None of all: blocks ask for it again and again."""
@@ -107,16 +136,16 @@ class MeasuredCells:
 
     def _means(self, order_NK: Codes) -> Floats:
         """Mean expression of each row's first cells and of all of them, (N, 2, G)."""
-        return np.stack([self._mean(order_NK[:, :NEAREST]), self._mean(order_NK)], axis=1)
+        return np.stack([self._mean(order_NK[:, :NEAREST], self.x_MG), self._mean(order_NK, self.x_MG)], axis=1)
 
-    def _mean(self, rows_NK: Codes) -> Floats:
-        """Mean expression of each row's cells, (N, G)."""
+    def _mean(self, rows_NK: Codes, x_MG: Floats) -> Floats:
+        """The mean of x over each row's cells, (N, G)."""
         number, each = rows_NK.shape
         pointers = np.arange(0, number * each + 1, each)
         weights = csr_array(
-            (np.full(rows_NK.size, 1 / each, np.float32), rows_NK.ravel(), pointers), (number, len(self.x_MG))
+            (np.full(rows_NK.size, 1 / each, np.float32), rows_NK.ravel(), pointers), (number, len(x_MG))
         )
-        mean_NG: Floats = weights @ self.x_MG
+        mean_NG: Floats = weights @ x_MG
         return mean_NG
 
 

@@ -205,12 +205,13 @@ class TrainedTissue:
         return _numpy(estimate_NG)
 
     def near_expression(self, given: Given, rows: Tensor) -> Floats:
-        """What measured cells say of the expression of these rows, (B, K, G): as in EXPRESSIONS, then in MEANS."""
+        """What measured cells say of the expression of these rows, (B, K, G): as in COMBINED."""
         assert given.measured is not None, "a model that keeps measured cells"
         position_BS = _numpy(given.position_NS[rows])
         cell_type_B: npt.NDArray[np.int64] = given.cell_type_N[rows].cpu().numpy()
         of_place_BKG = given.measured.expressions(position_BS, cell_type_B)
-        return np.concatenate([of_place_BKG, given.measured.means(cell_type_B)], axis=1)
+        smooth_BKG = given.measured.type_and_place(position_BS, cell_type_B)[:, None]
+        return np.concatenate([of_place_BKG, smooth_BKG, given.measured.means(cell_type_B)], axis=1)
 
     def _combined_expression(self, given: Given, network_NG: Floats) -> Floats:
         if self.combination is None or given.measured is None:
