@@ -21,10 +21,14 @@ LONGEST = [
     "tests/bayes_moe/test_moe_sweep.py",
     "tests/cfm_vc/test_learned_responses.py",
     "tests/tracking/test_track_errors.py",
+    "tests/tracking/test_experiments.py",
     "tests/report/test_browser.py",
     "tests/engines/test_slurm.py",
     "tests/test_stage_processes.py",
     "tests/training/test_several.py",
+    "tests/tracking/test_served_systems.py",
+    "tests/test_contributing.py",
+    "tests/test_package.py",
 ]
 
 SOURCE = {  # source.json of simulated cells

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Digests:
         key = hashlib.sha256(content).hexdigest()
         if file.suffix != ".py":
             return key
-        self.used[key] = self._known.get(key) or _tree_digest(ast.parse(content, str(file)))
+        self.used[key] = self._known.get(key) or _python_digest(content, str(file))
         return self.used[key]
 
 
@@ -135,8 +136,9 @@ def _manifests(digests: Digests) -> dict[str, Manifest]:
     return {name: {file: of_file[file] for file in files} for name, files in closures.items()}
 
 
-def _tree_digest(tree: ast.Module) -> str:
-    return hashlib.sha256(repr(_said(tree)).encode()).hexdigest()
+@cache  # a process that trains many networks asks for each of them
+def _python_digest(content: bytes, file: str) -> str:
+    return hashlib.sha256(repr(_said(ast.parse(content, file))).encode()).hexdigest()
 
 
 def _said(node: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a manifest holds, and that a stage runs no other code."""
 
+import ast
 import json
 import os
 import re
@@ -143,6 +144,19 @@ def test_kept_digests_are_of_the_bytes_that_are_there() -> None:
     assert changed() == set()
     write_manifests()
     assert DIGESTS.read_bytes() == kept
+
+
+def test_a_process_parses_a_file_once_and_again_where_it_was_edited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process outside the DAG asks for the code of every module before each of its trainings."""
+    parsed, parse = [], ast.parse
+    monkeypatch.setattr(ast, "parse", lambda content, *rest: parsed.append(content) or parse(content, *rest))
+    texts = [f"x = {number}  # of this test alone\n" for number in (1, 2)]
+    digests = []
+    for text in (texts[0], texts[0], texts[1], texts[0]):
+        write("pipeline/other.py", text)
+        digests.append(Digests().of(Path("pipeline/other.py")))
+    assert digests[0] == digests[1] == digests[3] != digests[2]
+    assert parsed == [text.encode() for text in texts]
 
 
 def test_a_file_that_is_no_python_is_named() -> None:
