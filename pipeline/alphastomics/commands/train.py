@@ -20,7 +20,7 @@ from pipeline.alphastomics.commands.overrides import Switch, add_option, differe
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
 from pipeline.commands.changes import parsed
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.only_run import only_run
 from pipeline.core.provenance import commit_around
@@ -209,6 +209,5 @@ def _hash_of(data: Path) -> str:
 def _system(text: str) -> str:
     if text in SYSTEMS:
         return text
-    close = difflib.get_close_matches(text, SYSTEMS, n=1)
-    advice = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(SYSTEMS)}"
+    advice = did_you_mean(text, SYSTEMS, f"there is {', '.join(SYSTEMS)}")
     raise argparse.ArgumentTypeError(f"no system {text!r}; {advice}")
