@@ -106,8 +106,7 @@ def name_of(path: str | Sequence[str], parts: Sequence[Part]) -> str:
 
 def described(path: Path, accepted: Accepted) -> str:
     """A file for people: its size, and notes."""
-    size = f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
-    return "\n".join([size, *(f"note: {note}" for note in accepted.notes)])
+    return "\n".join([f"{path.name}: {accepted.size}", *(f"note: {note}" for note in accepted.notes)])
 
 
 def sha256_of(parts: Sequence[Part]) -> str:
