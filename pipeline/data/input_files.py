@@ -49,7 +49,7 @@ def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
     given = Path(path if isinstance(path, str) else path[0])
     if file_kind(given) != "folder":  # also before a recipe is read: a pipe would be waited for
         return InputFiles([given], [given], given.name)
-    files = sorted(file for file in given.iterdir() if _is_cells(file) and not file.name.startswith("."))
+    files = sorted(file for file in given.iterdir() if is_cells(file) and not file.name.startswith("."))
     if not files:
         raise ExpectedError(f"{given} holds no .h5ad file and no zarr store: expected one or more of them")
     _refuse_same_names(files, f"{given} holds", [file.name for file in files])
@@ -107,12 +107,13 @@ def _refuse_same_names(files: Sequence[Path], where: str, names: Sequence[str]) 
             raise ExpectedError(f"{where} {name} twice: leave one out")
 
 
-def _is_cells(file: Path) -> bool:
+def is_cells(file: Path) -> bool:
+    """Whether the name is that of a file or store of cells."""
     return file.suffix.lower() in (".h5ad", ".zarr")
 
 
 def _passed_over(folder: Path, files: Sequence[Path]) -> list[str]:
     """A note on what lies beside the files and is not read; what is hidden only where it has the name of one."""
     others = [file for file in sorted(folder.iterdir()) if file not in files]
-    names = [file.name for file in others if _is_cells(file) or not file.name.startswith(".")]
+    names = [file.name for file in others if is_cells(file) or not file.name.startswith(".")]
     return [f"{len(names):,} of {folder.name} passed over: {listed(names, 5)}"] if names else []

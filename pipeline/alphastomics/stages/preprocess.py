@@ -26,8 +26,8 @@ from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
 from pipeline.core.text_table import aligned
 from pipeline.data.cells import Places
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates, Frame
-from pipeline.data.h5ad import Column
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Quality, compact, open_passes, read_source, sizes
 
