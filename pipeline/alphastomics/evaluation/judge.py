@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.decisive import CEILING, COVERAGE, MODEL
 from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.metrics.alignment import kabsch

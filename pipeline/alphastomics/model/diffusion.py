@@ -60,33 +60,18 @@ class Schedule:
         signal, level = self.levels(t_B, x0_B_)
         return signal * x0_B_ + level * noise_B_
 
-    def v_target(self, x0_B_: Tensor, noise_B_: Tensor, t_B: Tensor) -> Tensor:
-        """v = √ᾱ ε − √(1 − ᾱ) x_0, what a network with v-prediction learns.
+    def x0_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
+        """x_0 = √ᾱ x_t − √(1 − ᾱ) v, where v = √ᾱ ε − √(1 − ᾱ) x_0 is what a network with v-prediction answers.
 
         Salimans & Ho, "Progressive distillation for fast sampling of diffusion models" (2022), appendix D.
         """
-        signal, level = self.levels(t_B, x0_B_)
-        return signal * noise_B_ - level * x0_B_
-
-    def x0_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
-        """x_0 = √ᾱ x_t − √(1 − ᾱ) v."""
         signal, level = self.levels(t_B, x_t_B_)
         return signal * x_t_B_ - level * v_B_
-
-    def noise_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
-        """ε = √(1 − ᾱ) x_t + √ᾱ v."""
-        signal, level = self.levels(t_B, x_t_B_)
-        return level * x_t_B_ + signal * v_B_
 
     def noise_from_x0(self, x_t_B_: Tensor, x0_B_: Tensor, t_B: Tensor) -> Tensor:
         """ε = (x_t − √ᾱ x_0) / √(1 − ᾱ), for t > 0: at t = 0 there is no noise, and the quotient is not finite."""
         signal, level = self.levels(t_B, x_t_B_)
         return (x_t_B_ - signal * x0_B_) / level
-
-    def x0_from_noise(self, x_t_B_: Tensor, noise_B_: Tensor, t_B: Tensor) -> Tensor:
-        """x_0 = (x_t − √(1 − ᾱ) ε) / √ᾱ. Near t = T it multiplies rounding errors by 1/√ᾱ."""
-        signal, level = self.levels(t_B, x_t_B_)
-        return (x_t_B_ - level * noise_B_) / signal
 
     def strided(self, steps: int) -> list[int]:
         """steps + 1 integer times from T to 0, falling, as evenly spaced as integers allow.

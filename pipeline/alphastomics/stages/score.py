@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.decisive import DIGITS, boards
 from pipeline.alphastomics.evaluation.judge import Judged, judge
 from pipeline.alphastomics.evaluation.result_rows import difference_intervals, result_rows, score_rows
