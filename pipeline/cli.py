@@ -9,10 +9,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.commands.program import program
 from pipeline.core import paths
 from pipeline.core.entry import escape_unprintable, guarded
 from pipeline.core.errors import ExpectedError, did_you_mean
@@ -92,7 +92,7 @@ def full_parser() -> argparse.ArgumentParser:
 
 def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentParser:
     """The parser of the requested command; the others have only a name and a line of help."""
-    prog = "celldag" if Path(sys.argv[0]).stem == "celldag" or complete else "python -m pipeline"
+    prog = "celldag" if complete else program()
     parser = argparse.ArgumentParser(
         prog=prog, description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import sha256
+from pipeline.core.files import sha256, sha256_of_list
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import counted, listed
 from pipeline.params.section import in_order
@@ -32,8 +32,7 @@ class InputFiles:
         """Of the one file, or of the names and contents of all files that are read."""
         if self.files == self.given and len(self.files) == 1:
             return sha256(self.files[0])
-        lines = "".join(f"{sha256(file)}  {file.name}\n" for file in self.files)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return sha256_of_list((sha256(file), file.name) for file in self.files)
 
 
 def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
