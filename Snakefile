@@ -5,7 +5,6 @@ from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan
 from workflow.cluster_check import before_first_job, cancel_jobs_left, refuse_edits
 from workflow.dag import (
-    DagError,
     niceness,
     priorities,
     read_stages,
@@ -34,7 +33,7 @@ try:
         reconcile(clean)
         write_records(clean, started)
     stages = without_gates(read_stages())
-except (DagError, ExpectedError) as error:
+except ExpectedError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section, read_sections
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.metrics.place_uncertainty import coverage, energy_score
 from pipeline.alphastomics.metrics.placement import placement_scores
 from pipeline.alphastomics.metrics.spatial_expression import expression_scores

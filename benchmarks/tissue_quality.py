@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.tissue import MODEL, STORE
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.metrics.placement import placement_scores
 from pipeline.alphastomics.model.baselines import PLACEMENT, Query, Reference
 from pipeline.alphastomics.stages.score import MOST_JUDGED, MOST_LEARNED

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.commands.program import program
 from pipeline.core import paths
 from pipeline.core.entry import escape_unprintable, guarded
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 
 # Module and help of each command. Only the module of the requested command is imported.
 COMMANDS = {
@@ -92,7 +92,7 @@ def full_parser() -> argparse.ArgumentParser:
 
 def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentParser:
     """The parser of the requested command; the others have only a name and a line of help."""
-    prog = "celldag" if Path(sys.argv[0]).stem == "celldag" or complete else "python -m pipeline"
+    prog = "celldag" if complete else program()
     parser = argparse.ArgumentParser(
         prog=prog, description="Celldag's commands; the DAG itself is run by dvc repro or snakemake."
     )
@@ -102,8 +102,7 @@ def _parser(given: Sequence[str], complete: bool = False) -> argparse.ArgumentPa
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     asked = next((word for word in given if not word.startswith("-")), None)
     if asked is not None and asked not in COMMANDS:
-        close = difflib.get_close_matches(asked, COMMANDS, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"commands are {', '.join(COMMANDS)}"
+        advice = did_you_mean(asked, COMMANDS, f"commands are {', '.join(COMMANDS)}")
         parser.error(f"unknown command {asked!r}; {advice}")
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

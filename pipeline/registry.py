@@ -1,6 +1,5 @@
 """The schema of params.yaml: the sections of all systems, and shared ones."""
 
-import difflib
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +9,7 @@ from pipeline.alphastomics.params.system import Alphastomics
 from pipeline.bayes_moe.params.system import BayesMoe
 from pipeline.cfm_vc.params.system import CfmVc
 from pipeline.core import paths
+from pipeline.core.errors import did_you_mean
 from pipeline.mole.params.system import Mole
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report
@@ -33,8 +33,7 @@ class Params(Section):
         known = [name for _, section in self if isinstance(section, WithStudies) for name in dict(section)["studies"]]
         for name in self.report.studies or []:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+                advice = did_you_mean(name, known, f"there are {', '.join(known) or 'none'}")
                 raise ValueError(f"report.studies: there is no study {name!r}; {advice}")
         return self
 

@@ -18,12 +18,13 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
+from pipeline.core.errors import ExpectedError
 from pipeline.core.git import NO_HISTORY
 
 NICE_STEP = 100  # SLURM's simplest queue gives each job one point less than the one before
 
 
-class DagError(Exception):
+class DagError(ExpectedError):
     """DVC cannot read the project; its message, in one paragraph."""
 
 

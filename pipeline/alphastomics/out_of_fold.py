@@ -25,8 +25,8 @@ import numpy.typing as npt
 import torch
 
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Array, Calibration, place_features
 from pipeline.alphastomics.model.combination import Combination, residual_products, residuals

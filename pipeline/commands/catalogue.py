@@ -1,13 +1,12 @@
 """Public data sets that can be downloaded: data/catalogue.yaml gives the address and hash of each."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import LONGEST_LIST, Section, Text
 
@@ -61,8 +60,7 @@ def read_catalogue(path: Path) -> dict[str, Entry]:
 def select(entries: dict[str, Entry], name: str) -> Entry:
     """The entry of this name. ExpectedError, with the closest name, if there is none."""
     if name not in entries:
-        close = difflib.get_close_matches(name, entries, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"entries are {', '.join(entries)}"
+        advice = did_you_mean(name, entries, f"entries are {', '.join(entries)}")
         raise ExpectedError(f"the catalogue has no {name!r}; {advice}")
     return entries[name]
 

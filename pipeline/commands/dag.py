@@ -5,8 +5,7 @@ import argparse
 from pipeline.commands.dag_picture import draw_dag
 from pipeline.commands.generated import add_generated_arguments, deliver
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError
-from workflow.dag import DagError, read_stages, without_gates
+from workflow.dag import read_stages, without_gates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def dag_svg() -> str:
     """SVG of the stages with a command, without gates, in the order of the DAG."""
-    try:
-        stages = [stage for stage in without_gates(read_stages()) if stage.command]
-    except DagError as error:
-        raise ExpectedError(str(error)) from error
+    stages = [stage for stage in without_gates(read_stages()) if stage.command]
     nodes = [stage.address for stage in stages]
     edges = [(address, stage.address) for stage in stages for address in stage.upstream if address in nodes]
     return draw_dag(nodes, edges)

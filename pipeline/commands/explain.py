@@ -3,9 +3,7 @@
 import argparse
 from collections.abc import Mapping
 
-from pipeline.core.errors import ExpectedError
 from pipeline.plan import make_plan, read_plan
-from workflow.dag import DagError
 from workflow.explain import explain
 from workflow.repair import repair
 from workflow.untracked import untracked_inputs
@@ -23,11 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
         make_plan(with_settings=True)
     studies = {key: entry["study"] for key, entry in read_plan().get("studies", {}).items()}
     study = _prefixes(arguments.stage, studies)
-    try:
-        project = repair()
-        explanations = explain(project, None if study else arguments.stage, studies.values())
-    except DagError as error:
-        raise ExpectedError(str(error)) from error
+    project = repair()
+    explanations = explain(project, None if study else arguments.stage, studies.values())
     if study:
         explanations = [one for one in explanations if f"{one.address.partition('@')[2]}-".startswith(study)]
     notes = [f"note: {note}" for note in untracked_inputs(project.stages)]

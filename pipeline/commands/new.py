@@ -1,7 +1,6 @@
 """`celldag new PATH`: look into data, and write a study of them into params.yaml."""
 
 import argparse
-import difflib
 import os.path
 import re
 import shlex
@@ -15,8 +14,9 @@ from pipeline.commands.program import program
 from pipeline.commands.proposals import PROPOSALS, proposing, recognise
 from pipeline.commands.study_text import study_text, told
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.core.paths import StudyPaths
+from pipeline.core.text_table import aligned
 from pipeline.params.draft import Decision, Draft
 from pipeline.params.reading import parse_yaml, validated
 from pipeline.plan import read_plan
@@ -120,8 +120,7 @@ def _system(asked: str | None, given_paths: tuple[Path, ...], given: Mapping[str
     if asked is None:
         return recognise(given_paths, given)
     if asked not in PROPOSALS:
-        close = difflib.get_close_matches(asked, PROPOSALS, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(PROPOSALS)}"
+        advice = did_you_mean(asked, PROPOSALS, f"there are {', '.join(PROPOSALS)}")
         raise ExpectedError(f"--system {asked}: no such system; {advice}")
     return asked, "as given"
 
@@ -137,8 +136,7 @@ def _unclear(draft: Draft, system: str, arguments: argparse.Namespace) -> Expect
     call += [f"--set {shlex.quote(change)}" for change in kept]
     for question in draft.questions:
         lines.append(f"  {question.key}: {question.problem}")
-        widest = max(map(len, question.candidates), default=0)
-        lines += [f"      {value.ljust(widest)}  {what}".rstrip() for value, what in question.candidates.items()]
+        lines += [f"      {line}".rstrip() for line in aligned(list(question.candidates.items()), left=2)]
         example = next(iter(question.candidates), "...")
         call.append(f"--set {shlex.quote(f'{question.key}={example}')}")
     return ExpectedError("\n".join([*lines, "Call it again with your choices, such as:", "  " + " ".join(call)]))
@@ -163,14 +161,13 @@ def _next(given_paths: tuple[Path, ...], at: StudyPaths) -> list[str]:
     mine = [entry for kind in ("runs", "points") for entry in plan.get(at.system, {}).get(kind, {}).values()]
     trainings = sum(entry["study"] == at.study for entry in mine)
     commands = [
-        (f"dvc add {shlex.quote(str(path))}", "puts the data under version control")
+        (f"dvc add {shlex.quote(str(path))}", "# puts the data under version control")
         for path in given_paths
         if _untracked(path)
     ]
     stages = "training" if trainings == 1 else "trainings"
-    commands.append((f"{program()} run {at.study}", f"{trainings} {stages}, then the page {at.page}"))
-    widest = max(len(command) for command, _ in commands)
-    return [f"{command.ljust(widest)}  # {what}" for command, what in commands]
+    commands.append((f"{program()} run {at.study}", f"# {trainings} {stages}, then the page {at.page}"))
+    return [line.rstrip() for line in aligned(commands, left=2)]
 
 
 def _untracked(path: Path) -> bool:

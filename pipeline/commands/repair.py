@@ -2,8 +2,6 @@
 
 import argparse
 
-from pipeline.core.errors import ExpectedError
-from workflow.dag import DagError
 from workflow.repair import repair
 
 
@@ -13,8 +11,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> None:
     """Repair and print what was done. ExpectedError if DVC cannot read the project, or is running."""
-    try:
-        done = repair().done
-    except DagError as error:
-        raise ExpectedError(str(error)) from error
-    print("\n".join(done) or "there is nothing to repair")
+    print("\n".join(repair().done) or "there is nothing to repair")

@@ -1,7 +1,6 @@
 """`celldag run [STUDY ...]`: plan, then run studies up to their pages, by DVC or, in parallel, by Snakemake."""
 
 import argparse
-import difflib
 import os
 import shlex
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.core.paths import StudyPaths
 from pipeline.data.file_kind import file_kind
 from pipeline.plan import SYSTEMS, make_plan
@@ -50,9 +49,8 @@ def select(names: Iterable[str], listed: Mapping[str, tuple[str, str]]) -> list[
             raise ExpectedError(f"several studies are called {name}: say {' or '.join(map('-'.join, of_name))}")
         if not of_name:
             known = [both[1] for both in listed.values()]
-            close = [one for one in known if one.startswith(f"{name}_")]
-            close = close or difflib.get_close_matches(name, [*known, *listed], n=1)
-            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known) or 'none'}"
+            near = next((one for one in known if one.startswith(f"{name}_")), name)
+            advice = did_you_mean(near, [*known, *listed], f"there are {', '.join(known) or 'none'}")
             raise ExpectedError(f"no study {name!r} in {paths.PARAMS}; {advice}")
         found += [both for both in of_name if both not in found]
     return found
@@ -72,14 +70,10 @@ def _refuse_missing_inputs(params: Params, studies: Iterable[StudyPaths]) -> Non
 
 
 def _by_dvc(targets: list[str], quiet: bool) -> list[str]:
-    from workflow.dag import DagError
     from workflow.repair import repair
 
-    try:
-        for line in repair().done:
-            print(line, file=sys.stderr)
-    except DagError as error:
-        raise ExpectedError(str(error)) from error
+    for line in repair().done:
+        print(line, file=sys.stderr)
     return ["dvc", "repro", *(["--quiet"] if quiet else []), *targets]
 
 

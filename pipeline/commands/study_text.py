@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.text_table import aligned
 from pipeline.data.source import shown
 from pipeline.params.draft import Decision
 from pipeline.params.reading import parse_yaml
@@ -40,8 +41,7 @@ def flow(value: Any) -> str:
 def told(decisions: Sequence[Decision]) -> list[str]:
     """A line per setting: key, value and reason."""
     rows = [(decision.key, shown(flow(decision.value), LONGEST_SHOWN), decision.reason) for decision in decisions]
-    keys, values = (max((len(row[place]) for row in rows), default=0) for place in (0, 1))
-    return [f"  {key.ljust(keys)}  {value.ljust(values)}  {reason}".rstrip() for key, value, reason in rows]
+    return [f"  {line}".rstrip() for line in aligned(rows, left=3)]
 
 
 def _block(settings: Mapping[str, Any], above: str, indent: int, reasons: Mapping[str, str]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """How a stage starts: validated parameters in, one clear message and exit code 2 on an expected problem."""
 
-import difflib
 import importlib
 import io
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError, expected_error
+from pipeline.core.errors import ExpectedError, did_you_mean, expected_error
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
 from pipeline.core.rank import ask_for, can_ask, let_others_speak, processes
@@ -134,8 +133,7 @@ def instance(system: str, name: str, kind: str | None = None) -> StudyPaths:
                 listed[key.removeprefix(f"{system}-")] = entry
     entry = listed.get(name.removeprefix(f"{system}-"))
     if entry is None:
-        close = difflib.get_close_matches(name, listed, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"plan.yaml has {', '.join(listed) or 'none'}"
+        advice = did_you_mean(name, listed, f"plan.yaml has {', '.join(listed) or 'none'}")
         raise ExpectedError(f"no instance {name!r} of a stage of {system}: {advice}")
     file = Path(entry["copy"]).name if "copy" in entry else None
     at = StudyPaths(system, entry["study"], entry.get("fold"), entry.get("seed"), entry.get("point"), file)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -165,10 +165,14 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes, or of the names and bytes of all files in a folder."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
-        lines = "".join(f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return sha256_of_list((sha256(file), file.relative_to(path).as_posix()) for file in files)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_list(entries: Iterable[tuple[str, str]]) -> str:
+    """Of files by the digest and the name of each, in this order, listed as `sha256sum` does."""
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for digest, name in entries).encode()).hexdigest()
 
 
 def _umask() -> int:

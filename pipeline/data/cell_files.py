@@ -12,19 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.columns import Column
+from pipeline.data.columns import Column, joined
 from pipeline.data.coordinates import DIMENSIONS
-from pipeline.data.count_checks import CountCheck, rows_per_block
-from pipeline.data.csr import CountMatrix
+from pipeline.data.count_checks import first_counts, places_in_order
 from pipeline.data.file_kind import file_kind
-from pipeline.data.h5ad import AnnDataFile, open_anndata
-from pipeline.data.input_files import input_files
+from pipeline.data.h5ad import open_anndata
+from pipeline.data.input_files import input_files, is_cells
+from pipeline.data.quality import counts_per_cell
 from pipeline.data.source import close_to, counted, listed
 from pipeline.params.obs_column import ObsColumn
 
-USUAL_PLACES = ("layers/counts", "raw/X", "X")  # of counts, in the order they are looked for; then other layers
 MOST_NUMBERS = 1_000  # different whole numbers of a column that may be labels
-SUFFIXES = (".h5ad", ".zarr")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class CellFiles:
                         f"it has {listed(known, 20)}"
                     )
                 parts.append(file.column(wanted.column, wanted.pattern))
-        return _joined(parts)
+        return joined(parts)
 
     def of_numbers(self, name: str) -> npt.NDArray[np.float64]:
         """One of `numbers`, (N,)."""
@@ -94,7 +92,7 @@ def are_cells(paths: Sequence[Path]) -> bool:
     """Whether these are AnnData files or stores, or one folder of them, as far as kinds and names tell."""
     kinds = [file_kind(path) for path in paths]
     if kinds == ["folder"]:
-        return any(file.suffix.lower() in SUFFIXES for file in paths[0].iterdir())
+        return any(map(is_cells, paths[0].iterdir()))
     return all(kind in ("hdf5", "zarr") for kind in kinds)
 
 
@@ -112,7 +110,7 @@ def _looked(files: tuple[Path, ...], _: tuple[tuple[Path, int], ...]) -> CellFil
     looks = [_look(path) for path in files]
     first = looks[0]
     labels = {
-        name: _joined([look.labels[name] for look in looks])
+        name: joined([look.labels[name] for look in looks])
         for name in first.labels
         if all(name in look.labels for look in looks)
     }
@@ -175,45 +173,15 @@ def _look(path: Path) -> _Look:
             form = file.obsm_form(key)
             if form is not None and len(form.shape) == 2 and form.shape[1] in DIMENSIONS and form.shape[0] == cells:
                 arrays[key] = form.shape[1]
-        places = file.count_places()
         counts, refused = {}, []
-        for place in sorted(places, key=lambda place: (*USUAL_PLACES, place).index(place)):  # layers as in the file
-            looked = _first_counts(file, place, cells)
+        for place in places_in_order(file):
+            matrix = file.counts(place)
+            looked = first_counts(matrix, cells)
             if isinstance(looked, str):
                 refused.append(f"{place} has {looked}")
             else:
-                counts[place] = looked
+                counts[place] = _Counts(matrix.shape[1], counts_per_cell(looked), np.diff(looked.indptr))
         return _Look(cells, sum(map(len, file.name_blocks("var"))), labels, numbers, arrays, counts, refused)
-
-
-def _first_counts(file: AnnDataFile, place: str, cells: int) -> "_Counts | str":
-    """The first cells of a matrix, or why they are no counts."""
-    matrix: CountMatrix = file.counts(place)
-    if matrix.kind not in "biuf":
-        return f"values of type {matrix.dtype}"
-    if matrix.shape[0] != cells:
-        return f"{counted(matrix.shape[0], 'row')} for {counted(cells, 'cell')}"
-    check = CountCheck(matrix.shape[1])
-    for block in matrix.blocks(rows_per_block(matrix.shape[1])):
-        counts = check.add(block)
-        if counts is None:
-            return check.found()
-        if check.nonzeros:
-            sums = np.concatenate([[0], np.cumsum(counts.counts, dtype=np.int64)])
-            return _Counts(matrix.shape[1], np.diff(sums[counts.indptr]), np.diff(counts.indptr))
-    return "zeros alone"
-
-
-def _joined(columns: Sequence[Column]) -> Column:
-    """Columns of several files as one."""
-    if len(columns) == 1:
-        return columns[0]
-    labels = sorted({label for column in columns for label in column.labels})
-    code_of = {label: code for code, label in enumerate(labels)}
-    codes = [
-        np.array([*(code_of[label] for label in column.labels), -2, -1], np.int32)[column.codes] for column in columns
-    ]
-    return Column(np.concatenate(codes), labels, [text for column in columns for text in column.unmatched])
 
 
 def _number(path: Path, name: str) -> npt.NDArray[np.float64]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.cell_files import SUFFIXES, CellFiles
+from pipeline.data.cell_files import CellFiles
+from pipeline.data.input_files import is_cells
 from pipeline.params.draft import Draft
 from pipeline.params.stored_cells import StoredCells
 
@@ -23,7 +24,7 @@ def decide_path(draft: Draft, paths: Sequence[Path], takes_list: bool) -> None:
         draft.decide("ingest.path", str(paths[0]), "")
         return
     folders = {path.parent for path in paths}
-    beside = [file for folder in folders for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    beside = [file for folder in folders for file in folder.iterdir() if is_cells(file)]
     if len(folders) == 1 and {*map(os.path.abspath, beside)} == {*map(os.path.abspath, paths)}:
         draft.decide(
             "ingest.path", str(paths[0].parent), f"the folder of these {len(paths)} files, which has no others"

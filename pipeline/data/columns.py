@@ -1,7 +1,7 @@
 """A table column as labels: equal values give the same text whatever their stored type, missing values give none."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,19 @@ def without_missing(column: Column) -> tuple[Column, int, list[str]]:
     new_L = [labels.index(UNKNOWN if label in texts else label) for label in column.labels]
     codes = np.array([*new_L, UNMATCHED, labels.index(UNKNOWN)], np.int32)[column.codes]  # -1 and -2 index from the end
     return Column(codes, labels, column.unmatched), int(missing_N.sum()), sorted({*texts, *column.read_as_missing})
+
+
+def joined(columns: Sequence[Column]) -> Column:
+    """Columns of several files as one, with the labels of all, sorted."""
+    if len(columns) == 1:
+        return columns[0]
+    labels = sorted({label for column in columns for label in column.labels})
+    code_of = {label: code for code, label in enumerate(labels)}
+    codes = [  # negative codes index from the end
+        np.array([*(code_of[label] for label in column.labels), UNMATCHED, MISSING], np.int32)[column.codes]
+        for column in columns
+    ]
+    return Column(np.concatenate(codes), labels, [text for column in columns for text in column.unmatched])
 
 
 def says_unknown(label: str) -> bool:

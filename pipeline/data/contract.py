@@ -89,6 +89,11 @@ class Accepted:
     doses: LabelDoses | None = None  # where the source has doses or combinations
     combination: str | None = None  # what separates treatments in a label
 
+    @property
+    def size(self) -> str:
+        """For people."""
+        return f"{self.cells:,} cells x {self.genes:,} genes"
+
 
 def accept(contract: Contract, source: Source, target: Path, genes_by_name: bool = False) -> Accepted:
     """Check the file and write its standard copy to `target`, in one streamed pass.

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.cells import pointers
 from pipeline.data.csr import CountMatrix, CsrBlock
 from pipeline.data.h5ad import AnnDataFile
 from pipeline.data.source import Findings, Source, counted
@@ -149,14 +150,13 @@ def find_counts(source: Source, file: AnnDataFile, findings: Findings) -> str | 
     """
     if source.counts != "auto":
         return source.counts
-    found = file.count_places()
     refused = []
-    for place in sorted(found, key=lambda place: (*USUAL_PLACES, place).index(place)):  # stable: layers as in the file
-        why_not = _why_no_counts(file.counts(place), file.cells)
-        if why_not is None:
+    for place in places_in_order(file):
+        looked = first_counts(file.counts(place), file.cells)
+        if isinstance(looked, CsrBlock):
             findings.notes.append(f"the counts are those of {place}")
             return place
-        refused.append(f"in {place} {why_not}")
+        refused.append(f"in {place} {looked}")
     findings.problem(
         "counts",
         "; ".join(refused) or "no matrix of cells x genes",
@@ -168,25 +168,30 @@ def find_counts(source: Source, file: AnnDataFile, findings: Findings) -> str | 
 
 def _advice(source: Source, file: AnnDataFile, shape: tuple[int, int]) -> str:
     places = (place for place in file.count_places() if place != source.counts)
-    better = [place for place in places if _why_no_counts(file.counts(place), shape[0]) is None]
+    better = [place for place in places if isinstance(first_counts(file.counts(place), shape[0]), CsrBlock)]
     if better:
         return f"set {source.key('counts')} to {' or '.join(better)}, which holds whole numbers"
     return f"put the raw counts into the file, such as a layer, and point {source.key('counts')} at them"
 
 
-def _why_no_counts(matrix: CountMatrix, cells: int) -> str | None:
-    """What is wrong with a matrix as counts of these cells, as far as its first counts show; None where nothing is."""
+def places_in_order(file: AnnDataFile) -> list[str]:
+    """The places of a file that hold a matrix, as they are looked through for counts; layers as in the file."""
+    return sorted(file.count_places(), key=lambda place: (*USUAL_PLACES, place).index(place))
+
+
+def first_counts(matrix: CountMatrix, cells: int) -> CsrBlock | str:
+    """The first block with counts of these cells or, as far as that shows, what is wrong with the matrix as counts."""
     if matrix.kind not in "biuf":
         return f"values of type {matrix.dtype}"
     if matrix.shape[0] != cells:
         return f"{counted(matrix.shape[0], 'row')} for {counted(cells, 'cell')}"
     check = CountCheck(matrix.shape[1])
     for block in matrix.blocks(rows_per_block(matrix.shape[1])):
-        check.add(block)
-        if check.failed:
+        counts = check.add(block)
+        if counts is None:
             return check.found()
         if check.nonzeros:
-            return None
+            return counts
     return "zeros alone"
 
 
@@ -205,6 +210,4 @@ def _canonical(block: CsrBlock, counts: npt.NDArray[np.int32], genes: int) -> Cs
         if sums.max() > LARGEST:
             return None
         cell, indices, counts = place // genes, (place % genes).astype(np.int32), sums.astype(np.int32)
-    indptr = np.zeros(len(block) + 1, np.int64)
-    np.cumsum(np.bincount(cell, minlength=len(block)), out=indptr[1:])
-    return CsrBlock(block.start, indptr, indices, counts)
+    return CsrBlock(block.start, pointers(np.bincount(cell, minlength=len(block))), indices, counts)

@@ -3,8 +3,8 @@
 import difflib
 from collections.abc import Mapping
 
+from pipeline.data.columns import Column
 from pipeline.data.confounding import contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.h5ad import Column
 from pipeline.data.source import Findings, Source, counted, listed
 
 HIGH_ASSOCIATION = 0.5  # Cramér's V of batch and perturbation from which a note is made

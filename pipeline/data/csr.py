@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.data.cells import pointers
 from pipeline.data.container import Node
 
 
@@ -19,6 +20,13 @@ class CsrBlock:
     indptr: npt.NDArray[np.int64]  # (n + 1,), from 0: cell i holds the entries indptr[i] to indptr[i + 1]
     indices: npt.NDArray[np.int32]  # (nonzeros,) gene of each entry, in stored order
     counts: npt.NDArray[Any]  # (nonzeros,) values as stored, explicit zeros included
+
+    @classmethod
+    def of_dense(cls, start: int, counts_NG: npt.NDArray[Any]) -> Self:
+        """The cells of a matrix, (n, genes), without its zeros."""
+        present_NG = counts_NG != 0
+        indices = np.nonzero(present_NG)[1].astype(np.int32)
+        return cls(start, pointers(present_NG.sum(axis=1)), indices, counts_NG[present_NG])
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -61,11 +69,7 @@ class CountMatrix:
 
     def _dense_blocks(self, rows: int) -> Iterator[CsrBlock]:
         for start in range(0, self.shape[0], rows):
-            dense_NG = self._node.read(start, start + rows)
-            present_NG = dense_NG != 0
-            indptr = np.zeros(len(dense_NG) + 1, np.int64)
-            np.cumsum(present_NG.sum(axis=1), out=indptr[1:])
-            yield CsrBlock(start, indptr, np.nonzero(present_NG)[1].astype(np.int32), dense_NG[present_NG])
+            yield CsrBlock.of_dense(start, self._node.read(start, start + rows))
 
     def _csr_blocks(self, rows: int) -> Iterator[CsrBlock]:
         pointers, indices, data = (self._node[name] for name in ("indptr", "indices", "data"))

@@ -12,7 +12,7 @@ from pipeline.data.csr import CsrBlock
 
 @dataclass(frozen=True)
 class GenePlaces:
-    """Where each gene of a file stands in another list, which may lack some of them; made by `of`."""
+    """Where each gene of a file stands in another list, which may lack some of them."""
 
     place_G: npt.NDArray[np.int32]  # -1: not at all
 

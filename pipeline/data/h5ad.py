@@ -13,11 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.columns import MISSING as MISSING
-from pipeline.data.columns import MISSING_TEXTS, labelled
-from pipeline.data.columns import UNMATCHED as UNMATCHED
-from pipeline.data.columns import Codes as Codes
-from pipeline.data.columns import Column as Column
+from pipeline.data.columns import MISSING_TEXTS, Column, labelled
 from pipeline.data.container import Node
 from pipeline.data.csr import CountMatrix
 from pipeline.data.file_kind import file_kind

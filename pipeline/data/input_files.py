@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import sha256
+from pipeline.core.files import sha256, sha256_of_list
 from pipeline.data.file_kind import file_kind, is_recipe
 from pipeline.data.source import counted, listed
 from pipeline.params.section import in_order
@@ -32,8 +32,7 @@ class InputFiles:
         """Of the one file, or of the names and contents of all files that are read."""
         if self.files == self.given and len(self.files) == 1:
             return sha256(self.files[0])
-        lines = "".join(f"{sha256(file)}  {file.name}\n" for file in self.files)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return sha256_of_list((sha256(file), file.name) for file in self.files)
 
 
 def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
@@ -49,7 +48,7 @@ def input_files(path: str | Sequence[str], setting: str) -> InputFiles:
     given = Path(path if isinstance(path, str) else path[0])
     if file_kind(given) != "folder":  # also before a recipe is read: a pipe would be waited for
         return InputFiles([given], [given], given.name)
-    files = sorted(file for file in given.iterdir() if _is_cells(file) and not file.name.startswith("."))
+    files = sorted(file for file in given.iterdir() if is_cells(file) and not file.name.startswith("."))
     if not files:
         raise ExpectedError(f"{given} holds no .h5ad file and no zarr store: expected one or more of them")
     _refuse_same_names(files, f"{given} holds", [file.name for file in files])
@@ -107,12 +106,13 @@ def _refuse_same_names(files: Sequence[Path], where: str, names: Sequence[str]) 
             raise ExpectedError(f"{where} {name} twice: leave one out")
 
 
-def _is_cells(file: Path) -> bool:
+def is_cells(file: Path) -> bool:
+    """Whether the name is that of a file or store of cells."""
     return file.suffix.lower() in (".h5ad", ".zarr")
 
 
 def _passed_over(folder: Path, files: Sequence[Path]) -> list[str]:
     """A note on what lies beside the files and is not read; what is hidden only where it has the name of one."""
     others = [file for file in sorted(folder.iterdir()) if file not in files]
-    names = [file.name for file in others if _is_cells(file) or not file.name.startswith(".")]
+    names = [file.name for file in others if is_cells(file) or not file.name.startswith(".")]
     return [f"{len(names):,} of {folder.name} passed over: {listed(names, 5)}"] if names else []

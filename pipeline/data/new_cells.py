@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.data.cells import Cells, Places, pointers, regrouped
+from pipeline.data.cells import Cells, Places, regrouped
 from pipeline.data.columns import Column, block_of_series, labelled
 from pipeline.data.count_checks import CountCheck, rows_per_block
 from pipeline.data.csr import CsrBlock
+from pipeline.data.gene_places import GenePlaces
 from pipeline.data.h5ad import open_anndata
+from pipeline.data.quality import counts_per_cell
 from pipeline.data.source import Findings, listed
 from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
 from pipeline.data.unseen_categories import UnseenCategories
@@ -60,7 +62,7 @@ class Coded:
 class GeneMatch:
     """Supplied genes matched to those of the model."""
 
-    place_F: npt.NDArray[np.int64]  # index among the model's genes; -1 where it has none of that name
+    places: GenePlaces  # of the supplied genes among the model's
     missing: list[str]  # genes of the model that were not supplied: their counts are taken as zero
     extra: list[str]  # supplied genes that the model does not know: ignored
 
@@ -154,16 +156,14 @@ def file_origin(path: Path) -> dict[str, str]:
 
 def match_genes(found: Sequence[str], wanted: Sequence[str], where: str) -> GeneMatch:
     """Match genes, each named once, by name. ExpectedError: fewer than half of the wanted genes are there."""
-    place_of = {gene: place for place, gene in enumerate(wanted)}
-    place_F = np.array([place_of.get(gene, -1) for gene in found], np.int64)
-    brought = set(found)
+    brought, known = set(found), set(wanted)
     missing = [gene for gene in wanted if gene not in brought]
     if 2 * len(missing) > len(wanted):
         raise ExpectedError(
             f"{where} holds {len(wanted) - len(missing):,} of the model's {len(wanted):,} genes, at least half are "
             f"needed: genes are matched by name, here {listed(found, 3)}, in the model {listed(wanted, 3)}"
         )
-    return GeneMatch(place_F, missing, [gene for gene in found if gene not in place_of])
+    return GeneMatch(GenePlaces.of(found, wanted), missing, [gene for gene in found if gene not in known])
 
 
 def matched_blocks(
@@ -206,24 +206,20 @@ def _over_model_genes(
     names: npt.NDArray[np.object_],
     coded: Coded,
 ) -> Cells:
-    cell = np.repeat(np.arange(len(block)), np.diff(block.indptr))
-    place = match.place_F[block.indices]
-    known = place >= 0
-    cell, place, counts = cell[known], place[known], block.counts[known]
-    order = np.argsort(cell * genes + place, kind="stable")
+    known = match.places.apply(block)
     every = slice(block.start, block.start + len(block))
     cells = Cells(
         genes=genes,
         names=names[every],
-        indptr=pointers(np.bincount(cell, minlength=len(block))),
-        indices=place[order].astype(np.int32),
-        counts=counts[order],
+        indptr=known.indptr,
+        indices=known.indices,
+        counts=known.counts,
         covariates={
             "perturbation": np.zeros(len(block), np.int64),
             "cell_type": coded.cell_type_N[every],
             "batch": coded.batch_N[every],
         },
-        library_size=np.bincount(cell, counts, len(block)).astype(np.int64),
+        library_size=counts_per_cell(known),
         spatial=None if coded.place_NS is None else coded.place_NS[every],
     )
     return cells.select(rows - block.start)

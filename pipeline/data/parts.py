@@ -1,6 +1,5 @@
 """The parts of a study: its files, each checked and copied by a stage of its own, and what the merge has to know."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
@@ -8,7 +7,7 @@ from typing import Any
 
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import atomic_folder, read_json, sha256, write_json
+from pipeline.core.files import atomic_folder, read_json, sha256, sha256_of_list, write_json
 from pipeline.core.paths import StudyPaths
 from pipeline.data.contract import Accepted, Contract
 from pipeline.data.source import Source, counted, listed
@@ -106,11 +105,9 @@ def name_of(path: str | Sequence[str], parts: Sequence[Part]) -> str:
 
 def described(path: Path, accepted: Accepted) -> str:
     """A file for people: its size, and notes."""
-    size = f"{path.name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
-    return "\n".join([size, *(f"note: {note}" for note in accepted.notes)])
+    return "\n".join([f"{path.name}: {accepted.size}", *(f"note: {note}" for note in accepted.notes)])
 
 
 def sha256_of(parts: Sequence[Part]) -> str:
     """Of the names and contents of all files."""
-    lines = "".join(f"{part.sha256}  {part.file}\n" for part in parts)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return sha256_of_list((part.sha256, part.file) for part in parts)

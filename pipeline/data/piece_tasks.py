@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipeline.data.cells import Cells, Places
 from pipeline.data.csr import CsrBlock
+from pipeline.data.gene_places import GenePlaces
 from pipeline.data.highly_variable import ClippedSums, GeneSums
 from pipeline.data.prefetch import prefetched
 from pipeline.data.quality import CellFilter, counts_per_cell, entries_of
@@ -92,7 +93,7 @@ def write(reader: RawCells, task: Write) -> Shards:
     """The last pass."""
     place_G = np.full(len(reader.genes), -1, np.int32)
     place_G[task.genes] = np.arange(len(task.genes))
-    chosen_G = place_G >= 0
+    places = GenePlaces(place_G)
     with ShardWriter(task.folder, task.layout) as writer:
         buffers = [
             ShuffleBuffer(
@@ -108,7 +109,7 @@ def write(reader: RawCells, task: Write) -> Shards:
         for block, names in prefetched((reader.block(*run), reader.names(*run)) for run in task.runs):
             rows = slice(done, done + len(block))
             done = rows.stop
-            chosen = _selected(block, place_G, chosen_G)
+            chosen = places.apply(block)
             cells = Cells(
                 genes=len(task.genes),
                 names=names,
@@ -126,13 +127,6 @@ def write(reader: RawCells, task: Write) -> Shards:
         for buffer in buffers:
             buffer.flush()
         return writer.finish()
-
-
-def _selected(block: CsrBlock, place_G: npt.NDArray[np.int32], chosen_G: Mask) -> CsrBlock:
-    """The counts of a block in the chosen genes, by their places in the store."""
-    entries = np.flatnonzero(np.take(chosen_G, block.indices, mode="clip"))  # unchecked, since the reader has checked
-    indptr = np.searchsorted(entries, block.indptr)
-    return CsrBlock(block.start, indptr, place_G[block.indices[entries]], block.counts[entries])
 
 
 def _blocks(reader: RawCells, rows: slice) -> Iterator[tuple[slice, CsrBlock]]:

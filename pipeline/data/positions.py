@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import DIMENSIONS, Coordinates
-from pipeline.data.h5ad import AnnDataFile, Column
+from pipeline.data.h5ad import AnnDataFile
 from pipeline.data.source import Findings, Source, cell_numbers, close_to, counted, listed
 
 

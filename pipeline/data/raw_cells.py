@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock
-from pipeline.data.h5ad import Column
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.union_reader import Union, UnionReader
 
@@ -34,8 +34,6 @@ class RawCells(Protocol):
     def spatial(self) -> Coordinates | None: ...
 
     def block(self, start: int, stop: int) -> CsrBlock: ...
-
-    def blocks(self, rows: int) -> Iterator[CsrBlock]: ...
 
     def names(self, start: int, stop: int) -> npt.NDArray[np.object_]: ...
 

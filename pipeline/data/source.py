@@ -1,7 +1,7 @@
 """A lab's file as params.yaml points at it, and the problems found in it."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -118,3 +118,12 @@ def close_to(name: str, known: list[str]) -> str:
     """The end of a piece of advice: the known name closest to this one, if any is close."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f", perhaps {close[0]!r}" if close else ""
+
+
+def suggestion(label: str, known: Sequence[str]) -> str:
+    """Advice for a label that is not known: those closest to it, in any case, or else the first few of all."""
+    by_folded = {name.casefold(): name for name in known}
+    close = [by_folded[match] for match in difflib.get_close_matches(label.casefold(), by_folded, n=3)]
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"there are: {listed(known, 20)}"

@@ -1,6 +1,5 @@
 """The standard copy of one file: all of its cells or, of cells in one place, the first."""
 
-from collections.abc import Iterator
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,16 +7,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.cells import pointers
+from pipeline.data.columns import Column
 from pipeline.data.contract import Accepted, Contract, accept
-from pipeline.data.h5ad import Column
 from pipeline.data.positions import repeats
 from pipeline.data.quality import entries_of
 from pipeline.data.source import Source, counted
 from pipeline.data.standard_h5ad import standard_h5ad_file
-from pipeline.data.standard_h5ad_reader import StandardH5adReader, open_standard_h5ad
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 
 CELLS_PER_BLOCK = 8192
-NAMES_PER_BLOCK = 65_536
 Mask = npt.NDArray[np.bool_]
 
 
@@ -42,9 +41,10 @@ def _first_of_each_place(accepted: Accepted, every: Path, target: Path) -> Accep
         with standard_h5ad_file(target, reader.genes) as writer:
             for block in reader.blocks(CELLS_PER_BLOCK):
                 chosen_N = kept_N[block.start : block.start + len(block)]
-                indptr = np.concatenate([[0], np.cumsum(np.diff(block.indptr)[chosen_N])])
-                writer.append(indptr, *entries_of(block, chosen_N))
-            writer.finish(_names(reader, kept_N), columns, accepted.doses, places_NS[kept_N])
+                writer.append(pointers(np.diff(block.indptr)[chosen_N]), *entries_of(block, chosen_N))
+            kept = iter(kept_N.tolist())  # each block takes its own
+            names = (list(compress(block, kept)) for block in reader.name_blocks())
+            writer.finish(names, columns, accepted.doses, places_NS[kept_N])
     cells = int(kept_N.sum())
     notes = list(accepted.notes)
     if cells < accepted.cells:
@@ -58,9 +58,3 @@ def _of(column: Column, kept_N: Mask) -> Column:
     codes = column.codes[kept_N]
     occur, places = np.unique(codes, return_inverse=True)
     return Column(places.astype(np.int32), [column.labels[code] for code in occur], [])
-
-
-def _names(reader: StandardH5adReader, kept_N: Mask) -> Iterator[list[str]]:
-    for start in range(0, reader.cells, NAMES_PER_BLOCK):
-        stop = min(start + NAMES_PER_BLOCK, reader.cells)
-        yield list(compress(reader.names(start, stop).tolist(), kept_N[start:stop]))

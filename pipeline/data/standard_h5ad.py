@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates
-from pipeline.data.h5ad import Column
 from pipeline.data.h5ad_writer import CsrWriter, DiskStream, extend, h5ad_file, mappings, string_array, table
 
 

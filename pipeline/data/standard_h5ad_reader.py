@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock
-from pipeline.data.h5ad import AnnDataFile, Column, open_anndata
+from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.table import Table
+
+NAMES_PER_BLOCK = 65_536
 
 
 class StandardH5adReader:
@@ -30,10 +33,9 @@ class StandardH5adReader:
         if kinds != [np.int64, np.int32, np.int32] or file.root["X"].attr("encoding-type") != "csr_matrix":
             raise self._foreign("X is not CSR of int32 counts")
         self.cells = self._names.rows
-        self.files: tuple[tuple[int, int], ...] = ((0, self.cells),)  # first row and end of each
         self._width = Table(file.root["var"]).rows
         self.nonzeros = self._counts.rows
-        self.files = ((0, self.cells),)  # first row and end of the rows of each file
+        self.files: tuple[tuple[int, int], ...] = ((0, self.cells),)  # first row and end of each
         lengths_fit = self._indptr.rows == self.cells + 1 and self._indices.rows == self.nonzeros
         if not lengths_fit or self._indptr.read(self.cells)[0] != self.nonzeros:
             raise self._foreign("its counts, genes and cells have lengths that do not fit together")
@@ -82,6 +84,11 @@ class StandardH5adReader:
         """All cells in order, `rows` at a time."""
         for start in range(0, self.cells, rows):
             yield self.block(start, min(start + rows, self.cells))
+
+    def name_blocks(self) -> Iterator[list[str]]:
+        """Names of all cells in order, `NAMES_PER_BLOCK` at a time."""
+        for start in range(0, self.cells, NAMES_PER_BLOCK):
+            yield self._names.texts(start, start + NAMES_PER_BLOCK)
 
     def names(self, start: int, stop: int) -> npt.NDArray[np.object_]:
         """Names of the cells from `start` to before `stop`."""

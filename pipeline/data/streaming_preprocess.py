@@ -25,7 +25,7 @@ from pipeline.core.files import read_json
 from pipeline.core.workers import Workers, start_workers
 from pipeline.data import piece_tasks
 from pipeline.data.cells import Places
-from pipeline.data.h5ad import Column
+from pipeline.data.columns import Column
 from pipeline.data.highly_variable import ClippedSums, GeneStatistics, GeneSums, expected_deviation, most_variable
 from pipeline.data.piece_tasks import Mask, Scan, Write
 from pipeline.data.pieces import Piece, cut

@@ -4,7 +4,7 @@ Counts are not copied: union.json says which cells are where, and `UnionReader` 
 each file. Files come in the order of their names, so the merge is the same however they are listed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,8 @@ from pipeline.data.contract import Accepted, Contract
 from pipeline.data.parts import Part
 from pipeline.data.raw_cells import UNION
 from pipeline.data.source import Findings, Source, counted, listed
-from pipeline.data.standard_h5ad_reader import StandardH5adReader, open_standard_h5ad
+from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.union_reader import Member, Union, UnionReader
-
-NAMES_PER_BLOCK = 65_536
 
 
 def merge(contract: Contract, source: Source, parts: Sequence[Part], folder: Path) -> Accepted:
@@ -57,7 +55,7 @@ def _union(parts: Sequence[Part], have_sections: bool) -> tuple[Union, list[str]
             genes = _common(genes, part, reader.genes) if members else set(reader.genes)
             every.update(reader.genes)
             members.append(Member(part.copy.as_posix(), part.stem, reader.cells, reader.nonzeros))
-            hashes += [np.fromiter(map(hash, names), np.int64, len(names)) for names in _name_blocks(reader)]
+            hashes += [np.fromiter(map(hash, names), np.int64, len(names)) for names in reader.name_blocks()]
             places_NS = reader.spatial()
             dimensions.append(0 if places_NS is None else places_NS.shape[1])
             sections += reader.covariate("section").labels if have_sections else []
@@ -95,18 +93,13 @@ def _repeat(parts: Sequence[Part], hashes: Sequence[npt.NDArray[np.int64]]) -> b
     seen: set[str] = set()
     for part in parts if suspects else ():
         with open_standard_h5ad(part.copy) as reader:
-            for names in _name_blocks(reader):
+            for names in reader.name_blocks():
                 for name in names:
                     if hash(name) in suspects:
                         if name in seen:
                             return True
                         seen.add(name)
     return False
-
-
-def _name_blocks(reader: StandardH5adReader) -> Iterator[list[str]]:
-    for start in range(0, reader.cells, NAMES_PER_BLOCK):
-        yield reader.names(start, min(start + NAMES_PER_BLOCK, reader.cells)).tolist()
 
 
 def _notes_of(parts: Sequence[Part]) -> list[str]:

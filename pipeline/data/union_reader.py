@@ -4,7 +4,7 @@ Files are opened when they are read, and some of them stay open, since cells are
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import read_json, write_json
+from pipeline.data.columns import Column, joined
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.csr import CsrBlock
 from pipeline.data.gene_places import GenePlaces
-from pipeline.data.h5ad import Column
 from pipeline.data.standard_h5ad_reader import StandardH5adReader, open_standard_h5ad
 from pipeline.data.treatment_labels import LabelDoses
 
@@ -124,11 +124,6 @@ class UnionReader:
         counts = np.concatenate([np.zeros(0, np.int32), *(part.counts for part in parts)])
         return CsrBlock(start, np.cumsum(sizes), indices, counts)
 
-    def blocks(self, rows: int) -> Iterator[CsrBlock]:
-        """All cells in order, `rows` at a time."""
-        for start in range(0, self.cells, rows):
-            yield self.block(start, min(start + rows, self.cells))
-
     def names(self, start: int, stop: int) -> npt.NDArray[np.object_]:
         """Names of the cells from `start` to before `stop`."""
         found = []
@@ -170,11 +165,3 @@ class UnionReader:
                     "repro again"
                 )
             return reader, stack.pop_all()
-
-
-def joined(columns: Sequence[Column]) -> Column:
-    """One column of all cells, with the labels of all, sorted."""
-    labels = sorted({label for column in columns for label in column.labels})
-    code_of = {label: code for code, label in enumerate(labels)}
-    codes = [np.array([code_of[label] for label in column.labels], np.int32)[column.codes] for column in columns]
-    return Column(np.concatenate(codes), labels, [])

@@ -1,5 +1,6 @@
 """Comparison of methods as text, for the terminal."""
 
+from pipeline.core.text_table import aligned
 from pipeline.metrics.results import ALL
 from pipeline.metrics.scoreboard import Scoreboard
 
@@ -13,13 +14,8 @@ def table(board: Scoreboard, unit: str = ALL) -> str:
         shown = [_shown(score) + ("*" if method in best else " ") for method, score in scores.items()]
         better = "higher" if metric.higher_is_better else "lower"
         lines.append([metric.name, better if metric.best_value is None else f"at {metric.best_value:g}", *shown])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join("  ".join(map(_padded, line, widths, range(len(line)))).rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in aligned(lines, left=2))
 
 
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
-
-
-def _padded(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column < 2 else cell.rjust(width)

@@ -1,6 +1,5 @@
 """Reading YAML and validating it as a section, with one clear message where it does not fit."""
 
-import difflib
 import re
 import reprlib
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.params.section import FORMS, Section
 
 S = TypeVar("S", bound=Section)
@@ -147,8 +146,7 @@ def _describe(problem: Any, schema: type[Section]) -> str:
     key = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         known = sorted(_known_keys(schema, location[:-1]))
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
+        advice = did_you_mean(str(location[-1]), known, f"known keys here: {', '.join(known)}")
         return f"  {key}: unknown key; {advice}"
     if problem["type"] == "missing":
         return f"  {key}: missing; add it"

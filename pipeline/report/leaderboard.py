@@ -9,13 +9,11 @@ from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, distinct_decimals, joined, shown
 
 
-def metric_table(
-    board: Scoreboard, caption: str, unit: str = ALL, metrics: Sequence[Metric] = (), folded: str = ""
-) -> Table:
-    """A row per metric (all that tell methods apart, unless given) and a column per method, in one unit."""
+def metric_table(board: Scoreboard, caption: str, unit: str = ALL, folded: str = "") -> Table:
+    """A row per metric that tells methods apart and a column per method, in one unit."""
     rows = [
         [Cell(metric.heading), *score_cells(board, board.methods, metric, unit, decimals(board, metric, [unit]))]
-        for metric in metrics or board.telling
+        for metric in board.telling
     ]
     return Table(["metric", *(method.label for method in board.methods)], rows, caption, folded=folded)
 
@@ -25,28 +23,27 @@ def method_table(
     metrics: Sequence[Metric],
     caption: str,
     units: Sequence[str] = (ALL,),
-    methods: Sequence[Method] = (),
     folded: str = "",
 ) -> Table:
-    """A row per method (all, unless given) and a column per metric; with several units, a block per unit."""
+    """A row per method and a column per metric; with several units, a block per unit."""
     rows: list[list[Cell]] = []
     places = {metric: decimals(board, metric, units) for metric in metrics}
     for unit in units:
         rows += [[Cell(unit)]] if len(units) > 1 else []
-        columns = [score_cells(board, methods or board.methods, metric, unit, places[metric]) for metric in metrics]
+        columns = [score_cells(board, board.methods, metric, unit, places[metric]) for metric in metrics]
         rows += [
             [Cell(method.label, quiet=_apart(method)), *cells]
-            for method, *cells in zip(methods or board.methods, *columns, strict=True)
+            for method, *cells in zip(board.methods, *columns, strict=True)
         ]
     return Table(["method", *(metric.heading for metric in metrics)], rows, caption, folded=folded)
 
 
-def unit_table(board: Scoreboard, metric: Metric, caption: str, names: Sequence[str] = ()) -> Table:
-    """For one metric, a row per unit (labelled by `names`) and one for the mean, and a column per method."""
+def unit_table(board: Scoreboard, metric: Metric, caption: str) -> Table:
+    """For one metric, a row per unit and one for the mean, and a column per method."""
     places = decimals(board, metric, board.units)
     rows = [
         [Cell(name), *score_cells(board, board.methods, metric, unit, places)]
-        for unit, name in zip((*board.units, ALL), (*(names or board.units), "mean"), strict=True)
+        for unit, name in [*zip(board.units, board.units, strict=True), (ALL, "mean")]
     ]
     return Table([metric.heading, *(method.label for method in board.methods)], rows, caption)
 

@@ -1,12 +1,15 @@
-"""Reading JSON files of other stages, with a clear error, naming the maker, if one is missing or malformed."""
+"""Reading what other stages wrote: an error that names the maker where a file is missing or malformed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.core import files
 from pipeline.core.errors import ExpectedError
+from pipeline.metrics.results import Row, read_results
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ def read_json(path: Path, maker: Maker, keys: Sequence[str]) -> dict[str, Any]:
         raise malformed(path, maker, "not a JSON object")
     check_names(path, maker, content, keys)
     return content
+
+
+def read_scores(path: Path, maker: Maker, board_of: Callable[[list[Row]], B]) -> B:
+    """The board that a table of results makes. ExpectedError where the table is missing or damaged, or makes none."""
+    rows = read_results(path, maker.command, maker.again)
+    try:
+        return board_of(rows)
+    except ExpectedError as error:
+        raise malformed(path, maker, str(error)) from error
 
 
 def check_names(path: Path, maker: Maker, found: Any, expected: Sequence[str]) -> None:

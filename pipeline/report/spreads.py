@@ -20,7 +20,7 @@ def spread(values: tuple[float, ...]) -> Spread:
     return Spread(fmean(values) if values else None, stdev(values) if len(values) > 1 else None)
 
 
-def spread_cell(found: Spread, decimals: int, best: float | None = None, quiet: bool = False) -> Cell:
+def spread_cell(found: Spread, decimals: int, best: float | None = None) -> Cell:
     """A mean with the standard deviation over seeds below it, where they differ: those of a closed form do not."""
     remark = f"± {shown(found.deviation, decimals)}" if found.deviation else ""
-    return Cell(shown(found.mean, decimals), best=best is not None and found.mean == best, remark=remark, quiet=quiet)
+    return Cell(shown(found.mean, decimals), best=best is not None and found.mean == best, remark=remark)

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.alphastomics import out_of_fold
 from pipeline.alphastomics.data.near_estimates import TrainingEstimates, measured
-from pipeline.alphastomics.data.neighbourhoods import expression_of
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.metrics.alignment import kabsch
 from pipeline.alphastomics.model.calibration import Calibration
 from pipeline.alphastomics.model.measured_cells import MeasuredCells

@@ -49,15 +49,6 @@ def test_every_cell_hides_exactly_its_count(strategy, share, shape):
         assert (mask.sum(dim=-1) == expected).all()
 
 
-@pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("groups", [1, 2, 7, 40])
-def test_groups_change_no_count(share, groups):
-    codes = torch.randint(groups, (33,), generator=generator(5))
-    for seed in range(5):
-        mask = hidden("structured", (3, 2, 33), share, generator(seed), codes)
-        assert (mask.sum(dim=-1) == int(share * 33 + 0.5)).all()
-
-
 def test_random_hides_other_genes_in_each_cell_and_every_gene_as_often():
     mask = hidden("random", (4, 5000, 10), 0.3, generator())
     assert len(mask[0].unique(dim=0)) == 120  # all ways of choosing 3 of 10
@@ -81,33 +72,6 @@ def test_structured_hides_the_same_genes_in_the_neighbourhood_and_others_in_the_
     assert (mask == mask[:, :1]).all()
     assert len(mask[:, 0].unique(dim=0)) == 120
     assert (mask[:, 0].float().mean(dim=0) - 0.3).abs().max() < 0.04
-
-
-def test_structured_hides_whole_groups_and_cuts_the_last_alone():
-    """Of 12 genes in groups of 4, 5 and 3, six are hidden: one group wholly, then some of one other (or all of two)."""
-    groups = torch.tensor([0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 0])
-    sizes = torch.bincount(groups)
-    seen = set()
-    for row in hidden("structured", (500, 1, 12), 0.5, generator(), groups)[:, 0]:
-        taken = torch.bincount(groups[row], minlength=3)
-        whole = taken == sizes
-        cut = (taken > 0) & ~whole
-        assert taken.sum() == 6
-        assert whole.sum() >= 1
-        assert cut.sum() <= 1
-        seen.add(tuple(taken.tolist()))
-    assert seen == {(4, 2, 0), (4, 0, 2), (1, 5, 0), (0, 5, 1), (3, 0, 3), (0, 3, 3)}
-
-
-def test_what_is_cut_from_the_last_group_is_random():
-    groups = torch.zeros(6, dtype=torch.int64)
-    mask = hidden("structured", (600, 1, 6), 1 / 3, generator(), groups)[:, 0]
-    assert len(mask.unique(dim=0)) == 15  # all pairs of 6
-
-
-def test_groups_of_another_number_of_genes_are_refused():
-    with pytest.raises(ValueError, match="10 genes need 10 groups"):
-        hidden("structured", (1, 1, 10), 0.3, generator(), torch.zeros(9, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pipeline.alphastomics.data import near_estimates
-from pipeline.alphastomics.data.near_estimates import NewEstimates, TrainingEstimates, measured, standardised
+from pipeline.alphastomics.data.near_estimates import NewEstimates, TrainingEstimates, measured
 from pipeline.alphastomics.data.neighbourhoods import SampledNeighbourhoods
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.model.baselines import Query, Reference, knn, knn_in_space, knn_in_space_same_type, ridge
 from pipeline.alphastomics.model.measured_cells import (
     EXPRESSIONS,
@@ -150,7 +151,7 @@ def test_one_section_alone_is_estimated_from_its_other_blocks():
 def test_of_large_data_a_share_is_measured_and_every_cell_estimated(monkeypatch):
     sections = [section(300, 0), section(250, 1)]
     scale, rows = standard(*sections), np.arange(40)
-    x_NG = standardised(sections[0].cells, rows, scale)
+    x_NG = expression_of(sections[0].cells, rows, scale)
     monkeypatch.setattr(near_estimates, "MOST_MEASURED", 200)
     found = TrainingEstimates(sections, scale, BLOCKS, 0)
     assert not found.expressions_of

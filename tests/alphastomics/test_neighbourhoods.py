@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods, assemble, expression_of
+from pipeline.alphastomics.data.neighbourhoods import AllNeighbourhoods, SampledNeighbourhoods, assemble
 from pipeline.alphastomics.data.sections import Section
-from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.data.standardised import Standard, expression_of
 from pipeline.data.cells import Cells, pointers
 from pipeline.data.coordinates import Frame
 

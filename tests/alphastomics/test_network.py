@@ -105,7 +105,7 @@ def test_hidden_coordinates_turn_with_the_frame_they_are_hidden_in(space, shared
     model, given = network(space, shared), cells(space, PADDED, hidden=True)
     turn = orthogonal(space, 0, reflected=True)
     along = turned(given, turn, with_frame=True)
-    along = along.with_noised(along.x_BNG, centred(along.position_BNS, PADDED))  # a token stands for a centred one
+    along = replace(along, position_BNS=centred(along.position_BNS, PADDED))  # a token stands for a centred one
     found, moved = answer(model, given), answer(model, along)
     assert difference(moved.x_BNG, found.x_BNG) < 1e-9
     assert difference(moved.position_BNS, found.position_BNS @ turn.mT) < 1e-9
@@ -126,7 +126,7 @@ def test_only_in_a_shared_frame_is_it_seen_where_a_neighbourhood_lies():
     """Its origin belongs to a frame: the same neighbourhood elsewhere is another place of the tissue."""
     for shared, least, most in ((True, 1e-2, 1e9), (False, 0, 1e-9)):
         model, given = network(shared=shared), cells(mask=PADDED)
-        moved = given.with_noised(given.x_BNG, given.position_BNS + torch.tensor([0.8, -0.5]) * PADDED[..., None])
+        moved = replace(given, position_BNS=given.position_BNS + torch.tensor([0.8, -0.5]) * PADDED[..., None])
         found, elsewhere = answer(model, given), answer(model, moved)
         assert least <= difference(elsewhere.x_BNG, found.x_BNG) <= most
         assert least <= difference(elsewhere.position_BNS, found.position_BNS) <= most
@@ -171,8 +171,10 @@ def single(given, number):
 
 def padding_difference(model, given):
     """The largest difference that padding makes to a real cell; padding holds what a careless batch would."""
-    careless = given.with_noised(
-        given.x_BNG.masked_fill(~PADDED[..., None], 30.0), given.position_BNS.masked_fill(~PADDED[..., None], -20.0)
+    careless = replace(
+        given,
+        x_BNG=given.x_BNG.masked_fill(~PADDED[..., None], 30.0),
+        position_BNS=given.position_BNS.masked_fill(~PADDED[..., None], -20.0),
     )
     beside, largest = answer(model, careless), 0.0
     assert (beside.x_BNG[~PADDED] == 0).all()
@@ -248,8 +250,10 @@ def test_times_and_signal_are_seen():
 def test_what_is_hidden_is_not_seen_and_the_tokens_that_stand_for_it_are():
     model, given = network(), cells(hidden=True)
     found = answer(model, given)
-    elsewhere = given.with_noised(
-        torch.where(given.hidden_BNG, 7.0, given.x_BNG), torch.where(given.hidden_BNS, -5.0, given.position_BNS)
+    elsewhere = replace(
+        given,
+        x_BNG=torch.where(given.hidden_BNG, 7.0, given.x_BNG),
+        position_BNS=torch.where(given.hidden_BNS, -5.0, given.position_BNS),
     )
     other = answer(model, elsewhere)
     assert difference(other.x_BNG, found.x_BNG) < 1e-9

@@ -22,7 +22,7 @@ from pipeline.alphastomics.stages import preprocess as stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, write_json
 from pipeline.core.paths import StudyPaths
-from pipeline.data.h5ad import Column
+from pipeline.data.columns import Column
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.store import SPLITS, Split, Store, open_store
 

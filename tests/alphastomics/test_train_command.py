@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from pipeline import cli
-from pipeline.alphastomics.commands.train import SYSTEMS
+from pipeline.alphastomics.commands.train import STAGE
 from pipeline.alphastomics.params.diffusion import Diffusion
 from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
@@ -27,7 +27,6 @@ from tests.settled import settled
 
 ROOT = Path(__file__).parents[2]
 STORE = Path("data/processed/alphastomics/tissue/held_out")
-STAGE = SYSTEMS["alphastomics"].stage
 FULL = ["-S", "ffn=moe", "-S", "experts=8", "-S", "top_k=2", "-S", "gate=elementwise", "--exp-name", "full"]
 
 

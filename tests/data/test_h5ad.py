@@ -11,7 +11,8 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.h5ad import MISSING, UNMATCHED, Column, open_anndata
+from pipeline.data.columns import MISSING, UNMATCHED, Column
+from pipeline.data.h5ad import open_anndata
 
 
 def read_column(path: Path, name: str, pattern: str | None = None) -> Column:

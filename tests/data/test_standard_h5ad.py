@@ -11,7 +11,7 @@ import anndata
 import numpy as np
 import pytest
 
-from pipeline.data.h5ad import Column
+from pipeline.data.columns import Column
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 

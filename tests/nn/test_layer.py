@@ -181,20 +181,6 @@ def test_z_loss_in_closed_form():
     torch.testing.assert_close(balance.z_loss(routing_of(logit + 3)), torch.tensor((math.log(E) + 3) ** 2))
 
 
-@pytest.mark.parametrize("k", [1, 2, 4])
-def test_smooth_load_is_the_chance_of_being_chosen_again(k):
-    """Against drawing the noise of one expert many times over, the others' held."""
-    clean, spread = torch.randn(6, E, generator=generator(1)), 0.5 + torch.rand(6, E, generator=generator(2))
-    noise = torch.randn(6, E, generator=generator(3))
-    noisy = clean + spread * noise
-    expected = torch.zeros(E)
-    for e in range(E):
-        again = noisy.repeat(20_000, 1, 1)
-        again[:, :, e] = clean[:, e] + spread[:, e] * torch.randn(20_000, 6, generator=generator(4 + e))
-        expected[e] = (again.topk(k, dim=2).indices == e).any(2).float().mean(0).sum()
-    torch.testing.assert_close(balance.smooth_load(clean, noisy, spread, k), expected, rtol=0.02, atol=0.02)
-
-
 def test_bias_only_balancing_evens_the_load_without_a_gradient():
     torch.manual_seed(0)
     gate = GATES["top_k"](D, E, 1)

@@ -26,6 +26,7 @@ from pipeline.alphastomics.model.network import SpatialConfig
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion, Network
 from pipeline.commands.changes import parsed
 from pipeline.core.errors import ExpectedError
+from pipeline.core.text_table import aligned
 from pipeline.params.reading import read_yaml
 
 SIZES = {"dimensions": 120, "layers": 4, "heads": 6, "hidden": 144}
@@ -138,9 +139,4 @@ def _aligned(rows: dict[str, dict[str, float]]) -> str:
         cells = [f"{row[column]:,.0f}" for column in list(COLUMNS)[:4]]
         shown.append([name, *cells, *(f"{row[column]:.1%}" for column in ("ffn_rate", "activated_share"))])
         shown[-1].append(f"{row['against_dense']:+.1%}")
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = []
-    for name, *cells in shown:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([name.ljust(widths[0]), *numbers]))
-    return "\n".join(lines) + "\n"
+    return "\n".join(aligned(shown)) + "\n"

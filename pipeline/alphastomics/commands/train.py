@@ -16,16 +16,15 @@ from typing import Any
 
 import yaml
 
-from pipeline.alphastomics.commands.overrides import Switch, add_option, differences, overridden, refuse_idle
+from pipeline.alphastomics.commands.overrides import add_option, differences, overridden, refuse_idle
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
 from pipeline.commands.changes import parsed
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError
+from pipeline.core.errors import ExpectedError, did_you_mean
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.only_run import only_run
 from pipeline.core.provenance import commit_around
 from pipeline.core.rank import processes
-from pipeline.params.optimisation import Optimisation
 from pipeline.params.reading import read_yaml
 
 OUTPUTS = Path("outputs")
@@ -34,31 +33,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DATASET = "dataset.json"  # of a store
 
 
-@dataclass(frozen=True)
-class System:
-    """A trainable system. `stage` has train_model(settings, store, checkpoints) -> (Fitted, model, description)."""
-
-    section: str
-    schema: type[Optimisation]
-    stage: str
-    switches: tuple[Switch, ...] = ()
-
-
-SYSTEMS = {
-    "alphastomics": System(
-        "alphastomics.diffusion",
-        Diffusion,
-        "pipeline.alphastomics.stages.diffusion_train",
-        SWITCHES,
-    )
-}
+SYSTEM, SECTION = "alphastomics", "alphastomics.diffusion"
+# Its train_model(settings, store, checkpoints) gives (Fitted, model, description).
+STAGE = "pipeline.alphastomics.stages.diffusion_train"
 
 
 @dataclass(frozen=True)
 class Started:
     """The inputs of a training run."""
 
-    settings: Optimisation
+    settings: Diffusion
     data: Path
     dataset_sha256: str
     commit: str
@@ -66,19 +50,18 @@ class Started:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s SYSTEM --exp-name NAME [--resume] [--config FILE] [--data FOLDER] [-S KEY=VALUE ...]"
-    parser.add_argument("system", type=_system, metavar="SYSTEM", help=f"what to train: {', '.join(SYSTEMS)}")
+    parser.add_argument("system", type=_system, metavar="SYSTEM", help=f"what to train: {SYSTEM}")
     parser.add_argument("--exp-name", required=True, metavar="NAME", help=f"of the folder in {OUTPUTS}/ to write")
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, as it was begun")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the file to take parameters from (default: {paths.PARAMS})"
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a store (default: that of the only run)")
-    add_option(parser, " or ".join(system.section for system in SYSTEMS.values()))
+    add_option(parser, SECTION)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and write the run's folder."""
-    system = SYSTEMS[arguments.system]
     if processes() > 1:
         raise ExpectedError("train runs in one process: start it without torchrun or accelerate")
     if not _NAME.fullmatch(arguments.exp_name):
@@ -86,26 +69,26 @@ def run(arguments: argparse.Namespace) -> None:
             f"--exp-name {arguments.exp_name!r}: expected letters, digits, '.', '_' and '-', a letter or digit first"
         )
     folder = OUTPUTS / arguments.exp_name
-    started = _resumed(system, folder, arguments) if arguments.resume else _new(system, folder, arguments)
+    started = _resumed(folder, arguments) if arguments.resume else _new(folder, arguments)
     if (folder / MODEL).exists():
         print(f"{folder} is finished: its model is {folder / MODEL}; to train on, start another --exp-name")
         return
-    stage = importlib.import_module(system.stage)  # before the checkpoints, whose key holds the loaded code
+    stage = importlib.import_module(STAGE)  # before the checkpoints, whose key holds the loaded code
     if not arguments.resume:
-        _begin(folder, system, started)
+        _begin(folder, started)
     _train(stage.train_model, folder, started, arguments.resume)
 
 
-def _new(system: System, folder: Path, arguments: argparse.Namespace) -> Started:
+def _new(folder: Path, arguments: argparse.Namespace) -> Started:
     if folder.exists():
         raise ExpectedError(f"{folder} exists: choose another --exp-name, or go on with that training: add --resume")
     file = arguments.config or paths.PARAMS
-    settings = _settings(system, file, read_yaml(_existing(file)), arguments.changes)
-    data = arguments.data or only_run(arguments.system, "--data").store
+    settings = _settings(file, read_yaml(_existing(file)), arguments.changes)
+    data = arguments.data or only_run(SYSTEM, "--data").store
     return Started(settings, data, _hash_of(data), str(commit_around(Path())["commit"]))
 
 
-def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Started:
+def _resumed(folder: Path, arguments: argparse.Namespace) -> Started:
     """What the folder's training was started with. ExpectedError where the arguments ask for something else."""
     if not (folder / CONFIG).is_file():
         known = sorted(path.parent.name for path in OUTPUTS.glob(f"*/{CONFIG}"))
@@ -113,13 +96,13 @@ def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Sta
         advice = f"; did you mean {close[0]}?" if close else f"; {OUTPUTS} holds {', '.join(known) or 'none'}"
         raise ExpectedError(f"there is no training in {folder} to resume{advice}")
     recorded = read_yaml(folder / CONFIG)
-    settings = _settings(system, folder / CONFIG, recorded, [])
+    settings = _settings(folder / CONFIG, recorded, [])
     try:
         started = Started(settings, Path(recorded["data"]), str(recorded["dataset_sha256"]), str(recorded["commit"]))
     except (KeyError, TypeError) as error:
         raise ExpectedError(f"{folder / CONFIG} is not as train wrote it: start again under another name") from error
     file = arguments.config or folder / CONFIG
-    asked = _settings(system, file, read_yaml(_existing(file)), arguments.changes)
+    asked = _settings(file, read_yaml(_existing(file)), arguments.changes)
     problems = differences(settings, asked)
     data = arguments.data or started.data
     if _hash_of(data) != started.dataset_sha256:
@@ -133,21 +116,21 @@ def _resumed(system: System, folder: Path, arguments: argparse.Namespace) -> Sta
     return replace(started, data=data)
 
 
-def _settings(system: System, file: Path, content: Any, changes: list[str]) -> Optimisation:
-    settings = overridden(system.schema, system.section, content, changes, str(file))
+def _settings(file: Path, content: Any, changes: list[str]) -> Diffusion:
+    settings = overridden(Diffusion, SECTION, content, changes, str(file))
     if settings.processes > 1:
         raise ExpectedError(
-            f"train runs in one process, and {file} asks for {settings.processes}: add -S {system.section}.processes=1"
+            f"train runs in one process, and {file} asks for {settings.processes}: add -S {SECTION}.processes=1"
         )
-    refuse_idle(settings, parsed(changes, system.section), system.switches)
+    refuse_idle(settings, parsed(changes, SECTION), SWITCHES)
     return settings
 
 
-def _begin(folder: Path, system: System, started: Started) -> None:
+def _begin(folder: Path, started: Started) -> None:
     """Make the run's folder; checkpoints of an earlier run of this name are gone."""
     shutil.rmtree(_checkpoints_of(folder), ignore_errors=True)
     section: dict[str, Any] = started.settings.model_dump()
-    for name in reversed(system.section.split(".")):  # as params.yaml has it
+    for name in reversed(SECTION.split(".")):  # as params.yaml has it
         section = {name: section}
     content = {
         "data": str(started.data),
@@ -207,8 +190,7 @@ def _hash_of(data: Path) -> str:
 
 
 def _system(text: str) -> str:
-    if text in SYSTEMS:
+    if text == SYSTEM:
         return text
-    close = difflib.get_close_matches(text, SYSTEMS, n=1)
-    advice = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(SYSTEMS)}"
+    advice = did_you_mean(text, [SYSTEM], f"there is {SYSTEM}")
     raise argparse.ArgumentTypeError(f"no system {text!r}; {advice}")

@@ -13,10 +13,9 @@ import numpy as np
 
 from pipeline.alphastomics.data.section_splits import block_numbers, block_side
 from pipeline.alphastomics.data.sections import Section
-from pipeline.alphastomics.data.standardised import Standard
+from pipeline.alphastomics.data.standardised import Standard, expression_of
 from pipeline.alphastomics.model.baselines import FOLDS
 from pipeline.alphastomics.model.measured_cells import Codes, CrossFitted, Floats, MeasuredCells
-from pipeline.data.cells import Cells
 from pipeline.data.coordinates import Coordinates
 
 MOST_MEASURED = 16_384  # cells that estimates rest on; of more, as many at random
@@ -77,15 +76,10 @@ def measured(sections: Sequence[Section], standard: Standard, seed: int) -> tupl
         for section, end in zip(sections, ends.tolist(), strict=True)
     ]
     return (
-        np.concatenate([standardised(section.cells, rows, standard) for section, rows in parts]),
+        np.concatenate([expression_of(section.cells, rows, standard) for section, rows in parts]),
         np.concatenate([section.position_NS[rows] for section, rows in parts]),
         np.concatenate([section.cells.cell_type[rows] for section, rows in parts]),
     )
-
-
-def standardised(cells: Cells, rows: Codes, standard: Standard) -> Floats:
-    """Standardised expression of the chosen cells, (N, G)."""
-    return standard.of_counts(cells.dense(rows), cells.library_size[rows])
 
 
 def _rows(sections: Sequence[Section], seed: int) -> Codes:

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from pipeline.alphastomics.data.near_estimates import Estimates
 from pipeline.alphastomics.data.sections import Section
-from pipeline.alphastomics.data.standardised import Standard
-from pipeline.data.cells import Cells
+from pipeline.alphastomics.data.standardised import Standard, expression_of
 
 _WHOLE = 0.5  # a window of more than this share of a section is the whole section, without a nearest-neighbour search
 
@@ -188,19 +187,6 @@ def assemble(
     x, position, mask, cell_type, code = (torch.from_numpy(array).to(device) for array in arrays)
     shown = (torch.from_numpy(array).to(device) for array in near)
     return NeighbourhoodBatch(x, position, mask, cell_type, code, list(map(_name, drawn)), *shown)
-
-
-def expression_of(
-    cells: Cells, rows: Rows | slice, standard: Standard, thinned: tuple[float, np.random.Generator] | None = None
-) -> npt.NDArray[np.float32]:
-    """Standardised expression of the chosen cells, (B, G)."""
-    counts_BG, library_size_B = cells.dense(rows), cells.library_size[rows]
-    if thinned is not None:
-        most, rng = thinned
-        kept_B1 = 1 - most * rng.random((len(counts_BG), 1))
-        counts_BG = rng.binomial(counts_BG.astype(np.int64), kept_B1).astype(np.float32)
-        library_size_B = counts_BG.sum(1)
-    return standard.of_counts(counts_BG, library_size_B)
 
 
 def _name(drawn: tuple[Section, Rows]) -> str:

@@ -5,7 +5,6 @@ are the squares or cubes of a grid over a section. Cells of training within the 
 those of validation within the margin of a test cell, are left out. Axes: N cells, S dimensions, B blocks.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.coordinates import Coordinates
-from pipeline.data.source import counted, listed
+from pipeline.data.source import counted, suggestion
 from pipeline.data.store import SPLITS
 
 Mask = npt.NDArray[np.bool_]
@@ -57,7 +56,7 @@ def check_sections(split: SectionSplit, sections: Sequence[str]) -> None:
     problems = []
     for key, names in (("test_sections", split.test_sections), ("validation_sections", split.validation_sections)):
         unknown = [name for name in names if name not in sections]
-        problems += [f"{key}: no section is called {name!r}; {_suggestion(name, sections)}" for name in unknown]
+        problems += [f"{key}: no section is called {name!r}; {suggestion(name, sections)}" for name in unknown]
         repeated = sorted({name for name in names if list(names).count(name) > 1})
         problems += [f"{key}: {name!r} is given twice; remove one" for name in repeated]
     both = [name for name in split.test_sections if name in split.validation_sections]
@@ -173,11 +172,3 @@ def _check_not_empty(split_N: Splits) -> None:
             f"splits: lower {KEY}.margin, or change blocks_per_side, the shares or the filter's thresholds in "
             "params.yaml"
         )
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    by_folded = {label.casefold(): label for label in known}
-    close = [by_folded[match] for match in difflib.get_close_matches(name.casefold(), by_folded, n=3)]
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"there are: {listed(known, 20)}"

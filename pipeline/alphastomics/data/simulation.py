@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.alphastomics.data.recipe import Gradient, TissueRecipe
+from pipeline.data.columns import Column
 from pipeline.data.csr import CsrBlock
-from pipeline.data.h5ad import Column
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,8 +65,7 @@ class Tissue:
             mean_NG = self.mean(rows)
             mean_NG *= self.recipe.counts_per_cell * rng.lognormal(0.0, self.recipe.counts_spread, (len(mean_NG), 1))
             counts_NG = rng.poisson(rng.gamma(theta, mean_NG / theta)).astype(np.int32)
-            indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(counts_NG, axis=1))])
-            yield CsrBlock(start, indptr, np.nonzero(counts_NG)[1].astype(np.int32), counts_NG[counts_NG > 0])
+            yield CsrBlock.of_dense(start, counts_NG)
 
     def mean(self, rows: slice) -> Floats:
         """Expected share of each gene in the counts of these cells, (N, G)."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.cells import Cells
+from pipeline.data.cells import Cells, Rows
 from pipeline.data.expression import log_normalise, median_library_size
 
 _BLOCK = 16_384  # cells made dense at once
@@ -84,3 +84,16 @@ class Standard:
         """Back to log-normalised expression, (B, G); not below 0, which no count is."""
         expression_BG: Floats = np.maximum(standardised_BG * self.deviation_G + self.mean_G, 0)
         return expression_BG
+
+
+def expression_of(
+    cells: Cells, rows: Rows, standard: Standard, thinned: tuple[float, np.random.Generator] | None = None
+) -> Floats:
+    """Standardised expression of the chosen cells, (B, G); thinned: see `SampledNeighbourhoods`, and what draws it."""
+    counts_BG, library_size_B = cells.dense(rows), cells.library_size[rows]
+    if thinned is not None:
+        most, rng = thinned
+        kept_B1 = 1 - most * rng.random((len(counts_BG), 1))
+        counts_BG = rng.binomial(counts_BG.astype(np.int64), kept_B1).astype(np.float32)
+        library_size_B = counts_BG.sum(1)
+    return standard.of_counts(counts_BG, library_size_B)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import Section
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.decisive import CEILING, COVERAGE, MODEL
 from pipeline.alphastomics.glossary import EXPR_TO_POS, POS_TO_EXPR
 from pipeline.alphastomics.metrics.alignment import kabsch
@@ -51,10 +51,8 @@ class Judged:
     ceiling_G: Array  # of the PCC of each gene
 
 
-def judge(
-    section: Section, trained: TrainedTissue, reference: Reference, settings: Evaluate, jackknife: bool = True
-) -> Judged:
-    """Put the section to every method and score the answers; controls, and without `jackknife` all, as a whole only.
+def judge(section: Section, trained: TrainedTissue, reference: Reference, settings: Evaluate) -> Judged:
+    """Put the section to every method and score the answers; controls as a whole only.
 
     Without a block, the same answers are scored on the cells that are left, so what the blocks say holds for the
     trained model: other cells, not another training. In a section of more cells the jackknife's scores of distances are
@@ -95,7 +93,7 @@ def judge(
     }
     predicted = {name: trained.standard.log_normalised(of.astype(np.float32)) for name, of in expression.items()}
     by_method = {name: expression_scores(true_NG, of, true_NS) for name, of in predicted.items()}
-    kept = list(_kept(true_NS)) if jackknife else []
+    kept = list(_kept(true_NS))
     pairs_M, rows_N = (drawn_cells(len(true_NS), most, seed) for most in (MOST_IN_PAIRS, MOST_EXPRESSED))
 
     uncertain = Uncertain(true_NS, trained.model.shared_frame)

@@ -7,14 +7,14 @@ from pipeline.alphastomics.evaluation.judge import Judged, role_of
 from pipeline.alphastomics.glossary import GLOSSARIES
 from pipeline.alphastomics.metrics.block_jackknife import jackknife_interval
 from pipeline.metrics.differences import difference_rows, mean_rows
-from pipeline.metrics.results import ALL, DEFAULT, Row, difference_name
+from pipeline.metrics.results import ALL, Row, difference_name
 
 Interval = tuple[float, float] | None
 Intervals = Mapping[tuple[str, str, str], Interval]  # by unit, method and metric
 
 
-def score_rows(judged: Sequence[Judged], seed: int | None = None, study: str = DEFAULT) -> list[Row]:
-    """A row per task, section, method and metric. Intervals: of the jackknife over blocks, where it was run."""
+def score_rows(judged: Sequence[Judged]) -> list[Row]:
+    """A row per task, section, method and metric. Intervals: of the jackknife over blocks, if it has any."""
     return [
         Row(
             one.section.name,
@@ -23,8 +23,6 @@ def score_rows(judged: Sequence[Judged], seed: int | None = None, study: str = D
             metric,
             float(values_K1[0]),
             *_bounds(jackknife_interval(values_K1, glossary.metric(metric).bounds if metric in glossary else _ANY)),
-            seed,
-            study,
         )
         for task, glossary in GLOSSARIES.items()
         for one in judged

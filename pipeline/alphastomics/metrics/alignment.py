@@ -15,33 +15,24 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Alignment:
-    """The map x -> scale · R x + translation, where R is orthogonal."""
+    """The map x -> R x + translation, where R is orthogonal."""
 
     rotation_SS: Array  # R, which turns column vectors
     translation_S: Array
-    scale: float
-
-    @property
-    def reflected(self) -> bool:
-        """Whether R is a reflection: det R = −1."""
-        return bool(np.linalg.det(self.rotation_SS) < 0)
 
     def apply(self, place_NS: npt.NDArray[np.floating]) -> Array:
         """The aligned points (N, S), in the unit of the points aligned to."""
-        moved_NS: Array = self.scale * np.asarray(place_NS, np.float64) @ self.rotation_SS.T + self.translation_S
+        moved_NS: Array = np.asarray(place_NS, np.float64) @ self.rotation_SS.T + self.translation_S
         return moved_NS
 
 
-def kabsch(
-    from_NS: npt.NDArray[np.floating], to_NS: npt.NDArray[np.floating], *, reflection: bool, scale: bool = False
-) -> Alignment:
-    """The least-squares alignment of `from_NS` to `to_NS`: it minimises Σ_n |scale · R from_n + translation − to_n|².
+def kabsch(from_NS: npt.NDArray[np.floating], to_NS: npt.NDArray[np.floating], *, reflection: bool) -> Alignment:
+    """The least-squares alignment of `from_NS` to `to_NS`: it minimises Σ_n |R from_n + translation − to_n|².
 
     reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1); no default, since scores
-    after alignment depend on it. scale: whether the scale is fitted too, or stays 1.
-    For points that all coincide R is arbitrary and the scale 1.
+    after alignment depend on it. For points that all coincide R is arbitrary.
 
-    Source: `best_rotation`; the scale is Umeyama's (1991). ValueError where the shapes differ, there are no points, or
+    Source: `best_rotation`. ValueError where the shapes differ, there are no points, or
     a coordinate is not finite.
     """
     from_NS, to_NS = np.asarray(from_NS, np.float64), np.asarray(to_NS, np.float64)
@@ -50,9 +41,5 @@ def kabsch(
     if not (np.isfinite(from_NS).all() and np.isfinite(to_NS).all()):
         raise ValueError("a coordinate is not finite")
     from_mean_S, to_mean_S = from_NS.mean(axis=0), to_NS.mean(axis=0)
-    centred_NS = from_NS - from_mean_S
-    rotation_SS, value_S = best_rotation((to_NS - to_mean_S).T @ centred_NS, reflection)
-    spread = float((centred_NS**2).sum())
-    rounding = len(from_NS) * (1e-12 * float(np.abs(from_NS).max())) ** 2
-    factor = float(value_S.sum()) / spread if scale and spread > rounding else 1.0
-    return Alignment(rotation_SS, to_mean_S - factor * rotation_SS @ from_mean_S, factor)
+    rotation_SS = best_rotation((to_NS - to_mean_S).T @ (from_NS - from_mean_S), reflection)
+    return Alignment(rotation_SS, to_mean_S - rotation_SS @ from_mean_S)

@@ -147,7 +147,6 @@ EXPRESSION: dict[str, Method] = {
     "knn_in_space": knn_in_space,
     "knn_in_space_same_type": knn_in_space_same_type,
 }
-NEEDS_CELL_TYPES = frozenset({"cell_type_centroid", "cell_type_mean", "knn_in_space_same_type"})
 
 
 def truth(true_MX: npt.NDArray[np.floating], seed: int) -> Array:

@@ -60,33 +60,18 @@ class Schedule:
         signal, level = self.levels(t_B, x0_B_)
         return signal * x0_B_ + level * noise_B_
 
-    def v_target(self, x0_B_: Tensor, noise_B_: Tensor, t_B: Tensor) -> Tensor:
-        """v = √ᾱ ε − √(1 − ᾱ) x_0, what a network with v-prediction learns.
+    def x0_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
+        """x_0 = √ᾱ x_t − √(1 − ᾱ) v, where v = √ᾱ ε − √(1 − ᾱ) x_0 is what a network with v-prediction answers.
 
         Salimans & Ho, "Progressive distillation for fast sampling of diffusion models" (2022), appendix D.
         """
-        signal, level = self.levels(t_B, x0_B_)
-        return signal * noise_B_ - level * x0_B_
-
-    def x0_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
-        """x_0 = √ᾱ x_t − √(1 − ᾱ) v."""
         signal, level = self.levels(t_B, x_t_B_)
         return signal * x_t_B_ - level * v_B_
-
-    def noise_from_v(self, x_t_B_: Tensor, v_B_: Tensor, t_B: Tensor) -> Tensor:
-        """ε = √(1 − ᾱ) x_t + √ᾱ v."""
-        signal, level = self.levels(t_B, x_t_B_)
-        return level * x_t_B_ + signal * v_B_
 
     def noise_from_x0(self, x_t_B_: Tensor, x0_B_: Tensor, t_B: Tensor) -> Tensor:
         """ε = (x_t − √ᾱ x_0) / √(1 − ᾱ), for t > 0: at t = 0 there is no noise, and the quotient is not finite."""
         signal, level = self.levels(t_B, x_t_B_)
         return (x_t_B_ - signal * x0_B_) / level
-
-    def x0_from_noise(self, x_t_B_: Tensor, noise_B_: Tensor, t_B: Tensor) -> Tensor:
-        """x_0 = (x_t − √(1 − ᾱ) ε) / √ᾱ. Near t = T it multiplies rounding errors by 1/√ᾱ."""
-        signal, level = self.levels(t_B, x_t_B_)
-        return (x_t_B_ - level * noise_B_) / signal
 
     def strided(self, steps: int) -> list[int]:
         """steps + 1 integer times from T to 0, falling, as evenly spaced as integers allow.
@@ -97,25 +82,13 @@ class Schedule:
             raise ValueError(f"sampling takes 1 to {self.steps} steps, not {steps}")
         return [(2 * self.steps * i + steps) // (2 * steps) for i in range(steps, -1, -1)]  # rounded half up
 
-    def ddim_step(
-        self, x_t_B_: Tensor, x0_hat_B_: Tensor, t_B: Tensor, s_B: Tensor, eta: float, noise_B_: Tensor | None = None
-    ) -> Tensor:
-        """x_s from x_t and an estimate of x_0, for s < t.
+    def ddim_step(self, x_t_B_: Tensor, x0_hat_B_: Tensor, t_B: Tensor, s_B: Tensor) -> Tensor:
+        """x_s from x_t and an estimate of x_0, for s < t, without noise: √ᾱ_s x̂_0 + √(1 − ᾱ_s) ε̂.
 
-        Song, Meng & Ermon, "Denoising diffusion implicit models" (2021), eq. 12 and 16: with ε̂ as x_t and x̂_0 give it,
-        x_s = √ᾱ_s x̂_0 + √(1 − ᾱ_s − σ²) ε̂ + σ ε and σ = eta √((1 − ᾱ_s) / (1 − ᾱ_t)) √(1 − ᾱ_t / ᾱ_s). eta = 0 is
-        deterministic and needs no noise; eta = 1 is `ddpm_step`. At s = 0 the result is x̂_0, bit for bit.
+        Song, Meng & Ermon, "Denoising diffusion implicit models" (2021), eq. 12 with σ = 0: ε̂ is what x_t and x̂_0 give.
+        At s = 0 the result is x̂_0, bit for bit.
         """
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta lies between 0 (deterministic) and 1 (ddpm), not at {eta}")
-        if eta > 0 and noise_B_ is None:
-            raise TypeError("eta above 0 needs noise")
-        now_B, then_B = self.alpha_bar(t_B), self.alpha_bar(s_B)
-        variance_B = eta**2 * (1 - then_B) / (1 - now_B) * (1 - now_B / then_B)
-        noise_hat_B_ = self.noise_from_x0(x_t_B_, x0_hat_B_, t_B)
-        towards_B = (1 - then_B - variance_B).clamp(min=0).sqrt()  # never below 0 but by rounding
-        x_s_B_ = _beside(then_B.sqrt(), x_t_B_) * x0_hat_B_ + _beside(towards_B, x_t_B_) * noise_hat_B_
-        return _with_noise(x_s_B_, variance_B, noise_B_ if eta > 0 else None)
+        return self.noised(x0_hat_B_, self.noise_from_x0(x_t_B_, x0_hat_B_, t_B), s_B)
 
     def ddpm_step(self, x_t_B_: Tensor, x0_hat_B_: Tensor, t_B: Tensor, s_B: Tensor, noise_B_: Tensor | None) -> Tensor:
         """A sample of the posterior q(x_s | x_t, x̂_0) for any s < t: Ho et al. (2020), eq. 6 and 7, with strides.

@@ -32,7 +32,6 @@ def hidden(
     shape: Shape,
     share: float,
     generator: torch.Generator,
-    groups_G: Tensor | None = None,
     least: int = 0,
 ) -> Tensor:
     """True where a value is hidden, (B, N, G) bool on the generator's device (a view: not to be written to).
@@ -42,20 +41,18 @@ def hidden(
     - `random`: each cell its own, all choices equally likely;
     - `block`: a run of consecutive genes that wraps from the last to the first, the same for all cells of a
       neighbourhood, with each start equally likely;
-    - `structured`: the same genes for all cells of a neighbourhood, whole groups in random order until the count is
-      reached, of the last group only as many as are missing, at random. `groups_G` holds each gene's group, int64 >= 0
-      (modules of correlated genes, say), on the generator's device; without it each gene is a group of its own.
+    - `structured`: the same genes for all cells of a neighbourhood, all choices equally likely.
     """
     B, N, G = shape
     count = hidden_count(share, G, least)
-    return _STRATEGIES[strategy](shape, count, generator, groups_G).expand(B, N, G)
+    return _STRATEGIES[strategy](shape, count, generator).expand(B, N, G)
 
 
-def _random(shape: Shape, count: int, generator: torch.Generator, _groups_G: Tensor | None) -> Tensor:
+def _random(shape: Shape, count: int, generator: torch.Generator) -> Tensor:
     return _lowest(drawn(lambda shape: torch.rand(shape, generator=generator, device=generator.device), shape), count)
 
 
-def _block(shape: Shape, count: int, generator: torch.Generator, _groups_G: Tensor | None) -> Tensor:
+def _block(shape: Shape, count: int, generator: torch.Generator) -> Tensor:
     B, _, G = shape
     start_B11 = drawn(
         lambda shape: torch.randint(max(G, 1), shape, generator=generator, device=generator.device), (B, 1, 1)
@@ -63,19 +60,12 @@ def _block(shape: Shape, count: int, generator: torch.Generator, _groups_G: Tens
     return (torch.arange(G, device=generator.device) - start_B11) % max(G, 1) < count
 
 
-def _structured(shape: Shape, count: int, generator: torch.Generator, groups_G: Tensor | None) -> Tensor:
+def _structured(shape: Shape, count: int, generator: torch.Generator) -> Tensor:
     B, _, G = shape
-    within_BG = drawn(
+    chance_BG = drawn(
         lambda shape: torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64), (B, G)
     )
-    if groups_G is None:
-        return _lowest(within_BG, count)[:, None, :]
-    if groups_G.shape != (G,):
-        raise ValueError(f"{G} genes need {G} groups, not {tuple(groups_G.shape)}")
-    number = int(groups_G.max()) + 1 if G else 0
-    chance_BK = drawn(lambda shape: torch.rand(shape, generator=generator, device=generator.device), (B, number))
-    place_BK = chance_BK.argsort(dim=1).argsort(dim=1)  # of each group in its neighbourhood's random order
-    return _lowest(place_BK[:, groups_G] + within_BG, count)[:, None, :]
+    return _lowest(chance_BG, count)[:, None, :]
 
 
 def _lowest(key_: Tensor, count: int) -> Tensor:
@@ -84,7 +74,7 @@ def _lowest(key_: Tensor, count: int) -> Tensor:
     return torch.zeros_like(key_, dtype=torch.bool).scatter_(-1, places, True)
 
 
-_STRATEGIES: dict[Strategy, Callable[[Shape, int, torch.Generator, Tensor | None], Tensor]] = {
+_STRATEGIES: dict[Strategy, Callable[[Shape, int, torch.Generator], Tensor]] = {
     "random": _random,
     "block": _block,
     "structured": _structured,

@@ -12,7 +12,7 @@ cells by attention.
 B: neighbourhoods, N: cells, G: genes, S: spatial dimensions, D: model width, C: width of the condition, H: heads.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -51,10 +51,6 @@ class Neighbourhoods:
     # Estimates from measured cells, K each: looked at where expression, or position, is clean.
     near_place_BNKS: Tensor | None = None
     near_x_BNKG: Tensor | None = None
-
-    def with_noised(self, x_BNG: Tensor, position_BNS: Tensor) -> "Neighbourhoods":
-        """The same neighbourhoods at other values."""
-        return replace(self, x_BNG=x_BNG, position_BNS=position_BNS)
 
 
 class Denoised(NamedTuple):

@@ -51,7 +51,7 @@ def consensus(draws_DNS: npt.NDArray[np.floating], free: bool) -> Consensus:
 
 def turned_onto(draws_DNS: Array, place_NS: Array) -> Array:
     """Each draw turned, and reflected where that is closer, to lie as near as it can to the placement; all centred."""
-    rotation_DSS, _ = best_rotation(np.einsum("ns,dnt->dst", place_NS, draws_DNS, optimize=True))
+    rotation_DSS = best_rotation(np.einsum("ns,dnt->dst", place_NS, draws_DNS, optimize=True))
     turned_DNS: Array = draws_DNS @ rotation_DSS.transpose(0, 2, 1)
     return turned_DNS
 

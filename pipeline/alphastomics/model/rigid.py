@@ -13,23 +13,21 @@ from torch import Tensor
 Matrices = TypeVar("Matrices", Tensor, npt.NDArray[np.float64])
 
 
-def best_rotation(product: Matrices, reflection: bool = True) -> tuple[Matrices, Matrices]:
+def best_rotation(product: Matrices, reflection: bool = True) -> Matrices:
     """The orthogonal matrices R (..., S, S) that minimise Σ_n |R x_n − y_n|², from the sums Σ_n y_n x_nᵀ (..., S, S).
 
-    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1). Also the singular values of
-    the sums (..., S), descending, the last one negated where R had to be kept from reflecting: they add up to
-    Σ_n y_n · R x_n.
+    reflection: whether R may be any orthogonal matrix, or has to be a rotation (det R = 1).
 
     R = U Vᵀ of the singular value decomposition: Kabsch (1976, Acta Cryst. A32, 922), Schönemann (1966, Psychometrika
     31, 1); with the sign that makes it a rotation, Umeyama (1991, IEEE Trans. Pattern Anal. Mach. Intell. 13, 376).
     """
     linalg = torch.linalg if isinstance(product, Tensor) else np.linalg
-    left, value, right = linalg.svd(product)
+    left, _, right = linalg.svd(product)
     if not reflection:
         reflected = linalg.det(left @ right) < 0
         left[reflected, :, -1] *= -1  # the direction of the smallest singular value, which costs least
-        value[reflected, -1] *= -1
-    return left @ right, value
+    best: Matrices = left @ right
+    return best
 
 
 def turned(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
@@ -43,4 +41,4 @@ def turned(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
 def rotation(from_BNS: Tensor, to_BNS: Tensor, weight_BN: Tensor) -> Tensor:
     """The orthogonal matrices R (B, S, S) of `turned`, float64, which turn column vectors."""
     weighted_BNS = to_BNS.double() * weight_BN.double()[..., None]
-    return best_rotation(weighted_BNS.mT @ from_BNS.double())[0]
+    return best_rotation(weighted_BNS.mT @ from_BNS.double())

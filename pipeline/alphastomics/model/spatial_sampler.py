@@ -273,6 +273,6 @@ def _step(
     generator: torch.Generator,
 ) -> Tensor:
     if sampling.sampler == "ddim":
-        return schedule.ddim_step(value, estimate, t_B, s_B, 0.0)
+        return schedule.ddim_step(value, estimate, t_B, s_B)
     noise = torch.randn(value.shape, generator=generator, device=value.device)
     return schedule.ddpm_step(value, estimate, t_B, s_B, noise)

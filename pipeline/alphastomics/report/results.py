@@ -10,14 +10,13 @@ import pandas as pd
 
 from pipeline.alphastomics.decisive import COVERAGE, MODEL, Boards, boards
 from pipeline.alphastomics.glossary import EXPR_TO_POS
-from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.results import ALL, read_results
 from pipeline.metrics.runs import first_run
 from pipeline.plots.scatter import Floats
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
-from pipeline.report.reading import Maker, malformed, read_json, stage
+from pipeline.report.reading import Maker, malformed, read_json, read_scores, stage
 from pipeline.report.runs import Folds
 
 _COLUMNS = {
@@ -86,7 +85,7 @@ def read_spatial(at: StudyPaths, folds: Folds) -> Spatial:
     folder, maker = at.details, stage(f"evaluate@alphastomics-{at.study}")
     preprocess = stage(f"preprocess@alphastomics-{at.study}-{at.fold}")
     dataset = read_json(at.store / "dataset.json", preprocess, ["simulated", "description", "input_sha256"])
-    found = _boards(at.results, maker)
+    found = read_scores(at.results, maker, boards)
     cells = read_parquet(folder / "cells.parquet", maker, _CELLS, others=True)
     frames = {name: read_parquet(folder / f"{name}.parquet", maker, columns) for name, columns in _COLUMNS.items()}
     for name, frame in {"cells": cells, **frames}.items():
@@ -139,13 +138,5 @@ def _measured(dataset: Mapping[str, Any]) -> list[LeftOut]:
         ablation = read_csv(study.ablation, MAKER, columns) if there else pd.DataFrame(columns=columns)
         if len(ablation) and "reference" not in set(ablation["variant"]):
             raise malformed(study.ablation, MAKER, "lacks the variant reference, which the others are compared with")
-        found.append(LeftOut(study, _boards(study.scores, MAKER), ablation))
+        found.append(LeftOut(study, read_scores(study.scores, MAKER, boards), ablation))
     return found
-
-
-def _boards(path: Path, maker: Maker) -> Boards:
-    rows = read_results(path, maker.command, maker.again)
-    try:
-        return boards(rows)
-    except ExpectedError as error:
-        raise malformed(path, maker, str(error)) from error

@@ -24,9 +24,10 @@ from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.text_table import aligned
 from pipeline.data.cells import Places
+from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates, Frame
-from pipeline.data.h5ad import Column
 from pipeline.data.store import SPLITS
 from pipeline.data.streaming_preprocess import Quality, compact, open_passes, read_source, sizes
 
@@ -130,12 +131,7 @@ def _summary(dataset: dict[str, Any]) -> str:
     grid = [["cells per section", *names]]
     for label, section in dataset["sections"].items():
         grid.append([label, *(f"{section['cells'][name]:,}" for name in names)])
-    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
-    lines = sizes(dataset)
-    for label, *cells in grid:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([label.ljust(widths[0]), *numbers]))
-    return "\n".join(lines + [f"note: {note}" for note in dataset["notes"]])
+    return "\n".join([*sizes(dataset), *aligned(grid), *(f"note: {note}" for note in dataset["notes"])])
 
 
 if __name__ == "__main__":

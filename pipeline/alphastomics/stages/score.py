@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from pipeline.alphastomics.data.neighbourhoods import expression_of
 from pipeline.alphastomics.data.sections import read_sections
+from pipeline.alphastomics.data.standardised import expression_of
 from pipeline.alphastomics.decisive import DIGITS, boards
 from pipeline.alphastomics.evaluation.judge import Judged, judge
 from pipeline.alphastomics.evaluation.result_rows import difference_intervals, result_rows, score_rows
@@ -51,7 +51,7 @@ def run(settings: Evaluate, at: StudyPaths) -> None:
         print(f"{task}, mean over {len(judged)} held-out sections (* best; controls do not compete)\n{table(board)}")
 
 
-def judge_sections(store: Store, model_folder: Path, settings: Evaluate, jackknife: bool = True) -> list[Judged]:
+def judge_sections(store: Store, model_folder: Path, settings: Evaluate) -> list[Judged]:
     """Every test section put to the trained model, the baselines and the controls."""
     device = prepare_device(settings.device, settings.threads)
     model, config = load_model(model_folder, SpatialDiffusion, device)
@@ -68,7 +68,7 @@ def judge_sections(store: Store, model_folder: Path, settings: Evaluate, jackkni
         np.concatenate([part.cells.cell_type for part in learned]),
     )
     tested = read_sections(store, "test", MOST_JUDGED / max(store.cells("test"), 1), settings.seed)
-    return [judge(section, trained, reference, settings, jackknife) for section in tested]
+    return [judge(section, trained, reference, settings) for section in tested]
 
 
 if __name__ == "__main__":

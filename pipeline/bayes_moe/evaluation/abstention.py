@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.bayes_moe.evaluation.point_predictions import PointPredictions
 from pipeline.bayes_moe.glossary import CONFIDENCE
-from pipeline.bayes_moe.metrics.classification import confidence
+from pipeline.bayes_moe.metrics.calibration import confidence
 from pipeline.bayes_moe.metrics.crossed import crossed
 from pipeline.bayes_moe.metrics.selective import area_contributions, risk_coverage
 

@@ -52,8 +52,7 @@ def reliability(logit_NC: Array, label_N: Labels, bins: int = BINS) -> Bins:
 
     Bin m of M holds confidences in ((m−1)/M, m/M], and the first 0 too. Guo et al., "On calibration" (2017).
     """
-    probability_NC = probabilities(logit_NC)
-    confidence_N, right_N = probability_NC.max(1), logit_NC.argmax(1) == label_N
+    confidence_N, right_N = confidence(logit_NC, label_N)
     return _binned(confidence_N, right_N, equal_width(confidence_N, bins), bins)
 
 
@@ -67,8 +66,7 @@ def adaptive_calibration_error(logit_NC: Array, label_N: Labels, bins: int = BIN
 
     Nguyen and O'Connor (2015); "adaptive ECE" of Mukhoti et al. (2020). Ties in confidence keep the examples' order.
     """
-    probability_NC = probabilities(logit_NC)
-    confidence_N, right_N = probability_NC.max(1), logit_NC.argmax(1) == label_N
+    confidence_N, right_N = confidence(logit_NC, label_N)
     bin_N = np.empty(len(label_N), np.int64)
     for number, members in enumerate(np.array_split(np.argsort(confidence_N, kind="stable"), bins)):
         bin_N[members] = number
@@ -91,6 +89,11 @@ def probabilities(logit_NC: Array) -> Array:
     """Softmax over classes, (N, C), in float64."""
     found: Array = softmax(np.asarray(logit_NC, np.float64), axis=1)
     return found
+
+
+def confidence(logit_NC: Array, label_N: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The largest probability of each example, and whether its class is the right one: both (N,)."""
+    return probabilities(logit_NC).max(1), logit_NC.argmax(1) == label_N
 
 
 def equal_width(p_N: Array, bins: int) -> Labels:

@@ -31,14 +31,9 @@ def known_from_other(logit_NK: Array, other_MK: Array) -> dict[str, float]:
     }
 
 
-def confidence(logit_NK: Array, label_N: Labels) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The largest probability of each image, and whether its class is the right one: both (N,)."""
-    return calibration.probabilities(logit_NK).max(1), logit_NK.argmax(1) == label_N
-
-
 def aurc(logit_NK: Array, label_N: Labels) -> float:
     """Area under risk and coverage, by the largest probability."""
-    return area_under_risk(*confidence(logit_NK, label_N))
+    return area_under_risk(*calibration.confidence(logit_NK, label_N))
 
 
 def corrupted_scores(corrupted_TLNK: Array, label_N: Labels, bins: int) -> Array:

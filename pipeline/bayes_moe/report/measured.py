@@ -11,6 +11,7 @@ from pipeline.bayes_moe.decisive import against_twin, chosen_on_validation
 from pipeline.bayes_moe.glossary import GLOSSARY, SCALED
 from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.ensembles import ensembles_table, worth_in_words
+from pipeline.bayes_moe.report.results import COLUMNS
 from pipeline.data.file_kind import is_recipe
 from pipeline.metrics.results import read_results
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
@@ -22,11 +23,6 @@ from pipeline.report.reading import check_names
 from pipeline.report.scores import decimals_for, signed
 
 _KNOWN = ("twin", "ensembles", "abstention")
-_ENSEMBLES = (
-    *("point", "networks", "samples", "accuracy", "nll", "brier", "ece", "aurc", "auroc"),
-    *("corrupted_accuracy", "corrupted_nll", "equivalents", "low", "high", "flops"),
-)
-_ABSTENTION = ("point", "score", "aurc", "difference", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def measured_images(found: Sequence[MeasuredImages]) -> Section:
 
 def _read(study: MeasuredStudy) -> MeasuredImages:
     rows = read_results(study.scores, MAKER.command, MAKER.again)
-    frames = [pd.DataFrame(study.about[name]) for name in ("ensembles", "abstention")]
-    for frame, columns in zip(frames, (_ENSEMBLES, _ABSTENTION), strict=True):
-        check_names(study.path, MAKER, frame.columns, columns)
-    return MeasuredImages(study, scoreboard(rows, GLOSSARY), *frames)
+    frames = {name: pd.DataFrame(study.about[name]) for name in ("ensembles", "abstention")}
+    for name, frame in frames.items():
+        check_names(study.path, MAKER, frame.columns, COLUMNS[name])
+    return MeasuredImages(study, scoreboard(rows, GLOSSARY), **frames)

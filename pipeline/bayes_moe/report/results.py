@@ -8,17 +8,15 @@ import pandas as pd
 
 from pipeline.bayes_moe.decisive import against_twin, decisive
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED
-from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.metrics.glossary import Method
-from pipeline.metrics.results import read_results
 from pipeline.metrics.scoreboard import Estimate, Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison
 from pipeline.report.frames import read_csv, read_parquet
-from pipeline.report.reading import Maker, malformed, read_json, stage
+from pipeline.report.reading import Maker, malformed, read_json, read_scores, stage
 
 _CURVE = ("seed", "epoch", "validation_nll", "validation_accuracy", "validation_ece")
-_COLUMNS = {
+COLUMNS = {
     "points": [
         *("point", "twin", "chosen", "place", "experts", "top_k", "gate", "balance", "balance_weight"),
         *("hidden", "dropout", "members"),
@@ -43,7 +41,7 @@ _MAY_BE_EMPTY = ("sampled", "power", "agreement")
 
 @dataclass(frozen=True)
 class Moe:
-    """The sweep. Frames have the columns of `_COLUMNS`; `curves` those of `_CURVE` and, of sparse points, more."""
+    """The sweep. Frames have the columns of `COLUMNS`; `curves` those of `_CURVE` and, of sparse points, more."""
 
     points: pd.DataFrame  # by name, one row each
     board: Scoreboard  # of all points; sparse ones are models, the chosen one first, and dense ones baselines
@@ -158,10 +156,10 @@ class Moe:
 def read_moe(at: StudyPaths) -> Moe:
     """All inputs of the chapter of a study."""
     maker = stage(f"evaluate@bayes_moe-{at.study}")
-    files = {name: at.details / f"{name}.parquet" for name in _COLUMNS}
+    files = {name: at.details / f"{name}.parquet" for name in COLUMNS}
     frames = {
         name: read_parquet(files[name], maker, columns, may_be_empty=name in _MAY_BE_EMPTY)
-        for name, columns in _COLUMNS.items()
+        for name, columns in COLUMNS.items()
     }
     points = frames.pop("points").set_index("point")
     points = points.astype(dict.fromkeys(("experts", "hidden", "members"), float))  # None where no point has any
@@ -185,11 +183,7 @@ def read_moe(at: StudyPaths) -> Moe:
 
 def _board(at: StudyPaths, points: pd.DataFrame, maker: Maker) -> Scoreboard:
     """The scores, the chosen point first. ExpectedError where a point lacks a score or its difference to its twin."""
-    rows = read_results(at.results, maker.command, maker.again)
-    try:
-        board = scoreboard(rows, GLOSSARY)
-    except ExpectedError as error:
-        raise malformed(at.results, maker, str(error)) from error
+    board = read_scores(at.results, maker, lambda rows: scoreboard(rows, GLOSSARY))
     for method in board.methods:
         if method.name not in points.index:
             raise malformed(at.details / "points.parquet", maker, f"nothing about {method.name}")

@@ -6,9 +6,11 @@ from pipeline.cfm_vc.params.ingest import IngestFile
 from pipeline.core.paths import StudyPaths
 from pipeline.data.source import Source
 
+ONE_BATCH = "all"  # of every cell of a single file
 
-def lab_file(path: Path, settings: IngestFile, at: StudyPaths, batch: str) -> Source:
-    """batch: of all of its cells, where the settings name no column of batches."""
+
+def lab_file(path: Path, settings: IngestFile, at: StudyPaths, several: bool) -> Source:
+    """Where the settings name no column of batches, one of several files is a batch, and so is a single one."""
     given = {name: getattr(settings.columns, name) for name in type(settings.columns).model_fields}
     return Source(
         path,
@@ -19,5 +21,5 @@ def lab_file(path: Path, settings: IngestFile, at: StudyPaths, batch: str) -> So
         settings.dose,
         settings.combination,
         settings.spatial,
-        constant={} if given["batch"] is not None else {"batch": batch},
+        constant={} if given["batch"] is not None else {"batch": path.stem if several else ONE_BATCH},
     )

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from pipeline.cfm_vc.data.recipe import Recipe
 from pipeline.core.errors import ExpectedError
+from pipeline.data.columns import Column
 from pipeline.data.csr import CsrBlock
-from pipeline.data.h5ad import Column
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,9 +86,7 @@ class Simulation:
             log_effect_NG = self.log_batch_effect_BG[batch] + self._at_places(change_NG, rows)
             mean_NG = self.library_size_N[rows, None] * proportion_TG[cell_type] * np.exp(log_effect_NG)
             counts_NG = rng.poisson(rng.gamma(theta, mean_NG / theta)).astype(np.int32)
-            indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(counts_NG, axis=1))])
-            genes = np.nonzero(counts_NG)[1].astype(np.int32)
-            yield CsrBlock(start, indptr, genes, counts_NG[counts_NG > 0])
+            yield CsrBlock.of_dense(start, counts_NG)
 
     def _at_places(self, change_NG: Floats, rows: slice) -> Floats:
         """Perturbation effects at the cells' positions, plus the spatial effects."""

@@ -4,7 +4,6 @@ No cell of a held-out group is seen in training, so the test measures generalisa
 perturbations; a group is a pair of codes.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.data.columns import UNKNOWN, says_unknown
+from pipeline.data.source import suggestion
 from pipeline.data.store import SPLITS
 
 Group = tuple[int, int]  # codes of cell type and perturbation
@@ -71,7 +71,7 @@ def find_held_out(groups: Groups, pairs: Sequence[tuple[str, str | None]]) -> li
         if says_unknown(cell_type) and cell_type not in groups.cell_types and UNKNOWN in groups.cell_types:
             cell_type = UNKNOWN
         unknown = [
-            f"{where}: no cell has {kind} {label!r}; {_suggestion(label, known)}"
+            f"{where}: no cell has {kind} {label!r}; {suggestion(label, known)}"
             for kind, label, known in (
                 ("cell_type", cell_type, groups.cell_types),
                 ("perturbation", perturbation, groups.perturbations),
@@ -172,15 +172,6 @@ def assign(
             chosen = min(len(members) - 1, max(1, round(validation_share * len(members))))
             split_N[rng.permutation(members)[:chosen]] = VALIDATION
     return split_N
-
-
-def _suggestion(label: str, known: list[str]) -> str:
-    by_folded = {name.casefold(): name for name in known}
-    close = [by_folded[match] for match in difflib.get_close_matches(label.casefold(), by_folded, n=3)]
-    if close:
-        return f"did you mean {' or '.join(repr(name) for name in close)}?"
-    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-    return f"there are: {', '.join(known[:20])}{more}"
 
 
 def _advice_for_unseen(groups: Groups) -> str:

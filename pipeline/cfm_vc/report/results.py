@@ -11,13 +11,12 @@ from pipeline.cfm_vc.decisive import decisive, unit_of
 from pipeline.cfm_vc.glossary import GLOSSARY
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
-from pipeline.metrics.results import read_results
 from pipeline.metrics.runs import first_run
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.metrics.verdict import Comparison, compare
 from pipeline.report.frames import read_csv, read_parquet
 from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
-from pipeline.report.reading import Maker, malformed, read_json, stage
+from pipeline.report.reading import Maker, malformed, read_json, read_scores, stage
 from pipeline.report.runs import Folds
 
 
@@ -152,11 +151,7 @@ def _training(at: StudyPaths, name: str, maker: Maker) -> Training:
 
 
 def _board(path: Path, maker: Maker) -> Scoreboard:
-    rows = read_results(path, maker.command, maker.again)
-    try:
-        board = scoreboard(rows, GLOSSARY)
-    except ExpectedError as error:
-        raise malformed(path, maker, str(error)) from error
+    board = read_scores(path, maker, lambda rows: scoreboard(rows, GLOSSARY))
     if len(decisive(board)) < 2:
         raise malformed(path, maker, "lacks the decisive metrics: a Pearson correlation of change, and e_distance")
     return board

@@ -1,6 +1,5 @@
 """Validate perturbation data, from a lab or simulated, and write it in one format to data/raw/."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,65 +12,27 @@ from pipeline.cfm_vc.data.simulation import Simulation, simulate
 from pipeline.cfm_vc.params.ingest import Ingest
 from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
-from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.text_table import aligned
 from pipeline.data.confounding import contingency
-from pipeline.data.contract import CONTRACTS, Accepted
-from pipeline.data.h5ad import Column
-from pipeline.data.input_files import InputFiles, input_files
-from pipeline.data.parts import Part, folder_notes, name_of, read_parts, sha256_of
-from pipeline.data.standard_copy import standard_copy
+from pipeline.data.contract import Accepted
+from pipeline.data.ingest_cells import first_labels, ingest_cells
 from pipeline.data.standard_h5ad import standard_h5ad_file
-from pipeline.data.union import merge
-from pipeline.data.untracked import advice_on
 
 SECTION = "cfm_vc.ingest"
-ONE_BATCH = "all"  # the batch of every cell where one file says none
 
 
 def run(settings: Ingest, at: StudyPaths) -> None:
     """Write data/raw/cfm_vc/<study>; nothing on error."""
-    parts = read_parts(at)
-    inputs = None if parts else input_files(settings.path, f"{at.key}.ingest.path")
-    recipe = inputs.recipe if inputs else None
-    with atomic_folder(at.raw) as folder:
-        if inputs is None:
-            accepted, description = _merge(parts, folder, settings, at)
-        elif recipe is not None:
-            accepted, description = _simulate(recipe, folder, settings, at)
-        else:
-            accepted, description = _accept(inputs, folder, settings, at)
-        source = {
-            "schema_version": 1,
-            "kind": "perturbation",
-            "simulated": recipe is not None,
-            "description": description,
-            "input": settings.path,
-            "input_sha256": inputs.sha256() if inputs else sha256_of(parts),
-            "control": settings.control,
-            "notes": accepted.notes,
-            **({"combination": accepted.combination} if accepted.combination is not None else {}),
-        }
-        write_json(folder / "source.json", source)
-    print("\n".join([_summary(description, accepted), *advice_on(settings.path)]))
-
-
-def _accept(inputs: InputFiles, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    source = lab_file(inputs.files[0], settings, at, ONE_BATCH)
-    accepted = standard_copy(CONTRACTS["perturbation"], source, folder / "cells.h5ad")
-    accepted.notes.extend(inputs.notes)
-    return accepted, _described(inputs.name, accepted)
-
-
-def _merge(parts: Sequence[Part], folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
-    first = Path(parts[0].file)
-    accepted = merge(CONTRACTS["perturbation"], lab_file(first, settings, at, first.stem), parts, folder)
-    accepted.notes.extend(folder_notes(at))
-    return accepted, _described(name_of(settings.path, parts), accepted)
-
-
-def _described(name: str, accepted: Accepted) -> str:
-    return f"{name}: {accepted.cells:,} cells x {accepted.genes:,} genes"
+    ingest_cells(
+        "perturbation",
+        settings.path,
+        at,
+        lambda path, several: lab_file(path, settings, at, several),
+        lambda recipe, folder: _simulate(recipe, folder, settings, at),
+        _summary,
+        {"control": settings.control},
+    )
 
 
 def _simulate(path: Path, folder: Path, settings: Ingest, at: StudyPaths) -> tuple[Accepted, str]:
@@ -128,21 +89,13 @@ def truth_table(simulation: Simulation) -> pa.Table:
     )
 
 
-def _summary(description: str, accepted: Accepted) -> str:
-    """Summary for the terminal: sizes, cells per group, notes."""
-    rows: Column = accepted.columns["cell_type"]
-    heads: Column = accepted.columns["perturbation"]
+def _summary(accepted: Accepted) -> list[str]:
+    """Cells per group, and the batches."""
+    rows, heads = accepted.columns["cell_type"], accepted.columns["perturbation"]
     table = contingency(rows.codes, heads.codes, (len(rows.labels), len(heads.labels)))
     grid = [["cells per group", *heads.labels]]
     grid += [[label, *(f"{cells:,}" for cells in counts)] for label, counts in zip(rows.labels, table, strict=True)]
-    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
-    lines = [description, ""]
-    for label, *cells in grid:
-        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([label.ljust(widths[0]), *numbers]))
-    batches = accepted.columns["batch"].labels
-    lines += ["", f"batches: {len(batches)} ({', '.join(batches[:10])}{', ...' if len(batches) > 10 else ''})"]
-    return "\n".join(lines + [f"note: {note}" for note in accepted.notes])
+    return [*aligned(grid), "", first_labels("batches", accepted.columns["batch"].labels)]
 
 
 if __name__ == "__main__":

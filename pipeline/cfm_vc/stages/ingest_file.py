@@ -13,7 +13,7 @@ SECTION = "cfm_vc.ingest_file"
 def run(settings: IngestFile, at: StudyPaths) -> None:
     """Write data/inputs/cfm_vc/<study>/<file>; nothing on error."""
     path = planned_files(at)[str(at.file)]
-    print(described(path, write_part(CONTRACTS["perturbation"], lab_file(path, settings, at, path.stem), at)))
+    print(described(path, write_part(CONTRACTS["perturbation"], lab_file(path, settings, at, several=True), at)))
 
 
 if __name__ == "__main__":

@@ -48,20 +48,3 @@ def squared_variation(amount_E: Tensor) -> Tensor:
 def z_loss(routing: Routing) -> Tensor:
     """Mean over tokens of (log Σ_e exp logit_e)²: keeps logits small. Zoph et al., "ST-MoE" (2022), eq. 5."""
     return torch.logsumexp(routing.logit_NE, dim=1).square().mean()
-
-
-def smooth_load(clean_NE: Tensor, noisy_NE: Tensor, spread_NE: Tensor, k: int) -> Tensor:
-    """Expected tokens per expert under fresh noise on that expert alone, (E,). Shazeer et al. (2017), appendix A.
-
-    The chance that clean_e + spread_e · N(0, 1) is among the k largest, given the noise of all others: that it exceeds
-    the k-th largest of the other noisy logits. Differentiable, unlike the count. Where k is all of them: N each.
-    """
-    experts = clean_NE.shape[1]
-    if k >= experts:
-        return clean_NE.new_full((experts,), float(len(clean_NE)))
-    largest_NK = noisy_NE.topk(k + 1, dim=1).values
-    inside_NE = noisy_NE >= largest_NK[:, k - 1 : k]
-    # Without e itself, the k-th largest is the (k+1)-th of all where e is among the k largest, else the k-th.
-    bar_NE = torch.where(inside_NE, largest_NK[:, k : k + 1], largest_NK[:, k - 1 : k])
-    chance_NE: Tensor = torch.special.ndtr((clean_NE - bar_NE) / spread_NE)
-    return chance_NE.sum(0)
