@@ -1,4 +1,4 @@
-"""What expression tells of a cell's place at best: regressions that know places in the held-out section itself.
+"""What expression tells of a cell's place: regressions that know places in the held-out section itself.
 
     python -m pipeline run starmap && python -m benchmarks.place_ceiling starmap
 
