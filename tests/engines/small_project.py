@@ -81,7 +81,7 @@ STAGES = {
 
 # What the small project has of this project's own `pipeline/`.
 OWN = (
-    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/repair"),
+    *("__init__", "__main__", "cli", "commands/__init__", "commands/explain", "commands/program", "commands/repair"),
     *(
         f"core/{name}"
         for name in (
