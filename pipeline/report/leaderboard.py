@@ -42,8 +42,8 @@ def unit_table(board: Scoreboard, metric: Metric, caption: str) -> Table:
     """For one metric, a row per unit and one for the mean, and a column per method."""
     places = decimals(board, metric, board.units)
     rows = [
-        [Cell(name), *score_cells(board, board.methods, metric, unit, places)]
-        for unit, name in [*zip(board.units, board.units, strict=True), (ALL, "mean")]
+        [Cell("mean" if unit == ALL else unit), *score_cells(board, board.methods, metric, unit, places)]
+        for unit in (*board.units, ALL)
     ]
     return Table([metric.heading, *(method.label for method in board.methods)], rows, caption)
 
