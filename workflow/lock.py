@@ -20,7 +20,6 @@ from workflow.declared import declared_stages, instances, is_declared, outs_of, 
 DVC_LOCK = Path("dvc.lock")
 DVC_FOLDER = Path(".dvc/tmp")  # DVC's own temporary files
 PROJECT_LOCK = DVC_FOLDER / "lock"
-BUSY_LOCK = DVC_FOLDER / "rwlock.lock"  # of DVC's list of busy paths, which it writes in place
 KEPT = DVC_FOLDER / "celldag"  # our files there, which git and DVC ignore
 COPY = KEPT / "dvc.lock"  # the last complete dvc.lock
 

@@ -11,10 +11,11 @@ from pipeline.core.files import write_text
 from workflow.dag import Stage, has_hardlink_locks, read_stages, read_status, record
 from workflow.finished import Finished, forget, read_finished, still_holds
 from workflow.kubernetes_queue import stages_left
-from workflow.lock import BUSY_LOCK, DVC_FOLDER, held, repair_lock
+from workflow.lock import DVC_FOLDER, held, repair_lock
 from workflow.slurm_queue import NoAnswerError, jobs_left, unended
 
-BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes
+BUSY_PATHS = DVC_FOLDER / "rwlock"  # JSON of paths in use by DVC processes, which DVC writes in place
+BUSY_LOCK = DVC_FOLDER / "rwlock.lock"  # held while one writes it
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipeline.core.entry import escape_unprintable
 from pipeline.core.errors import ExpectedError
 from pipeline.core.signals import describe_end
 from workflow.failures import write_failure
-from workflow.lock import BUSY_LOCK, held, read_lock, repair_lock
+from workflow.lock import read_lock, repair_lock
 from workflow.stamps import is_forced, write_stamp
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run_stage(address: str) -> int:
     Every line of output goes to the stage's log, and, since stages run in parallel, to the terminal with its address
     in front. Without `--wait-for-lock` a second DVC process gives up after 3 s, and a finished stage can go unrecorded.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
+    command = [sys.executable, "-m", "workflow.job_dvc", "--wait-for-lock", "repro", "--single-item", address]
     command += ["--force"] * is_forced(address)
     environment = os.environ | {
         # Stages call `python`: the one that runs Snakemake, even if its environment is not activated.
@@ -77,8 +77,7 @@ def run_stage(address: str) -> int:
             process.wait(ENGINE_CHECK_SECONDS)
         except subprocess.TimeoutExpired:
             if os.getppid() != engine:  # Snakemake was killed: exit too, or the next call would find this one running
-                with held(BUSY_LOCK):  # not while DVC writes its list of busy paths, which `dvc repro` could not read
-                    process.kill()
+                process.kill()
     printer.join()
     if process.returncode == 0:
         write_stamp(address, read_lock().get(address, {}))

@@ -1,6 +1,5 @@
 """One DAG, two engines, one truth: what holds after either, after a change, after a failure and after a kill."""
 
-import fcntl
 import json
 import os
 import re
@@ -184,24 +183,6 @@ def test_a_run_killed_under_one_engine_continues_under_the_other(project: Projec
     _wait_until_idle(project)
     project.run("dvc")
     project.assert_nothing_to_do()
-
-
-def test_dvc_is_not_killed_while_it_writes_its_list_of_busy_paths(project: Project) -> None:
-    """Or the list would be left cut, and `dvc repro` could not read it."""
-    hang = project.beside / "hang_left"
-    hang.touch()
-    process = project.start("snakemake")
-    stage = psutil.Process(project.wait_for_start("left"))
-    dvc = next(parent for parent in stage.parents() if "--wait-for-lock" in parent.cmdline())
-    hang.unlink()
-    with (project.root / ".dvc/tmp/rwlock.lock").open("a") as busy:  # as a DVC that writes holds it
-        fcntl.flock(busy, fcntl.LOCK_EX)
-        kill_engine_only(process)
-        time.sleep(1)  # five checks
-        assert _runs(dvc.pid)
-    _wait_until_idle(project)
-    assert not _runs(dvc.pid)
-    project.run("dvc")
 
 
 def test_a_second_call_beside_a_running_one_says_so_and_disturbs_nothing(project: Project) -> None:

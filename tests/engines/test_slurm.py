@@ -165,7 +165,7 @@ def test_after_a_time_limit_scancel_or_a_lost_node_a_second_call_goes_on(
     )
     assert re.search(r"error: lonely: job \d+ has ended, it was cancelled \(scancel\); call again", output)
     assert "Traceback" not in output
-    assert submitted.ran() == ["first", "left", "lonely", "right"]
+    assert submitted.ran() == ["first", "left", "lonely", "right"], output
 
     process = start(submitted)
     pids += [submitted.wait_for_start(stage) for stage in ("lonely", "left")]
