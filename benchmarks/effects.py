@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from pipeline.cfm_vc.data.held_out import read_held_out
 from pipeline.cfm_vc.evaluation.judge import judge
 from pipeline.cfm_vc.evaluation.tables import group_names
 from pipeline.cfm_vc.glossary import GLOSSARY
+from pipeline.cfm_vc.model import context_response
 from pipeline.cfm_vc.model.baselines import BASELINES
 from pipeline.cfm_vc.model.effects import LARGEST_TRANSFER, Effects, Member
 from pipeline.cfm_vc.model.flow import FlowField
@@ -43,14 +45,21 @@ LABELS = {name: label for name, label, _ in GLOSSARY.methods}
 COLUMNS = ("variant", "cell_type", "perturbation", "seed", "metric", "value")
 
 
-def variants(found: Calibration) -> dict[str, tuple[Calibration, float]]:
-    """One part after the other, and the prior alone; with the most that an effect in a new context is enlarged by."""
+class Variant(NamedTuple):
+    calibration: Calibration
+    largest_transfer: float = LARGEST_TRANSFER  # the most that an effect in a new context is enlarged by
+    own_response: bool = True  # whether contexts may depart under all perturbations alike
+
+
+def variants(found: Calibration) -> dict[str, Variant]:
+    """One part after the other, and the prior alone."""
     return {
-        "flow alone": (Calibration(1.0, 0.0), 1.0),
-        "+ size in the training groups": (Calibration(found.size, 0.0), 1.0),
-        "+ average with the closed form": (found, 1.0),
-        "+ size in new contexts": (found, LARGEST_TRANSFER),
-        "closed form alone, flow's cells": (Calibration(1.0, 1.0), 1.0),
+        "flow alone": Variant(Calibration(1.0, 0.0), 1.0),
+        "+ size in the training groups": Variant(Calibration(found.size, 0.0), 1.0),
+        "+ average with the closed form": Variant(found, 1.0, own_response=False),
+        "+ a context's own response": Variant(found, 1.0),
+        "+ size in new contexts": Variant(found),
+        "closed form alone, flow's cells": Variant(Calibration(1.0, 1.0)),
     }
 
 
@@ -67,8 +76,8 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
         for run in runs:
             own = members[run.name]
             methods = {
-                name: method(solution, contexts, own._replace(calibration=calibration), largest_transfer=largest)
-                for name, (calibration, largest) in variants(own.calibration).items()
+                name: method(solution, contexts, own._replace(calibration=variant.calibration), variant=variant)
+                for name, variant in variants(own.calibration).items()
             }
             if others := [member for name, member in members.items() if name != run.name]:
                 methods["all, averaged over the seeds"] = method(solution, contexts, own, *others)
@@ -81,15 +90,16 @@ def scores(study: str) -> Iterator[dict[str, Any]]:
 
 
 def method(
-    solution: Solution,
-    contexts: Contexts,
-    first: Member,
-    *others: Member,
-    largest_transfer: float = LARGEST_TRANSFER,
+    solution: Solution, contexts: Contexts, first: Member, *others: Member, variant: Variant | None = None
 ) -> Method:
     """The model `first`, its effects averaged with those of the others."""
+    variant = variant or Variant(first.calibration)
+    allowed = slice(None) if variant.own_response else slice(1)  # the first is infinite
+    shift, response = context_response.SHIFT_PENALTIES[allowed], context_response.RESPONSE_PENALTIES[allowed]
     of = replace(contexts, calibration=first.calibration)
-    effects = Effects(first.vae, first.field, solution, of, others, largest_transfer)
+    # The prior fits what contexts do of their own when `Effects` is made.
+    with patch.multiple(context_response, SHIFT_PENALTIES=shift, RESPONSE_PENALTIES=response):
+        effects = Effects(first.vae, first.field, solution, of, others, variant.largest_transfer)
     return cfm_vc(first.vae, first.field, solution, effects, 0, CPU)
 
 

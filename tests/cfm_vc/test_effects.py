@@ -68,7 +68,7 @@ def test_the_change_is_the_average_of_the_flow_and_the_prior(models):
     flow = effects(models).flow_change(1, P_A)
     controls = {code: known.means[code, CONTROL] for code in range(3)}
     changes = {(c, label): known.means[c, label] - controls[c] for c in range(3) for label in (0, 1)}
-    expected = ResponsePrior.fit(controls, changes)(controls[1], A)
+    expected = ResponsePrior.fit(controls, changes)(controls[1], A, 1)
     found = effects(models, 1.2, 0.25).of(1, P_A).change_G
     np.testing.assert_allclose(found, np.maximum(0.75 * 1.2 * flow + 0.25 * expected, -controls[1]), atol=1e-9)
 
@@ -127,14 +127,17 @@ def test_the_prior_weighs_more_where_the_flow_is_worse_even_in_training(models, 
 
 
 @pytest.mark.parametrize("largest", [1.05, 100.0])
-def test_a_change_is_divided_by_its_reliability_where_the_perturbation_was_not_measured(models, largest):
+def test_a_change_is_divided_by_the_root_of_its_reliability_where_the_perturbation_was_not_measured(models, largest):
     known = contexts(1.2, 0.5)
     less = replace(known, means={group: mean for group, mean in known.means.items() if group != (1, A)})
     new, same = (Effects(*models, Solution("control"), less, largest_transfer=most) for most in (largest, 1.0))
     control = known.means[1, CONTROL]
-    reliability = new.prior.reliability(control, A, np.full(2, 2e-4))  # the noise of two means, see `small_contexts`
+    untold = new.prior.context_response.untold(
+        (0, A)
+    )  # of the controls' noise; that of each mean: see `small_contexts`
+    reliability = new.prior.reliability(control, A, np.full(2, 1e-4 * (1 + untold)), 1)
     assert reliability < 0.9
-    factor, expected = min(1 / reliability, largest), same.of(1, P_A).change_G
+    factor, expected = min(reliability**-0.5, largest), same.of(1, P_A).change_G
     inside = (expected > -control) & (factor * expected > -control)  # no gene falls below 0
     assert inside.sum() > GENES / 2
     np.testing.assert_allclose(new.of(1, P_A).change_G[inside], factor * expected[inside], rtol=1e-9)

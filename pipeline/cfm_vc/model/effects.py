@@ -6,8 +6,9 @@ A flow predicts too small a change, also in the groups that it was trained on. S
 one over its mean slope in these, and then averaged with the closed-form expectation from the other contexts
 (`ResponsePrior`), whose errors are other ones. What is expected of a new context is smaller than what happens there,
 since what is specific to it cannot be foreseen. By how much, the prior says: the less, the more the context resembles
-those that were measured. It is made up for: the average is divided by the prior's reliability there. That is no better
-in mean squared error, but it is in distances between populations and in the size of the effect. A combination or dose
+those that were measured. It is made up for: the average is divided by the root of the prior's reliability there, so
+that its variance over genes is that of a true response. That is no better in mean squared error, but it is in
+distances between populations and in the size of the effect. A combination or dose
 that no context was measured under is what its treatments add up to (`additive_change`), where each was measured alone:
 of these the flow knows less, so it does not carry the cells either. Members of an ensemble, each a VAE and a flow with
 a calibration of their own, are averaged.
@@ -43,7 +44,7 @@ STEPS, FULL_STEPS = 24, 8  # of the approximation; after the full ones the rate 
 FLOOR = 2e-3  # counts per library of the target size, below which the ratio of two means is noise
 LARGEST_OFFSET = 8.0  # of a logit
 MOST_GROUPS = 200  # by which the size is measured
-LARGEST_TRANSFER = 1.25  # one over the reliability, in a new context; more would add more error than it makes up for
+LARGEST_TRANSFER = 2.0  # in a new context, of which hardly anything is foreseen
 
 Array = npt.NDArray[np.float64]
 Doses = npt.NDArray[np.float32]
@@ -156,13 +157,14 @@ class Effects:
             rate = min(1.0, FULL_STEPS / (step + 1))
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
-        noise_G = contexts.noise[cell_type, contexts.control_code]
-        interval = self._interval(control_G, change_G, noise_G, label)
+        interval = self._interval(cell_type, control_G, change_G, label)
         return Effect(change_G, interval, deviation_G, doses_P, offset_G)
 
-    def _interval(self, control_G: Array, change_G: Array, noise_G: Array, label: int) -> Interval | None:
+    def _interval(self, cell_type: int, control_G: Array, change_G: Array, label: int) -> Interval | None:
         if self._intervals is None or self.prior is None:
             return None
+        noise_G = self._contexts.noise[cell_type, self._contexts.control_code]
+        noise_G = noise_G * self.prior.context_response.untold((cell_type, label))
         expected = self.prior.variance(control_G, label) if label in self.prior.contexts else None
         return self._intervals.around(control_G, change_G, noise_G, expected)
 
@@ -177,16 +179,16 @@ class Effects:
         new = (cell_type, label) not in contexts.means
         if not (new and self._use_prior and prior is not None and label in prior.contexts):
             return 1.0
-        codes, noise = prior.contexts[label].codes, contexts.noise
-        sampling_C = np.stack([noise[code, label] + noise[code, contexts.control_code] for code in codes]).mean(axis=1)
-        reliability = prior.reliability(self._controls[cell_type], label, sampling_C)
-        return 1 / max(reliability, 1 / self._largest_transfer)
+        own, control = prior.context_response, contexts.control_code
+        noise_CG = [own.sampling_noise((code, label), contexts.noise, control) for code in prior.contexts[label].codes]
+        reliability = prior.reliability(self._controls[cell_type], label, np.stack(noise_CG).mean(axis=1), cell_type)
+        return min(reliability**-0.5, self._largest_transfer) if reliability > 0 else self._largest_transfer
 
     def _expected(self, cell_type: int, label: int, p_P: Doses) -> Array:
         """The change by the prior, or the additive one where the perturbation was measured in no context."""
         contexts = self._contexts
         if self.prior is not None and label in self.prior.contexts:
-            return self.prior(self._controls[cell_type], label)
+            return self.prior(self._controls[cell_type], label, cell_type)
         nothing_BG = np.zeros((0, 0), np.float32)
         asked = (cell_type, label, contexts.control_code, p_P, self._doses_CP)
         question = Question(*asked, contexts.cells, nothing_BG, contexts.target, {})

@@ -84,7 +84,8 @@ class Intervals:
         controls_KG = np.stack([means[cell_type, control] for cell_type, _ in left_out])
         change_KG = np.stack(list(left_out.values()))
         error_KG = np.stack([means[group] for group in left_out]) - controls_KG - change_KG
-        noise_KG = np.stack([noise[group] + noise[group[0], control] for group in left_out])
+        own = prior.context_response
+        noise_KG = np.stack([own.sampling_noise(group, noise, control) for group in left_out])
         expected_K = np.array([variances[group] for group in left_out])
         context_K = np.array([cell_type for cell_type, _ in left_out])
         return cls(error_KG, noise_KG, _level(controls_KG, change_KG), expected_K, context_K)
@@ -92,8 +93,9 @@ class Intervals:
     def around(
         self, control_G: Array, change_G: Array, noise_G: Array | float = 0.0, expected: float | None = None
     ) -> Interval:
-        """The interval of a predicted change in a context with this control mean, whose variance by its cells is
-        `noise_G`; expected: the variance that the process expects there (None: as in training, on average)."""
+        """The interval of a predicted change in a context with this control mean, of whose variance by its cells
+        `noise_G` is left in the change's error; expected: the variance that the process expects there (None: as in
+        training, on average)."""
         own_G = _variance(self._excess_KG, self._level_KG, _level(control_G, change_G))
         return Interval(self._times, (self._usual if expected is None else expected) * own_G + noise_G)
 

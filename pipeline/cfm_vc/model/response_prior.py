@@ -10,6 +10,8 @@ context has no like, the mean response is expected; a gene that falls does so in
 of it (ρ); and what is induced takes its share of the library from all that is expressed (b < 0). b, ρ and τ are those
 with the smallest squared error when each context is predicted from the others, over the perturbations (or many).
 
+Perturbations share b, ρ and τ, and what a context does alike under all of them (`ContextResponse`).
+
 The process also says how much of a response it foresees (`reliability`). The variance of its prediction is known up to
 a factor, the same for all contexts, which is that of the errors where each context is left out.
 
@@ -19,6 +21,7 @@ Sources: Rasmussen and Williams, "Gaussian processes for machine learning" (2006
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -26,6 +29,7 @@ import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 from pipeline.cfm_vc.metrics.distances import median_distance
+from pipeline.cfm_vc.model.context_response import ContextResponse
 
 Array = npt.NDArray[np.float64]
 
@@ -90,18 +94,27 @@ class ResponsePrior:
         several = [each for each in contexts.values() if len(each.control_CG) > 1]
         return cls(contexts, scale, *_chosen(several[:: -(-len(several) // MOST_PERTURBATIONS) or 1]))
 
-    def left_out(self) -> dict[tuple[int, int], Array]:
-        """The change (G,) expected of each context and perturbation from the other contexts, where there are any."""
-        found: dict[tuple[int, int], Array] = {}
+    @cached_property
+    def context_response(self) -> ContextResponse:
+        """How each context departs from what the others let expect, under all perturbations alike."""
+        expected: dict[tuple[int, int], Array] = {}
+        change: dict[tuple[int, int], Array] = {}
         for label, of in self.contexts.items():
             if len(of.codes) > 1:
                 of_change_GC, of_control_GC, _ = of.left_out(self.own, self.noise)
                 expected_CG = of.change_CG - (of_change_GC - self.fall * of_control_GC).T
-                found |= {(code, label): expected_G for code, expected_G in zip(of.codes, expected_CG, strict=True)}
-        return found
+                pairs = [(code, label) for code in of.codes]
+                expected |= dict(zip(pairs, expected_CG, strict=True))
+                change |= dict(zip(pairs, of.change_CG, strict=True))
+        return ContextResponse.fit(expected, change)
+
+    def left_out(self) -> Mapping[tuple[int, int], Array]:
+        """The change (G,) expected of each pair of context and perturbation from the others, where the perturbation
+        was measured in other contexts."""
+        return self.context_response.left_out
 
     def left_out_variances(self) -> dict[tuple[int, int], float]:
-        """Of the same predictions, as `variance`."""
+        """Of the same predictions, as `variance`: by the other contexts, before their own response."""
         found: dict[tuple[int, int], float] = {}
         for label, of in self.contexts.items():
             if len(of.codes) > 1:
@@ -118,9 +131,9 @@ class ResponsePrior:
         of_mean_G = (1 - np.einsum("gc,cg->g", row_GC, covariance_CG)) ** 2 / row_GC.sum(axis=1)
         return float((1 + self.own * control_G**2 + self.noise - known_G + of_mean_G).mean())
 
-    def __call__(self, control_G: Array, perturbation: int) -> Array:
-        """The expected change (G,) of a context with this control mean; no gene falls below 0. KeyError where the
-        perturbation was not measured in any context."""
+    def __call__(self, control_G: Array, perturbation: int, context: int | None = None) -> Array:
+        """The expected change (G,) of a context with this control mean; no gene falls below 0. context: its code, where
+        other perturbations were measured in it. KeyError where the perturbation was not measured in any context."""
         of = self.contexts[perturbation]
         inverse_GCC, centred_GCC = of.solved(self.own, self.noise)
         rest_CG = of.change_CG - self.fall * of.control_CG
@@ -129,21 +142,25 @@ class ResponsePrior:
         covariance_CG = self._covariance(control_G, of)
         weighted_GC = np.einsum("gcd,dg->gc", centred_GCC, rest_CG)
         change_G = self.fall * control_G + mean_G + np.einsum("cg,gc->g", covariance_CG, weighted_GC)
+        if context is not None:
+            change_G = self.context_response(context, change_G)
         return np.asarray(np.maximum(change_G, -control_G))
 
-    def reliability(self, control_G: Array, perturbation: int, sampling_C: Array) -> float:
+    def reliability(self, control_G: Array, perturbation: int, sampling_C: Array, context: int | None = None) -> float:
         """Share (0 to 1) of the variance over genes of a new context's change that is foreseen: the variance of the
-        expected change, over itself and the mean variance of its error. This is about the slope of the expected change
-        on the true one. 1 where the perturbation was measured in a single context, or the misses are no larger than
-        `sampling_C`: the variance, mean over genes, that the sampling of cells gives each context's measured change.
+        expected change, over itself and the mean variance of its error. This is also about the slope of the expected
+        change on the true one. 1 where the perturbation was measured in a single context, or the misses are no larger
+        than `sampling_C`: the variance, mean over genes, of each context's error that is by the sampling of cells.
         """
         of = self.contexts[perturbation]
         if len(of.codes) == 1:
             return 1.0
-        of_change_GC, of_control_GC, variance_GC = of.left_out(self.own, self.noise)
-        missed_C = np.mean((of_change_GC - self.fall * of_control_GC) ** 2, axis=0) - sampling_C
+        variance_GC = of.left_out(self.own, self.noise)[2]
+        expected_CG = np.stack([self.left_out()[code, perturbation] for code in of.codes])
+        missed_C = np.mean((of.change_CG - expected_CG) ** 2, axis=1) - sampling_C
         factor = max(float(missed_C.sum() / variance_GC.mean(axis=0).sum()), 0.0)
-        foreseen, missed = float(self(control_G, perturbation).var()), factor * self.variance(control_G, perturbation)
+        foreseen = float(self(control_G, perturbation, context).var())
+        missed = factor * self.variance(control_G, perturbation)
         return foreseen / (foreseen + missed) if missed > 0 else 1.0
 
     def _covariance(self, control_G: Array, of: _Contexts) -> Array:
