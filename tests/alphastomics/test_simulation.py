@@ -49,6 +49,19 @@ def test_sections_have_the_size_asked_for(dimensions):
     assert (x_NG.sum(axis=1) > 0).all()
 
 
+def test_sections_may_have_different_numbers_of_cells():
+    tissue = simulate(recipe(sections=40, cells_per_section=100, cells_spread=0.4))
+    cells_P = np.bincount(tissue.columns["section"].codes)
+    assert len(cells_P) == 40
+    assert cells_P.sum() == len(tissue.places_NS) == len(dense(tissue))
+    assert np.log(cells_P / 100).std() == pytest.approx(0.4, rel=0.3)
+    assert cells_P.max() <= recipe(sections=40, cells_per_section=100, cells_spread=0.4).largest_section
+    names = [name for block in tissue.names() for name in block]
+    assert len(set(names)) == len(names)
+    assert names[cells_P[0]] == "section_02_cell_00000"
+    np.testing.assert_array_equal(np.bincount(simulate(recipe()).columns["section"].codes), 500)  # none: as asked for
+
+
 def test_the_same_recipe_gives_the_same_cells_and_another_seed_others():
     one, two, other = simulate(recipe()), simulate(recipe()), simulate(recipe(seed=1))
     np.testing.assert_array_equal(one.places_NS, two.places_NS)

@@ -1,5 +1,6 @@
 """The recipe of simulated sections of tissue: a small YAML file, validated."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -19,6 +20,7 @@ from pipeline.params.section import (
 )
 
 MOST_GENES = 100_000
+LARGEST_SPREAD = 2.0  # typical deviations by which a section's number of cells may differ from the typical one
 MOST_COUNTS = 2**31  # cells times genes of a section, drawn at once: 16 GB
 
 
@@ -34,6 +36,7 @@ class TissueRecipe(Section):
 
     sections: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     cells_per_section: Annotated[int, Field(ge=2, le=MOST)]
+    cells_spread: LogSpread = 0.0  # standard deviation of the log of a section's number of cells, around that
     dimensions: Annotated[int, Field(ge=2, le=3)]
     genes: Annotated[int, Field(ge=1, le=MOST_GENES)]
     cell_types: Annotated[list[Text], Field(min_length=1, max_length=MOST_STEPS)]
@@ -60,9 +63,9 @@ class TissueRecipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.cells_per_section * self.genes > MOST_COUNTS:
+        if self.largest_section * self.genes > MOST_COUNTS:
             raise ValueError(
-                f"cells_per_section ({self.cells_per_section:,}) times genes ({self.genes:,}) must not exceed "
+                f"a section's cells ({self.largest_section:,} at most) times genes ({self.genes:,}) must not exceed "
                 f"{MOST_COUNTS:,}: the counts of a section are drawn at once"
             )
         if len(set(self.cell_types)) < len(self.cell_types):
@@ -73,6 +76,11 @@ class TissueRecipe(Section):
                 "depth, lateral and patches ask for"
             )
         return self
+
+    @property
+    def largest_section(self) -> int:
+        """Cells of a section, at most."""
+        return math.ceil(self.cells_per_section * math.exp(LARGEST_SPREAD * self.cells_spread))
 
     @property
     def structured_genes(self) -> int:

@@ -8,8 +8,8 @@ mean
                                              + batch_effect(section, g))
 
 with the fields u, each v, and a product of cosines, the patches. So expression determines the position of a cell, up to
-counting noise. Every section has its own uneven outline, an offset, a magnification and, where asked for, an
-orientation. Axes: N cells, G genes, S dimensions, T cell types, F fields, P sections (pieces of tissue).
+counting noise. Every section has its own uneven outline, an offset, a magnification and, where asked for, a number of
+cells and an orientation. Axes: N cells, G genes, S dimensions, T cell types, F fields, P sections (pieces of tissue).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.alphastomics.data.recipe import Gradient, TissueRecipe
+from pipeline.alphastomics.data.recipe import LARGEST_SPREAD, Gradient, TissueRecipe
 from pipeline.data.columns import Column
 from pipeline.data.csr import CsrBlock
 
@@ -79,25 +79,25 @@ class Tissue:
     def names(self) -> Iterator[list[str]]:
         """Names of the cells, in blocks."""
         labels, codes = self.columns["section"].labels, self.columns["section"].codes
-        each = self.recipe.cells_per_section
+        first_P = np.searchsorted(codes, np.arange(len(labels)))
         for start in range(0, len(codes), CELLS_PER_BLOCK):
             stop = min(start + CELLS_PER_BLOCK, len(codes))
-            yield [f"{labels[codes[number]]}_cell_{number % each:05d}" for number in range(start, stop)]
+            yield [f"{labels[codes[row]]}_cell_{row - first_P[codes[row]]:05d}" for row in range(start, stop)]
 
 
 def simulate(recipe: TissueRecipe) -> Tissue:
     """Sections by this recipe; the same recipe gives the same cells."""
     rng = np.random.default_rng([recipe.seed, 0])
-    types, each = len(recipe.cell_types), recipe.cells_per_section
+    types, cells_P = len(recipe.cell_types), _draw_sizes(recipe)
     base_G = rng.normal(0.0, BASE_SPREAD, recipe.genes)
     marker_TG, effect_FG = _effects(recipe, rng)
     batch_effect_PG = rng.normal(0.0, recipe.batch_effect, (recipe.sections, recipe.genes))
     # A width of its own for each number, so that the labels' order is that of the numbers.
     digits = len(str(recipe.sections))
     sections = [f"section_{number + 1:0{digits}d}" for number in range(recipe.sections)]
-    tissue_PNS = np.stack([_draw_tissue(recipe, rng) for _ in sections])
-    places_PNS = np.stack([_laid_out(tissue_NS, recipe, rng) for tissue_NS in tissue_PNS])
-    tissue_NS = tissue_PNS.reshape(-1, recipe.dimensions)
+    tissue_of = [_draw_tissue(recipe, int(cells), rng) for cells in cells_P]
+    places_NS = np.concatenate([_laid_out(tissue_NS, recipe, rng) for tissue_NS in tissue_of])
+    tissue_NS = np.concatenate(tissue_of)
     # Depth from 0 to 1, in layers of equal thickness; the uneven outline belongs to the outer ones.
     depth_N = (tissue_NS[:, 0] + 1) / 2
     domain_N = np.clip((depth_N * recipe.domains).astype(np.int64), 0, recipe.domains - 1)
@@ -106,10 +106,9 @@ def simulate(recipe: TissueRecipe) -> Tissue:
     order = np.argsort(recipe.cell_types)  # labels are sorted, the recipe's order is the layers'
     labels = [recipe.cell_types[place] for place in order]
     columns = {
-        "section": Column(np.repeat(np.arange(recipe.sections, dtype=np.int32), each), sections, []),
+        "section": Column(np.repeat(np.arange(recipe.sections, dtype=np.int32), cells_P), sections, []),
         "cell_type": Column(np.argsort(order)[type_N].astype(np.int32), labels, []),
     }
-    places_NS = places_PNS.reshape(-1, recipe.dimensions)
     return Tissue(recipe, columns, domain_N, tissue_NS, places_NS, base_G, marker_TG[order], effect_FG, batch_effect_PG)
 
 
@@ -145,15 +144,23 @@ def _effects(recipe: TissueRecipe, rng: np.random.Generator) -> tuple[Floats, Fl
     return marker_TG, effect_FG
 
 
-def _draw_tissue(recipe: TissueRecipe, rng: np.random.Generator) -> Floats:
+def _draw_sizes(recipe: TissueRecipe) -> npt.NDArray[np.int64]:
+    """Cells of each section, (P,)."""
+    rng = np.random.default_rng([recipe.seed, 2])
+    spread_P = np.clip(rng.normal(size=recipe.sections), -LARGEST_SPREAD, LARGEST_SPREAD) * recipe.cells_spread
+    cells_P: npt.NDArray[np.int64] = np.rint(recipe.cells_per_section * np.exp(spread_P)).astype(np.int64)
+    return np.maximum(cells_P, 2)
+
+
+def _draw_tissue(recipe: TissueRecipe, cells: int, rng: np.random.Generator) -> Floats:
     """Cells spread evenly over a section with an uneven outline: u and each v, (N, S)."""
     outline = [_Outline(recipe, rng) for _ in range(2 * recipe.dimensions)]  # both ends of every axis
     size_S = _sizes(recipe)
     room = 1 + 2 * LARGEST_OUTLINE * recipe.outline / size_S.min()
     found: list[Floats] = []
     number = 0
-    while number < recipe.cells_per_section:
-        drawn_NS = rng.uniform(-room, room, (2 * recipe.cells_per_section, recipe.dimensions))
+    while number < cells:
+        drawn_NS = rng.uniform(-room, room, (2 * cells, recipe.dimensions))
         inside_N = np.ones(len(drawn_NS), bool)
         for axis in range(recipe.dimensions):
             along_N = drawn_NS[:, 0 if axis else 1]
@@ -161,7 +168,7 @@ def _draw_tissue(recipe: TissueRecipe, rng: np.random.Generator) -> Floats:
                 inside_N &= end * drawn_NS[:, axis] < 1 + 2 * uneven.at(along_N) / size_S[axis]
         found.append(drawn_NS[inside_N])
         number += len(found[-1])
-    return np.concatenate(found)[: recipe.cells_per_section]
+    return np.concatenate(found)[:cells]
 
 
 class _Outline:
