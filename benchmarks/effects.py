@@ -97,9 +97,10 @@ def method(
     allowed = slice(None) if variant.own_response else slice(1)  # the first is infinite
     shift, response = context_response.SHIFT_PENALTIES[allowed], context_response.RESPONSE_PENALTIES[allowed]
     of = replace(contexts, calibration=first.calibration)
-    # The prior fits what contexts do of their own when `Effects` is made.
+    # What contexts do of their own is fitted when it is first asked for.
     with patch.multiple(context_response, SHIFT_PENALTIES=shift, RESPONSE_PENALTIES=response):
         effects = Effects(first.vae, first.field, solution, of, others, variant.largest_transfer)
+        _ = effects.prior and effects.prior.context_response
     return cfm_vc(first.vae, first.field, solution, effects, 0, CPU)
 
 

@@ -63,7 +63,8 @@ class ContextResponse:
     response_penalty: float
     found: Mapping[int, tuple[Array, Array]]  # a and c, (G,) each, by context
     perturbations: Mapping[int, int]  # how many, by context
-    left_out: Mapping[Pair, Array]  # the change (G,) expected of each pair from all the others
+    expected: Mapping[Pair, Array]  # the change (G,) of each pair by the other contexts
+    left_out: Mapping[Pair, Array]  # by all other pairs, those of its context too
 
     @classmethod
     def fit(cls, expected: Mapping[Pair, Array], change: Mapping[Pair, Array]) -> Self:
@@ -80,7 +81,7 @@ class ContextResponse:
             a_PG, c_PG = _Sums.of_others(e_PG, r_PG).solved(*penalties)
             left_out |= dict(zip(pairs, e_PG + a_PG + c_PG * e_PG, strict=True))
         perturbations = {context: len(pairs) for context, (pairs, _, _) in measured.items()}
-        return cls(*penalties, found, perturbations, left_out)
+        return cls(*penalties, found, perturbations, expected, left_out)
 
     def __call__(self, context: int, expected_G: Array) -> Array:
         """The change (G,) expected in this context, where the others let `expected_G` be expected."""
@@ -89,11 +90,17 @@ class ContextResponse:
         a_G, c_G = self.found[context]
         return np.asarray(expected_G + a_G + c_G * expected_G)
 
-    def sampling_noise(self, pair: Pair, noise: Mapping[Pair, Array], control: int) -> Array:
-        """Variance (G,) of the error of a pair's expected change that is by the sampling of cells: that of its treated
-        mean, and what is left of the controls', which all changes of the context hold alike, so that the shift tells
-        it. noise: the variance of each group's mean; control: the code of the controls."""
-        return np.asarray(noise[pair] + self.untold(pair) * noise[pair[0], control])
+    def like(self, context: int | None) -> Mapping[Pair, Array]:
+        """What is expected of each pair as it is of this context: its own response known or, where nothing was measured
+        in it, not."""
+        return self.left_out if context in self.found else self.expected
+
+    def sampling_noise(self, pair: Pair, noise: Mapping[Pair, Array], control: int, like: int | None) -> Array:
+        """Variance (G,) of the error of a pair's change, expected as in the context `like`, that is by the sampling of
+        cells: that of its treated mean, and what is left of the controls', which all changes of a context hold alike,
+        so that the shift tells it. noise: the variance of each group's mean; control: the code of the controls."""
+        untold = self.untold(pair) if like in self.found else 1.0
+        return np.asarray(noise[pair] + untold * noise[pair[0], control])
 
     def untold(self, pair: Pair) -> float:
         """Share of the noise of the controls' mean that the shift of a context does not tell."""

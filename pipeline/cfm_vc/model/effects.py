@@ -93,8 +93,7 @@ class Effects:
         }
         known = changes(contexts.means, control)
         self.prior = ResponsePrior.fit(self._controls, known) if known else None
-        measured = (contexts.means, contexts.noise, control)
-        self._intervals = Intervals.of(self.prior, *measured) if self.prior else None
+        self._intervals: dict[bool, Intervals | None] = {}  # by whether the context's own response is known
 
     def of(self, cell_type: int, p_P: Doses) -> Effect | None:
         """None where the flow's prediction stands as it is: for controls, for a cell type without training controls,
@@ -161,12 +160,19 @@ class Effects:
         return Effect(change_G, interval, deviation_G, doses_P, offset_G)
 
     def _interval(self, cell_type: int, control_G: Array, change_G: Array, label: int) -> Interval | None:
-        if self._intervals is None or self.prior is None:
+        if self.prior is None:
             return None
-        noise_G = self._contexts.noise[cell_type, self._contexts.control_code]
-        noise_G = noise_G * self.prior.context_response.untold((cell_type, label))
+        contexts, response = self._contexts, self.prior.context_response
+        known = cell_type in response.found
+        if known not in self._intervals:
+            measured = (contexts.means, contexts.noise, contexts.control_code)
+            self._intervals[known] = Intervals.of(self.prior, *measured, like=cell_type)
+        intervals = self._intervals[known]
+        if intervals is None:
+            return None
+        noise_G = contexts.noise[cell_type, contexts.control_code] * response.untold((cell_type, label))
         expected = self.prior.variance(control_G, label) if label in self.prior.contexts else None
-        return self._intervals.around(control_G, change_G, noise_G, expected)
+        return intervals.around(control_G, change_G, noise_G, expected)
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""
@@ -180,7 +186,8 @@ class Effects:
         if not (new and self._use_prior and prior is not None and label in prior.contexts):
             return 1.0
         own, control = prior.context_response, contexts.control_code
-        noise_CG = [own.sampling_noise((code, label), contexts.noise, control) for code in prior.contexts[label].codes]
+        codes = prior.contexts[label].codes
+        noise_CG = [own.sampling_noise((code, label), contexts.noise, control, like=cell_type) for code in codes]
         reliability = prior.reliability(self._controls[cell_type], label, np.stack(noise_CG).mean(axis=1), cell_type)
         return min(reliability**-0.5, self._largest_transfer) if reliability > 0 else self._largest_transfer
 

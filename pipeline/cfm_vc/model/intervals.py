@@ -74,18 +74,24 @@ class Intervals:
 
     @classmethod
     def of(
-        cls, prior: ResponsePrior, means: Mapping[Group, Array], noise: Mapping[Group, Array], control: int
+        cls,
+        prior: ResponsePrior,
+        means: Mapping[Group, Array],
+        noise: Mapping[Group, Array],
+        control: int,
+        like: int | None = None,
     ) -> Self | None:
         """From the means of training groups, which the prior was fitted to, and the variances of these means by the
-        sampling of cells; None where fewer than two contexts can be left out."""
-        left_out, variances = prior.left_out(), prior.left_out_variances()
+        sampling of cells; for predictions in the context `like` (None: one where nothing was measured). None where
+        fewer than two contexts can be left out."""
+        own = prior.context_response
+        left_out, variances = own.like(like), prior.left_out_variances()
         if len({cell_type for cell_type, _ in left_out}) < 2:
             return None
         controls_KG = np.stack([means[cell_type, control] for cell_type, _ in left_out])
         change_KG = np.stack(list(left_out.values()))
         error_KG = np.stack([means[group] for group in left_out]) - controls_KG - change_KG
-        own = prior.context_response
-        noise_KG = np.stack([own.sampling_noise(group, noise, control) for group in left_out])
+        noise_KG = np.stack([own.sampling_noise(group, noise, control, like) for group in left_out])
         expected_K = np.array([variances[group] for group in left_out])
         context_K = np.array([cell_type for cell_type, _ in left_out])
         return cls(error_KG, noise_KG, _level(controls_KG, change_KG), expected_K, context_K)

@@ -156,7 +156,8 @@ class ResponsePrior:
         if len(of.codes) == 1:
             return 1.0
         variance_GC = of.left_out(self.own, self.noise)[2]
-        expected_CG = np.stack([self.left_out()[code, perturbation] for code in of.codes])
+        expected = self.context_response.like(context)
+        expected_CG = np.stack([expected[code, perturbation] for code in of.codes])
         missed_C = np.mean((of.change_CG - expected_CG) ** 2, axis=1) - sampling_C
         factor = max(float(missed_C.sum() / variance_GC.mean(axis=0).sum()), 0.0)
         foreseen = float(self(control_G, perturbation, context).var())
