@@ -6,12 +6,14 @@ while DVC writes; the list would be left cut, no other DVC could read it, and th
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 from dvc import rwlock
 from dvc.cli import main
+
+from pipeline.core.files import atomic_file
 
 _locked = rwlock.rwlock
 
@@ -27,12 +29,9 @@ class WholeFiles:
 
     @contextmanager
     def open(self, path: str, mode: str = "r", **options: Any) -> Iterator[IO[Any]]:
-        """As `open`; one process at a time may write a file."""
-        target = f"{path}.partial" if mode == "w" else path
-        with self._fs.open(target, mode, **options) as stream:
+        written = atomic_file(Path(path)) if mode == "w" else nullcontext(path)
+        with written as target, self._fs.open(str(target), mode, **options) as stream:
             yield stream
-        if mode == "w":
-            Path(target).replace(path)
 
 
 def locked(tmp_dir: str, fs: Any, *arguments: Any, **options: Any) -> AbstractContextManager[None]:
