@@ -134,7 +134,7 @@ def test_a_change_is_divided_by_the_root_of_its_reliability_where_the_perturbati
     control = known.means[1, CONTROL]
     untold = new.prior.context_response.untold(
         (0, A)
-    )  # of the controls' noise; that of each mean: see `small_contexts`
+    )  # of the controls' noise; each mean's is that of `small_contexts`
     reliability = new.prior.reliability(control, A, np.full(2, 1e-4 * (1 + untold)), 1)
     assert reliability < 0.9
     factor, expected = min(reliability**-0.5, largest), same.of(1, P_A).change_G
