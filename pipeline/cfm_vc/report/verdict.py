@@ -75,5 +75,6 @@ def breadth(board: Scoreboard, cells: int) -> str:
     else:
         metric = decisive(board)[0]
         won = [compare(board, metric, unit).standing for unit in board.units].count("ahead")
-        parts.append(f"By {metric.label} it is ahead in {won} of {len(board.units)} groups ({cells:,} cells).")
+        of = f"{len(board.units)} groups ({cells:,} cells)"
+        parts.append(f"By {metric.label} it is ahead of every baseline in {won} of {of}, beyond the interval.")
     return " ".join(parts)
