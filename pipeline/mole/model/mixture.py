@@ -19,7 +19,7 @@ from torch.nn.functional import linear, mse_loss
 from pipeline.mole.data.resident_windows import WindowBatch
 from pipeline.mole.data.ridge_choice import Offset
 from pipeline.mole.data.time_features import FEATURES
-from pipeline.mole.model.decomposition import decomposed_linear, moving_average_matrix
+from pipeline.mole.model.decomposition import decomposed_linear
 from pipeline.mole.model.instance_norm import Level, ReversibleNorm, WindowOffset
 from pipeline.nn.model_config import ModelConfig
 from pipeline.nn.share import drawn
@@ -74,7 +74,6 @@ class Mole(nn.Module):
         if self.decomposes:
             self.seasonal = nn.Linear(lookback, experts * horizon)
             self.trend = nn.Linear(lookback, experts * horizon)
-            self._average_LL: Tensor | None = None
         elif config.backbone == "linear_per_channel":
             self.weight_CHL = nn.Parameter(torch.zeros(channels, horizon, lookback))
         else:
@@ -119,7 +118,7 @@ class Mole(nn.Module):
         x_RL = x_BCL.reshape(-1, lookback)
         if self.decomposes:
             bias_P = self.seasonal.bias + self.trend.bias
-            y_RP = decomposed_linear(x_RL, self.seasonal.weight, self.trend.weight, self._average(x_RL), bias_P)
+            y_RP = decomposed_linear(x_RL, self.seasonal.weight, self.trend.weight, self.config.kernel, bias_P)
         else:
             y_RP = linear(x_RL, self.linear.weight, self.linear.bias)
         return Heads(y_RP.view(batch, channels, self.experts, self.horizon), level)
@@ -169,13 +168,6 @@ class Mole(nn.Module):
         if self.norm is None or heads.level is None:
             return y_BCH
         return self.norm.restore(y_BCH, heads.level)
-
-    def _average(self, x_RL: Tensor) -> Tensor:
-        """The constant matrix, made once and where the data is: it is no weight, and is not saved with any."""
-        made = self._average_LL
-        if made is None or (made.dtype, made.device) != (x_RL.dtype, x_RL.device):
-            made = self._average_LL = moving_average_matrix(self.lookback, self.config.kernel).to(x_RL)
-        return made
 
 
 def largest_only(logit_BCE: Tensor, count: int) -> Tensor:
