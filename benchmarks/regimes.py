@@ -5,8 +5,10 @@
 Of every channel and horizon, a ridge with a map for each of two groups of windows beside the ridge of all windows: the
 group's map is that of all, corrected by a ridge of what it leaves in the group. Groups are known from the recipe
 (whether the row before the forecast is in the channel's regime, be it weekend, night or unannounced, which no
-forecaster can know), or found in the window itself: by the courses of its last two days (two means). Errors are those
-of validation rows at every origin, the penalty chosen by the other origins; test rows are not read.
+forecaster can know), or found in the window itself: by the courses of its last two days (two means). Third, what chance
+leaves in the last row, by its mean at this hour of the days before, counts anew for each hour at which a forecast
+begins, as where it lasts by day and is forgotten by night. Errors are those of validation rows at every origin, the
+penalty chosen by the other origins; test rows are not read.
 """
 
 import argparse
@@ -35,16 +37,26 @@ ROUNDS = 30  # of two means
 
 
 class Part(NamedTuple):
-    """Windows of one channel less their last value (N, L), (N, H), the row before each forecast (N,), and their last
-    two days as courses of the clock (N, 24)."""
+    """Windows of one channel less their last value (N, L), (N, H), the row before each forecast (N,), their last two
+    days as courses of the clock (N, 24), and what is by chance in their last value (N, 1)."""
 
     x: Floats
     y: Floats
     row: npt.NDArray[np.int64]
     course: Floats
+    chance: Floats
 
 
-Gate = Callable[[Part, Part], tuple[Floats, Floats]]  # weights (N, 2) of train and validation windows
+Gate = Callable[[Part, Part], tuple[Floats, Floats]]  # weights (N, groups) of train and validation windows
+Seen = Callable[[Part], Floats]  # what the map of a group sees of each window
+
+
+def _window(part: Part) -> Floats:
+    return part.x
+
+
+def _chance(part: Part) -> Floats:
+    return part.chance
 
 
 def regimes(arguments: argparse.Namespace) -> None:
@@ -55,13 +67,15 @@ def regimes(arguments: argparse.Namespace) -> None:
     assert splits is not None
     step = Step(60 * recipe.step_minutes)
     series = Series(simulated.date_T, simulated.value_TC, tuple(simulated.channels), step, splits)
-    print("| channel | regime | horizon | told the regime | by the window's last days |\n|---|---|--:|--:|--:|")
+    print("| channel | regime | horizon | told the regime | by the window's last days | chance, by the hour |")
+    print("|---|---|--:|--:|--:|--:|")
     for horizon in arguments.horizons:
         origins = origin_windows(series, arguments.origins, arguments.lookback, horizon)
         for place, name in enumerate(series.channels):
             parts = [tuple(_part(of, place, series) for of in pair) for pair in origins]
             told = _told(simulated.other_TC[:, place])
-            cells = [_gain(parts, gate) for gate in (told, _by_course)]
+            ways = ((told, _window), (_by_course, _window), (_by_hour, _chance))
+            cells = [_gain(parts, *way) for way in ways]
             print(f"| {name} | {recipe.channels[name].regime} | {horizon} | {' | '.join(cells)} |", flush=True)
 
 
@@ -70,7 +84,8 @@ def _part(windows: Windows, channel: int, series: Series) -> Part:
     row = np.searchsorted(series.date_T, windows.stamp(slice(None))) + windows.lookback - 1
     days = x[:, -2 * DAY :].reshape(len(x), 2, DAY).mean(1)
     course = np.stack([np.roll(one, hour) for one, hour in zip(days, (row + 1) % DAY, strict=True)])
-    return Part(x - x[:, -1:], y - x[:, -1:], row, course - course.mean(1, keepdims=True))
+    chance = x[:, -1:] - x[:, -1 - DAY :: -DAY].mean(1, keepdims=True)
+    return Part(x - x[:, -1:], y - x[:, -1:], row, course - course.mean(1, keepdims=True), chance)
 
 
 def _told(other_T: npt.NDArray[np.bool_]) -> Gate:
@@ -78,6 +93,10 @@ def _told(other_T: npt.NDArray[np.bool_]) -> Gate:
         return tuple(np.stack([other_T[of.row], ~other_T[of.row]], 1).astype(np.float64) for of in parts)
 
     return weights
+
+
+def _by_hour(*parts: Part) -> Any:
+    return tuple(np.eye(DAY)[(of.row + 1) % DAY] for of in parts)
 
 
 def _by_course(train: Part, validation: Part) -> tuple[Floats, Floats]:
@@ -104,16 +123,18 @@ def _squares(course: Floats, centre: Floats) -> Floats:
     return found
 
 
-def _gain(parts: list[Any], gate: Gate) -> str:
+def _gain(parts: list[Any], gate: Gate, seen: Seen) -> str:
     one = [[_loss(pair, penalty) for pair in parts] for penalty in PENALTIES]
     penalty = PENALTIES[int(np.log(one).mean(1).argmin())]
-    several = [[_loss(pair, penalty, gate, of_group) for pair in parts] for of_group in PENALTIES]
+    several = [[_loss(pair, penalty, gate, seen, of_group) for pair in parts] for of_group in PENALTIES]
     ours, theirs = ({str(k): loss for k, loss in enumerate(held_out(of))} for of in (several, one))
     found = gain(ours, theirs)
     return f"{100 * found.share:+.1f} ± {100 * found.error:.1f} %"
 
 
-def _loss(pair: tuple[Part, Part], penalty: float, gate: Gate | None = None, of_group: float = 0.0) -> float:
+def _loss(
+    pair: tuple[Part, Part], penalty: float, gate: Gate | None = None, seen: Seen = _window, of_group: float = 0.0
+) -> float:
     train, validation = pair
     weight_LH = _ridge(train.x, train.y, penalty)
     forecast = validation.x @ weight_LH
@@ -121,7 +142,7 @@ def _loss(pair: tuple[Part, Part], penalty: float, gate: Gate | None = None, of_
         rest, gates = train.y - train.x @ weight_LH, gate(train, validation)
         for of_train, of_validation in zip(gates[0].T[..., None], gates[1].T[..., None], strict=True):
             root = np.sqrt(of_train)
-            forecast += of_validation * (validation.x @ _ridge(root * train.x, root * rest, of_group))
+            forecast += of_validation * (seen(validation) @ _ridge(root * seen(train), root * rest, of_group))
     return float(np.square(validation.y - forecast).mean())
 
 
