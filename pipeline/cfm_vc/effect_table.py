@@ -12,7 +12,7 @@ from pipeline.cfm_vc.trained import CfmVc
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["cell_type", "gene", "control", "change", "low", "high", "deviation"]
+COLUMNS = ["cell_type", "gene", "control", "change", "low", "high", "deviation", "effect"]
 
 
 def effect_table(
@@ -20,9 +20,10 @@ def effect_table(
 ) -> "pd.DataFrame":
     """A row for each of these cell types that the model has controls of, and gene: mean log-normalised expression of
     the controls, its predicted change, the bounds of the change's 90 % interval, from that mean to the true one of
-    treated cells (empty where it is not known: fewer than two contexts to learn it from), and its standard deviation
-    over the members of an ensemble (empty without). Without an effect (the control) there are no rows. ExpectedError
-    for an unknown treatment.
+    treated cells (empty where it is not known: fewer than two contexts to learn it from), its standard deviation
+    over the members of an ensemble (empty without), and the effect: the change without what is expected to be noise of
+    the controls' mean, by what all perturbations of the cell type have in common. Without an effect (the control) there
+    are no rows. ExpectedError for an unknown treatment.
     """
     import pandas as pd
 
@@ -39,6 +40,6 @@ def effect_table(
         control_G = contexts.means[code, contexts.control_code]
         columns = {"control": control_G, "change": effect.change_G}
         bounds = {"low": np.maximum(effect.change_G - half_G, -control_G), "high": effect.change_G + half_G}
-        columns |= bounds | {"deviation": deviation_G}
+        columns |= bounds | {"deviation": deviation_G, "effect": effect.change_G - effect.noise_G}
         parts.append(pd.DataFrame({"cell_type": name, "gene": contexts.genes, **columns}))
     return pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)

@@ -13,14 +13,14 @@ def pairs_of(contexts, perturbations):
     return [(context, perturbation) for context in range(contexts) for perturbation in range(1, perturbations + 1)]
 
 
-def responses(random, contexts=3, perturbations=8, shift=0.3, closed=0.4, noise=0.03):
+def responses(random, contexts=3, perturbations=8, shift=0.3, closed=0.4, noise=0.03, genes=GENES):
     """Expected changes, measured ones, and each context's true a and c."""
-    expected = {pair: random.normal(0, 0.5, GENES) for pair in pairs_of(contexts, perturbations)}
+    expected = {pair: random.normal(0, 0.5, genes) for pair in pairs_of(contexts, perturbations)}
     own = {
-        context: (random.normal(0, shift, GENES), -1.0 * (random.random(GENES) < closed)) for context in range(contexts)
+        context: (random.normal(0, shift, genes), -1.0 * (random.random(genes) < closed)) for context in range(contexts)
     }
     change = {
-        pair: e + own[pair[0]][0] + own[pair[0]][1] * e + random.normal(0, noise, GENES) for pair, e in expected.items()
+        pair: e + own[pair[0]][0] + own[pair[0]][1] * e + random.normal(0, noise, genes) for pair, e in expected.items()
     }
     return expected, change, own
 
@@ -115,3 +115,23 @@ def test_the_prior_departs_as_the_context_does():
     error, without = (np.abs(prior(control[2], 10, context) - wished) for context in (2, None))
     assert without[0] > 0.1  # the other contexts alone do not know
     assert error[0] < 0.3 * without[0]
+
+
+@pytest.mark.parametrize(("shift", "control_noise"), [(0.0, 0.3), (0.3, 0.3), (0.3, 0.01)])
+def test_the_noise_of_few_controls_is_taken_out_of_effects(shift, control_noise):
+    genes = 400
+    expected, change, own = responses(np.random.default_rng(5), contexts=4, shift=shift, closed=0.0, genes=genes)
+    noise = {context: np.random.default_rng(context).normal(0, control_noise, genes) for context in own}
+    measured = {pair: change_G - noise[pair[0]] for pair, change_G in change.items()}
+    fitted = ContextResponse.fit(expected, measured)
+    for context in own:
+        told_G = fitted.controls_noise(context, np.full(genes, control_noise**2))
+        share = control_noise**2 / (control_noise**2 + shift**2)
+        slope = float(told_G @ -noise[context]) / float(noise[context] @ noise[context])
+        assert slope == pytest.approx(share, abs=0.15)  # as much as the shift tells of it, and no more
+        before, after = np.mean(noise[context] ** 2), np.mean((noise[context] + told_G) ** 2)
+        assert after <= 1.02 * before
+        if control_noise > 0.1:
+            assert after < 0.75 * before
+    np.testing.assert_array_equal(fitted.controls_noise(99, np.ones(genes)), np.zeros(genes))
+    np.testing.assert_array_equal(fitted.controls_noise(0, np.zeros(genes)), np.zeros(genes))

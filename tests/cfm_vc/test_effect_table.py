@@ -24,7 +24,9 @@ def test_every_gene_of_every_known_cell_type_has_a_change_in_its_interval(model)
     assert ((table["low"] <= table["change"]) & (table["change"] <= table["high"])).all()
     assert (table["low"] >= -table["control"] - 1e-12).all()
     effect = model.effects(Solution("control")).of(model.cell_types.index("T"), model.doses.vector({"B": 1.0}))
-    np.testing.assert_array_equal(table[table["cell_type"] == "T"]["change"], effect.change_G)
+    of_t = table[table["cell_type"] == "T"]
+    np.testing.assert_array_equal(of_t["change"], effect.change_G)
+    np.testing.assert_array_equal(of_t["effect"], effect.change_G - effect.noise_G)
 
 
 def test_controls_have_no_effect_and_an_unknown_treatment_is_refused(model):

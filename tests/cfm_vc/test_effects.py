@@ -47,6 +47,16 @@ def mean_expression(x_BG, target=24.0):
     return np.log1p(x_BG / np.maximum(x_BG.sum(1, keepdims=True), 1) * target).mean(0)
 
 
+def test_the_noise_of_controls_is_that_of_the_prior_in_as_far_as_it_has_a_say(models):
+    for prior_weight in (0.0, 0.5, 1.0):
+        of, of_contexts = effects(models, 1.2, prior_weight), contexts(1.2, prior_weight)
+        for code in range(3):
+            effect, variance_G = of.of(code, P_A), of_contexts.noise[code, CONTROL]
+            told_G = of.prior.context_response.controls_noise(code, variance_G)
+            np.testing.assert_allclose(effect.noise_G, prior_weight * told_G)
+        assert prior_weight == 0 or np.abs(effect.noise_G).max() > 1e-4
+
+
 @pytest.mark.parametrize(("size", "prior_weight"), [(1.2, 0.0), (1.0, 0.5), (1.5, 1.0)])
 def test_the_decoded_cells_have_the_calibrated_change(models, size, prior_weight):
     of, plain, cells = effects(models, size, prior_weight), effects(models), contexts().cells

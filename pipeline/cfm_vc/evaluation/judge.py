@@ -95,7 +95,8 @@ def judge(store: Store, held_out: HeldOut, methods: Mapping[str, Method], settin
                 half_width_G = answer.interval.half_width_G(group.truth.noise_G)
                 covered = (predicted.change_RG, half_width_G, true.change_RG)
                 scores |= coverage(*covered, by.rank_RG, max(settings.top_genes))
-            findings.scores.append((group, name, _beside_simulated(scores, predicted.change_RG, effect_G)))
+            told_RG = predicted.change_RG if answer.effect_G is None else answer.effect_G[None]
+            findings.scores.append((group, name, _beside_simulated(scores, told_RG, effect_G)))
             if name != NEGATIVE:
                 changes = (true.change_RG[0], predicted.change_RG[0], by.rank_RG[0])
                 findings.changes.append(change_table(store, group, name, *changes))

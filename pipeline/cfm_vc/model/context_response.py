@@ -6,10 +6,11 @@ expected, and t was measured. In one context, over all its perturbations, this i
     t = e + a + c e + noise
 
 with a shift a and a responsiveness c of the gene in this context. The shift is what all treated cells there have in
-common (a context's mean over many perturbations is known better than that of its few controls, against which all its
-changes are measured); c is -1 where a gene cannot respond, as in closed chromatin. Both are found by ridge regression,
-gene by gene, with the penalties κ a² and λ c². κ and λ are those of least squared error where each pair of context and
-perturbation is predicted from the others. With one perturbation, nothing is learned and e stands.
+common. All changes of a context are measured against the same controls; where these are few, much of the shift is their
+noise (`controls_noise`), so that the treated mean is known better than the effect. c is -1 where a gene cannot respond,
+as in closed chromatin. Both are found by ridge regression, gene by gene, with the penalties κ a² and λ c². κ and λ are
+those of least squared error where each pair of context and perturbation is predicted from the others. With one
+perturbation, nothing is learned and e stands.
 
 Source of the penalised regression: Hoerl and Kennard (1970).
 """
@@ -63,6 +64,7 @@ class ContextResponse:
     response_penalty: float
     found: Mapping[int, tuple[Array, Array]]  # a and c, (G,) each, by context
     perturbations: Mapping[int, int]  # how many, by context
+    shift_variance: Mapping[int, float]  # of the measured shift, mean over genes, without the sampling of perturbations
     expected: Mapping[Pair, Array]  # the change (G,) of each pair by the other contexts
     left_out: Mapping[Pair, Array]  # by all other pairs, those of its context too
 
@@ -81,7 +83,8 @@ class ContextResponse:
             a_PG, c_PG = _Sums.of_others(e_PG, r_PG).solved(*penalties)
             left_out |= dict(zip(pairs, e_PG + a_PG + c_PG * e_PG, strict=True))
         perturbations = {context: len(pairs) for context, (pairs, _, _) in measured.items()}
-        return cls(*penalties, found, perturbations, expected, left_out)
+        shift_variance = {context: _shift_variance(r_PG) for context, (_, _, r_PG) in measured.items()}
+        return cls(*penalties, found, perturbations, shift_variance, expected, left_out)
 
     def __call__(self, context: int, expected_G: Array) -> Array:
         """The change (G,) expected in this context, where the others let `expected_G` be expected."""
@@ -102,10 +105,26 @@ class ContextResponse:
         untold = self.untold(pair) if like in self.found else 1.0
         return np.asarray(noise[pair] + untold * noise[pair[0], control])
 
+    def controls_noise(self, context: int, variance_G: Array) -> Array:
+        """The part (G,) of a context's shift that is noise of its controls' mean, as expected from the variance of that
+        mean: the share of the shift's variance that this is, of all genes together."""
+        if context not in self.found:
+            return np.zeros_like(variance_G)
+        noise = float(variance_G.mean())
+        share = noise / max(self.shift_variance[context], noise) if noise > 0 else 0.0
+        return share * self.found[context][0]
+
     def untold(self, pair: Pair) -> float:
         """Share of the noise of the controls' mean that the shift of a context does not tell."""
         others = self.perturbations.get(pair[0], 0) - (pair in self.left_out)
         return 1 / (1 + others / self.shift_penalty)
+
+
+def _shift_variance(r_PG: Array) -> float:
+    """Mean over genes of the squared mean of the residuals, less what their spread over perturbations adds to it."""
+    mean_G = r_PG.mean(axis=0)
+    sampling = float(r_PG.var(axis=0, ddof=1).mean()) / len(r_PG) if len(r_PG) > 1 else 0.0
+    return float((mean_G**2).mean()) - sampling
 
 
 def _terms(e_PG: Array, r_PG: Array) -> tuple[Array, ...]:

@@ -59,11 +59,13 @@ class Member(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """Predicted change of mean log-normalised expression in a context, its interval (None: unknown), its standard
-    deviation over members (None: there is one); the doses under which the flow transports the context's cells, and the
+    """Predicted change of mean log-normalised expression in a context, from the measured mean of its controls, and the
+    part of it that is expected to be their noise; its interval (None: unknown), its standard deviation over members
+    (None: there is one); the doses under which the flow transports the context's cells, and the
     offset of their logits that then makes the change."""
 
     change_G: Array
+    noise_G: Array
     interval: Interval | None
     deviation_G: Array | None
     doses_P: Doses
@@ -144,7 +146,8 @@ class Effects:
             change_G = (1 - of.prior_weight) * of.size * self.flow_change(cell_type, p_P, number)
             change_G = change_G + of.prior_weight * expected_G
             changes.append(change_G)
-        change_MG = self._transfer(cell_type, label) * np.stack(changes)
+        transfer = self._transfer(cell_type, label)
+        change_MG = transfer * np.stack(changes)
         change_G = np.maximum(change_MG.mean(axis=0), -control_G)
         deviation_G = change_MG.std(axis=0, ddof=1) if len(change_MG) > 1 else None
         offset_G = torch.zeros(len(contexts.genes), device=self._device)
@@ -157,7 +160,12 @@ class Effects:
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
         interval = self._interval(cell_type, control_G, change_G, label)
-        return Effect(change_G, interval, deviation_G, doses_P, offset_G)
+        noise_G = np.zeros_like(control_G)
+        if self._use_prior and self.prior is not None and label in self.prior.contexts:
+            share = min(transfer * float(np.mean([of.prior_weight for _, _, of in self._members])), 1.0)
+            variance_G = contexts.noise[cell_type, contexts.control_code]
+            noise_G = share * self.prior.context_response.controls_noise(cell_type, variance_G)
+        return Effect(change_G, noise_G, interval, deviation_G, doses_P, offset_G)
 
     def _interval(self, cell_type: int, control_G: Array, change_G: Array, label: int) -> Interval | None:
         if self.prior is None:

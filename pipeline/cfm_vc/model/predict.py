@@ -67,7 +67,8 @@ def cfm_vc(vae: Vae, field: FlowField, solution: Solution, effects: Effects, see
         if effect is None or (question.cell_type, question.control) not in question.known:
             return prediction
         mean_G = np.maximum(question.control_mean_G + effect.change_G, 0)
-        return Prediction(mean_G, prediction.population_BG, effect.interval)
+        effect_G = effect.change_G - effect.noise_G
+        return Prediction(mean_G, prediction.population_BG, effect.interval, effect_G)
 
     return answer
 

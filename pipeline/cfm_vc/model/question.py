@@ -60,12 +60,14 @@ class Prediction:
     """Log-normalised expression of a predicted population, and the mean that the method predicts for it.
 
     They are separate because a method with an exact mean should not be scored on a sample of it. interval: the 90 %
-    interval of each gene's mean, where the method has one.
+    interval of each gene's mean, where the method has one. effect_G: the change of the mean, where the method tells it
+    apart from the noise of the measured controls.
     """
 
     mean_G: Array
     population_BG: npt.NDArray[np.float32]
     interval: Interval | None = None
+    effect_G: Array | None = None
 
 
 Method = Callable[[Question], Prediction]
