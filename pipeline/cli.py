@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -15,7 +14,8 @@ from pipeline import __version__
 from pipeline.commands.program import program
 from pipeline.core import paths
 from pipeline.core.entry import escape_unprintable, guarded
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import closest, did_you_mean
 
 # Module and help of each command. Only the module of the requested command is imported.
 COMMANDS = {
@@ -119,5 +119,5 @@ def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn
     """Exit with a message on unknown arguments and the closest option."""
     option = unknown[0].partition("=")[0]
     known = parser._option_string_actions if option.startswith("-") else {}
-    close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
+    close = closest(option, known, likeness=0.7)
     parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else ""))

@@ -9,7 +9,7 @@ from pipeline.alphastomics.params.system import Alphastomics
 from pipeline.bayes_moe.params.system import BayesMoe
 from pipeline.cfm_vc.params.system import CfmVc
 from pipeline.core import paths
-from pipeline.core.errors import did_you_mean
+from pipeline.core.wording import did_you_mean
 from pipeline.mole.params.system import Mole
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.report import Report

@@ -60,7 +60,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         ([], "COMMAND"),
         (["explain", "--nope"], "unrecognized arguments: --nope\n"),
         (["schema", "--chekc=1"], "unrecognized arguments: --chekc=1; did you mean --check?"),
-        (["explain", "vae_pretrian"], "error: no stage vae_pretrian in dvc.yaml; did you mean vae_pretrain?"),
+        (["explain", "vae_pretrian"], "error: no stage vae_pretrian in dvc.yaml; did you mean 'vae_pretrain'?"),
     ],
 )
 def test_a_wrong_call_is_one_message_and_exit_code_2(

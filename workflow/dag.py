@@ -24,10 +24,6 @@ from pipeline.core.git import NO_HISTORY
 NICE_STEP = 100  # SLURM's simplest queue gives each job one point less than the one before
 
 
-class DagError(ExpectedError):
-    """DVC cannot read the project; its message, in one paragraph."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """One stage of dvc.yaml, resolved: no templates left. Paths are relative to the project's root."""
@@ -51,9 +47,9 @@ def _open() -> Iterator[Repo]:
         with Repo() as repo:
             yield repo
     except SCMError as error:
-        raise DagError(f"{error}; {NO_HISTORY}") from error
+        raise ExpectedError(f"{error}; {NO_HISTORY}") from error
     except DvcException as error:
-        raise DagError(str(error)) from error
+        raise ExpectedError(str(error)) from error
 
 
 def read_stages() -> list[Stage]:

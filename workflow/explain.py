@@ -1,6 +1,5 @@
 """Why each stage would run or not: the changes that DVC finds."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import ExpectedError
 from pipeline.core.nested import leaves
+from pipeline.core.wording import did_you_mean
 from workflow.closure import is_code
-from workflow.dag import DagError, Stage, cached_text, current_hashes, without_gates
+from workflow.dag import Stage, cached_text, current_hashes, without_gates
 from workflow.lock import read_lock
 from workflow.manifests import FOLDER, Manifest, current_manifests, differences, manifest_path, manifest_text, name_of
 from workflow.repair import Repaired
@@ -38,7 +39,7 @@ def explain(project: Repaired, only: str | None = None, others: Iterable[str] = 
 
     others: names that a wrong one may have meant, beside those of stages.
 
-    DagError: no such stage.
+    ExpectedError: no such stage.
     """
     stages, lock, manifests = without_gates(project.stages), read_lock(), current_manifests()
     status = {address: _without_manifests(entries) for address, entries in project.status.items()}
@@ -47,9 +48,8 @@ def explain(project: Repaired, only: str | None = None, others: Iterable[str] = 
         address.partition("@")[0] for address in addresses
     )  # asked for, each stands for its instances
     if only is not None and only not in {*addresses, *names}:
-        close = difflib.get_close_matches(only, [*others, *addresses, *names], n=1)
-        advice = f"did you mean {close[0]}?" if close else f"the stages are {', '.join(addresses)}"
-        raise DagError(f"no stage {only} in dvc.yaml; {advice}")
+        advice = did_you_mean(only, [*others, *addresses, *names], f"the stages are {', '.join(addresses)}")
+        raise ExpectedError(f"no stage {only} in dvc.yaml; {advice}")
     changed_deps = {address: list(_part(entries, "changed deps")) for address, entries in status.items()}
     hashes = current_hashes(changed_deps)
     made = {out for stage in project.stages for out in stage.outs}

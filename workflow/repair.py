@@ -26,7 +26,7 @@ class Repaired:
 
 
 def repair() -> Repaired:
-    """Repair what is possible, and read the project. DagError if DVC cannot read it, or another DVC is running;
+    """Repair what is possible, and read the project. ExpectedError if DVC cannot read it, or another DVC is running;
     ExpectedError if it locks in a way that survives kills."""
     if has_hardlink_locks():
         raise ExpectedError(

@@ -17,7 +17,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from pipeline.alphastomics.trained import Tissue
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.data.store import open_store
 from pipeline.params.allowed import check
 from pipeline.params.section import Draws, Seed, Steps

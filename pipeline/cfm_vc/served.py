@@ -24,7 +24,7 @@ from pipeline.cfm_vc.model.transport import Solution
 from pipeline.cfm_vc.trained import CfmVc
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
-from pipeline.data.source import close_to
+from pipeline.core.wording import close_to
 from pipeline.data.store import open_store
 from pipeline.params.allowed import check
 from pipeline.params.section import Cells, Dose, Seed, Steps, Text

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import did_you_mean
 from pipeline.params.reading import read_yaml, validated
 from pipeline.params.section import LONGEST_LIST, Section, Text
 

@@ -14,9 +14,10 @@ from pipeline.commands.program import program
 from pipeline.commands.proposals import PROPOSALS, proposing, recognise
 from pipeline.commands.study_text import study_text, told
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.core.text_table import aligned
+from pipeline.core.wording import did_you_mean
 from pipeline.params.draft import Decision, Draft
 from pipeline.params.reading import parse_yaml, validated
 from pipeline.plan import read_plan

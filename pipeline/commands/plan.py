@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.core import paths
-from pipeline.data.source import listed
+from pipeline.core.wording import listed
 from pipeline.plan import Plan, make_plan, read_plan
 
 

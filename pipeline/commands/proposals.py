@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import listed
 from pipeline.data.file_kind import file_kind, is_recipe, unpacking
-from pipeline.data.source import listed
 from pipeline.params.draft import Draft
 
 # In the order they are asked: cells with a control are perturbed, whatever else is known of them.

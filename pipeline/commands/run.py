@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
+from pipeline.core.wording import did_you_mean
 from pipeline.data.file_kind import file_kind
 from pipeline.plan import SYSTEMS, make_plan
 from pipeline.registry import Params, load_params

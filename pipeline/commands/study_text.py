@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.text_table import aligned
-from pipeline.data.source import shown
+from pipeline.core.wording import shown
 from pipeline.params.draft import Decision
 from pipeline.params.reading import parse_yaml
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError, did_you_mean, expected_error
+from pipeline.core.errors import ExpectedError, expected_error
 from pipeline.core.files import read_json
 from pipeline.core.paths import StudyPaths
 from pipeline.core.rank import ask_for, can_ask, let_others_speak, processes
+from pipeline.core.wording import did_you_mean
 from pipeline.params.reading import read_yaml, select_section, validated
 
 OF_ACCELERATE = "ACCELERATE_USE_CPU"  # set by `accelerate launch` where it starts one process

@@ -1,9 +1,8 @@
 """The exception for problems that the user can fix, and which system errors count among them."""
 
-import difflib
 import errno
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 
 class ExpectedError(Exception):
@@ -20,12 +19,6 @@ class ExpectedError(Exception):
 def without_password(text: str) -> str:
     """A text without the user names and passwords of the URIs in it."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Advice for a name that is not known: the closest one that is; `otherwise`, which lists them, if none is close."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 _EXHAUSTED = {  # resources that run out during work

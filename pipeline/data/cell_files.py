@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.columns import Column, joined
 from pipeline.data.coordinates import DIMENSIONS
 from pipeline.data.count_checks import first_counts, places_in_order
@@ -19,7 +20,6 @@ from pipeline.data.file_kind import file_kind
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.input_files import input_files, is_cells
 from pipeline.data.quality import counts_per_cell
-from pipeline.data.source import close_to, counted, listed
 from pipeline.params.obs_column import ObsColumn
 
 MOST_NUMBERS = 1_000  # different whole numbers of a column that may be labels

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import listed
 from pipeline.data.cell_files import CellFiles, shown_labels
 from pipeline.data.columns import Column
-from pipeline.data.source import listed
 from pipeline.params.draft import Draft
 from pipeline.params.obs_column import ObsColumn
 from pipeline.params.reading import validated

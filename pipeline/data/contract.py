@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data import covariate_rules as rules
 from pipeline.data.columns import MISSING, MISSING_TEXTS, UNKNOWN, UNMATCHED, Column, missing_but, without_missing
 from pipeline.data.coordinates import Coordinates
@@ -19,7 +20,7 @@ from pipeline.data.csr import CountMatrix
 from pipeline.data.gene_places import GenePlaces
 from pipeline.data.h5ad import AnnDataFile, open_anndata
 from pipeline.data.positions import one_place_each, read_positions
-from pipeline.data.source import Findings, Source, close_to, counted, listed, refuse_unshowable
+from pipeline.data.source import Findings, Source, refuse_unshowable
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.structure import check_gene_names, check_structure
 from pipeline.data.treatment_labels import LabelDoses, settle_labels

@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.wording import counted
 from pipeline.data.cells import pointers
 from pipeline.data.csr import CountMatrix, CsrBlock
 from pipeline.data.h5ad import AnnDataFile
-from pipeline.data.source import Findings, Source, counted
+from pipeline.data.source import Findings, Source
 
 LARGEST = np.iinfo(np.int32).max  # 2,147,483,647: no gene of a cell is counted as often
 SAMPLE = 100  # cells inspected to guess how non-integers came about

@@ -1,11 +1,11 @@
 """Rules over the covariates of perturbation data: can effects be learned from these cells, and evaluated?"""
 
-import difflib
 from collections.abc import Mapping
 
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.columns import Column
 from pipeline.data.confounding import contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.source import Findings, Source, counted, listed
+from pipeline.data.source import Findings, Source
 
 HIGH_ASSOCIATION = 0.5  # Cramér's V of batch and perturbation from which a note is made
 
@@ -17,11 +17,9 @@ def control_occurs(source: Source, columns: Mapping[str, Column], findings: Find
     if not labels:
         return  # all values missing or unmatched: reported with the column
     if source.control not in labels:
-        close = difflib.get_close_matches(source.control, labels, n=1)
         fix = f"set {source.key('control')} to the label of the unperturbed cells"
-        guess = f", perhaps {close[0]!r}" if close else ""
         expected = f"the control label {source.control!r} among them"
-        findings.problem(where, f"the labels {listed(labels)}", expected, fix + guess)
+        findings.problem(where, f"the labels {listed(labels)}", expected, fix + close_to(source.control, labels))
     if len(labels) < 2:
         expected = "at least 2 labels, a control and a perturbation"
         fix = f"point {source.key('columns.perturbation')} at the column that tells treated from untreated cells"

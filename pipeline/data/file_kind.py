@@ -1,6 +1,5 @@
 """The kind of a file by its first bytes, not its name; files that no reader could use are refused here."""
 
-import difflib
 import errno
 import shlex
 import stat
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import closest
 
 Kind = Literal["folder", "zarr", "hdf5", "gzip", "zip", "bzip2", "xz", "zstd", "7z", "tar", "other"]
 
@@ -96,7 +96,7 @@ def _advice_for_missing(path: Path) -> str:
     if path.with_name(f"{path.name}.dvc").is_file():
         return f"DVC tracks it, fetch it with dvc pull {shlex.quote(str(path))}"
     beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
+    close = closest(path.name, beside)
     meant = f" (perhaps {path.with_name(close[0])})" if close else ""
     return f"check the path{meant}, which is relative to the project's root, or put the file there"
 

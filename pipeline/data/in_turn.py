@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import listed
 from pipeline.data.columns import says_unknown
 from pipeline.data.file_kind import is_recipe
 from pipeline.data.h5ad import open_anndata
-from pipeline.data.source import listed
 from pipeline.params.obs_column import ObsColumn
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from pipeline.core.files import atomic_folder, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.wording import counted
 from pipeline.data.contract import CONTRACTS, Accepted
 from pipeline.data.input_files import input_files
 from pipeline.data.parts import folder_notes, name_of, read_parts, sha256_of
-from pipeline.data.source import Source, counted
+from pipeline.data.source import Source
 from pipeline.data.standard_copy import standard_copy
 from pipeline.data.union import merge
 from pipeline.data.untracked import advice_on

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256, sha256_of_list
+from pipeline.core.wording import counted, listed
 from pipeline.data.file_kind import file_kind, is_recipe
-from pipeline.data.source import counted, listed
 from pipeline.params.section import in_order
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
+from pipeline.core.wording import listed
 from pipeline.data.cells import Cells, Places, regrouped
 from pipeline.data.columns import Column, block_of_series, labelled
 from pipeline.data.count_checks import CountCheck, rows_per_block
@@ -22,7 +23,7 @@ from pipeline.data.csr import CsrBlock
 from pipeline.data.gene_places import GenePlaces
 from pipeline.data.h5ad import open_anndata
 from pipeline.data.quality import counts_per_cell
-from pipeline.data.source import Findings, listed
+from pipeline.data.source import Findings
 from pipeline.data.structure import check_cell_names, check_gene_names, check_place, check_shape, check_structure
 from pipeline.data.unseen_categories import UnseenCategories
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.columns import MISSING_TEXTS, Column, missing_but
 from pipeline.data.coordinates import Coordinates, Frame
 from pipeline.data.new_cells import NewCells
-from pipeline.data.source import close_to, counted, listed
 
 Labels = npt.NDArray[np.object_]
 

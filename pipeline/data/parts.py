@@ -9,8 +9,9 @@ from pipeline.core import paths
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, read_json, sha256, sha256_of_list, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.wording import counted, listed
 from pipeline.data.contract import Accepted, Contract
-from pipeline.data.source import Source, counted, listed
+from pipeline.data.source import Source
 from pipeline.data.standard_copy import standard_copy
 from pipeline.params.reading import read_yaml
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.columns import Column
 from pipeline.data.coordinates import DIMENSIONS, Coordinates
 from pipeline.data.h5ad import AnnDataFile
-from pipeline.data.source import Findings, Source, cell_numbers, close_to, counted, listed
+from pipeline.data.source import Findings, Source, cell_numbers
 
 
 def read_positions(

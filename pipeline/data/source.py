@@ -1,7 +1,6 @@
 """A lab's file as params.yaml points at it, and the problems found in it."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import LONGEST_LABEL, counted, listed
 from pipeline.params.obs_column import ObsColumn
-
-LONGEST_QUOTED = 60  # characters within a sentence
-LONGEST_LABEL = 200  # characters; names of compounds and genes are shorter, and some are SMILES
 
 
 @dataclass(frozen=True)
@@ -71,20 +68,6 @@ class Findings:
             raise ExpectedError(f"{path} cannot be used, {counted(len(self.problems), 'problem')}:\n{listed}")
 
 
-def shown(label: object, longest: int = LONGEST_LABEL) -> str:
-    """A label on one line: control characters escaped, the middle of a long one left out."""
-    text = str(label)
-    if len(text) > longest:
-        kept = (longest - 3) // 2
-        text = f"{text[: longest - 3 - kept]}...{text[-kept:]}"
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
-def quoted(text: object) -> str:
-    """The user's own text, such as a column name, in quotation marks and short enough for a sentence."""
-    return f"'{shown(text, LONGEST_QUOTED)}'"
-
-
 def refuse_unshowable(labels: Iterable[str], where: str, findings: Findings) -> None:
     """A problem where labels span lines or are too long: no table or figure could show them."""
     odd = [label for label in labels if len(label) > LONGEST_LABEL or not label.isprintable()]
@@ -97,33 +80,6 @@ def refuse_unshowable(labels: Iterable[str], where: str, findings: Findings) -> 
         )
 
 
-def listed(names: Iterable[object], limit: int = 8) -> str:
-    """Names for a message, the first few of many."""
-    every = [shown(name) for name in names]
-    more = f" and {len(every) - limit:,} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + more if every else "none"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, as in "1 cell" and "2,000 cells"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def cell_numbers(places: npt.NDArray[np.int64]) -> str:
     """The first few of these cells for a message, by number from 1 on."""
     return ("cell " if len(places) == 1 else "cells ") + ", ".join(str(place + 1) for place in places[:3])
-
-
-def close_to(name: str, known: list[str]) -> str:
-    """The end of a piece of advice: the known name closest to this one, if any is close."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f", perhaps {close[0]!r}" if close else ""
-
-
-def suggestion(label: str, known: Sequence[str]) -> str:
-    """Advice for a label that is not known: those closest to it, in any case, or else the first few of all."""
-    by_folded = {name.casefold(): name for name in known}
-    close = [by_folded[match] for match in difflib.get_close_matches(label.casefold(), by_folded, n=3)]
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"there are: {listed(known, 20)}"

@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.wording import counted
 from pipeline.data.cells import pointers
 from pipeline.data.columns import Column
 from pipeline.data.contract import Accepted, Contract, accept
 from pipeline.data.positions import repeats
 from pipeline.data.quality import entries_of
-from pipeline.data.source import Source, counted
+from pipeline.data.source import Source
 from pipeline.data.standard_h5ad import standard_h5ad_file
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 

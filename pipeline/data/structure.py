@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.csr import CountMatrix
 from pipeline.data.h5ad import AnnDataFile, Names
-from pipeline.data.source import Findings, close_to, counted, listed, refuse_unshowable
+from pipeline.data.source import Findings, refuse_unshowable
 
 
 class Structure(NamedTuple):

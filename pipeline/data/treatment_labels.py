@@ -7,9 +7,10 @@ applies to each of its treatments.
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.wording import counted, listed
 from pipeline.data.columns import MISSING, UNMATCHED, Codes, Column
 from pipeline.data.doses import label_of, treatments_of
-from pipeline.data.source import Findings, Source, cell_numbers, counted, listed
+from pipeline.data.source import Findings, Source, cell_numbers
 
 LabelDoses = dict[str, dict[str, float]]  # {label: {treatment: dose}}, {} for the control
 

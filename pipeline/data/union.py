@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted, listed
 from pipeline.data.contract import Accepted, Contract
 from pipeline.data.parts import Part
 from pipeline.data.raw_cells import UNION
-from pipeline.data.source import Findings, Source, counted, listed
+from pipeline.data.source import Findings, Source
 from pipeline.data.standard_h5ad_reader import open_standard_h5ad
 from pipeline.data.union_reader import Member, Union, UnionReader
 

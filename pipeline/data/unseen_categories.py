@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.source import counted, listed
+from pipeline.core.wording import counted, listed
 
 
 @dataclass

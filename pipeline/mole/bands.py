@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted, listed
+from pipeline.core.wording import counted, listed
 from pipeline.mole.data.season import phase_of
 from pipeline.mole.data.step import Step
 from pipeline.mole.model.intervals import Intervals

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.mole.data.new_series import Lookback, Recent
 from pipeline.mole.long_forecast import lengthened
 from pipeline.mole.trained import Forecaster

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted, listed, quoted
+from pipeline.core.wording import counted, listed, quoted
 from pipeline.mole.bands import Bands
 from pipeline.mole.data.new_series import Recent
 

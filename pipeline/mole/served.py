@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from pipeline.core.errors import ExpectedError
 from pipeline.core.paths import StudyPaths
 from pipeline.core.provenance import commit_around
-from pipeline.data.source import listed
+from pipeline.core.wording import listed
 from pipeline.mole.cross_validation import IDENTIFIER, TRUTH
 from pipeline.mole.data.series import DATE, Series, read_series
 from pipeline.mole.points import ABOUT, preferred, read_points

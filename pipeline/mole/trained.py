@@ -22,7 +22,7 @@ from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
 from pipeline.core.only_run import model_folder
 from pipeline.core.provenance import commit_around, origin_in_json
-from pipeline.data.source import counted, listed, quoted
+from pipeline.core.wording import counted, listed, quoted
 from pipeline.mole.bands import Bands, bands_of
 from pipeline.mole.data.new_series import Lookback, Recent, recent_of_frame
 from pipeline.mole.data.resident_windows import WindowBatch

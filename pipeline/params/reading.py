@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import did_you_mean
 from pipeline.params.section import FORMS, Section
 
 S = TypeVar("S", bound=Section)

@@ -1,11 +1,6 @@
-"""Formatting of numbers: with a noun, with a unit prefix."""
+"""Formatting of large numbers, with a unit prefix."""
 
 import math
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 seed", "3 seeds"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def amount(number: float) -> str:

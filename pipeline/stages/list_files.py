@@ -7,9 +7,9 @@ from pipeline.core.entry import run_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.wording import listed
 from pipeline.data.input_files import input_files
 from pipeline.data.parts import FOUND, planned_files
-from pipeline.data.source import listed
 from pipeline.params.reading import read_yaml
 
 

@@ -270,7 +270,8 @@ def test_a_wrong_call_is_one_message_and_leaves_nothing(project, capsys, argumen
 
 def test_a_misspelt_name_to_resume_names_the_right_one(project, capsys):
     killed(project)
-    assert "no training in outputs/ful to resume; did you mean full?" in error(capsys, "--resume", "--exp-name", "ful")
+    said = error(capsys, "--resume", "--exp-name", "ful")
+    assert "no training in outputs/ful to resume; did you mean 'full'?" in said
 
 
 def test_a_misspelt_system_names_the_right_one(project, capsys):

@@ -6,7 +6,8 @@ from pathlib import Path
 import dvc
 import pytest
 
-from workflow.dag import DagError, Stage, current_hashes, niceness, priorities, read_stages, read_status
+from pipeline.core.errors import ExpectedError
+from workflow.dag import Stage, current_hashes, niceness, priorities, read_stages, read_status
 from workflow.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
@@ -69,19 +70,19 @@ def test_current_hashes_are_what_dvc_would_lock(finished: Path) -> None:
 @pytest.mark.parametrize("content", ["stages: [", "stages: {fit: {outs: [a]}}"])
 def test_a_broken_dvc_yaml_is_an_error_that_names_it(project: Path, content: str) -> None:
     (project / "dvc.yaml").write_text(content)
-    with pytest.raises(DagError, match=r"dvc\.yaml"):
+    with pytest.raises(ExpectedError, match=r"dvc\.yaml"):
         read_stages()
 
 
 def test_a_folder_without_dvc_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DagError, match="not inside of a DVC repository"):
+    with pytest.raises(ExpectedError, match="not inside of a DVC repository"):
         read_stages()
 
 
 def test_a_project_without_its_git_repository(project: Path) -> None:
     (project / ".dvc/config").write_text("[core]\n    analytics = false\n")
-    with pytest.raises(DagError, match=r"is not a git repository; .*`git clone`"):
+    with pytest.raises(ExpectedError, match=r"is not a git repository; .*`git clone`"):
         read_stages()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from workflow.dag import DagError
+from pipeline.core.errors import ExpectedError
 from workflow.explain import explain
 from workflow.repair import repair
 
@@ -75,7 +75,7 @@ def test_new_and_vanished_parameters(finished: Path) -> None:
 
 def test_one_stage_can_be_asked_for(finished: Path) -> None:
     assert [explanation.address for explanation in explain(repair(), "fit")] == ["fit"]
-    with pytest.raises(DagError, match="did you mean fit"):
+    with pytest.raises(ExpectedError, match="did you mean 'fit'"):
         explain(repair(), "fitt")
 
 

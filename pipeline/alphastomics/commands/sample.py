@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.alphastomics.trained import DRAWS, NEIGHBOURHOOD, Request, Tissue
 from pipeline.commands.output import add_output_arguments, check_options, deliver, prepare_output
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted
 from pipeline.data.new_cells import cells_of_file
-from pipeline.data.source import counted
 from pipeline.params.section import DrawsIfAny, Guidance, Neighbourhood, SamplerSteps, Seed
 
 OPTIONS = {

@@ -5,7 +5,6 @@ Checkpoints are kept beside those of stages, and `--resume` continues from the l
 """
 
 import argparse
-import difflib
 import importlib
 import re
 import shutil
@@ -20,11 +19,12 @@ from pipeline.alphastomics.commands.overrides import add_option, differences, ov
 from pipeline.alphastomics.params.diffusion import SWITCHES, Diffusion
 from pipeline.commands.changes import parsed
 from pipeline.core import paths
-from pipeline.core.errors import ExpectedError, did_you_mean
+from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json, write_text
 from pipeline.core.only_run import only_run
 from pipeline.core.provenance import commit_around
 from pipeline.core.rank import processes
+from pipeline.core.wording import did_you_mean
 from pipeline.params.reading import read_yaml
 
 OUTPUTS = Path("outputs")
@@ -92,9 +92,8 @@ def _resumed(folder: Path, arguments: argparse.Namespace) -> Started:
     """What the folder's training was started with. ExpectedError where the arguments ask for something else."""
     if not (folder / CONFIG).is_file():
         known = sorted(path.parent.name for path in OUTPUTS.glob(f"*/{CONFIG}"))
-        close = difflib.get_close_matches(folder.name, known, n=1)
-        advice = f"; did you mean {close[0]}?" if close else f"; {OUTPUTS} holds {', '.join(known) or 'none'}"
-        raise ExpectedError(f"there is no training in {folder} to resume{advice}")
+        advice = did_you_mean(folder.name, known, f"{OUTPUTS} holds {', '.join(known) or 'none'}")
+        raise ExpectedError(f"there is no training in {folder} to resume; {advice}")
     recorded = read_yaml(folder / CONFIG)
     settings = _settings(folder / CONFIG, recorded, [])
     try:

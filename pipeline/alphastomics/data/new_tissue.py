@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted, listed
 from pipeline.data.cells import Places
 from pipeline.data.coordinates import Frame
 from pipeline.data.new_cells import NewCells
 from pipeline.data.obs_annotations import labels_in, places_in
 from pipeline.data.positions import repeats
-from pipeline.data.source import cell_numbers, counted, listed
+from pipeline.data.source import cell_numbers
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from pipeline.alphastomics.params.preprocess import Preprocess
 from pipeline.alphastomics.params.study import BLOCKS, EACH
 from pipeline.alphastomics.params.system import Alphastomics
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted
 from pipeline.data.cell_files import CellFiles, are_cells, look_into, shown_labels
 from pipeline.data.cells_draft import decide_counts, decide_filters, decide_path
 from pipeline.data.column_guess import SECTION, candidates, decide_cell_type, given_column, ranked
 from pipeline.data.columns import Column
 from pipeline.data.coordinates import Coordinates
 from pipeline.data.positions import repeats
-from pipeline.data.source import counted
 from pipeline.params.draft import Draft
 from pipeline.params.obs_column import ObsColumn
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted, suggestion
 from pipeline.data.coordinates import Coordinates
-from pipeline.data.source import counted, suggestion
 from pipeline.data.store import SPLITS
 
 Mask = npt.NDArray[np.bool_]

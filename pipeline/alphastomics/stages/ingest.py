@@ -11,9 +11,9 @@ from pipeline.alphastomics.params.ingest import Ingest
 from pipeline.core.entry import run_study_stage
 from pipeline.core.paths import StudyPaths
 from pipeline.core.text_table import aligned
+from pipeline.core.wording import counted
 from pipeline.data.contract import Accepted
 from pipeline.data.ingest_cells import first_labels, ingest_cells
-from pipeline.data.source import counted
 from pipeline.data.standard_h5ad import standard_h5ad_file
 
 SECTION = "alphastomics.ingest"

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pipeline.bayes_moe.data.image_walk import of_system
 from pipeline.bayes_moe.data.images import Images, ImageSource
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import listed
+from pipeline.core.wording import listed
 
 LARGEST = 1 << 30  # bytes, unpacked: those of EMNIST have 547 MB, and a small archive can hold anything
 _UNSIGNED_BYTES = 8

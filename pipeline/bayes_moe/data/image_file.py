@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pipeline.bayes_moe.data.images import Values
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # no other decoder of Pillow is ever tried
 Image.init()

@@ -16,7 +16,7 @@ from pipeline.bayes_moe.data.image_file import SUFFIXES, ImageReader
 from pipeline.bayes_moe.data.image_walk import ImageWalk, Skipped
 from pipeline.bayes_moe.data.images import Images, ImageSource, Values, split_by_class
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import listed
+from pipeline.core.wording import listed
 
 TEST_SHARE = 0.2
 _TIMES = 257  # a byte's value in 16 bits: 255 is 65535

@@ -13,8 +13,8 @@ from pipeline.bayes_moe.data.image_folder import read_image_folder
 from pipeline.bayes_moe.data.images import ImageSource, write_images
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, write_json
+from pipeline.core.wording import listed
 from pipeline.data.file_kind import file_kind, is_recipe
-from pipeline.data.source import listed
 
 LONGEST_NAME = 255  # characters, of a class: what a folder can be called
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted, listed
+from pipeline.core.wording import counted, listed
 
 # What systems and programs put beside files of data, besides what begins with a dot.
 _OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "thumbs.db"}

@@ -13,8 +13,8 @@ from pipeline.bayes_moe.data.image_file import SUFFIXES
 from pipeline.bayes_moe.data.image_folder import TEST_SHARE, files_of_classes
 from pipeline.bayes_moe.params.system import BayesMoe
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted
 from pipeline.data.file_kind import file_kind
-from pipeline.data.source import counted
 from pipeline.params.draft import Draft
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")

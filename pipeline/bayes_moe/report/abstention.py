@@ -5,10 +5,10 @@ import pandas as pd
 
 from pipeline.bayes_moe.glossary import CONFIDENCE
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.core.wording import counted
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.theme import PANEL_WIDTH, Picture
-from pipeline.report.numbers import counted
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 

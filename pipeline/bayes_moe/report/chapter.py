@@ -8,10 +8,10 @@ from pipeline.bayes_moe.plots.reliability import Reliability, draw_reliability
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import differences_table, main_table, more_scores
 from pipeline.bayes_moe.report.verdict import lead
+from pipeline.core.wording import counted
 from pipeline.metrics.verdict import Comparison
 from pipeline.plots.differences import DifferenceRow, Interval, draw_differences
 from pipeline.plots.theme import Picture
-from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Notes, Section
 from pipeline.report.scores import answer, decimals_for, shown, signed
 

@@ -11,10 +11,11 @@ from pipeline.bayes_moe.metrics.power import smallest_difference
 from pipeline.bayes_moe.plots.cost import Cost, draw_tradeoff
 from pipeline.bayes_moe.report.abstention import RISK, abstention_table, risk_picture
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.core.wording import counted
 from pipeline.metrics.scoreboard import Scoreboard
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.theme import Picture
-from pipeline.report.numbers import amount, counted
+from pipeline.report.numbers import amount
 from pipeline.report.page import Block, Cell, Figures, Section, Table
 from pipeline.report.scores import decimals_for, shown, signed
 

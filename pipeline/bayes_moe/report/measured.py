@@ -12,11 +12,11 @@ from pipeline.bayes_moe.glossary import GLOSSARY, SCALED
 from pipeline.bayes_moe.report.abstention import abstention_table
 from pipeline.bayes_moe.report.ensembles import ensembles_table, worth_in_words
 from pipeline.bayes_moe.report.results import COLUMNS
+from pipeline.core.wording import counted
 from pipeline.data.file_kind import is_recipe
 from pipeline.metrics.results import read_results
 from pipeline.metrics.scoreboard import Scoreboard, scoreboard
 from pipeline.report.measured import MAKER, MeasuredStudy, measured_studies
-from pipeline.report.numbers import counted
 from pipeline.report.origin import origin
 from pipeline.report.page import Block, Facts, Heading, Section, Table
 from pipeline.report.reading import check_names

@@ -6,9 +6,9 @@ from pipeline.bayes_moe.glossary import GLOSSARY
 from pipeline.bayes_moe.report.chapter import title_of
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.tables import corruptions_table, unlike_table
+from pipeline.core.wording import counted
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.theme import PANEL_WIDTH, Picture
-from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Section
 from pipeline.report.scores import decimals_for, joined, shown
 

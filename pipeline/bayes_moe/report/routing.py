@@ -11,11 +11,11 @@ from pipeline.bayes_moe.report.chapter import title_of
 from pipeline.bayes_moe.report.results import Moe
 from pipeline.bayes_moe.report.stability import stability
 from pipeline.bayes_moe.report.tables import sampled_table
+from pipeline.core.wording import counted
 from pipeline.plots.experts import LIMIT, draw_classes, draw_usage, draw_usage_by_epoch
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import Picture
-from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown
 

@@ -7,10 +7,11 @@ import pandas as pd
 
 from pipeline.bayes_moe.glossary import GLOSSARY, RAW, SCALED, in_unit
 from pipeline.bayes_moe.report.results import Moe
+from pipeline.core.wording import counted
 from pipeline.metrics.glossary import Metric
 from pipeline.metrics.scoreboard import Estimate
 from pipeline.report.leaderboard import decimals, score_cells, uncertainty
-from pipeline.report.numbers import amount, counted
+from pipeline.report.numbers import amount
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 

@@ -1,7 +1,7 @@
 """Are sparse experts as accurate as their dense twin, and better calibrated? No stronger than the intervals."""
 
 from pipeline.bayes_moe.report.results import Moe
-from pipeline.report.numbers import counted
+from pipeline.core.wording import counted
 from pipeline.report.scores import verdict
 
 INTERVAL = (

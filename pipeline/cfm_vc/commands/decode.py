@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.cfm_vc.commands.cells import add_model_arguments, load
 from pipeline.cfm_vc.data.new_latents import latents_of_file
 from pipeline.commands.output import check_options, deliver
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.params.section import LibrarySize, Seed
 
 

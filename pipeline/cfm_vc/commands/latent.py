@@ -4,8 +4,8 @@ import argparse
 
 from pipeline.cfm_vc.commands.cells import add_cell_arguments, add_model_arguments, annotations_of, load
 from pipeline.commands.output import deliver
+from pipeline.core.wording import counted
 from pipeline.data.new_cells import cells_of_file
-from pipeline.data.source import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

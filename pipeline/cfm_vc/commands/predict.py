@@ -11,8 +11,8 @@ from pipeline.cfm_vc.model.transport import Solution
 from pipeline.commands.output import check_options, check_place, deliver
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import write_text
+from pipeline.core.wording import counted
 from pipeline.data.new_cells import cells_of_file
-from pipeline.data.source import counted
 from pipeline.params.allowed import check
 from pipeline.params.section import Dose, Guidance, Seed, Steps
 

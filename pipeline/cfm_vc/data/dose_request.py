@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import close_to, listed
 from pipeline.data.doses import Doses
-from pipeline.data.source import close_to, listed
 from pipeline.params.allowed import check
 from pipeline.params.section import Dose
 

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import listed
 from pipeline.data.h5ad import Form, open_anndata
 from pipeline.data.new_cells import check_anndata, file_origin, obsm_of_anndata
-from pipeline.data.source import Findings, listed
+from pipeline.data.source import Findings
 from pipeline.data.structure import check_structure
 
 if TYPE_CHECKING:

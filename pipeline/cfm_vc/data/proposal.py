@@ -15,6 +15,7 @@ from pipeline.cfm_vc.params.ingest import Ingest, PerturbationColumns
 from pipeline.cfm_vc.params.study import EACH
 from pipeline.cfm_vc.params.system import CfmVc
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import close_to, counted, listed
 from pipeline.data.cell_files import CellFiles, are_cells, look_into, shown_labels
 from pipeline.data.cells_draft import decide_counts, decide_filters, decide_path
 from pipeline.data.column_guess import (
@@ -31,7 +32,6 @@ from pipeline.data.column_guess import (
 )
 from pipeline.data.columns import UNKNOWN, Column
 from pipeline.data.confounding import Table, contingency, cramers_v, fully_confounded, suggest_pattern
-from pipeline.data.source import close_to, counted, listed
 from pipeline.params.draft import Draft
 from pipeline.params.fold_names import fold_names
 from pipeline.params.obs_column import ObsColumn

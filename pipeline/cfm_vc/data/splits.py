@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import suggestion
 from pipeline.data.columns import UNKNOWN, says_unknown
-from pipeline.data.source import suggestion
 from pipeline.data.store import SPLITS
 
 Group = tuple[int, int]  # codes of cell type and perturbation

@@ -5,7 +5,7 @@ import json
 
 from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
 from pipeline.core.files import write_json, write_text
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.mole.commands.series_file import add_forecaster_arguments, add_series_arguments, csv_options, load
 from pipeline.mole.cross_validation import cross_validation, errors, looked_at
 from pipeline.mole.data.new_series import recent_of_file

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.commands.output import add_output_arguments, check_options, check_place, prepare_output
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_file, write_json, write_text
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.mole.commands.series_file import add_forecaster_arguments, add_series_arguments, csv_options, load
 from pipeline.mole.data.new_series import Recent, recent_of_file
 from pipeline.mole.recursion import check_rows, forecast_rows

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted, quoted
 from pipeline.data.file_kind import file_kind, unpacking
-from pipeline.data.source import Findings, counted, quoted
+from pipeline.data.source import Findings
 
 SUFFIXES = (".csv", ".tsv", ".txt")  # in any case
 HEAD = 1 << 20  # bytes that are looked at; no line may be longer

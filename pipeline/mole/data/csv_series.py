@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.source import Findings, close_to, counted, listed, quoted, refuse_unshowable
+from pipeline.core.wording import close_to, counted, listed, quoted
+from pipeline.data.source import Findings, refuse_unshowable
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_table import CsvTable
 from pipeline.mole.data.evenness import check_stamps

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import Findings, counted
+from pipeline.core.wording import counted
+from pipeline.data.source import Findings
 from pipeline.mole.data.csv_form import COMMENT, HEAD, CsvOptions, csv_form, too_long
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.data.source import Findings, counted
+from pipeline.core.wording import counted
+from pipeline.data.source import Findings
 from pipeline.mole.data.stamps import Lines, Stamps
 from pipeline.mole.data.step import DAY, Seconds, Step, calendar_step, most_frequent, told
 

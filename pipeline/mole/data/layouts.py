@@ -7,7 +7,8 @@ and 80 % of their rows, train and test rounded down.
 
 from dataclasses import dataclass
 
-from pipeline.data.source import Findings, close_to, counted, listed, quoted
+from pipeline.core.wording import close_to, counted, listed, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.series import SPLITS
 from pipeline.mole.data.step import Step, told_step
 

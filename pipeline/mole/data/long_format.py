@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.data.source import Findings, counted, listed, quoted
+from pipeline.core.wording import counted, listed, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.numbers import MISSING, missing
 from pipeline.mole.data.table import Table, Wanted

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import sha256
-from pipeline.data.source import Findings, close_to, counted, listed, quoted
+from pipeline.core.wording import close_to, counted, listed, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.errors import ExpectedError
+from pipeline.core.wording import counted, listed, quoted
 from pipeline.data.file_kind import file_kind
-from pipeline.data.source import Findings, counted, listed, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.csv_form import SUFFIXES, CsvOptions
 from pipeline.mole.data.csv_series import check_table, likely_dates
 from pipeline.mole.data.csv_table import CsvTable

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.windows import Windows, windows_of

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import listed
+from pipeline.core.wording import listed
 from pipeline.mole.data.calendar_place import calendar_of
 from pipeline.mole.data.known_effects import KnownEffects, fit_effects
 from pipeline.mole.data.series import Series

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.source import Findings, counted, listed, quoted
+from pipeline.core.wording import counted, listed, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.csv_series import CsvSeries, read_csv_series
 from pipeline.mole.data.layouts import LAYOUTS, check_layout, rows_needed, split_rows

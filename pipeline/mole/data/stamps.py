@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import Findings, counted, quoted
+from pipeline.core.wording import counted, quoted
+from pipeline.data.source import Findings
 from pipeline.mole.data.step import Seconds
 
 Lines = Callable[[int], int]  # the line of the file that a row is in

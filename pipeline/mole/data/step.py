@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 
 Seconds = npt.NDArray[np.int64]  # since 1970-01-01 00:00
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted, listed
+from pipeline.core.wording import counted, listed
 from pipeline.mole.data.scaler import Scaler
 from pipeline.mole.data.series import Series
 from pipeline.mole.data.time_features import time_features

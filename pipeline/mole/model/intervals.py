@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import ExpectedError
-from pipeline.data.source import counted
+from pipeline.core.wording import counted
 
 CRPS_LEVELS = tuple(n / 20 for n in range(1, 20))  # of the quantiles by which a forecast's distribution is scored
 LEVELS = (0.01, 0.025, *CRPS_LEVELS, 0.975, 0.99)  # of the quantiles that are kept

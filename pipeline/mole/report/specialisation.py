@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.core.wording import counted
 from pipeline.mole.glossary import MSE, ahead, label_of
 from pipeline.mole.plots.specialisation import draw_weights
 from pipeline.mole.report.results import Forecasting
@@ -13,7 +14,6 @@ from pipeline.plots.experts import draw_usage
 from pipeline.plots.lines import Line, draw_lines
 from pipeline.plots.scatter import Floats
 from pipeline.plots.theme import PANEL_WIDTH, Picture
-from pipeline.report.numbers import counted
 from pipeline.report.page import Block, Figures, Heading, Section
 from pipeline.report.scores import joined, shown, signed
 

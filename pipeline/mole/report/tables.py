@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.core.wording import counted
 from pipeline.metrics.glossary import Metric
 from pipeline.mole.data.ridge_choice import Offset, RidgeChoice
 from pipeline.mole.glossary import MAE, MASE, MSE, SMAPE, VALIDATION, ahead, label_of
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
-from pipeline.report.numbers import amount, counted
+from pipeline.report.numbers import amount
 from pipeline.report.page import Cell, Table
 from pipeline.report.scores import decimals_for, shown, signed
 from pipeline.report.spreads import spread, spread_cell

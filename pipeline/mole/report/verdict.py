@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from pipeline.core.wording import counted
 from pipeline.metrics.verdict import Comparison, Standing
 from pipeline.mole.data.ridge_choice import RIDGES
 from pipeline.mole.glossary import ahead, label_of, listed_horizons
 from pipeline.mole.metrics.gain import Gain
 from pipeline.mole.report.board import Board
 from pipeline.mole.report.results import Forecasting
-from pipeline.report.numbers import counted
 from pipeline.report.scores import answer, decimals_for, interval_text, joined, shown, signed
 from pipeline.report.spreads import Spread
 

@@ -6,8 +6,8 @@ from pipeline.core.entry import run_study_stage
 from pipeline.core.errors import ExpectedError
 from pipeline.core.files import atomic_folder, sha256, write_json
 from pipeline.core.paths import StudyPaths
+from pipeline.core.wording import counted
 from pipeline.data.file_kind import is_recipe
-from pipeline.data.source import counted
 from pipeline.mole.data.csv_form import CsvOptions
 from pipeline.mole.data.layouts import FEWEST_ROWS, split_rows
 from pipeline.mole.data.recipe import read_recipe
