@@ -20,7 +20,8 @@ def effect_table(
 ) -> "pd.DataFrame":
     """A row for each of these cell types that the model has controls of, and gene: mean log-normalised expression of
     the controls, its predicted change, the bounds of the change's 90 % interval, from that mean to the true one of
-    treated cells (empty where it is not known: fewer than two contexts to learn it from), its standard deviation
+    treated cells (empty where it is not known: fewer than two contexts to learn it from, or a dose smaller or larger
+    than all measured ones), its standard deviation
     over the members of an ensemble (empty without), and the effect: the change without what is expected to be noise of
     the controls' mean, by what all perturbations of the cell type have in common. Without an effect (the control) there
     are no rows. ExpectedError for an unknown treatment.

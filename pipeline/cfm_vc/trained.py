@@ -17,7 +17,7 @@ import torch
 
 from pipeline.cfm_vc.data.contexts import Contexts, load_contexts
 from pipeline.cfm_vc.data.dose_request import DoseRequest, doses_asked, outside_training
-from pipeline.cfm_vc.data.new_latents import INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
+from pipeline.cfm_vc.data.new_latents import CONTROL, INTRINSIC, TECHNICAL, NewLatents, latents_of_anndata
 from pipeline.cfm_vc.members import load_members, unfit
 from pipeline.cfm_vc.model.effects import Effects, Member
 from pipeline.cfm_vc.model.flow import FlowField
@@ -124,8 +124,9 @@ class CfmVc:
         training data, a treatment, or treatments joined by "+"; dose: of the one treatment, or {treatment: dose};
         cell_type, batch: one label for all cells, or the obs column of labels; unseen and missing labels are "unknown";
         perturbation_column: use only cells labelled `control_label` there (default: the model's control); spatial: obsm
-        key of the coordinates, for a model trained with them; output: counts (int32, CSR) or means (float32); steps and
-        method (euler, midpoint, rk4) of the solver; guidance: scales the perturbation's effect on the velocity field.
+        key of the coordinates, for a model trained with them; output: counts (int32, CSR), to which effects are sized,
+        or the decoder's own means (float32); steps and method (euler, midpoint, rk4) of the solver; guidance: scales
+        the perturbation's effect on the velocity field.
 
         The result has the model's genes, obs with the columns perturbation, cell_type and batch set, obsm X_z_int
         (predicted), X_z_int_control and X_z_tech, and uns["celldag"] with provenance and warnings. It depends only on
@@ -194,7 +195,7 @@ class CfmVc:
             return {
                 "X": _stored(predicted.x_BG, output),
                 f"obsm/{INTRINSIC}": predicted.int_BI,
-                f"obsm/{INTRINSIC}_control": predicted.control.int_BI,
+                f"obsm/{CONTROL}": predicted.control.int_BI,
                 f"obsm/{TECHNICAL}": predicted.control.tech_BT,
             }
 
@@ -240,7 +241,7 @@ class CfmVc:
             latents.obs,
             self.genes,
             blocks(),
-            lambda: in_uns(origin_in_json("decode", self.provenance, latents.origin, arguments, {}, [])),
+            lambda: in_uns(origin_in_json("decode", self.provenance, latents.origin, arguments, {}, latents.notes)),
         )
 
     def _answer(

@@ -87,6 +87,12 @@ def given_column(draft: Draft, cells: CellFiles, key: str) -> Column | None:
     return column
 
 
+_NO_TYPES = (
+    "no column reads like cell types; where all cells are of one type, add a column that says so to the file, such as "
+    "adata.obs['cell_type'] = 'cells'"
+)
+
+
 def decide_cell_type(draft: Draft, cells: CellFiles, key: str, without: Collection[str], needed: bool) -> Column | None:
     """Decide, or ask, which column holds the cell types; the column, if it is known.
 
@@ -104,7 +110,7 @@ def decide_cell_type(draft: Draft, cells: CellFiles, key: str, without: Collecti
         draft.decide(key, best[0], f"reads like cell types, {shown_labels(column)}")
         return column
     if best or needed:
-        problem = "several columns read like cell types" if best else "no column reads like cell types"
+        problem = "several columns read like cell types" if best else _NO_TYPES
         draft.ask(key, problem, candidates(cells, best or [name for name in cells.labels if name not in without]))
     else:
         draft.decide(key, None, "no column reads like cell types")

@@ -29,6 +29,14 @@ def test_every_gene_of_every_known_cell_type_has_a_change_in_its_interval(model)
     np.testing.assert_array_equal(of_t["effect"], effect.change_G - effect.noise_G)
 
 
+@pytest.mark.parametrize(("dose", "known"), [(0.5, False), (1.0, True), (2.0, False)])
+def test_beyond_the_measured_doses_no_interval_is_claimed(model, dose, known):
+    table = effect_table(model, "B", dose, ["T"], Solution("control"))
+    assert table["change"].notna().all()
+    assert table[["low", "high"]].notna().all(axis=None) == known
+    assert table[["low", "high"]].isna().all(axis=None) != known
+
+
 def test_controls_have_no_effect_and_an_unknown_treatment_is_refused(model):
     assert effect_table(model, "control", None, ["T"], Solution("control")).empty
     with pytest.raises(ExpectedError, match="Z"):

@@ -71,6 +71,9 @@ def test_decoding_predicted_latents_gives_the_predicted_means_at_the_asked_libra
     np.testing.assert_allclose(decoded.X.sum(1), 1000, rtol=1e-5)
     share = predicted.X / predicted.X.sum(1, keepdims=True)
     np.testing.assert_allclose(decoded.X / 1000, share, rtol=1e-4)
+    assert "without the size of the effect" in " ".join(decoded.uns["celldag"]["notes"])
+    encoded = model.decode(model.latent(cells(), cell_type="T"), library_size=1000)
+    assert "without the size of the effect" not in " ".join(encoded.uns["celldag"]["notes"])
     counts = model.decode(predicted, library_size=1e6, output="counts").X
     assert issparse(counts)
     # The mean of the sampled counts is the decoded mean: NB variance is μ + μ² here (θ = 1 in an untrained VAE).

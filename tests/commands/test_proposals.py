@@ -76,6 +76,27 @@ def test_doses_and_combinations_are_found(tmp_path: Path) -> None:
     assert settings["ingest"]["dose"] == "dose"
 
 
+def test_groups_have_the_names_that_ingest_gives_them(tmp_path: Path) -> None:
+    """With doses, and a combination in one order, whichever way a cell type's file has it."""
+    number = np.arange(480)
+    cell_type = np.array(["B cells", "T cells", "monocytes"])[number // 4 % 3]
+    label = np.array(["ctrl", "A", "B", "A+B"])[number % 4]
+    label = np.where((label == "A+B") & (cell_type == "T cells"), "B+A", label)
+    dose = np.where(label == "ctrl", 0.0, 1.0 + number // 12 % 2)
+    obs = {"cluster": cell_type, "condition": label, "dose": dose, "donor": (number // 24 % 2).astype(str)}
+    path = write_cells(tmp_path / "a.h5ad", obs)
+    assert drafted(path)[2]["held_out"] == "each cell_type"
+    pair = {"cell_type": "T cells", "perturbation": "A+B@2"}
+    assert drafted(path, held_out=[pair])[1].given["held_out"] == [pair]  # it is not refused
+    with pytest.raises(ExpectedError, match=r"no cell has perturbation B\+A; there are .*A\+B@1"):
+        drafted(path, held_out=[pair | {"perturbation": "B+A"}])
+    obs["condition"] = np.where((label == "ctrl") & (cell_type == "T cells"), "B", label)
+    obs["dose"] = np.where(obs["condition"] == "ctrl", 0.0, 1.0 + number // 12 % 2)
+    folds = drafted(write_cells(tmp_path / "b.h5ad", obs))[2]["held_out"]
+    assert sorted(folds) == ["b_cells", "monocytes"]
+    assert {pair["perturbation"] for pair in folds["b_cells"]} == {"A@1", "A@2", "B@1", "B@2", "A+B@1", "A+B@2"}
+
+
 def test_a_type_without_a_control_is_not_held_out(tmp_path: Path) -> None:
     obs = perturbed(donor=[str(n // 2 % 2) for n in range(240)])
     obs["cluster"] = np.where((obs["cluster"] == "B cells") & (obs["condition"] == "ctrl"), "T cells", obs["cluster"])

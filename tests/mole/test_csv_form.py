@@ -203,6 +203,11 @@ def test_long_format_that_is_no_table_is_one_problem(tmp_path: Path) -> None:
     assert "'b' has no row at 2016-01-12, as 'a' has in line 13; expected rows of every series" in told
     told = problem(tmp_path, [*content[:40], content[41], content[40], *content[42:]], date="ds")
     assert "in different orders: 'a' and 'b'" in told
+    unequal = long_lines(a=range(28), b=range(3, 28))
+    told = problem(tmp_path, [unequal[0], *np.random.default_rng(0).permutation(unequal[1:])], date="ds")
+    assert "in different orders" in told
+    told = problem(tmp_path, [*content, content[9]], date="ds")
+    assert "'a' has '2016-01-09' in lines 10 and 58; expected every time stamp of a series once" in told
     told = problem(tmp_path, [content[0] + ",price", *(line + ",3" for line in content[1:])], date="ds")
     assert "with several values each; expected a column for each series" in told
 

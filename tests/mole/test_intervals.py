@@ -94,6 +94,15 @@ def test_stretches_that_do_not_follow_each_other_are_refused() -> None:
         calibrate([(nothing, noise(54)), (nothing, noise(54, first=50))], HOUR)
 
 
+@pytest.mark.parametrize("put_forward", [20, 48, 50, 60])
+def test_clocks_may_be_put_forward_within_a_stretch_and_between_two(put_forward: int) -> None:
+    """The second stretch begins at row 48, and the first ends at row 53."""
+    stretches = [(nothing, noise(54, first=first, put_forward=put_forward)) for first in (0, 48)]
+    changed, plain = (calibrate(of, HOUR) for of in (stretches, [(nothing, noise(54)), (nothing, noise(54, first=48))]))
+    assert torch.isfinite(changed.quantile_QCH).all()
+    torch.testing.assert_close(changed.scale_SCH.mean(0), plain.scale_SCH.mean(0), rtol=0.1, atol=0)
+
+
 def test_the_phase_is_the_place_in_the_season_by_the_clock() -> None:
     hours = np.arange(50, dtype=np.int64) * 3600
     assert phase_of(HOUR, hours).tolist() == [*range(24), *range(24), 0, 1]
@@ -106,10 +115,14 @@ def test_the_phase_is_the_place_in_the_season_by_the_clock() -> None:
     assert phase_of(business, np.concatenate([[friday], business.after(int(friday), 2)])).tolist() == [4, 0, 1]
 
 
-def noise(rows: int, factor: np.ndarray | float = 1.0, seed: int = 0, first: int = 0) -> ResidentWindows:
-    """Windows of two channels of noise; the forecast of it is 0, so the values are the errors."""
+def noise(
+    rows: int, factor: np.ndarray | float = 1.0, seed: int = 0, first: int = 0, put_forward: int | None = None
+) -> ResidentWindows:
+    """Windows of two channels of noise; the forecast of it is 0, so the values are the errors. From the row
+    `put_forward` on the clock is an hour ahead."""
     value = np.random.default_rng(seed).normal(size=(2, rows)) * factor
-    stamp = np.arange(first, first + rows, dtype=np.int64) * 3600
+    hour = np.arange(first, first + rows, dtype=np.int64)
+    stamp = (hour + (put_forward is not None and hour >= put_forward)) * 3600
     windows = Windows(value.astype(np.float32), np.zeros((rows, 4), np.float32), stamp, lookback=2, horizon=5)
     return ResidentWindows(windows, 64, torch.device("cpu"))
 

@@ -29,7 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[TREATMENT=]NUMBER",
         help="in the unit of the training data (default: as in training); for a combination, repeat it per treatment",
     )
-    parser.add_argument("--output", choices=("counts", "means"), default="counts", help="default: %(default)s")
+    parser.add_argument(
+        "--output",
+        choices=("counts", "means"),
+        default="counts",
+        help="counts, to which effects are sized, or the decoder's own means (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="solver steps (default: %(default)s)")
     parser.add_argument("--method", choices=tuple(METHODS), default="euler", help="solver (default: %(default)s)")

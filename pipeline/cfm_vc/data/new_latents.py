@@ -3,7 +3,7 @@
 N: cells, B: cells of a block, I: dimensions of z_int, T: of z_tech.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 INTRINSIC, TECHNICAL = "X_z_int", "X_z_tech"  # keys of obsm
+CONTROL = "X_z_int_control"  # beside them where `predict` has carried the cells
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]  # z_int (B, I), z_tech (B, T)
 
 
@@ -34,6 +35,7 @@ class NewLatents:
     origin: dict[str, str]
     obs: "DataFrame"
     blocks: Callable[[int], Iterator[Pair]]  # argument: cells per block
+    notes: list[str]
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def latents_of_file(path: Path, dimensions: tuple[int, int]) -> Iterator[NewLate
         def blocks(size: int) -> Iterator[Pair]:
             return _slices(file.obsm, cells, size, str(path))
 
-        yield NewLatents(file_origin(path), file.obs(), blocks)
+        yield NewLatents(file_origin(path), file.obs(), blocks, _notes(file.obsm_keys()))
 
 
 def latents_of_anndata(adata: "AnnData", dimensions: tuple[int, int]) -> NewLatents:
@@ -65,9 +67,15 @@ def latents_of_anndata(adata: "AnnData", dimensions: tuple[int, int]) -> NewLate
         array = arrays[key]
         return None if array is None else array[start:stop]
 
-    return NewLatents(
-        {"input": "an AnnData in memory"}, adata.obs, lambda cells: _slices(rows, adata.n_obs, cells, "the AnnData")
-    )
+    def blocks(size: int) -> Iterator[Pair]:
+        return _slices(rows, adata.n_obs, size, "the AnnData")
+
+    return NewLatents({"input": "an AnnData in memory"}, adata.obs, blocks, _notes(adata.obsm))
+
+
+def _notes(keys: Iterable[str]) -> list[str]:
+    lacking = "predicted latents are decoded without the size of the effect: predict's own counts have it"
+    return [lacking] if CONTROL in keys else []
 
 
 def _check(forms: Mapping[str, Form | None], cells: int, dimensions: tuple[int, int], where: str) -> None:

@@ -32,9 +32,12 @@ from pipeline.data.column_guess import (
 )
 from pipeline.data.columns import UNKNOWN, Column
 from pipeline.data.confounding import Table, contingency, cramers_v, fully_confounded, suggest_pattern
+from pipeline.data.source import Findings, Source
+from pipeline.data.treatment_labels import settle_labels
 from pipeline.params.draft import Draft
 from pipeline.params.fold_names import fold_names
 from pipeline.params.obs_column import ObsColumn
+from pipeline.params.reading import validated
 from pipeline.params.section import MOST_POINTS
 
 USUAL_GENES = 2_000  # highly variable ones
@@ -59,11 +62,8 @@ def recognise(paths: tuple[Path, ...], given: Mapping[str, Any]) -> str | None:
     best = _best(_perturbations(cells))
     if not best:
         return None
-    also = (
-        ""
-        if not cells.arrays.keys() & {"spatial"}
-        else "; they have positions too: --system alphastomics asks of these"
-    )
+    placed = "spatial" in cells.arrays
+    also = "; they have positions too: --system alphastomics asks of these" if placed else ""
     return f"{best[0]} has the label {controls_of(cells.labels[best[0]].labels)[0]}{also}"
 
 
@@ -82,7 +82,7 @@ def propose(paths: tuple[Path, ...], draft: Draft, shared: CfmVc) -> None:
         _decide_dose(draft, cells, perturbation, control)
         _decide_combination(draft, perturbation, control)
         if cell_type is not None:
-            _decide_groups(draft, cell_type, perturbation, control, shared)
+            _decide_groups(draft, cell_type, _settled(draft, cells, perturbation, control), control, shared)
     decide_filters(draft, cells, shared.preprocess)
     genes = min(USUAL_GENES, cells.genes)
     why = "as usual for real cells" if genes == USUAL_GENES else "all genes of the file"
@@ -218,6 +218,19 @@ def _decide_combination(draft: Draft, perturbation: Column, control: str) -> Non
         if parts and all(part in known for both in parts for part in both):
             draft.decide("ingest.combination", separator, f"joins treatments, as in {joined[0]}")
             return
+
+
+def _settled(draft: Draft, cells: CellFiles, perturbation: Column, control: str) -> Column:
+    """The perturbations as ingest names them, with their doses and combinations in one order; as they are where ingest
+    will refuse them."""
+    settings = {one.key: one.value for one in draft.decisions} | draft.given
+    given, combination = settings.get("ingest.dose"), settings.get("ingest.combination")
+    dose = None if given is None else validated(ObsColumn, given, f"ingest.dose = {given}")
+    columns = {"perturbation": ObsColumn(column="perturbation")}
+    source = Source(Path(), "cfm_vc.ingest", "auto", columns, control, dose, combination)
+    findings = Findings()
+    settled, _ = settle_labels(source, perturbation, None if dose is None else cells.column(dose, "dose"), findings)
+    return perturbation if findings.problems else settled
 
 
 def _decide_groups(draft: Draft, cell_type: Column, perturbation: Column, control: str, shared: CfmVc) -> None:

@@ -159,7 +159,7 @@ class Effects:
             rate = min(1.0, FULL_STEPS / (step + 1))
             offset_G += rate * torch.log(wished_G / (torch.expm1(next(means)) + FLOOR))
             offset_G.clamp_(-LARGEST_OFFSET, LARGEST_OFFSET)
-        interval = self._interval(cell_type, control_G, change_G, label)
+        interval = None if self._beyond(p_P) else self._interval(cell_type, control_G, change_G, label)
         noise_G = np.zeros_like(control_G)
         if self._use_prior and self.prior is not None and label in self.prior.contexts:
             share = min(transfer * float(np.mean([of.prior_weight for _, _, of in self._members])), 1.0)
@@ -181,6 +181,13 @@ class Effects:
         noise_G = contexts.noise[cell_type, contexts.control_code] * response.untold((cell_type, label))
         expected = self.prior.variance(control_G, label) if label in self.prior.contexts else None
         return intervals.around(control_G, change_G, noise_G, expected)
+
+    def _beyond(self, p_P: Doses) -> bool:
+        """Whether a dose is smaller or larger than all that were measured: how far off such an effect may be, the
+        misses of measured ones do not tell."""
+        measured_CP = self._doses_CP[sorted({label for _, label in self._contexts.means})]
+        smallest_P = np.where(measured_CP > 0, measured_CP, np.inf).min(axis=0)
+        return bool(((p_P > 0) & ((p_P < smallest_P) | (p_P > measured_CP.max(axis=0)))).any())
 
     def _label(self, p_P: Doses) -> int:
         """The code of the perturbation with these doses; one past the last where there is none."""

@@ -21,6 +21,7 @@ Rows = npt.NDArray[np.integer[Any]]
 NAMES_OF_SERIES = frozenset(("unique_id", "item_id", "series_id", "id", "series"))  # in small letters
 _LETTER, _NUMBER = re.compile(r"[^\W\d_]"), re.compile(r"[+-]?([\d.,]+[eE][+-]?\d+|inf|infinity)", re.IGNORECASE)
 PROBED = 100  # rows by which a column of text is known
+MOST_TWICE = 10  # of so many rows, one at a time stamp that its series has twice; of more it is no long format
 
 
 def widened(
@@ -41,7 +42,18 @@ def widened(
     date_R, code_R, series = table.text(date).combine_chunks(), coded.indices.to_numpy(), coded.dictionary.to_pylist()
     stamp_R = date_R.dictionary_encode().indices.to_numpy().astype(np.int64)
     stamps = int(stamp_R.max(initial=0)) + 1
-    if stamps == table.rows or (np.diff(np.sort(stamp_R * len(series) + code_R)) == 0).any():
+    place_R = stamp_R * len(series) + code_R
+    order_R = np.argsort(place_R, kind="stable")
+    twice = np.flatnonzero(np.diff(place_R[order_R]) == 0)
+    if len(twice) and identifier.lower() in NAMES_OF_SERIES and MOST_TWICE * len(twice) <= table.rows:
+        rows = order_R[twice[0] : twice[0] + 2].tolist()
+        found = f"{quoted(series[code_R[rows[0]]])} has {quoted(date_R[rows[0]].as_py())} in lines "
+        found += " and ".join(f"{table.line(row, date):,}" for row in rows)
+        number = counted(len(twice), "row")
+        mend = f"leave out {number} of a time stamp that the series has already"
+        findings.problem("rows", found, "every time stamp of a series once", mend)
+        return None
+    if stamps == table.rows or len(twice):
         return table
     what = f"several series one below another, named in column {quoted(identifier)}"
     if len(others) > 2:
@@ -98,6 +110,11 @@ def _shared(
         )
         return None
     for name, kept in kept_of.items():
+        if not np.array_equal(stamps_of[name][kept], stamps_of[first][kept_of[first]]):
+            found = f"{what}, in different orders: {quoted(first)} and {quoted(name)}"
+            findings.problem("rows", found, "rows of every series in order of time", "sort the rows by their date")
+            return None
+    for name, kept in kept_of.items():
         if kept[-1] - kept[0] >= shared:  # a time stamp between these that another series has not
             inside = np.setdiff1d(np.arange(kept[0], kept[-1]), kept)[0]
             row = int(rows_of[name][inside])
@@ -105,10 +122,6 @@ def _shared(
             found = f"{what}: {quoted(other)} has no row at {long.stamp(row)}, as {quoted(name)} has in line "
             mend = "fill the missing rows in, or leave the series out"
             findings.problem("rows", f"{found}{long.line_of(row):,}", expected, mend)
-            return None
-        if not np.array_equal(stamps_of[name][kept], stamps_of[first][kept_of[first]]):
-            found = f"{what}, in different orders: {quoted(first)} and {quoted(name)}"
-            findings.problem("rows", found, "rows of every series in order of time", "sort the rows by their date")
             return None
     late = [name for name in chosen if kept_of[name][0] == 0]  # no row of theirs is before what all have
     early = [name for name in chosen if kept_of[name][-1] == len(rows_of[name]) - 1]

@@ -113,6 +113,8 @@ def _decide_columns(draft: Draft, table: CsvTable, options: CsvOptions) -> bool:
     others = [name for name in undated if name not in apart]
     identifier = names_series(table, others)
     further = [name for name in others if name not in (identifier, VALUES)]
+    if len(set(undated)) < len(undated):
+        return True  # and the checks say which names several columns have
     if identifier is None or VALUES not in others:
         ends = {name: trailing(missing(table.text(name))) for name in others}
         longer = [name for name, rows in ends.items() if not rows]

@@ -56,6 +56,7 @@ class ResidentWindows:
         self._mark_NF = torch.from_numpy(windows.mark(slice(None)).copy()).to(device)
         self._stamp_N = torch.from_numpy(windows.stamp(slice(None)).copy()).to(device)
         self.stamps = windows.stamp(slice(None))  # (N,): time stamp of the first row of each
+        self.after = windows.stamp_T[len(windows)]  # that of the window after the last
 
     def __len__(self) -> int:
         """Minibatches of an epoch; the last may be smaller."""

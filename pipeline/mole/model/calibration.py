@@ -5,6 +5,7 @@ N: windows, C: channels, G: some of them, L: rows of the lookback, H: rows of th
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,9 +24,10 @@ def calibrate(stretches: Sequence[tuple[Forecast, ResidentWindows]], step: Step,
     """Intervals from each forecast on its windows, in the order of time and the first a row after the last of the
     stretch before, of a series of this step. ValueError where they are not, or there is no window."""
     parts, season = [], season_of(step)[0]
+    for (_, before), (_, after) in pairwise(stretches):
+        if before.after != after.stamps[0]:  # the phase does not tell: clocks are put forward and back
+            raise ValueError("the windows do not follow each other")
     phase_N = torch.cat([phases_of(windows, step) for _, windows in stretches])
-    if not torch.equal((phase_N[1:] - phase_N[:-1]) % season, torch.full_like(phase_N[1:], 1 % season)):
-        raise ValueError("the windows do not follow each other")
     for channels in channel_groups(stretches[0][1], len(phase_N)):
         error_NGH = torch.cat([errors_of(forecast, windows, channels) for forecast, windows in stretches])
         parts.append(calibrated(error_NGH, phase_N, season, seasons))
