@@ -6,8 +6,9 @@ from pipeline.report.scores import verdict
 
 INTERVAL = (
     "The interval is by Student's distribution and the spread over test images and seeds, the same for both "
-    "classifiers: it covers other images and another training run. Several points are compared: where there is no "
-    "difference, about one interval in twenty excludes 0."
+    "classifiers: it covers other images and another training run. Several points and scores are compared: where there "
+    "is no difference, about one interval in twenty excludes 0, and on another processor, whose rounding makes other "
+    "networks of the same seeds, another one may."
 )
 
 
