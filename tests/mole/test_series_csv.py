@@ -142,15 +142,21 @@ def test_text_in_a_channel(tmp_path: Path) -> None:
     assert "'wind' (3 rows, first 'strong' in line 4)" in problem
 
 
-def test_values_that_are_missing_infinite_or_too_large(tmp_path: Path) -> None:
+def test_values_that_are_missing_or_infinite(tmp_path: Path) -> None:
     content = lines()
-    for row, (load, wind) in {2: ("nan", "-inf"), 3: ("", "inf"), 7: ("NA", "1"), 8: ("1", "-2e302")}.items():
+    for row, (load, wind) in {2: ("nan", "-inf"), 3: ("", "inf"), 7: ("NA", "1")}.items():
         content[row] = f"{content[row].split(',')[0]},{load},{wind}"
     listed = problems(tmp_path, content)
-    assert len(listed) == 3
-    assert "1 channel with a value beyond 1e+150: found 'wind' (1 row, first in line 9)" in listed[2]
+    assert len(listed) == 2
     assert "1 channel with no value: found 'load' (3 rows, first in line 3)" in listed[0]
     assert "1 channel with an infinite value: found 'wind' (2 rows, first in line 3)" in listed[1]
+
+
+def test_values_whose_squares_overflow(tmp_path: Path) -> None:
+    content = lines()
+    content[8] = f"{content[8].split(',')[0]},1,-2e302"
+    (problem,) = problems(tmp_path, content)
+    assert "1 channel with a value beyond 1e+150: found 'wind' (2e+302); expected values whose squares" in problem
 
 
 def test_a_constant_channel(tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ MISSING = frozenset(
         *("missing", "nat", "#n/a", "#n/a n/a", "#na", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"),
     )
 )
-LARGEST = 1e150  # of a value: the squares of larger ones are beyond numbers of 64 bits
-_TEXT, _NONE, _INFINITE, _LARGE = "text", "no value", "an infinite value", f"a value beyond {LARGEST:g}"
 _COMMA = r"^[+-]?\d*,\d+([eE][+-]?\d+)?$"
 _POINT = r"^[+-]?\d*\.\d+([eE][+-]?\d+)?$"
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # or a decimal comma before three digits
@@ -42,36 +40,33 @@ def read_values(
     if decimal is None:
         return None
     columns: list[npt.NDArray[np.float64]] = []
-    told: dict[str, list[str]] = {_TEXT: [], _NONE: [], _INFINITE: [], _LARGE: []}
+    told: dict[str, list[str]] = {"text": [], "no value": [], "an infinite value": []}
     for name, column in texts.items():
         value_T, text_T = _numbers(column, decimal)
         columns.append(value_T)
-        infinite_T, large_T = np.isinf(value_T), np.abs(value_T) > LARGEST
-        where = (text_T, np.isnan(value_T) & ~text_T, infinite_T, large_T & ~infinite_T)
-        for kind, where_T in zip(told, where, strict=True):
+        for kind, where_T in zip(told, (text_T, np.isnan(value_T) & ~text_T, np.isinf(value_T)), strict=True):
             if where_T.any():
                 row = int(np.argmax(where_T))
                 value = column[row].as_py()
-                told_value = kind == _TEXT or (kind == _NONE and value.lower() not in ("", "nan"))
+                told_value = kind == "text" or (kind == "no value" and value.lower() not in ("", "nan"))
                 first = f"first {quoted(value)} in line" if told_value else "first in line"
                 number = counted(int(where_T.sum()), "row")
                 told[kind].append(f"{quoted(name)} ({number}, {first} {file.line(row, name):,})")
     mark = {".": "decimal point", ",": "decimal comma"}[decimal]
     mends = {
-        _TEXT: f"write numbers with a {mark} and nothing else ({options.key('decimal')} sets the mark)",
-        _NONE: "fill the values in",
-        _INFINITE: "put the value that was measured",
-        _LARGE: "divide all values by a power of ten",
+        "text": f"write numbers with a {mark} and nothing else ({options.key('decimal')} sets the mark)",
+        "no value": "fill the values in",
+        "an infinite value": "put the value that was measured",
     }
     if what == "channel":  # without the others nothing is known of the future
-        mends[_NONE] += ", drop the rows at either end"
+        mends["no value"] += ", drop the rows at either end"
         mends = {kind: f"{mend}, or leave the column out" for kind, mend in mends.items()}
     else:
-        mends[_TEXT] += ", such as 0 and 1 for no and yes"
+        mends["text"] += ", such as 0 and 1 for no and yes"
     for kind, found in told.items():
         if found:
-            whose = f"{counted(len(found), what)} with {kind}"
-            findings.problem(whose, listed(found, 5), "a finite number in every row", mends[kind])
+            where = f"{counted(len(found), what)} with {kind}"
+            findings.problem(where, listed(found, 5), "a finite number in every row", mends[kind])
     return np.column_stack(columns) if columns and not any(told.values()) else None
 
 

@@ -15,6 +15,8 @@ from pipeline.mole.data.ridge_choice import GROUP_RIDGE, groups_of
 from pipeline.mole.data.scaler import fit_scaler
 from pipeline.mole.data.series import Series
 
+LARGEST = 1e150  # of a value: the squares of larger ones are beyond numbers of 64 bits
+
 
 @dataclass(frozen=True)
 class AcceptedSeries:
@@ -87,8 +89,8 @@ def _effects(series: Series) -> list[str]:
 
 
 def _check_changes(found: CsvSeries, known: Sequence[str], train: tuple[int, int], findings: Findings) -> None:
-    """A channel of one value over the train rows has no scale, and nothing can be learned from it, nor of the effect of
-    such a known column."""
+    """A channel of one value over the train rows has no scale, nor has one whose squares overflow, and nothing can be
+    learned from it, nor of the effect of such a known column."""
     if found.known_TCK is not None:
         size_K = np.ptp(found.known_TCK[slice(*train)], axis=0).max(0)
         still = [quoted(name) for name, size in zip(known, size_K, strict=True) if size == 0]
@@ -110,6 +112,15 @@ def _check_changes(found: CsvSeries, known: Sequence[str], train: tuple[int, int
                 )
     if found.value_TC is None:
         return
+    large_C = np.abs(found.value_TC).max(axis=0)
+    if (large_C > LARGEST).any():
+        told = [f"{quoted(found.channels[c])} ({large_C[c]:g})" for c in np.flatnonzero(large_C > LARGEST)]
+        findings.problem(
+            f"{counted(len(told), 'channel')} with a value beyond {LARGEST:g}",
+            listed(told, 5),
+            "values whose squares are numbers of 64 bits",
+            "divide all values of the channel by a power of ten",
+        )
     train_TC = found.value_TC[slice(*train)]
     constant = np.flatnonzero(np.ptp(train_TC, axis=0) == 0)
     if len(constant):
