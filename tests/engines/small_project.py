@@ -96,7 +96,7 @@ OWN = (
             "manifest_imports",
         )
     ),
-    *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "rank", "signals")),
+    *(f"core/{name}" for name in ("nested", "parent_watchdog", "paths", "rank", "signals", "wording")),
     *("data/__init__", "data/untracked"),
     *("params/__init__", "params/reading", "params/section", "stage", "stages/__init__", "stages/code"),
 )
